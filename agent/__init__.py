@@ -1,0 +1,1 @@
+"""The loop, the drivers that answer it, and the command line."""

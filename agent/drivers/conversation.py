@@ -1,0 +1,91 @@
+"""The words that the loop and every driver share.
+
+The loop keeps one conversation of `Message`s in this neutral form; a driver translates it to its
+own wire format and its answer back into a `Reply`. Everything here is data that the tracker can store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Call(Frozen):
+    """A tool call as the model wrote it. `arguments` is the JSON text, not yet parsed or trusted."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Reply(Frozen):
+    """What a driver answered. `items` are provider objects to be handed back unchanged (reasoning items)."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    finish: Literal["stop", "length", "refusal"] = "stop"
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    items: tuple[dict[str, Any], ...] = ()
+
+
+class Message(Frozen):
+    """One entry of the conversation.
+
+    user       text
+    assistant  text, calls, items
+    tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
+    """
+
+    role: Literal["user", "assistant", "tool"]
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
+    data: dict[str, Any] | None = None
+    items: tuple[dict[str, Any], ...] = ()
+
+
+class ToolSpec(Frozen):
+    """A tool as a language model is offered it; `parameters` is a strict JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Driver(Protocol):
+    """Anything that can take the next turn."""
+
+    name: str
+    llm: str
+
+    def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply: ...
+
+
+class DriverError(Exception):
+    """The driver cannot answer. One line that says what to do; `fatal` errors end the run, resumable."""
+
+
+class NoKey(DriverError): ...
+
+
+class WrongKey(DriverError): ...
+
+
+class Unreachable(DriverError): ...
+
+
+class QuotaSpent(DriverError): ...
+
+
+class ContextOverflow(DriverError): ...
+
+
+class BadReply(DriverError):
+    """The server answered something that is no reply (HTML, an error object, no choices)."""

@@ -1,0 +1,1 @@
+"""What can be done to a model, and how it is measured."""

@@ -1,0 +1,36 @@
+"""What can go wrong with a subject, a task or an experiment, each with the way out in its message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ExperimentError(Exception):
+    """The base of every error that this folder raises on purpose. Its text is one line for the user."""
+
+
+class UnknownName(ExperimentError):
+    """A model, task, kind or site that is not there. Carries the nearest names."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        known = list(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        rest = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+        super().__init__(f"There is no {what} '{name}'. {rest}{' ' + hint if hint else ''}")
+
+
+class UnsupportedModel(ExperimentError):
+    """The model could not be loaded, or its anatomy could not be found or verified."""
+
+
+class BadTask(ExperimentError):
+    """A task file or a request for prompts that cannot be met."""
+
+
+class BadConfiguration(ExperimentError):
+    """An experiment was asked for something that its subject or task does not have."""
+
+
+class NotANumber(ExperimentError):
+    """A measurement came out as NaN or infinite; it is recorded as a failure, never as a number."""

@@ -1,0 +1,99 @@
+"""What an experiment gives back.
+
+A `Result` is data: measurements (one number each, with interval and n), effects (one number per
+site), samples (texts before and after), figures (the data of a drawing, drawn later) and a few
+lines that say what was found. Arrays go to the tracker as artifacts, never as rows. Every number
+is finite; NaN and infinity are refused here so that they can never be reported.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """The base of all data classes: frozen, and nothing unknown gets in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measurement(Frozen):
+    """One number. `low` and `high` bound its 95% interval over prompts; `n` counts the prompts behind it."""
+
+    name: str
+    value: Number
+    low: Number | None = None
+    high: Number | None = None
+    n: int | None = None
+    unit: str = ""
+
+
+class Effect(Frozen):
+    """The paired change of `metric` (edited minus intact) that an edit at `site` caused, over n prompts.
+
+    `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment.
+    """
+
+    site: str
+    metric: str
+    value: Number
+    low: Number
+    high: Number
+    n: int
+    p: Number | None = None
+    q: Number | None = None
+
+
+class Sample(Frozen):
+    """What the subject said. `changed` is None for the intact model; `condition` names the intervention."""
+
+    prompt: str
+    expected: str
+    said: str
+    changed: str | None = None
+    condition: str = ""
+    correct: bool | None = None
+    changed_correct: bool | None = None
+    failure: str | None = None
+
+
+FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines"]
+
+
+class Figure(Frozen):
+    """The data of one drawing.
+
+    head_heatmap  {"values": [layer][head] or null, "low": ..., "high": ..., "significant": [layer][head]}
+    layer_bars    {"labels": [str], "values": [float], "low": [float], "high": [float]}
+    pie           {"labels": [str], "counts": [int]}
+    lines         {"x": [..], "x_label": str, "series": [{"name": str, "y": [..], "low": [..], "high": [..]}]}
+    """
+
+    name: str
+    kind: FigureKind
+    title: str
+    unit: str
+    n: int
+    data: dict[str, Any]
+
+
+class Result(Frozen):
+    """Everything that an experiment found. `found` is what a reader is told first, in a few lines."""
+
+    measurements: tuple[Measurement, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    found: str = ""
+    notes: tuple[str, ...] = ()
+    arrays: dict[str, Any] = Field(default_factory=dict, exclude=True)
+
+    def __getitem__(self, name: str) -> Measurement:
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        raise KeyError(name)

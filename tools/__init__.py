@@ -1,0 +1,1 @@
+"""The typed functions that a language model may call."""

@@ -1,0 +1,1 @@
+"""Reports: text with slots, filled from the tracker, as Markdown and as one HTML file."""
