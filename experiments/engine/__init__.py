@@ -1,0 +1,27 @@
+"""One engine for every intervention.
+
+A batch of prompts and many interventions go in; per intervention and prompt a readout comes out. The clean
+pass runs once, each intervention enters at the layer it first touches with what was clean before, and the
+runs travel on together, so that every layer is called once for all of them.
+
+    forward      the model taken apart: embedding, blocks, head, with masks and rotary kept from one recording
+    activations  the clean pass, and where edits take their values from (means, other prompts)
+    edits        what an edit does to a tensor
+    sweep        many interventions on one batch
+    generate     greedy text under interventions
+"""
+
+from .activations import Activations, CleanRun, mean_source, read, resample_source
+from .generate import generate
+from .sweep import Readout, run
+
+__all__ = [
+    "Activations",
+    "CleanRun",
+    "Readout",
+    "generate",
+    "mean_source",
+    "read",
+    "resample_source",
+    "run",
+]

@@ -1,0 +1,243 @@
+"""The model taken apart: embedding, blocks, head.
+
+One cheap recording per batch (every block stubbed out) keeps the keyword arguments that the model's own code
+hands to each attention: masks, rotary angles, positions. With them a block can be run alone, on any rows and
+any columns of the batch. Masks are recorded as additive tensors, never left out, because a mask that is left
+out means "causal from column 0", which is wrong for a run that starts later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..anatomy import Anatomy, Block, first_tensor, hidden_of, layers_replaced
+from ..batch import Batch
+
+Change = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """For one batch: the embedded tokens [batch, position, d_model] and each layer's attention arguments."""
+
+    embedded: Tensor
+    kwargs: tuple[dict[str, Any], ...]
+    n_rows: int
+    length: int
+
+
+class KVSlot:
+    """What one attention call sees as its cache: earlier keys and values, an edit of the new ones, a memory.
+
+    One slot serves one step of a layer program, so a repeated layer keeps its runs apart.
+    Keys and values are [row, kv_head, position, d_head].
+    """
+
+    is_compileable = False
+
+    def __init__(self, k: Tensor | None = None, v: Tensor | None = None, keep: bool = False) -> None:
+        self.k, self.v, self.keep = k, v, keep
+        self.edit: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def update(self, k: Tensor, v: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if self.edit is not None:
+            k, v = self.edit(k, v)
+        if self.k is not None and self.v is not None:
+            k, v = torch.cat([self.k, k], dim=2), torch.cat([self.v, v], dim=2)
+        if self.keep:
+            self.k, self.v = k, v
+        return k, v
+
+    def get_seq_length(self, *_: Any) -> int:
+        return 0 if self.k is None else self.k.shape[2]
+
+
+@contextmanager
+def eager_masks(model: nn.Module) -> Iterator[None]:
+    """While open, the model builds explicit additive masks; how attention is computed is put back after it."""
+    configs = list({id(c): c for c in (model.config, model.config.get_text_config())}.values())
+    before = [c._attn_implementation for c in configs]
+    for config in configs:
+        config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        for config, name in zip(configs, before, strict=True):
+            config._attn_implementation = name
+
+
+def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
+    """Run the model with every attention and MLP stubbed out, and keep what they were called with."""
+    kwargs: list[dict[str, Any]] = []
+    embedded: list[Tensor] = []
+    stubbed: list[nn.Module] = []
+
+    def stub(module: nn.Module, forward: Callable[..., Any]) -> None:
+        module.forward = forward  # type: ignore[method-assign]
+        stubbed.append(module)
+
+    def attention_stub(block: Block) -> Callable[..., Any]:
+        def forward(*args: Any, **given: Any) -> Any:
+            hidden, _ = hidden_of(args, given)
+            assert hidden is not None
+            named = {k: v for k, v in given.items() if k not in (block.hidden_arg, block.cache_arg)}
+            kwargs.append({**named, "use_cache": False} if "use_cache" in given else named)
+            return torch.zeros_like(hidden), None
+
+        return forward
+
+    def same(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden
+
+    def keep_embedded(_: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+        hidden, _ = hidden_of(args, given)
+        assert hidden is not None
+        embedded.append(hidden)
+
+    for block in anatomy.blocks:
+        stub(block.attn, attention_stub(block))
+        if not block.mlp_returns_tuple:
+            for module in block.mlp:
+                stub(module, same)
+    handle = anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)
+    try:
+        with eager_masks(model):
+            model(
+                input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model)
+            )
+    finally:
+        handle.remove()
+        for module in stubbed:
+            del module.forward
+    return Recording(embedded[0], tuple(kwargs), int(ids.shape[0]), int(ids.shape[1]))
+
+
+def few_logits(model: nn.Module) -> dict[str, int]:
+    import inspect
+
+    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+
+
+def record_batch(model: nn.Module, anatomy: Anatomy, batch: Batch) -> Recording:
+    return record(model, anatomy, batch.ids, batch.mask, batch.position_ids)
+
+
+class Window:
+    """The recorded arguments for some rows and columns: queries [first, last), keys [0, last).
+
+    Tensors shared by all layers (mask, rotary) are cut once per window.
+    """
+
+    def __init__(self, recording: Recording, rows: Tensor, first: int, last: int) -> None:
+        self.recording, self.rows, self.first, self.last = recording, rows, first, last
+        self._cut: dict[int, Any] = {}
+        self._whole = first == 0 and last == recording.length
+        self._all_rows = rows.shape[0] == recording.n_rows and bool(
+            torch.equal(rows, torch.arange(recording.n_rows, device=rows.device))
+        )
+
+    def kwargs(self, layer: int) -> dict[str, Any]:
+        return {name: self.cut(value) for name, value in self.recording.kwargs[layer].items()}
+
+    def cut(self, value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return type(value)(self.cut(v) for v in value)
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in self._cut:
+            self._cut[id(value)] = self.cut_tensor(value)
+        return self._cut[id(value)]
+
+    def cut_tensor(self, value: Tensor) -> Tensor:
+        length = self.recording.length
+        if not self._whole:
+            if value.dim() == 4 and value.shape[2] == length:
+                value = value[:, :, self.first : self.last, : self.last]
+            elif value.dim() in (2, 3) and value.shape[1] == length:
+                value = value[:, self.first : self.last]
+            elif value.dim() == 1 and value.shape[0] == length:
+                value = value[self.first : self.last]
+        if value.dim() > 1 and value.shape[0] == self.recording.n_rows > 1 and not self._all_rows:
+            value = value[self.rows]
+        return value
+
+
+def attention(block: Block, x: Tensor, kwargs: dict[str, Any], kv: KVSlot | None, change_z: Change | None) -> Tensor:
+    """The attention's output before any post-norm, [row, position, d_model], from the residual stream x."""
+    h = x
+    for module in block.attn_pre:
+        h = module(h)
+    handle = None
+    if change_z is not None:
+        handle = block.o_proj.register_forward_pre_hook(lambda _, args: (change_z(args[0]), *args[1:]))
+    try:
+        if isinstance(block.hidden_arg, int):
+            out = block.attn(h, **kwargs, **{block.cache_arg: kv})
+        else:
+            out = block.attn(**{block.hidden_arg: h}, **kwargs, **{block.cache_arg: kv})
+    finally:
+        if handle is not None:
+            handle.remove()
+    result = first_tensor(out)
+    assert result is not None
+    return result
+
+
+def through(modules: tuple[nn.Module, ...], h: Tensor) -> Tensor:
+    for module in modules:
+        out = module(h)
+        h = out[0] if isinstance(out, tuple) else out
+    return h
+
+
+def mlp(block: Block, u: Tensor, change_neurons: Change | None = None) -> Tensor:
+    """The MLP branch from the stream u, [row, position, d_model]; its neurons are the down projection's input."""
+    if change_neurons is None or block.down_proj is None:
+        return through(block.mlp, u)
+    handle = block.down_proj.register_forward_pre_hook(lambda _, args: (change_neurons(args[0]), *args[1:]))
+    try:
+        return through(block.mlp, u)
+    finally:
+        handle.remove()
+
+
+def embed(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Tensor:
+    """Tokens to the first layer's input [row, position, d_model], by the model's own embedding code."""
+    got: list[Tensor] = []
+
+    def keep(hidden: Tensor) -> Tensor:
+        got.append(hidden)
+        return hidden
+
+    with layers_replaced(anatomy, keep):
+        model(input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model))
+    return got[0]
+
+
+def unembed(model: nn.Module, anatomy: Anatomy, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+    """The last layer's output [row, position, d_model] to logits, by the model's own norm, head and softcap.
+
+    With tokens [row, t] only those are computed: [row, position, t] instead of [row, position, vocabulary].
+    """
+    dummy = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
+    head = model.get_output_embeddings()
+    if tokens is not None:
+        bias = getattr(head, "bias", None)
+
+        def selected(h: Tensor) -> Tensor:
+            out = torch.einsum("rpd,rtd->rpt", h, head.weight[tokens])
+            return out if bias is None else out + bias[tokens][:, None]
+
+        head.forward = selected
+    try:
+        with layers_replaced(anatomy, lambda _: hidden):
+            return model(input_ids=dummy, use_cache=False).logits
+    finally:
+        if tokens is not None:
+            del head.forward

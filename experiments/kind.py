@@ -1,0 +1,73 @@
+"""What a kind of experiment is: a frozen class whose fields are the configuration and whose `run` is the deed.
+
+From the class alone come the tool and its schema, the command, the record, the replay and the page about it.
+The docstring is what a language model chooses by: its first line says which question is answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from .errors import BadConfiguration, UnknownName
+from .result import Frozen, Result
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+GROUP = "lashley.experiments"
+
+
+class Experiment(Frozen):
+    """The configuration that every kind has."""
+
+    kind: ClassVar[str]
+
+    model: Annotated[str, Field(description="The subject model, as list_models names it.")] = "smollm2-135m"
+    task: Annotated[str, Field(description="The task, as list_tasks names it.")] = "arithmetic"
+    n: Annotated[int, Field(ge=1, le=512, description="How many prompts.")] = 32
+    split: Annotated[
+        Literal["explore", "confirm"],
+        Field(description="explore to look around; confirm holds other prompts, kept for testing what was found."),
+    ] = "explore"
+    seed: Annotated[int, Field(ge=0, description="Which prompts are drawn, and which random controls.")] = 0
+
+    def run(self, lab: Lab) -> Result:
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    def config_hash(self) -> str:
+        text = json.dumps({"kind": self.kind, **self.config()}, sort_keys=True)
+        return hashlib.sha256(b"lashley config 1 " + text.encode()).hexdigest()[:24]
+
+
+@cache
+def kinds() -> dict[str, type[Experiment]]:
+    """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    from .kinds.baseline import Baseline
+    from .kinds.head_ablation import HeadAblation
+    from .kinds.layer_program import LayerProgram
+
+    found: dict[str, type[Experiment]] = {k.kind: k for k in (Baseline, HeadAblation, LayerProgram)}
+    for entry in entry_points(group=GROUP):
+        added = entry.load()
+        if not (isinstance(added, type) and issubclass(added, Experiment)):
+            raise BadConfiguration(f"The installed kind {entry.value} is no subclass of Experiment.")
+        if added.kind in found:
+            raise BadConfiguration(f"The installed kind '{added.kind}' ({entry.value}) has the name of another one.")
+        found[added.kind] = added
+    return found
+
+
+def kind(name: str) -> type[Experiment]:
+    """The kind of this name. Raises UnknownName with the nearest names."""
+    if name not in kinds():
+        raise UnknownName("kind of experiment", name, kinds())
+    return kinds()[name]

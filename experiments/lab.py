@@ -1,0 +1,82 @@
+"""What an experiment is handed to work with: a subject, a task, its prompts, and somebody to tell how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from . import answers, engine
+from .batch import Batch, make_batch
+from .engine.edits import Source
+from .interventions import Intervention
+from .result import Sample
+from .subject import Subject
+from .tasks.prompt import Prompt, Split
+from .tasks.task import Task
+
+Progress = Callable[[str, int, int], None]
+INTACT = Intervention(name="intact")
+
+
+def silent(_: str, __: int, ___: int) -> None: ...
+
+
+@dataclass
+class Lab:
+    """One subject and one task. Prompts and batches are made once per (n, split, seed)."""
+
+    subject: Subject
+    task: Task
+    progress: Progress = silent
+    _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
+
+    def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
+        """n prompts and their tokens. Raises BadTask when the split holds fewer."""
+        key = (n, split, seed)
+        if key not in self._batches:
+            drawn = self.task.prompts(n, split, seed)
+            self._batches[key] = drawn, make_batch(self.subject.tokenizer, drawn, self.subject.device)
+        return self._batches[key]
+
+    def steps(self, what: str) -> Callable[[int, int], None]:
+        """A progress callback of the engine's form, under a name."""
+        return lambda done, total: self.progress(what, done, total)
+
+    def speak(
+        self,
+        batch: Batch,
+        interventions: list[Intervention],
+        sources: Mapping[str, Source] | None = None,
+    ) -> list[list[str]]:
+        """Greedy continuations [intervention][prompt], as long as this task's answers may be."""
+        return engine.generate(
+            self.subject, batch, interventions, self.task.max_new_tokens, self.task.stop, sources, self.steps("speaking")
+        )
+
+    def correct(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
+        """Which of the generated texts answer their prompts, [n] of 0.0 and 1.0."""
+        kind = self.task.answer_kind
+        return np.array([answers.is_correct(kind, s, p.answer) for p, s in zip(prompts, said, strict=True)], dtype=float)
+
+    def samples(
+        self, prompts: tuple[Prompt, ...], said: list[str], changed: list[str] | None = None, condition: str = ""
+    ) -> tuple[Sample, ...]:
+        """What was said, before and after, prompt by prompt."""
+        kind = self.task.answer_kind
+        after = changed if changed is not None else [None] * len(said)
+        return tuple(
+            Sample(
+                prompt=p.text, expected=p.answer, said=s, changed=c, condition=condition,
+                correct=answers.is_correct(kind, s, p.answer),
+                changed_correct=None if c is None else answers.is_correct(kind, c, p.answer),
+                failure=answers.failure(p, s if c is None else c, kind),
+            )
+            for p, s, c in zip(prompts, said, after, strict=True)
+        )  # fmt: skip
+
+
+def numbers(values: torch.Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()

@@ -1,0 +1,112 @@
+"""What a subject must pass before it is used: the engine's way and the model's own way agree on it.
+
+An architecture that fails is refused by name; a number measured on anatomy that was misread would look
+like any other.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .batch import Batch
+from .engine import read, run
+from .errors import UnsupportedModel
+from .interventions import Edit, Intervention
+from .result import Frozen
+from .sites import Site
+from .subject import Subject
+
+TOLERANCE = 2e-4
+
+
+class Check(Frozen):
+    """One law, the largest deviation from it (relative to the scale of what is compared), and the limit."""
+
+    name: str
+    deviation: float
+    tolerance: float = TOLERANCE
+
+    @property
+    def passed(self) -> bool:
+        return self.deviation <= self.tolerance
+
+
+class AllLogits:
+    """A readout that keeps the logits of every column."""
+
+    at = None
+    tokens = None
+    every_column = True
+
+    def measure(self, logits: torch.Tensor, prompts: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": logits}
+
+
+def probe(subject: Subject) -> Batch:
+    """Two rows of ordinary tokens, the second one padded on the left."""
+    vocabulary, device = subject.anatomy.vocabulary, subject.device
+    ids = torch.arange(12, device=device).view(2, 6) * 11 % (vocabulary - 5) + 5
+    mask = torch.ones_like(ids)
+    mask[1, :2] = 0
+    return Batch(
+        ids=ids, mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0), reads=1,
+        targets=ids[:, :1], answer_at=torch.zeros(2, dtype=torch.long, device=device), pair=ids[:, :2],
+        prompt_len=mask.sum(-1), spans=({"last": (5, 6)}, {"last": (5, 6)}), groups=(("probe", 6), ("probe", 4)),
+    )  # fmt: skip
+
+
+def gap(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp(min=1e-6))
+
+
+@torch.inference_mode()
+def self_check(subject: Subject) -> list[Check]:
+    """The laws, each measured on a small padded batch."""
+    anatomy, batch = subject.anatomy, probe(subject)
+    own = subject.model(
+        input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
+    ).logits
+    clean = read(subject, batch, ["resid_pre", "z", "attn_out", "mlp_out", "k", "v"])
+    last = anatomy.n_layers - 1
+    middle = anatomy.n_layers // 2
+    identity = Intervention(name="identity")
+    scaled = Intervention(name="x", edits=(Edit(site=Site(layer=middle, part="resid_pre"), op="scale"),))
+    late = Intervention(
+        name="late", edits=(Edit(site=Site(layer=0, part="z", index=0), op="scale", factor=1.0, positions="last"),)
+    )
+    logits = run(subject, batch, [identity, scaled, late], AllLogits(), clean=clean)["logits"]
+    seen = batch.mask.bool().cpu()
+    checks = [
+        Check(name="the engine's logits equal the model's own", deviation=gap(logits[0][seen], own.cpu()[seen])),
+        Check(name="an identity edit in the middle changes nothing", deviation=gap(logits[1][seen], logits[0][seen])),
+    ]
+    block = anatomy.blocks[last]
+    bias = getattr(block.o_proj, "bias", None)
+    heads = clean.at(last, "z").unflatten(-1, (anatomy.n_heads, anatomy.d_head))
+    written = torch.einsum("bphd,hdm->bpm", heads, block.W_O.unflatten(0, (anatomy.n_heads, anatomy.d_head)))
+    written = written if bias is None else written + bias
+    raw = clean.values[last, "attn_raw"]  # type: ignore[index]
+    checks.append(Check(name="the heads' outputs and the bias sum to the attention", deviation=gap(written, raw)))
+    checks.append(late_columns(subject, batch, own))
+    return checks
+
+
+def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
+    """A run that recomputes the last column alone, from cached keys and values, gives the model's logits."""
+
+    class LastLogits(AllLogits):
+        every_column = False
+
+    edit = Edit(site=Site(layer=0, part="resid_pre"), op="scale", factor=1.0, positions="last")
+    logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], LastLogits())["logits"]
+    return Check(name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu()))
+
+
+def check_or_refuse(subject: Subject) -> None:
+    """Raise UnsupportedModel, naming the law, when the subject breaks one."""
+    for check in self_check(subject):
+        if not check.passed:
+            raise UnsupportedModel(
+                f"{subject.name} ({subject.anatomy.architecture}) is not supported: {check.name}, but here they are "
+                f"{check.deviation:.1e} apart (limit {check.tolerance:.0e})."
+            )

@@ -1,0 +1,145 @@
+"""A subject: a causal language model, its tokenizer, its anatomy and its fingerprint.
+
+A name is an alias of ours (`smollm2-135m`), a Hub id, a local folder, or a `.gguf` file. Weights come as
+safetensors or GGUF only; no code and no pickle of a model's author is ever run. Numbers are measured in fp32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from .anatomy import Anatomy, find_anatomy
+from .bundled import ALIASES, bundled_folder, gguf_folder
+from .errors import UnknownName, UnsupportedModel
+
+
+@dataclass(eq=False)
+class Subject:
+    """A model that is ready to be worked on, in eval mode and without gradients."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: Any
+    anatomy: Anatomy
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "architecture": self.anatomy.architecture,
+            "anatomy": self.anatomy.describe(),
+        }
+
+
+def canonical(name: str) -> str:
+    """The alias a name stands for ('SmolLM2' -> 'smollm2-135m'), else the name itself."""
+    squeezed = re.sub(r"[^a-z0-9]", "", name.lower())
+    for alias, also in ALIASES.items():
+        if squeezed in {re.sub(r"[^a-z0-9]", "", other.lower()) for other in (alias, *also)}:
+            return alias
+    return name
+
+
+def locate(name: str, progress: Callable[[str], None] | None = None) -> tuple[str, bool]:
+    """Where `from_pretrained` finds a model, and whether that is on this machine. Raises UnknownName."""
+    alias = canonical(name)
+    if alias in ALIASES:
+        return str(bundled_folder(alias, progress)), True
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UnsupportedModel(f"There is no file {name}.")
+        return str(gguf_folder(path, progress)), True
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UnsupportedModel(f"The folder {name} holds no model: it has no config.json.")
+        if not list(path.glob("*.safetensors")):
+            raise UnsupportedModel(
+                f"The folder {name} has no .safetensors weights; pickled weights are refused. Save it again with "
+                "save_pretrained()."
+            )
+        return str(path), True
+    if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name) or name.startswith((".", "/")):
+        raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
+    return name, False
+
+
+def load(
+    name: str, device: str | None = None, dtype: torch.dtype = torch.float32,
+    progress: Callable[[str], None] | None = None,
+) -> Subject:  # fmt: skip
+    """Load a subject. Raises UnknownName or UnsupportedModel, each with one line that says what to do."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    where, local = locate(name, progress)
+    try:
+        # Attention that caps its scores is only exact in the eager implementation; models say so themselves.
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            where, dtype=dtype, local_files_only=local, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError) as fault:
+        reason = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
+        known = ", ".join(ALIASES)
+        raise UnsupportedModel(
+            f"The model '{name}' could not be loaded: {reason} Bundled: {known}; a Hub id, a local folder or a .gguf "
+            "file will do, too."
+        ) from fault
+    return prepare(canonical(name), model, tokenizer, device)
+
+
+def prepare(name: str, model: PreTrainedModel, tokenizer: Any, device: str | None = None) -> Subject:
+    """Make a Subject of a model in memory: eval mode, anatomy, fingerprint. Raises UnsupportedModel."""
+    from .selfcheck import check_or_refuse
+
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = model.to(chosen).eval().requires_grad_(False)  # type: ignore[arg-type]
+    config = model.config.get_text_config()
+    if getattr(config, "attn_logit_softcapping", None) and config._attn_implementation != "eager":
+        model.set_attn_implementation("eager")
+    # Ordinary tokens, the same each time: what is found must not depend on chance.
+    ids = torch.arange(14, device=chosen).view(2, 7) * 7 % (model.get_input_embeddings().weight.shape[0] - 5) + 5
+    anatomy = find_anatomy(model, ids)
+    subject = Subject(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        anatomy=anatomy,
+        fingerprint=fingerprint(model, tokenizer),
+        device=chosen,
+        dtype=next(model.parameters()).dtype,
+        sizes={k: v for k, v in anatomy.describe().items() if isinstance(v, int) and not isinstance(v, bool)},
+    )
+    check_or_refuse(subject)
+    return subject
+
+
+def fingerprint(model: PreTrainedModel, tokenizer: Any) -> str:
+    """A hash over weights, configuration and tokenizer: two subjects with the same one are the same."""
+    digest = hashlib.sha256()
+    config = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_") and k != "transformers_version"}
+    digest.update(repr(sorted(config.items(), key=lambda kv: kv[0])).encode())
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode() + str(tuple(value.shape)).encode())
+        flat = value.detach().contiguous().view(-1)
+        # A sum of squares and a strided sample tell weights apart as surely here as every byte, much faster.
+        step = max(1, flat.numel() // 4096)
+        digest.update(flat[::step].float().cpu().numpy().tobytes())
+        digest.update(repr(float(flat.double().square().sum())).encode())
+    if tokenizer is not None:
+        vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda kv: kv[1])
+        digest.update(repr(vocabulary).encode())
+    return digest.hexdigest()[:16]

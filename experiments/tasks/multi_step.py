@@ -1,0 +1,174 @@
+"""Two operations, one after the other: "(2 + 3) * 2 =" after two solved lines, or the same in words.
+
+Every operand, intermediate result and answer is one digit from 1 to 9, so that prompts of a template have the
+same number of tokens wherever digits are split. The distractor is the intermediate result where it can be:
+what a model says that stops half way.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from .family import Family, choose, fill
+from .prompt import Prompt, split_of
+from .task import Task
+
+APPLY = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
+IN_WORDS = {"+": "Add", "-": "Subtract", "*": "Multiply by"}
+LINES, WORDS = 0, 1
+
+
+class Steps(NamedTuple):
+    """(a operator_1 b) operator_2 c"""
+
+    a: int
+    operator_1: str
+    b: int
+    operator_2: str
+    c: int
+
+    @property
+    def halfway(self) -> int:
+        return APPLY[self.operator_1](self.a, self.b)
+
+    @property
+    def result(self) -> int:
+        return APPLY[self.operator_2](self.halfway, self.c)
+
+    @property
+    def key(self) -> str:
+        a, b = (self.b, self.a) if self.operator_1 in "+*" and self.b < self.a else (self.a, self.b)
+        return f"({a}{self.operator_1}{b}){self.operator_2}{self.c}"
+
+
+@cache
+def contents() -> tuple[Steps, ...]:
+    """All chains that stay within 1 to 9 and multiply by no 1. Two products in a row are left out: there is one."""
+    digits = range(1, 10)
+    chains = (
+        Steps(a, first, b, second, c)
+        for first in APPLY
+        for second in APPLY
+        if first + second != "**"
+        for a in digits
+        for b in digits
+        if 1 <= APPLY[first](a, b) <= 9 and not (first == "*" and 1 in (a, b))
+        for c in digits
+        if not (second == "*" and c == 1)
+    )
+    return tuple(s for s in chains if 1 <= s.result <= 9 and not (s.operator_2 == "*" and s.halfway == 1))
+
+
+@cache
+def alike(first: str, second: str) -> tuple[Steps, ...]:
+    """All chains of these operations."""
+    return tuple(s for s in contents() if (s.operator_1, s.operator_2) == (first, second))
+
+
+@cache
+def twins(steps: Steps) -> tuple[Steps, ...]:
+    """The same chain with one other number and another result, of the same split."""
+    return tuple(
+        s
+        for s in alike(steps.operator_1, steps.operator_2)
+        if (s.a != steps.a) + (s.b != steps.b) + (s.c != steps.c) == 1
+        and s.result != steps.result
+        and split_of(s.key) == split_of(steps.key)
+    )
+
+
+@cache
+def asked() -> tuple[Steps, ...]:
+    """One chain for each key."""
+    return tuple({s.key: s for s in contents() if twins(s)}.values())
+
+
+@cache
+def turned(steps: Steps) -> tuple[Steps, ...]:
+    """All chains of the same key: both orders of a first sum or product."""
+    return tuple(s for s in alike(steps.operator_1, steps.operator_2) if s.key == steps.key and twins(s))
+
+
+@cache
+def lines(operations: tuple[str, str] | None, results: frozenset[int]) -> tuple[Steps, ...]:
+    """What can stand in a solved line: chains of these operations, or of any, with other results than these."""
+    return tuple(s for s in (alike(*operations) if operations else contents()) if s.result not in results)
+
+
+def operations(steps: Steps, style: int) -> tuple[str, str] | None:
+    """In words the solved lines have the operations of the asked one, so that prompts align."""
+    return None if style == LINES else (steps.operator_1, steps.operator_2)
+
+
+def first_lines(steps: Steps, style: int) -> tuple[Steps, ...]:
+    """What can stand in the first line, so that a twin with a third result is left."""
+    others = {t.result for t in twins(steps)}
+    return lines(operations(steps, style), frozenset({steps.result} | (others if len(others) == 1 else set())))
+
+
+@cache
+def variants(steps: Steps, style: int) -> int:
+    return sum(len(first_lines(s, style)) for s in turned(steps))
+
+
+def say(steps: Steps, style: int) -> tuple[str, dict[str, tuple[int, int]]]:
+    if style == LINES:
+        return fill("({a} {operator_1} {b}) {operator_2} {c} =", **steps._asdict())
+    words = steps._asdict() | {"operator_1": IN_WORDS[steps.operator_1], "operator_2": IN_WORDS[steps.operator_2]}
+    return fill("Start with {a}. {operator_1} {b}. {operator_2} {c}. The result is", **words)
+
+
+def mistakes(steps: Steps) -> list[int]:
+    """The intermediate result, or else a result that is off by one."""
+    if steps.halfway != steps.result:
+        return [steps.halfway]
+    return [d for d in (steps.result - 1, steps.result + 1) if 1 <= d <= 9]
+
+
+def write(content: Steps, style: int, variant: int) -> Prompt:
+    steps, *other = turned(content)
+    if variant >= len(first_lines(steps, style)):
+        variant -= len(first_lines(steps, style))
+        (steps,) = other
+    first = first_lines(steps, style)[variant]
+    by = f"{steps} {first}"
+    twin = choose([t for t in twins(steps) if t.result != first.result], by)
+    known = frozenset({steps.result, twin.result, first.result})
+    second = choose(lines(operations(steps, style), known), by)
+    full_stop = "" if style == LINES else "."
+    before = "".join(f"{say(s, style)[0]} {s.result}{full_stop}\n" for s in (first, second))
+    text, spans = say(steps, style)
+    return Prompt(
+        text=before + text,
+        answer=f" {steps.result}",
+        distractor=f" {choose(mistakes(steps), by)}",
+        corrupted=before + say(twin, style)[0],
+        corrupted_answer=f" {twin.result}",
+        spans={name: (start + len(before), end + len(before)) for name, (start, end) in spans.items()},
+        template="multi_step.lines" if style == LINES else f"multi_step.words{steps.operator_1}{steps.operator_2}",
+        key=steps.key,
+        operands=(steps.a, steps.b, steps.c),
+    )
+
+
+MULTI_STEP = Task(
+    name="multi_step",
+    title="Two operations in a row",
+    description="Works two operations (+ - *) after two solved lines, in brackets or in words; results are 1 to 9.\n"
+    "Chance is about 1 in 8; copying a result from the solved lines is never right.",
+    keywords=(
+        *("multi-step", "multiple steps", "several steps", "two steps", "two operations", "brackets"),
+        *("subtract", "subtraction", "multiply", "multiplication", "arithmetic", "math", "mathematics"),
+    ),
+    answer_kind="number",
+    max_new_tokens=6,
+    source=Family(
+        "multi_step 1",
+        asked,
+        key=lambda steps: steps.key,
+        variants=variants,
+        write=write,
+        strata=2,
+    ),
+)

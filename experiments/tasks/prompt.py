@@ -1,0 +1,83 @@
+"""One prompt, and all that an experiment may want to know about it.
+
+A prompt belongs to the `explore` or the `confirm` split by a hash of its key and of nothing else, so that
+what was looked at while a hypothesis was formed can never be what tests it, whatever the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from ..result import Frozen
+
+Split = Literal["explore", "confirm"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def split_of(key: str) -> Split:
+    """The split of all prompts with this key: one bit of its SHA-256."""
+    # Any bit would do. The first of byte 15 gives each split half of the twenty small sums, the smallest family
+    # there is, and there no answer is more frequent than 1 in 5.
+    return "explore" if hashlib.sha256(key.encode()).digest()[15] < 128 else "confirm"
+
+
+class Prompt(Frozen):
+    """A text, what should follow it, and what the two can be compared with.
+
+    text              ends without a blank; `text + answer` is what the model would write
+    answer            the continuation, with its leading space where the text needs one
+    distractor        a plausible wrong answer of the same form
+    corrupted         a twin of the text: one small change, the same template, another answer
+    corrupted_answer  the answer of the twin
+    spans             named half-open ranges of characters in `text`, such as {"a": (0, 1)}
+    template          prompts that share it have the same parts in the same order; "" when nothing is known
+    key               the content, such as "3+4": prompts that share it are in the same split
+    operands          the numbers of a sum, in the order in which they are used
+    """
+
+    text: Annotated[str, Field(min_length=1)]
+    answer: str
+    distractor: str | None = None
+    corrupted: str | None = None
+    corrupted_answer: str | None = None
+    spans: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    template: str = ""
+    key: Annotated[str, Field(min_length=1)]
+    operands: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, text in (("text", self.text), ("corrupted", self.corrupted)):
+            if text is not None and (not text.strip() or text[-1] in " \t"):
+                raise ValueError(f"{name} is blank or ends with a blank; move the blank to the beginning of the answer")
+        for name in ("answer", "distractor", "corrupted_answer"):
+            self._check_answer(name, getattr(self, name))
+        if self.corrupted is None and self.corrupted_answer is not None:
+            raise ValueError("corrupted_answer is given without corrupted; give both or neither")
+        if self.corrupted == self.text:
+            raise ValueError("corrupted is the same as text; change one thing so that the answer changes")
+        for name, (start, end) in self.spans.items():
+            if not 0 <= start < end <= len(self.text):
+                raise ValueError(
+                    f"span {name} ({start}, {end}) is empty or outside the text, which has {len(self.text)} characters"
+                )
+        return self
+
+    def _check_answer(self, name: str, given: str | None) -> None:
+        if given is None:
+            return
+        if not given.strip():
+            raise ValueError(f"{name} is empty")
+        if name == "answer":
+            return
+        if given.strip() == self.answer.strip():
+            raise ValueError(f"{name} is the same as the answer")
+        if given[0].isspace() != self.answer[0].isspace():
+            raise ValueError(f"{name} and the answer must both begin with a space, or neither")
+
+    @property
+    def split(self) -> Split:
+        return split_of(self.key)

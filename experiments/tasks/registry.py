@@ -1,0 +1,97 @@
+"""The tasks by name, and the task that a goal speaks of.
+
+Third parties add a task with an entry point of the group `lashley.tasks` that names a `Task`. A goal is matched
+by the keywords on the task cards: the more of its words they explain, the better. Where they explain
+none, nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from ..errors import BadTask, UnknownName
+from .arithmetic import ARITHMETIC, ARITHMETIC_QUESTIONS
+from .capitals import CAPITALS_TASK
+from .gsm8k import GSM8K
+from .ioi import IOI
+from .logic import LOGIC
+from .multi_step import MULTI_STEP
+from .task import Task
+
+BUILT_IN = (ARITHMETIC, ARITHMETIC_QUESTIONS, MULTI_STEP, LOGIC, GSM8K, IOI, CAPITALS_TASK)
+GROUP = "lashley.tasks"
+
+SUFFIXES = ("ition", "ing", "ion", "ed", "al", "s")
+
+
+def tasks() -> dict[str, Task]:
+    """All tasks by name, the built-in ones first. Raises `BadTask` when an installed task cannot be used."""
+    return dict(_installed())
+
+
+def task(name: str) -> Task:
+    """The task of this name. Raises `UnknownName` with the nearest names."""
+    known = tasks()
+    if name not in known:
+        raise UnknownName("task", name, known)
+    return known[name]
+
+
+def match(goal: str) -> list[tuple[Task, tuple[str, ...]]]:
+    """The tasks that the goal may mean, best first, each with the words of the goal that say so.
+
+    A word counts once, however many keywords it belongs to, and in any of its forms (add, adding, addition).
+    Equals stay in the order of `tasks()`. Empty when no keyword occurs.
+    """
+    words = re.findall(r"\w+", goal.replace("_", " "))
+    stems = [stem(word) for word in words]
+    found: list[tuple[Task, tuple[str, ...]]] = []
+    for candidate in tasks().values():
+        places: set[int] = set()
+        for keyword in (candidate.name, *candidate.keywords):
+            phrase = [stem(word) for word in re.findall(r"\w+", keyword.replace("_", " "))]
+            for start in range(len(stems) - len(phrase) + 1):
+                if stems[start : start + len(phrase)] == phrase:
+                    places.update(range(start, start + len(phrase)))
+        if places:
+            found.append((candidate, tuple(words[place] for place in sorted(places))))
+    return sorted(found, key=lambda pair: -len(pair[1]))
+
+
+def stem(word: str) -> str:
+    """The word in lower case without its ending: additions and adding are add, summing is sum, cities is city."""
+    word = word.lower()
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    for suffix in SUFFIXES:
+        left = word.removesuffix(suffix)
+        if left != word and len(left) >= 3 and not word.endswith("ss"):
+            if suffix == "s":
+                return stem(left)
+            return left[:-1] if len(left) > 3 and left[-1] == left[-2] else left
+    return word
+
+
+@cache
+def _installed() -> dict[str, Task]:
+    found = {task.name: task for task in BUILT_IN}
+    for entry in entry_points(group=GROUP):
+        added = _load(entry)
+        if added.name in found:
+            raise BadTask(f"The installed task '{added.name}' ({entry.value}) has the name of another one; rename it.")
+        found[added.name] = added
+    return found
+
+
+def _load(entry: EntryPoint) -> Task:
+    try:
+        added = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BadTask(
+            f"The installed task {entry.value} cannot be loaded ({error}); repair or uninstall it."
+        ) from error
+    if not isinstance(added, Task):
+        raise BadTask(f"The entry point {entry.value} of {GROUP} is no Task; let it name one.")
+    return added

@@ -1,0 +1,91 @@
+"""A task: a card that says what is asked and how it is scored, and a source that prompts are drawn from.
+
+A draw is a prefix of one long sequence that only the split and the seed decide. So a larger study contains
+the smaller one, and the same request gives the same prompts on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import ConfigDict, Field, SkipValidation
+
+from ..errors import BadTask
+from ..result import Frozen
+from .prompt import SPLITS, Prompt, Split
+
+AnswerKind = Literal["number", "word", "yes_no", "text"]
+
+
+class Source(Protocol):
+    """Where prompts come from: `Family` for generated ones, `Lines` for a file."""
+
+    def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
+        """All prompts of the split, each text once, in an order that the seed decides."""
+        ...
+
+    def capacity(self, split: Split) -> int:
+        """How many prompts `stream` gives."""
+        ...
+
+    def identity(self) -> Any:
+        """What the prompts depend on, as JSON; it changes when they change."""
+        ...
+
+
+class Task(Frozen):
+    """What a subject is asked.
+
+    description     two lines: what is measured, and what chance gives
+    keywords        words and phrases by which a goal may name the task
+    answer_kind     how the generated text is scored: number, word, yes_no or text
+    max_new_tokens  enough for an answer and for what gives a wrong one away
+    stop            generation is cut at the first of these
+    content         the lines of a user's own file, from which the task can be built again; None otherwise
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    title: str
+    description: str
+    keywords: tuple[str, ...]
+    answer_kind: AnswerKind
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    stop: tuple[str, ...] = ("\n",)
+    source: SkipValidation[Source] = Field(exclude=True, repr=False)
+    content: str | None = Field(default=None, exclude=True, repr=False)
+
+    def prompts(self, n: int, split: Split = "explore", seed: int = 0) -> tuple[Prompt, ...]:
+        """The first n prompts of the split for this seed. Raises `BadTask` when it holds fewer."""
+        if split not in SPLITS:
+            raise BadTask(f"There is no split '{split}'; take {' or '.join(SPLITS)}.")
+        if n < 1:
+            raise BadTask(f"{n} prompts were asked of '{self.name}'; ask for at least 1.")
+        exist = self.capacity(split)
+        if n > exist:
+            other: Split = "confirm" if split == "explore" else "explore"
+            way_out = f"ask for at most {exist}" if exist else "add prompts to the task"
+            raise BadTask(
+                f"Task '{self.name}' has {exist} prompts in its {split} split "
+                f"({self.capacity(other)} in {other}), and {n} were asked for; {way_out}."
+            )
+        return tuple(islice(self.source.stream(split, seed), n))
+
+    def capacity(self, split: Split) -> int:
+        """How many different prompts the split holds."""
+        return self.source.capacity(split)
+
+    def cut(self, generated: str) -> str:
+        """What counts as the answer: the generated text up to the first of the stops."""
+        return generated[: min((at for s in self.stop if (at := generated.find(s)) >= 0), default=len(generated))]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that a measurement on this task depends on."""
+        definition = [self.name, self.answer_kind, self.max_new_tokens, self.stop, self.source.identity()]
+        text = json.dumps(definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(b"lashley-task\0" + text.encode()).hexdigest()
