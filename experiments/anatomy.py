@@ -251,7 +251,9 @@ def read_block(layer: nn.Module, trace: LayerTrace, n_heads: int) -> Block:
         if chain is not None and chain[0]:
             break
     else:
-        raise UnsupportedModel(f"{name}: its output is not x + attention + MLP, so an ablation would not mean one thing.")
+        raise UnsupportedModel(
+            f"{name}: its output is not x + attention + MLP, so an ablation would not mean one thing."
+        )
     events, start = chain
     if trace.z.shape[-1] % n_heads:
         raise UnsupportedModel(f"{name}: {n_heads} heads do not divide the attention's width {trace.z.shape[-1]}.")
@@ -285,7 +287,9 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
     """Find the anatomy by one forward pass over ids [batch, position]. Raises UnsupportedModel."""
     config = model.config.get_text_config()
     if getattr(model.config, "is_encoder_decoder", False):
-        raise UnsupportedModel(f"{type(model).__name__} is an encoder-decoder; only causal language models are supported.")
+        raise UnsupportedModel(
+            f"{type(model).__name__} is an encoder-decoder; only causal language models are supported."
+        )
     parent, name, layers = find_layers(model)
     n_heads = getattr(config, "num_attention_heads", None)
     if not n_heads:

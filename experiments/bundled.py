@@ -69,7 +69,9 @@ def convert(file: Path, target: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     except (OSError, ValueError, KeyError, RuntimeError) as fault:
-        raise UnsupportedModel(f"{file} could not be read as a GGUF model: {str(fault).splitlines()[0][:200]}") from fault
+        raise UnsupportedModel(
+            f"{file} could not be read as a GGUF model: {str(fault).splitlines()[0][:200]}"
+        ) from fault
     # A model that remembers being quantized refuses to be saved; the same weights in a plain one do not.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -53,13 +53,21 @@ class Lab:
     ) -> list[list[str]]:
         """Greedy continuations [intervention][prompt], as long as this task's answers may be."""
         return engine.generate(
-            self.subject, batch, interventions, self.task.max_new_tokens, self.task.stop, sources, self.steps("speaking")
+            self.subject,
+            batch,
+            interventions,
+            self.task.max_new_tokens,
+            self.task.stop,
+            sources,
+            self.steps("speaking"),
         )
 
     def correct(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
         """Which of the generated texts answer their prompts, [n] of 0.0 and 1.0."""
         kind = self.task.answer_kind
-        return np.array([answers.is_correct(kind, s, p.answer) for p, s in zip(prompts, said, strict=True)], dtype=float)
+        return np.array(
+            [answers.is_correct(kind, s, p.answer) for p, s in zip(prompts, said, strict=True)], dtype=float
+        )
 
     def samples(
         self, prompts: tuple[Prompt, ...], said: list[str], changed: list[str] | None = None, condition: str = ""

@@ -99,7 +99,9 @@ def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
 
     edit = Edit(site=Site(layer=0, part="resid_pre"), op="scale", factor=1.0, positions="last")
     logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], LastLogits())["logits"]
-    return Check(name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu()))
+    return Check(
+        name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
+    )
 
 
 def check_or_refuse(subject: Subject) -> None:

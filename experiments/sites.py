@@ -68,5 +68,7 @@ def check_site(site: Site, sizes: dict[str, int]) -> Site:
         most = sizes[limits[site.part]]
         if site.index >= most:
             what = {"z": "head", "k": "KV head", "v": "KV head", "neurons": "neuron"}[site.part]
-            raise BadConfiguration(f"There is no {what} {site.index} in {site}: each layer has {most}, 0 to {most - 1}.")
+            raise BadConfiguration(
+                f"There is no {what} {site.index} in {site}: each layer has {most}, 0 to {most - 1}."
+            )
     return site

@@ -89,3 +89,7 @@ class ContextOverflow(DriverError): ...
 
 class BadReply(DriverError):
     """The server answered something that is no reply (HTML, an error object, no choices)."""
+
+
+class BadRequest(DriverError):
+    """The server refuses the request as it stands: an unknown model, a route or a parameter that it lacks."""

@@ -111,9 +111,10 @@ class Mean(Activations):
 
 
 def partners(batch: Batch) -> dict[tuple[str, int], list[int]]:
+    """Rows by what aligns them. A prompt without a template aligns with nothing, so it stands alone."""
     groups: dict[tuple[str, int], list[int]] = {}
-    for i, group in enumerate(batch.groups):
-        groups.setdefault(group, []).append(i)
+    for i, (template, length) in enumerate(batch.groups):
+        groups.setdefault((template or f"alone {i}", length), []).append(i)
     return groups
 
 

@@ -68,7 +68,9 @@ class Editor:
 
     def from_source(self, edit: Edit, prompts: Tensor, width: slice) -> Tensor:
         if edit.source is None or edit.source not in self.sources:
-            raise BadConfiguration(f"The edit at {edit.site} needs a source; given: {', '.join(self.sources) or 'none'}.")
+            raise BadConfiguration(
+                f"The edit at {edit.site} needs a source; given: {', '.join(self.sources) or 'none'}."
+            )
         values = self.sources[edit.source].at(edit.site.layer, edit.site.part)
         values = values[prompts] if values.shape[0] > 1 else values
         if values.shape[1] > 1:

@@ -108,9 +108,7 @@ def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, positi
     handle = anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)
     try:
         with eager_masks(model):
-            model(
-                input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model)
-            )
+            model(input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model))
     finally:
         handle.remove()
         for module in stubbed:

@@ -134,9 +134,7 @@ class Writer:
 
             x = edit(x, "resid_pre")
             slot.edit = edit_kv
-            raw = attention(
-                block, x, window.kwargs(layer), slot, lambda z, edit=edit: edit(z, "z", anatomy.d_head)
-            )
+            raw = attention(block, x, window.kwargs(layer), slot, lambda z, edit=edit: edit(z, "z", anatomy.d_head))
             attn_out = edit(through(block.attn_post, raw), "attn_out")
             u = x if block.parallel else x + attn_out
             shape = u.shape[:2]

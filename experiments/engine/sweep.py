@@ -134,9 +134,7 @@ def run(
     return out
 
 
-def needed_parts(
-    subject: Subject, batch: Batch, interventions: Sequence[Intervention], readout: Readout
-) -> set[Part]:
+def needed_parts(subject: Subject, batch: Batch, interventions: Sequence[Intervention], readout: Readout) -> set[Part]:
     """What the clean pass must keep for these interventions."""
     parts: set[Part] = {"resid_pre"}
     edited = {e.site.part for i in interventions for e in i.edits}
@@ -250,7 +248,9 @@ def run_layer(
     if len(new):
         x = torch.cat([x, clean_stream(plan, runs[running].step)[new, first:]])
     entries = [FULL] * running + [r.entry for r in runs[running:]]
-    full, z_end, attn_end, mlp_end = (sum(e <= limit for e in entries) for limit in (FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP))
+    full, z_end, attn_end, mlp_end = (
+        sum(e <= limit for e in entries) for limit in (FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP)
+    )
     placed = place(plan, layer, runs, prompts.device)
     editor = Editor(plan.batch, plan.sources, prompts, first, last)
     x = edit(editor, x, placed, "resid_pre")
@@ -349,9 +349,7 @@ def full_attention(
     keys, values = within(placed, "k", 0, n), within(placed, "v", 0, n)
     slot: KVSlot | None = None
     if first > 0:
-        k, v = (
-            unflat_heads(plan.clean.at(layer, part)[prompts, :first], anatomy.n_kv_heads) for part in ("k", "v")
-        )
+        k, v = (unflat_heads(plan.clean.at(layer, part)[prompts, :first], anatomy.n_kv_heads) for part in ("k", "v"))
         slot = KVSlot(k, v)
     elif keys or values:
         slot = KVSlot()
@@ -407,4 +405,3 @@ def measure(plan: Plan, hidden: Tensor, prompts: Tensor) -> dict[str, Tensor]:
         logits = unembed(subject.model, subject.anatomy, hidden[begin : begin + size], tokens)
         pieces.append(readout.measure(logits, rows))
     return {name: torch.cat([p[name] for p in pieces]) for name in pieces[0]}
-

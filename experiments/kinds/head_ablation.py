@@ -41,9 +41,9 @@ class HeadAblation(Experiment):
         Method,
         Field(description="zero: z becomes 0. mean: its mean over the prompts. resample: another prompt's z."),
     ] = "zero"
-    metric: Annotated[
-        Literal["logit_diff", "loss", "prob"], Field(description="What the change is measured in.")
-    ] = "logit_diff"
+    metric: Annotated[Literal["logit_diff", "loss", "prob"], Field(description="What the change is measured in.")] = (
+        "logit_diff"
+    )
 
     def sites(self, sizes: dict[str, int]) -> list[Site]:
         """The heads meant. Raises BadConfiguration where one is not there."""

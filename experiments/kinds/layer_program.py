@@ -32,9 +32,9 @@ class LayerProgram(Experiment):
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
     sweep: Annotated[Sweep | None, Field(description="One change at every place instead of one program.")] = None
-    metric: Annotated[
-        Literal["logit_diff", "loss", "prob"], Field(description="What the change is measured in.")
-    ] = "loss"
+    metric: Annotated[Literal["logit_diff", "loss", "prob"], Field(description="What the change is measured in.")] = (
+        "loss"
+    )
 
     def programs(self, n_layers: int) -> list[Intervention]:
         """What is to be run. Raises BadConfiguration for a layer that is not there."""

@@ -1,0 +1,118 @@
+"""The commands that read what was found: `runs`, `experiments`, `show ID` and `notes`.
+
+Only click is imported to define them, and only SQLite and rich to run them, so that browsing starts at once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import click
+
+if TYPE_CHECKING:
+    from ...db.read import Reader
+
+P = ParamSpec("P")
+
+# What a command read, and the function of pages.py that prints it.
+Read = tuple[Any, str]
+
+
+def _browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
+    """Gives a command --db and --json, prints what it read, and makes one line of a TrackerError (exit code 2)."""
+
+    @functools.wraps(command)
+    def browse(db: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        from ...db.errors import TrackerError
+        from ...db.location import tracker_path
+        from ...db.read import Reader
+
+        try:
+            with Reader.open(tracker_path(db)) as reader:
+                data, page = command(reader, *args, **kwargs)
+        except TrackerError as error:
+            from .pages import printable
+
+            click.echo(f"Error: {printable(str(error))}", err=True)
+            raise click.exceptions.Exit(2) from error
+        if as_json:
+            import json
+
+            # ASCII, so that no terminal or pipe can choke on it or be steered by it.
+            click.echo(json.dumps(data, indent=2))
+        elif not data:
+            click.echo("Nothing matches.", err=True)
+        else:
+            from . import pages
+
+            getattr(pages, page)(pages.console(), data)
+
+    json_option = click.option("--json", "as_json", is_flag=True, help="The data as JSON.")
+    db_option = click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+    return db_option(json_option(browse))
+
+
+@click.command()
+@_browses
+def runs(reader: Reader) -> Read:
+    """The studies that were run."""
+    return reader.runs(), "print_runs"
+
+
+@click.command()
+@click.option("--kind", help="Only this kind, such as head_ablation.")
+@click.option("--task", help="Only on this task.")
+@click.option("--model", help="Only on this subject model.")
+@click.option("--run", metavar="ID", help="Only of this run.")
+@click.option("--status", type=click.Choice(["running", "done", "failed"]), help="Only those that are so.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The latest so many.")
+@_browses
+def experiments(
+    reader: Reader,
+    kind: str | None,
+    task: str | None,
+    model: str | None,
+    run: str | None,
+    status: str | None,
+    limit: int,
+) -> Read:
+    """The experiments that were done, the latest at the end."""
+    return reader.experiments(kind, task, model, _number_of(reader, run), status, limit), "print_experiments"
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option("--run", metavar="ID", help="Only of this run.")
+@click.option("--tag", help="Only with this tag.")
+@_browses
+def notes(reader: Reader, words: tuple[str, ...], run: str | None, tag: str | None) -> Read:
+    """The notes, or those that hold the WORDS, best match first."""
+    return reader.notes(" ".join(words) or None, _number_of(reader, run), tag), "print_notes"
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@_browses
+def show(reader: Reader, id: str) -> Read:
+    """One run (R1), experiment (E12), note (N3) or hypothesis (H2)."""
+    from ...db.ids import parse_id
+
+    what, number = parse_id(id)
+    read = {"run": reader.run, "experiment": reader.experiment, "note": reader.note, "hypothesis": reader.hypothesis}
+    return read[what](number), f"print_{what}"
+
+
+def _number_of(reader: Reader, run: str | None) -> int | None:
+    """The number of a run that must exist."""
+    from ...db.errors import TrackerError
+    from ...db.ids import parse_id
+
+    if run is None:
+        return None
+    what, number = parse_id(run)
+    if what != "run":
+        raise TrackerError(f"--run takes the id of a run, such as R1, not {run}.")
+    reader.require("run", number)
+    return number

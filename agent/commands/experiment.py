@@ -1,0 +1,90 @@
+"""`agent experiment KIND ...`: one experiment by hand. Its options are the fields of the kind's class."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from .faults import one_line
+
+
+class Kinds(click.Group):
+    """One command per kind, made when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from ...tools.catalog import kind_cards
+
+        return [card["name"] for card in kind_cards()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        with one_line():
+            from ...tools.catalog import kind_fields
+
+            about, fields = kind_fields(cmd_name)
+        options = [option(f) for f in fields]
+        options += [
+            click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker has it already."),
+            click.Option(["--reason"], help="Why, for the record."),
+            click.Option(["--db"], metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here."),
+            click.Option(["--json", "as_json"], is_flag=True, help="The logged experiment as JSON."),
+        ]
+
+        def run(**given: Any) -> None:
+            perform(cmd_name, given)
+
+        return click.Command(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+
+
+def option(f: dict[str, Any]) -> click.Option:
+    """A field as an option: lists may be given as one text with commas, or several times."""
+    flag = "--" + f["name"].replace("_", "-")
+    shown = "" if f["default"] is None else f"  [default: {f['default']}]"
+    if f["type"] == "bool":
+        return click.Option([f"{flag}/--no-{flag[2:]}", f["name"]], default=None, help=f["description"] + shown)
+    kind: Any = (
+        click.Choice(f["choices"])
+        if f["choices"]
+        else {"int": click.INT, "float": click.FLOAT}.get(f["type"], click.STRING)
+    )
+    return click.Option([flag, f["name"]], type=kind, default=None, multiple=f["list"], help=f["description"] + shown)
+
+
+def perform(kind: str, given: dict[str, Any]) -> None:
+    from ...tools.catalog import configuration, task_named
+    from ...tools.context import Context
+    from ...tools.run_experiment import experiment_from, run_experiment
+    from ...tools.telling import experiment_text
+    from ..live import quiet_progress
+
+    fresh, reason, db, as_json = (given.pop(k) for k in ("fresh", "reason", "db", "as_json"))
+    with one_line(), Context.open(db) as context, quiet_progress() as progress:
+        context.progress = progress
+        context.say = lambda text: click.echo(text, err=True)
+        config = configuration(kind, given)
+        if "task" in config:
+            config["task"] = task_named(context, config["task"])
+        outcome = run_experiment(context, experiment_from(kind, config), reason, fresh)
+        logged = context.reader.experiment(outcome.number)
+    if outcome.reused:
+        click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
+    if as_json:
+        click.echo(json.dumps(logged, indent=2))
+    elif outcome.error is None:
+        from .pages import printable
+
+        click.echo("\n".join(printable(line) for line in experiment_text(logged, effects=20).splitlines()))
+    if outcome.error is not None:
+        click.echo(f"Error: {outcome.id} failed: {outcome.error}", err=True)
+        raise click.exceptions.Exit(2 if logged["error_type"] in ("BadConfiguration", "BadTask") else 1)
+
+
+@click.group(cls=Kinds)
+def experiment() -> None:
+    """Run one experiment by hand, logged like any other. Its options are its configuration.
+
+    \b
+    agent experiment head_ablation --task arithmetic --layers 0,1 --method mean
+    agent experiment layer_program --program "0-4, 6-29"
+    """

@@ -1,0 +1,51 @@
+"""`agent models`: what can be studied, and whether a model's anatomy is understood."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .faults import one_line
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="The list as JSON.")
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """The models that can be studied. `agent models check NAME` loads one and tests it."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from ...tools.catalog import models as listed
+
+    rows = listed()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        state = (
+            "converted" if row["converted"] else "installed" if row["installed"] else "not installed; run make setup"
+        )
+        click.echo(f"{row['name']:<16} {state}    also: {', '.join(row['also'])}")
+    click.echo("Also: any Hub id (gpt2, EleutherAI/pythia-160m), a local folder, a .gguf file.", err=True)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The anatomy and the checks as JSON.")
+def check(name: str, as_json: bool) -> None:
+    """Load NAME, print its anatomy, and test every law that the measurements rest on."""
+    with one_line():
+        from ...tools.catalog import check_subject
+
+        found = check_subject(name, lambda text: click.echo(text, err=True))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(f"{found['name']}  fingerprint {found['fingerprint']}")
+        for key, value in found["anatomy"].items():
+            click.echo(f"  {key:<14} {value}")
+        for one in found["checks"]:
+            mark = "ok  " if one["passed"] else "FAIL"
+            click.echo(f"  {mark} {one['name']} (off by {one['deviation']:.1e}, limit {one['tolerance']:.0e})")
+    raise click.exceptions.Exit(0 if all(c["passed"] for c in found["checks"]) else 1)

@@ -1,0 +1,60 @@
+"""`agent report`: a study's report, rendered anew from the tracker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+
+if TYPE_CHECKING:
+    from ...db.read import Reader
+
+
+def write_files(reader: Reader, run: int, folder: str) -> Path:
+    """Write report.html, report.md and figures/ under FOLDER/R1; gives the HTML file's path."""
+    from ...tools.report.default import default_source
+    from ...tools.report.render import render, write
+
+    source = reader.report(run)
+    if source is None:
+        source = default_source(reader, run, "No report was written.")
+    target = Path(folder) / f"R{run}"
+    target.mkdir(parents=True, exist_ok=True)
+    write(render(source, reader, run), target)
+    return target / "report.html"
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--to", "folder", metavar="FOLDER", default="reports", show_default=True)
+@click.option("--print", "to_terminal", is_flag=True, help="Print the Markdown instead of writing files.")
+@click.option("--json", "as_json", is_flag=True, help="The source, the Markdown and where it went, as JSON.")
+def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bool) -> None:
+    """Write the report of RUN (such as R1) as Markdown and as one HTML file."""
+    from ...db.ids import parse_id
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+
+    with one_line(), Reader.open(tracker_path(db)) as reader:
+        what, number = parse_id(run)
+        if what != "run":
+            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+        reader.require("run", number)
+        if to_terminal:
+            from ...tools.report.render import render
+
+            source = reader.report(number)
+            if source is None:
+                raise click.ClickException(f"R{number} has no report.")
+            click.echo(render(source, reader, number).markdown)
+            return
+        path = write_files(reader, number, folder)
+        if as_json:
+            click.echo(json.dumps({"run": f"R{number}", "html": str(path), "source": reader.report(number)}, indent=2))
+        else:
+            click.echo(str(path))

@@ -1,0 +1,110 @@
+"""`agent run`: an autonomous study, from a goal to a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+
+if TYPE_CHECKING:
+    from ...tools.context import Context
+    from ..loop import Ending
+
+EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
+
+
+@click.command()
+@click.option("--goal", required=True, help="What is to be found out, in words.")
+@click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
+@click.option("--task", help="The task: a name (see `agent tasks`) or a JSONL file of your own.")
+@click.option(
+    "--driver",
+    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
+    default="auto",
+    show_default=True,
+    help="Who decides: OpenAI, a compatible server, or the fixed protocol that needs no key.",
+)
+@click.option("--llm", help="The language model that decides.")
+@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
+@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
+@click.option("--display", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True)
+def run(
+    goal: str, model: str | None, task: str | None, driver: str, llm: str | None, base_url: str | None,
+    experiments: int, minutes: float, steps: int, tokens: int | None, db: str | None, reports: str, display: str,
+) -> None:  # fmt: skip
+    """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
+
+    With a key (OPENAI_API_KEY) or a server (--base-url) a language model decides; otherwise the autopilot, a fixed
+    protocol. It says which. Ctrl-C stops, and writes the report of what there is.
+    """
+    from ...tools.context import Context
+    from ..budget import Budget
+    from ..drivers.choose import choose
+    from ..live import live_view
+    from ..loop import study
+
+    if not goal.strip():
+        raise click.UsageError("The goal is empty; say what is to be found out.")
+    with one_line():
+        chosen, why = choose(driver, llm, base_url)
+        click.echo(why, err=True)
+        with Context.open(db) as context:
+            known = settle(context, goal, model, task, chosen.name == "autopilot")
+            budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+            view = live_view(display)
+            context.say = view.warned
+            context.subject(context.model)
+            with view:
+                ending = study(context, chosen, goal, budget, view, known)
+            finish(context, ending, reports)
+    raise click.exceptions.Exit(EXIT[ending.status])
+
+
+def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:
+    """Which subject and which task the study is about, said aloud. Raises ToolError when nothing fits."""
+    from ...tools.catalog import match_goal, match_model, task_cards, task_named
+    from ...tools.errors import ToolError
+
+    named = model or match_model(goal)
+    context.model = named or context.model
+    click.echo(
+        f"Subject: {context.model} ({'--model' if model else 'named in the goal' if named else 'the default'}).",
+        err=True,
+    )
+    if task is not None:
+        context.task = task_named(context, task)
+        click.echo(f"Task: {context.task} (--task).", err=True)
+        return f"The user asked for the task {context.task}."
+    found = match_goal(goal, context)
+    if found:
+        context.task = found[0]["task"]
+        also = [m["task"] for m in found[1:]]
+        click.echo(
+            f"Task: {context.task} (the goal says {', '.join(repr(w) for w in found[0]['words'])})"
+            f"{'; it could also be ' + ', '.join(also) if also else ''}. --task decides it.",
+            err=True,
+        )
+        return "The program took this task by the words of the goal."
+    cards = "; ".join(f"{c['name']} ({c['title']})" for c in task_cards(context.own_tasks))
+    if autopilot:
+        raise ToolError(f"The goal names no task that there is. Say which one with --task: {cards}.")
+    return f"No task matches the goal's words; choose one by list_tasks. There are: {cards}."
+
+
+def finish(context: Context, ending: Ending, reports: str) -> None:
+    from .report import write_files
+
+    assert context.run is not None
+    path = write_files(context.reader, context.run, reports)
+    words = {"finished": "The study is finished.", "budget": "The budget is spent.",
+             "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
+    click.echo(f"\n{words[ending.status]} {ending.why or ''}".rstrip(), err=True)
+    click.echo(f"Report: {path}", err=True)
+    click.echo(f"Look around: agent show R{context.run}    agent notes    agent replay E1", err=True)

@@ -1,0 +1,87 @@
+"""Who takes the turns: a language model if one is set up, otherwise the autopilot, and a sentence that says which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from .conversation import BadRequest, Driver, NoKey
+from .faults import OPENAI_HOST, Server, address
+
+DriverName = Literal["auto", "responses", "chat", "autopilot"]
+
+# First in the SDK's own list (openai 3.52, types/shared/chat_model.py), where it is also the example of every call.
+DEFAULT_LLM = "gpt-6-astra"
+# Room for reasoning and a report; local models have shorter contexts, of which the answer takes its part.
+OPENAI_OUTPUT_TOKENS, LOCAL_OUTPUT_TOKENS = 16_384, 4_096
+SET_A_KEY = (
+    "set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own, or take --driver autopilot, which needs neither."
+)
+
+
+class Choice(NamedTuple):
+    """The driver, and one sentence for the user: which it is and why."""
+
+    driver: Driver
+    why: str
+
+
+def choose(
+    driver: DriverName = "auto",
+    llm: str | None = None,
+    base_url: str | None = None,
+    timeout: float = 600.0,
+    max_output_tokens: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+    retries: int = 4,
+) -> Choice:
+    """The driver that was asked for; "auto" takes what `environ` has: a base URL, then a key, then neither.
+
+    Without `llm` a server other than OpenAI is asked for its models. Raises NoKey where a key is missing, BadRequest
+    where the model must be named, and what asking the server raises.
+    """
+    if driver == "autopilot":
+        return autopilot("as asked")
+    key = environ.get("OPENAI_API_KEY", "").strip() or None
+    flag = (base_url or "").strip()
+    url = flag or environ.get("OPENAI_BASE_URL", "").strip() or None
+    own = url if url and address(url).hostname != OPENAI_HOST else None
+    if driver == "auto" and not key and not own:
+        if llm:
+            raise NoKey(f"--llm {llm} needs somebody to ask: {SET_A_KEY}")
+        return autopilot("because neither OPENAI_API_KEY nor OPENAI_BASE_URL is set")
+    if not key and not own:
+        raise NoKey(f"--driver {driver} needs a key: {SET_A_KEY}")
+    name = driver if driver != "auto" else "chat" if own else "responses"
+    limit = max_output_tokens or (LOCAL_OUTPUT_TOKENS if own else OPENAI_OUTPUT_TOKENS)
+    model = llm or (the_only_model(own, key, timeout, retries) if own else DEFAULT_LLM)
+    if name == "chat":
+        from .chat import ChatDriver as Taken
+    else:
+        from .responses import ResponsesDriver as Taken
+    taken = Taken(model, url, key, timeout, limit, retries)
+    found = ("--base-url" if flag else "OPENAI_BASE_URL") if own else "OPENAI_API_KEY"
+    why = f"{model} chooses the experiments, over the {name} API at {taken.server.url}, because {found} is set."
+    return Choice(taken, why)
+
+
+def autopilot(why: str) -> Choice:
+    from .autopilot import Autopilot
+
+    return Choice(Autopilot(), f"The autopilot chooses the experiments, {why}: no language model is used.")
+
+
+def the_only_model(base_url: str, key: str | None, timeout: float, retries: int) -> str:
+    """The model of a server that offers exactly one. Raises BadRequest with the names otherwise."""
+    server = Server(base_url, key, min(timeout, 30.0), min(retries, 1))
+    try:
+        names = server.models()
+    except BadRequest:
+        raise BadRequest(f"{server.url} does not list its models: name one with --llm.") from None
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise BadRequest(f"{server.url} offers no model: load one there, or name one with --llm.")
+    shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    raise BadRequest(f"{server.url} offers {len(names)} models, name one with --llm: {shown}.")

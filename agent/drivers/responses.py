@@ -1,0 +1,176 @@
+"""OpenAI's Responses API, over which alone its newer models take tools.
+
+Nothing is stored on the server: the conversation is sent each time, and the items that the model produced
+(its encrypted reasoning among them) are handed back as they came, so that it can go on with its own thoughts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+from .conversation import BadReply, Call, Message, Reply, ToolSpec
+from .faults import (
+    Complaint,
+    Server,
+    a_dict,
+    answered,
+    call_of,
+    dicts,
+    reason_of,
+    sendable_arguments,
+    sendable_name,
+    tokens,
+)
+
+REASONING = "reasoning.encrypted_content"
+# What is given up when it is refused, and how a refusal sounds. `items`: reasoning by another model or account.
+OPTIONS = {
+    "items": r"invalid_encrypted_content|could not be (verified|decrypted)|not persisted|without its required",
+    "include": r"\binclude\b|encrypted content is not supported",
+    "strict": r"\bstrict\b",
+    "parallel_tool_calls": r"\bparallel_tool_calls\b",
+    "max_output_tokens": r"\bmax_output_tokens\b",
+}
+
+
+class ResponsesDriver:
+    """Takes turns over POST /responses. `timeout` is in seconds per attempt, `base_url` None means OpenAI."""
+
+    name = "responses"
+
+    def __init__(
+        self,
+        llm: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600.0,
+        max_output_tokens: int | None = None,
+        retries: int = 4,
+    ) -> None:
+        self.llm = llm
+        self.server = Server(base_url, api_key, timeout, retries)
+        self._max_output_tokens = max_output_tokens
+        self._refused: set[str] = set()
+
+    def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """The model's next turn. Raises a DriverError."""
+        body = self.server.ask(
+            self.llm,
+            lambda client: cast(Any, client.responses.with_raw_response).create(
+                **self.request(instructions, messages, tools)
+            ),
+            self._concede,
+        )
+        return read_response(body, messages, self.server.url)
+
+    def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
+        """What is sent, as the keyword arguments of `create`."""
+        request: dict[str, Any] = {
+            "model": self.llm,
+            "instructions": instructions,
+            "input": response_input(messages, with_items="items" not in self._refused),
+            "store": False,
+        }
+        if "include" not in self._refused:
+            request["include"] = [REASONING]
+        if tools:
+            request["tools"] = [self._tool(tool) for tool in tools]
+            if "parallel_tool_calls" not in self._refused:
+                request["parallel_tool_calls"] = False
+        if self._max_output_tokens is not None and "max_output_tokens" not in self._refused:
+            request["max_output_tokens"] = self._max_output_tokens
+        return request
+
+    def _tool(self, tool: ToolSpec) -> dict[str, Any]:
+        strict = {} if "strict" in self._refused else {"strict": True}
+        return {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+            **strict,
+        }
+
+    def _concede(self, complaint: Complaint) -> bool:
+        for option, sound in OPTIONS.items():
+            if option not in self._refused and re.search(sound, str(complaint), re.IGNORECASE):
+                self._refused.add(option)
+                return True
+        return False
+
+
+def response_input(messages: Sequence[Message], with_items: bool = True) -> list[dict[str, Any]]:
+    """The conversation as input items."""
+    wire: list[dict[str, Any]] = []
+    for message in answered(messages):
+        if message.role == "tool":
+            wire.append({"type": "function_call_output", "call_id": message.call_id, "output": message.text})
+        elif message.items and with_items:
+            wire.extend(sendable_item(item) for item in message.items)
+        else:
+            if message.text.strip() or not message.calls:
+                wire.append({"role": message.role, "content": message.text})
+            wire.extend(
+                {
+                    "type": "function_call",
+                    "call_id": call.id,
+                    "name": sendable_name(call.name),
+                    "arguments": sendable_arguments(call.arguments),
+                }
+                for call in message.calls
+            )
+    return wire
+
+
+def sendable_item(item: dict[str, Any]) -> dict[str, Any]:
+    """The item as it came; only a call whose name or arguments no server would take back is mended."""
+    if item.get("type") != "function_call":
+        return item
+    name, arguments = sendable_name(str(item.get("name"))), sendable_arguments(str(item.get("arguments")))
+    return {**item, "name": name, "arguments": arguments}
+
+
+def read_response(body: dict[str, Any], messages: Sequence[Message], url: str) -> Reply:
+    """The output items as a Reply. Raises BadReply where there are none."""
+    items = dicts(body.get("output"))
+    status = body.get("status") or "completed"
+    reason = a_dict(body.get("incomplete_details")).get("reason")
+    if status not in ("completed", "incomplete") or (status == "completed" and not items):
+        raise BadReply(f"{url} answered without a reply (status {status}): {reason_of(body.get('error'))}.")
+    calls: list[Call] = []
+    texts: list[str] = []
+    refusals: list[str] = []
+    kept: list[dict[str, Any]] = []
+    for item in items:
+        if item.get("type") == "function_call":
+            call = call_of(item.get("call_id"), item.get("name"), item.get("arguments"), messages, calls)
+            calls.append(call)
+            item = {**item, "call_id": call.id, "arguments": call.arguments}
+        elif item.get("type") == "message":
+            for part in dicts(item.get("content")):
+                if part.get("type") == "refusal":
+                    refusals.append(str(part.get("refusal") or ""))
+                else:
+                    texts.append(str(part.get("text") or ""))
+        kept.append(item)
+    finish: Literal["stop", "length", "refusal"] = "stop"
+    if refusals or reason == "content_filter":
+        finish, texts = "refusal", refusals or texts
+    elif status == "incomplete":
+        finish = "length"
+    # A cut turn is told again as text: half a call must not be carried out, and its reasoning is refused without it.
+    # For the same reason reasoning goes back only together with what it led to.
+    if finish != "stop":
+        calls, kept = [], []
+    while kept and kept[-1].get("type") == "reasoning":
+        kept.pop()
+    return Reply(
+        text="\n".join(text for text in texts if text),
+        calls=tuple(calls),
+        finish=finish,
+        tokens_in=tokens(body.get("usage"), "input_tokens"),
+        tokens_out=tokens(body.get("usage"), "output_tokens"),
+        items=tuple(kept),
+    )

@@ -1,0 +1,150 @@
+"""The view of a study while it runs: what the driver said, the call, the result, the budget, and progress.
+
+In a terminal the last line moves; elsewhere there are plain lines. Whatever a model or a subject wrote is
+printed as text, never as markup or control characters.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .commands.pages import printable
+
+if TYPE_CHECKING:
+    from ..tools.context import Context
+    from ..tools.registry import Answer
+    from .budget import Budget, Spent
+    from .drivers.conversation import Call, Driver
+
+SLOW = 2.0  # seconds after which a plain view says how far a sweep is
+
+
+def shown(text: str, most: int) -> str:
+    """One line of safe text, escaped for rich."""
+    line = " ".join(printable(text).split())
+    return escape(line if len(line) <= most else line[: most - 1] + "…")
+
+
+class View:
+    """Plain lines; also the base of the others. `out` is stderr, so that stdout stays free."""
+
+    def __init__(self, console: Console | None) -> None:
+        self.console = console
+        self.budget: Budget | None = None
+        self._last = ("", 0.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.still()
+
+    def line(self, text: str) -> None:
+        if self.console is not None:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def still(self) -> None: ...
+
+    def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
+        self.budget = budget
+        who = f"{driver.name} {driver.llm}".strip()
+        self.line(f"[bold]{run}[/] {shown(goal, 200)}")
+        self.line(
+            f"   {escape(who)} on {shown(context.model, 80)} · {budget.experiments} experiments, {budget.minutes:g} minutes"
+        )
+
+    def thinking(self, step: int) -> None: ...
+
+    def said(self, text: str) -> None:
+        self.line(f"\n[italic]{shown(text, 400)}[/]")
+
+    def called(self, step: int, call: Call, spent: Spent) -> None:
+        try:
+            given = {
+                k: v
+                for k, v in json.loads(call.arguments or "{}").items()
+                if v is not None and k not in ("markdown", "reason")
+            }
+        except (ValueError, AttributeError):
+            given = {"arguments": call.arguments}
+        words = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in given.items())
+        left = ""
+        if self.budget is not None:
+            left = f"[dim]{spent.experiments}/{self.budget.experiments} experiments · {spent.minutes:.1f}/{self.budget.minutes:g} min[/]"
+        self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}  {left}")
+
+    def answered(self, call: Call, result: Answer) -> None:
+        self.still()
+        lines = result.text.splitlines() or [""]
+        colour = "red" if result.refused else "green"
+        first = result.data.get("found") or lines[0]
+        label = f"{result.data['id']} " if "id" in result.data else ""
+        self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        name, since = self._last
+        now = time.monotonic()
+        if name != what:
+            self._last = (what, now)
+        elif now - since > SLOW and done < total:
+            self._last = (what, now)
+            self.line(f"   {escape(what)}: {done} of {total}")
+
+    def warned(self, text: str) -> None:
+        self.line(f"[yellow]{shown(text, 400)}[/]")
+
+
+class Moving(View):
+    """For a terminal: a bar with the time that is left, gone when the sweep is done."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.bar: Progress | None = None
+        self.at: tuple[str, Any] = ("", None)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        if self.bar is None:
+            columns = (TextColumn("   {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+            self.bar = Progress(
+                *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console, transient=True
+            )
+            self.bar.start()
+            self.at = ("", None)
+        if self.at[0] != what:
+            if self.at[1] is not None:
+                self.bar.remove_task(self.at[1])
+            self.at = (what, self.bar.add_task(escape(what), total=total))
+        self.bar.update(self.at[1], completed=done, total=total)
+
+    def still(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def live_view(display: str = "auto") -> View:
+    """auto: moving in a terminal, plain lines elsewhere."""
+    console = Console(stderr=True)
+    if display == "none":
+        return View(None)
+    if display == "rich" or (display == "auto" and console.is_terminal):
+        return Moving(console)
+    return View(console)
+
+
+@contextmanager
+def quiet_progress() -> Generator[Callable[[str, int, int], None], None, None]:
+    """Progress for a single command: a bar in a terminal, nothing elsewhere."""
+    view = live_view("auto" if sys.stderr.isatty() else "none")
+    with view:
+        yield view.progress

@@ -1,0 +1,76 @@
+"""What can go wrong with the tracker, each as one line that says what to do.
+
+SQLite's own errors name neither the file nor the way out; `explained` turns them into ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+
+
+class TrackerError(Exception):
+    """The base of every error that this folder raises on purpose. Its text is one line for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class NotATracker(TrackerError):
+    """The path holds something else: a folder, another program's database, a file that is no database."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        super().__init__(f"{os.fspath(path)} is no Lashley database: {why}. Name another with --db or LASHLEY_DB.")
+
+
+class NewerSchema(TrackerError):
+    """The file was written by a later version of this program. It has not been touched."""
+
+    def __init__(self, path: str | os.PathLike[str], found: int, known: int) -> None:
+        super().__init__(
+            f"{os.fspath(path)} was written by a newer Lashley (schema {found}, this one knows {known}); "
+            "it was left untouched. Update Lashley, or name another file with --db."
+        )
+
+
+class NotAnId(TrackerError):
+    """A text that should have been an id of the tracker."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"{text!r:.60} is no id. Ids look like R1 (run), E12 (experiment), N3 (note), H2 (hypothesis)."
+        )
+
+
+class NoSuchId(TrackerError):
+    """An id that is well formed but names no row; `near` are the ids next to it that do."""
+
+    def __init__(self, what: str, shown: str, near: Sequence[str]) -> None:
+        there = f"the nearest: {' and '.join(near)}" if near else f"no {what} is recorded yet"
+        super().__init__(f"There is no {what} {shown}; {there}.")
+
+
+class QueryRefused(TrackerError):
+    """An SQL text that is not one harmless SELECT, is wrong, or took too long."""
+
+
+def explained(error: sqlite3.Error, path: str | os.PathLike[str]) -> TrackerError:
+    """Our error for SQLite's, about the file at `path`."""
+    where = os.fspath(path)
+    # Extended result codes keep the primary code in their low byte.
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return TrackerError(f"{where} is locked: another process is writing it. Wait for it to end, or use --db.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return TrackerError(f"{where} cannot be opened or written ({error}). Check its permissions, or use --db.")
+        case sqlite3.SQLITE_CORRUPT:
+            return TrackerError(f"{where} is damaged ({error}). Restore a copy, or try: sqlite3 FILE .recover")
+        case sqlite3.SQLITE_NOTADB:
+            return NotATracker(path, "it is not an SQLite file")
+        case sqlite3.SQLITE_FULL:
+            return TrackerError(f"{where} cannot grow: the disk is full. Free some space and resume.")
+        case sqlite3.SQLITE_CONSTRAINT:
+            return TrackerError(f"{where} refused a row: {error}")
+        case _:
+            return TrackerError(f"{where}: {error}")

@@ -1,0 +1,111 @@
+"""Read-only SQL for people and language models: one SELECT, with limits on time, rows and memory.
+
+The text is judged by SQLite itself: its authorizer sees every action that the compiled statement would
+take and denies all but reading, so no parsing of ours can be tricked. The connection is opened for
+reading only and thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from .errors import QueryRefused, explained
+from .location import connect_read_only
+
+# Longer texts are cut: an answer goes to a terminal or into a language model's context.
+CELL = 2000
+
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 16_000_000,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 20_000,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+}
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+_FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer"}
+_NAMES = {
+    sqlite3.SQLITE_ATTACH: "ATTACH",
+    sqlite3.SQLITE_PRAGMA: "PRAGMA",
+    sqlite3.SQLITE_FUNCTION: "a forbidden function",
+}
+_SCHEMA = "SELECT name, sql FROM sqlite_schema"
+
+
+def select(path: Path, sql: str, limit: int = 100, seconds: float = 2.0) -> tuple[list[str], list[list[Any]], bool]:
+    """The columns, at most `limit` rows and whether there were more, for one SELECT on the tracker at `path`.
+
+    Raises QueryRefused, in one line, for anything but a SELECT, for wrong SQL, and after `seconds` seconds.
+    """
+    if "\0" in sql:
+        raise QueryRefused("The query holds a NUL character. Write it without.")
+    denied: list[int] = []
+
+    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action in _READING or (action == sqlite3.SQLITE_FUNCTION and second not in _FORBIDDEN_FUNCTIONS):
+            return sqlite3.SQLITE_OK
+        # Full-text search asks for this one by itself, to see whether its index has changed.
+        if action == sqlite3.SQLITE_PRAGMA and first == "data_version" and second is None:
+            return sqlite3.SQLITE_OK
+        denied.append(action)
+        return sqlite3.SQLITE_DENY
+
+    deadline = time.monotonic() + seconds
+    with closing(connect_read_only(path)) as connection:
+        connection.text_factory = _text
+        for which, most in _LIMITS.items():
+            connection.setlimit(which, most)
+        # A virtual table declares itself at its first use, which the authorizer would take for a change.
+        connection.execute("SELECT 1 FROM notes_fts, json_each('[]'), json_tree('[]') LIMIT 0").fetchall()
+        connection.set_authorizer(authorize)
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, 1000)
+        try:
+            cursor = connection.execute(sql)
+            columns = [column[0] for column in cursor.description or ()]
+            rows = [[_cut(value) for value in row] for row in islice(cursor, limit + 1)]
+        except sqlite3.Error as error:
+            raise _refusal(error, denied, seconds, connection, path) from error
+        except UnicodeEncodeError as error:
+            raise QueryRefused("The query is not valid Unicode text.") from error
+    if not columns:
+        raise QueryRefused("Only one SELECT is allowed, and this query has none.")
+    return columns, rows[:limit], len(rows) > limit
+
+
+def _refusal(
+    error: sqlite3.Error, denied: list[int], seconds: float, connection: sqlite3.Connection, path: Path
+) -> Exception:
+    if denied:
+        what = _NAMES.get(denied[0], "a change")
+        return QueryRefused(f"Only one SELECT from the tables that `{_SCHEMA}` lists is allowed; this asks for {what}.")
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR):
+        case sqlite3.SQLITE_INTERRUPT:
+            return QueryRefused(f"The query took longer than {seconds:g} s and was stopped. Narrow it.")
+        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISUSE:
+            hint = ""
+            if "no such column" in str(error):
+                hint = f" `{_SCHEMA}` shows all columns."
+            elif "no such table" in str(error):
+                connection.set_progress_handler(None, 0)
+                tables = f"{_SCHEMA} WHERE type IN ('table', 'view') AND name NOT GLOB '*_fts_*' ORDER BY name"
+                names = [row[0] for row in connection.execute(tables) if not row[0].startswith("sqlite_")]
+                hint = f" There are: {', '.join(names)}."
+            return QueryRefused(f"The query is wrong: {str(error).rstrip('.')}.{hint}")
+        case _:
+            return explained(error, path)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str) and len(value) > CELL:
+        return f"{value[:CELL]}… ({len(value)} characters)"
+    return value

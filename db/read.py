@@ -1,0 +1,270 @@
+"""The reader: what the tracker holds, as plain dictionaries with ids that people can say.
+
+Only the standard library is imported, so that browsing starts at once, and the connection can only read.
+Rows come in the order in which they were written unless a method says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from . import query, schema
+from .errors import TrackerError, explained
+from .ids import LETTERS, TABLES, no_such_id, show_id
+from .location import check_is_file, connect_read_only
+
+Row = dict[str, Any]
+
+_SUMMARY = (
+    "SELECT id, run, kind, model, task, split, n, config, status, reason, found, error_type, error, started, ended, "
+    "seconds FROM experiments"
+)
+_JSON = {"anatomy", "budget", "config", "content", "data", "experiments", "notes", "spent", "tags"}
+_YES_OR_NO = {"correct", "changed_correct"}
+
+
+class Reader:
+    """The tracker, open for reading. Make it with `Reader.open`; it is a context manager.
+
+    Numbers of rows go in (12), ids come out ("E12"). Every method raises NoSuchId for a row that is not there.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Opens the tracker at `path`; raises TrackerError if none is there."""
+        path = Path(path)
+        if not path.exists():
+            raise TrackerError(
+                f"There is no tracker at {path}. `agent run` makes one; --db or LASHLEY_DB names another."
+            )
+        check_is_file(path)
+        if schema.version_at(path) < schema.VERSION:
+            raise TrackerError(f"{path} holds nothing that can be read yet; `agent run --db {path}` prepares it.")
+        return cls(path, connect_read_only(path))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def runs(self) -> list[Row]:
+        """Every run, with the number of its experiments and notes, and whether it has a report."""
+        return [
+            {**_spoken(row, "run"), "report": bool(row["report"])}
+            for row in self._rows(
+                "SELECT id, goal, driver, llm, model, task, seed, status, budget, spent, started, ended, error, "
+                "(SELECT count(*) FROM experiments WHERE run = runs.id) AS experiment_count, "
+                "(SELECT count(*) FROM notes WHERE run = runs.id) AS note_count, "
+                "EXISTS (SELECT 1 FROM reports WHERE run = runs.id) AS report FROM runs ORDER BY id"
+            )
+        ]
+
+    def run(self, run: int) -> Row:
+        """One run with its timeline, hypotheses (with events), notes, experiments (in short) and the source of
+        its latest report, or None."""
+        row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
+        timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
+        return {
+            **row,
+            "environment": self._environment(row["environment"]),
+            "timeline": timeline,
+            "hypotheses": self.hypotheses(run),
+            "notes": self.notes(run=run),
+            "experiments": self.experiments(run=run),
+            "report": self.report(run),
+        }
+
+    def turns(self, run: int) -> list[Row]:
+        """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""
+        self.require("run", run)
+        columns = "id, step, role, content, tokens_in, tokens_out, seconds, created"
+        return [_parsed(row) for row in self._rows(f"SELECT {columns} FROM turns WHERE run = ? ORDER BY id", run)]
+
+    def experiments(
+        self,
+        kind: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        run: int | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Experiments in short; with a limit, the latest of them. A run's are its own and those that it reused,
+        which name the run that they are from."""
+        ours = f"(SELECT experiment FROM reuses WHERE run = {int(run)})" if run is not None else "()"
+        of_run = f"(run = ? OR id IN {ours})"
+        wanted = {"kind = ?": kind, "task = ?": task, "model = ?": model, of_run: run, "status = ?": status}
+        wanted = {condition: value for condition, value in wanted.items() if value is not None}
+        sql = f"SELECT * FROM ({_SUMMARY} WHERE {_all(wanted)} ORDER BY id DESC LIMIT ?) ORDER BY id"
+        return [_spoken(row, "experiment") for row in self._rows(sql, *wanted.values(), -1 if limit is None else limit)]
+
+    def experiment(self, experiment: int) -> Row:
+        """One experiment with everything that it found; artifacts by name and size only.
+
+        `cited_by` are the ids of the notes and hypotheses that cite it.
+        """
+        row = self._one("experiment", experiment, "SELECT * FROM experiments WHERE id = ?")
+        subject = "SELECT name, fingerprint, architecture, anatomy FROM subjects WHERE id = ?"
+        cites = "WHERE EXISTS (SELECT 1 FROM json_each(experiments) WHERE value = ?)"
+        cited_by = self._rows(
+            f"SELECT 'N' || id AS id FROM notes {cites} UNION ALL "
+            f"SELECT * FROM (SELECT DISTINCT 'H' || hypothesis FROM hypothesis_events {cites})",
+            *[show_id("experiment", experiment)] * 2,
+        )
+        return {
+            **row,
+            "subject": _parsed(self._rows(subject, row["subject"])[0]),
+            "environment": self._environment(row["environment"]),
+            "measurements": self._part("measurements", experiment, "name, value, low, high, n, unit"),
+            "effects": self._part("effects", experiment, "site, metric, value, low, high, n, p, q"),
+            "samples": self._part(
+                "samples", experiment, "prompt, expected, said, changed, condition, correct, changed_correct, failure"
+            ),
+            "figures": self._part("figures", experiment, "name, kind, title, unit, n, data"),
+            "artifacts": self._part("artifacts", experiment, "name, media_type, size, sha256"),
+            "cited_by": [one["id"] for one in cited_by],
+        }
+
+    def note(self, note: int) -> Row:
+        """One note: id, run, title, text, tags, experiments (ids), created."""
+        return self._one("note", note, "SELECT * FROM notes WHERE id = ?")
+
+    def notes(self, words: str | None = None, run: int | None = None, tag: str | None = None) -> list[Row]:
+        """The notes that hold all the words (the last one may be a beginning), best match first; if none does,
+        those that hold any of them. Any text is a fair query."""
+        wanted = {
+            "run = ?": run,
+            "EXISTS (SELECT 1 FROM json_each(notes.tags) WHERE value = ? COLLATE NOCASE)": tag,
+        }
+        wanted = {condition: value for condition, value in wanted.items() if value is not None}
+        if words is None or not words.strip():
+            rows = self._rows(f"SELECT * FROM notes WHERE {_all(wanted)} ORDER BY id", *wanted.values())
+            return [_spoken(row, "note") for row in rows]
+        for match in _matches(words):
+            rows = self._rows(
+                "SELECT notes.* FROM notes_fts JOIN notes ON notes.id = notes_fts.rowid "
+                f"WHERE notes_fts MATCH ? AND {_all(wanted)} ORDER BY bm25(notes_fts, 4.0, 1.0, 2.0), notes.id",
+                match,
+                *wanted.values(),
+            )
+            if rows:
+                return [_spoken(row, "note") for row in rows]
+        return []
+
+    def hypothesis(self, hypothesis: int) -> Row:
+        """One hypothesis with its history: events of status, comment, experiments (ids), created."""
+        return self._with_events(self._one("hypothesis", hypothesis, "SELECT * FROM hypotheses WHERE id = ?"))
+
+    def hypotheses(self, run: int | None = None) -> list[Row]:
+        """All hypotheses, or those of one run, each with its events."""
+        rows = self._rows("SELECT * FROM hypotheses WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
+        return [self._with_events(_spoken(row, "hypothesis")) for row in rows]
+
+    def artifact(self, experiment: int, name: str) -> bytes:
+        """The bytes of one artifact."""
+        self.require("experiment", experiment)
+        rows = self._rows("SELECT data FROM artifacts WHERE experiment = ? AND name = ?", experiment, name)
+        if not rows:
+            names = [row["name"] for row in self._part("artifacts", experiment, "name")]
+            there = f"It has: {', '.join(names)}." if names else "It has none."
+            raise TrackerError(f"{show_id('experiment', experiment)} has no artifact '{name}'. {there}")
+        return rows[0]["data"]
+
+    def report(self, run: int) -> str | None:
+        """The source of the run's latest report."""
+        self.require("run", run)
+        rows = self._rows("SELECT source FROM reports WHERE run = ? ORDER BY id DESC LIMIT 1", run)
+        return rows[0]["source"] if rows else None
+
+    def task_file(self, name: str, fingerprint: str | None = None) -> Row | None:
+        """The latest content saved under this name, or the one of this fingerprint: name, fingerprint, content
+        (the JSONL text), created."""
+        rows = self._rows(
+            "SELECT name, fingerprint, content, created FROM task_files "
+            "WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1",
+            name,
+            fingerprint,
+        )
+        return rows[0] if rows else None
+
+    def query(self, sql: str, limit: int = 100, seconds: float = 2.0) -> tuple[list[str], list[list[Any]], bool]:
+        """Columns, at most `limit` rows, and whether there were more. Raises QueryRefused (see db/query.py)."""
+        return query.select(self.path, sql, limit, seconds)
+
+    def _rows(self, sql: str, *values: Any) -> list[Row]:
+        try:
+            cursor = self._connection.execute(sql, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+
+    def _one(self, what: str, number: int, sql: str) -> Row:
+        rows = self._rows(sql, number)
+        if not rows:
+            raise no_such_id(self._connection, what, number)
+        return _spoken(rows[0], what)
+
+    def require(self, what: str, number: int) -> None:
+        """Raises NoSuchId unless the row is there."""
+        self._one(what, number, f"SELECT id FROM {TABLES[what]} WHERE id = ?")
+
+    def _part(self, table: str, experiment: int, columns: str) -> list[Row]:
+        rows = self._rows(f"SELECT {columns} FROM {table} WHERE experiment = ? ORDER BY id", experiment)
+        return [_parsed(row) for row in rows]
+
+    def _environment(self, environment: str) -> Row:
+        return json.loads(self._rows("SELECT content FROM environments WHERE hash = ?", environment)[0]["content"])
+
+    def _with_events(self, hypothesis: Row) -> Row:
+        number = int(hypothesis["id"].removeprefix(LETTERS["hypothesis"]))
+        sql = "SELECT status, comment, experiments, created FROM hypothesis_events WHERE hypothesis = ? ORDER BY id"
+        return {**hypothesis, "events": [_parsed(row) for row in self._rows(sql, number)]}
+
+
+def _all(conditions: Iterable[str]) -> str:
+    return " AND ".join(conditions) or "1"
+
+
+def _parsed(row: Row) -> Row:
+    """A row with its JSON read and its truth values as such."""
+    for column, value in row.items():
+        if column in _JSON and isinstance(value, str):
+            row[column] = json.loads(value)
+        elif column in _YES_OR_NO and value is not None:
+            row[column] = bool(value)
+    return row
+
+
+def _spoken(row: Row, what: str) -> Row:
+    """A parsed row whose own number, and its run's, are ids."""
+    row["id"] = show_id(what, row["id"])
+    if row.get("run") is not None:
+        row["run"] = show_id("run", row["run"])
+    return _parsed(row)
+
+
+def _matches(words: str) -> list[str]:
+    """FTS5 queries for a person's words, the strictest first. Each word is quoted, so that nothing in it is syntax."""
+    # SQLite ends a query at NUL, and cannot store lone surrogates.
+    terms = re.sub(r"[\x00\ud800-\udfff]", " ", words).split()
+    quoted = ['"' + term.replace('"', '""') + '"' for term in terms]
+    if not quoted:
+        return []
+    quoted[-1] += "*"
+    return [" AND ".join(quoted), " OR ".join(quoted)]

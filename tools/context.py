@@ -1,0 +1,124 @@
+"""What a tool works with: the tracker, the study it belongs to, and the subjects that are loaded.
+
+A subject and a task are loaded once and kept. A task is a built-in one, an installed one, or a file of the
+user's own that the command line named; the file's lines are stored in the tracker, so a replay finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..db.location import tracker_path
+from ..db.read import Reader
+from ..db.store import Store
+
+if TYPE_CHECKING:
+    from ..experiments.lab import Lab
+    from ..experiments.subject import Subject
+    from ..experiments.tasks.task import Task
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(_what: str, _done: int, _total: int) -> None: ...
+
+
+def unheard(_text: str) -> None: ...
+
+
+@dataclass
+class Context:
+    """One process's way to the tracker and to the models. Close it, or use it in a `with`."""
+
+    store: Store
+    reader: Reader
+    run: int | None = None
+    model: str = "smollm2-135m"
+    task: str = "arithmetic"
+    progress: Progress = silent
+    say: Callable[[str], None] = unheard
+    turn: int | None = None
+    finished: bool = False
+    own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
+    _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
+    _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
+
+    @classmethod
+    def open(cls, db: str | None = None, **kwargs: Any) -> Self:
+        """Open (or make) the tracker. Raises TrackerError with one line."""
+        path = tracker_path(db)
+        store = Store.open(path)
+        return cls(store=store, reader=Reader.open(path), **kwargs)
+
+    def close(self) -> None:
+        self.reader.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        from .environment import environment
+
+        return environment()
+
+    def subject(self, name: str) -> Subject:
+        """Load a subject, once. Raises UnknownName or UnsupportedModel."""
+        from ..experiments import subject as subjects
+
+        key = subjects.canonical(name)
+        if key not in self._subjects:
+            self.say(f"Loading {key}")
+            # One at a time: a study seldom needs two, and two large ones may not fit.
+            self._subjects.clear()
+            self._labs.clear()
+            self._subjects[key] = subjects.load(key, progress=self.say)
+        return self._subjects[key]
+
+    def find_task(self, name: str) -> Task:
+        """A task by name. Raises UnknownName."""
+        from ..experiments.tasks import registry
+
+        return self.own_tasks[name] if name in self.own_tasks else registry.task(name)
+
+    def add_task_file(self, path: str) -> Task:
+        """Read a user's JSONL file, keep its lines in the tracker, and know it by its name from now on."""
+        from ..experiments.tasks.from_file import from_file
+
+        task = from_file(Path(path))
+        return self.know(task)
+
+    def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:
+        """A task file that the tracker has kept, or None."""
+        from ..experiments.tasks.from_file import from_jsonl
+
+        row = self.reader.task_file(name, fingerprint)
+        return None if row is None else self.know(from_jsonl(name, row["content"]))
+
+    def know(self, task: Task) -> Task:
+        self.own_tasks[task.name] = task
+        if task.content is not None:
+            self.store.save_task_file(task.name, task.fingerprint(), task.content)
+        return task
+
+    def lab(self, model: str, task: str) -> Lab:
+        """The place where experiments on this subject and task run."""
+        from ..experiments.lab import Lab
+
+        found = self.find_task(task)
+        subject = self.subject(model)
+        key = (subject.name, found.name)
+        if key not in self._labs:
+            self._labs[key] = Lab(subject, found)
+        lab = self._labs[key]
+        lab.progress = self.progress
+        return lab

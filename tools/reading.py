@@ -1,0 +1,122 @@
+"""The tools that look: models, tasks, notes, earlier experiments, and the tracker itself by SQL."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..db.ids import parse_id
+from . import catalog
+from .context import Context
+from .errors import ToolError
+from .telling import experiment_text, quoted
+
+Told = tuple[str, dict[str, Any]]
+
+
+class Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Nothing(Arguments):
+    pass
+
+
+def number_of(text: str, what: str) -> int:
+    """'E12' -> 12. Raises ToolError when it is the id of something else."""
+    found, number = parse_id(text)
+    if found != what:
+        raise ToolError(f"{text} is the id of a {found}; an id of a {what} is wanted.")
+    return number
+
+
+def list_models(context: Context, _: Nothing) -> Told:
+    """What can be studied here, and the anatomy of the subject of this study."""
+    rows = catalog.models()
+    subject = context.subject(context.model).describe()
+    text = "\n".join(f"{row['name']} (bundled)" for row in rows)
+    return f"{text}\nThis study: {subject['name']}, {json.dumps(subject['anatomy'])}", {
+        "models": rows,
+        "subject": subject,
+    }
+
+
+def list_tasks(context: Context, _: Nothing) -> Told:
+    """The tasks: what each one asks, and how many prompts it holds."""
+    cards = catalog.task_cards(context.own_tasks)
+    lines = [f"{c['name']}: {' '.join(c['description'].split())}" for c in cards]
+    return "\n".join(lines), {"tasks": cards}
+
+
+class ShowTask(Arguments):
+    task: Annotated[str, Field(description="The task's name.")]
+
+
+def show_task(context: Context, given: ShowTask) -> Told:
+    """One task with examples: prompt, answer, distractor, and the spans that positions can name."""
+    card = catalog.show_task(context.find_task(given.task))
+    lines = [f"{card['name']}: {card['description']}"]
+    for e in card["examples"]:
+        lines.append(
+            f"prompt {quoted(e['text'], 300)} answer {quoted(e['answer'])} distractor {quoted(e['distractor'] or '')}"
+        )
+        lines.append(f"  corrupted {quoted(e['corrupted'] or '', 300)} spans {json.dumps(list(e['spans']))}")
+    return "\n".join(lines), card
+
+
+class SearchNotes(Arguments):
+    words: Annotated[str | None, Field(description="Words to search for. Null: all notes.")] = None
+
+
+def search_notes(context: Context, given: SearchNotes) -> Told:
+    """Notes of this and of earlier studies, best match first."""
+    rows = context.reader.notes(given.words)[:20]
+    lines = [f"{r['id']} ({r['run'] or 'no run'}) {r['title']}: {r['text'][:300]}" for r in rows]
+    return "\n".join(lines) or "No notes match.", {"notes": rows}
+
+
+class ListExperiments(Arguments):
+    task: Annotated[str | None, Field(description="Only this task.")] = None
+    kind: Annotated[str | None, Field(description="Only this kind.")] = None
+    limit: Annotated[int, Field(ge=1, le=100, description="How many, latest last.")] = 20
+
+
+def list_experiments(context: Context, given: ListExperiments) -> Told:
+    """Earlier experiments, of other studies too: id, configuration, what was found."""
+    rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
+    lines = [
+        f"{r['id']} ({r['run'] or 'no run'}) {r['kind']} {r['task']} {r['status']}: {r['found'] or r['error'] or ''}"
+        for r in rows
+    ]
+    return "\n".join(lines) or "No experiments match.", {"experiments": rows}
+
+
+class ShowExperiment(Arguments):
+    experiment: Annotated[str, Field(description="Its id, such as E12.")]
+
+
+def show_experiment(context: Context, given: ShowExperiment) -> Told:
+    """One experiment again: all measurements, the strongest forty effects, samples."""
+    logged = context.reader.experiment(number_of(given.experiment, "experiment"))
+    return experiment_text(logged, effects=40, samples=8), {"id": logged["id"], "found": logged["found"]}
+
+
+class QueryTracker(Arguments):
+    sql: Annotated[str, Field(description="One SELECT.")]
+
+
+def query_tracker(context: Context, given: QueryTracker) -> Told:
+    """Read the tracker by SQL (SQLite, read-only, at most 50 rows).
+
+    Tables: experiments(id, run, kind, model, task, split, n, config, status, found), effects(experiment, site,
+    metric, value, low, high, n, p, q), measurements(experiment, name, value, low, high, n, unit), samples(experiment,
+    prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses. Ids there are numbers:
+    E12 is experiment = 12.
+    """
+    columns, rows, truncated = context.reader.query(given.sql, limit=50)
+    lines = [" | ".join(columns), *(" | ".join(str(v) for v in row) for row in rows)]
+    if truncated:
+        lines.append("(more rows; narrow the query)")
+    return "\n".join(lines), {"columns": columns, "rows": rows}

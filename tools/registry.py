@@ -1,0 +1,139 @@
+"""The tools by name, with their schemas, and the one way in which a call is answered.
+
+A tool is a Pydantic class for its arguments and a function over a context. Every kind of experiment is a tool
+of its own, made from its class. Whatever is wrong with a call becomes text that says what to do; it never ends
+a run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from ..db.errors import TrackerError
+from ..experiments.errors import ExperimentError
+from ..experiments.kind import Experiment, kinds
+from . import reading, writing
+from .context import Context
+from .errors import ToolError
+from .run_experiment import run_experiment
+from .strict import explain, fill_nulls, strict_schema
+from .telling import cut, experiment_text
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call gives: text for a language model, the same facts as data, and whether it was refused."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    description: str
+    arguments: type[BaseModel]
+    call: Callable[[Context, Any], Answer]
+    is_experiment: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return strict_schema(self.arguments)
+
+
+def experiment_tool(kind: type[Experiment]) -> Tool:
+    """The tool of a kind: its configuration, where model and task may be null for those of the study, and why."""
+    arguments = create_model(
+        f"{kind.__name__}Call",
+        __base__=kind,
+        model=(Annotated[str | None, Field(description="Null: the subject of this study.")], None),
+        task=(Annotated[str | None, Field(description="Null: the task of this study.")], None),
+        reason=(Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
+    )
+
+    def call(context: Context, given: Any) -> Answer:
+        config = given.model_dump(exclude={"reason"})
+        config["model"] = config["model"] or context.model
+        config["task"] = config["task"] or context.task
+        outcome = run_experiment(context, kind.model_validate(config), given.reason)
+        logged = context.reader.experiment(outcome.number)
+        if outcome.error is not None:
+            return Answer(
+                f"{outcome.id} failed: {outcome.error}", {"id": outcome.id, "error": outcome.error}, refused=True
+            )
+        text = experiment_text(logged)
+        if outcome.reused:
+            text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
+        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
+
+    about = inspect.cleandoc(kind.__doc__ or "")
+    return Tool(kind.kind, about, arguments, call, is_experiment=True)
+
+
+def facts(logged: dict[str, Any]) -> dict[str, Any]:
+    """An experiment's numbers as data."""
+    return {
+        "id": logged["id"],
+        "kind": logged["kind"],
+        "config": logged["config"],
+        "measurements": {m["name"]: m for m in logged["measurements"]},
+        "effects": logged["effects"],
+        "found": logged["found"],
+    }
+
+
+def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel]) -> Tool:
+    """A tool of a function (context, arguments) -> text, data; its docstring is the description."""
+
+    def call(context: Context, given: Any) -> Answer:
+        text, data = function(context, given)
+        return Answer(cut(text), data)
+
+    return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call)
+
+
+def all_tools() -> dict[str, Tool]:
+    """Every tool by name: looking around, the kinds, notes and hypotheses, reading back, the report."""
+    tools = [
+        plain(reading.list_models, reading.Nothing),
+        plain(reading.list_tasks, reading.Nothing),
+        plain(reading.show_task, reading.ShowTask),
+        *(experiment_tool(kind) for kind in kinds().values()),
+        plain(writing.propose_hypothesis, writing.ProposeHypothesis),
+        plain(writing.update_hypothesis, writing.UpdateHypothesis),
+        plain(writing.write_note, writing.WriteNote),
+        plain(reading.search_notes, reading.SearchNotes),
+        plain(reading.list_experiments, reading.ListExperiments),
+        plain(reading.show_experiment, reading.ShowExperiment),
+        plain(reading.query_tracker, reading.QueryTracker),
+        plain(writing.write_report, writing.WriteReport),
+    ]
+    return {tool.name: tool for tool in tools}
+
+
+def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:
+    """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt and faults of our own."""
+    if name not in tools:
+        return Answer(f"There is no tool '{name}'. Tools: {', '.join(tools)}.", refused=True)
+    tool = tools[name]
+    try:
+        given = json.loads(arguments or "{}")
+    except json.JSONDecodeError as fault:
+        return Answer(f"The arguments of {name} are no JSON ({fault}). Send one JSON object.", refused=True)
+    if not isinstance(given, dict):
+        return Answer(f"The arguments of {name} must be one JSON object.", refused=True)
+    try:
+        return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))  # pyright: ignore[reportUnknownArgumentType]
+    except ValidationError as fault:
+        return Answer(f"{name}: {explain(fault)}", refused=True)
+    except (ToolError, ExperimentError, TrackerError) as fault:
+        return Answer(str(fault), refused=True)
+    except Exception as fault:  # noqa: BLE001 - a bug of a tool is an answer and a row, and never ends a run
+        return Answer(f"{name} failed inside: {type(fault).__name__}: {fault}. Try another way.", refused=True)

@@ -1,0 +1,80 @@
+"""Run a logged experiment again and compare everything it measured.
+
+On the same machine the numbers are the same to the last bit; the tolerance is for another one, where the
+order of additions differs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..db.ids import show_id
+from .context import Context
+from .environment import code_version
+from .errors import ToolError
+from .run_experiment import experiment_from, measured
+
+TOLERANCE = 1e-4
+
+
+def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    """Run experiment `number` again. Nothing is written to the tracker.
+
+    Returns {"id", "same", "compared", "largest", "differences": [..], "warnings": [..]}. Raises ToolError when
+    the experiment did not finish, or its task is not the one that was logged.
+    """
+    logged = context.reader.experiment(number)
+    name = show_id("experiment", number)
+    if logged["status"] != "done":
+        raise ToolError(f"{name} is {logged['status']}, so there is nothing to compare with.")
+    experiment = experiment_from(logged["kind"], logged["config"])
+    context.add_stored_task(experiment.task, logged["task_fingerprint"])
+    lab = context.lab(experiment.model, experiment.task)
+    warnings: list[str] = []
+    if lab.subject.fingerprint != logged["subject"]["fingerprint"]:
+        raise ToolError(
+            f"{name} was measured on {logged['model']} with fingerprint {logged['subject']['fingerprint']}; the model "
+            f"of that name here has {lab.subject.fingerprint}. It is another model, so a replay would mean nothing."
+        )
+    if lab.task.fingerprint() != logged["task_fingerprint"]:
+        raise ToolError(f"{name} was measured on another version of the task {experiment.task}.")
+    if code_version() != logged["code_version"]:
+        warnings.append(f"logged with code {logged['code_version']}, replayed with {code_version()}")
+    for package, version in (logged["environment"].get("packages") or {}).items():
+        here = context.environment["packages"].get(package)
+        if here != version and package != "lashley":
+            warnings.append(f"logged with {package} {version}, replayed with {here}")
+    result = measured(experiment, lab).model_dump()
+    return {"id": name, **compare(logged, result, tolerance), "warnings": warnings}
+
+
+def compare(logged: dict[str, Any], now: dict[str, Any], tolerance: float) -> dict[str, Any]:
+    """Every measurement, effect and sample of two results, by name."""
+    differences: list[str] = []
+    compared, largest = 0, 0.0
+    for table, key in (("measurements", ("name",)), ("effects", ("site", "metric"))):
+        before = {tuple(row[k] for k in key): row for row in logged[table]}
+        after = {tuple(row[k] for k in key): row for row in now[table]}
+        for missing in before.keys() ^ after.keys():
+            where = "the log only" if missing in before else "the replay only"
+            differences.append(f"{' '.join(missing)}: in {where}")
+        for name in before.keys() & after.keys():
+            for column in ("value", "low", "high", "n", "p", "q"):
+                a, b = before[name].get(column), after[name].get(column)
+                compared += 1
+                if a is None or b is None:
+                    if a is not b:
+                        differences.append(f"{' '.join(name)}.{column}: {a} then {b}")
+                    continue
+                largest = max(largest, abs(a - b))
+                if abs(a - b) > tolerance * max(1.0, abs(a)):
+                    differences.append(f"{' '.join(name)}.{column}: {a:.6g} then {b:.6g}")
+    for i, (a, b) in enumerate(zip(logged["samples"], now["samples"], strict=False)):
+        compared += 1
+        for column in ("prompt", "said", "changed", "correct", "changed_correct"):
+            x, y = a.get(column), b.get(column)
+            if (bool(x) if isinstance(y, bool) else x) != y:
+                differences.append(f"sample {i} {column}: {x!r} then {y!r}")
+    if len(logged["samples"]) != len(now["samples"]):
+        differences.append(f"samples: {len(logged['samples'])} then {len(now['samples'])}")
+    return {"same": not differences, "compared": compared, "largest": largest, "differences": sorted(differences)}

@@ -1,0 +1,144 @@
+"""The drawings of a report, from the data that an experiment left: SVG for pages, PNG for everything else.
+
+A drawing is the same, byte for byte, whenever its data are the same. Its background is transparent and
+its ink a grey that can be read on white and on black; an SVG refines the grey to the reader's scheme.
+Text stays text, so that it can be searched, copied and set in the fonts of the page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+from ...experiments.result import Figure
+from .escape import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+class BadFigure(ValueError):
+    """The data of a figure do not fit its kind. One line that says what is wrong."""
+
+
+INK = "#6e7681"
+_FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
+_RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.6,
+    "hatch.color": INK,
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
+    """The figure as one SVG element without XML declaration: it can be a file, and it can stand in a page.
+
+    Drawings of the same data on one page need a `place` each, or they would share the ids inside them.
+    Raises BadFigure when the data do not fit the kind.
+    """
+    data = _data(figure)
+    out = io.BytesIO()
+    salt = hashlib.sha256(json.dumps([place, data], sort_keys=True, default=str).encode()).hexdigest()
+    _save(_canvas(data), out, "svg", salt)
+    return _slim(out.getvalue().decode(), one_line(data["title"]))
+
+
+def draw_png(figure: Figure | Mapping[str, Any], dpi: int = 150) -> bytes:
+    """The figure as a PNG with transparent background. Raises BadFigure when the data do not fit the kind."""
+    out = io.BytesIO()
+    _save(_canvas(_data(figure)), out, "png", "", dpi)
+    return out.getvalue()
+
+
+def _data(figure: Figure | Mapping[str, Any]) -> dict[str, Any]:
+    return figure.model_dump(mode="json") if isinstance(figure, Figure) else dict(figure)
+
+
+def _canvas(data: dict[str, Any]) -> Canvas:
+    import matplotlib as mpl
+
+    from .plots import PLOTS
+
+    plot = PLOTS.get(data["kind"])
+    if plot is None:
+        raise BadFigure(f"There is no figure of kind '{data['kind']}'. Known: {', '.join(PLOTS)}.")
+    with mpl.rc_context(_RC):  # pyright: ignore[reportUnknownMemberType]
+        try:
+            return plot(data)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise BadFigure(f"The {data['kind']} '{data['name']}' cannot be drawn: {one_line(reason)}.") from error
+
+
+def _save(canvas: Canvas, out: io.BytesIO, kind: str, salt: str, dpi: int = 72) -> None:
+    import matplotlib as mpl
+
+    metadata = _NO_METADATA if kind == "svg" else {"Software": None}
+    options = mpl.rc_context({**_RC, "svg.hashsalt": salt or None})  # pyright: ignore[reportUnknownMemberType]
+    with options, warnings.catch_warnings():
+        # Only the layout is measured in matplotlib's own font; in an SVG the reader's fonts have the glyph.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        untyped: Any = canvas
+        untyped.savefig(out, format=kind, dpi=dpi, transparent=True, metadata=metadata)
+
+
+def _slim(svg: str, title: str) -> str:
+    """Matplotlib's SVG without what a page does not need, with a title for readers who cannot see it."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", svg)
+    svg = re.sub(r"font: (?:(\d+) )?([\d.]+px)[^;\"]*", _font, svg)
+    svg = re.sub(r" font-family: [^;\"]*;|(?<= )transform=\"rotate\(-0 [^\"]*\"", "", svg)
+    svg = re.sub(r'<path d="[^"]*" style="fill: none(?:; opacity: 0)?"/>', "", svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
+    # A hundredth of a point is finer than any eye; the digits after it are half of the file.
+    svg = re.sub(r'(?<= )(?:d|x|y|x1|x2|y1|y2|transform|points)="[^"]*"', _rounded, svg)
+    for group in (r"<g/>\n?()", r"<g>\s*(<text[^>]*>[^<]*</text>\n|)</g>\n?") * 3:
+        svg = re.sub(group, r"\1", svg)
+    head_end = svg.index(">")
+    head = re.sub(r'\s(?:width|height)="[^"]*"|\sxmlns:\w+="[^"]*"', "", svg[:head_end])
+    links = ' xmlns:xlink="http://www.w3.org/1999/xlink"' if "xlink:" in svg else ""
+    width = re.search(r'viewBox="0 0 ([\d.]+) ', head)
+    size = f' width="{float(width[1]) * 4 / 3:.0f}"' if width else ""
+    return (
+        f'{head}{links}{size} role="img" style="font-family:{_FONTS};max-width:100%;height:auto">'
+        f"<title>{escape(title)}</title>{_SCHEMES}{svg[head_end + 1 :].rstrip()}\n"
+    )
+
+
+def _rounded(match: re.Match[str]) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", match[0])
+
+
+def _font(match: re.Match[str]) -> str:
+    weight = f"; font-weight: {match[1]}" if match[1] and match[1] != "400" else ""
+    return f"font-size: {match[2]}{weight}"
+
+
+def _scheme(scheme: str, ink: str) -> str:
+    rules = "".join(f'[style*="{what}: {INK}"]{{{what}:{ink}!important}}' for what in ("fill", "stroke"))
+    return f"@media screen and (prefers-color-scheme:{scheme}){{{rules}}}"
+
+
+# The grey in the drawing serves readers that know no schemes; it also stays on paper.
+_SCHEMES = f"<style>{_scheme('light', '#424a53')}{_scheme('dark', '#c9d1d9')}</style>"

@@ -1,0 +1,89 @@
+"""How a number is shown, everywhere in a report.
+
+Three significant digits; a value and its interval share their decimals so that the eye can compare
+them; zero never has a sign; very small and very large numbers are written as 1e-4. The minus is
+U+2212, which lines up with digits in tables.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+_SMALL, _LARGE = 1e-3, 1e6
+
+
+def _fixed(x: float, decimals: int) -> str:
+    text = f"{x:,.{decimals}f}"
+    if not text.strip("-0.,"):
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def _decimals(scale: float) -> int:
+    """How many decimals give a number of this size three significant digits."""
+    return max(0, 2 - math.floor(math.log10(scale)))
+
+
+def number(x: float) -> str:
+    """One number: 0.3125 is 0.312, 12345.6 is 12,346, 0.0001 is 1e-4, -0.0 is 0."""
+    size = abs(x)
+    if size == 0:
+        return "0"
+    if size < _LARGE and float(x).is_integer():
+        return _fixed(x, 0)
+    if size < _SMALL or size >= _LARGE:
+        mantissa, exponent = f"{x:.2e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
+        return f"{mantissa}e{int(exponent)}"
+    text = _fixed(x, _decimals(size))
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _together(values: Sequence[float]) -> list[str]:
+    """Numbers that are read side by side, with as many decimals as the largest of them needs."""
+    scale = max(abs(x) for x in values)
+    if scale == 0 or scale < _SMALL or scale >= _LARGE:
+        return [number(x) for x in values]
+    texts = [_fixed(x, _decimals(scale)) for x in values]
+    while "." in texts[0] and all(text.endswith("0") for text in texts):
+        texts = [text[:-1] for text in texts]
+    return [text.rstrip(".") for text in texts]
+
+
+def value_parts(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A measurement or an effect as (number with unit, interval and n): ("0.31 nats", " [0.22, 0.40], n = 32")."""
+    value, low, high = row["value"], row.get("low"), row.get("high")
+    if low is None or high is None:
+        main, rest = number(value), ""
+    else:
+        main, low_text, high_text = _together((value, low, high))
+        rest = f" [{low_text}, {high_text}]"
+    if row.get("unit"):
+        main = f"{main} {row['unit']}"
+    if row.get("n") is not None:
+        rest += f", n = {number(row['n'])}"
+    return main, rest
+
+
+def value_text(row: Mapping[str, Any]) -> str:
+    """A measurement or an effect in one line: "0.31 nats [0.22, 0.40], n = 32"."""
+    return "".join(value_parts(row))
+
+
+def setting(value: Any) -> str:
+    """A field of a configuration. Integers stay as they were typed: a seed of 2026 is not 2,026."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
+        return number(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        return ", ".join(setting(item) for item in items) if items else "none"
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,165 @@
+"""A report: the writer's text with its slots filled, and around it what only the program may say.
+
+Who answered, every experiment with the failed ones, how each was done, how many comparisons were made,
+what limits the findings and how to run it all again come from the tracker, whatever the writer wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ...db.read import Reader
+from ...experiments.result import Frozen
+from . import prose
+from .check import faults
+from .escape import markdown_code, markdown_text, one_line, visible
+from .slots import Filled, Slot, SlotError, fill
+from .study import Study, read_study
+from .view import Row, draw_figures, report_view
+
+_HERE = Path(__file__).parent
+
+
+class Report(Frozen):
+    """The same report twice. `figures` maps a file's name without ending ("E12-heads") to its SVG."""
+
+    title: str
+    markdown: str
+    html: str
+    figures: dict[str, str]
+
+
+class _Raw(str):
+    """Markdown that is meant as such; everything else that a Markdown template shows is taken out of force."""
+
+
+@cache
+def _html_templates() -> Environment:
+    loader = FileSystemLoader(_HERE)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@cache
+def _markdown_templates() -> Environment:
+    def shown(value: Any) -> str:
+        return value if isinstance(value, _Raw) else markdown_text(str(value))
+
+    loader = FileSystemLoader(_HERE)
+    # Not HTML: `finalize` does for Markdown what autoescape does there.
+    templates = Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown, autoescape=False
+    )
+    filters: dict[str, Callable[[object], _Raw]] = {"raw": _raw, "code": _code, "code_cell": _code_cell}
+    templates.filters.update(filters)  # pyright: ignore[reportUnknownMemberType]
+    return templates
+
+
+def _raw(text: object) -> _Raw:
+    return _Raw(text)
+
+
+def _code(text: object) -> _Raw:
+    return _Raw(markdown_code(str(text)))
+
+
+def _code_cell(text: object) -> _Raw:
+    return _Raw(markdown_code(str(text), cell=True))
+
+
+def render(source: str, reader: Reader, run: int, methods: Mapping[str, str] | None = None) -> Report:
+    """The report of a run from the writer's source: a title (`# ...`) and text with slots; both may be empty.
+
+    `methods` says in a few words what each kind of experiment does. Raises SlotError with every fault that
+    `check` finds, and NoSuchId when there is no such run.
+    """
+    study, source = read_study(reader, run), visible(source)
+    wrong = faults(source, study)
+    if wrong:
+        raise SlotError(*wrong)
+    title, text = prose.split_title(source)
+    view, figures = report_view(study, methods or {}), draw_figures(study)
+    return Report(
+        title=prose.plain(title, _filler(study)) or one_line(study.run["goal"]),
+        markdown=_markdown(title, text, study, view, figures),
+        html=_html(title, text, study, view, figures),
+        figures={figure["stem"]: figure["svg"] for figure in figures if figure["svg"]},
+    )
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """Writes report.md, report.html and figures/*.svg into the folder, which is made; returns their paths."""
+    paths = {folder / "report.md": report.markdown, folder / "report.html": report.html}
+    paths |= {folder / "figures" / f"{stem}.svg": svg for stem, svg in report.figures.items()}
+    for path, content in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8", newline="\n")
+    return list(paths)
+
+
+def _filler(study: Study) -> prose.Fill:
+    def filled(slot: Slot) -> Filled:
+        return fill(slot, study)
+
+    return filled
+
+
+class _Blocks:
+    """Tables and figures in the order in which they are shown; a figure is shown once and numbered then."""
+
+    def __init__(self, view: Row, figures: list[Row], parts: Any) -> None:
+        self._experiments: dict[str, Row] = {one["id"]: one for one in view["experiments"]}
+        self._figures, self._parts = figures, parts
+        self._numbers: dict[str, int] = {}
+
+    def of_slot(self, slot: Slot) -> str:
+        if slot.field == "table":
+            return str(self._parts.table(self._experiments[slot.of]))
+        return self._figure(next(f for f in self._figures if f["of"] == slot.of and slot.key in (None, f["name"])))
+
+    def rest_of(self, experiment: str) -> str:
+        """The figures of an experiment that the text has not shown, and pointers to those that it has."""
+        return "\n".join(self._figure(figure) for figure in self._figures if figure["of"] == experiment)
+
+    def _figure(self, figure: Row) -> str:
+        again = figure["stem"] in self._numbers
+        place = self._numbers.setdefault(figure["stem"], len(self._numbers) + 1)
+        return str(self._parts.figure({**figure, "number": place, "again": again}))
+
+
+def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> str:
+    templates, filled = _html_templates(), _filler(study)
+    drawn = [{**figure, "svg": Markup(figure["svg"])} for figure in figures]
+    blocks = _Blocks(view, drawn, templates.get_template("parts.html.j2").module)
+
+    def figures_of(experiment: str) -> Markup:
+        return Markup(blocks.rest_of(experiment))
+
+    body, sections = prose.to_html(text, filled, blocks.of_slot)
+    return templates.get_template("report.html.j2").render(
+        view,
+        title=prose.plain(title, filled) or one_line(study.run["goal"]),
+        heading=prose.inline_html(title, filled) if title else one_line(study.run["goal"]),
+        body=body,
+        sections=sections,
+        figures_of=figures_of,
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+    )
+
+
+def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> str:
+    templates, filled = _markdown_templates(), _filler(study)
+    blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
+
+    def figures_of(experiment: str) -> _Raw:
+        return _Raw(blocks.rest_of(experiment))
+
+    heading = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if title else one_line(study.run["goal"])
+    body = _Raw(prose.to_markdown(text, filled, blocks.of_slot))
+    page = templates.get_template("report.md.j2").render(view, heading=heading, body=body, figures_of=figures_of)
+    return prose.spaced(page)

@@ -1,0 +1,237 @@
+"""Slots: where a writer wants a number, and the tracker gives it.
+
+A language model never types a measured number. It writes `{{E12.accuracy_drop}}`, and the number comes
+from experiment E12 with its interval and n. Whatever cannot be filled is said in one line that names
+what there is.
+
+    {{E12.NAME}}             a measurement           {{E12.n}}  {{E12.found}}  {{E12.config.FIELD}}
+    {{E12.effect[L7.H3]}}    the effect of a site    {{E12.effect[L7.H3, METRIC]}} where there are several metrics
+    {{E12.rank[L7.H3]}}      its place by size       {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
+    {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
+    {{H2.status}} {{H2.statement}}
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...experiments.result import Frozen
+from .escape import clipped, one_line
+from .numbers import number, setting, value_parts
+from .study import Study, ranked
+
+_BRACES = re.compile(r"\{\{(.*?)\}\}")
+_SLOT = re.compile(r"\s*([EH][0-9]{1,18})\.([^\s{}\[\]`|][^{}\[\]`|]*?)(?:\[([^{}\[\]`|]+)\])?\s*")
+_FIELDS = ("n", "found", "top", "table", "figure")
+_KEYED = ("effect", "rank", "top", "figure")
+
+
+class SlotError(ValueError):
+    """What keeps a source from becoming a report; `faults` are all of them, each one line."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Slot(Frozen):
+    """One slot: `of` is the id of an experiment or a hypothesis, `key` what stood in the square brackets.
+
+    source[start:end] is the slot's text, braces included.
+    """
+
+    of: str
+    field: str
+    key: str | None = None
+    text: str
+    start: int
+    end: int
+
+    @property
+    def block(self) -> bool:
+        """Whether it stands for a table or a figure, which take a line of their own."""
+        return self.of.startswith("E") and self.field in ("table", "figure")
+
+
+class Filled(Frozen):
+    """What a slot becomes: `main` is the number, `rest` its interval and n; `tip` says what it is."""
+
+    main: str
+    rest: str = ""
+    tip: str
+    of: str
+
+    @property
+    def text(self) -> str:
+        return self.main + self.rest
+
+
+def parse(source: str) -> list[Slot]:
+    """All slots in the order in which they stand. Raises SlotError at the first that is malformed."""
+    slots: list[Slot] = []
+    for found in scan(source):
+        if isinstance(found, SlotError):
+            raise found
+        slots.append(found)
+    return slots
+
+
+def scan(source: str) -> Iterator[Slot | SlotError]:
+    """Every slot, or what is wrong with it, in order."""
+    end = 0
+    while (start := source.find("{{", end)) >= 0:
+        braces = _BRACES.match(source, start)
+        if braces is None:
+            yield SlotError(f"{line_of(source, start)}: '{{{{' is not closed by '}}}}' on its line.")
+            end = start + 2
+            continue
+        end = braces.end()
+        slot = _SLOT.fullmatch(braces[1])
+        if slot is None:
+            yield SlotError(
+                f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is no slot. "
+                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}} or {{H2.status}}."
+            )
+            continue
+        yield Slot(of=slot[1], field=slot[2], key=slot[3] and slot[3].strip(), text=braces[0], start=start, end=end)
+
+
+def line_of(source: str, at: int) -> str:
+    return f"line {source.count(chr(10), 0, at) + 1}"
+
+
+def fill(slot: Slot, study: Study) -> Filled:
+    """What the tracker has for the slot. For a table or a figure only that it is there.
+
+    Raises SlotError, with the nearest names.
+    """
+    if slot.of.startswith("H"):
+        return _hypothesis(slot, study)
+    return _experiment(slot, _finished(slot, study))
+
+
+def _hypothesis(slot: Slot, study: Study) -> Filled:
+    row = study.hypotheses.get(slot.of)
+    if row is None:
+        there = _list(study.hypotheses) or "no hypotheses"
+        raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run['id']}, which has {there}.")
+    if slot.field not in ("status", "statement") or slot.key:
+        raise SlotError(f"{slot.text}: of a hypothesis there are {slot.of}.status and {slot.of}.statement.")
+    return Filled(main=one_line(row[slot.field]), tip=f"{slot.of}, {slot.field}", of=slot.of)
+
+
+def _finished(slot: Slot, study: Study) -> dict[str, Any]:
+    row = study.experiments.get(slot.of)
+    finished = _list(study.finished) or "none yet"
+    if row is None:
+        raise SlotError(
+            f"{slot.text}: {slot.of} is no experiment of {study.run['id']}; experiments that can be cited: {finished}."
+        )
+    if row["status"] == "failed":
+        why = clipped(one_line(row["error"] or ""), 80)
+        raise SlotError(f"{slot.text}: {slot.of} failed ({why}), so it has no numbers; can be cited: {finished}.")
+    if row["status"] != "done":
+        raise SlotError(f"{slot.text}: {slot.of} has not finished, so it has no numbers; can be cited: {finished}.")
+    return row
+
+
+def _experiment(slot: Slot, row: dict[str, Any]) -> Filled:
+    field, key = slot.field, slot.key
+    if field in _KEYED and (key is not None or field in _FIELDS):
+        return {"effect": _effect, "rank": _effect, "top": _top, "figure": _figure}[field](slot, row)
+    name = field if key is None else f"{field}[{key}]"
+    for measurement in row["measurements"]:
+        if measurement["name"] == name:
+            main, rest = value_parts(measurement)
+            return Filled(main=main, rest=rest, tip=_tip(slot, name, measurement), of=slot.of)
+    if key is None and field == "table":
+        return Filled(main="", tip=f"{slot.of}, table", of=slot.of)
+    if key is None and field == "n" and row["n"] is not None:
+        return Filled(main=number(row["n"]), tip=f"{slot.of}, number of prompts", of=slot.of)
+    if key is None and field == "found":
+        return Filled(main=one_line(row["found"] or ""), tip=f"{slot.of}, what it found", of=slot.of)
+    if key is None and field.startswith("config."):
+        return _config(slot, row)
+    raise SlotError(f"{slot.text}: {slot.of} has no '{name}'. {_offer(name, row)}")
+
+
+def _config(slot: Slot, row: dict[str, Any]) -> Filled:
+    value: Any = row["config"]
+    for part in slot.field.split(".")[1:]:
+        if not isinstance(value, dict) or part not in value:
+            near = _near(slot.field, (f"config.{name}" for name in row["config"]))
+            raise SlotError(f"{slot.text}: the configuration of {slot.of} has no '{part}'. {near}")
+        value = value[part]  # pyright: ignore[reportUnknownVariableType]
+    return Filled(main=one_line(setting(value)), tip=f"{slot.of}, {slot.field}", of=slot.of)
+
+
+def _effect(slot: Slot, row: dict[str, Any]) -> Filled:
+    site, _, metric = (part.strip() for part in (slot.key or "").partition(","))
+    metrics = list(dict.fromkeys(effect["metric"] for effect in row["effects"]))
+    if not metrics:
+        raise SlotError(f"{slot.text}: {slot.of} measured no effects. {_offer(slot.field, row)}")
+    if metric and metric not in metrics:
+        raise SlotError(f"{slot.text}: {slot.of} has no effects on '{metric}'. {_near(metric, metrics)}")
+    for place, effect in enumerate(effects := ranked(row, metric or None), start=1):
+        if effect["site"] == site:
+            tip = _tip(slot, f"effect of {site} on {effect['metric']}", effect)
+            if slot.field == "rank":
+                return Filled(main=str(place), tip=f"{tip}; place {place} of {len(effects)} by size", of=slot.of)
+            main, rest = value_parts(effect)
+            return Filled(main=main, rest=rest, tip=tip, of=slot.of)
+    raise SlotError(f"{slot.text}: {slot.of} has no effect at '{site}'. {_near(site, (e['site'] for e in effects))}")
+
+
+def _top(slot: Slot, row: dict[str, Any]) -> Filled:
+    effects = ranked(row)
+    if not effects:
+        raise SlotError(f"{slot.text}: {slot.of} measured no effects. {_offer(slot.field, row)}")
+    place = int(slot.key) if slot.key and re.fullmatch("[0-9]{1,6}", slot.key) else 0 if slot.key else 1
+    if not 1 <= place <= len(effects):
+        raise SlotError(f"{slot.text}: {slot.of} has sites {slot.of}.top[1] to {slot.of}.top[{len(effects)}].")
+    effect = effects[place - 1]
+    main, rest = value_parts(effect)
+    tip = f"{slot.of}, place {place} of {len(effects)} by effect on {effect['metric']}: {main}{rest}"
+    return Filled(main=one_line(effect["site"]), tip=tip, of=slot.of)
+
+
+def _figure(slot: Slot, row: dict[str, Any]) -> Filled:
+    names = [figure["name"] for figure in row["figures"]]
+    if not names:
+        raise SlotError(f"{slot.text}: {slot.of} has no figures.")
+    if slot.key is not None and slot.key not in names:
+        raise SlotError(f"{slot.text}: {slot.of} has no figure '{slot.key}'. {_near(slot.key, names)}")
+    return Filled(main="", tip=f"{slot.of}, figure {slot.key or names[0]}", of=slot.of)
+
+
+def _tip(slot: Slot, name: str, row: dict[str, Any]) -> str:
+    parts = [f"{slot.of}, {one_line(name)}"]
+    if row.get("low") is not None and row.get("high") is not None:
+        parts.append(f"95% interval {number(row['low'])} to {number(row['high'])}")
+    parts += [f"{name} = {number(row[name])}" for name in ("n", "p", "q") if row.get(name) is not None]
+    return "; ".join(parts)
+
+
+def _offer(name: str, row: dict[str, Any]) -> str:
+    """What the experiment does have, the nearest first if anything is near."""
+    measured = [one["name"] for one in row["measurements"]]
+    more = ["n", "found", "table", *(f"figure[{figure['name']}]" for figure in row["figures"])]
+    more += ["top", "effect[SITE]", "rank[SITE]"] if row["effects"] else []
+    more += [f"config.{field}" for field in row["config"]]
+    near = difflib.get_close_matches(name, [*measured, *more], n=3, cutoff=0.6)
+    first = f"Did you mean {' or '.join(near)}? " if near else ""
+    return f"{first}It measured: {_list(measured) or 'nothing'}; it also has: {_list(more)}."
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else f"Known: {_list(known)}."
+
+
+def _list(names: Iterable[str], most: int = 14) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,234 @@
+"""What the templates show: the program's own part of a report, as plain rows made from a study.
+
+Both templates, HTML and Markdown, are given the same rows, so that they cannot say different things.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .escape import clipped, one_line
+from .figures import BadFigure, draw
+from .numbers import number, setting, value_parts
+from .study import Study, ranked
+
+Row = dict[str, Any]
+_EFFECTS, _SAMPLES = 10, 4
+_VERDICTS = ("refuted", "supported", "inconclusive", "open")
+
+
+def report_view(study: Study, methods: Mapping[str, str]) -> Row:
+    """Everything but the writer's text."""
+    run = study.run
+    earlier: dict[tuple[str, str], str] = {}
+    experiments: list[Row] = []
+    for row in study.experiments.values():
+        same = (row["config_hash"], row["subject"]["fingerprint"])
+        experiments.append({**_experiment(row, study), "repeats": earlier.get(same)})
+        earlier.setdefault(same, row["id"])
+    return {
+        "run": run,
+        "who": _who(run),
+        "models": _names(run["model"], (row["model"] for row in study.experiments.values())),
+        "tasks": _names(run["task"], (row["task"] for row in study.experiments.values())),
+        "date": run["started"][:10],
+        "experiments": experiments,
+        "hypotheses": [_hypothesis(row) for row in sorted(study.hypotheses.values(), key=_verdict)],
+        "kinds": _kinds(study, methods),
+        "comparisons": _comparisons(study),
+        "limitations": _limitations(study),
+        "environment": [(name, setting(value)) for name, value in run["environment"].items()],
+        "command": _command(run),
+    }
+
+
+def _who(run: Row) -> str:
+    if run["driver"] == "autopilot":
+        return (
+            "No language model was used. The autopilot, a fixed protocol, chose each experiment from the results of "
+            "those before it, and wrote the text."
+        )
+    if run["driver"] == "recorded":
+        return "A recording of an earlier study was driven again; it chose the experiments and wrote the text."
+    return (
+        f"{run['llm'] or 'A language model'}, through the {run['driver']} driver, chose the experiments and wrote "
+        "the text; every number in it was filled in by the program."
+    )
+
+
+def _names(asked: str | None, used: Iterable[str | None]) -> str:
+    return ", ".join(dict.fromkeys(one for one in (*used, asked) if one)) or "none"
+
+
+def _verdict(row: Row) -> int:
+    return _VERDICTS.index(row["status"]) if row["status"] in _VERDICTS else len(_VERDICTS)
+
+
+def _hypothesis(row: Row) -> Row:
+    """With the history of its status, without the event that merely opened it."""
+    return {**row, "events": [event for event in row["events"] if event["comment"] or event["status"] != "open"]}
+
+
+def _experiment(row: Row, study: Study) -> Row:
+    effects = ranked(row)
+    metrics = {effect["metric"] for effect in row["effects"]}
+    others = [effect for effect in row["effects"] if effects and effect["metric"] != effects[0]["metric"]]
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "about": " · ".join(one for one in (row["task"], row["split"], row["n"] and f"n = {number(row['n'])}") if one),
+        "what": clipped(", ".join(f"{name} {text}" for name, text in _settings(row, own=True)), 120),
+        "status": row["status"],
+        "seconds": "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+        "found": row["found"] or "",
+        "error": one_line(f"{row['error_type']}: {row['error']}") if row["error"] else "",
+        "reason": row["reason"] or "",
+        "settings": _settings(row),
+        "measurements": [_measured(one, one["name"]) for one in row["measurements"]],
+        "effects": [_measured(one, one["site"]) for one in effects[:_EFFECTS]],
+        "metric": effects[0]["metric"] if effects else "",
+        "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
+        "metrics": len(metrics),
+        "samples": _samples(row),
+        "notes": row["notes"],
+        "subject": row["subject"],
+        "code_version": row["code_version"],
+        "config_hash": row["config_hash"],
+        "environment": row["environment"] if row["environment"] != study.run["environment"] else {},
+    }
+
+
+def _measured(row: Row, name: str) -> Row:
+    main, rest = value_parts({**row, "n": None})
+    return {
+        "name": name,
+        "main": main,
+        "rest": rest.strip(),
+        "n": "" if row["n"] is None else number(row["n"]),
+        "p": "" if row.get("p") is None else number(row["p"]),
+        "q": "" if row.get("q") is None else number(row["q"]),
+    }
+
+
+def _settings(row: Row, *, own: bool = False) -> list[tuple[str, str]]:
+    """The configuration; `own` leaves out what is shown anyway and what was not set."""
+    shown = {"kind", "model", "task", "split", "n"}
+    return [
+        (name, one_line(setting(value)))
+        for name, value in row["config"].items()
+        if not own or (name not in shown and value not in (None, [], ""))
+    ]
+
+
+def _samples(row: Row) -> list[Row]:
+    """A few texts, those that show a change first; of a long prompt the end, where the question stands."""
+    samples: list[Row] = sorted(row["samples"], key=lambda one: one["changed"] in (None, one["said"]))[:_SAMPLES]
+    return [
+        {
+            "prompt": one["prompt"] if len(one["prompt"]) <= 160 else "…" + one["prompt"][-159:],
+            "expected": clipped(one["expected"], 80),
+            "said": clipped(one["said"], 160),
+            "changed": None if one["changed"] is None else clipped(one["changed"], 160),
+            "condition": clipped(one_line(one["condition"]), 80),
+            "failure": one_line(one["failure"] or "").replace("_", " "),
+        }
+        for one in samples
+    ]
+
+
+def _kinds(study: Study, methods: Mapping[str, str]) -> list[Row]:
+    """One entry per kind: what it does, what all its experiments share, and in what they differ."""
+    kinds: dict[str, list[Row]] = {}
+    for row in study.experiments.values():
+        kinds.setdefault(row["kind"], []).append(row)
+    entries: list[Row] = []
+    for kind, rows in kinds.items():
+        values = {
+            name: list(dict.fromkeys(one_line(setting(row["config"].get(name))) for row in rows))
+            for name in dict.fromkeys(name for row in rows for name in row["config"])
+        }
+        entries.append(
+            {
+                "kind": kind,
+                "text": methods.get(kind, "").strip(),
+                "ids": [row["id"] for row in rows],
+                "shared": [(name, texts[0]) for name, texts in values.items() if len(texts) == 1],
+                "varied": [(name, clipped("; ".join(texts), 200)) for name, texts in values.items() if len(texts) > 1],
+            }
+        )
+    return entries
+
+
+def _comparisons(study: Study) -> str:
+    families = [row["effects"] for row in study.experiments.values() if row["effects"]]
+    total = sum(len(effects) for effects in families)
+    if not total:
+        return "No comparison was made: no experiment of this run measured an effect."
+    corrected = [effect["q"] for effects in families for effect in effects if effect["q"] is not None]
+    text = (
+        f"This run compared an edited model with the intact one {number(total)} time{'s' * (total != 1)}, "
+        f"in {number(len(families))} experiment{'s' * (len(families) != 1)}; all of them count, also those that "
+        "the text does not mention."
+    )
+    if corrected:
+        text += (
+            f" {number(len(corrected))} carry a p value, corrected (Benjamini–Hochberg) over the effects of their own "
+            f"experiment; {number(sum(q < 0.05 for q in corrected))} of these have q < 0.05."
+        )
+    return text
+
+
+def _limitations(study: Study) -> list[tuple[str, list[str]]]:
+    """What weakens the findings, with the experiments that it is true of."""
+    rows = list(study.experiments.values())
+    found: dict[str, list[str]] = {}
+    if any(row["status"] == "done" for row in rows) and not any(
+        row["status"] == "done" and row["split"] == "confirm" for row in rows
+    ):
+        found[
+            "Nothing was tested on the confirm split: the prompts that suggested a finding are the ones that show it."
+        ] = []
+    for status, text in (("failed", "Experiments that failed"), ("running", "Experiments that never finished")):
+        ids = [row["id"] for row in rows if row["status"] == status]
+        if ids:
+            found[text] = ids
+    if study.run["status"] in ("failed", "interrupted", "budget"):
+        ended = {"budget": "its budget was spent", "interrupted": "it was interrupted", "failed": "it failed"}
+        found[f"The run ended before its writer was done: {ended[study.run['status']]}."] = []
+    for row in rows:
+        for note in row["notes"]:
+            found.setdefault(one_line(note), []).append(row["id"])
+    return list(found.items())
+
+
+def _command(run: Row) -> str:
+    """The command that asks the same question again."""
+    words = ["agent", "run", "--goal", run["goal"]]
+    for option in ("model", "task", "driver", "llm"):
+        if run[option] and not (option == "llm" and run["driver"] in ("autopilot", "recorded")):
+            words += [f"--{option}", run[option]]
+    return shlex.join(one_line(word) for word in words)
+
+
+def draw_figures(study: Study) -> list[Row]:
+    """Every figure of the finished experiments: where it belongs, its file and SVG, or why it cannot be drawn."""
+    figures: list[Row] = []
+    files: set[str] = set()
+    for one in study.finished:
+        row = study.experiments[one]
+        for figure in row["figures"]:
+            stem = f"{one}-{re.sub(r'[^A-Za-z0-9_-]+', '-', figure['name'])[:60]}"
+            while stem.lower() in files:
+                stem += "-2"
+            files.add(stem.lower())
+            entry: Row = {"of": one, "name": figure["name"], "stem": stem, "title": one_line(figure["title"])}
+            entry["caption"] = " · ".join(part for part in (row["kind"], row["task"], row["split"]) if part)
+            try:
+                entry |= {"svg": draw(figure, stem), "fault": ""}
+            except BadFigure as error:
+                entry |= {"svg": "", "fault": str(error)}
+            figures.append(entry)
+    return figures

@@ -1,0 +1,116 @@
+"""Run one experiment and keep everything of it.
+
+The row is written before the experiment starts, so a crash leaves a truthful record. The same configuration
+on the same subject, task and code is not run again: the earlier experiment is the answer, and no new evidence.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..db.ids import show_id
+from ..experiments.errors import ExperimentError, NotANumber
+from ..experiments.kind import Experiment
+from .context import Context
+from .environment import code_version
+from .errors import ToolError
+
+if TYPE_CHECKING:
+    from ..experiments.result import Result
+
+
+class Outcome:
+    """The experiment's number, whether it is an earlier one, and what went wrong if something did."""
+
+    def __init__(self, number: int, reused: bool = False, error: str | None = None) -> None:
+        self.number, self.reused, self.error = number, reused, error
+        self.id = show_id("experiment", number)
+
+
+def run_experiment(context: Context, experiment: Experiment, reason: str | None = None, fresh: bool = False) -> Outcome:
+    """Run it, or (unless `fresh`) find the earlier one. A failure is a row and an Outcome with an error.
+
+    Raises ExperimentError when the subject or the task is not there at all, and TrackerError.
+    """
+    from ..experiments.subject import canonical
+
+    experiment = experiment.model_copy(update={"model": canonical(experiment.model)})
+    lab = context.lab(experiment.model, experiment.task)
+    fingerprint = lab.task.fingerprint()
+    if not fresh:
+        earlier = context.store.find_experiment(
+            experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
+        )
+        if earlier is not None:
+            if context.run is not None:
+                context.store.reuse_experiment(context.run, earlier, reason, context.turn)
+            return Outcome(earlier, reused=True)
+    number = context.store.begin_experiment(
+        run=context.run,
+        kind=experiment.kind,
+        model=experiment.model,
+        task=experiment.task,
+        split=experiment.split,
+        n=experiment.n,
+        config=experiment.config(),
+        config_hash=experiment.config_hash(),
+        subject=lab.subject.describe(),
+        task_fingerprint=fingerprint,
+        code_version=code_version(),
+        environment=context.environment,
+        reason=reason,
+        turn=context.turn,
+    )
+    began = time.monotonic()
+    try:
+        result = measured(experiment, lab)
+        context.store.finish_experiment(
+            number, result.model_dump(), time.monotonic() - began, {k: array_bytes(v) for k, v in result.arrays.items()}
+        )
+    except KeyboardInterrupt:
+        context.store.fail_experiment(number, "Interrupted", "Stopped by the user.", time.monotonic() - began)
+        raise
+    except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
+        text = " ".join(str(fault).split()) or type(fault).__name__
+        context.store.fail_experiment(number, type(fault).__name__, text[:2000], time.monotonic() - began)
+        if not isinstance(fault, (ExperimentError, MemoryError)):
+            text = f"{type(fault).__name__}: {text}"
+        return Outcome(number, error=text[:600])
+    return Outcome(number)
+
+
+def measured(experiment: Experiment, lab: Any) -> Result:
+    """`run`, with numbers that are no numbers turned into an error of ours."""
+    from pydantic import ValidationError
+
+    try:
+        return experiment.run(lab)
+    except ValidationError as fault:
+        if any(e["type"] == "finite_number" for e in fault.errors()):
+            raise NotANumber(
+                "A measurement came out as NaN or infinite, so nothing was recorded as a result."
+            ) from fault
+        raise
+
+
+def array_bytes(array: Any) -> tuple[str, bytes]:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return "application/x-npy", buffer.getvalue()
+
+
+def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
+    """A configuration back to its object. Raises UnknownName, or ToolError with what is wrong in it."""
+    from pydantic import ValidationError
+
+    from ..experiments.kind import kind as find_kind
+    from .strict import explain
+
+    try:
+        return find_kind(kind).model_validate(config)
+    except ValidationError as fault:
+        raise ToolError(explain(fault)) from fault

@@ -1,0 +1,59 @@
+"""How an experiment is told to a language model: its id, what was found, the numbers, short.
+
+No answer is longer than LIMIT characters; the rest is there to be asked for. What a subject said is quoted
+and cut, so that it can be read as nothing but data.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .report.numbers import number
+
+LIMIT = 3000
+STRONGEST = 12
+SAMPLES = 4
+
+
+def experiment_text(e: dict[str, Any], effects: int = STRONGEST, samples: int = SAMPLES) -> str:
+    """An experiment as `Reader.experiment` gives it."""
+    config = {k: v for k, v in e["config"].items() if v is not None}
+    lines = [f"{e['id']} {e['kind']} {json.dumps(config, ensure_ascii=False)}: {e['status']}"]
+    if e["status"] == "failed":
+        lines.append(f"{e['error_type']}: {e['error']}")
+        return "\n".join(lines)
+    lines.append(e["found"] or "")
+    for m in e["measurements"]:
+        lines.append(f"  {m['name']} {valued(m)}")
+    ranked = sorted(e["effects"], key=lambda row: -abs(row["value"]))
+    if ranked:
+        shown = ranked[:effects]
+        lines.append(f"Effects on {shown[0]['metric']}, strongest {len(shown)} of {len(ranked)}:")
+        for row in shown:
+            q = f", q {number(row['q'])}" if row["q"] is not None else ""
+            lines.append(f"  {row['site']} {valued(row)}{q}")
+    for s in e["samples"][:samples]:
+        after = f", then {quoted(s['changed'])}" if s["changed"] is not None else ""
+        lines.append(
+            f"  prompt ...{quoted(s['prompt'][-40:])} expected {quoted(s['expected'])} said {quoted(s['said'])}{after}"
+        )
+    lines += [f"Note: {note}" for note in e["notes"]]
+    return cut("\n".join(line for line in lines if line))
+
+
+def valued(row: dict[str, Any]) -> str:
+    interval = f" [{number(row['low'])}, {number(row['high'])}]" if row.get("low") is not None else ""
+    n = f", n = {row['n']}" if row.get("n") else ""
+    unit = f" {row['unit']}" if row.get("unit") else ""
+    return f"{number(row['value'])}{interval}{unit}{n}"
+
+
+def quoted(text: str, most: int = 60) -> str:
+    return json.dumps(text if len(text) <= most else text[:most] + "…", ensure_ascii=True)
+
+
+def cut(text: str) -> str:
+    if len(text) <= LIMIT:
+        return text
+    return text[: LIMIT - 60].rsplit("\n", 1)[0] + "\n(cut; ask for the rest with show_experiment or query_tracker)"
