@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .commands.pages import printable
 
@@ -59,9 +59,8 @@ class View:
         self.budget = budget
         who = f"{driver.name} {driver.llm}".strip()
         self.line(f"[bold]{run}[/] {shown(goal, 200)}")
-        self.line(
-            f"   {escape(who)} on {shown(context.model, 80)} · {budget.experiments} experiments, {budget.minutes:g} minutes"
-        )
+        limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
+        self.line(f"   {escape(who)} on {shown(context.model, 80)} · {limits}")
 
     def thinking(self, step: int) -> None: ...
 
@@ -80,7 +79,8 @@ class View:
         words = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in given.items())
         left = ""
         if self.budget is not None:
-            left = f"[dim]{spent.experiments}/{self.budget.experiments} experiments · {spent.minutes:.1f}/{self.budget.minutes:g} min[/]"
+            experiments = f"{spent.experiments}/{self.budget.experiments} experiments"
+            left = f"[dim]{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min[/]"
         self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}  {left}")
 
     def answered(self, call: Call, result: Answer) -> None:
@@ -110,7 +110,7 @@ class Moving(View):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.bar: Progress | None = None
-        self.at: tuple[str, Any] = ("", None)
+        self.at: tuple[str, TaskID | None] = ("", None)
 
     def progress(self, what: str, done: int, total: int) -> None:
         if self.bar is None:
@@ -124,7 +124,8 @@ class Moving(View):
             if self.at[1] is not None:
                 self.bar.remove_task(self.at[1])
             self.at = (what, self.bar.add_task(escape(what), total=total))
-        self.bar.update(self.at[1], completed=done, total=total)
+        if self.at[1] is not None:
+            self.bar.update(self.at[1], completed=done, total=total)
 
     def still(self) -> None:
         if self.bar is not None:

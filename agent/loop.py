@@ -85,7 +85,9 @@ class Ending:
     report_by_program: bool = False
 
 
-def study(context: Context, driver: Driver, goal: str, budget: Budget, live: Live, known: str = "") -> Ending:
+def study(
+    context: Context, driver: Driver, goal: str, budget: Budget, live: Live, known: str = "", n: int = 32
+) -> Ending:
     """Run a study to its report. Raises TrackerError when the tracker itself cannot be written."""
     context.run = context.store.begin_run(
         goal=goal,
@@ -104,10 +106,10 @@ def study(context: Context, driver: Driver, goal: str, budget: Budget, live: Liv
     try:
         work.tell(
             prompts.fill(
-                "begin", goal=goal, model=context.model, task=context.task, known=known,
+                "begin", goal=goal, model=context.model, task=context.task, known=known, n=n,
                 experiments=budget.experiments, minutes=f"{budget.minutes:g}",
             ),
-            {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
+            {"goal": goal, "model": context.model, "task": context.task, "n": n, **budget.model_dump()},
         )  # fmt: skip
         ending = converse(work)
     except KeyboardInterrupt:

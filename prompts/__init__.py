@@ -11,10 +11,10 @@ from string import Template
 
 def fill(name: str, **values: object) -> str:
     """The text prompts/NAME.md with its $variables filled. Raises KeyError for one that is missing."""
-    text = files(__package__).joinpath(f"{name}.md").read_text(encoding="utf-8")
+    text = files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8")
     return Template(text).substitute({k: str(v) for k, v in values.items()}).strip()
 
 
 def read(name: str) -> str:
     """The text prompts/NAME.md as it stands: its slots have braces, its $ signs are no variables."""
-    return files(__package__).joinpath(f"{name}.md").read_text(encoding="utf-8").strip()
+    return files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8").strip()

@@ -80,6 +80,15 @@ def match_model(goal: str) -> str | None:
     return None
 
 
+def kind_texts() -> dict[str, str]:
+    """Each kind's docstring, for a report's method section."""
+    import inspect
+
+    from ..experiments.kind import kinds
+
+    return {name: inspect.cleandoc(kind.__doc__ or "") for name, kind in kinds().items()}
+
+
 def kind_cards() -> list[dict[str, Any]]:
     from ..experiments.kind import kinds
 

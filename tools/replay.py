@@ -40,7 +40,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         raise ToolError(f"{name} was measured on another version of the task {experiment.task}.")
     if code_version() != logged["code_version"]:
         warnings.append(f"logged with code {logged['code_version']}, replayed with {code_version()}")
-    for package, version in (logged["environment"].get("packages") or {}).items():
+    for package, version in dict[str, str](logged["environment"].get("packages") or {}).items():
         here = context.environment["packages"].get(package)
         if here != version and package != "lashley":
             warnings.append(f"logged with {package} {version}, replayed with {here}")

@@ -48,12 +48,12 @@ def strict_schema(model: type[BaseModel]) -> Schema:
     raw = model.model_json_schema()
     if "$ref" not in raw and "properties" not in raw and raw.get("type") != "object":
         raise TypeError(f"{model.__name__} is no object at its root, which a tool's arguments must be.")
-    schema = _convert(raw, raw.get("$defs", {}), model.__name__, ())
+    schema = _convert(raw, raw.get("$defs", {}), model.__name__, frozenset())
     schema.pop("description", None)
     return schema
 
 
-def _resolve(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+def _resolve(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> tuple[Schema, frozenset[str]]:
     """The node with references and single intersections replaced by what they mean; what stands beside them wins."""
     while "$ref" in node or "allOf" in node:
         node = dict(node)
@@ -61,7 +61,7 @@ def _resolve(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> 
             name = str(cast(object, ref)).removeprefix("#/$defs/")
             if name in inside:
                 raise TypeError(f"{path}: {name} contains itself, which a tool's arguments may not.")
-            inside = (*inside, name)
+            inside = inside | {name}
             node = {**defs[name], **node}
         elif len(parts := node.pop("allOf")) == 1:
             node = {**parts[0], **node}
@@ -70,7 +70,7 @@ def _resolve(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> 
     return node, inside
 
 
-def _convert(node: Schema, defs: Schema, path: str, inside: tuple[str, ...], *more: str) -> Schema:
+def _convert(node: Schema, defs: Schema, path: str, inside: frozenset[str], *more: str) -> Schema:
     node, inside = _resolve(node, defs, path, inside)
     if unknown := set(node) - ALLOWED - DROPPED - MOVED:
         raise TypeError(f"{path}: '{min(unknown)}' cannot be said in a strict schema.")
@@ -87,7 +87,7 @@ def _convert(node: Schema, defs: Schema, path: str, inside: tuple[str, ...], *mo
     return _shape(node, defs, path, inside) | _description(node, *more)
 
 
-def _shape(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> Schema:
+def _shape(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> Schema:
     if "enum" in node or "const" in node:
         values = node.get("enum", [node.get("const")])
         types = sorted({_json_type(value) for value in values})
@@ -114,7 +114,7 @@ def _shape(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> Sc
     raise TypeError(f"{path}: a strict schema needs to know the type.")
 
 
-def _property(node: Schema, required: bool, defs: Schema, path: str, inside: tuple[str, ...]) -> Schema:
+def _property(node: Schema, required: bool, defs: Schema, path: str, inside: frozenset[str]) -> Schema:
     if required:
         return _convert(node, defs, path, inside)
     resolved, _ = _resolve(node, defs, path, inside)
@@ -127,7 +127,7 @@ def _property(node: Schema, required: bool, defs: Schema, path: str, inside: tup
     return _nullable(_convert(node, defs, path, inside, means))
 
 
-def _items(node: Schema, defs: Schema, path: str, inside: tuple[str, ...]) -> Schema:
+def _items(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> Schema:
     parts: list[Schema] = list(node.get("prefixItems", ()))
     if isinstance(node.get("items"), dict):
         parts.append(node["items"])
@@ -241,21 +241,22 @@ def fill_nulls(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, A
 
 
 def _filled(value: Any, node: Schema, defs: Schema) -> Any:
-    node, _ = _resolve(node, defs, "", ())
+    node, _ = _resolve(node, defs, "", frozenset())
     variants = node.get("anyOf") or node.get("oneOf")
     if variants:
         fitting = [
-            variant for variant in (_resolve(v, defs, "", ())[0] for v in variants) if _fits(value, variant, defs)
+            variant
+            for variant in (_resolve(v, defs, "", frozenset())[0] for v in variants)
+            if _fits(value, variant, defs)
         ]
         return _filled(value, fitting[0], defs) if fitting else value
     if isinstance(value, list) and isinstance(node.get("items"), dict):
         return [_filled(entry, node["items"], defs) for entry in cast(list[Any], value)]
     if isinstance(value, list) and "prefixItems" in node:
         entries, places = cast(list[Any], value), node["prefixItems"]
-        filled: list[Any] = [_filled(entry, place, defs) for entry, place in zip(entries, places, strict=False)]
-        return filled + entries[len(places) :]
+        return [_filled(entry, places[i], defs) if i < len(places) else entry for i, entry in enumerate(entries)]
     if not isinstance(value, dict):
-        return value
+        return cast(Any, value)
     properties, required = node.get("properties", {}), node.get("required", ())
     return {
         name: _filled(part, properties[name], defs) if name in properties else part
@@ -267,7 +268,7 @@ def _filled(value: Any, node: Schema, defs: Schema) -> Any:
 def _fits(value: Any, node: Schema, defs: Schema) -> bool:
     """Whether this variant of a union is meant: the same shape, its fields, its tags."""
     if nested := node.get("anyOf") or node.get("oneOf"):
-        return any(_fits(value, _resolve(variant, defs, "", ())[0], defs) for variant in nested)
+        return any(_fits(value, _resolve(variant, defs, "", frozenset())[0], defs) for variant in nested)
     if isinstance(value, list):
         return node.get("type") == "array"
     if not isinstance(value, dict) or node.get("type") != "object":
@@ -312,5 +313,6 @@ def _complaint(kind: str, message: str, value: object) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return "there is no such field; leave it out", ""
     text = re.sub(r"^(Value error, |Assertion failed, |Input )", "", message).rstrip(".")
-    shown = json.dumps(value, ensure_ascii=False, default=repr)
+    # Half of a surrogate pair, which JSON can escape, could not be sent back.
+    shown = json.dumps(value, ensure_ascii=False, default=repr).encode("utf-8", "replace").decode()
     return text, f"; you sent {shown if len(shown) <= 80 else shown[:80] + '…'}"

@@ -9,6 +9,10 @@ import click
 from .faults import one_line
 
 
+def aloud(text: str) -> None:
+    click.echo(text, err=True)
+
+
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="The list as JSON.")
 @click.pass_context
@@ -38,7 +42,7 @@ def check(name: str, as_json: bool) -> None:
     with one_line():
         from ...tools.catalog import check_subject
 
-        found = check_subject(name, lambda text: click.echo(text, err=True))
+        found = check_subject(name, aloud)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

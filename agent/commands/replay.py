@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -27,7 +28,7 @@ def replay(ids: tuple[str, ...], db: str | None, tolerance: float, as_json: bool
     same = True
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
-        results = []
+        results: list[dict[str, Any]] = []
         for number in numbers(context, ids):
             found = run_again(context, number, tolerance)
             results.append(found)
@@ -59,10 +60,10 @@ def numbers(context: object, ids: tuple[str, ...]) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def show(found: dict[str, object]) -> None:
+def show(found: dict[str, Any]) -> None:
     from .pages import printable
 
-    for warning in found["warnings"]:  # type: ignore[union-attr]
+    for warning in found["warnings"]:
         click.echo(f"{found['id']}: {warning}", err=True)
     if found["same"]:
         click.echo(
@@ -70,5 +71,5 @@ def show(found: dict[str, object]) -> None:
         )
         return
     click.echo(f"{found['id']}: differs.")
-    for line in found["differences"]:  # type: ignore[union-attr]
+    for line in found["differences"]:
         click.echo(f"  {printable(str(line))}")

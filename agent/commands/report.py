@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def write_files(reader: Reader, run: int, folder: str) -> Path:
     """Write report.html, report.md and figures/ under FOLDER/R1; gives the HTML file's path."""
+    from ...tools.catalog import kind_texts
     from ...tools.report.default import default_source
     from ...tools.report.render import render, write
 
@@ -24,7 +25,7 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
         source = default_source(reader, run, "No report was written.")
     target = Path(folder) / f"R{run}"
     target.mkdir(parents=True, exist_ok=True)
-    write(render(source, reader, run), target)
+    write(render(source, reader, run, kind_texts()), target)
     return target / "report.html"
 
 
@@ -46,12 +47,13 @@ def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bo
             raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
         reader.require("run", number)
         if to_terminal:
+            from ...tools.catalog import kind_texts
             from ...tools.report.render import render
 
             source = reader.report(number)
             if source is None:
                 raise click.ClickException(f"R{number} has no report.")
-            click.echo(render(source, reader, number).markdown)
+            click.echo(render(source, reader, number, kind_texts()).markdown)
             return
         path = write_files(reader, number, folder)
         if as_json:

@@ -10,6 +10,7 @@ from .faults import one_line
 
 if TYPE_CHECKING:
     from ...tools.context import Context
+    from ..drivers.choose import DriverName
     from ..loop import Ending
 
 EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
@@ -28,6 +29,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 )
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--n", type=click.IntRange(2, 512), default=32, show_default=True, help="Prompts per experiment.")
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
 @click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
@@ -36,7 +38,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
 @click.option("--display", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True)
 def run(
-    goal: str, model: str | None, task: str | None, driver: str, llm: str | None, base_url: str | None,
+    goal: str, model: str | None, task: str | None, driver: DriverName, llm: str | None, base_url: str | None, n: int,
     experiments: int, minutes: float, steps: int, tokens: int | None, db: str | None, reports: str, display: str,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
@@ -62,7 +64,7 @@ def run(
             context.say = view.warned
             context.subject(context.model)
             with view:
-                ending = study(context, chosen, goal, budget, view, known)
+                ending = study(context, chosen, goal, budget, view, known, n)
             finish(context, ending, reports)
     raise click.exceptions.Exit(EXIT[ending.status])
 

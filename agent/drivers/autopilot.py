@@ -12,6 +12,7 @@ import json
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from .autopilot_report import nothing_report, report
 from .conversation import Call, Message, Reply, ToolSpec
 
 Data = dict[str, Any]
@@ -21,6 +22,7 @@ Protocol = Generator[Step, Data, None]
 ABLE = 0.35  # the lower end of the accuracy's interval from which damage can be seen
 LAYERS = 6  # how many layers are searched for heads
 HEADS = 6  # how many heads are followed up
+LEAST = 0.1  # of the strongest effect: what is smaller is not followed up
 ENOUGH = 3  # with fewer heads left than this, the search goes on
 
 
@@ -45,6 +47,8 @@ class Autopilot:
                 except StopIteration:
                     return Reply(text="The protocol is done.")
         else:
+            if "task" in arguments:
+                arguments = {**arguments, "n": first.get("n", 32)}
             return as_reply(thought, tool, arguments, len(messages))
         return Reply(text="The budget is spent.")
 
@@ -126,7 +130,8 @@ def protocol(study: Data) -> Protocol:
         "These may be artefacts of zero. An expectation, before it is tested.",
         "propose_hypothesis",
         {
-            "statement": f"Each of the heads {', '.join(chosen)} is needed for {task} by itself, whichever way it is removed.",
+            "statement": f"Each of the heads {', '.join(chosen)} is needed for {task} by itself, whichever way it is "
+            "removed.",
             "rationale": f"They had the strongest significant effects of the zero ablation {heads['id']}.",
             "refuted_if": "For one of them the interval of the change reaches zero under mean or under resample.",
         },
@@ -154,8 +159,9 @@ def protocol(study: Data) -> Protocol:
     wider: Data | None = None
     if len(kept) < ENOUGH:
         further = [layer for layer in by_damage(layers) if layer not in needed][:LAYERS]
+        places = ", ".join(map(str, sorted(further)))
         wider = yield (
-            f"Few are left, so zero misled the search. Layers {', '.join(map(str, sorted(further)))} next, by their means.",
+            f"Few are left, so zero misled the search. Layers {places} next, by their means.",
             "head_ablation",
             {
                 "task": task,
@@ -164,18 +170,20 @@ def protocol(study: Data) -> Protocol:
                 "reason": "Search on with an ablation that holds.",
             },
         )
-        kept += [e["site"] for e in strongest(wider, sign=-1)[: HEADS - len(kept)]]
+        least = LEAST * max((-e["value"] for f in (wider, *repeats) for e in strongest(f, sign=-1)), default=0.0)
+        found_there = [e["site"] for e in strongest(wider, sign=-1) if -e["value"] >= least]
+        kept += found_there[: HEADS - len(kept)]
     kept = kept or chosen[:1]
     names = ", ".join(kept)
     third = yield (
         "What is left is the claim. It is tested on prompts that were not looked at.",
         "propose_hypothesis",
         {
-            "statement": f"{names} together {'are' if len(kept) > 1 else 'is'} needed for {task}: on other prompts, under "
-            "zero, mean and resample, and more than random heads of the same layers.",
+            "statement": f"{names} {'are' if len(kept) > 1 else 'is'} needed for {task}: on other prompts, under zero, "
+            "mean and resample, and more than random heads of the same layers.",
             "rationale": "This is what the search left.",
-            "refuted_if": "Under some ablation the interval of the change reaches zero, or half of the random sets change "
-            "as much.",
+            "refuted_if": "Under some ablation the interval of the change reaches zero, or half of the random sets "
+            "change as much.",
         },
     )
     tests: list[Data] = []
@@ -220,8 +228,8 @@ def protocol(study: Data) -> Protocol:
         "write_note",
         {
             "title": f"{task}: heads that matter in {baseline['config']['model']}",
-            "text": f"Strongest under zero, layers {', '.join(map(str, sorted(needed)))}: {', '.join(chosen)}. Tested on "
-            f"held-out prompts: {names}. Zero alone misled on: {', '.join(dropped) or 'none'}.",
+            "text": f"Strongest under zero, layers {', '.join(map(str, sorted(needed)))}: {', '.join(chosen)}. Tested "
+            f"on held-out prompts: {names}. Zero alone misled on: {', '.join(dropped) or 'none'}.",
             "tags": [task, "heads", "layers"],
             "experiments": [heads["id"], *(t["id"] for t in tests)],
         },
@@ -285,126 +293,3 @@ def verdict(hypothesis: Data, tests: list[Data]) -> Step:
             "experiments": [t["id"] for t in tests],
         },
     )
-
-
-def report(
-    study: Data, task: str, left: list[str], baseline: Data, layers: Data, heads: Data, repeats: list[Data],
-    wider: Data | None, tests: list[Data], backup: Data | None, programs: list[Data],
-    hypotheses: tuple[str, str, str], chosen: list[str], kept: list[str],
-) -> str:  # fmt: skip
-    """The source: prose with slots. Verdicts stand in slots too, so that no sentence can say more than they do."""
-    base, lay, hea = baseline["id"], layers["id"], heads["id"]
-    zero, mean, resample = (t["id"] for t in tests)
-    one, two, three = hypotheses
-    dropped = [site for site in chosen if site not in kept]
-    names = ", ".join(kept)
-    lines = [
-        f"# {' '.join(study['goal'].split())}",
-        "",
-        "## Answer",
-        "",
-        f"On `{task}` the intact subject is right in {slot(base, 'accuracy')} of the prompts. The layer it can spare least: "
-        f"{slot(lay, 'top')}, whose absence changes the loss by {slot(lay, 'effect[' + layers_top(layers) + ']')}. "
-        f"Heads that the search left: {names}. Removed on prompts not looked at before, by their means, they cost "
-        f"{slot(mean, 'accuracy_drop')} of accuracy. That they are needed is **{slot(three, 'status')}**.",
-        "",
-        *(
-            [f"The subject could not do {', '.join(f'`{t}`' for t in left)}, so the study went on with `{task}`.", ""]
-            if left
-            else []
-        ),
-        "## What it can do",
-        "",
-        f"Loss {slot(base, 'loss')}; logit difference to a distractor {slot(base, 'logit_diff')}.",
-        "",
-        slot(base, "figure"),
-        "",
-        "## Layers",
-        "",
-        f"Each layer was left out by itself. {one}, which said beforehand that some can be spared and others not, is "
-        f"{slot(one, 'status')}.",
-        "",
-        slot(lay, "figure"),
-        "",
-        f"Without {layers_word(programs[0])} accuracy falls by {slot(programs[0]['id'], 'accuracy_drop')} on held-out "
-        f"prompts; without {layers_word(programs[1])} by {slot(programs[1]['id'], 'accuracy_drop')}.",
-        "",
-        "## Heads",
-        "",
-        "In the layers whose absence hurt most, every head was set to zero by itself.",
-        "",
-        slot(hea, "figure"),
-        "",
-        f"{two} said beforehand that the strongest of them ({', '.join(chosen)}) are needed whichever way they are "
-        f"removed. It is {slot(two, 'status')}: with the mean over prompts in place of zero the effects are these.",
-        "",
-        slot(repeats[0]["id"], "table"),
-        "",
-        *backed_up(dropped, backup),
-        *searched_on(wider),
-        "## The test on held-out prompts",
-        "",
-        f"{three}: {names}. Change of the logit difference, and of accuracy, when removed:",
-        "",
-        *(
-            f"- {method}: {slot(e, 'logit_diff_change')}; accuracy falls by {slot(e, 'accuracy_drop')}; a larger change than "
-            f"{slot(e, 'percentile')} of random sets of as many heads of the same layers."
-            for method, e in (("zero", zero), ("mean", mean), ("resample", resample))
-        ),
-        "",
-        "## What stays open",
-        "",
-        "Only the heads of some layers were searched. A head that has a backup is missed when heads are removed one at a "
-        "time. What these heads do, and through which later parts, was not asked.",
-    ]
-    return "\n".join(lines)
-
-
-def slot(of: str, what: str) -> str:
-    return f"{{{{{of}.{what}}}}}"
-
-
-def backed_up(dropped: list[str], backup: Data | None) -> list[str]:
-    if backup is None:
-        return []
-    return [
-        f"{', '.join(dropped)} did not hold by themselves. Removed all at once (mean, held-out prompts) they change the "
-        f"logit difference by {slot(backup['id'], 'logit_diff_change')} and accuracy falls by "
-        f"{slot(backup['id'], 'accuracy_drop')}.",
-        "",
-    ]
-
-
-def searched_on(wider: Data | None) -> list[str]:
-    if wider is None:
-        return []
-    return [
-        f"As few held, the search went on in the next layers, with means. Strongest there: {slot(wider['id'], 'top')}.",
-        "",
-        slot(wider["id"], "figure"),
-        "",
-    ]
-
-
-def layers_top(layers: Data) -> str:
-    return max(layers["effects"], key=lambda e: abs(e["value"]))["site"]
-
-
-def layers_word(program: Data) -> str:
-    run = program["config"]["program"]
-    present: set[int] = set()
-    for piece in run.split(","):
-        ends = [int(x) for x in piece.strip().split("-")]
-        present |= set(range(ends[0], ends[-1] + 1))
-    missing = sorted(set(range(max(present) + 2)) - present)
-    return f"layer {missing[0]}" if missing else "a layer"
-
-
-def nothing_report(study: Data, baseline: Data) -> str:
-    b = baseline.get("id")
-    lines = [
-        f"# {' '.join(study['goal'].split())}",
-        "",
-        "The subject could do none of the tasks well enough to study damage.",
-    ]
-    return "\n".join([*lines, "", f"The last one tried: accuracy {{{{{b}.accuracy}}}}."] if b else lines)

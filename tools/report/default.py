@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from ...db.read import Reader
 
 
 def default_source(reader: Reader, run: int, why: str) -> str:
     """A source with slots for every finished experiment of the run."""
-    row = reader.run(run)
+    # No title: the goal may hold anything, and is set as the title where there is none.
+    reason = " ".join(re.sub(r"[`{}]", "", why).split())[:300]
     lines = [
-        f"# {' '.join(row['goal'].split())}",
+        "*This report was written by the program, because the study ended before its author wrote one.*",
         "",
-        f"*This report was written by the program, because the study ended before its author wrote one.* `{why[:300]}`",
+        f"`{reason}`",
         "",
     ]
     done = [e for e in reader.experiments(run=run) if e["status"] == "done"]
@@ -19,7 +22,7 @@ def default_source(reader: Reader, run: int, why: str) -> str:
         return "\n".join([*lines, "No experiment finished, so there is nothing to report."])
     lines += ["## What came out", ""]
     for e in done:
-        lines += [f"**{e['id']}** {e['kind']} on {e['task']}: {{{{{e['id']}.found}}}}", ""]
-        if any(True for f in reader.experiment(int(e["id"][1:]))["figures"]):
+        lines += [f"**{e['id']}** {e['kind']} on `{e['task']}`: {{{{{e['id']}.found}}}}", ""]
+        if reader.experiment(int(e["id"][1:]))["figures"]:
             lines += [f"{{{{{e['id']}.figure}}}}", ""]
     return "\n".join(lines)

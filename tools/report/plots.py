@@ -11,6 +11,7 @@ imports this module, when it draws.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence, Sized
@@ -268,7 +269,8 @@ def lines(figure: dict[str, Any]) -> Canvas:
         raise BadFigure("there are no points")
     numeric = all(isinstance(x, int | float) for x in xs)
     x = _grid(xs) if numeric else np.arange(len(xs))
-    names = [clipped(one_line(str(one["name"])), 40) for one in series]
+    # Matplotlib keeps an empty name, and one that begins with an underscore, out of the key; a hair space helps.
+    names = [re.sub("^(_|$)", "\u200a\\1", clipped(one_line(str(one["name"])), 40)) for one in series]
     columns = max(1, min(len(names), int(6.2 // (0.6 + 0.075 * max(len(name) for name in names)))))
     key = 0.2 * math.ceil(len(names) / columns) if len(names) > 1 else 0
     bands = any(one.get("low") for one in series)

@@ -1,0 +1,142 @@
+"""The command line as a person meets it: a process, its two streams, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AGENT = [sys.executable, "-c", "from lashley.agent.main import main; main()"]
+
+
+def agent(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*AGENT, *words], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=1200
+    )
+
+
+def fault(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a person reads. More than one, or a traceback, is a fault of its own."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error")]
+    assert "Traceback" not in done.stderr, done.stderr
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study of the bundled model by the autopilot, small enough for every run of the tests."""
+    folder = tmp_path_factory.mktemp("study")
+    done = agent(folder, "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_study_without_a_key_ends_in_a_report(study: Path) -> None:
+    html = (study / "reports/R1/report.html").read_text()
+    assert "no language model was used" in html.lower()
+    assert "{{" not in html
+    assert html.count("<svg") >= 3
+    assert "<script" not in html
+    run = json.loads(agent(study, "show", "R1", "--json").stdout)
+    assert (run["status"], run["driver"], run["task"]) == ("finished", "autopilot", "arithmetic")
+    kinds = [e["kind"] for e in run["experiments"]]
+    assert kinds[:3] == ["baseline", "layer_program", "head_ablation"], "baseline first, layers before heads"
+    assert {e["split"] for e in run["experiments"]} == {"explore", "confirm"}
+    assert {e["config"].get("method") for e in run["experiments"]} >= {"zero", "mean", "resample"}
+    assert all(h["status"] != "open" for h in run["hypotheses"])
+    zoom = run["experiments"][2]["config"]["layers"]
+    damage = json.loads(agent(study, "show", "E2", "--json").stdout)["effects"]
+    worst = max(damage, key=lambda e: e["value"])["site"]
+    assert int(worst.split("L")[-1]) in zoom, "the heads searched are where the damage was"
+
+
+def test_replay_gives_every_number_again(study: Path) -> None:
+    done = agent(study, "replay", "E1", "E4", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(r["same"] and r["compared"] > 10 for r in json.loads(done.stdout))
+
+
+def test_replay_sees_a_number_that_was_changed(study: Path, tmp_path: Path) -> None:
+    import sqlite3
+
+    shutil.copy(study / "lashley.db", tmp_path / "lashley.db")
+    with sqlite3.connect(tmp_path / "lashley.db") as db:
+        db.execute("UPDATE measurements SET value = value + 0.01 WHERE experiment = 1 AND name = 'loss'")
+    done = agent(tmp_path, "replay", "E1")
+    assert done.returncode == 1
+    assert "loss.value" in done.stdout
+
+
+def test_the_same_study_again_measures_nothing_twice(study: Path) -> None:
+    words = "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8"
+    before = json.loads(agent(study, "experiments", "--json").stdout)
+    again = agent(study, *words)
+    assert again.returncode == 0, again.stderr
+    assert len(json.loads(agent(study, "experiments", "--json").stdout)) == len(before)
+    assert (study / "reports/R2/report.html").is_file()
+
+
+def test_browsing_and_reporting_what_is_there(study: Path) -> None:
+    assert "E1" in agent(study, "experiments").stdout
+    assert "arithmetic" in agent(study, "notes", "heads").stdout
+    assert "R1" in agent(study, "runs").stdout
+    assert "accuracy" in agent(study, "show", "E1").stdout
+    assert agent(study, "report", "R1", "--print").stdout.startswith("# ")
+
+
+def test_an_experiment_by_hand_with_a_task_of_the_users_own(tmp_path: Path) -> None:
+    lines = [{"text": f"{a} + 1 =", "answer": f" {a + 1}", "distractor": f" {a}"} for a in range(1, 9)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    words = "experiment", "baseline", "--task", "mine.jsonl", "--n", "2", "--json"
+    first = agent(tmp_path, *words)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["task"] == "mine"
+    # The tracker keeps the lines, so a replay needs no file.
+    (tmp_path / "mine.jsonl").unlink()
+    assert agent(tmp_path, "replay", "E1").returncode == 0
+
+
+FAULTS = [
+    (("run", "--goal", "Why is the sky blue?"), 2, "--task"),
+    (("run", "--goal", "add", "--model", "smollm3"), 2, "smollm2-135m"),
+    (("run", "--goal", "add", "--task", "arithmetik"), 2, "arithmetic"),
+    (("run", "--goal", "add", "--driver", "responses"), 2, "OPENAI_API_KEY"),
+    (("run", "--goal", "add", "--model", "."), 2, "config.json"),
+    (("run", "--goal", "add", "--task", "bad.jsonl"), 2, "line 2"),
+    (("run", "--goal", "add", "--task", "none.jsonl"), 2, "none.jsonl"),
+    (("show", "E99"), 2, "E99"),
+    (("show", "X1"), 2, "X1"),
+    (("replay", "E99"), 2, "E99"),
+    (("report", "R99"), 2, "R99"),
+    (("experiment", "head_ablations"), 2, "head_ablation"),
+    (("experiment", "head_ablation", "--heads", "L0.H99", "--n", "2"), 2, "0 to 8"),
+    (("experiment", "layer_program", "--program", "0-40", "--n", "2"), 2, "0 to 29"),
+    (("tasks", "show", "iou"), 2, "ioi"),
+    (("models", "check", "nope.gguf"), 2, "nope.gguf"),
+    (("notes", "--db", "bad.jsonl"), 2, "database"),
+    (("rum",), 2, "run"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "says"), FAULTS, ids=[" ".join(f[0]) for f in FAULTS])
+def test_bad_input_gets_one_line_with_the_way_out(tmp_path: Path, words: tuple[str, ...], code: int, says: str) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"text": "1 + 1 =", "answer": " 2"}\n{"text": "1 + 2 ="\n')
+    if words[0] in ("show", "replay", "report"):
+        agent(tmp_path, "experiment", "baseline", "--n", "2")
+    done = agent(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    assert says in fault(done)
+
+
+def test_no_server_is_said_at_once(tmp_path: Path) -> None:
+    done = agent(tmp_path, "run", "--goal", "add", "--base-url", "http://127.0.0.1:9/v1", "--llm", "x")
+    assert done.returncode == 1
+    assert "127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(agent(tmp_path, "runs", "--json").stdout)[0]["status"] == "failed"
