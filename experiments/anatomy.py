@@ -60,6 +60,7 @@ class Anatomy:
     architecture: str
     layers_parent: nn.Module
     layers_name: str
+    unembedding: nn.Module
     blocks: tuple[Block, ...]
     layer_returns_tuple: int
     n_layers: int
@@ -224,7 +225,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 
 def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
-    return a.numel() == b.numel() and (a.reshape(-1) - b.reshape(-1)).abs().max() <= 2e-5 * scale.abs().max()
+    return a.numel() == b.numel() and bool((a.reshape(-1) - b.reshape(-1)).abs().max() <= 2e-5 * scale.abs().max())
 
 
 def read_block(layer: nn.Module, trace: LayerTrace, n_heads: int) -> Block:
@@ -291,6 +292,9 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
             f"{type(model).__name__} is an encoder-decoder; only causal language models are supported."
         )
     parent, name, layers = find_layers(model)
+    unembedding = model.get_output_embeddings()
+    if unembedding is None:
+        raise UnsupportedModel(f"{type(model).__name__} has no unembedding; only causal language models are supported.")
     n_heads = getattr(config, "num_attention_heads", None)
     if not n_heads:
         raise UnsupportedModel(f"{type(model).__name__}: its configuration names no attention heads.")
@@ -304,6 +308,7 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
         architecture=str(getattr(config, "model_type", type(model).__name__)),
         layers_parent=parent,
         layers_name=name,
+        unembedding=unembedding,
         blocks=blocks,
         layer_returns_tuple=traces[0].returned,
         n_layers=len(blocks),
@@ -312,7 +317,7 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
         d_head=blocks[0].d_head,
         d_model=traces[0].x.shape[-1],
         d_mlp=blocks[0].d_mlp,
-        vocabulary=model.get_output_embeddings().weight.shape[0],
+        vocabulary=unembedding.weight.shape[0],
     )
 
 

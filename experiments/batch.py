@@ -8,7 +8,7 @@ position ids, so the last columns line up; the answer is read from the last `rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,6 +57,12 @@ class Batch:
         return Batch(self.ids[s], self.mask[s], self.position_ids[s], self.reads, self.targets[s], self.answer_at[s],
                      self.pair[s], self.prompt_len[s], self.spans[s], self.groups[s])  # fmt: skip
 
+    def without_answers(self) -> Batch:
+        """The same prompts, ending where an answer would begin."""
+        end = self.length - self.reads + 1
+        return replace(self, ids=self.ids[:, :end], mask=self.mask[:, :end], position_ids=self.position_ids[:, :end],
+                       reads=1, targets=self.targets[:, :1])  # fmt: skip
+
 
 def encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids and their character offsets. Whether a BOS is put in front is the tokenizer's own habit."""
@@ -95,8 +101,7 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
             pair = (answer[at], other[at])
         rows.append({"prompt": prompt, "head": head, "answer": answer, "offsets": offsets, "at": at, "pair": pair})
     reads = max(len(r["answer"]) for r in rows)
-    lengths = [len(r["head"]) + len(r["answer"]) - 1 for r in rows]
-    # Every row must end `reads` columns after its prompt's second last token, so that reads line up per row.
+    # Every prompt ends at the same column, so that what is read lies in the same columns of every row.
     width = max(len(r["head"]) for r in rows) + reads - 1
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
@@ -114,7 +119,6 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
         named = {name: token_span(row["offsets"], a, b, start) for name, (a, b) in row["prompt"].spans.items()}
         spans.append({**named, "last": (start + len(head) - 1, start + len(head))})
     position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
-    assert len(lengths) == len(rows)
     return Batch(
         ids=ids.to(device),
         mask=mask.to(device),

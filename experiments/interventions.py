@@ -11,7 +11,7 @@ from typing import Literal
 
 from .errors import BadConfiguration
 from .result import Frozen
-from .sites import ORDER, Site
+from .sites import ORDER, Part, Site
 
 Op = Literal["zero", "replace", "add", "scale", "project_out"]
 
@@ -59,9 +59,10 @@ class Intervention(Frozen):
         return len(self.program)
 
 
-def first_part(edits: tuple[Edit, ...]) -> str:
+def first_part(edits: tuple[Edit, ...]) -> Part:
     """The earliest part of a layer that these edits touch."""
-    return min((e.site.part for e in edits), key=ORDER.index)
+    parts: list[Part] = [e.site.part for e in edits]
+    return min(parts, key=ORDER.index)
 
 
 def parse_layers(text: str, n_layers: int) -> tuple[int, ...]:

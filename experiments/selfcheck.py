@@ -6,6 +6,8 @@ like any other.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from .batch import Batch
@@ -31,12 +33,13 @@ class Check(Frozen):
         return self.deviation <= self.tolerance
 
 
-class AllLogits:
-    """A readout that keeps the logits of every column."""
+@dataclass(frozen=True)
+class Logits:
+    """A readout that keeps the logits: of every column, or of those that the batch reads."""
 
-    at = None
-    tokens = None
-    every_column = True
+    every_column: bool = True
+    at: torch.Tensor | None = None
+    tokens: torch.Tensor | None = None
 
     def measure(self, logits: torch.Tensor, prompts: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"logits": logits}
@@ -74,7 +77,7 @@ def self_check(subject: Subject) -> list[Check]:
     late = Intervention(
         name="late", edits=(Edit(site=Site(layer=0, part="z", index=0), op="scale", factor=1.0, positions="last"),)
     )
-    logits = run(subject, batch, [identity, scaled, late], AllLogits(), clean=clean)["logits"]
+    logits = run(subject, batch, [identity, scaled, late], Logits(), clean=clean)["logits"]
     seen = batch.mask.bool().cpu()
     checks = [
         Check(name="the engine's logits equal the model's own", deviation=gap(logits[0][seen], own.cpu()[seen])),
@@ -85,7 +88,7 @@ def self_check(subject: Subject) -> list[Check]:
     heads = clean.at(last, "z").unflatten(-1, (anatomy.n_heads, anatomy.d_head))
     written = torch.einsum("bphd,hdm->bpm", heads, block.W_O.unflatten(0, (anatomy.n_heads, anatomy.d_head)))
     written = written if bias is None else written + bias
-    raw = clean.values[last, "attn_raw"]  # type: ignore[index]
+    raw = clean.at(last, "attn_raw")
     checks.append(Check(name="the heads' outputs and the bias sum to the attention", deviation=gap(written, raw)))
     checks.append(late_columns(subject, batch, own))
     return checks
@@ -94,11 +97,8 @@ def self_check(subject: Subject) -> list[Check]:
 def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     """A run that recomputes the last column alone, from cached keys and values, gives the model's logits."""
 
-    class LastLogits(AllLogits):
-        every_column = False
-
     edit = Edit(site=Site(layer=0, part="resid_pre"), op="scale", factor=1.0, positions="last")
-    logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], LastLogits())["logits"]
+    logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], Logits(every_column=False))["logits"]
     return Check(
         name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
     )

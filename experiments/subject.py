@@ -110,8 +110,9 @@ def prepare(name: str, model: PreTrainedModel, tokenizer: Any, device: str | Non
     config = model.config.get_text_config()
     if getattr(config, "attn_logit_softcapping", None) and config._attn_implementation != "eager":
         model.set_attn_implementation("eager")
+    words = len(torch.as_tensor(model.get_input_embeddings().weight))
     # Ordinary tokens, the same each time: what is found must not depend on chance.
-    ids = torch.arange(14, device=chosen).view(2, 7) * 7 % (model.get_input_embeddings().weight.shape[0] - 5) + 5
+    ids = torch.arange(14, device=chosen).view(2, 7) * 7 % (words - 5) + 5
     anatomy = find_anatomy(model, ids)
     subject = Subject(
         name=name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lashley.experiments.answers import failure, first_number, is_correct, is_loop
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.experiments.tasks.registry import tasks

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lashley.agent.commands import browse
 from lashley.agent.commands.pages import printable
 from lashley.db.store import Store

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lashley.agent.drivers.chat import ChatDriver, chat_messages
 from lashley.agent.drivers.choose import DEFAULT_LLM, choose
 from lashley.agent.drivers.conversation import (

@@ -7,34 +7,29 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
+from lashley.experiments.batch import Batch, make_batch
+from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.selfcheck import Logits
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject
+from lashley.experiments.subject import Subject, load
+from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values, first_token, slow_logits, tokens_of
 from lashley.tests.tiny import KINDS, VOCABULARY, batch_of, tiny_subject
 
 TOLERANCE = 1e-4
-FEW = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# A failure is told as it was drawn; the slow twin makes it small.
+UNSHRUNK = [Phase.explicit, Phase.generate]
+FEW = settings(
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=UNSHRUNK
+)
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 INTACT = Intervention(name="intact")
-
-
-@dataclass
-class Logits:
-    """A readout that keeps the logits as they are, of all columns or of those that the batch reads."""
-
-    every_column: bool = True
-    at: Tensor | None = None
-    tokens: Tensor | None = None
-
-    def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
-        return {"logits": logits}
 
 
 # --- what is tried -------------------------------------------------------------------------------------------
@@ -73,11 +68,9 @@ def interventions(draw: st.DrawFn, subject: Subject) -> list[Intervention]:
     n = subject.anatomy.n_layers
     programs = st.none() | st.none() | st.lists(st.integers(0, n - 1), max_size=n + 2).map(tuple)
     return [
-        Intervention(
-            name=str(i), edits=tuple(draw(st.lists(edits(subject), max_size=3))), program=draw(programs)
-        )
+        Intervention(name=str(i), edits=tuple(draw(st.lists(edits(subject), max_size=3))), program=draw(programs))
         for i in range(draw(st.integers(1, 5)))
-    ]  # fmt: skip
+    ]
 
 
 @st.composite
@@ -192,3 +185,149 @@ def test_equals_the_slow_way(kind: str, data: st.DataObject) -> None:
 @MANY
 def test_equals_the_slow_way_many_times(kind: str, data: st.DataObject) -> None:
     hold_against_slow_way(tiny_subject(kind), data)
+
+
+# --- laws ----------------------------------------------------------------------------------------------------
+
+ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
+OTHERS = [[71, 6, 22, 59, 13, 84], [10, 45, 38], [16, 27, 80, 63, 3, 49]]
+
+
+def everywhere(part: str, layer: int, **changed: Any) -> Edit:
+    return Edit(site=Site(layer=layer, part=part), **changed)  # type: ignore[arg-type]
+
+
+def logits_of(subject: Subject, batch: Batch, *edits: Edit, **sources: Any) -> Tensor:
+    """[batch, position, vocabulary] with the pads' columns at 0."""
+    made = Intervention(name="tried", edits=edits)
+    out = engine.run(subject, batch, [made], Logits(), sources)["logits"][0]
+    return out * batch.mask[..., None]
+
+
+def own_logits(subject: Subject, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        out = subject.model(input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.position_ids)
+    return out.logits * batch.mask[..., None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_changes_nothing_changes_nothing(kind: str) -> None:
+    subject, batch = tiny_subject(kind), batch_of(ROWS)
+    own, clean = own_logits(subject, batch), engine.read(subject, batch, ORDER)
+    assert gap(logits_of(subject, batch), own) <= TOLERANCE
+    for layer in range(subject.anatomy.n_layers):
+        for part in ORDER:
+            by_scale = logits_of(subject, batch, everywhere(part, layer, op="scale", factor=1.0))
+            by_itself = logits_of(subject, batch, everywhere(part, layer, op="replace", source="clean"), clean=clean)
+            assert max(gap(by_scale, own), gap(by_itself, own)) <= TOLERANCE, (layer, part)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_heads_and_mlps_of_the_clean_run_undo_any_damage_between_them(kind: str) -> None:
+    subject, batch = tiny_subject(kind), batch_of(ROWS)
+    layers = range(subject.anatomy.n_layers)
+    clean = engine.read(subject, batch, ORDER)
+    heads = [
+        Edit(site=Site(layer=layer, part="z", index=h), op="replace", source="clean")
+        for layer in layers for h in range(subject.anatomy.n_heads)
+    ]  # fmt: skip
+    mlps = [everywhere("mlp_out", layer, op="replace", source="clean") for layer in layers]
+    # Keys, values and neurons reach the stream only through what is put back.
+    damage = [everywhere(part, layer) for layer in layers for part in ("k", "v", "neurons")]
+    assert gap(logits_of(subject, batch, *damage), own_logits(subject, batch)) > 0.01
+    healed = logits_of(subject, batch, *damage, *heads, *mlps, clean=clean)
+    assert gap(healed, own_logits(subject, batch)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_whole_stream_of_another_prompt_gives_its_logits(kind: str) -> None:
+    subject, batch, other = tiny_subject(kind), batch_of(ROWS), batch_of(OTHERS)
+    source = engine.read(subject, other, ["resid_pre", "resid_post"])
+    for part in ("resid_pre", "resid_post"):
+        for layer in range(subject.anatomy.n_layers):
+            patch = everywhere(part, layer, op="replace", source="other")
+            assert gap(logits_of(subject, batch, patch, other=source), own_logits(subject, other)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_its_heads_an_attention_writes_its_bias(kind: str) -> None:
+    subject, batch = tiny_subject(kind), batch_of(ROWS)
+    for layer, block in enumerate(subject.anatomy.blocks):
+        bias = getattr(block.o_proj, "bias", None)
+        written = torch.zeros(1, 1, subject.anatomy.d_model) if bias is None else bias[None, None]
+        for norm in block.attn_post:
+            written = norm(written)
+        source = engine.Activations({(layer, "attn_out"): written})
+        heads = [Edit(site=Site(layer=layer, part="z", index=h)) for h in range(subject.anatomy.n_heads)]
+        by_heads = logits_of(subject, batch, *heads)
+        by_bias = logits_of(subject, batch, everywhere("attn_out", layer, op="replace", source="bias"), bias=source)
+        assert gap(by_heads, by_bias) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neither_chunks_nor_neighbours_matter_and_the_same_call_gives_the_same_bits(kind: str) -> None:
+    subject, batch = tiny_subject(kind), batch_of(ROWS)
+    tried = [
+        INTACT,
+        *(Intervention(name=f"{l}.{h}", edits=(Edit(site=Site(layer=l, part="z", index=h)),))
+          for l in range(3) for h in range(4)),
+        Intervention(name="late", edits=(everywhere("v", 1, positions="last"),)),
+        Intervention(name="program", program=(2, 0, 0, 1)),
+    ]  # fmt: skip
+    readout = Logits(every_column=False)
+    whole = engine.run(subject, batch, tried, readout)["logits"]
+    assert torch.equal(whole, engine.run(subject, batch, tried, readout)["logits"])
+    for chunk in (1, 20, 70):
+        assert gap(engine.run(subject, batch, tried, readout, chunk_tokens=chunk)["logits"], whole) <= TOLERANCE
+    for i, row in enumerate(ROWS):
+        assert gap(engine.run(subject, batch_of([row]), tried, readout)["logits"][:, 0], whole[:, i]) <= TOLERANCE
+
+
+def test_progress_counts_every_run_once() -> None:
+    subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
+    tried = [INTACT, Intervention(name="x", edits=(everywhere("z", 1),)), Intervention(name="y", program=(0, 2))]
+    seen: list[tuple[int, int]] = []
+    engine.run(subject, batch, tried, Logits(), progress=lambda done, total: seen.append((done, total)), chunk_tokens=9)
+    assert seen[-1] == (9, 9)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+def test_a_position_or_source_that_is_not_there_is_one_clear_line() -> None:
+    subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
+    with pytest.raises(BadConfiguration, match=r"^No prompt span is called 'nowhere'; positions are: all, last\.$"):
+        logits_of(subject, batch, everywhere("z", 1, positions="nowhere"))
+    with pytest.raises(BadConfiguration, match=r"^The edit at L1\.mlp needs a source; given: mine\.$"):
+        logits_of(subject, batch, everywhere("mlp_out", 1, op="add", source="yours"), mine=engine.Activations())
+
+
+# --- the bundled model ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> tuple[Subject, Batch]:
+    subject = load("smollm2-135m", "cpu")
+    return subject, make_batch(subject.tokenizer, task("arithmetic").prompts(2))
+
+
+@pytest.mark.parametrize(
+    "intervention",
+    [
+        Intervention(name="L11.H4", edits=(Edit(site=Site(layer=11, part="z", index=4)),)),
+        Intervention(name="program", program=(*range(10), 12, 11, 11, *range(15, 30))),
+    ],
+    ids=["head", "program"],
+)
+def test_smollm2_equals_the_slow_way(smollm2: tuple[Subject, Batch], intervention: Intervention) -> None:
+    subject, batch = smollm2
+    fast = engine.run(subject, batch, [intervention], Logits(every_column=False))["logits"][0]
+    for prompt in range(len(batch)):
+        slow = slow_logits(
+            subject.model,
+            tokens_of(batch, prompt),
+            intervention,
+            lambda *_: True,
+            lambda *_: None,
+            subject.anatomy.d_head,
+        )
+        shown = int(batch.targets[prompt].ge(0).sum())
+        assert gap(fast[prompt, :shown], slow[-shown:]) <= TOLERANCE

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+
 from lashley.experiments.result import Figure
 from lashley.tools.report.figures import BadFigure, draw, draw_png
-from PIL import Image
 
 SVG = "{http://www.w3.org/2000/svg}"
 

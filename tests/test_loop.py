@@ -152,7 +152,9 @@ def test_a_model_that_only_talks_is_nudged_then_left(wire: Wire, tmp_path: Path)
 
 def test_a_server_that_dies_keeps_what_was_found(wire: Wire, tmp_path: Path) -> None:
     wire.then(call("baseline", BASELINE))
-    wire.then({"error": {"message": "no credit", "code": "insufficient_quota", "type": "insufficient_quota"}}, status=429)
+    wire.then(
+        {"error": {"message": "no credit", "code": "insufficient_quota", "type": "insufficient_quota"}}, status=429
+    )
     ending, reader = run(wire, tmp_path)
     assert ending.status == "failed"
     assert reader.run(1)["status"] == "failed"

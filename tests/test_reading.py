@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lashley.db.errors import NoSuchId, QueryRefused, TrackerError
 from lashley.db.query import CELL
 from lashley.db.read import Reader

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lashley.tools.strict import explain, fill_nulls, lint_strict, strict_schema
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
+
+from lashley.tools.strict import explain, fill_nulls, lint_strict, strict_schema
 
 
 class Forbidding(BaseModel):

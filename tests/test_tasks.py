@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from lashley.experiments.errors import BadTask, UnknownName
 from lashley.experiments.tasks.capitals import CAPITALS
 from lashley.experiments.tasks.from_file import from_file, from_jsonl
 from lashley.experiments.tasks.prompt import SPLITS, Prompt, Split, split_of
 from lashley.experiments.tasks.registry import match, task, tasks
 from lashley.experiments.tasks.task import Task
-from pydantic import ValidationError
 
 FAMILIES = tuple(tasks())
 ENOUGH = 600

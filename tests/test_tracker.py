@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lashley.db import schema
 from lashley.db.errors import NewerSchema, NoSuchId, NotATracker, TrackerError
 from lashley.db.ids import LETTERS, parse_id, show_id

@@ -16,7 +16,20 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 from lashley.experiments.batch import Batch
 from lashley.experiments.subject import Subject, prepare
 
-KINDS = ("gpt2", "llama", "gpt_neox", "qwen2", "qwen3", "gemma2", "gemma3_text", "mistral", "phi", "opt", "olmo2", "gptj")
+KINDS = (
+    "gpt2",
+    "llama",
+    "gpt_neox",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3_text",
+    "mistral",
+    "phi",
+    "opt",
+    "olmo2",
+    "gptj",
+)
 VOCABULARY = 96
 BASE = {"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48,
         "max_position_embeddings": 64}  # fmt: skip
@@ -50,7 +63,9 @@ def tiny_model(kind: str, **changed: Any) -> PreTrainedModel:
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             # Wide enough that attention prefers some tokens to others, and that a wrong bias or norm shows.
-            parameter.copy_(parameter + 0.3 * noise if parameter.dim() == 1 else noise * 1.5 / parameter.shape[-1] ** 0.5)
+            parameter.copy_(
+                parameter + 0.3 * noise if parameter.dim() == 1 else noise * 1.5 / parameter.shape[-1] ** 0.5
+            )
     return model
 
 
@@ -60,7 +75,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        clean_up_tokenization_spaces=False,
     )
 
 

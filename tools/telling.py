@@ -26,7 +26,9 @@ def experiment_text(e: dict[str, Any], effects: int = STRONGEST, samples: int = 
     lines.append(e["found"] or "")
     for m in e["measurements"]:
         lines.append(f"  {m['name']} {valued(m)}")
-    ranked = sorted(e["effects"], key=lambda row: -abs(row["value"]))
+    # Of several metrics the first is what was asked for; the others are told in what was found.
+    asked = [row for row in e["effects"] if row["metric"] == e["effects"][0]["metric"]]
+    ranked = sorted(asked, key=lambda row: -abs(row["value"]))
     if ranked:
         shown = ranked[:effects]
         lines.append(f"Effects on {shown[0]['metric']}, strongest {len(shown)} of {len(ranked)}:")

@@ -43,11 +43,14 @@ def option(f: dict[str, Any]) -> click.Option:
     shown = "" if f["default"] is None else f"  [default: {f['default']}]"
     if f["type"] == "bool":
         return click.Option([f"{flag}/--no-{flag[2:]}", f["name"]], default=None, help=f["description"] + shown)
-    kind: Any = (
-        click.Choice(f["choices"])
-        if f["choices"]
-        else {"int": click.INT, "float": click.FLOAT}.get(f["type"], click.STRING)
-    )
+    # A list is split at its commas later, so that --layers 0,1 and --layers 0 --layers 1 are the same.
+    kind: Any = click.STRING
+    if not f["list"]:
+        kind = (
+            click.Choice(f["choices"])
+            if f["choices"]
+            else {"int": click.INT, "float": click.FLOAT}.get(f["type"], kind)
+        )
     return click.Option([flag, f["name"]], type=kind, default=None, multiple=f["list"], help=f["description"] + shown)
 
 

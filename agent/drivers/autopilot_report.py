@@ -29,8 +29,8 @@ def report(
         f"On `{task}` the intact subject is right in {slot(base, 'accuracy')} of the prompts. The layer it can spare "
         f"least: {slot(lay, 'top')}, whose absence changes the loss by "
         f"{slot(lay, 'effect[' + layers_top(layers) + ']')}. Heads that the search left: {names}. Removed on prompts "
-        f"not looked at before, by their means, they cost {slot(mean, 'accuracy_drop')} of accuracy. That they are needed "
-        f"is **{slot(three, 'status')}**.",
+        f"not looked at before, by their means, they cost {slot(mean, 'accuracy_drop')} of accuracy. That they are "
+        f"needed is **{slot(three, 'status')}**.",
         "",
         *(
             [f"The subject could not do {', '.join(f'`{t}`' for t in left)}, so the study went on with `{task}`.", ""]

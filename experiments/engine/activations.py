@@ -22,11 +22,14 @@ from .forward import KVSlot, Recording, Window, attention, mlp, record_batch, th
 
 @dataclass
 class Activations:
-    """Values by (layer, part), each [batch, position, width]; k and v have their KV heads side by side."""
+    """Values by (layer, part), each [batch, position, width]; k and v have their KV heads side by side.
 
-    values: dict[tuple[int, Part], Tensor] = field(default_factory=dict)
+    Besides the parts that edits can name there is "attn_raw", the attention's output before any post-norm.
+    """
 
-    def at(self, layer: int, part: Part) -> Tensor:
+    values: dict[tuple[int, str], Tensor] = field(default_factory=dict)
+
+    def at(self, layer: int, part: str) -> Tensor:
         return self.values[layer, part]
 
 
@@ -50,7 +53,7 @@ def unflat_heads(x: Tensor, n: int) -> Tensor:
 
 @torch.inference_mode()
 def read(subject: Subject, batch: Batch, parts: Iterable[Part], layers: Iterable[int] | None = None) -> CleanRun:
-    """Run the batch intact and keep `parts` of `layers` (None: all). resid_post is the next layer's resid_pre."""
+    """Run the batch intact and keep `parts` of `layers` (None: all); attn_raw comes with attn_out."""
     anatomy = subject.anatomy
     parts = set(parts)
     wanted = set(range(anatomy.n_layers)) if layers is None else set(layers)
@@ -65,7 +68,7 @@ def read(subject: Subject, batch: Batch, parts: Iterable[Part], layers: Iterable
 
 
 def read_block(run: CleanRun, layer: int, block: Block, x: Tensor, window: Window, parts: set[Part]) -> Tensor:
-    keep: dict[Part, Tensor] = {"resid_pre": x}
+    keep: dict[str, Tensor] = {"resid_pre": x}
     slot = KVSlot(keep=True) if parts & {"k", "v"} else None
 
     def keep_z(z: Tensor) -> Tensor:
@@ -81,12 +84,10 @@ def read_block(run: CleanRun, layer: int, block: Block, x: Tensor, window: Windo
     u = x if block.parallel else x + attn_out
     mlp_out = mlp(block, u, keep_neurons if "neurons" in parts else None)
     out = x + attn_out + mlp_out
-    keep |= {"attn_out": attn_out, "mlp_out": mlp_out, "resid_post": out}
+    keep |= {"attn_raw": raw, "attn_out": attn_out, "mlp_out": mlp_out, "resid_post": out}
     if slot is not None and slot.k is not None and slot.v is not None:
         keep |= {"k": flat_heads(slot.k), "v": flat_heads(slot.v)}
-    if parts:
-        run.values[layer, "attn_raw"] = raw  # type: ignore[index]  # for the engine: what a post-norm reads
-    for part in parts:
+    for part in (*parts, *({"attn_raw"} if "attn_out" in parts else ())):
         run.values[layer, part] = keep[part]
     return out
 
@@ -95,19 +96,19 @@ def read_block(run: CleanRun, layer: int, block: Block, x: Tensor, window: Windo
 
 
 @dataclass
-class Mean(Activations):
-    """Means over the batch, expanded per prompt. `matched` of the `n` prompts had a partner position by position."""
+class Mean:
+    """Means over the batch, per prompt. `matched` of the `n` prompts had a partner position by position."""
 
-    clean: Activations | None = None
-    batch: Batch | None = None
-    matched: int = 0
-    n: int = 0
+    clean: Activations
+    batch: Batch
+    matched: int
+    n: int
+    _means: dict[tuple[int, str], Tensor] = field(default_factory=dict)
 
     def at(self, layer: int, part: Part) -> Tensor:
-        if (layer, part) not in self.values:
-            assert self.clean is not None and self.batch is not None
-            self.values[layer, part] = group_means(self.clean.at(layer, part), self.batch)
-        return self.values[layer, part]
+        if (layer, part) not in self._means:
+            self._means[layer, part] = group_means(self.clean.at(layer, part), self.batch)
+        return self._means[layer, part]
 
 
 def partners(batch: Batch) -> dict[tuple[str, int], list[int]]:
@@ -124,37 +125,45 @@ def content(batch: Batch) -> Tensor:
 
 
 def group_means(values: Tensor, batch: Batch) -> Tensor:
-    out = torch.empty_like(values)
+    """values [batch, position, width] -> for each prompt the mean over its partners, column by column, or over all
+    positions of the other prompts where it has none. Pads enter no mean."""
+    out = values.clone()
     inside = content(batch)
     for members in partners(batch).values():
         index = torch.tensor(members, device=values.device)
         if len(members) > 1:
-            out[index] = values[index].mean(0, keepdim=True)
+            # Answers may differ in length, so that a column is a token of one prompt and a pad of another.
+            there = batch.mask[index][..., None].to(values.dtype)
+            out[index] = (values[index] * there).sum(0) / there.sum(0).clamp(min=1)
         else:
-            out[index] = values[inside].mean(0)
+            out[index] = values[others(inside, members[0])].mean(0)
     return out
+
+
+def others(inside: Tensor, prompt: int) -> Tensor:
+    """Where a prompt without a partner takes its values from: all content but its own, unless there is no other."""
+    if len(inside) == 1:
+        return inside
+    return inside & (torch.arange(len(inside), device=inside.device) != prompt)[:, None]
 
 
 def mean_source(clean: Activations, batch: Batch) -> Mean:
     matched = sum(len(m) for m in partners(batch).values() if len(m) > 1)
-    return Mean(clean=clean, batch=batch, matched=matched, n=len(batch))
+    return Mean(clean, batch, matched, len(batch))
 
 
 @dataclass
-class Resample(Activations):
+class Resample:
     """Each prompt gets another prompt's activations, column by column: `rows` and `columns` [batch, position]."""
 
-    clean: Activations | None = None
-    rows: Tensor | None = None
-    columns: Tensor | None = None
-    matched: int = 0
-    n: int = 0
+    clean: Activations
+    rows: Tensor
+    columns: Tensor
+    matched: int
+    n: int
 
     def at(self, layer: int, part: Part) -> Tensor:
-        if (layer, part) not in self.values:
-            assert self.clean is not None
-            self.values[layer, part] = self.clean.at(layer, part)[self.rows, self.columns]
-        return self.values[layer, part]
+        return self.clean.at(layer, part)[self.rows, self.columns]
 
 
 def resample_source(clean: Activations, batch: Batch, seed: int) -> Resample:
@@ -162,17 +171,19 @@ def resample_source(clean: Activations, batch: Batch, seed: int) -> Resample:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(len(batch))[:, None].repeat(1, batch.length)
     columns = torch.arange(batch.length)[None].repeat(len(batch), 1)
-    inside = content(batch).cpu().nonzero()
+    inside, mask = content(batch).cpu(), batch.mask.cpu()
     matched = 0
     for members in partners(batch).values():
         if len(members) > 1:
             order = [members[i] for i in torch.randperm(len(members), generator=generator).tolist()]
             for member, other in zip(order, order[1:] + order[:1], strict=True):
                 rows[member] = other
+                # A partner with a shorter answer gives its last token's for what it has no token for.
+                columns[member].clamp_(max=int(mask[other].nonzero().max()))
             matched += len(members)
         else:
-            others = inside[inside[:, 0] != members[0]] if len(batch) > 1 else inside
-            drawn = others[torch.randint(len(others), (batch.length,), generator=generator)]
+            places = others(inside, members[0]).nonzero()
+            drawn = places[torch.randint(len(places), (batch.length,), generator=generator)]
             rows[members[0]], columns[members[0]] = drawn[:, 0], drawn[:, 1]
     device = batch.ids.device
-    return Resample(clean=clean, rows=rows.to(device), columns=columns.to(device), matched=matched, n=len(batch))
+    return Resample(clean, rows.to(device), columns.to(device), matched, len(batch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..errors import BadConfiguration
-from ..interventions import Edit
+from ..interventions import Edit, Intervention
 from ..sites import Part
 
 
@@ -27,6 +27,21 @@ class Placed:
 
     edit: Edit
     rows: Tensor
+
+
+def placed_by_layer(
+    interventions: Sequence[Intervention], which: Sequence[int], device: torch.device
+) -> dict[int, list[Placed]]:
+    """The edits at each layer, for a folded batch whose rows are under the interventions `which` [row]."""
+    rows: dict[int, list[int]] = {}
+    for row, w in enumerate(which):
+        rows.setdefault(w, []).append(row)
+    placed: dict[int, list[Placed]] = {}
+    for w, members in rows.items():
+        index = torch.tensor(members, device=device)
+        for edit in interventions[w].edits:
+            placed.setdefault(edit.site.layer, []).append(Placed(edit, index))
+    return placed
 
 
 def columns_of(batch: Batch, positions: str) -> Tensor:
@@ -45,57 +60,61 @@ def columns_of(batch: Batch, positions: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Editor:
-    """Applies edits to the rows of one folded batch.
+    """The edits of one layer, for the rows of one folded batch.
 
     batch    the prompts; prompt [row] says which one each row runs
-    columns  the absolute columns that the tensors at hand stand for, [first, last)
+    first    the columns that the tensors at hand stand for are [first, last)
+    d_head   the width of one head of z, k or v
     """
 
     batch: Batch
     sources: Mapping[str, Source]
+    d_head: int
     prompt: Tensor
     first: int
     last: int
+    placed: Sequence[Placed] = ()
 
-    def chosen(self, edit: Edit, prompts: Tensor) -> Tensor:
-        """[row, column, 1] of bool; columns after the batch's own (generated ones) belong to 'all'."""
-        inside = columns_of(self.batch, edit.positions)[prompts, self.first : min(self.last, self.batch.length)]
-        beyond = self.last - max(self.first, self.batch.length)
-        if beyond > 0:
-            new = torch.full((len(prompts), beyond), edit.positions == "all", device=inside.device)
-            inside = torch.cat([inside, new], dim=1)
-        return inside[..., None]
+    def of(self, part: Part) -> list[Placed]:
+        return [p for p in self.placed if p.edit.site.part == part]
 
-    def from_source(self, edit: Edit, prompts: Tensor, width: slice) -> Tensor:
-        if edit.source is None or edit.source not in self.sources:
-            raise BadConfiguration(
-                f"The edit at {edit.site} needs a source; given: {', '.join(self.sources) or 'none'}."
-            )
-        values = self.sources[edit.source].at(edit.site.layer, edit.site.part)
-        values = values[prompts] if values.shape[0] > 1 else values
-        if values.shape[1] > 1:
-            # A generated position has no counterpart in the source; it takes the value of the last one.
-            wanted = torch.arange(self.first, self.last, device=values.device).clamp(max=values.shape[1] - 1)
-            values = values[:, wanted]
-        return values[..., width]
+    def touches(self, *parts: Part) -> bool:
+        return any(p.edit.site.part in parts for p in self.placed)
 
-    def apply(self, value: Tensor, placed: Sequence[Placed], d_part: int | None = None) -> Tensor:
-        """value [row, column, width] with the edits made, as a new tensor. d_part: the width of one head or neuron."""
+    def only(self, rows: slice | Tensor) -> Editor:
+        """The editor of some of the rows, which are counted anew from 0."""
+        prompt = self.prompt[rows]
+        if len(prompt) == len(self.prompt):
+            return self
+        number = torch.full_like(self.prompt, -1)
+        number[rows] = torch.arange(len(prompt), device=prompt.device)
+        kept = [Placed(p.edit, n[n >= 0]) for p in self.placed for n in [number[p.rows]]]
+        return replace(self, prompt=prompt, placed=[p for p in kept if len(p.rows)])
+
+    def edit(self, value: Tensor, part: Part) -> Tensor:
+        """value [row, column, width] of a part with its edits made, one after the other; never changed in place."""
+        wanted = self.of(part)
+        if not wanted:
+            return value
         value = value.clone()
-        for edit, rows in ((p.edit, p.rows) for p in placed):
-            i, d = edit.site.index, d_part or 0
-            width = slice(None) if i is None else slice(i * d, (i + 1) * d)
-            value[rows, :, width] = self.changed(value[rows][..., width], edit, self.prompt[rows], width)
+        for p in wanted:
+            width = self.width(p.edit)
+            value[p.rows, :, width] = self.changed(value[p.rows][..., width], p.edit, self.prompt[p.rows])
         return value
 
-    def changed(self, old: Tensor, edit: Edit, prompts: Tensor, width: slice) -> Tensor:
-        """old [row, column, width], the part of a value that `width` cuts out, after one edit."""
+    def width(self, edit: Edit) -> slice:
+        """Which numbers of its part an edit is about: all of them, one head's, or one neuron's."""
+        i, d = edit.site.index, 1 if edit.site.part == "neurons" else self.d_head
+        return slice(None) if i is None else slice(i * d, (i + 1) * d)
+
+    def changed(self, old: Tensor, edit: Edit, prompts: Tensor) -> Tensor:
+        """old [row, column, width], what the edit is about, for some prompts [row]: the same after the edit."""
         if edit.op == "zero":
             new = torch.zeros_like(old)
         elif edit.op == "scale":
             new = old * edit.factor
         else:
-            source = self.from_source(edit, prompts, width).to(old.dtype)
+            source = self.from_source(edit, prompts).to(old.dtype)
             if edit.op == "replace":
                 new = source.expand_as(old)
             elif edit.op == "add":
@@ -104,3 +123,24 @@ class Editor:
                 unit = torch.nn.functional.normalize(source, dim=-1)
                 new = old - (old * unit).sum(-1, keepdim=True) * unit
         return torch.where(self.chosen(edit, prompts), new, old)
+
+    def chosen(self, edit: Edit, prompts: Tensor) -> Tensor:
+        """[row, column, 1] of bool; columns after the batch's own (generated ones) belong to "all"."""
+        inside = columns_of(self.batch, edit.positions)[prompts, self.first : min(self.last, self.batch.length)]
+        beyond = self.last - max(self.first, self.batch.length)
+        if beyond > 0:
+            new = torch.full((len(prompts), beyond), edit.positions == "all", device=inside.device)
+            inside = torch.cat([inside, new], dim=1)
+        return inside[..., None]
+
+    def from_source(self, edit: Edit, prompts: Tensor) -> Tensor:
+        if edit.source is None or edit.source not in self.sources:
+            given = ", ".join(self.sources) or "none"
+            raise BadConfiguration(f"The edit at {edit.site} needs a source; given: {given}.")
+        values = self.sources[edit.source].at(edit.site.layer, edit.site.part)[..., self.width(edit)]
+        values = values[prompts] if values.shape[0] > 1 else values
+        if values.shape[1] > 1:
+            # A generated position has no counterpart in the source; it takes the value of the prompt's last one.
+            wanted = torch.arange(self.first, self.last, device=values.device).clamp(max=self.batch.length - 1)
+            values = values[:, wanted]
+        return values

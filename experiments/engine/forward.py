@@ -8,6 +8,7 @@ out means "causal from column 0", which is wrong for a run that starts later.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, Block, first_tensor, hidden_of, layers_replaced
 from ..batch import Batch
@@ -59,7 +61,7 @@ class KVSlot:
 
 
 @contextmanager
-def eager_masks(model: nn.Module) -> Iterator[None]:
+def eager_masks(model: PreTrainedModel) -> Iterator[None]:
     """While open, the model builds explicit additive masks; how attention is computed is put back after it."""
     configs = list({id(c): c for c in (model.config, model.config.get_text_config())}.values())
     before = [c._attn_implementation for c in configs]
@@ -72,7 +74,7 @@ def eager_masks(model: nn.Module) -> Iterator[None]:
             config._attn_implementation = name
 
 
-def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
+def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
     """Run the model with every attention and MLP stubbed out, and keep what they were called with."""
     kwargs: list[dict[str, Any]] = []
     embedded: list[Tensor] = []
@@ -84,7 +86,7 @@ def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, positi
 
     def attention_stub(block: Block) -> Callable[..., Any]:
         def forward(*args: Any, **given: Any) -> Any:
-            hidden, _ = hidden_of(args, given)
+            hidden = hidden_of(args, given)[0]
             assert hidden is not None
             named = {k: v for k, v in given.items() if k not in (block.hidden_arg, block.cache_arg)}
             kwargs.append({**named, "use_cache": False} if "use_cache" in given else named)
@@ -96,7 +98,7 @@ def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, positi
         return hidden
 
     def keep_embedded(_: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
-        hidden, _ = hidden_of(args, given)
+        hidden = hidden_of(args, given)[0]
         assert hidden is not None
         embedded.append(hidden)
 
@@ -116,13 +118,11 @@ def record(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, positi
     return Recording(embedded[0], tuple(kwargs), int(ids.shape[0]), int(ids.shape[1]))
 
 
-def few_logits(model: nn.Module) -> dict[str, int]:
-    import inspect
-
+def few_logits(model: PreTrainedModel) -> dict[str, int]:
     return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
 
 
-def record_batch(model: nn.Module, anatomy: Anatomy, batch: Batch) -> Recording:
+def record_batch(model: PreTrainedModel, anatomy: Anatomy, batch: Batch) -> Recording:
     return record(model, anatomy, batch.ids, batch.mask, batch.position_ids)
 
 
@@ -205,26 +205,27 @@ def mlp(block: Block, u: Tensor, change_neurons: Change | None = None) -> Tensor
         handle.remove()
 
 
-def embed(model: nn.Module, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Tensor:
+def embed(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, position_ids: Tensor) -> Tensor:
     """Tokens to the first layer's input [row, position, d_model], by the model's own embedding code."""
     got: list[Tensor] = []
 
     def keep(hidden: Tensor) -> Tensor:
         got.append(hidden)
-        return hidden
+        # The norm and the head run over one column whatever is asked; one row is the least they can be given.
+        return hidden[:1]
 
     with layers_replaced(anatomy, keep):
-        model(input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model))
+        model(input_ids=ids, position_ids=position_ids, use_cache=False, **few_logits(model))
     return got[0]
 
 
-def unembed(model: nn.Module, anatomy: Anatomy, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+def unembed(model: PreTrainedModel, anatomy: Anatomy, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
     """The last layer's output [row, position, d_model] to logits, by the model's own norm, head and softcap.
 
     With tokens [row, t] only those are computed: [row, position, t] instead of [row, position, vocabulary].
     """
     dummy = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
-    head = model.get_output_embeddings()
+    head: Any = anatomy.unembedding
     if tokens is not None:
         bias = getattr(head, "bias", None)
 

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..anatomy import Block
 from ..batch import Batch
 from ..interventions import Intervention
 from ..subject import Subject
-from .activations import flat_heads, unflat_heads
-from .edits import Editor, Placed, Source
+from .edits import Editor, Source, placed_by_layer
 from .forward import KVSlot, Recording, Window, attention, embed, mlp, record, through, unembed
+from .layer import edited_kv
 
 CHUNK_ROWS = 128
 
@@ -34,8 +35,10 @@ def generate(
 ) -> list[list[str]]:
     """What the subject writes after each prompt, [intervention][batch], cut before the first of `stop`.
 
-    Any answer tokens in the batch are ignored: generation starts after each prompt's last token.
+    Generation starts after each prompt's last token; answers in the batch are neither read nor used by an edit.
+    What is generated belongs to the positions "all", and takes what a source has at the prompt's last token.
     """
+    batch = batch.without_answers()
     texts: list[list[str]] = [[""] * len(batch) for _ in interventions]
     by_program: dict[tuple[int, ...] | None, list[int]] = {}
     for which, intervention in enumerate(interventions):
@@ -76,25 +79,18 @@ class Writer:
         self.subject, self.batch, self.sources = subject, batch, sources
         self.layers = program if program is not None else tuple(range(subject.anatomy.n_layers))
         self.prompts = torch.tensor([p for _, p in pairs], device=batch.ids.device)
-        rows: dict[int, list[int]] = {}
-        for row, (which, _) in enumerate(pairs):
-            rows.setdefault(which, []).append(row)
-        self.placed = [
-            Placed(e, torch.tensor(r, device=batch.ids.device)) for w, r in rows.items() for e in interventions[w].edits
-        ]
-        self.prompt_end = batch.length - batch.reads + 1
+        self.placed = placed_by_layer(interventions, [which for which, _ in pairs], batch.ids.device)
         self.slots = [KVSlot(keep=True) for _ in self.layers]
 
     def write(self, max_new_tokens: int, stop: Sequence[str]) -> list[str]:
         batch, tokenizer = self.batch, self.subject.tokenizer
-        end = self.prompt_end
-        extra = max_new_tokens
-        room = torch.zeros((len(batch), extra), dtype=torch.long, device=batch.ids.device)
-        ids = torch.cat([batch.ids[:, :end], room], 1)
-        mask = torch.cat([batch.mask[:, :end], torch.ones_like(room)], 1)
+        end = batch.length
+        room = torch.zeros((len(batch), max_new_tokens), dtype=torch.long, device=batch.ids.device)
+        ids = torch.cat([batch.ids, room], 1)
+        mask = torch.cat([batch.mask, torch.ones_like(room)], 1)
         position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
         recording = record(self.subject.model, self.subject.anatomy, ids, mask, position_ids)
-        ids, mask, position_ids = ids[self.prompts], mask[self.prompts], position_ids[self.prompts]
+        ids, position_ids = ids[self.prompts], position_ids[self.prompts]
         logits = self.forward(recording, recording.embedded[self.prompts][:, :end], 0, end)
         finished = torch.zeros(len(self.prompts), dtype=torch.bool, device=ids.device)
         written = 0
@@ -110,34 +106,28 @@ class Writer:
             if written == max_new_tokens or bool(finished.all()):
                 return [cut_at(t, stop) for t in texts]
             last = end + written
-            hidden = embed(
-                self.subject.model, self.subject.anatomy, ids[:, :last], mask[:, :last], position_ids[:, :last]
-            )
-            logits = self.forward(recording, hidden[:, -1:], last - 1, last)
+            new = slice(last - 1, last)
+            hidden = embed(self.subject.model, self.subject.anatomy, ids[:, new], position_ids[:, new])
+            logits = self.forward(recording, hidden, last - 1, last)
 
     def forward(self, recording: Recording, x: Tensor, first: int, last: int) -> Tensor:
         """Columns [first, last) through the program; the logits [row, vocabulary] of the last one."""
         anatomy = self.subject.anatomy
         window = Window(recording, self.prompts, first, last)
-        editor = Editor(self.batch, self.sources, self.prompts, first, last)
         for slot, layer in zip(self.slots, self.layers, strict=True):
-            block = anatomy.blocks[layer]
-
-            def edit(value: Tensor, part: str, d: int | None = None, layer: int = layer) -> Tensor:
-                wanted = [p for p in self.placed if p.edit.site.layer == layer and p.edit.site.part == part]
-                return editor.apply(value, wanted, d) if wanted else value
-
-            def edit_kv(k: Tensor, v: Tensor, edit: Any = edit) -> tuple[Tensor, Tensor]:
-                n = k.shape[1]
-                k = unflat_heads(edit(flat_heads(k), "k", anatomy.d_head), n)
-                return k, unflat_heads(edit(flat_heads(v), "v", anatomy.d_head), n)
-
-            x = edit(x, "resid_pre")
-            slot.edit = edit_kv
-            raw = attention(block, x, window.kwargs(layer), slot, lambda z, edit=edit: edit(z, "z", anatomy.d_head))
-            attn_out = edit(through(block.attn_post, raw), "attn_out")
-            u = x if block.parallel else x + attn_out
-            shape = u.shape[:2]
-            mlp_out = mlp(block, u, lambda h, edit=edit, s=shape: edit(h.view(*s, -1), "neurons", 1).view_as(h))
-            x = edit(x + attn_out + edit(mlp_out, "mlp_out"), "resid_post")
+            editor = Editor(self.batch, self.sources, anatomy.d_head, self.prompts, first, last,
+                            self.placed.get(layer, ()))  # fmt: skip
+            x = written_layer(anatomy.blocks[layer], x, window.kwargs(layer), slot, editor)
         return unembed(self.subject.model, anatomy, x[:, -1:])[:, -1]
+
+
+def written_layer(block: Block, x: Tensor, kwargs: dict[str, Any], slot: KVSlot, editor: Editor) -> Tensor:
+    """One layer over the new columns x [row, column, d_model], with the keys and values of the earlier ones in slot."""
+    shape = x.shape[:2]
+    x = editor.edit(x, "resid_pre")
+    slot.edit = (lambda k, v: edited_kv(editor, k, v)) if editor.touches("k", "v") else None
+    change_z = (lambda z: editor.edit(z, "z")) if editor.touches("z") else None
+    change = (lambda h: editor.edit(h.view(*shape, -1), "neurons").view_as(h)) if editor.touches("neurons") else None
+    attn_out = editor.edit(through(block.attn_post, attention(block, x, kwargs, slot, change_z)), "attn_out")
+    mlp_out = mlp(block, x if block.parallel else x + attn_out, change)
+    return editor.edit(x + attn_out + editor.edit(mlp_out, "mlp_out"), "resid_post")

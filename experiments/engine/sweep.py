@@ -1,8 +1,7 @@
 """Many interventions on one batch, in as few operations as they need.
 
-A run enters at the layer that its intervention first touches, with the clean activations before it: a head
-edit takes the clean attention output plus the change of its z through W_O, so no attention is computed there.
-Runs are sorted by entry, and travel on together: each layer is called once for all runs that have begun.
+A run enters at the layer that its intervention first touches, with the clean activations before it. Runs are
+sorted by entry, and travel on together: each layer is called once for all runs that have begun.
 In the last layer only the columns that are read go through the MLP, and only they are unembedded.
 Where all edits lie at later columns, the columns before them are never recomputed; their keys and values
 are kept from the clean pass.
@@ -21,16 +20,10 @@ from ..batch import Batch
 from ..interventions import Intervention, first_part
 from ..sites import Part
 from ..subject import Subject
-from .activations import CleanRun, flat_heads, read, unflat_heads
-from .edits import Editor, Placed, Source, columns_of
-from .forward import KVSlot, Window, attention, mlp, through, unembed
-
-# How much of a layer a run computes when it enters there. Everything before is clean.
-FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP, AFTER_LAYER = range(5)
-ENTRY: dict[str, int] = {
-    "resid_pre": FULL, "k": FULL, "v": FULL, "z": AFTER_Z, "attn_out": AFTER_Z,
-    "neurons": AFTER_ATTN, "mlp_out": AFTER_MLP, "resid_post": AFTER_LAYER,
-}  # fmt: skip
+from .activations import CleanRun, read
+from .edits import Editor, Source, columns_of, placed_by_layer
+from .forward import Window, unembed
+from .layer import AFTER_MLP, AFTER_Z, ENTRY, FULL, Layer, gather_columns
 
 # Tokens that travel together. Larger chunks amortise weight traffic until activations leave the cache.
 CHUNK_TOKENS = 4096
@@ -47,9 +40,14 @@ class Readout(Protocol):
     every_column  read all columns of the batch instead of its read columns
     """
 
-    at: Tensor | None
-    tokens: Tensor | None
-    every_column: bool
+    @property
+    def at(self) -> Tensor | None: ...
+
+    @property
+    def tokens(self) -> Tensor | None: ...
+
+    @property
+    def every_column(self) -> bool: ...
 
     def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
         """logits [row, column, vocabulary or t] of the prompts [row] -> named values, each [row, ...]."""
@@ -137,13 +135,14 @@ def run(
 def needed_parts(subject: Subject, batch: Batch, interventions: Sequence[Intervention], readout: Readout) -> set[Part]:
     """What the clean pass must keep for these interventions."""
     parts: set[Part] = {"resid_pre"}
-    edited = {e.site.part for i in interventions for e in i.edits}
-    if edited & {"z", "attn_out", "neurons", "mlp_out"}:
-        parts |= {"z", "attn_out", "mlp_out"} if subject.anatomy.blocks[0].parallel else {"z", "attn_out"}
-    if "mlp_out" in edited:
+    edited: set[Part] = {e.site.part for i in interventions for e in i.edits}
+    entries = {ENTRY[part] for part in edited}
+    if "z" in edited:
+        parts.add("z")
+    if entries - {FULL}:
+        parts.add("attn_out")
+    if AFTER_MLP in entries or (subject.anatomy.blocks[0].parallel and AFTER_Z in entries):
         parts.add("mlp_out")
-    if "resid_post" in edited:
-        parts.add("resid_post")
     columns = read_columns(batch, readout)
     if any(first_column(batch, i, columns) > 0 for i in interventions):
         parts |= {"k", "v"}
@@ -185,212 +184,45 @@ def ordered_runs(plan: Plan, members: Sequence[int]) -> list[Run]:
 def run_chunk(plan: Plan, program: tuple[int, ...] | None, first: int, runs: Sequence[Run]) -> dict[str, Tensor]:
     """Run these rows from their entries to the logits, and measure."""
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
-    device = batch.ids.device
+    assert clean.recording is not None
     layers = program if program is not None else tuple(range(anatomy.n_layers))
-    prompts = torch.tensor([r.prompt for r in runs], device=device)
-    steps = [r.step for r in runs]
-    x = torch.empty(0, batch.length - first, anatomy.d_model, device=device, dtype=plan.subject.dtype)
+    prompts = torch.tensor([r.prompt for r in runs], device=batch.ids.device)
     columns = plan.read_columns[prompts] - first
-    window: Window | None = None
-    cut = False
-    for step in range(min(steps), len(layers)):
-        begun = sum(s <= step for s in steps)
-        running = sum(s < step for s in steps)
-        if begun == 0:
-            continue
-        if window is None or len(window.rows) != begun:
-            assert clean.recording is not None
-            window = Window(clean.recording, prompts[:begun], first, batch.length)
-        last = step == len(layers) - 1
-        x = run_layer(plan, layers[step], runs[:begun], running, x, prompts[:begun], window, first,
-                      columns[:begun] if last else None)  # fmt: skip
-        cut = last
-    late = [i for i, s in enumerate(steps) if s >= len(layers)]
-    if not cut:
-        x = gather_columns(x, columns[: x.shape[0]])
-    if late:
-        source = clean_stream(plan, len(layers))[prompts[late]][:, first:]
-        x = torch.cat([x, gather_columns(source, columns[late])])
+    placed = placed_by_layer(plan.interventions, [r.which for r in runs], prompts.device)
+    x = clean.recording.embedded[:0, first:]
+    window = Window(clean.recording, prompts[:0], first, batch.length)
+    for step in range(runs[0].step, len(layers)):
+        running = len(x)
+        entering = [r for r in runs[running:] if r.step <= step]
+        if entering:
+            rows = prompts[: running + len(entering)]
+            x = torch.cat([x, clean_stream(clean, step, anatomy.n_layers)[rows[running:], first:]])
+            window = Window(clean.recording, rows, first, batch.length)
+        layer = Layer(
+            anatomy=anatomy,
+            clean=clean,
+            number=layers[step],
+            entries=[FULL] * running + [r.entry for r in entering],
+            editor=Editor(batch, plan.sources, anatomy.d_head, prompts[: len(x)], first, batch.length,
+                          placed.get(layers[step], ())),
+            window=window,
+        )  # fmt: skip
+        x = layer.run(x, columns[: len(x)] if step == len(layers) - 1 else None)
+    # Runs that differ from the intact model nowhere, or first after the last layer of their program.
+    late = slice(len(x), len(runs))
+    if len(x) < len(runs):
+        stream = clean_stream(clean, len(layers), anatomy.n_layers)[prompts[late], first:]
+        read_late = gather_columns(stream, columns[late])
+        x = torch.cat([x, read_late]) if len(x) else read_late
     return measure(plan, x, prompts)
 
 
-def clean_stream(plan: Plan, step: int) -> Tensor:
+def clean_stream(clean: CleanRun, step: int, n_layers: int) -> Tensor:
     """The clean stream before step `step` of the natural order, [batch, position, d_model]."""
-    if step == plan.subject.anatomy.n_layers:
-        assert plan.clean.final is not None
-        return plan.clean.final
-    return plan.clean.at(step, "resid_pre")
-
-
-def gather_columns(x: Tensor, columns: Tensor) -> Tensor:
-    """x [row, column, d] at columns [row, k] -> [row, k, d]."""
-    return x.gather(1, columns[..., None].expand(-1, -1, x.shape[-1]))
-
-
-def run_layer(
-    plan: Plan,
-    layer: int,
-    runs: Sequence[Run],
-    running: int,
-    x: Tensor,
-    prompts: Tensor,
-    window: Window,
-    first: int,
-    columns: Tensor | None,
-) -> Tensor:
-    """One layer for the runs under way (`x`, the first `running`) and those that enter here.
-
-    Returns the stream after the layer, cut to `columns` [row, k] when they are given.
-    """
-    block, clean = plan.subject.anatomy.blocks[layer], plan.clean
-    last = window.last
-    new = prompts[running:]
-    if len(new):
-        x = torch.cat([x, clean_stream(plan, runs[running].step)[new, first:]])
-    entries = [FULL] * running + [r.entry for r in runs[running:]]
-    full, z_end, attn_end, mlp_end = (
-        sum(e <= limit for e in entries) for limit in (FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP)
-    )
-    placed = place(plan, layer, runs, prompts.device)
-    editor = Editor(plan.batch, plan.sources, prompts, first, last)
-    x = edit(editor, x, placed, "resid_pre")
-
-    # Attention: computed for runs whose stream has changed; for head edits, the clean output plus the change.
-    attn: list[Tensor] = []
-    if full:
-        attn.append(full_attention(plan, layer, x[:full], window, editor, placed, full, first))
-    if z_end > full:
-        attn.append(edited_attention(plan, layer, slice(full, z_end), editor, placed, prompts, first))
-    attn_out = through(block.attn_post, torch.cat(attn)) if attn else x[:0]
-    if len(prompts) > z_end:
-        attn_out = torch.cat([attn_out, clean.at(layer, "attn_out")[prompts[z_end:], first:]])
-    attn_out = edit(editor, attn_out, placed, "attn_out")
-
-    # MLP: where its input or its neurons have changed; in the last layer only for what is read.
-    mlp_from = z_end if block.parallel else attn_end
-    editing_later = any(p.edit.site.part in ("neurons", "mlp_out", "resid_post") for p in placed)
-    cut_now = columns is not None and not editing_later
-    if cut_now:
-        assert columns is not None
-        x, attn_out = gather_columns(x, columns), gather_columns(attn_out, columns)
-    middle = x + attn_out
-    u = x if block.parallel else middle
-
-    def cut(value: Tensor, rows: slice) -> Tensor:
-        value = value[prompts[rows], first:]
-        return gather_columns(value, columns[rows]) if cut_now and columns is not None else value
-
-    computed = [(0, full), (z_end, attn_end)] if block.parallel else [(0, mlp_from)]
-    pieces: list[Tensor] = []
-    at = 0
-    for begin, end in computed:
-        if begin > at:
-            pieces.append(cut(clean.at(layer, "mlp_out"), slice(at, begin)))
-        if end > begin:
-            rows = slice(begin, end)
-            neurons = within(placed, "neurons", begin, end)
-            change = None
-            if neurons:
-                part = Editor(plan.batch, plan.sources, prompts[rows], first, last)
-                change = lambda h, e=part, n=neurons, u=u[rows]: e.apply(h.view(*u.shape[:2], -1), n, 1).view_as(h)  # noqa: E731
-            pieces.append(mlp(block, u[rows], change))
-        at = max(at, end)
-    if len(prompts) > at:
-        needs = slice(at, mlp_end) if mlp_end > at else slice(at, at)
-        if needs.stop > needs.start:
-            pieces.append(cut(clean.at(layer, "mlp_out"), needs))
-    mlp_out = torch.cat(pieces) if len(pieces) != 1 else pieces[0]
-    mlp_out = edit(editor, mlp_out, within(placed, "mlp_out", 0, mlp_out.shape[0]), "mlp_out")
-    out = middle[: mlp_out.shape[0]] + mlp_out
-    if len(prompts) > mlp_out.shape[0]:
-        out = torch.cat([out, cut(clean.at(layer, "resid_post"), slice(mlp_out.shape[0], len(prompts)))])
-    out = edit(editor, out, placed, "resid_post")
-    return gather_columns(out, columns) if columns is not None and not cut_now else out
-
-
-def place(plan: Plan, layer: int, runs: Sequence[Run], device: torch.device) -> list[Placed]:
-    """The edits at this layer, each with the rows it is for."""
-    rows: dict[int, list[int]] = {}
-    for row, r in enumerate(runs):
-        rows.setdefault(r.which, []).append(row)
-    return [
-        Placed(e, torch.tensor(members, device=device))
-        for which, members in rows.items()
-        for e in plan.interventions[which].edits
-        if e.site.layer == layer
-    ]
-
-
-def within(placed: Sequence[Placed], part: Part, begin: int, end: int) -> list[Placed]:
-    """The edits of one part on the rows [begin, end), with rows counted from `begin`."""
-    found: list[Placed] = []
-    for p in placed:
-        if p.edit.site.part == part:
-            rows = p.rows[(p.rows >= begin) & (p.rows < end)] - begin
-            if len(rows):
-                found.append(Placed(p.edit, rows))
-    return found
-
-
-def edit(editor: Editor, value: Tensor, placed: Sequence[Placed], part: Part) -> Tensor:
-    wanted = [p for p in placed if p.edit.site.part == part]
-    return editor.apply(value, wanted) if wanted else value
-
-
-def full_attention(
-    plan: Plan, layer: int, x: Tensor, window: Window, editor: Editor, placed: Sequence[Placed], n: int, first: int
-) -> Tensor:
-    anatomy = plan.subject.anatomy
-    prompts = editor.prompt[:n]
-    own = Editor(editor.batch, editor.sources, prompts, editor.first, editor.last)
-    if len(window.rows) != n:
-        window = Window(window.recording, prompts, window.first, window.last)
-    heads = within(placed, "z", 0, n)
-    keys, values = within(placed, "k", 0, n), within(placed, "v", 0, n)
-    slot: KVSlot | None = None
-    if first > 0:
-        k, v = (unflat_heads(plan.clean.at(layer, part)[prompts, :first], anatomy.n_kv_heads) for part in ("k", "v"))
-        slot = KVSlot(k, v)
-    elif keys or values:
-        slot = KVSlot()
-    if slot is not None and (keys or values):
-        d = anatomy.d_head
-
-        def change(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-            edited = [
-                unflat_heads(own.apply(flat_heads(t), e, d), t.shape[1]) if e else t
-                for t, e in ((k, keys), (v, values))
-            ]
-            return edited[0], edited[1]
-
-        slot.edit = change
-    change_z = (lambda z: own.apply(z, heads, anatomy.d_head)) if heads else None
-    return attention(anatomy.blocks[layer], x, window.kwargs(layer), slot, change_z)
-
-
-def edited_attention(
-    plan: Plan, layer: int, rows: slice, editor: Editor, placed: Sequence[Placed], prompts: Tensor, first: int
-) -> Tensor:
-    """attn_raw + (z' - z) W_O for runs that enter by an edit of z (or of attn_out, which changes nothing here)."""
-    anatomy, clean = plan.subject.anatomy, plan.clean
-    block, d = anatomy.blocks[layer], anatomy.d_head
-    chosen = prompts[rows]
-    raw = clean.at(layer, "attn_raw")[chosen, first:]  # type: ignore[arg-type]
-    own = Editor(editor.batch, editor.sources, chosen, editor.first, editor.last)
-    edits = within(placed, "z", rows.start, rows.stop)
-    z = clean.at(layer, "z")
-    once = len(torch.cat([e.rows for e in edits]).unique()) == sum(len(e.rows) for e in edits) if edits else True
-    W_O = block.W_O
-    if once and all(e.edit.site.index is not None for e in edits):
-        raw = raw.clone()
-        for e in edits:
-            head = int(e.edit.site.index or 0)
-            part = slice(head * d, (head + 1) * d)
-            old = z[chosen[e.rows], first:, part]
-            raw[e.rows] += (own.changed(old, e.edit, chosen[e.rows], part) - old) @ W_O[part]
-        return raw
-    old = z[chosen, first:]
-    return raw + (own.apply(old, edits, d) - old) @ W_O if edits else raw
+    if step == n_layers:
+        assert clean.final is not None
+        return clean.final
+    return clean.at(step, "resid_pre")
 
 
 def measure(plan: Plan, hidden: Tensor, prompts: Tensor) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ class Baseline(Experiment):
             beats = (numbers(scores["logit_diff"][0]) > 0).astype(float)
             measurements.append(measurement("prefers_answer", beats))
         samples = lab.samples(prompts, said)
-        counts = Counter(s.failure or "correct" for s in samples)
+        counts = Counter(s.failure or "correct" for s in samples).most_common()
         accuracy = measurements[0]
         assert accuracy.low is not None
         found = f"{lab.subject.name} answers {int(correct.sum())} of {len(prompts)} prompts of {self.task} correctly."
@@ -52,7 +52,7 @@ class Baseline(Experiment):
             figures=(
                 Figure(name="failures", kind="pie", title=f"What {lab.subject.name} answers: {self.task}",
                        unit="answers", n=len(prompts),
-                       data={"labels": [k for k, _ in counts.most_common()], "counts": [c for _, c in counts.most_common()]}),
+                       data={"labels": [k for k, _ in counts], "counts": [c for _, c in counts]}),
             ),
             found=found,
             arrays={name: numbers(v[0]).astype("float32") for name, v in scores.items()},

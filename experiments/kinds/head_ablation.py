@@ -67,7 +67,6 @@ class HeadAblation(Experiment):
     def run(self, lab: Lab) -> Result:
         from .. import engine
         from ..engine.sweep import needed_parts
-        from ..interventions import Intervention
         from ..lab import INTACT, numbers
         from ..scoring import METRICS, AnswerReadout, readout_for
         from ..statistics import effects, measurement
@@ -86,9 +85,8 @@ class HeadAblation(Experiment):
         everything = [INTACT, *removals, *controls]
         clean = engine.read(lab.subject, batch, needed_parts(lab.subject, batch, everything, readout))
         sources, notes = self.sources(clean, batch)
-        scores = engine.run(
-            lab.subject, batch, everything, readout, sources, clean, lab.steps(f"{len(removals)} ablations")
-        )
+        doing = "ablation and random controls" if whole else f"{len(removals)} ablations"
+        scores = engine.run(lab.subject, batch, everything, readout, sources, clean, lab.steps(doing))
         if self.metric not in scores:
             raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use metric loss.")
         values = numbers(scores[self.metric])
@@ -118,14 +116,12 @@ class HeadAblation(Experiment):
             measurement("accuracy_drop", before - after),
         ]
         measurements += control_measurements(change[0].mean(), (values[2:] - values[0]).mean(-1), unit)
-        drop = measurements[-4 if controls else -1]
         found = (
             f"Without {removals[0].name} ({self.method}) {self.metric} changes by {found_effects[0].value:+.3f} "
             f"and accuracy goes from {before.mean():.3f} to {after.mean():.3f}."
         )
         if controls:
             found += f" Stronger than {measurements[-1].value:.0f}% of {DRAWS} random sets of as many heads."
-        assert drop is not None
         return Result(measurements=tuple(measurements), effects=found_effects,
                       samples=lab.samples(prompts, said, changed, removals[0].name), found=found, notes=notes,
                       arrays=arrays)  # fmt: skip

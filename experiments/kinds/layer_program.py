@@ -99,10 +99,10 @@ class LayerProgram(Experiment):
             measurement("top_token_changed", 1 - same_top),
         ]
         tokens = token_changes(lab, scores["log_probs"])
+        up, down = (", ".join(t.site[6:] for t in part) for part in (tokens[:TOKENS], tokens[TOKENS:]))
         found = (
             f"Running layers {programs[0].name}: {self.metric} changes by {found_effects[0].value:+.3f}, accuracy goes "
-            f"from {before.mean():.3f} to {after.mean():.3f}. More likely: {', '.join(t.site[6:] for t in tokens[:TOKENS])}. "
-            f"Less likely: {', '.join(t.site[6:] for t in tokens[TOKENS:])}."
+            f"from {before.mean():.3f} to {after.mean():.3f}. More likely: {up}. Less likely: {down}."
         )
         return Result(measurements=tuple(measurements), effects=(*found_effects, *tokens),
                       samples=lab.samples(prompts, said, changed, programs[0].name), found=found,
@@ -117,22 +117,22 @@ class LayerProgram(Experiment):
 
 
 def token_changes(lab: Lab, log_probs: Any) -> tuple[Effect, ...]:
-    """The tokens whose probability at the answer rose most, then those whose fell most: change in nats.
+    """The tokens whose probability at the answer rose most, then those whose fell most, on average over prompts.
 
-    Tokens are weighed by probability times change, so that one which goes from nothing to next to nothing
-    does not win. They are picked for being extreme, so they carry no p-value.
+    They are picked for being extreme, so they carry no p-value.
     """
     from ..lab import numbers
     from ..statistics import bootstrap
 
     before, after = log_probs[0], log_probs[1]
-    moved = (after.exp() - before.exp()).mean(0)
+    moves = after.exp() - before.exp()
+    moved = moves.mean(0)
     up = moved.topk(TOKENS).indices.tolist()
     down = (-moved).topk(TOKENS).indices.tolist()
-    chosen = numbers((after - before)[:, up + down]).T
+    chosen = numbers(moves[:, up + down]).T
     mean, low, high = bootstrap(chosen)
     names = [repr(lab.subject.tokenizer.decode([t])) for t in up + down]
     return tuple(
-        Effect(site=f"token {s}", metric="log_prob", value=float(m), low=float(a), high=float(b), n=chosen.shape[-1])
+        Effect(site=f"token {s}", metric="token_prob", value=float(m), low=float(a), high=float(b), n=chosen.shape[-1])
         for s, m, a, b in zip(names, mean, low, high, strict=True)
     )

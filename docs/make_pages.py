@@ -1,0 +1,171 @@
+"""Writes the pages that are made from the code: one for each kind of experiment, and the tracker's tables.
+
+`make docs` runs it; a test compares what it would write with what is there, so a page can never be out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sqlite3
+import tempfile
+import types
+import typing
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from lashley.db.store import Store
+from lashley.experiments.kind import Experiment, kinds
+from lashley.tools.registry import all_tools
+
+DOCS = Path(__file__).resolve().parent
+MADE = "<!-- Made from the code by `make docs`; changes belong there. -->\n"
+
+# What a table holds, one row of it.
+TABLES = {
+    "runs": "A study: its goal, who decided, its budget and what was spent of it, how it ended.",
+    "turns": "One message of a study's conversation, as it was sent or received.",
+    "experiments": "One experiment: what was asked (`config`), of which subject, task and code, and what was found.",
+    "measurements": "One number of an experiment, with its 95% interval over prompts.",
+    "effects": "The paired change of a metric that an edit at a site caused (edited minus intact).",
+    "samples": "What the subject said to one prompt, intact and changed.",
+    "figures": "The data of a drawing.",
+    "artifacts": "Values per prompt, as a NumPy array (`.npy`).",
+    "notes": "An observation that outlives its study.",
+    "notes_fts": "The full-text index over notes: `WHERE notes_fts MATCH 'heads'`; its rowid is the note's id.",
+    "hypotheses": "What was expected, and what would refute it.",
+    "hypothesis_events": "A verdict on a hypothesis. Only ever added to.",
+    "reports": "The source of a report, with slots in place of numbers. The latest one counts.",
+    "reuses": "An experiment of another study that answered a question of this one.",
+    "subjects": "A model that was studied, told apart by a hash over weights, configuration and tokenizer.",
+    "environments": "The machine, the packages and their versions.",
+    "task_files": "The lines of a task file of the user's own, kept so that a replay finds them.",
+}
+VIEWS = {
+    "experiment_summary": "An experiment with its measurements in one text.",
+    "top_effects": "Every effect with its place among those of its experiment, strongest first.",
+    "run_timeline": "Everything that happened in a study, with its time.",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its path."""
+    ours = {name: k for name, k in kinds().items() if k.__module__.startswith("lashley.")}
+    made = {DOCS / "kinds" / f"{name}.md": kind_page(k) for name, k in ours.items()}
+    return {**made, DOCS / "tracker.md": tracker_page()}
+
+
+def kind_page(kind: type[Experiment]) -> str:
+    about = inspect.cleandoc(kind.__doc__ or "")
+    rows = [
+        f"| `{name}` | {cell(type_words(info.annotation))} | {default_words(info.default)} | {cell(info.description)} |"
+        for name, info in kind.model_fields.items()
+    ]
+    options = " ".join(f"`{flag(name, info.annotation)}`" for name, info in kind.model_fields.items())
+    schema = json.dumps(all_tools()[kind.kind].schema, indent=2, ensure_ascii=False)
+    return f"""# {kind.kind}
+
+{MADE}
+{about}
+
+## Configuration
+
+| field | type | default | meaning |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+## Command
+
+    agent experiment {kind.kind}
+
+Every field is an option: {options}. A list is one option with commas, or the option several times. Besides these:
+`--fresh`, `--reason`, `--db`, `--json`.
+
+## Tool
+
+What a language model is offered. The description is the text above; null stands for the default.
+
+```json
+{schema}
+```
+"""
+
+
+def flag(name: str, annotation: Any) -> str:
+    written = name.replace("_", "-")
+    return f"--{written}/--no-{written}" if annotation is bool else f"--{written}"
+
+
+def cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def default_words(value: Any) -> str:
+    return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
+
+
+def type_words(annotation: Any) -> str:
+    """A type as a reader says it: 'zero, mean or resample', 'list of whole numbers', 'text or none'."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_words(a) for a in inner)
+    if origin is typing.Literal:
+        return ", ".join(f"`{a}`" for a in inner[:-1]) + f" or `{inner[-1]}`"
+    if origin is list:
+        return f"list of {type_words(inner[0])}s"
+    names = {int: "whole number", float: "number", str: "text", bool: "yes or no", type(None): "none"}
+    return names.get(annotation, str(annotation))
+
+
+def tracker_page() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lashley.db"
+        Store.open(path).close()
+        with closing(sqlite3.connect(path)) as connection:
+            query = "SELECT name FROM sqlite_schema WHERE type = ? AND name NOT GLOB ? AND name NOT GLOB 'sqlite_*'"
+            tables = {n: columns(connection, n) for (n,) in connection.execute(query, ("table", "*_fts_*"))}
+            views = {n: columns(connection, n) for (n,) in connection.execute(query, ("view", ""))}
+    return f"""# The tracker
+
+{MADE}
+Everything that a study does is in one SQLite file: `--db FILE`, else `LASHLEY_DB`, else `lashley.db` in the current
+folder. Any program that reads SQLite can read it, also while a study is running.
+
+Ids are numbers in the tables (`experiment = 12`) and short names in the views and everywhere else (`E12`). Times are
+UTC. Columns marked JSON can be taken apart with `json_extract(config, '$.method')`.
+
+## Views, for reading
+
+{chr(10).join(section(name, VIEWS[name], cols) for name, cols in views.items())}
+## Tables
+
+{chr(10).join(section(name, TABLES[name], cols) for name, cols in tables.items())}"""
+
+
+def section(name: str, about: str, named: list[str]) -> str:
+    return f"### {name}\n\n{about}\n\n{', '.join(named)}\n"
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table or a view, with what they point to and whether they hold JSON."""
+    points = {row[3]: row[2] for row in connection.execute(f"PRAGMA foreign_key_list({table})")}
+    (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    found: list[str] = []
+    for row in connection.execute(f"PRAGMA table_info({table})"):
+        remarks = [f"→ {points[row[1]]}"] if row[1] in points else []
+        remarks += ["JSON"] if f"json_valid({row[1]})" in sql else []
+        found.append(f"`{row[1]}`" + (f" ({', '.join(remarks)})" if remarks else ""))
+    return found
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"wrote {path.relative_to(DOCS.parent)}")
+
+
+if __name__ == "__main__":
+    main()

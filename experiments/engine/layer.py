@@ -1,0 +1,143 @@
+"""One layer, run once for many runs: those under way, and those that enter here.
+
+A run that enters computes only what its edits change. Its stream is clean; where they begin at a head, its attention
+is the clean one plus the change of z through W_O; where they begin later, its attention and perhaps its MLP are clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..anatomy import Anatomy
+from ..sites import Part
+from .activations import CleanRun, flat_heads, unflat_heads
+from .edits import Editor
+from .forward import KVSlot, Window, attention, mlp, through
+
+# How much of a layer a run computes where it enters; what comes before is clean.
+FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP = range(4)
+ENTRY: dict[Part, int] = {
+    "resid_pre": FULL, "k": FULL, "v": FULL, "z": AFTER_Z, "attn_out": AFTER_Z,
+    "neurons": AFTER_ATTN, "mlp_out": AFTER_MLP, "resid_post": AFTER_MLP,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer and the rows it is run for, sorted by how much each of them computes (`entries`)."""
+
+    anatomy: Anatomy
+    clean: CleanRun
+    number: int
+    entries: Sequence[int]
+    editor: Editor
+    window: Window
+
+    def count(self, entry: int) -> int:
+        """How many rows, from the first on, compute at least as much as one that enters there."""
+        return sum(e <= entry for e in self.entries)
+
+    def clean_at(self, part: str, rows: slice | Tensor) -> Tensor:
+        """What an intact run has there, for some rows, at the columns at hand."""
+        return self.clean.at(self.number, part)[self.editor.prompt[rows], self.editor.first :]
+
+    def run(self, x: Tensor, columns: Tensor | None = None) -> Tensor:
+        """The stream x [row, column, d_model] before the layer -> after it, cut to `columns` [row, k] if given."""
+        block, editor = self.anatomy.blocks[self.number], self.editor
+        x = editor.edit(x, "resid_pre")
+        attn_out = editor.edit(self.attn_out(x), "attn_out")
+        # Nothing after the attention looks at other columns, so what nobody reads ends here.
+        cut = columns if columns is not None and not editor.touches("neurons", "mlp_out", "resid_post") else None
+        if cut is not None:
+            x, attn_out = gather_columns(x, cut), gather_columns(attn_out, cut)
+        middle = x + attn_out
+        mlp_out = editor.edit(self.mlp_out(x if block.parallel else middle, cut), "mlp_out")
+        out = editor.edit(middle + mlp_out, "resid_post")
+        return gather_columns(out, columns) if columns is not None and cut is None else out
+
+    def attn_out(self, x: Tensor) -> Tensor:
+        full, changed = self.count(FULL), self.count(AFTER_Z)
+        pieces: list[Tensor] = []
+        if full:
+            pieces.append(self.full_attention(x[:full]))
+        if changed > full:
+            pieces.append(self.edited_attention(slice(full, changed)))
+        if pieces:
+            pieces = [through(self.anatomy.blocks[self.number].attn_post, joined(pieces))]
+        if len(x) > changed:
+            pieces.append(self.clean_at("attn_out", slice(changed, len(x))))
+        return joined(pieces)
+
+    def full_attention(self, x: Tensor) -> Tensor:
+        anatomy, n, first = self.anatomy, len(x), self.editor.first
+        editor, window = self.editor.only(slice(0, n)), self.window
+        if len(window.rows) != n:
+            window = Window(window.recording, editor.prompt, window.first, window.last)
+        slot: KVSlot | None = None
+        if first > 0:
+            k, v = (self.clean.at(self.number, part)[editor.prompt, :first] for part in ("k", "v"))
+            slot = KVSlot(unflat_heads(k, anatomy.n_kv_heads), unflat_heads(v, anatomy.n_kv_heads))
+        if editor.touches("k", "v"):
+            slot = slot or KVSlot()
+            slot.edit = lambda k, v: edited_kv(editor, k, v)
+        change_z = (lambda z: editor.edit(z, "z")) if editor.touches("z") else None
+        return attention(anatomy.blocks[self.number], x, window.kwargs(self.number), slot, change_z)
+
+    def edited_attention(self, rows: slice) -> Tensor:
+        """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's."""
+        W_O, editor = self.anatomy.blocks[self.number].W_O, self.editor.only(rows)
+        raw = self.clean_at("attn_raw", rows)
+        edits = editor.of("z")
+        if not edits:
+            return raw
+        z = self.clean_at("z", rows)
+        touched = torch.cat([e.rows for e in edits])
+        if len(touched.unique()) < len(touched):
+            return raw + (editor.edit(z, "z") - z) @ W_O
+        for e in edits:
+            width = editor.width(e.edit)
+            old = z[e.rows][..., width]
+            raw[e.rows] += (editor.changed(old, e.edit, editor.prompt[e.rows]) - old) @ W_O[width]
+        return raw
+
+    def mlp_out(self, u: Tensor, cut: Tensor | None) -> Tensor:
+        """Computed where the stream u or the neurons have changed, clean elsewhere."""
+        block = self.anatomy.blocks[self.number]
+        changed = self.count(FULL if block.parallel else AFTER_Z)
+        rows = {*range(changed), *(r for p in self.editor.of("neurons") for r in p.rows.tolist())}
+        if len(rows) == len(u):
+            return self.computed_mlp(u, self.editor)
+        out = self.clean_at("mlp_out", slice(0, len(u)))
+        out = out if cut is None else gather_columns(out, cut)
+        if rows:
+            index = torch.tensor(sorted(rows), device=u.device)
+            out[index] = self.computed_mlp(u[index], self.editor.only(index))
+        return out
+
+    def computed_mlp(self, u: Tensor, editor: Editor) -> Tensor:
+        shape = u.shape[:2]
+        # Some architectures flatten rows and columns before their projections.
+        change = lambda h: editor.edit(h.view(*shape, -1), "neurons").view_as(h)  # noqa: E731
+        return mlp(self.anatomy.blocks[self.number], u, change if editor.touches("neurons") else None)
+
+
+def edited_kv(editor: Editor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """New keys and values [row, kv_head, column, d_head] with their edits made."""
+    n = k.shape[1]
+    return (
+        unflat_heads(editor.edit(flat_heads(k), "k"), n) if editor.touches("k") else k,
+        unflat_heads(editor.edit(flat_heads(v), "v"), n) if editor.touches("v") else v,
+    )
+
+
+def gather_columns(x: Tensor, columns: Tensor) -> Tensor:
+    """x [row, column, d] at columns [row, k] -> [row, k, d]."""
+    return x.gather(1, columns[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def joined(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
