@@ -88,7 +88,8 @@ class View:
         lines = result.text.splitlines() or [""]
         colour = "red" if result.refused else "green"
         first = result.data.get("found") or lines[0]
-        label = f"{result.data['id']} " if "id" in result.data else ""
+        name = str(result.data.get("id", ""))
+        label = f"{name} " if name and not str(first).startswith(name) else ""
         self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}")
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -157,6 +157,9 @@ def converse(work: Study) -> Ending:
             work.live.said(reply.text)
         if not reply.calls:
             silent += 1
+            if work.driver.name == "autopilot":
+                # A protocol that has nothing to call is at its end; its text says why.
+                return Ending("budget" if why else "failed", f"The budget is spent: {why}." if why else reply.text)
             if silent > SILENT_TURNS or reply.finish == "refusal":
                 return Ending("failed", "The language model stopped calling tools.")
             work.tell(

@@ -155,7 +155,7 @@ def measure(name: str, subject: Subject, batch: Batch, layers: Sequence[int], ro
 
 def table(rows: Sequence[Row]) -> str:
     lines = [
-        "| case | heads | plain loop, s | engine, s | floor, s | plain / engine | engine / floor | largest difference |",
+        "| case | heads | plain, s | engine, s | floor, s | plain / engine | engine / floor | largest difference |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [

@@ -6,7 +6,9 @@ safetensors or GGUF only; no code and no pickle of a model's author is ever run.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,6 +76,9 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> tuple[st
         return str(path), True
     if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name) or name.startswith((".", "/")):
         raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
+    if "/" not in name and difflib.get_close_matches(name.lower(), {*ALIASES, *sum(ALIASES.values(), ())}, cutoff=0.8):
+        # No Hub id of that look is meant; asking the Hub would only take a minute to say so.
+        raise UnknownName("model", name, {*ALIASES, *sum(ALIASES.values(), ())})
     return name, False
 
 
@@ -84,6 +89,7 @@ def load(
     """Load a subject. Raises UnknownName or UnsupportedModel, each with one line that says what to do."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     where, local = locate(name, progress)
     try:
         # Attention that caps its scores is only exact in the eager implementation; models say so themselves.

@@ -82,6 +82,7 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     wire.then(call("baseline", {"task": "arithmetic", "n": 100_000, "reason": "x"}, "call_4"))
     wire.then(call("head_ablation", {"heads": ["L99.H0"], "n": 4, "reason": "x"}, "call_5"))
     wire.then(call("query_tracker", {"sql": "DELETE FROM runs"}, "call_6"))
+    wire.then(call("baseline", {**BASELINE, "model": "/etc"}, "call_6b"))
     wire.then(call("baseline", BASELINE, "call_7"))
     wire.then(call("write_report", {"markdown": REPORT.replace("E1", "E2")}, "call_8"))
     ending, reader = run(wire, tmp_path)
@@ -93,6 +94,7 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     assert "512" in told[3]
     assert "There is no layer 99: this model has 30 layers, 0 to 29." in told[4]
     assert "SELECT" in told[5]
+    assert "not on '/etc'" in told[6], "a call names no path"
     failed = reader.experiment(1)
     assert (failed["status"], failed["error_type"]) == ("failed", "BadConfiguration")
 

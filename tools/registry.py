@@ -60,7 +60,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
 
     def call(context: Context, given: Any) -> Answer:
         config = given.model_dump(exclude={"reason"})
-        config["model"] = config["model"] or context.model
+        config["model"] = allowed_model(context, config["model"])
         config["task"] = config["task"] or context.task
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
@@ -75,6 +75,21 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
+
+
+def allowed_model(context: Context, name: str | None) -> str:
+    """The study's subject or a bundled one. A call may not load what it names: no path, no download."""
+    from ..experiments.bundled import ALIASES
+    from ..experiments.subject import canonical
+
+    if name is None or canonical(name) == canonical(context.model):
+        return context.model
+    if canonical(name) in ALIASES:
+        return canonical(name)
+    raise ToolError(
+        f"An experiment runs on the subject of this study ({context.model}) or on a bundled one "
+        f"({', '.join(ALIASES)}), not on '{name}'. Leave model null."
+    )
 
 
 def facts(logged: dict[str, Any]) -> dict[str, Any]:

@@ -109,4 +109,6 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
              "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
     click.echo(f"\n{words[ending.status]} {ending.why or ''}".rstrip(), err=True)
     click.echo(f"Report: {path}", err=True)
-    click.echo(f"Look around: agent show R{context.run}    agent notes    agent replay E1", err=True)
+    done = [e["id"] for e in context.reader.experiments(run=context.run) if e["status"] == "done"]
+    again = f"    agent replay {done[-1]}" if done else ""
+    click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)

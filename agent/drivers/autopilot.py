@@ -211,15 +211,15 @@ def protocol(study: Data) -> Protocol:
     spare = sorted((e for e in layers["effects"] if e["site"].startswith("skip")), key=lambda e: abs(e["value"]))
     programs: list[Data] = []
     for layer, word in (
-        (needed[1] if needed[0] == 0 and len(needed) > 1 else needed[0], "most"),
-        (layer_of(spare[0]), "least"),
+        (needed[1] if needed[0] == 0 and len(needed) > 1 else needed[0], "one of those that hurt most"),
+        (layer_of(spare[0]), "the one that hurt least"),
     ):
         found = yield (
-            f"How does it speak without layer {layer}, the one that hurt {word}?",
+            f"How does it speak without layer {layer}, {word}?",
             "layer_program",
             {
                 "task": task, "program": without(layer, len(layers["effects"])), "split": "confirm",
-                "reason": f"Layer {layer} hurt {word}; text and accuracy on held-out prompts.",
+                "reason": f"Layer {layer} is {word}; text and accuracy on held-out prompts.",
             },
         )  # fmt: skip
         programs.append(found)

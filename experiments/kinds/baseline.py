@@ -42,9 +42,8 @@ class Baseline(Experiment):
         samples = lab.samples(prompts, said)
         counts = Counter(s.failure or "correct" for s in samples).most_common()
         accuracy = measurements[0]
-        assert accuracy.low is not None
         found = f"{lab.subject.name} answers {int(correct.sum())} of {len(prompts)} prompts of {self.task} correctly."
-        if accuracy.low < 0.1:
+        if accuracy.high is not None and accuracy.high < 0.3:
             found += " That is too few to study: damage could hardly make it worse."
         return Result(
             measurements=tuple(measurements),
