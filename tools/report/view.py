@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .figures import BadFigure, draw
 from .numbers import count, number, setting, true_minus, value_parts
@@ -102,7 +103,9 @@ def _prompts(row: Row) -> str:
 def _experiment(row: Row, study: Study) -> Row:
     effects = ranked(row)
     metrics = {effect["metric"] for effect in row["effects"]}
-    others = [effect for effect in row["effects"] if effects and effect["metric"] != effects[0]["metric"]]
+    answers = answer_classes(row)
+    shown = {effects[0]["metric"], *([METRIC] if answers else [])} if effects else set[str]()
+    others = [effect for effect in row["effects"] if effect["metric"] not in shown]
     return {
         "id": row["id"],
         "kind": row["kind"],
@@ -118,6 +121,7 @@ def _experiment(row: Row, study: Study) -> Row:
         "effects": [_measured(one, one["site"]) for one in effects[:_EFFECTS]],
         "metric": effects[0]["metric"] if effects else "",
         "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
+        "answers": answers,
         "metrics": len(metrics),
         "samples": _samples(row),
         "notes": row["notes"],
