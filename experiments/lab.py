@@ -55,6 +55,7 @@ class Lab:
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = field(default_factory=dict)
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
+    _partnered: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
         """n prompts and their tokens. Raises BadTask when the split holds fewer."""
@@ -116,8 +117,15 @@ class Lab:
     def partnered(self, n: int, split: Split, seed: int) -> Batch:
         """The same prompts, and after them others that share template and length with those that few share them with.
 
-        The others come from the explore split, whatever split is measured on, and fit into the same columns.
+        The others come from the explore split, whatever split is measured on, and fit into the same columns. They are
+        looked for once.
         """
+        key = (n, split, seed)
+        if key not in self._partnered:
+            self._partnered[key] = self._with_partners(n, split, seed)
+        return self._partnered[key]
+
+    def _with_partners(self, n: int, split: Split, seed: int) -> Batch:
         drawn, batch = self.prompts(n, split, seed)
         lacking = {
             group: PARTNERS - count for group, count in Counter(batch.groups).items() if group[0] and count < PARTNERS

@@ -20,21 +20,31 @@ def models() -> list[dict[str, Any]]:
     """
     import importlib.util
 
-    from ..experiments.bundled import ALIASES, PARAMETERS, WHEEL, cache_folder
+    from ..experiments.bundled import ALIASES, PARAMETERS, WHEEL, cache_folder, is_whole, planted_place
     from ..experiments.hub import cached_models
+    from ..experiments.planted.truth import TRUTHS
 
-    installed = importlib.util.find_spec(WHEEL) is not None
-    converted = any(Path(cache_folder()).glob("SmolLM2-135M-Instruct*/config.json"))
-    state = "ready" if converted else "converted on first use" if installed else "not installed: make setup"
-    bundled = [
-        {
-            "name": alias, "also": list(also), "installed": installed, "converted": converted, "state": state,
-            "parameters": PARAMETERS[alias], "memory": 4 * PARAMETERS[alias],
-        }
-        for alias, also in ALIASES.items()
-    ]  # fmt: skip
+    wheel = importlib.util.find_spec(WHEEL) is not None
+    bundled: list[dict[str, Any]] = []
+    for alias, also in ALIASES.items():
+        planted = alias in TRUTHS
+        installed = planted or wheel
+        ready = (
+            is_whole(planted_place(alias))
+            if planted
+            else any(Path(cache_folder()).glob("SmolLM2-135M-Instruct*/config.json"))
+        )
+        making = "built" if planted else "converted"
+        state = "ready" if ready else f"{making} on first use" if installed else "not installed: make setup"
+        bundled.append(
+            {
+                "name": alias, "also": list(also), "installed": installed, "converted": ready, "state": state,
+                "parameters": PARAMETERS[alias], "memory": 4 * PARAMETERS[alias],
+                "about": TRUTHS[alias].about if planted else "",
+            }
+        )  # fmt: skip
     hub: list[dict[str, Any]] = [
-        {"name": name, "also": [], "state": "in the Hub's cache", "parameters": None, "memory": None}
+        {"name": name, "also": [], "state": "in the Hub's cache", "parameters": None, "memory": None, "about": ""}
         for name in cached_models()
     ]
     return bundled + hub

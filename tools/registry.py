@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -43,7 +44,7 @@ class Tool:
     call: Callable[[Context, Any], Answer]
     is_experiment: bool = False
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, Any]:
         return strict_schema(self.arguments)
 

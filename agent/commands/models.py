@@ -30,9 +30,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        size = f"{row['parameters'] / 1e6:.0f}M, {row['memory'] / 1e9:.1f} GB" if row["parameters"] else ""
-        also = f"    also: {', '.join(row['also'])}" if row["also"] else ""
-        click.echo(f"{row['name']:<16} {size:<14} {row['state']}{also}")
+        size = f"{row['parameters'] / 1e6:.3g}M, {row['memory'] / 1e9:.1g} GB" if row["parameters"] else ""
+        also = f"    also: {', '.join(row['also'])}" if row["also"] else f"    {row['about']}" if row["about"] else ""
+        click.echo(f"{row['name']:<18} {size:<17} {row['state']}{also}")
     click.echo(
         "Also: any Hub id (gpt2, EleutherAI/pythia-160m), a local folder, a .gguf file;"
         " four bytes of memory for each parameter.",

@@ -30,8 +30,9 @@ class Tokens:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def single(self, *texts: str) -> bool:
-        """Is each of these one token?"""
-        return all(len(self.ids(text)) == 1 for text in texts)
+        """Is each of these one token, and not the one that stands for all that the tokenizer does not know?"""
+        unknown = self.tokenizer.unk_token_id
+        return all(len(ids) == 1 and ids[0] != unknown for ids in map(self.ids, texts))
 
     def apart(self, text: str, answer: str) -> bool:
         """Does the answer after the text begin with a token of its own?"""

@@ -1,0 +1,1 @@
+"""Subjects whose answer is known, since they were built with it."""

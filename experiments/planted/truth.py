@@ -1,0 +1,71 @@
+"""What is true of each planted subject, as data: what a study of it must find, and where it must find nothing.
+
+All of them are tiny GPT-2s over the same sixty tokens, made for the task `induction`. `build` makes their weights from
+what is written here. The truths hold for the removal of heads by zero and by mean.
+"""
+
+from __future__ import annotations
+
+from ..result import Frozen
+from ..tasks.vocabulary import NOUNS
+
+N_HEADS = 4
+SPECIAL = ("<pad>", "<end>", "<unk>")
+# As many as fit beside the other parts of a small residual stream; the task needs forty.
+WORDS = NOUNS[:57]
+
+
+class Truth(Frozen):
+    """The answer that was planted.
+
+    about                 a sentence for people
+    previous_token_heads  they attend to the token before, with weight 1, and copy it into a place of its own
+    induction_heads       they attend to the token after the last one's earlier occurrence, with weight 1, and say it;
+                          those of one layer say the same, and its MLP keeps two from saying it louder than one
+    needed                heads without each of which the task is lost
+    redundant             heads each of which can be spared, and that are needed together
+    dead_layers           layers that write nothing
+    random                all weights are random: there is nothing to find, and the task cannot be done
+    """
+
+    about: str
+    n_layers: int
+    previous_token_heads: tuple[str, ...] = ()
+    induction_heads: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    redundant: tuple[str, ...] = ()
+    dead_layers: tuple[int, ...] = ()
+    random: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has: embeddings, unembedding and final norm, and the layers."""
+        return 47_616 + 295_228 * self.n_layers
+
+
+TRUTHS = {
+    "planted:induction": Truth(
+        about="An induction circuit of two heads, among heads that do nothing.",
+        n_layers=2,
+        previous_token_heads=("L0.H1",),
+        induction_heads=("L1.H2",),
+        needed=("L0.H1", "L1.H2"),
+    ),
+    "planted:backup": Truth(
+        about="Two induction heads, each of which stands in for the other.",
+        n_layers=2,
+        previous_token_heads=("L0.H1",),
+        induction_heads=("L1.H0", "L1.H3"),
+        needed=("L0.H1",),
+        redundant=("L1.H0", "L1.H3"),
+    ),
+    "planted:dead-layer": Truth(
+        about="An induction circuit around a layer that writes nothing.",
+        n_layers=3,
+        previous_token_heads=("L0.H3",),
+        induction_heads=("L2.H0",),
+        needed=("L0.H3", "L2.H0"),
+        dead_layers=(1,),
+    ),
+    "planted:null": Truth(about="Random weights: nothing is there.", n_layers=2, random=True),
+}
