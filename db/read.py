@@ -44,15 +44,20 @@ class Reader:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Opens the tracker at `path`; raises TrackerError if none is there."""
+        """Opens the tracker at `path`, brought up to date where it is older; raises TrackerError if none is there."""
         path = Path(path)
         if not path.exists():
             raise TrackerError(
                 f'There is no tracker at {path} yet. Start with: agent run --goal "..." (or name another with --db).'
             )
         check_is_file(path)
-        if schema.version_at(path) < schema.VERSION:
+        version = schema.version_at(path)
+        if version == 0:
             raise TrackerError(f"{path} holds nothing that can be read yet; `agent run --db {path}` prepares it.")
+        if version < schema.VERSION:
+            from .store import Store
+
+            Store.open(path).close()
         return cls(path, connect_read_only(path))
 
     def close(self) -> None:
@@ -138,7 +143,7 @@ class Reader:
             "subject": _parsed(self._rows(subject, row["subject"])[0]),
             "environment": self._environment(row["environment"]),
             "measurements": self._part("measurements", experiment, "name, value, low, high, n, unit"),
-            "effects": self._part("effects", experiment, "site, metric, value, low, high, n, p, q"),
+            "effects": self._part("effects", experiment, "site, metric, value, low, high, n, p, q, percentile, p_max"),
             "samples": self._part(
                 "samples", experiment, "prompt, expected, said, changed, condition, correct, changed_correct, failure"
             ),

@@ -40,7 +40,9 @@ class Measurement(Frozen):
 class Effect(Frozen):
     """The paired change of `metric` (edited minus intact) that an edit at `site` caused, over n prompts.
 
-    `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment.
+    `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment, `p_max` after max-T:
+    how often chance alone gives any of them so extreme a value. `percentile` is the share, in %, of matched random
+    places that changed less by size.
     """
 
     site: str
@@ -51,6 +53,8 @@ class Effect(Frozen):
     n: int
     p: Number | None = None
     q: Number | None = None
+    percentile: Number | None = None
+    p_max: Number | None = None
 
     @property
     def told(self) -> str:

@@ -12,7 +12,12 @@ different sums count as 10.
 - Both intervals of shares count as many trials as there are different questions. That is the worst case, in which
   the prompts of one question all share its fate: wide, and never too narrow for that.
 - p is a two-sided sign-flip test of a mean of zero. With G questions it is never below 2 / 2^G.
-- q is p corrected over the effects of one experiment (Benjamini and Hochberg 1995).
+- q is p corrected over the effects of one experiment (Benjamini and Hochberg 1995): of the effects with q < 0.05,
+  one in twenty is expected to be nothing.
+- p_max is p corrected over the same effects by max-T (Westfall and Young 1993): how often the same flips of all effects
+  give any of them as extreme a mean, in units of the root of its summed squares. That even one effect with
+  p_max < 0.05 is nothing happens in one experiment of twenty. Where the measured places were picked from more, by
+  a screen, there is none.
 
 All effects of an experiment share their resamples, and the seed is fixed, so a replay gives the same intervals.
 """
@@ -74,11 +79,12 @@ def bootstrap(values: Array, questions: Questions = None) -> tuple[Array, Array,
     return mean, np.minimum(low, mean), np.maximum(high, mean)
 
 
-def sign_flip_p(values: Array, questions: Questions = None) -> Array:
-    """values [..., n] of paired differences -> two-sided p [...] that their mean is zero.
+def sign_flip_p(values: Array, questions: Questions = None) -> tuple[Array, Array]:
+    """values [..., n] of paired differences -> two-sided p [...] that their mean is zero, and p_max [...]: the same
+    for a family, all of [...]: how often the most extreme mean of the family is as extreme.
 
     The differences of one question are flipped together. Exact up to 14 questions, by all 2^G flips, so never
-    below 2 / 2^G; by 20,000 random ones for more.
+    below 2 / 2^G; by 20,000 random ones for more. The flips are the same for the whole family.
     """
     sums, sizes = clustered(values, questions)
     count = len(sizes)
@@ -88,17 +94,22 @@ def sign_flip_p(values: Array, questions: Questions = None) -> Array:
     else:
         signs = np.random.default_rng(SEED + 1).choice([-1.0, 1.0], (FLIPS, count))
     rows = sums.reshape(-1, count)
-    observed = np.abs(rows.sum(-1))
-    beyond = np.empty(len(rows))
-    size = 200
-    for begin in range(0, len(rows), size):
-        part = slice(begin, begin + size)
+    # No flip changes the squares, so the scale decides nothing within a row: it makes rows comparable.
+    size = np.sqrt((rows**2).sum(-1, keepdims=True))
+    rows = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
+    # Rounding must not make the observed mean look larger than its own permutation.
+    observed = np.abs(rows.sum(-1)) * (1 - 1e-9)
+    beyond, largest = np.empty(len(rows)), np.zeros(len(signs))
+    at_once = 200
+    for begin in range(0, len(rows), at_once):
+        part = slice(begin, begin + at_once)
         null = np.abs(rows[part] @ signs.T)
-        # Rounding must not make the observed mean look larger than its own permutation.
-        beyond[part] = (null >= observed[part, None] * (1 - 1e-9)).sum(-1)
+        beyond[part] = (null >= observed[part, None]).sum(-1)
+        np.maximum(largest, null.max(0), out=largest)
+    beyond_all = len(signs) - np.searchsorted(np.sort(largest), observed)
     # A sample of the flips counts the observed one as drawn, too, so that p is never zero.
-    p = beyond / len(signs) if exact else (1 + beyond) / (1 + len(signs))
-    return p.reshape(values.shape[:-1])
+    p, p_max = (k / len(signs) if exact else (1 + k) / (1 + len(signs)) for k in (beyond, beyond_all))
+    return p.reshape(values.shape[:-1]), p_max.reshape(values.shape[:-1])
 
 
 def wilson(share: float, count: float) -> tuple[float, float]:
@@ -143,21 +154,22 @@ def questions_asked(questions: Sequence[str]) -> Measurement:
 def effects(
     sites: list[str], metric: str, differences: Array, questions: Questions = None, family: int = 0
 ) -> tuple[Effect, ...]:
-    """differences [site, n] -> one Effect per site, with interval, p and q.
+    """differences [site, n] -> one Effect per site, with interval, p, q and p_max.
 
-    Where the sites were picked from a larger `family`, q corrects for all of it: those left out count as p = 1.
-    A divergence (kl) is never negative, so that its sign cannot be flipped: it has no p and no q.
+    Where the sites were picked from a larger `family`, q corrects for all of it: those left out count as p = 1. What
+    they would have been under the flips nobody knows, so then there is no p_max.
+    A divergence (kl) is never negative, so that its sign cannot be flipped: it has no p, no q and no p_max.
     """
     if metric == "kl":
         return untested(sites, metric, differences, questions)
     mean, low, high = bootstrap(differences, questions)
-    p = sign_flip_p(differences, questions)
+    p, p_max = sign_flip_p(differences, questions)
     tried = np.concatenate([p, np.ones(max(0, family - len(p)))])
     q = false_discovery_control(tried) if len(tried) > 1 else tried
     return tuple(
         Effect(site=s, metric=metric, value=float(m), low=float(a), high=float(b), n=differences.shape[-1],
-               p=float(pv), q=float(qv))
-        for s, m, a, b, pv, qv in zip(sites, mean, low, high, p, q[: len(p)], strict=True)
+               p=float(pv), q=float(qv), p_max=None if family > len(p) else float(pm))
+        for s, m, a, b, pv, qv, pm in zip(sites, mean, low, high, p, q[: len(p)], p_max, strict=True)
     )  # fmt: skip
 
 

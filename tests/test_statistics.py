@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,9 +57,9 @@ def test_prompts_that_ask_the_same_do_not_count_as_several() -> None:
     }
     assert 0.92 <= covered["as one"] <= 0.97
     assert covered["as many"] < 0.85, "or the test would show nothing"
-    p = sign_flip_p(values, questions)
+    p, _ = sign_flip_p(values, questions)
     assert abs(float((p <= 0.05).mean()) - 0.05) < 0.02
-    assert float((sign_flip_p(values) <= 0.05).mean()) > 0.12
+    assert float((sign_flip_p(values)[0] <= 0.05).mean()) > 0.12
 
 
 def slow_cluster_bootstrap(values: np.ndarray, questions: list[str], times: int) -> np.ndarray:
@@ -167,24 +170,71 @@ def test_values_and_questions_must_agree() -> None:
 
 @pytest.mark.parametrize("n", [12, 20])
 def test_p_is_uniform_when_there_is_no_effect(n: int) -> None:
-    p = sign_flip_p(np.random.default_rng(1).normal(size=(3000, n)))
+    p, _ = sign_flip_p(np.random.default_rng(1).normal(size=(3000, n)))
     for level in (0.01, 0.05, 0.2, 0.5, 0.8):
         assert abs(float((p <= level).mean()) - level) <= 0.02 + 0.03 * level
 
 
 def test_p_finds_what_is_there() -> None:
     drawn = np.random.default_rng(2).normal(1.0, 1.0, (200, 30))
-    assert float((sign_flip_p(drawn) < 0.01).mean()) > 0.95
+    assert float((sign_flip_p(drawn)[0] < 0.01).mean()) > 0.95
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=numbers), st.floats(0.1, 1e3))
 @FAST
 def test_p_knows_neither_sign_nor_unit(values: np.ndarray, unit: float) -> None:
-    p = sign_flip_p(values)
+    p, p_max = sign_flip_p(values)
     assert bool(((p > 0) & (p <= 1)).all())
-    assert np.array_equal(p, sign_flip_p(-values))
+    assert np.array_equal([p, p_max], sign_flip_p(-values))
     one_sided = np.abs(values[:, :1])
-    assert sign_flip_p(one_sided * unit).tolist() == [1.0] * len(values)
+    assert np.array_equal(sign_flip_p(one_sided * unit), np.ones((2, len(values))))
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=numbers))
+@FAST
+def test_a_family_is_never_more_significant_than_its_members(values: np.ndarray) -> None:
+    p, p_max = sign_flip_p(values)
+    assert bool((p <= p_max).all())
+    assert bool((p_max <= 1).all())
+    for row, alone in zip(values, p, strict=True):
+        assert sign_flip_p(row[None]) == ([alone], [alone])
+    # The same effect twice is one effect, and a place where nothing happens says nothing.
+    more = np.concatenate([values, values, np.zeros((3, values.shape[1]))])
+    assert sign_flip_p(more)[1].tolist() == [*p_max, *p_max, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("asked", [range(6), [0, 0, 1, 2, 3, 3, 3, 4]])
+def test_max_t_is_that_of_the_textbook(asked: Sequence[int]) -> None:
+    """Every flip of the questions written out, place by place, with units that differ by a thousand."""
+    rng = np.random.default_rng(10)
+    values = (rng.normal(0.4, 1, (5, len(asked)))) * np.array([[1e-3], [1], [1e3], [1], [5]])
+
+    def extreme(signs: Sequence[float], row: np.ndarray) -> float:
+        sums = [sum(v for v, q in zip(row, asked, strict=True) if q == question) for question in sorted(set(asked))]
+        return abs(sum(s * x for s, x in zip(signs, sums, strict=True))) / sum(x * x for x in sums) ** 0.5
+
+    every = list(itertools.product([1, -1], repeat=len(set(asked))))
+    most = [max(extreme(signs, row) for row in values) for signs in every]
+    expected = [sum(m >= extreme(every[0], row) - 1e-9 for m in most) / len(every) for row in values]
+    assert sign_flip_p(values, [str(q) for q in asked])[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "places"), [(12, 30), (20, 30)])
+def test_a_study_of_nothing_finds_something_in_one_family_of_twenty(n: int, places: int) -> None:
+    """400 families of places that share most of their noise, as the heads of a model do."""
+    rng = np.random.default_rng(11)
+    families = rng.normal(size=(400, 1, n)) + rng.normal(0, 0.5, (400, places, n))
+    claimed = [bool((sign_flip_p(family)[1] < 0.05).any()) for family in families]
+    assert binomtest(sum(claimed), len(claimed), 0.05, alternative="greater").pvalue > 0.01
+    # It is not merely shy: Bonferroni over as many places would claim a tenth of that.
+    assert np.mean(claimed) > 0.02
+
+
+def test_max_t_finds_what_is_there() -> None:
+    values = np.random.default_rng(12).normal(size=(200, 20))
+    values[7] += 3.0
+    assert np.flatnonzero(sign_flip_p(values)[1] < 0.05).tolist() == [7]
+    assert [e.p_max is None for e in effects(["a", "b"], "loss", values[:2], family=3)] == [True, True]
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=numbers))

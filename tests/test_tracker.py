@@ -141,6 +141,24 @@ def test_the_migrations_happen_all_or_not_at_all(path: Path, monkeypatch: pytest
     assert rows(path, "SELECT goal FROM runs") == [("Which heads add?",)]
 
 
+def test_a_file_of_an_older_version_is_read_with_all_that_it_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        before.setattr(schema, "VERSION", 1)
+        with Store.open(path) as store:
+            store.begin_run(**RUN)
+            store.begin_experiment(run=1, **EXPERIMENT)
+    values = "(1, 1, 'L0.H1', 'loss', 0.5, 0.25, 0.75, 8, 0.125, 0.25)"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"INSERT INTO effects VALUES {values}")
+    with Reader.open(path) as reader:
+        assert [run["goal"] for run in reader.runs()] == [RUN["goal"]]
+        (effect,) = reader.experiment(1)["effects"]
+    assert (effect["site"], effect["q"], effect["percentile"], effect["p_max"]) == ("L0.H1", 0.25, None, None)
+    assert rows(path, "SELECT place, q, p_max FROM top_effects") == [(1, 0.25, None)]
+    assert rows(path, "PRAGMA user_version") == [(schema.VERSION,)]
+
+
 @pytest.mark.parametrize("content", [b"\x89PNG not a database at all", b"name,value\n" * 1000, b"x", b"x" * 600])
 def test_a_file_that_is_no_database_is_refused_and_kept(path: Path, content: bytes) -> None:
     path.write_bytes(content)

@@ -111,9 +111,9 @@ def query_tracker(context: Context, given: QueryTracker) -> Told:
     """Read the tracker by SQL (SQLite, read-only, at most 50 rows).
 
     Tables: experiments(id, run, kind, model, task, split, n, config, status, found), effects(experiment, site,
-    metric, value, low, high, n, p, q), measurements(experiment, name, value, low, high, n, unit), samples(experiment,
-    prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses. Ids there are numbers:
-    E12 is experiment = 12.
+    metric, value, low, high, n, p, q, percentile, p_max), measurements(experiment, name, value, low, high, n, unit),
+    samples(experiment, prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses. Ids
+    there are numbers: E12 is experiment = 12.
     """
     columns, rows, truncated = context.reader.query(given.sql, limit=50)
     lines = [" | ".join(columns), *(" | ".join(str(v) for v in row) for row in rows)]

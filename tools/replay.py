@@ -59,7 +59,7 @@ def compare(logged: dict[str, Any], now: dict[str, Any], tolerance: float) -> di
             where = "the log only" if missing in before else "the replay only"
             differences.append(f"{' '.join(missing)}: in {where}")
         for name in before.keys() & after.keys():
-            for column in ("value", "low", "high", "n", "p", "q"):
+            for column in ("value", "low", "high", "n", "p", "q", "percentile", "p_max"):
                 a, b = before[name].get(column), after[name].get(column)
                 compared += 1
                 if a is None or b is None:

@@ -33,8 +33,7 @@ def experiment_text(e: dict[str, Any], effects: int = STRONGEST, samples: int = 
         shown = ranked[:effects]
         lines.append(f"Effects on {shown[0]['metric']}, strongest {len(shown)} of {len(ranked)}:")
         for row in shown:
-            q = f", q {number(row['q'])}" if row["q"] is not None else ""
-            lines.append(f"  {row['site']} {valued(row)}{q}")
+            lines.append(f"  {row['site']} {valued(row)}{tested(row)}")
     for s in e["samples"][:samples]:
         after = f", then {quoted(s['changed'])}" if s["changed"] is not None else ""
         lines.append(
@@ -49,6 +48,12 @@ def valued(row: dict[str, Any]) -> str:
     n = f", n = {row['n']}" if row.get("n") else ""
     unit = f" {row['unit']}" if row.get("unit") else ""
     return f"{number(row['value'])}{interval}{unit}{n}"
+
+
+def tested(row: dict[str, Any]) -> str:
+    """What stands behind an effect: its corrected p, and the share of matched random places that it outdoes."""
+    q = f", q {number(row['q'])}" if row["q"] is not None else ""
+    return q if row["percentile"] is None else f"{q}, above {number(row['percentile'])}% of places"
 
 
 def quoted(text: str, most: int = 60) -> str:

@@ -115,7 +115,11 @@ def _print_effects(console: Console, effects: Sequence[Row], most: int | None) -
         (row["site"], row["metric"], number(row["value"]), interval(row), row["n"], number(row["q"]))
         for row in strongest
     ]
-    console.print(table(("~site", "~metric", ">change", "95% interval", ">n", ">q"), rows))
+    columns = ("~site", "~metric", ">change", "95% interval", ">n", ">q")
+    if any(row["percentile"] is not None for row in strongest):
+        columns = (*columns, ">above %")
+        rows = [(*row, number(e["percentile"])) for row, e in zip(rows, strongest, strict=True)]
+    console.print(table(columns, rows))
 
 
 def _print_samples(console: Console, samples: Sequence[Row], most: int | None) -> None:

@@ -211,7 +211,8 @@ def _tip(slot: Slot, name: str, row: dict[str, Any]) -> str:
     parts = [f"{slot.of}, {one_line(name)}"]
     if row.get("low") is not None and row.get("high") is not None:
         parts.append(f"95% interval {number(row['low'])} to {number(row['high'])}")
-    parts += [f"{name} = {number(row[name])}" for name in ("n", "p", "q") if row.get(name) is not None]
+    parts += [f"{name} = {number(row[name])}" for name in ("n", "p", "q", "percentile", "p_max")
+              if row.get(name) is not None]  # fmt: skip
     return "; ".join(parts)
 
 

@@ -119,6 +119,7 @@ def _experiment(row: Row, study: Study) -> Row:
         "settings": _settings(row),
         "measurements": [_measured(one, one["name"]) for one in row["measurements"]],
         "effects": [_measured(one, one["site"]) for one in effects[:_EFFECTS]],
+        "percentiles": any(effect.get("percentile") is not None for effect in effects[:_EFFECTS]),
         "metric": effects[0]["metric"] if effects else "",
         "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
         "answers": answers,
@@ -141,6 +142,7 @@ def _measured(row: Row, name: str) -> Row:
         "n": "" if row["n"] is None else number(row["n"]),
         "p": "" if row.get("p") is None else number(row["p"]),
         "q": "" if row.get("q") is None else number(row["q"]),
+        "percentile": "" if row.get("percentile") is None else f"{number(row['percentile'])}%",
     }
 
 

@@ -29,9 +29,25 @@ WORDS: tuple[tuple[str, str], ...] = (
         "A mean over 32 prompts, and its 95% interval: what the mean over all such prompts could well be.",
     ),
     (
-        "p, q",
-        "p is how often chance alone gives an effect as large; q is p, corrected for all effects of the experiment. "
-        "That q is large shows nothing: perhaps the prompts were too few.",
+        "p, q, p_max",
+        "p is how often chance alone gives an effect as large; q is p, corrected for all effects of the experiment, "
+        "and p_max is how often chance alone gives any one of these an effect as extreme. That q is large shows "
+        "nothing: perhaps the prompts were too few.",
+    ),
+    (
+        "Percentile",
+        "The share of other places, or of random sets as large, that changed less, by size, when they were edited in "
+        "the same way. A part that is no stronger than these is not special.",
+    ),
+    (
+        "control_change, control_largest, excess",
+        "What the random places or sets changed, in the mean and at most, and by how much more the edited part itself "
+        "did harm than their mean: above 0, whatever the metric, it did more.",
+    ),
+    (
+        "identity",
+        "The largest change, of any prompt, under an edit that changes nothing. It must be 0 within rounding; if not, "
+        "the measurement is broken.",
     ),
     (
         "Explore, confirm",
