@@ -150,7 +150,10 @@ def named_task(name: str, path: Path) -> Task:
     from ..experiments.tasks.from_file import from_file, from_hub
     from ..experiments.tasks.gsm8k_set import PARTS
     from ..experiments.tasks.registry import UNLISTED, tasks
+    from ..experiments.tasks.shuffled import shuffled_by_name
 
+    if derived := shuffled_by_name(name, lambda base: named_task(base, path)):
+        return derived
     if name.endswith(".jsonl") or "/" in name:
         return from_file(Path(name))
     known = {**kept_tasks(path), **tasks()}

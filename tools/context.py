@@ -95,7 +95,8 @@ class Context:
         return loaded.sizes if loaded is not None else subjects.sizes_of(name, self.say)
 
     def find_task(self, name: str) -> Task:
-        """A task by name: an own one of this process, a built-in or installed one, or one that the tracker has kept.
+        """A task by name: an own one of this process, a built-in or installed one, or one that the tracker has kept;
+        or any of these with its answers shuffled.
 
         Raises UnknownName.
         """
@@ -103,7 +104,10 @@ class Context:
         from ..experiments.tasks.from_file import from_hub
         from ..experiments.tasks.gsm8k_set import PARTS
         from ..experiments.tasks.registry import UNLISTED, tasks
+        from ..experiments.tasks.shuffled import shuffled_by_name
 
+        if derived := shuffled_by_name(name, self.find_task):
+            return derived
         known = {**tasks(), **self.own_tasks}
         found = known.get(name) or UNLISTED.get(name) or self.add_stored_task(name)
         if found is None and name in PARTS:

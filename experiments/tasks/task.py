@@ -65,7 +65,7 @@ class Task(Frozen):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*(~[a-z]+[0-9]*)?$")]
     title: str
     description: str
     keywords: tuple[str, ...]
