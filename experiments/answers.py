@@ -26,7 +26,9 @@ EXPRESSION = re.compile(
 LEADING_UP = re.compile(
     r"\s*(?:(?:so|well|then),?\s+)?(?:the|its|it|this|that|a|an)\b[^.,;:!?\n]{0,60}?\b(?:is|are|was|equals)\b", re.I
 )
+CLOSERS = ")]}"
 YES, NO = ("yes", "true"), ("no", "false")
+ANNOUNCED = re.compile(r"\A[\W_]*(?:so,?\s+)?the\s+(?:correct\s+)?answer\s+is\b[\W_]*", re.I)
 UNKNOWN = re.compile(r"\s*(?:(?:it|this|that|the answer)\s+)?(?:is\s+)?(?:unknown|uncertain|undetermined|not known|"
                      r"(?:cannot|can't|can not) be (?:determined|known|said|told))\b", re.I)  # fmt: skip
 # What may stand before a name without being one.
@@ -38,12 +40,13 @@ def is_correct(answer_kind: AnswerKind, generated: str, answer: str) -> bool:
 
     number  the first number in the text has the value of the answer; $, thousands commas and units are passed over.
             Where the text begins with numbers joined by signs, the first number after their equals sign counts
-    yes_no  the first word is yes (or true), no (or false), as in the answer
+    yes_no  the first word is yes (or true), no (or false), as in the answer; "The answer is" before it is passed over
     true_false_unknown  the same, and unknown (or uncertain, or: cannot be determined)
     word    the first words are those of the answer, whatever their case, accents and punctuation; "The capital of
             Kenya is" and the like before them is passed over
     name    the same, and articles, titles and "to", "in", "of" are passed over, too
-    text    the text begins with the answer, exactly but for blanks around it, and does not run on inside a word
+    text    the text begins with the answer, exactly but for blanks around it, and does not run on inside a word, or
+            after closing brackets with more of them
 
     Raises ValueError for `open`: of an open prompt nothing is right or wrong.
     """
@@ -60,8 +63,9 @@ def is_correct(answer_kind: AnswerKind, generated: str, answer: str) -> bool:
         read = names_said if answer_kind == "name" else words_of
         return bool(expected) and any(read(text)[: len(expected)] == expected for text in readings(generated))
     said, expected = generated.strip(), answer.strip()
-    runs_on = expected[-1].isalnum() and said[len(expected) : len(expected) + 1].isalnum()
-    return said.startswith(expected) and not runs_on
+    after = said[len(expected) : len(expected) + 1]
+    runs_on = after.isalnum() if expected[-1].isalnum() else expected[-1] in CLOSERS and after in CLOSERS
+    return said.startswith(expected) and not (after and runs_on)
 
 
 def number_said(text: str) -> Decimal | None:
@@ -89,14 +93,15 @@ def first_number(text: str) -> Decimal | None:
 
 
 def polarity(text: str) -> bool | None:
-    """True when the first word is yes or true, False when it is no or false, None otherwise."""
-    first = words_of(text)[:1]
+    """True when the first word is yes or true, False when it is no or false, None otherwise. "The answer is" is passed
+    over."""
+    first = words_of(ANNOUNCED.sub("", text))[:1]
     return True if first and first[0] in YES else False if first and first[0] in NO else None
 
 
 def verdict(text: str) -> str | None:
     """true, false or unknown, as the text begins; None when it says none of them first."""
-    if UNKNOWN.match(text):
+    if UNKNOWN.match(ANNOUNCED.sub("", text)):
         return "unknown"
     said = polarity(text)
     return None if said is None else str(said).lower()

@@ -102,7 +102,8 @@ def documented(text: str) -> str:
 
 
 def closed(text: str) -> str:
-    """The only closers of this many that make JSON of it."""
+    """The only closers of this many that make JSON of the last line."""
+    text = text.splitlines()[-1]
     tries = [""]
     for _ in re.findall(r"[\[{]", text):
         tries = [t + bracket for t in tries for bracket in "]}"]

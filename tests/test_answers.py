@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lashley.experiments.answers import first_number, is_correct
@@ -80,6 +80,7 @@ KINDS: tuple[tuple[AnswerKind, str], ...] = (
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_no_text_breaks_the_scoring(said: str) -> None:
     first_number(said)
     for kind, answer in KINDS:
@@ -98,6 +99,9 @@ def test_no_text_breaks_the_scoring(said: str) -> None:
         (" New Delhi.", " New Delhi", True),
         (" New York", " New Delhi", False),
         (" New", " New Delhi", False),
+        (" Paris, which is", " Paris", True),
+        (" Lyon, not Paris", " Paris", False),
+        (" the capital of France", " Paris", False),
         (" Brasilia", " Brasília", True),
         (" Port-au-Prince!", " port-au-prince", True),
         ('"Mary"', " Mary", True),
@@ -144,6 +148,8 @@ def test_names(said: str, answer: str, right: bool) -> None:
         (" Unknown", " False", False),
         (" True, unknown", " Unknown", False),
         (" Max", " True", False),
+        (" The answer is: Unknown", " Unknown", True),
+        (" The answer is unknown, so no", " False", False),
     ],
 )
 def test_true_false_and_unknown(said: str, answer: str, right: bool) -> None:
@@ -166,6 +172,10 @@ def test_nothing_is_right_or_wrong_of_an_open_prompt() -> None:
         (" Nobody", " No", False),
         (" NO", " No", True),
         (" Well, yes", " Yes", False),
+        (" The answer is no.", " No", True),
+        (" The answer is no.", " Yes", False),
+        (" The answer is not", " No", False),
+        (" The answer", " No", False),
         ("", " No", False),
     ],
 )
@@ -179,6 +189,10 @@ def test_yes_and_no(said: str, answer: str, right: bool) -> None:
         ("]}", "]}", True),
         ("]}\n", "]}", True),
         ("]", "]}", False),
+        ("]}, {", "]}", True),
+        ("]}]", "]}", False),
+        ("]]", "]", False),
+        ("})", "}", False),
         (" the end", " the end", True),
         (" The end", " the end", False),
         (" the ending", " the end", False),

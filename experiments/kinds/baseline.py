@@ -38,7 +38,7 @@ class Baseline(Experiment):
             written = summed_up(writing(lab, prompts, intact.said), prompts)
             found = f"{lab.subject.name} goes on from {len(prompts)} prompts of {self.task}. {told_writing(written)}"
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
-        measurements = [able.accuracy, Measurement(name="chance", value=able.chance)]
+        measurements = [able.accuracy, Measurement(name="chance", value=able.chance.value)]
         for name in ("loss", "logit_diff", "prob", "rank"):
             if name in intact.scores:
                 measurements.append(measurement(name, intact.scores[name], METRICS.get(name, ""), asked))

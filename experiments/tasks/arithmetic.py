@@ -135,7 +135,7 @@ ARITHMETIC_QUESTIONS = Task(
         *("arithmetic", "add", "sum", "plus"),
     ),
     answer_kind="number",
-    max_new_tokens=8,
+    max_new_tokens=12,
     group="arithmetic",
     source=Family(
         "arithmetic_questions 1",

@@ -126,7 +126,7 @@ def calculation(name: str) -> Task:
         "Chance is below 1 in 5 for one digit, near 0 for more; copying a result is never right.",
         keywords=(*keywords, "arithmetic", "calculate"),
         answer_kind="number",
-        max_new_tokens=8,
+        max_new_tokens=20,
         group="arithmetic",
         source=Mixed(tuple(family(name, digits) for digits in DIGITS)),
     )

@@ -45,7 +45,7 @@ CAPITALS_TASK = Task(
         *("knowledge", "world knowledge", "recall"),
     ),
     answer_kind="word",
-    max_new_tokens=8,
+    max_new_tokens=16,
     group="facts",
     source=recall("capitals", "capital", CAPITALS, TEMPLATES),
 )

@@ -83,7 +83,8 @@ COPYING = Task(
     "Chance is 1 in 3 to 1 in 6: a word of the list.",
     keywords=("copy", "copying", "list of words", "same list"),
     answer_kind="word",
-    max_new_tokens=4,
+    max_new_tokens=8,
+    guess=lambda p: 1 / (len(p.text.splitlines()[0].split()) - 1),
     group=GROUP,
     source=Fitted(NOUNS, lambda tokens, noun: tokens.single(f" {noun}"), NEED, copies),
 )
@@ -95,6 +96,7 @@ REPETITION = Task(
     keywords=("repetition", "pattern of words", "round and round", "periodic"),
     answer_kind="word",
     max_new_tokens=4,
+    guess=lambda p: 1 / len(set(p.text.split())),
     group=GROUP,
     source=Fitted(NOUNS, lambda tokens, noun: tokens.single(f" {noun}"), NEED, patterns),
 )

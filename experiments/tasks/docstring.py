@@ -21,6 +21,7 @@ TEXT = '''def {name}(self, {r1}, {r2}, {a}, {b}, {c}, {r3}):
     :param {said_a}: {d3} {d4}
     :param {said_b}: {d5} {d6}
     :param'''
+ARGUMENTS = 6
 PARTS = ("name", "r1", "r2", "a", "b", "c", "r3", "d1", "d2", "d3", "d4", "d5", "d6")
 
 
@@ -60,6 +61,7 @@ DOCSTRING = Task(
     answer_kind="word",
     max_new_tokens=4,
     stop=("\n", ":"),
+    guess=lambda _: 1 / ARGUMENTS,
     group="code",
     source=Fitted(NOUNS, lambda tokens, noun: tokens.single(f" {noun}"), "words that are one token", family),
 )

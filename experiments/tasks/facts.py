@@ -26,8 +26,18 @@ def grouped(text: str) -> dict[str, str]:
     return {subject.strip(): object_.strip() for object_, subjects in lines for subject in subjects.split(",")}
 
 
-def recall(name: str, relation: str, facts: Mapping[str, str], wordings: Sequence[Wording]) -> Family[str]:
-    """The family of a relation. A wording is its name and a template with the fields relation and subject."""
+def recall(
+    name: str,
+    relation: str,
+    facts: Mapping[str, str],
+    wordings: Sequence[Wording],
+    longer: Mapping[str, str] | None = None,
+) -> Family[str]:
+    """The family of a relation. A wording is its name and a template with the fields relation and subject.
+
+    `longer` are objects under a name that is as right, such as an author's with the first names.
+    """
+    also = {object_: (f" {object_}", f" {name}") for object_, name in (longer or {}).items()}
 
     def others(subject: str) -> list[str]:
         """Subjects of the same split with another object, with as many words if there are any."""
@@ -49,6 +59,7 @@ def recall(name: str, relation: str, facts: Mapping[str, str], wordings: Sequenc
             spans=spans,
             template=f"{name}.{wording}",
             key=subject,
+            accepted=also.get(facts[subject], ()),
         )
 
     return Family(f"{name} 1", lambda: tuple(facts), str, lambda _subject, _stratum: 1, write, strata=len(wordings))

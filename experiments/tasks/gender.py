@@ -83,6 +83,7 @@ GENDER = Task(
     keywords=("gender", "gender bias", "bias", "pronoun", "he or she", "stereotype", "profession", "occupation"),
     answer_kind="word",
     max_new_tokens=3,
+    guess=lambda _: 1 / 2,
     group="language",
     source=Fitted(
         (*SHE, *HE), lambda tokens, word: tokens.single(f" {word}"), "professions that are one token", family

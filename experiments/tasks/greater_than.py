@@ -89,6 +89,7 @@ GREATER_THAN = Task(
     keywords=("greater than", "greater-than", "greater", "later year", "larger number", "compare numbers", "lasted"),
     answer_kind="number",
     max_new_tokens=4,
+    guess=lambda p: len(p.accepted) / 100,
     group="arithmetic",
     source=Fitted(
         tuple((century, year) for century in CENTURIES for year in NUMBERS),

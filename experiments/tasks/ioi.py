@@ -95,7 +95,7 @@ IOI = Task(
     ),
     answer_kind="word",
     max_new_tokens=4,
-    chance=0.5,
+    guess=lambda _: 1 / 2,
     group="language",
     source=Fitted(NAMES, lambda tokens, name: tokens.single(f" {name}"), "names that are one token", family),
 )

@@ -1,8 +1,10 @@
 """Closing what was opened: a JSON text that stops within one to four brackets, and the closers in the right order.
 
 Every level is an array `["word", ...` or an object `{"word": ...`, which differ in two characters; so the corrupted
-twin opens one level the other way and keeps all the rest. The text ends with a number, since a quotation mark would be
-one token with the bracket after it.
+twin opens one level the other way and keeps all the rest. Two closed lines of the same depth stand before it, since
+nothing else says that the text is to be closed here and not to go on: one opens its levels in turn as arrays and
+objects, the other the other way round, so that neither bracket stands out. The innermost value is true, false or null:
+a quotation mark would be one token with the bracket after it, and a number can go on.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from .vocabulary import NOUNS
 
 DEEPEST = 4
 OPEN = {"[": ("[", ","), "{": ("{", ":")}
+VALUES = ("true", "false", "null")
 CLOSE = {"[": "]", "{": "}"}
 
 
-def written(brackets: str, words: list[str], number: int) -> tuple[str, dict[str, tuple[int, int]]]:
+def written(brackets: str, words: list[str], value: str) -> tuple[str, dict[str, tuple[int, int]]]:
     """The text, and where each level is opened: `level_0` is the outermost."""
     text, spans = "", {}
     for level, (bracket, word) in enumerate(zip(brackets, words, strict=True)):
         opening, separator = OPEN[bracket]
         spans[f"level_{level}"] = (len(text), len(text) + 1)
         text += f'{opening}"{word}"{separator} '
-    return text + str(number), spans
+    return text + value, spans
 
 
 def closers(brackets: str) -> str:
@@ -37,35 +40,47 @@ def turned(brackets: str, level: int) -> str:
     return brackets[:level] + ("{" if brackets[level] == "[" else "[") + brackets[level + 1 :]
 
 
+def drawn(rng: random.Random, depth: int, split: Split) -> tuple[list[str], str]:
+    """The words and the value of a line of this split."""
+    while True:
+        words, value = rng.sample(NOUNS, depth), rng.choice(VALUES)
+        if split_of(key(words, value)) == split:
+            return words, value
+
+
+def key(words: list[str], value: str) -> str:
+    return " ".join((*words, value))
+
+
 def draw(rng: random.Random, kind: int, split: Split) -> Prompt | None:
     depth = kind + 1
-    words, number = rng.sample(NOUNS, depth), rng.randrange(1, 1000)
-    key = f"{' '.join(words)} {number}"
-    if split_of(key) != split:
-        return None
+    shown = (("[{" * depth)[:depth], ("{[" * depth)[:depth])
+    before = "".join(f"{written(s, *drawn(rng, depth, split))[0]}{closers(s)}\n" for s in shown)
+    words, value = drawn(rng, depth, split)
     brackets = "".join(rng.choices("[{", k=depth))
     twin, wrong = (turned(brackets, rng.randrange(depth)) for _ in range(2))
-    text, spans = written(brackets, words, number)
+    text, spans = written(brackets, words, value)
     return Prompt(
-        text=text,
+        text=before + text,
         answer=closers(brackets),
         distractor=closers(wrong),
-        corrupted=written(twin, words, number)[0],
+        corrupted=before + written(twin, words, value)[0],
         corrupted_answer=closers(twin),
-        spans=spans,
-        template=f"json_closing.{depth}-{len(str(number))}-{brackets}",
-        key=key,
+        spans={level: (a + len(before), b + len(before)) for level, (a, b) in spans.items()},
+        template=f"json_closing.{depth}-{brackets}",
+        key=key(words, value),
     )
 
 
 JSON_CLOSING = Task(
     name="json_closing",
     title="Closing the brackets of JSON",
-    description="Closes one to four open brackets of a JSON text in the right order.\n"
+    description="Closes one to four open brackets of a JSON text in the right order, after two closed ones.\n"
     "Chance is 1 in 2 for each bracket: from 1 in 2 to 1 in 16.",
     keywords=("json", "bracket", "brackets", "nested", "nesting"),
     answer_kind="text",
     max_new_tokens=8,
+    guess=lambda p: 0.5 ** len(p.answer),
     group="code",
-    source=Drawn("json_closing 1", draw, kinds=DEEPEST, most=20_000),
+    source=Drawn("json_closing 2", draw, kinds=DEEPEST, most=20_000),
 )

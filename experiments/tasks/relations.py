@@ -167,9 +167,32 @@ AUTHORS = grouped(
 )
 KNOWLEDGE = ("fact", "facts", "factual recall", "knowledge")
 
+# What a book's author is as rightly called; the others go by one name.
+FULL_NAMES = table(
+    """
+    Shakespeare | William Shakespeare, Austen | Jane Austen, Dickens | Charles Dickens, Tolstoy | Leo Tolstoy,
+    Melville | Herman Melville, Cervantes | Miguel de Cervantes, Dante | Dante Alighieri, Milton | John Milton,
+    Chaucer | Geoffrey Chaucer, Hugo | Victor Hugo, Flaubert | Gustave Flaubert, Dumas | Alexandre Dumas,
+    Camus | Albert Camus, Kafka | Franz Kafka, Joyce | James Joyce, Stoker | Bram Stoker, Shelley | Mary Shelley,
+    Eliot | George Eliot, Orwell | George Orwell, Huxley | Aldous Huxley, Golding | William Golding,
+    Tolkien | J. R. R. Tolkien, Fitzgerald | F. Scott Fitzgerald, Hemingway | Ernest Hemingway,
+    Steinbeck | John Steinbeck, Salinger | J. D. Salinger, Bradbury | Ray Bradbury,
+    Stevenson | Robert Louis Stevenson, Defoe | Daniel Defoe, Swift | Jonathan Swift, Carroll | Lewis Carroll,
+    Kipling | Rudyard Kipling, Hawthorne | Nathaniel Hawthorne, Whitman | Walt Whitman, Poe | Edgar Allan Poe,
+    Wells | H. G. Wells, Wilde | Oscar Wilde, Conrad | Joseph Conrad, Nabokov | Vladimir Nabokov,
+    Woolf | Virginia Woolf, Hobbes | Thomas Hobbes
+    """
+)
+
 
 def relation(
-    name: str, title: str, word: str, facts: Mapping[str, str], wordings: Sequence[Wording], keywords: tuple[str, ...]
+    name: str,
+    title: str,
+    word: str,
+    facts: Mapping[str, str],
+    wordings: Sequence[Wording],
+    keywords: tuple[str, ...],
+    longer: Mapping[str, str] | None = None,
 ) -> Task:
     return Task(
         name=name,
@@ -178,9 +201,9 @@ def relation(
         "Chance is near 0, or the share of the most frequent answer; against the distractor it is 1 in 2.",
         keywords=(*keywords, *KNOWLEDGE),
         answer_kind="word",
-        max_new_tokens=8,
+        max_new_tokens=16,
         group="facts",
-        source=recall(name, word, facts, wordings),
+        source=recall(name, word, facts, wordings, longer),
     )
 
 
@@ -248,5 +271,6 @@ RELATIONS = (
             ("library", "In a library, {subject} stands under the name of its {relation},"),
         ),
         ("author", "authors", "book", "books", "novel", "literature", "wrote"),
+        FULL_NAMES,
     ),
 )

@@ -81,7 +81,8 @@ SYLLOGISMS = Task(
     "Chance is 1 in 3: Yes, No and Unknown are balanced, for All as for No.",
     keywords=("invalid syllogism", "invalid", "fallacy", "does not follow", "syllogisms", "valid syllogism"),
     answer_kind="true_false_unknown",
-    max_new_tokens=4,
+    max_new_tokens=8,
+    guess=lambda _: 1 / 3,
     group="reasoning",
     source=Family(
         "syllogisms 1",

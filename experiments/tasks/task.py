@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
@@ -57,7 +57,8 @@ class Task(Frozen):
     answer_kind     how the generated text is scored, as `answers.is_correct` has it; open prompts have no answer
     max_new_tokens  enough for an answer and for what gives a wrong one away
     stop            generation is cut at the first of these
-    chance          the accuracy of guessing, from 0 to 1, where it is known
+    guess           how likely somebody is right who picks at random among the answers that a prompt offers; None where
+                    only the commonest answer helps a guesser. See `chance.chance_of`
     group           where it stands in the list of tasks
     left_out        how many names, numbers or facts this subject's tokenizer cannot carry, and why; empty for none
     content         the lines of a user's own file, from which the task can be built again; None otherwise
@@ -72,7 +73,7 @@ class Task(Frozen):
     answer_kind: AnswerKind
     max_new_tokens: Annotated[int, Field(ge=1)]
     stop: tuple[str, ...] = ("\n",)
-    chance: Annotated[float | None, Field(ge=0, le=1)] = None
+    guess: SkipValidation[Callable[[Prompt], float]] | None = Field(default=None, exclude=True, repr=False)
     source: SkipValidation[Source] = Field(exclude=True, repr=False)
     group: Group = "your own"
     left_out: str = ""
