@@ -20,6 +20,7 @@ from .alive import is_alive
 from .errors import NotRecorded, TrackerError, explained
 from .ids import LETTERS, TABLES, no_such_id, show_id
 from .location import check_is_file, connect_read_only
+from .seals import Seals
 
 Row = dict[str, Any]
 
@@ -82,13 +83,14 @@ class Reader:
         ]
 
     def run(self, run: int) -> Row:
-        """One run with its timeline, hypotheses (with events), notes, experiments (in short) and the source of
-        its latest report, or None."""
+        """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
+        its latest report, or None, and the seal that a report of it carries."""
         row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
         timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
         return {
             **row,
             "environment": self._environment(row["environment"]),
+            "seal": Seals(self._connection).of_report(run),
             "timeline": timeline,
             "hypotheses": self.hypotheses(run),
             "notes": self.notes(run=run),

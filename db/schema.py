@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import NewerSchema, NotATracker, explained
+from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def effects_beside_controls(db: Database) -> None:
     """)
 
 
-MIGRATIONS = (first_tables, effects_beside_controls)
+MIGRATIONS = (first_tables, effects_beside_controls, seals_and_frozen_rows)
 VERSION = len(MIGRATIONS)
 
 

@@ -1,9 +1,9 @@
 """The writer: every method is one short transaction, so that a crash leaves what was true.
 
 An experiment's row is written before it starts and finished, with everything it found, in one
-transaction after it. Several processes may write one file: each transaction takes the write lock at
-its beginning (BEGIN IMMEDIATE), because a reader that turns writer half-way is refused at once, whatever
-the timeout.
+transaction after it. What is written is sealed in the transaction that writes it. Several processes may
+write one file: each transaction takes the write lock at its beginning (BEGIN IMMEDIATE), because a reader
+that turns writer half-way is refused at once, whatever the timeout.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .alive import Hold
 from .errors import TrackerError, explained
 from .ids import TABLES, no_such_id, show_id
 from .location import check_is_file
+from .seals import Seals
 
 
 class Store:
@@ -35,6 +36,7 @@ class Store:
     def __init__(self, path: Path, db: Database) -> None:
         self.path = path
         self._db = db
+        self._seals = Seals(db.conn)
         self._holds: dict[str, Hold] = {}
 
     @classmethod
@@ -116,6 +118,7 @@ class Store:
         _check_status(status, schema.RUN_STATUSES)
         with self._transaction():
             self._update("run", run, status=status, spent=_json(spent), error=error, ended=_now())
+            self._seals.add("run", run)
         self._let_go(show_id("run", run))
 
     def add_turn(
@@ -209,6 +212,7 @@ class Store:
             found, notes = result["found"], _json(list(result["notes"]))
             ended: dict[str, Any] = {"status": "done", "ended": _now(), "seconds": seconds}
             self._update("experiment", experiment, found=found, notes=notes, **ended)
+            self._seals.add("experiment", experiment)
         self._let_go(show_id("experiment", experiment))
 
     def _add_artifacts(self, experiment: int, artifacts: Mapping[str, tuple[str, bytes]]) -> None:
@@ -231,6 +235,7 @@ class Store:
             self._add_artifacts(experiment, artifacts or {})
             ended: dict[str, Any] = {"status": "failed", "ended": _now(), "seconds": seconds}
             self._update("experiment", experiment, error_type=error_type, error=error, **ended)
+            self._seals.add("experiment", experiment)
         self._let_go(show_id("experiment", experiment))
 
     def find_experiment(
@@ -263,11 +268,13 @@ class Store:
         with self._transaction():
             self._require("run", run)
             self._require("experiment", experiment)
-            self._db.conn.execute(
-                "INSERT OR IGNORE INTO reuses (run, experiment, reason, turn, created) "
-                "SELECT ?, id, ?, ?, ? FROM experiments WHERE id = ? AND run IS NOT ?",
-                [run, reason, turn, _now(), experiment, run],
-            )
+            known = self._db.conn.execute(
+                "SELECT 1 FROM reuses WHERE run = ?1 AND experiment = ?2 "
+                "UNION ALL SELECT 1 FROM experiments WHERE id = ?2 AND run = ?1",
+                [run, experiment],
+            ).fetchone()
+            if known is None:
+                self._insert("reuses", run=run, experiment=experiment, reason=reason, turn=turn, created=_now())
 
     def add_note(
         self, run: int | None, title: str, text: str, tags: Sequence[str] = (), experiments: Sequence[int] = ()
@@ -337,7 +344,9 @@ class Store:
             self._holds.pop(id).release()
 
     def _insert(self, table: str, **row: Any) -> int:
-        return int(self._db.table(table).insert(_stored(row)).last_rowid or 0)
+        rowid = int(self._db.table(table).insert(_stored(row)).last_rowid or 0)
+        self._seals.inserted(table, rowid)
+        return rowid
 
     def _update(self, what: str, number: int, **changes: Any) -> None:
         self._require(what, number)
@@ -363,7 +372,9 @@ class Store:
     def _environment(self, environment: Mapping[str, Any]) -> str:
         content = _json(environment, sort=True)
         row = {"hash": hashlib.sha256(content.encode()).hexdigest(), "content": content}
-        self._db.table("environments").insert(row, ignore=True)
+        known = self._db.conn.execute("SELECT 1 FROM environments WHERE hash = ?", [row["hash"]]).fetchone()
+        if known is None:
+            self._insert("environments", **row)
         return row["hash"]
 
     def _subject(self, subject: Mapping[str, Any]) -> int:

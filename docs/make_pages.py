@@ -42,6 +42,9 @@ TABLES = {
     "reuses": "An experiment of another study that answered a question of this one.",
     "subjects": "A model that was studied, told apart by a hash over weights, configuration and tokenizer.",
     "environments": "The machine, the packages and their versions.",
+    "seals": "The SHA-256 of a record as it was written (`what` it is, its number), and the chain through all seals "
+    "of its run: the SHA-256 of the `chain` before it and its `sha256`.",
+    "older_rows": "Up to which row a table was filled before there were seals; empty in a file that always had them.",
     "task_files": "The lines of a task file of the user's own, kept so that a replay finds them.",
 }
 VIEWS = {
@@ -139,6 +142,10 @@ folder. Any program that reads SQLite can read it, also while a study is running
 
 Ids are numbers in the tables (`experiment = 12`) and short names in the views and everywhere else (`E12`). Times are
 UTC. Columns marked JSON can be taken apart with `json_extract(config, '$.method')`.
+
+What is past is final: triggers refuse to change or to remove a turn, a note, a report, a run or an experiment that has
+ended, and all that belongs to it. Everything is sealed when it is written, so that a change by a program that takes the
+triggers away is found afterwards. Tables, views and indexes of your own may be added.
 
 ## Views, for reading
 

@@ -27,6 +27,8 @@ from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 
+from .recorded import older
+
 SUBJECT = {"name": "tiny", "fingerprint": "f1", "architecture": "llama", "anatomy": {"layers": 2, "heads": 3}}
 RUN: dict[str, Any] = {
     "goal": "Which heads add?",
@@ -141,13 +143,11 @@ def test_the_migrations_happen_all_or_not_at_all(path: Path, monkeypatch: pytest
     assert rows(path, "SELECT goal FROM runs") == [("Which heads add?",)]
 
 
-def test_a_file_of_an_older_version_is_read_with_all_that_it_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as before:
-        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        before.setattr(schema, "VERSION", 1)
-        with Store.open(path) as store:
-            store.begin_run(**RUN)
-            store.begin_experiment(run=1, **EXPERIMENT)
+def test_a_file_of_an_older_version_is_read_with_all_that_it_held(path: Path) -> None:
+    with Store.open(now := path.with_name("now.db")) as store:
+        store.begin_run(**RUN)
+        store.begin_experiment(run=1, **EXPERIMENT)
+    older(now, path)
     values = "(1, 1, 'L0.H1', 'loss', 0.5, 0.25, 0.75, 8, 0.125, 0.25)"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"INSERT INTO effects VALUES {values}")
