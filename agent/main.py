@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run an autonomous study of a goal, to a written report."),
     "experiment": ("experiment", "Run one experiment by hand, logged like any other."),
     "replay": ("replay", "Run a logged experiment again and compare every number."),
+    "verify": ("verify", "Check a report, and all it rests on, against what was recorded."),
     "report": ("report", "Write a study's report as Markdown and HTML."),
     "runs": ("browse", "The studies that were run."),
     "experiments": ("browse", "The experiments, by kind, task, model, run or status."),

@@ -342,3 +342,20 @@ def migrate(db: Database, path: Path) -> None:
         migration(db)
     db.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.conn.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def altered(connection: sqlite3.Connection) -> list[str]:
+    """What of our tables, views, indexes and triggers is gone or is not as the migrations made it, each one line."""
+    from sqlite_utils import Database
+
+    names = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        for migration in MIGRATIONS:
+            migration(Database(fresh))
+        ours = {(kind, name): " ".join(sql.split()) for kind, name, sql in fresh.execute(names)}
+    there = {(kind, name): " ".join(sql.split()) for kind, name, sql in connection.execute(names)}
+    return [
+        f"the {kind} {name} {'is not as this version makes it' if (kind, name) in there else 'is not there any more'}"
+        for (kind, name), sql in ours.items()
+        if there.get((kind, name)) != sql
+    ]

@@ -145,7 +145,7 @@ UTC. Columns marked JSON can be taken apart with `json_extract(config, '$.method
 
 What is past is final: triggers refuse to change or to remove a turn, a note, a report, a run or an experiment that has
 ended, and all that belongs to it. Everything is sealed when it is written, so that a change by a program that takes the
-triggers away is found afterwards. Tables, views and indexes of your own may be added.
+triggers away is found by `agent verify`. Tables, views and indexes of your own may be added.
 
 ## Views, for reading
 

@@ -78,6 +78,14 @@ def test_replay_sees_a_number_that_was_changed(study: Path, tmp_path: Path) -> N
     assert "loss.value" in done.stdout
 
 
+def test_a_study_is_verified_and_what_was_measured_is_measured_again(study: Path) -> None:
+    done = agent(study, "verify", "R1")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "R1: holds."), done.stdout + done.stderr
+    done = agent(study, "verify", "E1", "--rerun")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "E1 measured again: " in done.stdout
+
+
 def test_the_same_study_again_measures_nothing_twice(study: Path) -> None:
     words = "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8"
     before = json.loads(agent(study, "experiments", "--json").stdout)

@@ -13,14 +13,30 @@ from typing import Any
 PACKAGES = ("lashley", "torch", "transformers", "tokenizers", "numpy", "scipy", "openai", "pydantic", "sqlite-utils")
 
 
+# A report is drawn by these, besides our own code.
+_DRAWN_BY = ("jinja2", "markdown-it-py", "matplotlib")
+
+
 @cache
 def code_version() -> str:
     """The version of Lashley and a hash over the code that measures: the same hash, the same numbers."""
-    folder = Path(__file__).parent.parent / "experiments"
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return f"{version('lashley')}+{digest.hexdigest()[:12]}"
+    return f"{version('lashley')}+{_hash('experiments')}"
+
+
+@cache
+def report_version() -> str:
+    """The same over all that a report depends on besides the tracker: the same hash, the same report."""
+    drawn = "\n".join(version(name) for name in _DRAWN_BY)
+    return f"{version('lashley')}+{_hash('experiments', 'tools/report', more=drawn)}"
+
+
+def _hash(*folders: str, more: str = "") -> str:
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256(more.encode())
+    for folder in folders:
+        for file in sorted(one for one in (root / folder).rglob("*") if one.suffix in (".py", ".j2", ".css")):
+            digest.update(file.relative_to(root / folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def environment() -> dict[str, Any]:

@@ -17,31 +17,13 @@ if TYPE_CHECKING:
 def write_files(reader: Reader, run: int, folder: str) -> Path:
     """Write report.html, report.md and figures/ under FOLDER/R1; gives the HTML file's path."""
     from ...tools.catalog import kind_texts
+    from ...tools.report.default import source_of
     from ...tools.report.render import render, write
 
     target = Path(folder) / f"R{run}"
     target.mkdir(parents=True, exist_ok=True)
     write(render(source_of(reader, run), reader, run, kind_texts()), target)
     return target / "report.html"
-
-
-def source_of(reader: Reader, run: int) -> str:
-    """The report's source, or one that says what there is and why nobody wrote more."""
-    from ...tools.report.default import default_source
-
-    return reader.report(run) or default_source(reader, run, why_none(reader, run))
-
-
-def why_none(reader: Reader, run: int) -> str:
-    """Why a run has no report of its own, in a sentence."""
-    row = reader.run(run)
-    if row["status"] == "running":
-        return "The study is still running; this is what there is so far."
-    if row["status"] != "stopped":
-        return row["error"] or "No report was written."
-    half = [e["id"] for e in row["experiments"] if e["status"] == "interrupted"]
-    cut = f", in the middle of {' and '.join(half)}" if half else ""
-    return f"The program that ran this study was stopped from outside (killed, or the machine went down){cut}."
 
 
 @click.command()
@@ -57,6 +39,7 @@ def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bo
     from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read import Reader
+    from ...tools.report.default import source_of
 
     with one_line(), Reader.open(tracker_path(db)) as reader:
         what, number = parse_id(run)

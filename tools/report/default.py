@@ -26,3 +26,20 @@ def default_source(reader: Reader, run: int, why: str) -> str:
         if reader.experiment(int(e["id"][1:]))["figures"]:
             lines += [f"{{{{{e['id']}.figure}}}}", ""]
     return "\n".join(lines)
+
+
+def source_of(reader: Reader, run: int) -> str:
+    """The report's source, or one that says what there is and why nobody wrote more."""
+    return reader.report(run) or default_source(reader, run, why_none(reader, run))
+
+
+def why_none(reader: Reader, run: int) -> str:
+    """Why a run has no report of its own, in a sentence."""
+    row = reader.run(run)
+    if row["status"] == "running":
+        return "The study is still running; this is what there is so far."
+    if row["status"] != "stopped":
+        return row["error"] or "No report was written."
+    half = [e["id"] for e in row["experiments"] if e["status"] == "interrupted"]
+    cut = f", in the middle of {' and '.join(half)}" if half else ""
+    return f"The program that ran this study was stopped from outside (killed, or the machine went down){cut}."

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..environment import report_version
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .figures import BadFigure, draw
@@ -47,6 +48,8 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
         "limitations": _limitations(study),
         "environment": [(name, setting(value)) for name, value in run["environment"].items()],
         "command": _command(run),
+        "code": report_version(),
+        "seal": run["seal"] or "none",
     }
 
 

@@ -1,0 +1,114 @@
+"""`agent verify`: a report, and all that it rests on, against what was recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+
+if TYPE_CHECKING:
+    from ...db.read import Reader
+
+
+@click.command()
+@click.argument("what", metavar="RUN|EXPERIMENT|FILE")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--report", "file", metavar="FILE", help="The report; else those in reports/R1, if they are there.")
+@click.option("--rerun", is_flag=True, help="Measure the experiments behind the report again, too.")
+@click.option("--json", "as_json", is_flag=True, help="The differences and remarks as JSON.")
+def verify(what: str, db: str | None, file: str | None, rerun: bool, as_json: bool) -> None:
+    """Check a study (R3), an experiment (E12) or a report (reports/R3/report.html) against what was recorded.
+
+    The tracker: every record against its seal, and the chain of the seals. The report: rendered again, and compared
+    with the file. Exits 0 when all holds, 1 with each difference in one line. Nothing is written.
+    """
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+
+    with one_line():
+        with Reader.open(tracker_path(db)) as reader:
+            of, number, files = _meant(what, file)
+            differences, remarks, again = _compared(reader, of, number, files)
+        if rerun and again:
+            differed, same = _measured_again(db, again)
+            differences, remarks = differences + differed, remarks + same
+    _say(what, differences, remarks, as_json)
+    raise click.exceptions.Exit(1 if differences else 0)
+
+
+def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
+    """Run or experiment, its number, and the files to compare."""
+    from ...db.ids import parse_id
+    from ...tools.verify import read_stands
+
+    if Path(what).suffix in (".html", ".md"):
+        if file is not None:
+            raise click.UsageError(f"{what} is a report already; --report goes with a run.")
+        return *parse_id(read_stands(Path(what)).run), [Path(what)]
+    of, number = parse_id(what)
+    if of not in ("run", "experiment"):
+        raise click.UsageError(f"{what} is the id of a {of}; a run (R1), an experiment (E12) or a report is wanted.")
+    if file is not None:
+        if of == "experiment":
+            raise click.UsageError(f"{what} is an experiment, which has no report; name its run.")
+        return of, number, [Path(file)]
+    folder = Path("reports") / f"R{number}"
+    there = [folder / name for name in ("report.html", "report.md") if (folder / name).exists()]
+    return of, number, there if of == "run" else []
+
+
+def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
+    """Differences, remarks, and the experiments that a rerun is about."""
+    from ...tools.verify import cited, runs_of, verify_report, verify_tracker
+
+    if of == "experiment":
+        run = reader.experiment(number)["run"]
+        tracker = verify_tracker(reader.path, [run and int(run[1:])])
+        return [*tracker.differences], [*tracker.remarks], [number]
+    if all(row["id"] != f"R{number}" for row in reader.runs()):
+        tracker = verify_tracker(reader.path, [number])
+        if not any(line.startswith(f"R{number} was sealed") for line in tracker.differences):
+            reader.require("run", number)
+        return [*tracker.differences], [*tracker.remarks], []
+    tracker = verify_tracker(reader.path, runs_of(reader, number))
+    report = verify_report(reader, number, files)
+    if not files:
+        report = report.model_copy(update={"remarks": (*report.remarks, "no report file was compared")})
+    return [*tracker.differences, *report.differences], [*tracker.remarks, *report.remarks], cited(reader, number)
+
+
+def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
+    from ...tools.context import Context
+    from ...tools.replay import replay
+    from ..live import quiet_progress
+
+    differences: list[str] = []
+    remarks: list[str] = []
+    with Context.open(db) as context, quiet_progress() as progress:
+        context.progress = progress
+        for number in numbers:
+            found = replay(context, number)
+            differences += [f"{found['id']} measured again: {line}" for line in found["differences"]]
+            remarks += [f"{found['id']}: {line}" for line in found["warnings"]]
+            if found["same"]:
+                remarks.append(f"{found['id']} measured again: {found['compared']} values are the same")
+    return differences, remarks
+
+
+def _say(what: str, differences: list[str], remarks: list[str], as_json: bool) -> None:
+    from .style import printable
+
+    if as_json:
+        data = {"what": what, "holds": not differences, "differences": differences, "remarks": remarks}
+        click.echo(json.dumps(data, indent=2))
+        return
+    for line in differences:
+        click.echo(printable(" ".join(line.split("\n"))))
+    for line in remarks:
+        click.echo(printable(line), err=bool(differences))
+    count = f"{len(differences)} difference{'s' * (len(differences) != 1)}"
+    click.echo(f"{what}: {f'does not hold, {count}' if differences else 'holds'}.")
