@@ -99,6 +99,7 @@ def study(
         budget=budget.model_dump(),
         environment=context.environment,
     )
+    context.maker = f"{driver.name} {driver.llm}".strip()
     context.progress = live.progress
     work = Study(context, driver, goal, budget, live)
     live.began(f"R{context.run}", goal, driver, context, budget)

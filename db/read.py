@@ -29,6 +29,7 @@ _SUMMARY = (
     "seconds FROM experiments"
 )
 _JSON = {"anatomy", "budget", "config", "content", "data", "experiments", "notes", "spent", "tags"}
+_TASK_FILE = "name, fingerprint, content, created, card, maker, run, spec FROM task_files"
 _YES_OR_NO = {"correct", "changed_correct"}
 
 
@@ -207,21 +208,22 @@ class Reader:
 
     def task_file(self, name: str, fingerprint: str | None = None) -> Row | None:
         """The latest content saved under this name, or the one of this fingerprint: name, fingerprint, content
-        (the JSONL text), created."""
+        (the JSONL text), created, and where they are known card, maker, run (its id) and spec."""
         rows = self._rows(
-            "SELECT name, fingerprint, content, created FROM task_files "
-            "WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1",
+            f"SELECT {_TASK_FILE} WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1",
             name,
             fingerprint,
         )
-        return rows[0] if rows else None
+        return _of_task(rows[0]) if rows else None
 
     def task_files(self) -> list[Row]:
         """The latest content of every task file, by name, as `task_file` gives it."""
-        return self._rows(
-            "SELECT name, fingerprint, content, created FROM task_files "
-            "WHERE id IN (SELECT max(id) FROM task_files GROUP BY name) ORDER BY name"
-        )
+        latest = "id IN (SELECT max(id) FROM task_files GROUP BY name)"
+        return [_of_task(row) for row in self._rows(f"SELECT {_TASK_FILE} WHERE {latest} ORDER BY name")]
+
+    def task_names(self) -> list[str]:
+        """The names of the task files."""
+        return [row["name"] for row in self._rows("SELECT DISTINCT name FROM task_files ORDER BY name")]
 
     def known(self, what: str) -> list[str]:
         """The kinds, tasks and models of the experiments, or the tags of the notes."""
@@ -290,6 +292,12 @@ def _parsed(row: Row) -> Row:
         elif column in _YES_OR_NO and value is not None:
             row[column] = bool(value)
     return row
+
+
+def _of_task(row: Row) -> Row:
+    """A task file with its card and spec read, whose content is lines and stays as it is."""
+    told = {column: None if row[column] is None else json.loads(row[column]) for column in ("card", "spec")}
+    return {**row, **told, "run": None if row["run"] is None else show_id("run", row["run"])}
 
 
 def _spoken(row: Row, what: str) -> Row:

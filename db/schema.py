@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .errors import NewerSchema, NotATracker, explained
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
+from .task_origins import task_origins
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -306,7 +307,7 @@ def effects_beside_controls(db: Database) -> None:
     """)
 
 
-MIGRATIONS = (first_tables, effects_beside_controls, seals_and_frozen_rows)
+MIGRATIONS = (first_tables, effects_beside_controls, seals_and_frozen_rows, task_origins)
 VERSION = len(MIGRATIONS)
 
 

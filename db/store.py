@@ -314,14 +314,28 @@ class Store:
             self._require("run", run)
             return self._insert("reports", run=run, source=source, created=_now())
 
-    def save_task_file(self, name: str, fingerprint: str, content: str) -> None:
-        """A task of the user's own (JSONL), kept so that its experiments can be run again."""
+    def save_task_file(
+        self,
+        name: str,
+        fingerprint: str,
+        content: str,
+        *,
+        card: Mapping[str, Any] | None = None,
+        maker: str | None = None,
+        run: int | None = None,
+        spec: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The lines (JSONL) of a task of the user's own or of a language model's, kept so that its experiments can be
+        run again; with its card, who made it, in which run, and from what. What is kept already is left as it is."""
         with self._transaction():
+            self._require("run", run)
             latest = self._db.conn.execute(
                 "SELECT fingerprint FROM task_files WHERE name = ? ORDER BY id DESC LIMIT 1", [name]
             ).fetchone()
             if latest is None or latest[0] != fingerprint:
-                self._insert("task_files", name=name, fingerprint=fingerprint, content=content, created=_now())
+                origin = {"maker": maker, "run": run, "spec": None if spec is None else _json(spec)}
+                row = {"name": name, "fingerprint": fingerprint, "content": content, "created": _now(), **origin}
+                self._insert("task_files", **row, card=None if card is None else _json(card))
 
     @contextmanager
     def _transaction(self) -> Generator[None, None, None]:

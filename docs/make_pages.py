@@ -45,7 +45,8 @@ TABLES = {
     "seals": "The SHA-256 of a record as it was written (`what` it is, its number), and the chain through all seals "
     "of its run: the SHA-256 of the `chain` before it and its `sha256`.",
     "older_rows": "Up to which row a table was filled before there were seals; empty in a file that always had them.",
-    "task_files": "The lines of a task file of the user's own, kept so that a replay finds them.",
+    "task_files": "The lines of a task that is not built in, kept so that a replay finds them: a file of the user's "
+    "own, or what a language model made (`maker`, `run`), with what it proposed (`spec`).",
 }
 VIEWS = {
     "experiment_summary": "An experiment with its measurements in one text.",

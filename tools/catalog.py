@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..db.read import Reader
 from .context import Context
 from .errors import ToolError
+from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
     from ..experiments.tasks.prompt import Split
@@ -63,6 +66,7 @@ def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
             "answer_kind": t.answer_kind,
             "left_out": t.left_out,
             "own": t.content is not None,
+            "maker": t.maker,
             "prompts": {split: t.source.capacity(split) for split in ("explore", "confirm")},
         }
         for t in {**tasks(), **(own or {})}.values()
@@ -116,12 +120,29 @@ def kind_cards() -> list[dict[str, Any]]:
 
 
 def task_named(context: Context, name: str) -> str:
-    """What --task means: a JSONL file of the user's own, or a name. Raises UnknownName or BadTask."""
-    if name.endswith(".jsonl") or "/" in name:
+    """What --task means: a JSONL or CSV file of the user's own, or a name. Raises UnknownName or BadTask."""
+    if is_file_name(name):
         if not Path(name).is_file():
             raise ToolError(f"There is no task file {name}.")
         return context.add_task_file(name).name
     return context.find_task(name).name
+
+
+def file_faults(file: str, name: str | None) -> tuple[str, ...]:
+    """All that is wrong in the lines of a task file. Raises BadTask where it is not one, or cannot have this name."""
+    from ..experiments.tasks.from_file import BadLines, from_file
+
+    try:
+        from_file(file, name)
+    except BadLines as bad:
+        return bad.faults
+    return ()
+
+
+def import_task(context: Context, file: str, name: str | None) -> dict[str, Any]:
+    """Keep a task file in the tracker; its card. Raises BadTask or ToolError."""
+    task = context.add_task_file(file, name)
+    return next(card for card in task_cards({task.name: task}) if card["name"] == task.name)
 
 
 def check_subject(name: str, say: Any) -> dict[str, Any]:
@@ -133,37 +154,22 @@ def check_subject(name: str, say: Any) -> dict[str, Any]:
     return {**subject.describe(), "checks": [{**c.model_dump(), "passed": c.passed} for c in self_check(subject)]}
 
 
-def kept_tasks(path: Path) -> dict[str, Task]:
-    """The task files that the tracker at `path` has kept, by name; none where there is no tracker yet."""
-    from ..db.read import Reader
-    from ..experiments.tasks.from_file import from_jsonl
-
+def kept(path: Path) -> dict[str, Task]:
+    """The tasks that the tracker at `path` keeps, by name; none where there is no tracker yet."""
     if not path.exists():
         return {}
     with Reader.open(path) as reader:
-        return {row["name"]: from_jsonl(row["name"], row["content"]) for row in reader.task_files()}
+        return kept_tasks(reader)
 
 
 def named_task(name: str, path: Path) -> Task:
-    """A task by its name, also one that the tracker at `path` has kept, or a JSONL file. Raises UnknownName."""
-    from ..experiments.errors import UnknownName
-    from ..experiments.tasks.from_file import from_file, from_hub
-    from ..experiments.tasks.gsm8k_set import PARTS
-    from ..experiments.tasks.registry import UNLISTED, tasks
-    from ..experiments.tasks.shuffled import shuffled_by_name
+    """A task by its name, also one that the tracker at `path` keeps, or in a file. Raises UnknownName or BadTask."""
+    from ..experiments.tasks.from_file import from_file
 
-    if derived := shuffled_by_name(name, lambda base: named_task(base, path)):
-        return derived
-    if name.endswith(".jsonl") or "/" in name:
+    if is_file_name(name):
         return from_file(Path(name))
-    known = {**kept_tasks(path), **tasks()}
-    if name in UNLISTED:
-        return UNLISTED[name]
-    if name not in known and name in PARTS:
-        return from_hub(name)
-    if name not in known:
-        raise UnknownName("task", name, known, "A JSONL file will do, too.")
-    return known[name]
+    with Reader.open(path) if path.exists() else nullcontext() as reader:
+        return find_task(name, reader, {}, lambda base: named_task(base, path), "A JSONL or CSV file will do, too.")
 
 
 def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ..db.location import tracker_path
 from ..db.read import Reader
 from ..db.store import Store
+from .errors import ToolError
+from .finding import find_task, kept_task, kept_tasks
 
 if TYPE_CHECKING:
     from ..experiments.lab import Lab
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ..experiments.tasks.task import Task
 
 Progress = Callable[[str, int, int], None]
+USER = "user"
 
 
 def silent(_what: str, _done: int, _total: int) -> None: ...
@@ -40,6 +43,7 @@ class Context:
     run: int | None = None
     model: str = "smollm2-135m"
     task: str = "arithmetic"
+    maker: str = USER
     progress: Progress = silent
     say: Callable[[str], None] = unheard
     turn: int | None = None
@@ -95,46 +99,46 @@ class Context:
         return loaded.sizes if loaded is not None else subjects.sizes_of(name, self.say)
 
     def find_task(self, name: str) -> Task:
-        """A task by name: an own one of this process, a built-in or installed one, or one that the tracker has kept;
-        or any of these with its answers shuffled.
+        """A task by name, as `finding.find_task` has it. Raises UnknownName or ToolError."""
+        found = find_task(name, self.reader, self.own_tasks, self.find_task)
+        return self.know(found) if found.content is not None and name not in self.own_tasks else found
 
-        Raises UnknownName.
+    def all_own_tasks(self) -> dict[str, Task]:
+        """The tasks that are not built in: those of this process and those that the tracker keeps."""
+        return {**kept_tasks(self.reader), **self.own_tasks}
+
+    def add_task_file(self, path: str, name: str | None = None) -> Task:
+        """Read a user's JSONL or CSV file, keep its prompts in the tracker, and know it by its name from now on.
+
+        Raises BadTask, and ToolError where the name is that of a task that a language model made.
         """
-        from ..experiments.errors import UnknownName
-        from ..experiments.tasks.from_file import from_hub
-        from ..experiments.tasks.gsm8k_set import PARTS
-        from ..experiments.tasks.registry import UNLISTED, tasks
-        from ..experiments.tasks.shuffled import shuffled_by_name
-
-        if derived := shuffled_by_name(name, self.find_task):
-            return derived
-        known = {**tasks(), **self.own_tasks}
-        found = known.get(name) or UNLISTED.get(name) or self.add_stored_task(name)
-        if found is None and name in PARTS:
-            return self.know(from_hub(name))
-        if found is None:
-            kept = [row["name"] for row in self.reader.task_files()]
-            raise UnknownName("task", name, dict.fromkeys([*known, *kept]))
-        return found
-
-    def add_task_file(self, path: str) -> Task:
-        """Read a user's JSONL file, keep its lines in the tracker, and know it by its name from now on."""
         from ..experiments.tasks.from_file import from_file
 
-        task = from_file(Path(path))
-        return self.know(task)
+        task = from_file(Path(path), name)
+        kept = self.reader.task_file(task.name)
+        if kept is not None and kept["maker"] not in (None, USER):
+            raise ToolError(f"{kept['maker']} made a task '{task.name}'; rename the file, or import it with --name.")
+        return self.know(task, USER, {"file": Path(path).name})
 
     def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:
-        """A task file that the tracker has kept, or None."""
-        from ..experiments.tasks.from_file import from_jsonl
+        """A task that the tracker has kept, or None."""
+        task = kept_task(self.reader, name, fingerprint)
+        if task is not None:
+            self.own_tasks[name] = task
+            # It may be another version of the one that was worked with before.
+            self._labs = {key: lab for key, lab in self._labs.items() if key[1] != name}
+        return task
 
-        row = self.reader.task_file(name, fingerprint)
-        return None if row is None else self.know(from_jsonl(name, row["content"]))
+    def know(self, task: Task, maker: str | None = None, spec: dict[str, Any] | None = None) -> Task:
+        """Find the task by its name from now on, in this process and in this tracker."""
+        from ..experiments.tasks.from_file import Card
 
-    def know(self, task: Task) -> Task:
+        if task.content is not None and not task.maker:
+            card = Card(**{field: getattr(task, field) for field in Card.model_fields}).model_dump(mode="json")
+            origin: dict[str, Any] = {"card": card, "maker": maker, "run": self.run, "spec": spec}
+            self.store.save_task_file(task.name, task.fingerprint(), task.content, **origin)
+            task = kept_task(self.reader, task.name, task.fingerprint()) or task
         self.own_tasks[task.name] = task
-        if task.content is not None:
-            self.store.save_task_file(task.name, task.fingerprint(), task.content)
         return task
 
     def lab(self, model: str, task: str) -> Lab:

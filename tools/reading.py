@@ -45,7 +45,7 @@ def list_models(context: Context, _: Nothing) -> Told:
 
 def list_tasks(context: Context, _: Nothing) -> Told:
     """The tasks: what each one asks, and how many prompts it holds."""
-    cards = catalog.task_cards(context.own_tasks)
+    cards = catalog.task_cards(context.all_own_tasks())
     lines = [f"{c['name']}: {' '.join(c['description'].split())}" for c in cards]
     return "\n".join(lines), {"tasks": cards}
 

@@ -19,7 +19,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from ..db.errors import TrackerError
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import Experiment, kinds
-from . import reading, writing
+from ..experiments.tasks.draft import Draft
+from . import making, reading, writing
 from .context import Context
 from .errors import ToolError
 from .run_experiment import run_experiment
@@ -116,11 +117,12 @@ def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[B
 
 
 def all_tools() -> dict[str, Tool]:
-    """Every tool by name: looking around, the kinds, notes and hypotheses, reading back, the report."""
+    """Every tool by name: looking around, making tasks, the kinds, notes and hypotheses, reading back, the report."""
     tools = [
         plain(reading.list_models, reading.Nothing),
         plain(reading.list_tasks, reading.Nothing),
         plain(reading.show_task, reading.ShowTask),
+        plain(making.create_task, Draft),
         *(experiment_tool(kind) for kind in kinds().values()),
         plain(writing.propose_hypothesis, writing.ProposeHypothesis),
         plain(writing.update_hypothesis, writing.UpdateHypothesis),

@@ -19,7 +19,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 @click.command()
 @click.option("--goal", required=True, help="What is to be found out, in words.")
 @click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
-@click.option("--task", help="The task: a name (see `agent tasks`) or a JSONL file of your own.")
+@click.option("--task", help="The task: a name (see `agent tasks`) or a file of your own, JSONL or CSV.")
 @click.option(
     "--driver",
     type=click.Choice(["auto", "responses", "chat", "autopilot"]),
@@ -104,7 +104,7 @@ def settle(context: Context, goal: str, model: str | None, task: str | None, aut
             err=True,
         )
         return "The program took this task by the words of the goal."
-    cards = ", ".join(c["name"] for c in task_cards(context.own_tasks) if c["group"] != "small sets")
+    cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
     if autopilot:
         raise ToolError(
             f"The goal names no task that there is. Say which one with --task: {cards}. `agent tasks` tells about them."

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from .faults import one_line
+from .own_tasks import generate, import_
 
 DB_HELP = "The tracker, which keeps your own tasks; else LASHLEY_DB, else lashley.db here."
 EXAMPLES = 4
@@ -18,14 +19,14 @@ EXAMPLES = 4
 @click.option("--json", "as_json", is_flag=True, help="The list as JSON.")
 @click.pass_context
 def tasks(ctx: click.Context, db: str | None, as_json: bool) -> None:
-    """The tasks, and those of your own that were used before. `agent tasks show NAME` prints one with examples."""
+    """The tasks, and your own: used, imported or made before. `agent tasks show NAME` prints one with examples."""
     if ctx.invoked_subcommand is not None:
         return
     with one_line():
         from ...db.location import tracker_path
-        from ...tools.catalog import kept_tasks, task_cards
+        from ...tools.catalog import kept, task_cards
 
-        cards = task_cards(kept_tasks(tracker_path(db)))
+        cards = task_cards(kept(tracker_path(db)))
     if as_json:
         click.echo(json.dumps(cards, indent=2))
         return
@@ -37,6 +38,10 @@ def tasks(ctx: click.Context, db: str | None, as_json: bool) -> None:
         for card in cards:
             if card["group"] == group:
                 out.print(indented(f"{card['name']}: {card['title']}. {card['description'].splitlines()[0]}"))
+
+
+tasks.add_command(generate)
+tasks.add_command(import_)
 
 
 @tasks.command()
@@ -61,7 +66,7 @@ def show(
 ) -> None:
     """Print a task's card with examples: prompt, answer, distractor, corrupted twin, spans.
 
-    NAME is a task, a JSONL file of your own, or the name of one that was used before.
+    NAME is a task, a JSONL or CSV file of your own, or the name of one that was used, made or imported before.
     """
     with one_line():
         from ...db.location import tracker_path
@@ -77,11 +82,18 @@ def show(
     if as_json:
         click.echo(json.dumps(card, indent=2))
         return
+    print_card(card)
+
+
+def print_card(card: dict[str, Any]) -> None:
+    """The card with its examples, or with what a subject makes of it where the card says so."""
     from .style import printable
 
-    click.echo(f"{card['name']}: {card['title']}\n{card['description']}")
+    click.echo(f"{card['name']}: {printable(card['title'])}\n{printable(card['description'])}")
+    if card["maker"]:
+        click.echo(f"made by {printable(card['maker'])}")
     click.echo("prompts: " + ", ".join(f"{count:,} {split}" for split, count in card["prompts"].items()))
-    if model is not None:
+    if "subject" in card:
         show_subject(card["subject"])
         return
     for example in card["examples"]:

@@ -1,15 +1,14 @@
-"""A task from a JSONL file of the user's own: one prompt a line, with the fields of `Prompt`.
+"""A task from a file of the user's own, JSONL or CSV: one prompt a record, with the fields of `Prompt`.
 
     {"text": "The capital of France is", "answer": " Paris", "distractor": " Rome"}
 
-Only `text` and `answer` must be there; lines of GSM8K, with `question` and `answer`, are taken, too. Without a key
+Only `text` and `answer` must be there; records of GSM8K, with `question` and `answer`, are taken, too. Without a key
 the text is its own key; without a template nothing says that two prompts align. The split is made by hash, as
-everywhere. A fault is refused with its line.
+everywhere. Faults are told all together, each with its line.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -19,23 +18,54 @@ from pydantic import ValidationError
 
 from ..answers import first_number, polarity, words_of
 from ..errors import BadTask
+from ..result import Frozen
 from . import gsm8k_set
 from .lines import Lines
-from .prompt import Prompt
-from .registry import tasks
+from .prompt import Prompt, faults_of
+from .records import Fault, Form, Record, jsonl, table, unknown
+from .registry import UNLISTED, tasks
 from .task import AnswerKind, Task
 
+NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
+TEXTS = {"text", "answer", "distractor", "corrupted", "corrupted_answer", "template", "key", "question"}
+# What a record may not say for itself, and why.
+NOT_GIVEN = {
+    "split": "the split is made by hash of the key; remove the field.",
+    "open": "a file's prompts need an answer each; remove the field.",
+}
 
-def from_file(path: str | Path) -> Task:
-    """The task in a JSONL file, named like the file. Raises `BadTask` with the line, the field and what to do."""
+
+class BadLines(BadTask):
+    """A file with faults: all of them, in the order of their lines. The message tells the first, and how many more."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        more = f" And {len(faults) - 1} more; `agent tasks import FILE` lists them." if len(faults) > 1 else ""
+        super().__init__(self.faults[0] + more)
+
+
+class Card(Frozen):
+    """What of a task is not in its prompts. Kept with them, so that the task comes back as it was."""
+
+    title: str
+    description: str
+    answer_kind: AnswerKind
+    max_new_tokens: int
+    stop: tuple[str, ...]
+    chance: float | None = None
+
+
+def from_file(path: str | Path, name: str | None = None) -> Task:
+    """The task in a JSONL or CSV file, named like the file. Raises `BadTask`: `BadLines` where it has faults."""
     path = Path(path)
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise BadTask(f"The task file {path} cannot be read ({error.strerror}); give a JSONL file.") from error
+        raise BadTask(f"The task file {path} cannot be read ({error.strerror}); give a JSONL or CSV file.") from error
     except UnicodeDecodeError as error:
         raise BadTask(f"The task file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    return from_jsonl(path.stem, content, str(path))
+    form: Form = "csv" if path.suffix.lower() == ".csv" else "jsonl"
+    return from_text(name or path.stem, content, form, str(path))
 
 
 def from_hub(name: str) -> Task:
@@ -43,46 +73,85 @@ def from_hub(name: str) -> Task:
     return from_jsonl(name, gsm8k_set.from_hub(name))
 
 
-def from_jsonl(name: str, content: str, file: str | None = None) -> Task:
-    """The task with this name and these lines. Raises `BadTask` with the file, the line, the field and what to do."""
-    where = file or name
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+def from_jsonl(name: str, content: str, card: Card | None = None) -> Task:
+    """The task with this name, these lines, and this card if it has one. Raises `BadTask`, `BadLines` for faults."""
+    return from_text(name, content, "jsonl", name, card)
+
+
+def from_text(name: str, content: str, form: Form, file: str, card: Card | None = None) -> Task:
+    """The task that this text of a file is. Raises `BadLines`: for each fault line, field and what to do."""
+    check_name(name, file)
+    prompts, faults = read_prompts(content, form)
+    if faults:
+        raise BadLines([fault.told(file) for fault in faults])
+    if form == "csv":
+        content = as_jsonl(prompts)
+    return task_of(name, prompts, content, card or card_of(name, prompts))
+
+
+def check_name(name: str, file: str) -> None:
+    """Raises `BadTask` for what cannot name a task, and for the name of a built-in or installed one."""
+    if not re.fullmatch(NAME, name):
         raise BadTask(
-            f"{where}: '{name}' cannot name a task; name the file with letters, digits, _ and -, a letter first."
+            f"{file}: '{name}' cannot name a task; name the file with letters, digits, _ and -, a letter first."
         )
-    if name in tasks():
-        raise BadTask(f"{where}: '{name}' is the name of a task that is there already; rename the file.")
+    if name in tasks() or name in UNLISTED:
+        raise BadTask(f"{file}: '{name}' is the name of a task that is there already; rename the file.")
+
+
+def read_prompts(content: str, form: Form) -> tuple[tuple[Prompt, ...], list[Fault]]:
+    """All prompts of a file, and all its faults in the order of their lines."""
+    known = {**Prompt.model_fields, "question": None}
+    records, faults = jsonl(content) if form == "jsonl" else table(content, known, TEXTS)
     prompts: dict[str, tuple[int, Prompt]] = {}
-    # Not splitlines(): it would also split at characters that JSON allows inside a string.
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
+    for record in records:
+        prompt, found = _prompt(record)
+        faults += found
+        if prompt is None:
             continue
-        prompt = _prompt(f"{where}, line {number}", line)
         if prompt.text in prompts:
             first = prompts[prompt.text][0]
-            raise BadTask(f"{where}, line {number}: the same text as in line {first}; remove one of the two.")
-        prompts[prompt.text] = (number, prompt)
-    if not prompts:
-        raise BadTask(f"{where} has no prompts; write one JSON object a line, with text and answer.")
-    own = tuple(prompt for _, prompt in prompts.values())
-    answers = [p.answer for p in own]
-    return Task(
-        name=name,
+            faults.append(Fault(record.line, f"the same text as in line {first}; remove one of the two."))
+        prompts.setdefault(prompt.text, (record.line, prompt))
+    if not prompts and not faults:
+        wanted = "a header (text,answer) and rows below it" if form == "csv" else "one JSON object a line"
+        faults.append(Fault(0, f"there are no prompts; write {wanted}, with text and answer."))
+    return tuple(prompt for _, prompt in prompts.values()), sorted(faults, key=lambda fault: fault.line)
+
+
+def as_jsonl(prompts: Sequence[Prompt]) -> str:
+    """The prompts as the lines of a file, from which they are read again as they are."""
+    return "\n".join(json.dumps(p.model_dump(exclude_defaults=True), ensure_ascii=False) for p in prompts)
+
+
+def card_of(name: str, prompts: Sequence[Prompt]) -> Card:
+    """The card of prompts that come without one."""
+    return Card(
         title=f"Prompts from {name}",
-        description=f"{len(own)} prompts of your own.\nChance is unknown.",
-        keywords=(),
-        answer_kind=kind_of(answers),
-        # A byte is the least that a token can be; a few more show what a wrong answer goes on with.
-        max_new_tokens=min(256, max(len(answer.encode()) for answer in answers) + 3),
-        stop=() if any("\n" in answer for answer in answers) else ("\n",),
-        source=Lines(own),
-        content=content,
+        description=f"{len(prompts)} prompts of your own.\nChance is unknown.",
+        answer_kind=kind_of([p.answer for p in prompts]),
+        max_new_tokens=length_of([p.answer for p in prompts]),
+        stop=stop_of([p.answer for p in prompts]),
     )
+
+
+def length_of(answers: Sequence[str]) -> int:
+    """How many tokens to generate. A byte is the least that a token can be; a few more show what a wrong answer goes
+    on with."""
+    return min(256, max(len(answer.encode()) for answer in answers) + 3)
+
+
+def stop_of(answers: Sequence[str]) -> tuple[str, ...]:
+    return () if any("\n" in answer for answer in answers) else ("\n",)
+
+
+def task_of(name: str, prompts: tuple[Prompt, ...], content: str, card: Card) -> Task:
+    return Task(name=name, keywords=(), source=Lines(prompts), content=content, **dict(card))
 
 
 def kind_of(answers: Sequence[str]) -> AnswerKind:
     """How all these answers can be scored: the narrowest kind that fits each of them."""
-    if all(re.fullmatch(r"[-+−]?\$?[\d,]*\.?\d+", a.strip()) and first_number(a) is not None for a in answers):
+    if all(is_number(a) for a in answers):
         return "number"
     if all(len(words_of(a)) == 1 and polarity(a) is not None for a in answers):
         return "yes_no"
@@ -91,44 +160,37 @@ def kind_of(answers: Sequence[str]) -> AnswerKind:
     return "text"
 
 
-def _prompt(where: str, line: str) -> Prompt:
-    try:
-        given = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadTask(f"{where}: not JSON ({error.msg} at column {error.colno}); write one object a line.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadTask(f"{where}: a number or a nesting that is too large; write texts and short spans only.") from error
-    if not isinstance(given, dict):
-        raise BadTask(f'{where}: not an object; write {{"text": ..., "answer": ...}}.')
+def is_number(answer: str) -> bool:
+    """Is this a number and nothing else?"""
+    return bool(re.fullmatch(r"[-+−]?\$?[\d,]*\.?\d+", answer.strip())) and first_number(answer) is not None
+
+
+def _prompt(record: Record) -> tuple[Prompt | None, list[Fault]]:
+    """The prompt of a record, or what is wrong with it."""
+    line, given = record.line, record.given
     if gsm8k_set.is_one(given):
         try:
             given = gsm8k_set.fields(given)
         except ValueError as error:
-            raise BadTask(f"{where}: {error}.") from error
-    if "split" in given:
-        raise BadTask(f"{where}, field 'split': the split is made by hash of the key; remove the field.")
-    if "open" in given:
-        raise BadTask(f"{where}, field 'open': a file's prompts need an answer each; remove the field.")
-    for field in given:
-        if field not in Prompt.model_fields:
-            near = difflib.get_close_matches(field, Prompt.model_fields, n=1)
-            way_out = f"did you mean '{near[0]}'" if near else f"known are {', '.join(Prompt.model_fields)}"
-            raise BadTask(f"{where}, field '{field}': there is no such field; {way_out}?")
-    for field in ("text", "answer"):
-        if field not in given:
-            raise BadTask(f"{where}, field '{field}': missing; every prompt needs text and answer.")
+            return None, [Fault(line, f"{error}.")]
+    faults = [Fault(line, NOT_GIVEN[field], field) for field in NOT_GIVEN if field in given]
+    fields = Prompt.model_fields
+    faults += [Fault(line, unknown(field, fields), field) for field in given if field not in fields]
+    missing = "missing; every prompt needs text and answer."
+    faults += [Fault(line, missing, field) for field in ("text", "answer") if field not in given]
+    if faults:
+        return None, faults
     try:
         prompt = Prompt.model_validate_json(json.dumps({"key": given["text"], **given}), strict=True)
     except ValidationError as error:
-        raise BadTask(f"{where}{_fault(error)}.") from error
+        return None, [Fault(line, says, field) for field, says in faults_of(error)]
     # Word that runs into word is never what was meant, and would be measured without a complaint.
-    if prompt.text[-1].isalpha() and prompt.answer[0].isalpha():
-        joint = prompt.text.split()[-1] + prompt.answer.split()[0]
-        raise BadTask(f"{where}, field 'answer': text and answer run together as '{joint}'; begin it with a space.")
-    return prompt
+    if together := joined(prompt.text, prompt.answer):
+        return None, [Fault(line, f"text and answer run together as '{together}'; begin it with a space.", "answer")]
+    return prompt, []
 
 
-def _fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    field = f", field '{'.'.join(map(str, first['loc']))}'" if first["loc"] else ""
-    return f"{field}: {first['msg'].removeprefix('Value error, ')}"
+def joined(text: str, answer: str) -> str:
+    """The word that the end of the text and the beginning of the answer would make; empty where they are apart."""
+    runs_on = text[-1:].isalpha() and answer[:1].isalpha()
+    return text.split()[-1] + answer.split()[0] if runs_on else ""

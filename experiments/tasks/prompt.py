@@ -7,9 +7,10 @@ what was looked at while a hypothesis was formed can never be what tests it, wha
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..result import Frozen
 
@@ -22,6 +23,14 @@ def split_of(key: str) -> Split:
     # Any bit would do. The first of byte 15 gives each split half of the twenty small sums, the smallest family
     # there is, and there no answer is more frequent than 1 in 5.
     return "explore" if hashlib.sha256(key.encode()).digest()[15] < 128 else "confirm"
+
+
+class Inconsistent(ValueError):
+    """Fields of a prompt that do not go together: every fault by itself."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(". And: ".join(faults))
 
 
 class Prompt(Frozen):
@@ -38,6 +47,8 @@ class Prompt(Frozen):
     operands          the numbers of a sum, in the order in which they are used
     accepted          all right answers, where there are more than one; `answer` is one of them
     open              nothing is asked: there is no answer, and what is of interest is how the subject goes on
+
+    Fields that do not go together raise pydantic's ValidationError, whose context holds an `Inconsistent`.
     """
 
     text: Annotated[str, Field(min_length=1)]
@@ -54,43 +65,53 @@ class Prompt(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for name, text in (("text", self.text), ("corrupted", self.corrupted)):
-            if text is not None and (not text.strip() or text[-1] in " \t"):
-                raise ValueError(f"{name} is blank or ends with a blank; move the blank to the beginning of the answer")
-        if self.open:
-            self._check_open()
-        else:
-            for name in ("answer", "distractor", "corrupted_answer"):
-                self._check_answer(name, getattr(self, name))
-        if self.accepted and (self.answer not in self.accepted or self.distractor in self.accepted):
-            raise ValueError("accepted must hold the answer, and not the distractor")
-        if self.corrupted is None and self.corrupted_answer is not None:
-            raise ValueError("corrupted_answer is given without corrupted; give both or neither")
-        if self.corrupted == self.text:
-            raise ValueError("corrupted is the same as text; change one thing so that the answer changes")
-        for name, (start, end) in self.spans.items():
-            if not 0 <= start < end <= len(self.text):
-                raise ValueError(
-                    f"span {name} ({start}, {end}) is empty or outside the text, which has {len(self.text)} characters"
-                )
+        if faults := list(self._faults()):
+            raise Inconsistent(faults)
         return self
 
-    def _check_open(self) -> None:
-        if self.answer or self.distractor or self.corrupted_answer or self.accepted:
-            raise ValueError("an open prompt has no answer; leave the answers out")
+    def _faults(self) -> Iterator[str]:
+        for name, text in (("text", self.text), ("corrupted", self.corrupted)):
+            if text is not None and (not text.strip() or text[-1] in " \t"):
+                yield f"{name} is blank or ends with a blank; move the blank to the beginning of the answer"
+        if not self.open:
+            for name in ("answer", "distractor", "corrupted_answer"):
+                yield from self._faults_of_answer(name, getattr(self, name))
+        elif self.answer or self.distractor or self.corrupted_answer or self.accepted:
+            yield "an open prompt has no answer; leave the answers out"
+        if self.accepted and (self.answer not in self.accepted or self.distractor in self.accepted):
+            yield "accepted must hold the answer, and not the distractor"
+        if self.corrupted is None and self.corrupted_answer is not None:
+            yield "corrupted_answer is given without corrupted; give both or neither"
+        if self.corrupted == self.text:
+            yield "corrupted is the same as text; change one thing so that the answer changes"
+        for name, (start, end) in self.spans.items():
+            if not 0 <= start < end <= len(self.text):
+                size = len(self.text)
+                yield f"span {name} ({start}, {end}) is empty or outside the text, which has {size} characters"
 
-    def _check_answer(self, name: str, given: str | None) -> None:
+    def _faults_of_answer(self, name: str, given: str | None) -> Iterator[str]:
         if given is None:
             return
         if not given.strip():
-            raise ValueError(f"{name} is empty")
-        if name == "answer":
-            return
-        if given.strip() == self.answer.strip():
-            raise ValueError(f"{name} is the same as the answer")
-        if given[0].isspace() != self.answer[0].isspace():
-            raise ValueError(f"{name} and the answer must both begin with a space, or neither")
+            yield f"{name} is empty"
+        elif name != "answer" and given.strip() == self.answer.strip():
+            yield f"{name} is the same as the answer"
+        elif name != "answer" and self.answer.strip() and given[0].isspace() != self.answer[0].isspace():
+            yield f"{name} and the answer must both begin with a space, or neither"
 
     @property
     def split(self) -> Split:
         return split_of(self.key)
+
+
+def faults_of(error: ValidationError) -> list[tuple[str, str]]:
+    """What pydantic found in a prompt's fields: the field, or "" for several, and a sentence, for each fault."""
+    found: list[tuple[str, str]] = []
+    for detail in error.errors(include_url=False):
+        # A text that is none makes its key none, too, which nobody wrote.
+        if detail["loc"] == ("key",) and not isinstance(detail["input"], str):
+            continue
+        cause = detail.get("ctx", {}).get("error")
+        says = cause.faults if isinstance(cause, Inconsistent) else (detail["msg"],)
+        found += [(".".join(map(str, detail["loc"])), f"{one}.") for one in says]
+    return found

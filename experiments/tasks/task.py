@@ -61,7 +61,8 @@ class Task(Frozen):
                     only the commonest answer helps a guesser. See `chance.chance_of`
     group           where it stands in the list of tasks
     left_out        how many names, numbers or facts this subject's tokenizer cannot carry, and why; empty for none
-    content         the lines of a user's own file, from which the task can be built again; None otherwise
+    content         the lines of a task of one's own, from which it can be built again; None otherwise
+    maker           who made it, where it was made or imported
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -78,6 +79,7 @@ class Task(Frozen):
     group: Group = "your own"
     left_out: str = ""
     content: str | None = Field(default=None, exclude=True, repr=False)
+    maker: str = ""
 
     def prompts(self, n: int, split: Split = "explore", seed: int = 0) -> tuple[Prompt, ...]:
         """The first n prompts of the split for this seed. Raises `BadTask` when it holds fewer."""

@@ -1,0 +1,102 @@
+"""`agent tasks generate` and `agent tasks import`: tasks of one's own, checked whole and kept in the tracker."""
+
+from __future__ import annotations
+
+import click
+
+from .faults import one_line
+
+SHOWN = 20
+DB_HELP = "The tracker that keeps it; else LASHLEY_DB, else lashley.db here."
+NOBODY = (
+    "The autopilot cannot make a task; a language model must. Set OPENAI_API_KEY, or give --base-url for a server of "
+    "your own. Prompts that you have can be imported: agent tasks import FILE."
+)
+
+
+@click.command()
+@click.argument("description")
+@click.option("--llm", help="The language model that makes it.")
+@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--model", help="The subject whose tokenizer must carry it.  [default: smollm2-135m]")
+@click.option(
+    "--n", type=click.IntRange(24, 2000), default=80, show_default=True, help="How many prompts to ask for, at least."
+)
+@click.option("--db", metavar="FILE", help=DB_HELP)
+def generate(
+    description: str, llm: str | None, base_url: str | None, model: str | None, n: int, db: str | None
+) -> None:
+    """Have a language model make a task: DESCRIPTION says what is to be asked.
+
+    What it sends is checked, and sent back with every reason until nothing is wrong.
+
+    \b
+    agent tasks generate "Opposites of common adjectives" --llm gpt-6-astra
+    agent tasks generate "The double of a number plus another" --base-url http://localhost:11434/v1 --llm qwen3
+    """
+    from ...tools.catalog import show_task
+    from ...tools.context import Context
+    from ...tools.errors import ToolError
+    from ..drivers.choose import choose
+    from ..drivers.conversation import NoKey
+    from ..generate import generate as make
+    from .tasks import EXAMPLES, print_card
+
+    if not description.strip():
+        raise click.UsageError("The description is empty; say what is to be asked.")
+    with one_line():
+        try:
+            chosen, _, server = choose("auto", llm, base_url)
+        except NoKey as fault:
+            raise ToolError(NOBODY) from fault
+        if chosen.name == "autopilot":
+            raise ToolError(NOBODY)
+        if server is not None:
+            server.knock()
+        with Context.open(db) as context:
+            context.say = say
+            context.model = model or context.model
+            context.subject(context.model)
+            say(f"{chosen.llm} makes the task.")
+            name = make(context, chosen, description, n, say)
+            print_card(show_task(context.find_task(name), EXAMPLES))
+    say(f"Use it: agent experiment baseline --task {name}")
+
+
+@click.command("import")
+@click.argument("file")
+@click.option("--name", help="Its name, if not the file's.")
+@click.option("--db", metavar="FILE", help=DB_HELP)
+def import_(file: str, name: str | None, db: str | None) -> None:
+    """Keep the prompts of a JSONL or CSV FILE as a task. All lines must be good, or none is taken.
+
+    Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template; accepted and spans in
+    JSON. The answer begins with the space that the text leaves out.
+    """
+    from ...tools.catalog import file_faults, import_task
+    from ...tools.context import Context
+    from .style import printable
+
+    with one_line():
+        faults = file_faults(file, name)
+        for fault in faults[:SHOWN]:
+            say(printable(" ".join(fault.split())))
+        if faults:
+            more = f" {len(faults) - SHOWN} more are not shown." if len(faults) > SHOWN else ""
+            say(f"Error: {len(faults)} fault{'s' * (len(faults) > 1)}, so nothing was kept.{more}")
+            raise click.exceptions.Exit(2)
+        # Only now: a bad file leaves no tracker behind.
+        with Context.open(db) as context:
+            task = import_task(context, file, name)
+    sizes = task["prompts"]
+    click.echo(
+        f"{task['name']} is kept: {sizes['explore']:,} prompts to explore and {sizes['confirm']:,} to confirm; its "
+        f"answers are read as {task['answer_kind']}."
+    )
+    if not all(sizes.values()):
+        say("One split is empty, so that nothing could be confirmed: add lines.")
+    click.echo(f"Use it: agent tasks show {task['name']}    agent experiment baseline --task {task['name']}")
+
+
+def say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,46 @@
+"""A task from a description: a language model proposes it by the one tool that makes tasks, until nothing is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .. import prompts
+from ..tools.context import Context
+from ..tools.registry import all_tools, answer
+from .drivers.conversation import BadReply, Driver, Message, ToolSpec
+
+# How often a task may be sent: the first time, and mended.
+TRIES = 5
+TOOL = "create_task"
+
+
+def generate(context: Context, driver: Driver, description: str, n: int, say: Callable[[str], None]) -> str:
+    """The name of the task that the driver makes, which the tracker then keeps. `say` is told what was refused.
+
+    Raises BadReply when it makes none in `TRIES` turns, and what the driver raises.
+    """
+    tools = {TOOL: all_tools()[TOOL]}
+    specs = [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in tools.values()]
+    context.maker = f"{driver.name} {driver.llm}".strip()
+    asked = prompts.fill("make_task", description=description, n=n, model=context.model)
+    messages = [Message(role="user", text=asked)]
+    for turn in range(1, TRIES + 1):
+        reply = driver.reply("", messages, specs)
+        messages.append(Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items))
+        if reply.finish == "refusal":
+            raise BadReply(f"{driver.llm} refuses: {reply.text}")
+        for call in reply.calls:
+            result = answer(tools, context, call.name, call.arguments)
+            if not result.refused:
+                return str(result.data["task"])
+            say(f"Try {turn} of {TRIES}. {result.text}")
+            messages.append(Message(role="tool", text=result.text, call_id=call.id))
+        if not reply.calls:
+            cut = "Your answer was cut off at its length limit; send fewer examples, or templates. "
+            say(f"Try {turn} of {TRIES}. {driver.llm} called no tool: {reply.text[:300]}")
+            messages.append(
+                Message(role="user", text=f"{cut if reply.finish == 'length' else ''}Call {TOOL} with the whole task.")
+            )
+    raise BadReply(
+        f"{driver.llm} made no task in {TRIES} tries. Say more exactly what is wanted, or take another --llm."
+    )

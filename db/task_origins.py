@@ -1,0 +1,20 @@
+"""Where a task came from: kept beside its lines, for tasks that were made or imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def task_origins(db: Database) -> None:
+    """Who made a task, in which run, from what, and what its card says. Tasks that were kept before have none of it."""
+    for column in (
+        "card TEXT CHECK (card IS NULL OR json_valid(card))",
+        "maker TEXT",
+        "run INTEGER REFERENCES runs (id)",
+        "spec TEXT CHECK (spec IS NULL OR json_valid(spec))",
+    ):
+        # One by one: a script would end the transaction that all migrations share.
+        db.conn.execute(f"ALTER TABLE task_files ADD COLUMN {column}")

@@ -1,0 +1,300 @@
+"""A proposed task is checked before it is one: everything that would make its measurements mean something else.
+
+All faults are found in one go and told together, each with its place and what to do. Of a template, prompts whose
+answer stands in the prompt, or whose distractor is right, are left out and counted, while they are the smaller part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..answers import first_number, is_correct
+from ..errors import BadTask
+from .draft import Draft
+from .expression import NoValue, sum_asked, value_of, written
+from .filling import Complaint, Written, normal, with_twins, write_out
+from .from_file import NAME, Card, as_jsonl, is_number, joined, length_of, stop_of, task_of
+from .prompt import SPLITS, Prompt, faults_of, split_of
+from .task import Task
+
+# Fewer different questions than this in a split, and no interval over them says anything.
+LEAST = 8
+LINES = 40
+# What can be left out of a template's prompts rather than sent back.
+LEFT_OUT = {"leak": "whose answer stands in the prompt", "right": "whose distractor is right, too"}
+# What has to be said of a prompt's words, or taken for one token by a reader.
+TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
+READ_AS = {
+    "number": "a number and nothing else",
+    "yes_no": "yes or no (true or false)",
+    "true_false_unknown": "true, false or unknown",
+    "word": "one to three words",
+    "name": "a name: a capital letter first",
+    "text": "text",
+}
+
+
+class BadDraft(BadTask):
+    """A proposed task with faults; the message lists them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        more = [f"and {len(faults) - LINES} more."] if len(faults) > LINES else []
+        listed = "\n- ".join([*faults[:LINES], *more])
+        super().__init__(f"The task was not made. Mend these and send it again, whole:\n- {listed}")
+
+
+def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
+    """The task of this draft. `taken` are the names that there are. Raises `BadDraft` with every fault."""
+    found = [*wrong_card(draft, taken)]
+    prompts, complaints = write_out(draft)
+    found += complaints
+    kept, left_out, complaints = sifted(draft, prompts)
+    found += complaints
+    if draft.examples or draft.templates:
+        found += wrong_together(draft, kept)
+    kept = with_twins(kept, split_of)
+    ready, complaints = as_prompts(kept)
+    found += complaints
+    if not found:
+        found += wrong_tokens(kept, ready, tokenizer)
+    if found:
+        raise BadDraft(told(found))
+    return task_of(draft.name, tuple(ready), as_jsonl(ready), card_of(draft, ready, left_out))
+
+
+def card_of(draft: Draft, prompts: list[Prompt], left_out: Counter[str]) -> Card:
+    """The card, which says what was left out and whether the answer stands in the prompt."""
+    chance = "unknown" if draft.chance is None else f"{draft.chance:g}"
+    remarks = ["The answer stands in the prompt."] if draft.answer_in_prompt else []
+    remarks += [f"Left out: {n} prompts {LEFT_OUT[what]}." for what, n in left_out.items()]
+    answers = [p.answer for p in prompts]
+    return Card(
+        title=" ".join(draft.title.split()),
+        description="\n".join([" ".join(draft.description.split()), " ".join([f"Chance is {chance}.", *remarks])]),
+        answer_kind=draft.answer_kind,
+        max_new_tokens=length_of(answers),
+        stop=stop_of(answers),
+        chance=draft.chance,
+    )
+
+
+def told(found: list[Complaint]) -> list[str]:
+    """One line a fault; of a template's prompts with the same fault, the first and how many more."""
+    groups: dict[tuple[str, ...], list[Complaint]] = {}
+    for i, one in enumerate(sorted(found, key=order)):
+        groups.setdefault((one.place, one.what) if one.row else (str(i),), []).append(one)
+    lines: list[str] = []
+    for first, *others in groups.values():
+        row = f" ({first.row})" if first.row else ""
+        lines.append(f"{first.place}{row}: {first.says}" + (f" The same in {len(others)} more." if others else ""))
+    return lines
+
+
+def order(one: Complaint) -> tuple[bool, str, int]:
+    """The card and the whole first, then example by example, template by template."""
+    found = re.match(r"(\w+)\[(\d+)\]", one.place)
+    return (False, "", 0) if found is None else (True, found[1], int(found[2]))
+
+
+def wrong_card(draft: Draft, taken: Collection[str]) -> Iterator[Complaint]:
+    if not re.fullmatch(NAME, draft.name):
+        yield Complaint("name", f"'{draft.name[:70]}' cannot name a task; take letters, digits and _, a letter first.")
+    elif draft.name in taken:
+        yield Complaint("name", f"there is a task '{draft.name}' already; take another name.")
+    for field, most in (("title", 80), ("description", 400)):
+        text = getattr(draft, field)
+        if not text.strip() or len(text) > most:
+            yield Complaint(field, f"give 1 to {most} characters.")
+    if not draft.examples and not draft.templates:
+        yield Complaint("examples", "there are neither examples nor templates; send prompts.")
+
+
+def sifted(draft: Draft, prompts: list[Written]) -> tuple[list[Written], Counter[str], list[Complaint]]:
+    """The prompts that can be asked, how many of the templates' were left out and why, and what is wrong."""
+    kept: list[Written] = []
+    left: dict[tuple[str, str], list[Complaint]] = {}
+    complaints: list[Complaint] = []
+    for prompt in prompts:
+        found = [*wrong(draft, prompt)]
+        small = [one for one in found if prompt.row and one.what in LEFT_OUT]
+        if small and len(small) == len(found):
+            left.setdefault((prompt.place, small[0].what), []).append(small[0])
+        else:
+            kept.append(prompt)
+            complaints += found
+    sizes = Counter(prompt.place for prompt in prompts)
+    for (place, _), group in left.items():
+        if len(group) * 2 > sizes[place]:
+            complaints += group
+    counted: Counter[str] = Counter()
+    for (_, what), group in left.items():
+        counted[what] += len(group)
+    if draft.answer_in_prompt and prompts and not any(leaks(p.text, p.fields["answer"]) for p in prompts):
+        complaints.append(Complaint("answer_in_prompt", "no prompt holds its answer; send false."))
+    return kept, counted, complaints
+
+
+def wrong(draft: Draft, prompt: Written) -> Iterator[Complaint]:
+    """What is wrong with one prompt by itself."""
+    fields, kind = prompt.fields, draft.answer_kind
+    answers = [("answer", prompt.text, fields["answer"])]
+    if "corrupted" in fields and "corrupted_answer" in fields:
+        answers.append(("corrupted_answer", fields["corrupted"], fields["corrupted_answer"]))
+    elif "corrupted" in fields:
+        yield prompt.complain("twin", "the twin has no answer; give corrupted_answer, too.", "corrupted")
+    for field, text, answer in answers:
+        yield from wrong_answer(draft, prompt, field, text, answer)
+    for other in fields.get("accepted", ()):
+        if not readable(kind, other):
+            yield prompt.complain("kind", f"{other!r} cannot be read as {READ_AS[kind]}.", "accepted")
+    if (distractor := fields.get("distractor")) is None:
+        return
+    if together := joined(prompt.text, distractor):
+        yield prompt.complain(
+            "joined", f"it runs on from the text as '{together}'; begin it with a space.", "distractor"
+        )
+    if any(right(kind, distractor, answer) for answer in (fields["answer"], *fields.get("accepted", ()))):
+        yield prompt.complain("right", f"{distractor!r} would be counted as right; give a wrong answer.", "distractor")
+
+
+def wrong_answer(draft: Draft, prompt: Written, field: str, text: str, answer: str) -> Iterator[Complaint]:
+    """What is wrong with an answer after its text."""
+    kind = draft.answer_kind
+    if not answer.strip():
+        yield prompt.complain("empty", "it is empty; give what follows the text.", field)
+        return
+    if together := joined(text, answer) or (text[-1:].isdigit() and answer[0].isdigit() and text.split()[-1] + answer):
+        yield prompt.complain("joined", f"it runs on from the text as '{together}'; begin it with a space.", field)
+    if not readable(kind, answer):
+        yield prompt.complain(
+            "kind", f"{answer!r} cannot be read as {READ_AS[kind]}; mend it, or take another answer_kind.", field
+        )
+    if not draft.answer_in_prompt and leaks(text, answer):
+        yield prompt.complain(
+            "leak",
+            f"{answer.strip()!r} stands in the prompt, so copying is right; reword it. Where that is meant (copying, a "
+            "choice among the prompt's words) send answer_in_prompt true.",
+            field,
+        )
+    if (asked := worked_out(text)) is not None and not gives(answer, asked[1]):
+        yield prompt.complain("sum", f"{asked[0]} is {shown(asked[1])}, not {answer.strip()}.", field)
+
+
+def readable(kind: str, answer: str) -> bool:
+    """Is the answer counted as right where it is what the subject says?"""
+    if not answer.strip():
+        return True  # told as empty
+    if kind == "number":
+        return is_number(answer)
+    fits = is_correct(kind, answer, answer)  # pyright: ignore[reportArgumentType]
+    return fits and (kind not in ("word", "name") or len(answer.split()) <= 3)
+
+
+def right(kind: str, said: str, answer: str) -> bool:
+    return bool(said.strip() and answer.strip()) and is_correct(kind, said, answer)  # pyright: ignore[reportArgumentType]
+
+
+def leaks(text: str, answer: str) -> bool:
+    """Do the words of the answer stand in the text, one after the other? Signs alone (brackets) do not count."""
+    # A single letter is only itself: "a" is everywhere, and no option A.
+    fold = str if len(answer.strip()) == 1 else str.casefold
+    words, sought = TOKEN.findall(fold(text)), TOKEN.findall(fold(answer))
+    if not any(word[0].isalnum() for word in sought):
+        return False
+    return any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
+
+
+def worked_out(text: str) -> tuple[str, Fraction] | None:
+    """The sum that a text plainly asks for, and its value."""
+    asked = sum_asked(text)
+    if asked is None:
+        return None
+    try:
+        return asked, value_of(asked)
+    except NoValue:
+        return None
+
+
+def gives(answer: str, value: Fraction) -> bool:
+    """Is the answer this value, to the places that it has? Words are not judged."""
+    number = first_number(answer)
+    if number is None or not is_number(answer):
+        return True
+    places = -int(number.as_tuple().exponent)
+    return abs(Fraction(number) - value) <= (Fraction(1, 2 * 10**places) if places > 0 else 0)
+
+
+def shown(value: Fraction) -> str:
+    try:
+        return written(value)
+    except NoValue:
+        return f"{float(value):.4f}"
+
+
+def wrong_together(draft: Draft, prompts: list[Written]) -> Iterator[Complaint]:
+    """What is wrong with the prompts as a whole: the same one twice, one answer for all, too few for two splits."""
+    first: dict[str, Written] = {}
+    for prompt in prompts:
+        same = first.setdefault(normal(prompt.text), prompt)
+        if same is not prompt:
+            where = f"{same.place} ({same.row})" if same.row else same.place
+            yield prompt.complain("twice", f"the same text as in {where}; change or remove one.", "text")
+    for prompt in prompts:
+        twin = first.get(normal(prompt.fields.get("corrupted") or ""))
+        if twin is not None and split_of(twin.fields["key"]) != split_of(prompt.fields["key"]):
+            yield prompt.complain(
+                "crossing", f"it is the text of {twin.place}, which falls into the other split; give both the same "
+                "`about`.", "corrupted",
+            )  # fmt: skip
+    if len(prompts) > 1 and len({normal(prompt.fields["answer"]) for prompt in prompts}) == 1:
+        yield Complaint(
+            "answer", "every prompt has the same answer, so a subject that always says it is right; vary it."
+        )
+    if 0 < sum("distractor" in prompt.fields for prompt in prompts) < len(prompts):
+        yield Complaint("distractor", "some prompts have one and some none; give every prompt one, or none.")
+    questions = Counter(split_of(key) for key in {prompt.fields["key"] for prompt in prompts})
+    fewest = min(questions[split] for split in SPLITS)
+    if fewest < LEAST:
+        counted = " and ".join(f"{questions[split]} to {split}" for split in SPLITS)
+        yield Complaint(
+            "prompts", f"too few: there are {counted} (a hash parts them), and each split needs {LEAST} different "
+            f"questions; add {2 * (LEAST - fewest)} or more, better up to 80 in all.",
+        )  # fmt: skip
+
+
+def as_prompts(prompts: list[Written]) -> tuple[list[Prompt], list[Complaint]]:
+    ready: list[Prompt] = []
+    complaints: list[Complaint] = []
+    for prompt in prompts:
+        try:
+            ready.append(Prompt(**prompt.fields))
+        except ValidationError as error:
+            for field, says in faults_of(error):
+                # Told already, in words that fit the draft.
+                if not says.endswith("is empty.") and not says.startswith("distractor is the same"):
+                    complaints.append(prompt.complain(says[:40], says, field))
+    return ready, complaints
+
+
+def wrong_tokens(written: list[Written], prompts: list[Prompt], tokenizer: Any) -> Iterator[Complaint]:
+    """What this tokenizer cannot tell apart, prompt by prompt."""
+    from ..batch import encode_answer, make_batch
+
+    for one, prompt in zip(written, prompts, strict=True):
+        try:
+            make_batch(tokenizer, [prompt])
+        except BadTask as fault:
+            yield one.complain("tokens", str(fault))
+            continue
+        if prompt.corrupted is not None and prompt.corrupted_answer is not None:
+            try:
+                encode_answer(tokenizer, prompt.corrupted, prompt.corrupted_answer)
+            except BadTask as fault:
+                yield one.complain("tokens", str(fault), "corrupted")

@@ -1,0 +1,136 @@
+"""The records of a user's file: one JSON object a line (JSONL), or the rows below a header (CSV).
+
+Nothing is judged here but the form of the file. Every fault is kept with the line at which its record begins, so that a
+file can be mended in one go.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Form = Literal["jsonl", "csv"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, in which line, counted from 1 (0: in the file as a whole), and in which field, if in one."""
+
+    line: int
+    says: str
+    field: str = ""
+
+    def told(self, file: str) -> str:
+        """A sentence that begins with the place."""
+        place = file + (f", line {self.line}" if self.line else "") + (f", field '{self.field}'" if self.field else "")
+        return f"{place}: {self.says}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as it stands in the file, and the line at which it begins."""
+
+    line: int
+    given: dict[str, Any]
+
+
+Read = tuple[list[Record], list[Fault]]
+
+
+def unknown(field: str, known: Collection[str]) -> str:
+    """What to say of a field that there is not."""
+    near = difflib.get_close_matches(field, known, n=1)
+    return f"there is no such field; {f'did you mean {near[0]!r}' if near else 'known are ' + ', '.join(known)}?"
+
+
+def jsonl(content: str) -> Read:
+    """One JSON object a line; blank lines are passed over."""
+    records: list[Record] = []
+    faults: list[Fault] = []
+    # Not splitlines(): it would also split at characters that JSON allows inside a string.
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            given = json.loads(line)
+        except json.JSONDecodeError as error:
+            faults.append(Fault(number, f"not JSON ({error.msg} at column {error.colno}); write one object a line."))
+            continue
+        except (ValueError, RecursionError):
+            faults.append(Fault(number, "a number or a nesting that is too large; write texts and short spans only."))
+            continue
+        if isinstance(given, dict):
+            records.append(Record(number, given))
+        else:
+            faults.append(Fault(number, 'not an object; write {"text": ..., "answer": ...}.'))
+    return records, faults
+
+
+def table(content: str, known: Collection[str], texts: Collection[str]) -> Read:
+    """The rows of a CSV file, whose header names fields of `known`. A cell of a field that is not in `texts` is JSON.
+
+    An empty cell is a field that is not given. A fault in the header leaves nothing to read.
+    """
+    rows, faults = _rows(content)
+    if not rows:
+        return [], faults
+    (line, header), *rest = rows
+    header = [name.strip() for name in header]
+    faults += _faults_of(header, line, known)
+    if faults and faults[0].line <= line:
+        return [], faults
+    records: list[Record] = []
+    for line, row in rest:
+        if len(row) != len(header):
+            way_out = "put a cell with a comma or a quote in it into quotes" if len(row) > len(header) else "fill it up"
+            faults.append(Fault(line, f"{len(row)} cells under a header of {len(header)}; {way_out}."))
+            continue
+        given: dict[str, Any] = {}
+        for name, cell in zip(header, row, strict=True):
+            if not cell:
+                continue
+            try:
+                given[name] = cell if name in texts else json.loads(cell)
+            except (ValueError, RecursionError):
+                faults.append(Fault(line, f"'{cell[:40]}' is no JSON, which this field is written in.", name))
+        if given:
+            records.append(Record(line, given))
+    return records, faults
+
+
+def _rows(content: str) -> tuple[list[tuple[int, list[str]]], list[Fault]]:
+    """Every row that is not blank with the line at which it begins, and what cannot be read."""
+    # Both kinds of line ends count as one; a bare \r, as old spreadsheets wrote it, too.
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    faults: list[Fault] = []
+    while True:
+        begins = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return rows, faults
+        except csv.Error as error:
+            unclosed = "end of data" in str(error)
+            says = "a quote is opened and never closed" if unclosed else f"not CSV ({error})"
+            faults.append(Fault(begins, f'{says}; a quote inside a cell is written "".'))
+            continue
+        if any(cell.strip() for cell in row):
+            rows.append((begins, row))
+
+
+def _faults_of(header: list[str], line: int, known: Collection[str]) -> list[Fault]:
+    if len(header) == 1 and header[0] not in known and any(sign in header[0] for sign in ";\t"):
+        return [Fault(line, "the cells of the header are not parted by commas; save the file with commas.")]
+    faults = [
+        Fault(line, unknown(name, known), name) if name else Fault(line, "a column has no name; give it one.")
+        for name in dict.fromkeys(header)
+        if name not in known
+    ]
+    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    return faults + [Fault(line, "two columns have this name; remove one.", name) for name in twice]
