@@ -27,7 +27,11 @@ from .task import Task
 LEAST = 8
 LINES = 40
 # What can be left out of a template's prompts rather than sent back.
-LEFT_OUT = {"leak": "whose answer stands in the prompt", "right": "whose distractor is right, too"}
+LEFT_OUT = {
+    "leak": "whose answer stands in the prompt",
+    "right": "whose distractor is right, too",
+    "tokens": "whose answer and distractor the subject's tokenizer cannot tell apart",
+}
 # What has to be said of a prompt's words, or taken for one token by a reader.
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
 READ_AS = {
@@ -60,12 +64,18 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
     if draft.examples or draft.templates:
         found += wrong_together(draft, kept)
     kept = with_twins(kept, split_of)
-    ready, complaints = as_prompts(kept)
+    pairs, complaints = as_prompts(kept)
     found += complaints
-    if not found:
-        found += wrong_tokens(kept, ready, tokenizer)
+    untold = [*wrong_tokens(pairs, tokenizer)]
+    sizes = Counter(one.place for one in kept)
+    few = [one for one in untold if one.row and sum(o.place == one.place for o in untold) * 2 <= sizes[one.place]]
+    found += [one for one in untold if one not in few]
     if found:
         raise BadDraft(told(found))
+    if few:
+        left_out["tokens"] = len(few)
+    gone = {(one.place, one.row) for one in few}
+    ready = [prompt for one, prompt in pairs if (one.place, one.row) not in gone]
     return task_of(draft.name, tuple(ready), as_jsonl(ready), card_of(draft, ready, left_out))
 
 
@@ -269,12 +279,12 @@ def wrong_together(draft: Draft, prompts: list[Written]) -> Iterator[Complaint]:
         )  # fmt: skip
 
 
-def as_prompts(prompts: list[Written]) -> tuple[list[Prompt], list[Complaint]]:
-    ready: list[Prompt] = []
+def as_prompts(prompts: list[Written]) -> tuple[list[tuple[Written, Prompt]], list[Complaint]]:
+    ready: list[tuple[Written, Prompt]] = []
     complaints: list[Complaint] = []
     for prompt in prompts:
         try:
-            ready.append(Prompt(**prompt.fields))
+            ready.append((prompt, Prompt(**prompt.fields)))
         except ValidationError as error:
             for field, says in faults_of(error):
                 # Told already, in words that fit the draft.
@@ -283,18 +293,18 @@ def as_prompts(prompts: list[Written]) -> tuple[list[Prompt], list[Complaint]]:
     return ready, complaints
 
 
-def wrong_tokens(written: list[Written], prompts: list[Prompt], tokenizer: Any) -> Iterator[Complaint]:
+def wrong_tokens(pairs: list[tuple[Written, Prompt]], tokenizer: Any) -> Iterator[Complaint]:
     """What this tokenizer cannot tell apart, prompt by prompt."""
     from ..batch import encode_answer, make_batch
 
-    for one, prompt in zip(written, prompts, strict=True):
+    for one, prompt in pairs:
         try:
             make_batch(tokenizer, [prompt])
         except BadTask as fault:
-            yield one.complain("tokens", str(fault))
+            yield Complaint(one.place, str(fault), "tokens", one.row)
             continue
         if prompt.corrupted is not None and prompt.corrupted_answer is not None:
             try:
                 encode_answer(tokenizer, prompt.corrupted, prompt.corrupted_answer)
             except BadTask as fault:
-                yield one.complain("tokens", str(fault), "corrupted")
+                yield Complaint(one.place, f"The twin: {fault}", "tokens", one.row)
