@@ -138,20 +138,21 @@ def test_a_kept_task_that_was_changed_is_refused_in_one_line(tmp_path: Path) -> 
     assert "is not the one that was kept" in done.stderr
 
 
-def test_a_task_of_a_tracker_of_the_first_version_is_still_there(tmp_path: Path) -> None:
+def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path: Path) -> None:
     from lashley.db import schema
     from lashley.db.read import Reader
     from lashley.db.store import Store
+    from lashley.db.task_origins import task_origins
     from lashley.experiments.tasks.from_file import from_jsonl
 
     db = tmp_path / "old.db"
     task = from_jsonl("old", json.dumps({"text": "1 plus one is", "answer": " 2"}))
     with Store.open(db) as store:
         store.save_task_file("old", task.fingerprint(), task.content or "")
-    with closing(connect(db)) as connection:  # back to the first version, as an earlier program left it
+    with closing(connect(db)) as connection:  # as an earlier program left it
         for column in ("spec", "run", "maker", "card"):
             connection.execute(f"ALTER TABLE task_files DROP COLUMN {column}")
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {schema.MIGRATIONS.index(task_origins)}")
         connection.commit()
     with Reader.open(db) as reader:
         row = reader.task_file("old")

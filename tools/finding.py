@@ -18,8 +18,8 @@ FILES = (".jsonl", ".csv")
 
 
 def is_file_name(name: str) -> bool:
-    """Does this name a file rather than a task?"""
-    return name.lower().endswith(FILES) or "/" in name
+    """Does this name a file rather than a task? A file with its answers shuffled is a task."""
+    return "~shuffled" not in name and (name.lower().endswith(FILES) or "/" in name)
 
 
 def find_task(
