@@ -19,6 +19,7 @@ from lashley.agent.live import View
 from lashley.agent.loop import study
 from lashley.agent.main import cli
 from lashley.db.read import Reader
+from lashley.experiments.chance import chance_of
 from lashley.experiments.subject import load
 from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
@@ -103,6 +104,14 @@ def test_a_template_becomes_prompts_with_answers_worked_out(tokenizer: Any) -> N
     assert not keys[0] & keys[1]
     texts = [{t for p in task.source.stream(s, 0) for t in (p.text, p.corrupted)} for s in SPLITS]
     assert not texts[0] & texts[1], "a twin is not a prompt of the other split"
+
+
+def test_the_chance_that_a_card_gives_is_what_an_ability_is_held_to(tokenizer: Any, tmp_path: Path) -> None:
+    with Context.open(str(tmp_path / "t.db")) as context:
+        context.know(made(draft(chance=0.25), tokenizer, set()), "somebody")
+    task = named_task("doubles", tmp_path / "t.db")
+    assert chance_of(task, prompts_of(task)).value == 0.25
+    assert "Chance is 0.25." in task.description
 
 
 def test_what_is_said_in_other_words_is_in_one_split(tokenizer: Any) -> None:

@@ -131,10 +131,10 @@ class Context:
 
     def know(self, task: Task, maker: str | None = None, spec: dict[str, Any] | None = None) -> Task:
         """Find the task by its name from now on, in this process and in this tracker."""
-        from ..experiments.tasks.from_file import Card
+        from ..experiments.tasks.from_file import card_from
 
         if task.content is not None and not task.maker:
-            card = Card(**{field: getattr(task, field) for field in Card.model_fields}).model_dump(mode="json")
+            card = card_from(task).model_dump(mode="json")
             origin: dict[str, Any] = {"card": card, "maker": maker, "run": self.run, "spec": spec}
             self.store.save_task_file(task.name, task.fingerprint(), task.content, **origin)
             task = kept_task(self.reader, task.name, task.fingerprint()) or task

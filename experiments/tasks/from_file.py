@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -53,6 +54,17 @@ class Card(Frozen):
     max_new_tokens: int
     stop: tuple[str, ...]
     chance: float | None = None
+    """How likely it is to pick the answer among those that each prompt offers, where that is known."""
+
+
+@dataclass(frozen=True)
+class Steady:
+    """`Task.guess` of a task whose prompts all offer equally many answers."""
+
+    chance: float
+
+    def __call__(self, _: Prompt) -> float:
+        return self.chance
 
 
 def from_file(path: str | Path, name: str | None = None) -> Task:
@@ -146,7 +158,15 @@ def stop_of(answers: Sequence[str]) -> tuple[str, ...]:
 
 
 def task_of(name: str, prompts: tuple[Prompt, ...], content: str, card: Card) -> Task:
-    return Task(name=name, keywords=(), source=Lines(prompts), content=content, **dict(card))
+    guess = None if card.chance is None else Steady(card.chance)
+    given = {field: value for field, value in card if field != "chance"}
+    return Task(name=name, keywords=(), source=Lines(prompts), content=content, guess=guess, **given)
+
+
+def card_from(task: Task) -> Card:
+    """The card that makes this task of one's own again."""
+    given = {field: getattr(task, field) for field in Card.model_fields if field != "chance"}
+    return Card(**given, chance=task.guess.chance if isinstance(task.guess, Steady) else None)
 
 
 def kind_of(answers: Sequence[str]) -> AnswerKind:
