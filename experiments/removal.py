@@ -1,13 +1,11 @@
-"""How something is removed: what takes its place, and which random removals stand beside it."""
+"""How something is removed: what takes its place."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from .result import Measurement
-from .sites import Part, Site, head
+from .sites import Part, Site
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 Method = Literal["zero", "mean", "resample"]
-DRAWS = 20
 
 
 def removal(name: str, sites: Sequence[Site], method: Method) -> Intervention:
@@ -60,41 +57,3 @@ def replacements(
 def partner_counts(batch: Batch) -> list[int]:
     """Per row, how many prompts there are of its template and length, itself among them."""
     return [1 if not group[0] else batch.groups.count(group) for group in batch.groups]
-
-
-def random_sets(sites: Sequence[Site], sizes: dict[str, int], method: Method, seed: int) -> list[Intervention]:
-    """Random sets of as many heads, in the same layers where those have heads left over."""
-    draw = random.Random(seed)
-    chosen = set(sites)
-    everywhere = [head(layer, h) for layer in range(sizes["n_layers"]) for h in range(sizes["n_heads"])]
-    if len(everywhere) - len(chosen) < len(chosen):
-        return []
-    sets: list[Intervention] = []
-    for number in range(DRAWS):
-        taken: set[Site] = set()
-        for site in sites:
-            free = [s for s in everywhere if s not in chosen and s not in taken]
-            beside = [s for s in free if s.layer == site.layer]
-            taken.add(draw.choice(beside or free))
-        sets.append(removal(f"random {number}", sorted(taken, key=str), method))
-    return sets
-
-
-def control_measurements(effect: float, controls: Any, unit: str) -> list[Measurement]:
-    """The mean change of the random sets [set], the largest one, and the share that changed less than the set itself.
-
-    Here n counts the random sets.
-    """
-    from .statistics import measurement, share
-
-    if not len(controls):
-        return []
-    weaker = share("percentile", (abs(controls) < abs(effect)).astype(float))
-    assert weaker.low is not None
-    assert weaker.high is not None
-    return [
-        measurement("control_change", controls, unit),
-        Measurement(name="control_largest", value=float(max(controls, key=abs)), n=len(controls), unit=unit),
-        Measurement(name="percentile", value=weaker.value * 100, low=weaker.low * 100, high=weaker.high * 100,
-                    n=len(controls), unit="%"),
-    ]  # fmt: skip

@@ -21,6 +21,8 @@ from .result import Measurement
 from .statistics import Array, measurement
 
 METRICS: dict[str, str] = {"logit_diff": "logits", "loss": "nats", "prob": "probability", "kl": "nats"}
+# The sign of a change that is damage.
+WORSE: dict[str, int] = {"logit_diff": -1, "loss": 1, "prob": -1, "kl": 1}
 
 # What the paired change of each is called as a measurement.
 CHANGES = {"loss": "loss_increase", "prob": "prob_change", "logit_diff": "logit_diff_change", "kl": "kl"}

@@ -45,6 +45,11 @@ def test_what_a_screen_reports_is_what_an_exact_sweep_measures(sweep: str) -> No
         # Those that were not measured count as tried, so a screen never makes anything more significant.
         assert effect.q is not None
         assert effect.q >= (exact[effect.site].q or 0)
+        # What the screen saw of the others is near enough to tell how many are weaker; gradients are not.
+        if sweep == "screen":
+            assert effect.percentile == pytest.approx(exact[effect.site].percentile, abs=10)
+        else:
+            assert effect.percentile is None
 
 
 def test_a_bf16_screen_finds_the_strongest_and_says_how_well_it_agrees() -> None:
@@ -65,7 +70,7 @@ def test_a_screen_that_has_nothing_to_choose_measures_all() -> None:
     config = {"layers": [0], "n": 4, "sweep": "screen", "verify": 9}
     result = HeadAblation.model_validate(config).run(lab("arithmetic"))
     assert len(result.effects) == 9
-    assert [m.name for m in result.measurements] == ["intact_logit_diff", "questions"]
+    assert [m.name for m in result.measurements] == ["intact_logit_diff", "questions", "identity", "controls"]
 
 
 def test_what_is_chosen_and_how_it_is_compared() -> None:

@@ -25,6 +25,7 @@ class Baseline(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from ..ability import ability
+        from ..controls import per_prompt
         from ..scoring import METRICS
         from ..speech import summed_up, told_writing, writing
         from ..statistics import measurement, questions_asked
@@ -57,5 +58,5 @@ class Baseline(Experiment):
             ),
             found=f"{lab.subject.name} answers {right} of {len(prompts)} prompts of {self.task} correctly. {able.told}",
             notes=able.notes,
-            arrays={name: values.astype("float32") for name, values in intact.scores.items()},
+            arrays=per_prompt(intact.scores, asked),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -10,9 +10,11 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..removal import Method
-from ..result import Effect, Figure, Result
+from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
+    from ..controls import Compared
+    from ..interventions import Intervention
     from ..lab import Lab
     from ..sites import Site
     from ..statistics import Array
@@ -25,12 +27,13 @@ Sweep = Literal["exact", "screen", "attribution"]
 class HeadAblation(Experiment):
     """Which attention heads does the model need for the task? Removes heads and measures the paired change.
 
-    By default a sweep: every head (of `layers`, or of all) by itself, with interval, p and q for each. With
-    `together` the heads are removed as one set; text is generated for accuracy_drop and the failures before and
-    after, and 20 random sets of as many heads of the same layers are the control. An effect is edited minus
-    intact: a negative logit_diff change means the head helped. A single removal misses heads that back each other
-    up; zero exaggerates, so repeat what matters with mean and resample. Cost: a sweep of all heads is by far the
-    dearest call here.
+    By default a sweep: every head (of `layers`, or of all) by itself, with interval, p and q for each, and its
+    percentile among the others; where these are fewer than 20, more are drawn at random. With `together` the heads
+    are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random sets
+    of as many heads, of the same layers where possible, are the control (excess: the damage beyond their mean). An
+    effect is edited minus intact: a negative logit_diff change means the head helped. A single removal misses heads
+    that back each other up; zero exaggerates, so repeat what matters with mean and resample. Cost: a sweep of all
+    heads is by far the dearest call here.
     """
 
     kind: ClassVar[str] = "head_ablation"
@@ -94,6 +97,7 @@ class HeadAblation(Experiment):
     def swept(self, lab: Lab, sites: list[Site]) -> Result:
         """Every head by itself."""
         from .. import screening
+        from ..controls import among, per_prompt, random_heads
         from ..scoring import intact
         from ..statistics import effects, questions_asked
 
@@ -108,10 +112,19 @@ class HeadAblation(Experiment):
             if self.sweep == "screen":
                 seen = dict(zip(map(str, sites), guesses.mean(-1).tolist(), strict=True))
             measured, guesses = [sites[i] for i in order], guesses[order]
-        values, more = self.measured(lab, measured)
+        # A screen has looked at others already; gradients are no changes that changes could be compared with.
+        controls = random_heads(sites, lab.subject.sizes, self.method, self.seed) if guesses is None else []
+        compared, more = self.measured(lab, measured, controls)
+        values = compared.values(self.metric)
+        values, beside = values[: 1 + len(measured)], values[1 + len(measured) :]
         change = values[1:] - values[0]
         found = effects([str(s) for s in measured], self.metric, change, asked, family=len(sites))
-        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked)]
+        if guesses is None or seen:
+            rest = [value for name, value in seen.items() if name not in set(map(str, measured))]
+            found = among(found, [*rest, *(beside - values[0]).mean(-1)])
+        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
+        if controls:
+            measurements.append(Measurement(name="controls", value=len(controls)))
         ranked = sorted(found, key=lambda e: -abs(e.value))
         significant = f", {sum((e.q or 1) < 0.05 for e in found)} change {self.metric} (q < 0.05)"
         text = f"Of {len(sites)} heads{significant if self.metric != 'kl' else ''}: strongest on {self.metric} "
@@ -120,27 +133,29 @@ class HeadAblation(Experiment):
             agreement = screening.agreement(guesses, change, self.verify)
             measurements += agreement
             text += screening.told("in bf16" if self.sweep == "screen" else "by gradients", agreement, self.verify)
+        screened = {} if guesses is None else {"screened": guesses}
         return Result(
             measurements=tuple(measurements),
             effects=found,
             figures=(self.heat_map(lab, found, seen),),
             found=text,
-            notes=tuple(dict.fromkeys((*notes, *more, *lab.doubts(*self.draw)))),
-            arrays=self.kept(values, guesses),
+            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *notes, *more, *lab.doubts(*self.draw)))),
+            arrays=per_prompt({self.metric: values, **screened}, asked, beside),
         )
 
-    def measured(self, lab: Lab, sites: list[Site], subject: Subject | None = None) -> tuple[Array, tuple[str, ...]]:
-        """[1 + site, n]: the metric intact, then without each head; and what is to be said about it."""
-        from ..lab import INTACT, numbers
+    def measured(
+        self, lab: Lab, sites: list[Site], controls: Sequence[Intervention] = (), subject: Subject | None = None
+    ) -> tuple[Compared, tuple[str, ...]]:
+        """The metric without each head, then under each control; and what is to be said about it."""
+        from ..controls import compare
         from ..removal import removal, replacements
 
         _, batch = lab.prompts(self.n, self.split, self.seed)
         readout = lab.readout(self.metric, batch, subject)
-        everything = [INTACT, *(removal(str(s), [s], self.method) for s in sites)]
+        everything = [*(removal(str(s), [s], self.method) for s in sites), *controls]
         sources, notes = replacements(lab, self.draw, self.method, {"z"})
         doing = f"{len(sites)} heads{' in bf16' if subject else ''}"
-        scores = lab.run(doing, batch, everything, readout, sources, subject)
-        return numbers(scores[self.metric]), notes
+        return compare(lab, doing, batch, everything, readout, sources, subject), notes
 
     def guessed(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
         """[site, n]: the change by each head as the screen sees it."""
@@ -155,7 +170,8 @@ class HeadAblation(Experiment):
         from ..sites import Site
 
         if self.sweep == "screen":
-            values, notes = self.measured(lab, sites, rounded(lab.subject))
+            compared, notes = self.measured(lab, sites, subject=rounded(lab.subject))
+            values = compared.values(self.metric)
             return values[1:] - values[0], notes
         _, batch = lab.prompts(self.n, self.split, self.seed)
         sources, notes = replacements(lab, self.draw, self.method, {"z"})
@@ -166,15 +182,11 @@ class HeadAblation(Experiment):
                                    lab.steps("gradients"))  # fmt: skip
         return np.stack([numbers(found[layers.index(s.layer)][:, s.index]) for s in sites]), notes
 
-    def kept(self, values: Array, guesses: Array | None) -> dict[str, Any]:
-        kept = {self.metric: values.astype("float32")}
-        return kept if guesses is None else {**kept, "screened": guesses.astype("float32")}
-
     def removed_at_once(self, lab: Lab, sites: list[Site]) -> Result:
         """The heads as one set, with random sets beside it."""
-        from ..lab import INTACT, numbers
-        from ..removal import DRAWS, control_measurements, random_sets, removal, replacements
-        from ..scoring import METRICS, AnswerReadout, changes, intact
+        from ..controls import compare, control_measurements, per_prompt, random_sets, told, unmatched
+        from ..removal import removal, replacements
+        from ..scoring import AnswerReadout, changes, intact
         from ..speech import compared
         from ..statistics import effects, questions_asked
 
@@ -184,27 +196,27 @@ class HeadAblation(Experiment):
         controls = random_sets(sites, lab.subject.sizes, self.method, self.seed)
         is_open = lab.task.answer_kind == "open"
         readout = lab.readout("kl", batch) if is_open else AnswerReadout(batch, intact=lab.prediction(batch))
-        everything = [INTACT, removed, *controls]
         sources, notes = replacements(lab, self.draw, self.method, {"z"})
-        doing = "ablation and random controls"
-        scores = lab.run(doing, batch, everything, readout, sources)
-        if self.metric not in scores:
+        run = compare(lab, "ablation and random controls", batch, [removed, *controls], readout, sources)
+        if self.metric not in run.scores:
             raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use metric loss.")
-        values = numbers(scores[self.metric])
-        change = values[1:2] - values[0]
+        values = run.values(self.metric)
+        values, beside = values[:2], values[2:]
+        change = values[1:] - values[0]
         found = effects([removed.name], self.metric, change, asked)
-        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked)]
-        measurements += changes(scores, asked)
+        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)]
+        measurements += changes(run.scores, asked)
         changed = lab.speak(batch, [removed], sources)[0]
         spoken = compared(lab, prompts, lab.intact(*self.draw).said, changed, removed.name)
         measurements += spoken.measurements
-        measurements += control_measurements(change[0].mean(), (values[2:] - values[0]).mean(-1), METRICS[self.metric])
+        matched = control_measurements(self.metric, change[0], beside - values[0], asked)
         text = f"Without {removed.name} ({self.method}) {self.metric} changes by {found[0].told}. {spoken.text}"
-        if controls:
-            text += f" Stronger than {measurements[-1].value:.0f}% of {DRAWS} random sets of as many heads."
-        return Result(measurements=tuple(measurements), effects=(*found, *spoken.effects), samples=spoken.samples,
-                      figures=spoken.figures, found=text, notes=(*notes, *lab.doubts(*self.draw)),
-                      arrays={self.metric: values[:2].astype("float32")})  # fmt: skip
+        text += told(matched, "random sets of as many heads")
+        kept = {name: run.values(name)[:2] for name in run.scores}
+        return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
+                      figures=spoken.figures, found=text,
+                      notes=(*run.failed(self.metric), *notes, *unmatched(matched), *lab.doubts(*self.draw)),
+                      arrays=per_prompt(kept, asked, beside))  # fmt: skip
 
     def heat_map(self, lab: Lab, found: tuple[Effect, ...], seen: dict[str, float]) -> Figure:
         """What was measured, and where nothing was, what a bf16 screen saw; dots only where it was measured."""

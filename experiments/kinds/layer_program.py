@@ -9,12 +9,11 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
     from ..interventions import Intervention
     from ..lab import Lab
-    from ..statistics import Array
     from ..tasks.task import Task
 
 Sweep = Literal["skip_each", "repeat_each", "swap_each", "keep_first"]
@@ -25,10 +24,12 @@ class LayerProgram(Experiment):
     """Which layers does the model need, and what does it say without them? Runs any list of layers.
 
     `program` is the list of layers to run: "0-4, 6-29" leaves 5 out, "0-5, 5, 6-29" repeats it, "0-4, 6, 5, 7-29"
-    swaps. Or `sweep` tries one change at every place: skip_each, repeat_each, swap_each (with the next one),
-    keep_first (the first n layers only). Gives the paired change of the answer loss (edited minus intact:
-    positive is damage). For one program also accuracy, the tokens that became more and less likely, and what
-    the damaged model says. Layers next to each other often stand in for one another: one skip can miss them.
+    swaps. Or `sweep` tries one change at every place, each with its percentile among the others: skip_each,
+    repeat_each, swap_each (with the next one), keep_first (the first n layers only; no percentile). Gives the paired
+    change of the answer loss (edited minus intact: positive is damage). For one program also accuracy, the tokens
+    that became more and less likely, what the damaged model says, and as control up to 20 programs that do the same
+    to other layers (excess: the damage beyond their mean). Layers next to each other often stand in for one another:
+    one skip can miss them.
     """
 
     kind: ClassVar[str] = "layer_program"
@@ -76,25 +77,36 @@ class LayerProgram(Experiment):
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
         """One change at every place."""
-        from ..lab import INTACT, numbers
+        from ..controls import among, compare, per_prompt
+        from ..scoring import intact
+        from ..statistics import effects, questions_asked
 
-        _, batch = lab.prompts(*self.draw)
-        readout = lab.readout(self.metric, batch)
-        scores = lab.run("layer programs", batch, [INTACT, *programs], readout)
-        values = numbers(scores[self.metric])
-        found, measurements = self.effects(lab, [p.name for p in programs], values)
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        run = compare(lab, "layer programs", batch, programs, lab.readout(self.metric, batch))
+        values = run.values(self.metric)
+        found = effects([p.name for p in programs], self.metric, values[1:] - values[0], asked)
+        if self.sweep != "keep_first":  # which is no place among others: each of its programs holds the one before
+            found = among(found)
         ranked = sorted(found, key=lambda e: -abs(e.value))
         text = f"Change of {self.metric}: strongest {', '.join(map(str, ranked[:5]))}; "
         text += f"weakest {', '.join(map(str, ranked[-3:]))}."
-        return Result(measurements=tuple(measurements), effects=found, figures=(self.bars(lab, found),), found=text,
-                      notes=lab.doubts(*self.draw), arrays={self.metric: values.astype("float32")})  # fmt: skip
+        return Result(
+            measurements=(*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)),
+            effects=found,
+            figures=(self.bars(lab, found),),
+            found=text,
+            notes=(*run.failed(self.metric), *lab.doubts(*self.draw)),
+            arrays=per_prompt({self.metric: values}, asked),
+        )
 
     def one(self, lab: Lab, program: Intervention) -> Result:
-        """One program, with what the model says under it."""
+        """One program, with what the model says under it, and the same done to other layers beside it."""
+        from ..controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
         from ..lab import INTACT, numbers
-        from ..scoring import AnswerReadout, FirstReadout, changes, divergence
+        from ..scoring import AnswerReadout, FirstReadout, changes, divergence, intact
         from ..speech import compared
-        from ..statistics import share
+        from ..statistics import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -103,29 +115,36 @@ class LayerProgram(Experiment):
         scores = lab.run("layer programs", batch, [INTACT, program], readout)
         predicted = scores.pop("log_probs")
         scores["kl"] = divergence(predicted[:1], predicted)
-        values = numbers(scores[self.metric])
-        found, measurements = self.effects(lab, [program.name], values)
+        kept = {name: numbers(each) for name, each in scores.items()}
+        values = kept[self.metric]
+        change = values[1:] - values[0]
+        found = effects([program.name], self.metric, change, asked)
+        controls = moved_programs(program.program or (), lab.subject.anatomy.n_layers, self.seed)
+        # By a readout of their own: twenty times the predictions over the whole vocabulary are not to be kept.
+        run = compare(lab, "random programs", batch, [program, *controls], lab.readout(self.metric, batch))
+        beside = run.values(self.metric)[2:]
+        matched = control_measurements(self.metric, change[0], beside - values[0], asked)
         spoken = compared(lab, prompts, lab.intact(*self.draw).said, lab.speak(batch, [program])[0], program.name)
         same_top = (predicted[0].argmax(-1) == predicted[1].argmax(-1)).double().numpy()
-        measurements += [*changes(scores, asked), *spoken.measurements, share("top_token_changed", 1 - same_top, asked)]
         tokens = token_changes(lab, predicted, asked)
         up, down = (", ".join(t.site[6:] for t in part) for part in (tokens[:TOKENS], tokens[TOKENS:]))
         text = (
             f"Running layers {program.name}: {self.metric} changes by {found[0].told}. {spoken.text} "
             f"More likely: {up}. Less likely: {down}."
         )
-        return Result(measurements=tuple(measurements), effects=(*found, *tokens, *spoken.effects),
-                      samples=spoken.samples, figures=spoken.figures, found=text, notes=lab.doubts(*self.draw),
-                      arrays={self.metric: values.astype("float32")})  # fmt: skip
-
-    def effects(self, lab: Lab, names: list[str], values: Array) -> tuple[tuple[Effect, ...], list[Measurement]]:
-        """values [1 + program, n] -> the change by each program, and the measurements that every result begins with."""
-        from ..scoring import intact
-        from ..statistics import effects, questions_asked
-
-        asked = [p.key for p in lab.prompts(*self.draw)[0]]
-        found = effects(names, self.metric, values[1:] - values[0], asked)
-        return found, [*intact(self.metric, values[0], asked), questions_asked(asked)]
+        return Result(
+            measurements=(
+                *intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric),
+                *changes(scores, asked), *spoken.measurements, share("top_token_changed", 1 - same_top, asked),
+                *matched,
+            ),
+            effects=(*found, *tokens, *spoken.effects),
+            samples=spoken.samples,
+            figures=spoken.figures,
+            found=text + told(matched, "programs that do the same to other layers"),
+            notes=(*run.failed(self.metric), *unmatched(matched), *lab.doubts(*self.draw)),
+            arrays=per_prompt(kept, asked, beside),
+        )  # fmt: skip
 
     def bars(self, lab: Lab, found: tuple[Effect, ...]) -> Figure:
         from ..scoring import METRICS
