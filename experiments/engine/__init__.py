@@ -5,6 +5,7 @@ pass runs once, each intervention enters at the layer it first touches with what
 runs travel on together, so that every layer is called once for all of them.
 
     forward      the model taken apart: embedding, blocks, head, with masks and rotary kept from one recording
+    short        attention over a few dozen tokens
     reading      the clean pass
     activations  what is kept of it, in memory or on disk
     sources      where edits take their values from: means, other prompts, other batches, given places and vectors

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, Block, first_tensor, hidden_of, layers_replaced
 from ..batch import Batch
+from . import short
 from .pattern import Change, pattern_tap
 
 
@@ -62,17 +63,22 @@ class KVSlot:
 
 
 @contextmanager
-def eager(*configs: Any) -> Iterator[None]:
-    """While open, models of these configurations build explicit additive masks and compute patterns step by step."""
+def attending(how: str, *configs: Any) -> Iterator[None]:
+    """While open, attentions of these configurations are computed in another of the ways that transformers knows."""
     configs = tuple({id(c): c for c in configs if hasattr(c, "_attn_implementation")}.values())
     before = [c._attn_implementation for c in configs]
     for config in configs:
-        config._attn_implementation = "eager"
+        config._attn_implementation = how
     try:
         yield
     finally:
         for config, name in zip(configs, before, strict=True):
             config._attn_implementation = name
+
+
+def eager(*configs: Any) -> AbstractContextManager[None]:
+    """While open, models of these configurations build explicit additive masks and compute patterns step by step."""
+    return attending("eager", *configs)
 
 
 @contextmanager
@@ -222,13 +228,16 @@ def attention(
     h = x
     for module in block.attn_pre:
         h = module(h)
+    config = getattr(block.attn, "config", None)
     with ExitStack() as stack:
+        if getattr(config, "_attn_implementation", None) == "sdpa":
+            stack.enter_context(attending(short.NAME, config))
         if change_z is not None:
             handle = block.o_proj.register_forward_pre_hook(lambda _, args: (change_z(args[0]), *args[1:]))
             stack.callback(handle.remove)
         if change_pattern is not None:
             keys = x.shape[1] + (kv.get_seq_length() if kv is not None else 0)
-            stack.enter_context(eager(getattr(block.attn, "config", None)))
+            stack.enter_context(eager(config))
             stack.enter_context(pattern_tap(block, (x.shape[0], x.shape[1], keys), change_pattern))
         if isinstance(block.hidden_arg, int):
             out = block.attn(h, **kwargs, **{block.cache_arg: kv})

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ..batch import Batch
 from ..interventions import Intervention
+from ..kernels import laid_out
 from ..subject import Subject
 from .activations import CleanRun
 from .edits import INTACT, Editor, placed_by_layer
 from .forward import Window, picked, record_batch, unembed
 from .layer import FULL, Layer, gather_columns
-from .memory import Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once
+from .memory import Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
 from .plan import Plan, Run, grouped, needed_parts, ordered_runs
 from .reading import read
 from .readout import Readout, RowsOfReadout, read_columns
@@ -60,25 +61,29 @@ def run(
     interrupted call with the same arguments is not run again. Raises BadConfiguration for positions or sources that are
     not there, and OutOfMemory where not even one run of one prompt fits.
     """
-    memory = memory or free_bytes(subject.device)
-    tokens = chunk_tokens or (CHUNK_TOKENS if subject.device.type == "cpu" else CHUNK_TOKENS_GPU)
+    tokens = len(interventions) * len(batch) * batch.length
+    projections, memory = to_lay_out(subject, tokens, memory or free_bytes(subject.device))
+    at_once = chunk_tokens or (CHUNK_TOKENS if subject.device.type == "cpu" else CHUNK_TOKENS_GPU)
     tell = Counter(len(interventions) * len(batch), progress)
     given = dict(sources or {})
-    if clean is not None:
-        with refused_memory(subject, batch):
-            return run_prompts(subject, batch, interventions, readout, given, clean, tokens, memory, tell, kept)
-    size = prompts_at_once(subject, batch, needed_parts(subject, batch, interventions, readout), memory)
     pieces: list[dict[str, Tensor]] = []
-    for first, last in (slices := Pieces(len(batch), size)):
-        some, part, theirs = batch, readout, given
-        if last - first < len(batch):
-            some, part = batch.rows(first, last), RowsOfReadout(readout, first, last)
-            theirs = {name: RowsOfSource(source, first, last) for name, source in given.items()}
-        tell.done = first * len(interventions)
-        seen = None  # what the last prompts kept goes before these are read
-        with slices.halved(), refused_memory(subject, some):
-            seen = read(subject, some, needed_parts(subject, some, interventions, part))
-            pieces.append(run_prompts(subject, some, interventions, part, theirs, seen, tokens, memory, tell, kept))
+    with laid_out(projections):
+        if clean is not None:
+            with refused_memory(subject, batch):
+                return run_prompts(subject, batch, interventions, readout, given, clean, at_once, memory, tell, kept)
+        size = prompts_at_once(subject, batch, needed_parts(subject, batch, interventions, readout), memory)
+        for first, last in (slices := Pieces(len(batch), size)):
+            some, part, theirs = batch, readout, given
+            if last - first < len(batch):
+                some, part = batch.rows(first, last), RowsOfReadout(readout, first, last)
+                theirs = {name: RowsOfSource(source, first, last) for name, source in given.items()}
+            tell.done = first * len(interventions)
+            seen = None  # what the last prompts kept goes before these are read
+            with slices.halved(), refused_memory(subject, some):
+                seen = read(subject, some, needed_parts(subject, some, interventions, part))
+                pieces.append(
+                    run_prompts(subject, some, interventions, part, theirs, seen, at_once, memory, tell, kept)
+                )
     return {name: torch.cat([p[name] for p in pieces], dim=1) for name in pieces[0]}
 
 
