@@ -7,7 +7,7 @@ modules are switched over when it is prepared. Weights, names and what is saved 
 not fp32 on a CPU, or need a gradient, go the usual way.
 
 oneDNN brings weights into an order of its own at every product, which is a tenth of its time. While `laid_out` is
-open they are there in that order as well. The results have the same bits.
+open they are there in that order as well. In fp32 the results have the same bits.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from transformers.pytorch_utils import Conv1D
 
 # On machines without MKL torch's own choice is oneDNN, or the machine's own library.
 BOTH = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-
-
 # For which `laid_out` brings weights in order; any number of rows is right with any.
 ROWS = 1024
 

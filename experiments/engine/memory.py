@@ -51,7 +51,7 @@ def halved(size: int, fits: Callable[[int], bool]) -> int:
 
 def to_lay_out(subject: Subject, tokens: int, budget: int) -> tuple[list[nn.Module], int]:
     """The projections to be laid out for a run of so many tokens (`kernels.laid_out`), and what that leaves of the
-    budget. Either way the results are the same."""
+    budget. In fp32 the results have the same bits either way."""
     found = [m for block in subject.anatomy.blocks for m in block.layer.modules() if can_be_laid_out(m)]
     needed = sum(m.weight.nbytes for m in found if isinstance(m.weight, Tensor))
     if tokens < LAID_OUT_TOKENS or needed > LAID_OUT_SHARE * budget:

@@ -23,7 +23,7 @@ def short_attention(
     scaling: float | None = None, **others: Any,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """As transformers calls it: query [row, head, n, d], key and value [row, kv_head, m, d] and an additive mask that
-    fits [row, head, n, m] -> [row, n, head, d]. The scores are fp32. What else it is given goes to torch's kernel.
+    fits [row, head, n, m] -> [row, n, head, d]. Scores are at least fp32. What else it is given goes to torch's kernel.
     """
     (rows, heads, n, d), (groups, m) = query.shape, key.shape[1:3]
     usual = dropout != 0 or others.get("position_bias") is not None or others.get("cache") is not None
@@ -33,7 +33,8 @@ def short_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
     # The query heads of a group lie side by side, and so can be read as more queries of one head.
-    q, k, v = (t.float().reshape(rows * groups, -1, t.shape[-1]) for t in (query, key, value))
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    q, k, v = (t.to(dtype).reshape(rows * groups, -1, t.shape[-1]) for t in (query, key, value))
     scores = torch.bmm(q, k.mT).view(rows, heads, n, m).mul_(d**-0.5 if scaling is None else scaling)
     pattern = scores.add_(attention_mask).softmax(-1)
     z = torch.bmm(pattern.view(rows * groups, -1, m), v).view(rows, heads, n, -1)
