@@ -65,8 +65,9 @@ def test_the_floor_is_what_the_engine_multiplies_and_nothing_else(kind: str, lay
     with FlopCounterMode(display=False) as counter:
         engine.run(subject, batch, removals, PairReadout(batch))
     floor = operations(subject, len(IDS), len(IDS[0]), layers)
-    # The engine's z through W_O, and two tokens' unembedding, are small beside it even in so small a model.
-    assert floor <= counter.get_total_flops() <= 1.25 * floor
+    # The engine's z through W_O, two tokens' unembedding, and the scores that the mask hides, which short attention
+    # multiplies as well, are small beside it even in so small a model.
+    assert floor <= counter.get_total_flops() <= 1.3 * floor
 
 
 def test_the_table_scales_a_share_up_and_compares_with_the_first_row_and_the_loop() -> None:
