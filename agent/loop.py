@@ -190,7 +190,6 @@ def act(work: Study, call: Call, only_report: bool) -> None:
         result = Answer("The budget is spent; only write_report is taken now.", refused=True)
     else:
         result = answer(work.tools, work.context, call.name, call.arguments)
-        if tool is not None and tool.is_experiment and "id" in result.data and not result.data.get("reused"):
-            work.spent.experiments += 1
+        work.spent.experiments += result.ran
     work.live.answered(call, result)
     work.keep(Message(role="tool", text=result.text, call_id=call.id, data={**result.data, "refused": result.refused}))

@@ -58,8 +58,8 @@ _BEFORE = (
 
 def keep(db: Database, table: str, why: str, *, key: str = "id") -> None:
     """From now on rows can be added to `table`, and nothing else; `why` is what whoever tries is told."""
-    _refuse(db, f"{table}_kept_update", f"UPDATE ON {table}", why)
-    _refuse(db, f"{table}_kept_delete", f"DELETE ON {table}", why)
+    refuse(db, f"{table}_kept_update", f"UPDATE ON {table}", why)
+    refuse(db, f"{table}_kept_delete", f"DELETE ON {table}", why)
     _never_replaced(db, table, why, key)
 
 
@@ -73,25 +73,23 @@ def seals_and_frozen_rows(db: Database) -> None:
 
     final = "what a run began with, and a run that has ended, cannot be changed"
     begun = "id, goal, driver, llm, model, task, seed, budget, environment, started"
-    _refuse(db, "runs_begun", f"UPDATE OF {begun} ON runs", final)
-    _refuse(db, "runs_ended", "UPDATE ON runs", final, "old.status != 'running'")
-    _refuse(db, "runs_kept_delete", "DELETE ON runs", "a run cannot be removed from the record")
+    refuse(db, "runs_begun", f"UPDATE OF {begun} ON runs", final)
+    refuse(db, "runs_ended", "UPDATE ON runs", final, "old.status != 'running'")
+    refuse(db, "runs_kept_delete", "DELETE ON runs", "a run cannot be removed from the record")
     _never_replaced(db, "runs", final)
 
     final = "an experiment that has ended is final: run another"
-    _refuse(db, "experiments_ended", "UPDATE ON experiments", final, "old.status != 'running'")
-    _refuse(db, "experiments_kept_delete", "DELETE ON experiments", "an experiment cannot be removed from the record")
+    refuse(db, "experiments_ended", "UPDATE ON experiments", final, "old.status != 'running'")
+    refuse(db, "experiments_kept_delete", "DELETE ON experiments", "an experiment cannot be removed from the record")
     _never_replaced(db, "experiments", final)
     for table in PARTS:
         keep(db, table, final)
         running = "(SELECT status FROM experiments WHERE id = new.experiment) != 'running'"
-        _refuse(db, f"{table}_ended", f"INSERT ON {table}", final, running)
+        refuse(db, f"{table}_ended", f"INSERT ON {table}", final, running)
 
     final = "a hypothesis stays as it was stated: state another"
-    _refuse(
-        db, "hypotheses_stated", "UPDATE OF id, run, statement, rationale, refuted_if, created ON hypotheses", final
-    )
-    _refuse(db, "hypotheses_kept_delete", "DELETE ON hypotheses", final)
+    refuse(db, "hypotheses_stated", "UPDATE OF id, run, statement, rationale, refuted_if, created ON hypotheses", final)
+    refuse(db, "hypotheses_kept_delete", "DELETE ON hypotheses", final)
     _never_replaced(db, "hypotheses", final)
     _never_replaced(db, "hypothesis_events", "the history of a hypothesis is append-only")
 
@@ -106,10 +104,9 @@ def seals_and_frozen_rows(db: Database) -> None:
 def _never_replaced(db: Database, table: str, why: str, key: str = "id") -> None:
     """INSERT OR REPLACE takes a row away without asking the triggers on DELETE."""
     new = key.replace("(", "(new.").replace(", ", ", new.") if key.startswith("(") else f"new.{key}"
-    _refuse(
-        db, f"{table}_kept_insert", f"INSERT ON {table}", why, f"EXISTS (SELECT 1 FROM {table} WHERE {key} = {new})"
-    )
+    refuse(db, f"{table}_kept_insert", f"INSERT ON {table}", why, f"EXISTS (SELECT 1 FROM {table} WHERE {key} = {new})")
 
 
-def _refuse(db: Database, name: str, event: str, why: str, when: str = "1") -> None:
+def refuse(db: Database, name: str, event: str, why: str, when: str = "1") -> None:
+    """From now on SQLite refuses the event, such as "UPDATE OF goal ON runs", and says why."""
     db.conn.execute(f"CREATE TRIGGER {name} BEFORE {event} WHEN {when} BEGIN SELECT RAISE (ABORT, '{why}'); END")

@@ -3,12 +3,19 @@
 The text is judged by SQLite itself: its authorizer sees every action that the compiled statement would
 take and denies all but reading, so no parsing of ours can be tricked. The connection is opened for
 reading only and thrown away afterwards.
+
+A study may not see what others measured on held-out prompts, or it could predict what it has read. For it, temporary
+views take the place of the tables that hold such rows, and the authorizer lets the tables themselves be read from
+nowhere else: it is told through which view a column is reached.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -33,19 +40,34 @@ _NAMES = {
     sqlite3.SQLITE_PRAGMA: "PRAGMA",
     sqlite3.SQLITE_FUNCTION: "a forbidden function",
 }
+# Tables of which a study sees only a part, and how a row names the experiment, or the run, that it is from.
+_CLOSED = {
+    "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
+    "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
+}  # fmt: skip
 _SCHEMA = "SELECT name, sql FROM sqlite_schema"
 
 
-def select(path: Path, sql: str, limit: int = 100, seconds: float = 2.0) -> tuple[list[str], list[list[Any]], bool]:
+def select(
+    path: Path, sql: str, limit: int = 100, seconds: float = 2.0, runs: Sequence[int] | None = None
+) -> tuple[list[str], list[list[Any]], bool]:
     """The columns, at most `limit` rows and whether there were more, for one SELECT on the tracker at `path`.
 
-    Raises QueryRefused, in one line, for anything but a SELECT, for wrong SQL, and after `seconds` seconds.
+    With `runs`, what other runs measured on the confirm split, and what they said, is not there. Raises QueryRefused,
+    in one line, for anything but a SELECT, for wrong SQL, and after `seconds` seconds.
     """
     if "\0" in sql:
         raise QueryRefused("The query holds a NUL character. Write it without.")
     denied: list[int] = []
 
-    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    closed = () if runs is None else _CLOSED
+    # A query could give a name of its own to what it reads; it cannot guess this one.
+    secret = f"held_{secrets.token_hex(16)}_"
+
+    def authorize(action: int, first: str | None, second: str | None, database: str | None, through: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and database == "main" and first in closed and through != f"{secret}{first}":
+            denied.append(action)
+            return sqlite3.SQLITE_DENY
         if action in _READING or (action == sqlite3.SQLITE_FUNCTION and second not in _FORBIDDEN_FUNCTIONS):
             return sqlite3.SQLITE_OK
         # Full-text search asks for this one by itself, to see whether its index has changed.
@@ -61,6 +83,8 @@ def select(path: Path, sql: str, limit: int = 100, seconds: float = 2.0) -> tupl
             connection.setlimit(which, most)
         # A virtual table declares itself at its first use, which the authorizer would take for a change.
         connection.execute("SELECT 1 FROM notes_fts, json_each('[]'), json_tree('[]') LIMIT 0").fetchall()
+        if runs is not None:
+            _hold_out(connection, runs, secret)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 1000)
         try:
@@ -76,9 +100,28 @@ def select(path: Path, sql: str, limit: int = 100, seconds: float = 2.0) -> tupl
     return columns, rows[:limit], len(rows) > limit
 
 
+def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], secret: str) -> None:
+    """Temporary views by the names of the tables and views of the file, without what these runs may not see."""
+    ours = ", ".join(str(int(run)) for run in runs)
+    seen = f"SELECT id FROM {secret}experiments"
+    for table, of in _CLOSED.items():
+        rows = f"run IN ({ours})" if of == "run" else f"{of} IN ({seen})"
+        if table == "experiments":
+            rows = f"split IS NOT 'confirm' OR run IN ({ours})"
+        connection.execute(f"CREATE TEMP VIEW {secret}{table} AS SELECT * FROM main.{table} WHERE {rows}")
+        connection.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {secret}{table}")
+    for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_schema WHERE type = 'view'").fetchall():
+        # In a temporary view, bare names mean the temporary ones first.
+        connection.execute(re.sub(rf"(?is)^\s*CREATE\s+VIEW\s+{name}\b", f"CREATE TEMP VIEW {name}", sql, count=1))
+
+
 def _refusal(
     error: sqlite3.Error, denied: list[int], seconds: float, connection: sqlite3.Connection, path: Path
 ) -> Exception:
+    if denied and denied[0] == sqlite3.SQLITE_READ:
+        return QueryRefused(
+            "Name the table without 'main.'; what other studies measured on held-out prompts is closed."
+        )
     if denied:
         what = _NAMES.get(denied[0], "a change")
         return QueryRefused(f"Only one SELECT from the tables that `{_SCHEMA}` lists is allowed; this asks for {what}.")

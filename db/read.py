@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +28,7 @@ _SUMMARY = (
     "SELECT id, run, kind, model, task, split, n, config, status, reason, found, error_type, error, started, ended, "
     "seconds FROM experiments"
 )
-_JSON = {"anatomy", "budget", "config", "content", "data", "experiments", "notes", "spent", "tags"}
+_JSON = {"anatomy", "budget", "claims", "config", "content", "data", "experiments", "notes", "spent", "tags"}
 _TASK_FILE = "name, fingerprint, content, created, card, maker, run, spec FROM task_files"
 _YES_OR_NO = {"correct", "changed_correct"}
 
@@ -182,12 +182,17 @@ class Reader:
         return []
 
     def hypothesis(self, hypothesis: int) -> Row:
-        """One hypothesis with its history: events of status, comment, experiments (ids), created."""
+        """One hypothesis with its history (events of status, comment, experiments, created) and its predictions."""
         return self._with_events(self._one("hypothesis", hypothesis, "SELECT * FROM hypotheses WHERE id = ?"))
 
     def hypotheses(self, run: int | None = None) -> list[Row]:
         """All hypotheses, or those of one run, each with its events."""
         rows = self._rows("SELECT * FROM hypotheses WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
+        return [self._with_events(_spoken(row, "hypothesis")) for row in rows]
+
+    def hypotheses_of(self, run: int | None) -> list[Row]:
+        """The hypotheses of one run; with None, those that belong to none."""
+        rows = self._rows("SELECT * FROM hypotheses WHERE run IS ? ORDER BY id", run)
         return [self._with_events(_spoken(row, "hypothesis")) for row in rows]
 
     def artifact(self, experiment: int, name: str) -> bytes:
@@ -202,9 +207,14 @@ class Reader:
 
     def report(self, run: int) -> str | None:
         """The source of the run's latest report."""
+        latest = self.latest_report(run)
+        return latest["source"] if latest else None
+
+    def latest_report(self, run: int) -> Row | None:
+        """The run's latest report: source, claims (each with sentence and conditions), created."""
         self.require("run", run)
-        rows = self._rows("SELECT source FROM reports WHERE run = ? ORDER BY id DESC LIMIT 1", run)
-        return rows[0]["source"] if rows else None
+        rows = self._rows("SELECT source, claims, created FROM reports WHERE run = ? ORDER BY id DESC LIMIT 1", run)
+        return _parsed(rows[0]) if rows else None
 
     def task_file(self, name: str, fingerprint: str | None = None) -> Row | None:
         """The latest content saved under this name, or the one of this fingerprint: name, fingerprint, content
@@ -225,6 +235,18 @@ class Reader:
         """The names of the task files."""
         return [row["name"] for row in self._rows("SELECT DISTINCT name FROM task_files ORDER BY name")]
 
+    def ledger(self, until: str | None = None) -> list[Row]:
+        """Every family of comparisons in the tracker (until a time): model, task, kind, experiments, comparisons,
+        significant."""
+        return self._rows(
+            "SELECT s.name AS model, s.fingerprint, e.task, e.kind, count(DISTINCT e.id) AS experiments, "
+            "count(f.id) AS comparisons, coalesce(sum(f.q < 0.05), 0) AS significant FROM experiments AS e "
+            "JOIN subjects AS s ON s.id = e.subject JOIN effects AS f ON f.experiment = e.id "
+            "WHERE e.status = 'done' AND (?1 IS NULL OR e.ended <= ?1) GROUP BY s.id, e.task, e.kind "
+            "ORDER BY comparisons DESC, model, e.task, e.kind",
+            until,
+        )
+
     def known(self, what: str) -> list[str]:
         """The kinds, tasks and models of the experiments, or the tags of the notes."""
         tags = "SELECT DISTINCT value AS name FROM notes, json_each(notes.tags) ORDER BY 1"
@@ -238,9 +260,14 @@ class Reader:
         if name is not None and known and name.lower() not in {one.lower() for one in known}:
             raise NotRecorded(what, name, known)
 
-    def query(self, sql: str, limit: int = 100, seconds: float = 2.0) -> tuple[list[str], list[list[Any]], bool]:
-        """Columns, at most `limit` rows, and whether there were more. Raises QueryRefused (see db/query.py)."""
-        return query.select(self.path, sql, limit, seconds)
+    def query(
+        self, sql: str, limit: int = 100, seconds: float = 2.0, runs: Sequence[int] | None = None
+    ) -> tuple[list[str], list[list[Any]], bool]:
+        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see.
+
+        Raises QueryRefused (see db/query.py).
+        """
+        return query.select(self.path, sql, limit, seconds, runs)
 
     def _rows(self, sql: str, *values: Any) -> list[Row]:
         try:
@@ -277,7 +304,27 @@ class Reader:
     def _with_events(self, hypothesis: Row) -> Row:
         number = int(hypothesis["id"].removeprefix(LETTERS["hypothesis"]))
         sql = "SELECT status, comment, experiments, created FROM hypothesis_events WHERE hypothesis = ? ORDER BY id"
-        return {**hypothesis, "events": [_parsed(row) for row in self._rows(sql, number)]}
+        if hypothesis["revises"] is not None:
+            hypothesis["revises"] = show_id("hypothesis", hypothesis["revises"])
+        events = [_parsed(row) for row in self._rows(sql, number)]
+        return {**hypothesis, "events": events, "predictions": self._predictions(number)}
+
+    def _predictions(self, hypothesis: int) -> list[Row]:
+        """A hypothesis' predictions in order, each with what came of it (`judged`), or None."""
+        sql = (
+            "SELECT p.id, p.kind, p.config, p.quantity, p.comparison, p.low, p.high, p.created, j.experiment, j.value, "
+            "j.low AS value_low, j.high AS value_high, j.n, j.p, j.side FROM predictions AS p "
+            "LEFT JOIN judgements AS j ON j.prediction = p.id WHERE p.hypothesis = ? ORDER BY p.id"
+        )
+        found: list[Row] = []
+        for row in self._rows(sql, hypothesis):
+            judged = {name: row.pop(name) for name in ("experiment", "value", "n", "p", "side")}
+            judged |= {"low": row.pop("value_low"), "high": row.pop("value_high")}
+            tested = judged["experiment"] is not None
+            if tested:
+                judged["experiment"] = show_id("experiment", judged["experiment"])
+            found.append({**_parsed(row), "judged": judged if tested else None})
+        return found
 
 
 def _all(conditions: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import migrations
 from .errors import NewerSchema, NotATracker, explained
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
@@ -292,22 +293,13 @@ def first_tables(db: Database) -> None:
     """)
 
 
-def effects_beside_controls(db: Database) -> None:
-    """What an effect is among matched random places, and among all effects of its experiment."""
-    db.executescript("""
-        ALTER TABLE effects ADD COLUMN percentile REAL;
-        ALTER TABLE effects ADD COLUMN p_max REAL;
-
-        DROP VIEW top_effects;
-        CREATE VIEW top_effects AS
-        SELECT 'E' || e.id AS experiment, 'R' || e.run AS run, e.kind, e.model, e.task, e.split,
-            row_number() OVER (PARTITION BY f.experiment, f.metric ORDER BY abs(f.value) DESC, f.id) AS place,
-            f.site, f.metric, f.value, f.low, f.high, f.n, f.p, f.q, f.percentile, f.p_max
-        FROM effects AS f JOIN experiments AS e ON e.id = f.experiment;
-    """)
-
-
-MIGRATIONS = (first_tables, effects_beside_controls, seals_and_frozen_rows, task_origins)
+MIGRATIONS = (
+    first_tables,
+    migrations.effects_beside_controls,
+    seals_and_frozen_rows,
+    task_origins,
+    migrations.predictions,
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -51,6 +51,12 @@ SORTS = {
     "note": Sort("notes"),
     "hypothesis": Sort("hypotheses", changing=frozenset({"status", "updated"})),
     "hypothesis event": Sort("hypothesis_events", run="(SELECT h.run FROM hypotheses AS h WHERE h.id = hypothesis)"),
+    "prediction": Sort("predictions", run="(SELECT h.run FROM hypotheses AS h WHERE h.id = hypothesis)"),
+    "judgement": Sort(
+        "judgements",
+        key="prediction",
+        run="(SELECT h.run FROM hypotheses AS h JOIN predictions AS p ON p.hypothesis = h.id WHERE p.id = prediction)",
+    ),
     "report": Sort("reports"),
     "task file": Sort("task_files", run="NULL"),
     "older": Sort("older_rows", run="NULL"),

@@ -94,6 +94,7 @@ class Store:
         seed: int | None,
         budget: Mapping[str, Any],
         environment: Mapping[str, Any],
+        reviews: int | None = None,
     ) -> int:
         """A run that has status running, and counts as such for as long as this process lives; returns its number."""
         with self._transaction():
@@ -105,6 +106,7 @@ class Store:
                 model=model,
                 task=task,
                 seed=seed,
+                reviews=reviews,
                 status="running",
                 budget=_json(budget),
                 environment=self._environment(environment),
@@ -286,16 +288,38 @@ class Store:
             row = {"run": run, "title": title, "text": text, "tags": _json(list(tags)), "experiments": cited}
             return self._insert("notes", **row, created=_now())
 
-    def add_hypothesis(self, run: int | None, statement: str, rationale: str, refuted_if: str) -> int:
-        """A hypothesis with status open, and the first event of its history."""
+    def add_hypothesis(
+        self,
+        run: int | None,
+        statement: str,
+        rationale: str,
+        refuted_if: str,
+        predictions: Sequence[Mapping[str, Any]] = (),
+        revises: int | None = None,
+    ) -> int:
+        """A hypothesis with status open, the first event of its history, and its predictions, all frozen from now on.
+
+        A prediction has kind, config, quantity, comparison, low and high. Its experiment is drawn from the confirm
+        split by the hypothesis' own number, so that no two hypotheses of a tracker share a draw.
+        """
         with self._transaction():
             self._require("run", run)
+            self._require("hypothesis", revises)
             at = _now()
             row = {"run": run, "statement": statement, "rationale": rationale, "refuted_if": refuted_if}
-            hypothesis = self._insert("hypotheses", **row, status="open", created=at, updated=at)
+            hypothesis = self._insert("hypotheses", **row, revises=revises, status="open", created=at, updated=at)
             event = {"hypothesis": hypothesis, "status": "open", "comment": "", "experiments": "[]", "created": at}
             self._insert("hypothesis_events", **event)
+            for one in predictions:
+                config = _json({**one["config"], "split": "confirm", "seed": hypothesis})
+                self._insert("predictions", **{**one, "config": config}, hypothesis=hypothesis, created=at)
             return hypothesis
+
+    def add_judgement(self, prediction: int, experiment: int, judged: Mapping[str, Any]) -> None:
+        """What came of a prediction: value, low, high, n, p and side. Once; the experiment must be younger than it."""
+        with self._transaction():
+            self._require("experiment", experiment)
+            self._insert("judgements", prediction=prediction, experiment=experiment, **judged, created=_now())
 
     def set_hypothesis_status(
         self, hypothesis: int, status: str, comment: str, experiments: Sequence[int] = ()
@@ -308,11 +332,11 @@ class Store:
             event = {"hypothesis": hypothesis, "status": status, "comment": comment, "created": at}
             self._insert("hypothesis_events", **event, experiments=self._cited(experiments))
 
-    def add_report(self, run: int, source: str) -> int:
-        """A report as it was written, with its slots unfilled."""
+    def add_report(self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = ()) -> int:
+        """A report as it was written, with its slots unfilled: claims (sentence, conditions) and text."""
         with self._transaction():
             self._require("run", run)
-            return self._insert("reports", run=run, source=source, created=_now())
+            return self._insert("reports", run=run, source=source, claims=_json(list(claims)), created=_now())
 
     def save_task_file(
         self,

@@ -37,6 +37,10 @@ TABLES = {
     "notes": "An observation that outlives its study.",
     "notes_fts": "The full-text index over notes: `WHERE notes_fts MATCH 'heads'`; its rowid is the note's id.",
     "hypotheses": "What was expected, and what would refute it.",
+    "predictions": "What a hypothesis says must come out of an experiment (its whole configuration, a quantity, a "
+    "comparison, bounds), written before it runs and frozen.",
+    "judgements": "What came of a prediction: the quantity with its interval, and the p that it lies on the bound. "
+    "Verdicts follow by Holm's correction over all predictions of the run.",
     "hypothesis_events": "A verdict on a hypothesis. Only ever added to.",
     "reports": "The source of a report, with slots in place of numbers. The latest one counts.",
     "reuses": "An experiment of another study that answered a question of this one.",
@@ -51,6 +55,7 @@ TABLES = {
 VIEWS = {
     "experiment_summary": "An experiment with its measurements in one text.",
     "top_effects": "Every effect with its place among those of its experiment, strongest first.",
+    "ledger": "How much was compared in this file, by family: the same subject, task and kind.",
     "run_timeline": "Everything that happened in a study, with its time.",
 }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .chance import Chance, chance_of
-from .result import Measurement
+from .result import UNABLE, Measurement
 from .statistics import share
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ class Ability:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a result has to say about it: nothing when the subject can do the task."""
-        return (f"On these prompts the intact model is not shown to do the task: {self.why}; what is found here may "
-                "mean nothing.",) if self.reasons else ()  # fmt: skip
+        return (f"On these prompts {UNABLE}: {self.why}; what is found here may mean nothing.",) if self.reasons else ()
 
 
 def ability(task: Task, prompts: Sequence[Prompt], intact: Intact) -> Ability | None:

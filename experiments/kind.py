@@ -36,9 +36,7 @@ class Experiment(Frozen):
     n: Annotated[int, Field(ge=1, le=512, description="How many prompts.")] = 32
     split: Annotated[
         Split,
-        Field(
-            description="explore to look around; confirm holds other prompts: test each claim there once, at the end."
-        ),
+        Field(description="explore to look around; confirm holds other prompts, for the tests of predictions alone."),
     ] = "explore"
     seed: Annotated[int, Field(ge=0, description="Which prompts are drawn, and which random controls.")] = 0
 

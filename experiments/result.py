@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# By these words in a note a report finds the experiments in which that control failed.
+UNABLE = "the intact model is not shown to do the task"
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -69,14 +69,24 @@ def bootstrap(values: Array, questions: Questions = None) -> tuple[Array, Array,
     mean, count = values.mean(-1), len(sizes)
     if count == 1:
         return mean, mean, mean
+    means, tail = _resampled(sums, sizes), _tail(count)
+    low, high = np.quantile(means, [tail, 1 - tail], axis=-1)
+    return mean, np.minimum(low, mean), np.maximum(high, mean)
+
+
+def _resampled(sums: Array, sizes: Array) -> Array:
+    """Sums by question [..., G] and how many values each has [G] -> means over resampled questions [..., RESAMPLES]."""
+    count = len(sizes)
     drawn = np.random.default_rng(SEED).integers(0, count, (RESAMPLES, count))
     # Counts instead of copies: a resampled mean is a ratio of two sums, and all effects share one matrix product.
     times = np.zeros((RESAMPLES, count))
     np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
-    means = (sums @ times.T) / (times @ sizes)
-    tail = float(norm.cdf(-math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)))
-    low, high = np.quantile(means, [tail, 1 - tail], axis=-1)
-    return mean, np.minimum(low, mean), np.maximum(high, mean)
+    return (sums @ times.T) / (times @ sizes)
+
+
+def _tail(count: int) -> float:
+    """The share of the resampled means beyond each end of the interval."""
+    return float(norm.cdf(-math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)))
 
 
 def sign_flip_p(values: Array, questions: Questions = None) -> tuple[Array, Array]:
@@ -200,3 +210,19 @@ def share_change(name: str, differences: Array, questions: Questions = None) -> 
     gained, lost = float((differences > 0).mean()), float((differences < 0).mean())
     low, high = tango(gained, lost, trials(differences, questions))
     return Measurement(name=name, value=gained - lost, low=low, high=high, n=len(differences))
+
+
+def rank_interval(values: Array, place: int, questions: Questions = None) -> tuple[float, float]:
+    """values [site, n] -> the 95% interval of the rank by size of the mean of values[place], 1 for the strongest.
+
+    Ranks of resampled means; ties share the better place.
+    """
+    sums, sizes = clustered(values, questions)
+    if len(sizes) == 1:
+        rank = float(1 + (np.abs(sums) > np.abs(sums[place])).sum())
+        return rank, rank
+    sizes_of_means = np.abs(_resampled(sums, sizes))
+    ranks = 1 + (sizes_of_means > sizes_of_means[place]).sum(0)
+    tail = _tail(len(sizes))
+    low, high = np.quantile(ranks, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)

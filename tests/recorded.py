@@ -73,7 +73,8 @@ def found() -> Result:
 
 
 def recorded(path: Path, source: str = SOURCE) -> Path:
-    """R1 with E1 (done), E2 (failed) and E3 (killed), H1, a note and a report; E4 by hand; R2 reuses E1 and runs on."""
+    """R1 with E1 (done), E2 (failed) and E3 (killed), H1, a note and a report; E4 by hand; R2
+    reuses E1, predicts in H2 what E5 then shows, and runs on."""
     with Store.open(path) as store:
         run = store.begin_run(**RUN)
         turn = store.add_turn(run, 0, "user", {"text": "begin"})
@@ -93,6 +94,14 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
         store.save_task_file("mine", "t2", '{"text": "a", "answer": " b"}')
         other = store.begin_run(**RUN)
         store.reuse_experiment(other, one, "to know")
+        expected = {"kind": "baseline", "config": {"n": 8}, "quantity": "accuracy", "comparison": "above"}
+        predicted = store.add_hypothesis(
+            other, "It adds.", "", "", [{**expected, "low": 0.5, "high": None}], hypothesis
+        )
+        test = store.begin_experiment(run=other, **{**EXPERIMENT, "split": "confirm"})
+        store.finish_experiment(test, found().model_dump(), 1.0)
+        store.add_judgement(1, test, {"value": 0.9, "low": 0.6, "high": 1.0, "n": 8, "p": 0.01, "side": "for"})
+        store.set_hypothesis_status(predicted, "supported", "It does.", [test])
         store.add_note(other, "Seen", "It was known.", [], [one])
     return path
 

@@ -67,6 +67,15 @@ def test_words() -> None:
     assert without(0, 1) == ""
 
 
+def under_each_method(given: Data) -> list[Data]:
+    """A prediction as the tool records it: under every method of removal where none is named."""
+    config = json.loads(given["config"])
+    methods: tuple[Data, ...] = ({},)
+    if given["kind"] == "head_ablation" and "method" not in config and given["comparison"] != "between":
+        methods = ({"method": "zero"}, {"method": "mean"}, {"method": "resample"})
+    return [{**given, "config": {**config, **method}} for method in methods]
+
+
 @dataclass
 class World:
     """Answers as the tools would give them, of a subject whose parts do known damage."""
@@ -83,6 +92,9 @@ class World:
     together: float = 0.0
     steps: list[tuple[str, str, Data]] = field(default_factory=list[tuple[str, str, Data]])
     ids: dict[str, int] = field(default_factory=dict[str, int])
+    proposed: dict[str, list[Data]] = field(default_factory=dict[str, "list[Data]"])
+    status: dict[str, str] = field(default_factory=dict[str, str])
+    claims: list[Data] = field(default_factory=list[Data])
 
     def id(self, letter: str) -> str:
         self.ids[letter] = self.ids.get(letter, 0) + 1
@@ -101,7 +113,11 @@ class World:
         if tool == "list_tasks":
             return {"tasks": [{"name": "sums", "answer_kind": "number"}, {"name": "yes", "answer_kind": "yes_no"}]}
         if tool == "propose_hypothesis":
-            return {"id": self.id("H")}
+            name = self.id("H")
+            self.proposed[name] = [one for given in given["predictions"] for one in under_each_method(given)]
+            return {"id": name}
+        if tool == "test_hypothesis":
+            return self.test(given["hypothesis"])
         if tool not in ("baseline", "layer_program", "head_ablation"):
             return {}
         found = {"id": self.id("E"), "config": {"task": given["task"], "model": "m", **given}, "effects": []}
@@ -128,17 +144,58 @@ class World:
             found["effects"] = [self.of(s, sign * v, given["metric"]) for s, v in zip(sites, values, strict=True)]
         return {**found, "measurements": measured}
 
+    def test(self, name: str) -> Data:
+        """What the program would say: each prediction by its interval, all of them must hold."""
+        said: list[Data] = []
+        for one in self.proposed[name]:
+            found = self.answer(one["kind"], {**one["config"], "split": "confirm"})
+            beside = found["measurements"].get("percentile")
+            if one["quantity"] == "excess":
+                if beside is None:
+                    said.append({**one, "judged": None, "verdict": None})
+                    continue
+                verdict = "supported" if beside["value"] > 95 else "refuted"
+            else:
+                site = re.fullmatch(r"effect\[(.+)\]", one["quantity"])
+                effects = found["effects"]
+                e = next(e for e in effects if site is None or e["site"] == site[1])
+                low, high = one.get("low") or -1e9, one.get("high") or 1e9
+                verdict = "inconclusive"
+                if low < e["low"] and e["high"] < high and self.significant:
+                    verdict = "supported"
+                elif e["high"] < low or e["low"] > high:
+                    verdict = "refuted"
+            judged = {
+                "experiment": found["id"],
+                "value": 0.0,
+                "low": 0.0,
+                "high": 0.0,
+                "n": 32,
+                "p": 0.01,
+                "side": "for",
+            }
+            said.append({**one, "judged": judged, "verdict": verdict})
+        words = [one["verdict"] for one in said]
+        status = "refuted" if "refuted" in words else "supported" if set(words) == {"supported"} else "inconclusive"
+        self.status[name] = status
+        return {"id": name, "status": status, "verdict": status, "predictions": said}
+
     def run(self) -> str:
-        """The source of the report; every step is kept."""
+        """The text of the report; every step is kept."""
         steps = protocol({"goal": "What adds?", "model": "m", "task": "sums", "n": 32})
         step = next(steps)
         while step[1] != "write_report":
             self.steps.append(step)
             step = steps.send(self.answer(step[1], step[2]))
-        return step[2]["markdown"]
+        self.claims = step[2]["claims"]
+        return "\n\n".join([*(claim["sentence"] for claim in self.claims), step[2]["interpretation"]])
 
     def verdicts(self) -> dict[str, str]:
-        return {s[2]["hypothesis"]: s[2]["status"] for s in self.steps if s[1] == "update_hypothesis"}
+        return self.status
+
+    def tested(self) -> list[Data]:
+        """The configurations that were predicted of, one for each prediction."""
+        return [one["config"] for predictions in self.proposed.values() for one in predictions]
 
     def said(self) -> str:
         return "\n".join(" ".join(map(str, (s[0], *s[2].values()))) for s in self.steps)
@@ -147,17 +204,26 @@ class World:
 def test_everything_clear() -> None:
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
     text = world.run()
-    # Layers; each way; together; stand-ins. One head alone needs no test of each.
+    # Layers; by the mean, too; together; stand-ins. One head alone needs no test of each.
     assert world.verdicts() == {"H1": "supported", "H2": "refuted", "H3": "supported", "H4": "supported"}
     assert "the head L3.H1" in text
     assert "heads L3.H1" not in text
     assert "Zero alone would have misled on L0.H1 and L0.H0" in text
-    held_out = [s for s in world.steps if s[2].get("split") == "confirm"]
-    assert len(held_out) == 6
-    proposed = [i for i, s in enumerate(world.steps) if s[1] == "propose_hypothesis"]
-    judged_at = [i for i, s in enumerate(world.steps) if s[1] == "update_hypothesis"]
-    for before, after in zip(proposed, judged_at, strict=True):
-        assert any(s[1] in ("layer_program", "head_ablation") for s in world.steps[before:after])
+    tools = [s[1] for s in world.steps]
+    assert tools.index("test_hypothesis") > max(i for i, tool in enumerate(tools) if tool == "propose_hypothesis")
+    searched = tools.index("test_hypothesis")
+    assert not {"layer_program", "head_ablation", "baseline"} & set(tools[searched:]), (
+        "nothing is searched after a test"
+    )
+    assert all("split" not in s[2] for s in world.steps), "held-out prompts are the program's"
+
+
+def test_every_claim_says_what_must_hold_and_the_answer_comes_first() -> None:
+    world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
+    world.run()
+    assert [claim["conditions"] for claim in world.claims] == [
+        ["H3 is supported"], ["H2 is refuted"], ["H4 is supported"], ["H1 is supported"], ["E1.accuracy > 0.35"],
+    ]  # fmt: skip
 
 
 def test_what_is_not_significant_is_undecided_not_harmless() -> None:
@@ -166,18 +232,20 @@ def test_what_is_not_significant_is_undecided_not_harmless() -> None:
     assert world.verdicts()["H1"] == "inconclusive", "no interval is narrow enough to show that a layer can be spared"
 
 
-@pytest.mark.parametrize("damage", [0.0, 3.0])
-def test_layers_that_are_all_alike_refute(damage: float) -> None:
-    world = World(n_layers=4, layers=dict.fromkeys(range(4), damage))
-    world.run()
-    assert world.verdicts()["H1"] == "refuted"
+def test_layers_that_are_all_alike_are_predicted_to_be() -> None:
+    for damage, said in ((0.0, ["between"]), (3.0, ["above"])):
+        world = World(n_layers=4, layers=dict.fromkeys(range(4), damage))
+        world.run()
+        assert [one["comparison"] for one in world.proposed["H1"]] == said
 
 
 def test_one_strong_head_does_not_carry_another_unnoticed() -> None:
     world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7})
     text = world.run()
-    assert world.verdicts() == {"H1": "supported", "H2": "supported", "H3": "supported", "H4": "supported"}
-    assert "that each is needed by itself is **{{H4.status}}**" in text
+    assert world.verdicts() == {"H1": "supported", "H2": "supported", "H3": "supported"}
+    assert "each of the heads that zero shows as strongest, L3.H1 and L0.H0, is needed by itself" in text
+    world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7}, zero_only={"L0.H1": 2.0})
+    assert "That each of them is needed by itself is {{H4.verdict}}" in world.run()
 
 
 def test_heads_that_stand_in_for_each_other_are_found_out() -> None:
@@ -190,9 +258,9 @@ def test_heads_that_stand_in_for_each_other_are_found_out() -> None:
 def test_what_is_undecided_is_tested_again_and_does_not_pass_for_harmless() -> None:
     world = World(heads={"L3.H1": 2.0}, zero_only={"L0.H0": 2.0, "L0.H1": 2.0}, significant=False)
     world.run()
-    assert world.verdicts() == {"H1": "inconclusive", "H2": "refuted", "H3": "inconclusive", "H4": "supported"}
-    tested = [s[2]["heads"] for s in world.steps if s[2].get("together")]
-    assert tested == [["L3.H1"]] * 3 + [["L0.H0", "L0.H1"]]
+    assert world.verdicts() == {"H1": "inconclusive", "H2": "refuted", "H3": "inconclusive", "H4": "inconclusive"}
+    together = [config["heads"] for config in world.tested() if config.get("together")]
+    assert together == [["L3.H1"]] * 6 + [["L0.H0", "L0.H1"]]
 
 
 def test_no_head_at_all_is_said_and_not_claimed() -> None:

@@ -21,7 +21,8 @@ from .wire import Wire, chat, function_call, output_text, response, serving
 
 GOAL = "Which heads does SmolLM2 need to add small numbers?"
 BASELINE = {"task": "arithmetic", "n": 4, "reason": "First."}
-REPORT = "# Sums\n\nIt is right in {{E1.accuracy}} of the prompts."
+SOURCE = "It is right in {{E1.accuracy}} of the prompts."
+REPORT = {"title": "Sums", "claims": [], "interpretation": SOURCE}
 
 
 @pytest.fixture
@@ -50,12 +51,12 @@ def test_a_study_ends_in_a_report_and_everything_is_in_the_tracker(wire: Wire, t
     wire.then(call("baseline", BASELINE))
     wire.then(call("head_ablation", {"task": "arithmetic", "n": 4, "heads": ["L0.H1"], "reason": "Then."}, "call_2"))
     wire.then(call("write_note", {"title": "x", "text": "y", "tags": [], "experiments": ["E1"]}, "call_3"))
-    wire.then(call("write_report", {"markdown": REPORT}, "call_4"))
+    wire.then(call("write_report", REPORT, "call_4"))
     ending, reader = run(wire, tmp_path)
     assert ending.status == "finished"
     assert not ending.report_by_program
     row = reader.run(1)
-    assert (row["status"], row["spent"]["experiments"], row["report"]) == ("finished", 2, REPORT)
+    assert (row["status"], row["spent"]["experiments"], row["report"]) == ("finished", 2, f"# Sums\n\n{SOURCE}")
     assert [e["reason"] for e in row["experiments"]] == ["First.", "Then."]
     first = reader.experiment(1)
     assert first["config"]["model"] == "smollm2-135m"
@@ -68,7 +69,7 @@ def test_a_study_ends_in_a_report_and_everything_is_in_the_tracker(wire: Wire, t
 
 def test_the_same_study_over_the_responses_api(wire: Wire, tmp_path: Path) -> None:
     wire.then(response(function_call("c1", "baseline", json.dumps(BASELINE))))
-    wire.then(response(output_text("Done."), function_call("c2", "write_report", json.dumps({"markdown": REPORT}))))
+    wire.then(response(output_text("Done."), function_call("c2", "write_report", json.dumps(REPORT))))
     with Context.open(str(tmp_path / "t.db")) as context:
         driver = ResponsesDriver("by-hand", base_url=wire.url, api_key="none")
         ending = study(context, driver, GOAL, Budget(), View(None))
@@ -84,7 +85,7 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     wire.then(call("query_tracker", {"sql": "DELETE FROM runs"}, "call_6"))
     wire.then(call("baseline", {**BASELINE, "model": "/etc"}, "call_6b"))
     wire.then(call("baseline", BASELINE, "call_7"))
-    wire.then(call("write_report", {"markdown": REPORT}, "call_8"))
+    wire.then(call("write_report", REPORT, "call_8"))
     ending, reader = run(wire, tmp_path)
     assert ending.status == "finished"
     told = answers(reader)
@@ -101,23 +102,23 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
 
 def test_invented_numbers_and_foreign_experiments_are_sent_back(wire: Wire, tmp_path: Path) -> None:
     wire.then(call("baseline", BASELINE))
-    wire.then(call("write_report", {"markdown": "# R\n\nThe accuracy is 0.93."}, "call_2"))
-    wire.then(call("write_report", {"markdown": "# R\n\nIt is {{E7.accuracy}}."}, "call_3"))
-    wire.then(call("write_report", {"markdown": "# R\n\nIt is {{E1.acuracy}}."}, "call_4"))
-    wire.then(call("write_report", {"markdown": REPORT}, "call_5"))
+    wire.then(call("write_report", {**REPORT, "interpretation": "The accuracy is 0.93."}, "call_2"))
+    wire.then(call("write_report", {**REPORT, "interpretation": "It is {{E7.accuracy}}."}, "call_3"))
+    wire.then(call("write_report", {**REPORT, "interpretation": "It is {{E1.acuracy}}."}, "call_4"))
+    wire.then(call("write_report", REPORT, "call_5"))
     ending, reader = run(wire, tmp_path)
     assert ending.status == "finished"
     told = answers(reader)
     assert "0.93" in told[1]
     assert "E7" in told[2]
     assert "accuracy" in told[3]
-    assert reader.report(1) == REPORT
+    assert reader.report(1) == f"# Sums\n\n{SOURCE}"
 
 
 def test_the_same_experiment_twice_is_no_new_evidence(wire: Wire, tmp_path: Path) -> None:
     wire.then(call("baseline", BASELINE))
     wire.then(call("baseline", {**BASELINE, "reason": "Again."}, "call_2"))
-    wire.then(call("write_report", {"markdown": REPORT}, "call_3"))
+    wire.then(call("write_report", REPORT, "call_3"))
     ending, reader = run(wire, tmp_path)
     assert ending.status == "finished"
     assert "no new evidence" in answers(reader)[1]
@@ -125,7 +126,7 @@ def test_the_same_experiment_twice_is_no_new_evidence(wire: Wire, tmp_path: Path
     assert reader.run(1)["spent"]["experiments"] == 1
     # Another study is given the earlier experiment, may cite it, and it is still one experiment.
     wire.then(call("baseline", {**BASELINE, "reason": "Another study."}))
-    wire.then(call("write_report", {"markdown": REPORT}, "call_2"))
+    wire.then(call("write_report", REPORT, "call_2"))
     wire._answers.pop(0)
     with Context.open(str(tmp_path / "t.db")) as context:
         again = study(context, ChatDriver("by-hand", base_url=wire.url, api_key="none"), GOAL, Budget(), View(None))

@@ -218,7 +218,7 @@ def test_a_report_explains_its_words_and_says_what_it_cannot_show(report: Report
             "does not show what the part does",
         ):
             assert words in page
-    assert report.html.index('id="section-1"') < report.html.index('id="words"') < report.html.index('id="method"')
+    assert report.html.index('id="interpretation"') < report.html.index('id="words"') < report.html.index('id="method"')
 
 
 def test_slots_know_where_they_stand() -> None:
@@ -247,7 +247,7 @@ def test_slots_know_where_they_stand() -> None:
         ("{{E6.found}}", ("E6 is no experiment of R1", "E1, E2, E5")),
         ("{{E99.n}}", ("E99 is no experiment of R1",)),
         ("{{H7.status}}", ("H7 is no hypothesis of R1", "H1, H2")),
-        ("{{H1.verdict}}", ("H1.status and H1.statement",)),
+        ("{{H1.verdicts}}", ("H1.verdict, H1.status and H1.statement",)),
         ("{{E2}}", ("is no slot", "Slots look like")),
         ("{{accuracy}}", ("is no slot",)),
         ("{{}}", ("is no slot",)),
@@ -289,9 +289,9 @@ def test_all_faults_are_told_at_once(reader: Reader) -> None:
         "GPT-2, SmolLM2-135M-Instruct, Qwen/Qwen3-0.6B, Llama-3.2-1B, gpt2 in fp32.",
         "E12 in R3 tests H2, see N3.",
         "1. first\n2. second",
-        'The prompt `2 + 3 =`, or "2 + 3 = 5", or “0.31”.',
+        'The prompt `2 + 3 =`, or "2 + 3 = 5", and the answer “ 7”.',
         "    2 + 3 = 5\n",
-        "```\n0.31\n```",
+        "```\n2 + 3 =\n```",
         "## 1.2 Results\n\nSums of two-digit numbers.",
         "As was found in 2024, and in the 1990s.",
         "All 95% intervals; see Figure 2 and Table 1.",
@@ -327,6 +327,11 @@ def test_names_lists_years_and_quotes_may_hold_numerals(reader: Reader, sentence
         ("| a |\n|---|\n| 1.5 |", "1.5"),
         ("It is {{E2.n}}0", "0"),
         ("> quoted 7 times", "7"),
+        ("`0.31`", "0.31"),
+        ('as "0.31" says', "0.31"),
+        ("```\n0.31\n```", "0.31"),
+        ("    0.31", "0.31"),
+        ("`2 + 3 = 9`", "2"),
     ],
 )
 def test_a_typed_number_is_refused_with_the_rule(reader: Reader, sentence: str, numeral: str) -> None:
@@ -384,9 +389,9 @@ def test_the_program_adds_what_the_writer_might_leave_out(report: Report) -> Non
     assert report.title == "How SmolLM2 adds"
 
 
-def test_hypotheses_stand_in_the_order_in_which_they_were_made(report: Report) -> None:
-    assert report.html.index('id="H1"') < report.html.index('id="H2"')
-    assert report.markdown.index("**H1, supported.**") < report.markdown.index("**H2, refuted.**")
+def test_what_was_refuted_stands_first(report: Report) -> None:
+    assert report.html.index('id="H2"') < report.html.index('id="H1"')
+    assert report.markdown.index("**H2, refuted.**") < report.markdown.index("**H1, supported.**")
 
 
 def test_without_text_there_is_still_a_report(reader: Reader) -> None:
@@ -473,9 +478,10 @@ def test_slots_are_filled_wherever_they_may_stand(reader: Reader) -> None:
     assert report.title == "L0.H1 adds"
     assert Page(report.html).open == []
     assert 'About <a class="value" href="#E2"' in report.html
-    assert '<a href="#section-1">About L0.H1</a>' in report.html
+    assert "<h3>About" in report.html
     assert "{{" not in report.html + report.markdown
     assert "# L0.H1 *adds*" in report.markdown
+    assert "### About L0.H1" in report.markdown
     assert "| L0.H1 |" in report.markdown
 
 

@@ -68,12 +68,19 @@ def test_what_the_program_writes_holds_and_everything_is_sealed(path: Path) -> N
             "INSERT INTO experiments (run, kind, model, config, config_hash, subject, code_version, environment, "
             "status, started, ended) SELECT run, kind, model, config, config_hash, subject, code_version, environment, "
             "status, started, ended FROM experiments WHERE id = 1",
-            "E5 has no seal",
+            "E6 has no seal",
         ),
         ('UPDATE turns SET content = \'{"text": "other"}\' WHERE id = 2', "turn 2 is not as it was sealed"),
         ("DELETE FROM turns WHERE id = 3", "turn 3 was sealed and is not there any more"),
         ("UPDATE notes SET text = 'L7.H3 subtracts.' WHERE id = 1", "N1 is not as it was sealed"),
-        ("UPDATE hypotheses SET status = 'refuted'", "H1: its status is not the one that its history ends with"),
+        (
+            "UPDATE hypotheses SET status = 'refuted' WHERE id = 1",
+            "H1: its status is not the one that its history ends with",
+        ),
+        ("UPDATE predictions SET low = 0.4", "prediction 1 is not as it was sealed"),
+        ("UPDATE judgements SET value = 0.99", "judgement 1 is not as it was sealed"),
+        ("DELETE FROM judgements", "judgement 1 was sealed and is not there any more"),
+        ("UPDATE hypotheses SET revises = NULL WHERE id = 2", "H2 is not as it was sealed"),
         ("UPDATE reports SET source = 'All is well.'", "report 1 is not as it was sealed"),
         ("UPDATE runs SET goal = 'Which heads subtract?' WHERE id = 1", "R1 is not as it was sealed"),
         ("UPDATE runs SET status = 'running', ended = NULL WHERE id = 1", "R1 is not as it was sealed"),
@@ -161,6 +168,11 @@ def test_any_one_cell_that_is_changed_is_seen(made: Path, data: st.DataObject) -
         ("INSERT OR REPLACE INTO effects SELECT * FROM effects", "an experiment that has ended is final"),
         ("UPDATE turns SET role = 'tool'", "only ever added to"),
         ("DELETE FROM notes", "write another"),
+        ("UPDATE predictions SET low = 0.4", "frozen once it is recorded"),
+        ("UPDATE judgements SET value = 0.99", "cannot be changed"),
+        ("DELETE FROM judgements", "cannot be changed"),
+        ("UPDATE hypotheses SET revises = NULL WHERE id = 2", "stays as it was stated"),
+        ("UPDATE runs SET reviews = 1", "cannot be changed"),
         ("UPDATE reports SET source = ''", "hand in another"),
         ("UPDATE runs SET status = 'failed' WHERE id = 1", "cannot be changed"),
         ("UPDATE runs SET goal = 'other' WHERE id = 2", "cannot be changed"),
@@ -209,10 +221,10 @@ def test_search_and_sqlite_utils_go_on_working(path: Path) -> None:
 
 
 def test_a_column_that_a_later_version_adds_breaks_no_seal_and_is_sealed(path: Path) -> None:
-    for column in ("effects ADD COLUMN share REAL", "reports ADD COLUMN claims TEXT NOT NULL DEFAULT '[]'"):
+    for column in ("effects ADD COLUMN share REAL", "reports ADD COLUMN extra TEXT NOT NULL DEFAULT '[]'"):
         rows(path, f"ALTER TABLE {column}")
     assert differences(path) == []
-    for change in ("effects SET share = 0.5 WHERE id = 1", "reports SET claims = '[1]'"):
+    for change in ("effects SET share = 0.5 WHERE id = 1", "reports SET extra = '[1]'"):
         copy = Path(shutil.copy(path, path.with_name("copy.db")))
         tamper(copy, f"UPDATE {change}")
         assert len(differences(copy)) == 1

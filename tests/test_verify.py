@@ -109,7 +109,7 @@ def test_lines_put_in_or_taken_out_are_shown(here: Path) -> None:
     assert "line 5: there should be no 'Every head adds.'" in run("reports/R1/report.md").stdout
     at = next(i for i, line in enumerate(lines) if "Refuted if" in line)
     file.write_text("\n".join(lines[:at] + lines[at + 1 :]))
-    assert f"line {at + 1}: there should be '  - Refuted if" in run("reports/R1/report.md").stdout
+    assert f"line {at + 1}: there should be '- Refuted if" in run("reports/R1/report.md").stdout
 
 
 def test_a_figure_that_is_gone_is_shown(here: Path) -> None:

@@ -41,6 +41,7 @@ class Context:
     store: Store
     reader: Reader
     run: int | None = None
+    reviews: int | None = None
     model: str = "smollm2-135m"
     task: str = "arithmetic"
     maker: str = USER
@@ -58,6 +59,18 @@ class Context:
         path = tracker_path(db)
         store = Store.open(path)
         return cls(store=store, reader=Reader.open(path), **kwargs)
+
+    @property
+    def sees(self) -> list[int] | None:
+        """The runs whose held-out results this study may look at; None outside a study, where a person looks."""
+        if self.run is None:
+            return None
+        return [self.run] if self.reviews is None else [self.run, self.reviews]
+
+    def may_see(self, experiment: dict[str, Any]) -> bool:
+        """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
+        seen = self.sees
+        return seen is None or experiment["split"] != "confirm" or experiment["run"] in [f"R{run}" for run in seen]
 
     def close(self) -> None:
         self.reader.close()

@@ -86,6 +86,7 @@ class ListExperiments(Arguments):
 def list_experiments(context: Context, given: ListExperiments) -> Told:
     """Earlier experiments, of other studies too: id, configuration, what was found."""
     rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
+    rows = [row for row in rows if context.may_see(row)]
     lines = [
         f"{r['id']} ({r['run'] or 'no run'}) {r['kind']} {r['task']} {r['status']}: {r['found'] or r['error'] or ''}"
         for r in rows
@@ -100,6 +101,11 @@ class ShowExperiment(Arguments):
 def show_experiment(context: Context, given: ShowExperiment) -> Told:
     """One experiment again: all measurements, the strongest forty effects, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
+    if not context.may_see(logged):
+        raise ToolError(
+            f"{logged['id']} is another study's test on held-out prompts. What it found is closed, so that nobody "
+            "predicts what was read; its hypothesis and the verdict are open."
+        )
     return experiment_text(logged, effects=40, samples=8), {"id": logged["id"], "found": logged["found"]}
 
 
@@ -112,10 +118,11 @@ def query_tracker(context: Context, given: QueryTracker) -> Told:
 
     Tables: experiments(id, run, kind, model, task, split, n, config, status, found), effects(experiment, site,
     metric, value, low, high, n, p, q, percentile, p_max), measurements(experiment, name, value, low, high, n, unit),
-    samples(experiment, prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses. Ids
-    there are numbers: E12 is experiment = 12.
+    samples(experiment, prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses,
+    predictions, judgements, ledger(model, task, kind, experiments, comparisons, significant). Ids there are numbers:
+    E12 is experiment = 12. What other studies measured on held-out prompts is left out.
     """
-    columns, rows, truncated = context.reader.query(given.sql, limit=50)
+    columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees)
     lines = [" | ".join(columns), *(" | ".join(str(v) for v in row) for row in rows)]
     if truncated:
         lines.append("(more rows; narrow the query)")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
@@ -20,21 +20,29 @@ from ..db.errors import TrackerError
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import Experiment, kinds
 from ..experiments.tasks.draft import Draft
-from . import making, reading, writing
+from . import hypotheses, making, reading, writing
 from .context import Context
 from .errors import ToolError
+from .naming import allowed_model
 from .run_experiment import run_experiment
 from .strict import explain, fill_nulls, strict_schema
 from .telling import cut, experiment_text
 
+CLOSED = (
+    "The confirm split is closed: it is for the tests of hypotheses. Explore without naming a split; then "
+    "propose_hypothesis with predictions, and test_hypothesis."
+)
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gives: text for a language model, the same facts as data, and whether it was refused."""
+    """What a call gives: text for a language model, the same facts as data, whether it was refused, and how many new
+    experiments it took."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     refused: bool = False
+    ran: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,18 @@ class Tool:
 
 def experiment_tool(kind: type[Experiment]) -> Tool:
     """The tool of a kind: its configuration, where model and task may be null for those of the study, and why."""
-    arguments = create_model(
-        f"{kind.__name__}Call",
-        __base__=kind,
-        model=(Annotated[str | None, Field(description="Null: the subject of this study.")], None),
-        task=(Annotated[str | None, Field(description="Null: the task of this study.")], None),
-        reason=(Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
-    )
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in kind.model_fields.items()
+        # The confirm split is for the tests of hypotheses alone.
+        if name != "split"
+    }
+    fields |= {
+        "model": (Annotated[str | None, Field(description="Null: the subject of this study.")], None),
+        "task": (Annotated[str | None, Field(description="Null: the task of this study.")], None),
+        "reason": (Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
+    }
+    arguments = create_model(f"{kind.__name__}Call", __base__=reading.Arguments, **fields)
 
     def call(context: Context, given: Any) -> Answer:
         config = given.model_dump(exclude={"reason"})
@@ -67,31 +80,15 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
-            return Answer(
-                f"{outcome.id} failed: {outcome.error}", {"id": outcome.id, "error": outcome.error}, refused=True
-            )
+            text = f"{outcome.id} failed: {outcome.error}"
+            return Answer(text, {"id": outcome.id, "error": outcome.error}, refused=True, ran=1)
         text = experiment_text(logged)
         if outcome.reused:
             text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
-        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
+        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)}, ran=int(not outcome.reused))
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
-
-
-def allowed_model(context: Context, name: str | None) -> str:
-    """The study's subject or a bundled one. A call may not load what it names: no path, no download."""
-    from ..experiments.bundled import ALIASES
-    from ..experiments.subject import canonical
-
-    if name is None or canonical(name) == canonical(context.model):
-        return context.model
-    if canonical(name) in ALIASES:
-        return canonical(name)
-    raise ToolError(
-        f"An experiment runs on the subject of this study ({context.model}) or on a bundled one "
-        f"({', '.join(ALIASES)}), not on '{name}'. Leave model null."
-    )
 
 
 def facts(logged: dict[str, Any]) -> dict[str, Any]:
@@ -106,14 +103,16 @@ def facts(logged: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel]) -> Tool:
+def plain(
+    function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel], is_experiment: bool = False
+) -> Tool:
     """A tool of a function (context, arguments) -> text, data; its docstring is the description."""
 
     def call(context: Context, given: Any) -> Answer:
         text, data = function(context, given)
-        return Answer(cut(text), data)
+        return Answer(cut(text), data, ran=data.get("ran", 0))
 
-    return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call)
+    return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call, is_experiment)
 
 
 def all_tools() -> dict[str, Tool]:
@@ -124,8 +123,9 @@ def all_tools() -> dict[str, Tool]:
         plain(reading.show_task, reading.ShowTask),
         plain(making.create_task, Draft),
         *(experiment_tool(kind) for kind in kinds().values()),
-        plain(writing.propose_hypothesis, writing.ProposeHypothesis),
-        plain(writing.update_hypothesis, writing.UpdateHypothesis),
+        plain(hypotheses.propose_hypothesis, hypotheses.ProposeHypothesis),
+        plain(hypotheses.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
+        plain(hypotheses.comment_hypothesis, hypotheses.CommentHypothesis),
         plain(writing.write_note, writing.WriteNote),
         plain(reading.search_notes, reading.SearchNotes),
         plain(reading.list_experiments, reading.ListExperiments),
@@ -142,13 +142,17 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
         return Answer(f"There is no tool '{name}'. Tools: {', '.join(tools)}.", refused=True)
     tool = tools[name]
     try:
-        given = json.loads(arguments or "{}")
+        given: Any = json.loads(arguments or "{}")
     except json.JSONDecodeError as fault:
         return Answer(f"The arguments of {name} are no JSON ({fault}). Send one JSON object.", refused=True)
     if not isinstance(given, dict):
         return Answer(f"The arguments of {name} must be one JSON object.", refused=True)
+    given = cast(dict[str, Any], given)
+    split = given.pop("split", None) if tool.is_experiment else None
+    if split not in (None, "explore"):
+        return Answer(CLOSED, refused=True)
     try:
-        return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))  # pyright: ignore[reportUnknownArgumentType]
+        return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
     except ValidationError as fault:
         return Answer(f"{name}: {explain(fault)}", refused=True)
     except (ToolError, ExperimentError, TrackerError) as fault:

@@ -20,11 +20,10 @@ from ..db.location import connect_read_only
 from ..db.read import Reader
 from ..db.seals import Seals
 from ..experiments.result import Frozen
-from .catalog import kind_texts
 from .environment import report_version
 from .errors import ToolError
 from .report.default import source_of
-from .report.render import Report, render
+from .report.render import Report, render_run
 from .report.slots import SlotError, fill, parse
 from .report.study import read_study
 
@@ -95,10 +94,11 @@ def runs_of(reader: Reader, run: int) -> list[int | None]:
 def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
     """The report rendered again from the tracker, and these files (HTML or Markdown) against it."""
     try:
-        report = render(source_of(reader, run), reader, run, kind_texts())
+        report = render_run(reader, run)
     except SlotError as error:
         return Verified(differences=tuple(f"the report cannot be rendered: {line}" for line in error.faults))
-    remarks = [f"{len(parse(source_of(reader, run)))} slots of the report filled from the tracker"]
+    told = told_by(reader, run)
+    remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
     differences: list[str] = []
     for file in files:
         one = _verify_file(reader, run, report, file)
@@ -194,11 +194,18 @@ def _text(file: Path) -> str:
         raise ToolError(f"{file} cannot be read: {error.strerror}.") from error
 
 
+def told_by(reader: Reader, run: int) -> str:
+    """All that the writer of the report said: the text, and the claims with their conditions."""
+    latest = reader.latest_report(run)
+    claims = [] if latest is None else [line for c in latest["claims"] for line in (c["sentence"], *c["conditions"])]
+    return "\n".join([source_of(reader, run), *claims])
+
+
 def cited(reader: Reader, run: int) -> list[int]:
     """The finished experiments behind what the report says: those that it names, and those that the hypotheses that
     it names rest on."""
     study = read_study(reader, run)
-    named = re.findall(r"\b[EH][0-9]{1,18}\b", source_of(reader, run))
+    named = re.findall(r"\b[EH][0-9]{1,18}\b", told_by(reader, run))
     behind = [
         e for one in named if one in study.hypotheses for v in study.hypotheses[one]["events"] for e in v["experiments"]
     ]

@@ -1,8 +1,8 @@
-"""The tools that write: hypotheses, notes, and the report that ends a study."""
+"""The tools that write: notes, and the report that ends a study."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -11,44 +11,9 @@ from .context import Context
 from .errors import ToolError
 from .reading import Arguments, number_of
 from .report.check import check
+from .report.claims import MOST, Claim
 
 Told = tuple[str, dict[str, Any]]
-
-
-class ProposeHypothesis(Arguments):
-    statement: Annotated[
-        str,
-        Field(min_length=1, description="What you expect, with metric and bound: one sentence that could be false."),
-    ]
-    rationale: Annotated[str, Field(min_length=1, description="Why you expect it.")]
-    refuted_if: Annotated[
-        str, Field(min_length=1, description="Which result would refute it: an interval within or beyond the bound.")
-    ]
-
-
-def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
-    """Write down what you expect before you run what will test it. Gives an id such as H1."""
-    number = context.store.add_hypothesis(context.run, given.statement, given.rationale, given.refuted_if)
-    name = show_id("hypothesis", number)
-    return f"{name} is recorded, open.", {"id": name}
-
-
-class UpdateHypothesis(Arguments):
-    hypothesis: Annotated[str, Field(description="Its id, such as H1.")]
-    status: Annotated[Literal["supported", "refuted", "inconclusive"], Field(description="What the experiments say.")]
-    comment: Annotated[str, Field(min_length=1, description="Which result decided it, in one sentence.")]
-    experiments: Annotated[list[str], Field(min_length=1, description="The experiments that say so: E3, E5.")]
-
-
-def update_hypothesis(context: Context, given: UpdateHypothesis) -> Told:
-    """Say what became of a hypothesis, with the experiments that decided it. Earlier verdicts stay in its history.
-
-    inconclusive is the verdict when an interval reaches over the bound: no significant effect is not no effect.
-    """
-    number = number_of(given.hypothesis, "hypothesis")
-    experiments = finished(context, given.experiments)
-    context.store.set_hypothesis_status(number, given.status, given.comment, experiments)
-    return f"{show_id('hypothesis', number)} is {given.status}.", {"id": given.hypothesis, "status": given.status}
 
 
 def finished(context: Context, names: list[str]) -> list[int]:
@@ -75,25 +40,58 @@ def write_note(context: Context, given: WriteNote) -> Told:
     return f"{name} is kept.", {"id": name}
 
 
+class ClaimCall(Arguments):
+    sentence: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=600, description="One finding in plain words. Its numbers are slots: {{E5.loss}}."
+        ),
+    ]
+    conditions: Annotated[
+        list[str],
+        Field(
+            min_length=1, max_length=8,
+            description="What must hold for it, by whole intervals: E5.effect[L7.H3] < -0.1, E9.accuracy_drop > 0.2, "
+            "E9.loss_increase between -0.1 and 0.1, H1 is supported (or confirmed, refuted, inconclusive).",
+        ),
+    ]  # fmt: skip
+
+
 class WriteReport(Arguments):
-    markdown: Annotated[
+    title: Annotated[str, Field(min_length=1, max_length=200, description="A line that says what it is about.")]
+    claims: Annotated[
+        list[ClaimCall],
+        Field(
+            max_length=MOST,
+            description="The findings, the answer to the goal first. The program checks each condition, prints it "
+            "below the sentence, and sends back a claim that fails. Empty when nothing was found.",
+        ),
+    ]
+    interpretation: Annotated[
         str,
         Field(
             min_length=1,
-            description="The report in Markdown: a title (# ...), first the answer to the goal, then findings, then "
-            "what was not tested. Measured numbers only as slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, "
-            "{{H1.status}}; {{E5.table}} and {{E5.figure}} alone on a line. Experiments of this study only.",
+            description="What you make of it, in Markdown, and what was not tested. It is labelled as your reading. "
+            "{{E5.table}} and {{E5.figure}} stand alone on a line; slots for every number.",
         ),
     ]
 
 
 def write_report(context: Context, given: WriteReport) -> Told:
-    """Write the report and end the study. Numbers typed by hand and unknown slots are sent back to be mended."""
+    """Write the report and end the study. Typed numbers, unknown slots and claims that fail are sent back to be mended.
+
+    Slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, {{E5.config.n}}, {{H1.verdict}}; of this study only.
+    """
     if context.run is None:
         raise ToolError("A report belongs to a study; there is none here.")
-    faults = check(given.markdown, context.reader, context.run)
+    title = " ".join(given.title.split())
+    # The goal may hold anything, numbers too; a report without a title is set under its goal.
+    asked = " ".join(context.reader.run(context.run)["goal"].split())
+    source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
+    claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
+    faults = check(source, context.reader, context.run, claims)
     if faults:
         raise ToolError("The report was not taken. Mend these and send it again, whole:\n- " + "\n- ".join(faults))
-    context.store.add_report(context.run, given.markdown)
+    context.store.add_report(context.run, source, [claim.model_dump() for claim in claims])
     context.finished = True
     return "The report is written; the study is finished.", {"finished": True}

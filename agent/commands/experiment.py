@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from .faults import one_line
+
+if TYPE_CHECKING:
+    from ...tools.context import Context
 
 
 class Kinds(click.Group):
@@ -29,9 +32,11 @@ class Kinds(click.Group):
             from ...tools.catalog import kind_fields
 
             about, fields = kind_fields(cmd_name)
-        options = [option(f) for f in fields]
+        # The confirm split is for predictions alone, and the program draws their prompts.
+        options = [option(f) for f in fields if f["name"] != "split"]
         options += [
             click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker has it already."),
+            click.Option(["--predict"], metavar="WHAT", help=PREDICT),
             click.Option(["--reason"], help="Why, for the record."),
             click.Option(["--db"], metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here."),
             click.Option(["--json", "as_json"], is_flag=True, help="The logged experiment as JSON."),
@@ -41,6 +46,13 @@ class Kinds(click.Group):
             perform(cmd_name, given)
 
         return click.Command(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+
+
+PREDICT = (
+    'Test a prediction on held-out prompts instead: "accuracy_drop > 0.2", "effect[L7.H3] < -0.1", "loss_increase '
+    'between -0.1 and 0.1", or "beyond control". It is recorded first, and judged by the interval; a removal under '
+    "zero, mean and resample unless --method is given. Exit code 1 unless it holds."
+)
 
 
 def spoken(description: str) -> str:
@@ -85,13 +97,17 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     from ...tools.telling import experiment_text
     from ..live import quiet_progress
 
-    fresh, reason, db, as_json = (given.pop(k) for k in ("fresh", "reason", "db", "as_json"))
+    fresh, reason, db, as_json, predict = (given.pop(k) for k in ("fresh", "reason", "db", "as_json", "predict"))
+    if predict is not None and (fresh or given.get("seed") is not None):
+        raise click.UsageError("With --predict the program draws the prompts: leave out --seed and --fresh.")
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
         context.say = lambda text: click.echo(text, err=True)
         config = configuration(kind, given)
         if "task" in config:
             config["task"] = task_named(context, config["task"])
+        if predict is not None:
+            predicted(context, kind, config, predict, reason, as_json)
         outcome = run_experiment(context, experiment_from(kind, config), reason, fresh)
         logged = context.reader.experiment(outcome.number)
     if outcome.reused:
@@ -107,6 +123,23 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         raise click.exceptions.Exit(2 if logged["error_type"] in ("BadConfiguration", "BadTask") else 1)
 
 
+def predicted(
+    context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None, as_json: bool
+) -> NoReturn:
+    from ...tools.errors import ToolError
+    from ...tools.evidence.conditions import NoCondition
+    from ...tools.evidence.quantity import NoQuantity
+    from ...tools.hypotheses import predict_by_hand
+    from .style import printable
+
+    try:
+        said, data = predict_by_hand(context, kind, config, text, reason)
+    except (NoCondition, NoQuantity) as fault:
+        raise ToolError(str(fault)) from fault
+    click.echo(json.dumps(data, indent=2) if as_json else "\n".join(printable(line) for line in said.splitlines()))
+    raise click.exceptions.Exit(0 if data["status"] == "supported" else 1)
+
+
 @click.group(cls=Kinds)
 def experiment() -> None:
     """Run one experiment by hand, logged like any other. Its options are its configuration.
@@ -114,4 +147,5 @@ def experiment() -> None:
     \b
     agent experiment head_ablation --sweep --task arithmetic --layers 0,1 --method mean
     agent experiment layer_program --program "0-4, 6-29"
+    agent experiment head_ablation --heads L20.H8 --predict "logit_diff_change < -0.3"
     """

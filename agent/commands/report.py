@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 def write_files(reader: Reader, run: int, folder: str) -> Path:
     """Write report.html, report.md and figures/ under FOLDER/R1; gives the HTML file's path."""
-    from ...tools.catalog import kind_texts
-    from ...tools.report.default import source_of
-    from ...tools.report.render import render, write
+    from ...tools.report.render import render_run, write
 
     target = Path(folder) / f"R{run}"
     target.mkdir(parents=True, exist_ok=True)
-    write(render(source_of(reader, run), reader, run, kind_texts()), target)
+    write(render_run(reader, run), target)
     return target / "report.html"
 
 
@@ -47,10 +45,9 @@ def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bo
             raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
         reader.require("run", number)
         if to_terminal:
-            from ...tools.catalog import kind_texts
-            from ...tools.report.render import render
+            from ...tools.report.render import render_run
 
-            click.echo(render(source_of(reader, number), reader, number, kind_texts()).markdown)
+            click.echo(render_run(reader, number).markdown)
             return
         path = write_files(reader, number, folder)
         if as_json:

@@ -68,6 +68,8 @@ def show(
 
     NAME is a task, a JSONL or CSV file of your own, or the name of one that was used, made or imported before.
     """
+    if model is not None and split == "confirm":
+        raise click.UsageError("On held-out prompts only predictions are measured; with --model take --split explore.")
     with one_line():
         from ...db.location import tracker_path
         from ...tools.catalog import named_task, show_task

@@ -1,10 +1,10 @@
 """A study without a language model: a fixed protocol that chooses each configuration from the last results.
 
 Baseline first (a task the subject cannot do is left for one it can), layers before heads, a zoom to where the
-damage is, the strongest heads again under the other ablations, then together on prompts not looked at before,
-with random sets beside them; a report. Verdicts follow from intervals and from bounds that are in the hypothesis
-before its test. It reads only what the tools answered: the whole protocol is a function of the conversation, so
-it can be taken up again at any step.
+damage is, the strongest heads again under the other ablations. What each step suggests is written down with its
+predictions; when the search is over, all of them are tested on prompts that nothing was run on; a report. It reads
+only what the tools answered: the whole protocol is a function of the conversation, so it can be taken up again at
+any step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .autopilot_confirm import confirm, look_for_backup
+from .autopilot_confirm import predict_backup, predict_heads, test_all
 from .autopilot_course import Course, Data, Protocol
 from .autopilot_judge import heads_named, layers_named, listing, yardstick_for_heads
 from .autopilot_report import nothing_report, report
@@ -54,9 +54,13 @@ def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
     return Reply(text=thought, calls=(Call(id=f"auto_{at}", name=tool, arguments=json.dumps(arguments)),))
 
 
+def bar(answer_kind: str) -> float:
+    return ABLE_YES_NO if answer_kind == "yes_no" else ABLE
+
+
 def able(found: Data, answer_kind: str) -> bool:
     accuracy = found.get("measurements", {}).get("accuracy")
-    return accuracy is not None and accuracy["low"] > (ABLE_YES_NO if answer_kind == "yes_no" else ABLE)
+    return accuracy is not None and accuracy["low"] > bar(answer_kind)
 
 
 def protocol(study: Data) -> Protocol:
@@ -77,26 +81,30 @@ def protocol(study: Data) -> Protocol:
         yield (
             "The subject can do none of the tasks; that is what there is to report.",
             "write_report",
-            {"markdown": nothing_report(study, tried)},
+            nothing_report(study, tried),
         )
         return
-    course = Course(study=study, task=tried[-1]["config"]["task"], left=tried[:-1], baseline=tried[-1],
-                    yardstick=yardstick_for_heads(tried[-1]))  # fmt: skip
+    baseline = tried[-1]
+    task = baseline["config"]["task"]
+    course = Course(study=study, task=task, left=tried[:-1], baseline=baseline,
+                    yardstick=yardstick_for_heads(baseline), able=bar(kinds.get(task, "")))  # fmt: skip
     yield from search_layers(course)
     yield from search_heads(course)
     if course.kept:
-        yield from confirm(course)
+        yield from predict_heads(course)
     if len(course.vanished) > 1:
-        yield from look_for_backup(course)
+        yield from predict_backup(course)
+    yield from test_all(course)
     yield "What a later study should know.", "write_note", note(course)
-    yield "The report.", "write_report", {"markdown": report(course)}
+    yield "The report.", "write_report", report(course)
 
 
 def note(course: Course) -> Data:
+    tests = course.tests("together")
     kept = heads_named(course.kept) if course.kept else "no head"
     said = [
         f"Searched head by head: {layers_named(course.searched)}.",
-        f"Left by the search and tested on held-out prompts: {kept}."
+        f"Left by the search and tested on held-out prompts: {kept} ({course.tested['together']['verdict']})."
         if course.kept
         else "The search left no head that is needed by itself.",
     ]
@@ -106,5 +114,8 @@ def note(course: Course) -> Data:
         "title": f"{course.task}: heads that matter in {course.baseline['config']['model']}"[:120],
         "text": " ".join(said),
         "tags": [course.task, "heads", "layers"],
-        "experiments": [e["id"] for e in (course.heads, *course.tests)],
+        "experiments": [
+            course.heads["id"],
+            *dict.fromkeys(one["judged"]["experiment"] for one in tests),
+        ],
     }

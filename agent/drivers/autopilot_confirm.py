@@ -1,110 +1,59 @@
-"""The autopilot's tests: what the search left, on prompts that were not looked at."""
+"""The autopilot's tests: what the search left, written down and then tested on prompts that nothing was run on."""
 
 from __future__ import annotations
 
-from .autopilot_course import METHODS, Course, Protocol, verdict
-from .autopilot_judge import RANDOM, Judgement, Q, beats_random, heads_named, judged, listing, words_of
+from .autopilot_course import Course, Protocol, propose
+from .autopilot_judge import heads_named, listing
 
 
-def confirm(course: Course) -> Protocol:
-    """What is left is the claim: together under every ablation, then each by itself, on held-out prompts."""
-    task, yardstick, kept = course.task, course.yardstick, course.kept
+def predict_heads(course: Course) -> Protocol:
+    """What is left is the claim: together under every ablation and beyond random sets, then each by itself."""
+    yardstick, kept = course.yardstick, course.kept
     one = len(kept) == 1
     names = heads_named(kept)
-    hypothesis = yield (
-        "What is left is the claim. It is tested on prompts that were not looked at.",
-        "propose_hypothesis",
-        {
-            "statement": f"On other prompts {names} {'is' if one else 'are, together,'} needed for {task}: under "
-            f"zero, mean and resample the damage is more than {yardstick.words} (q < {Q}), and the change is "
-            f"larger than that of {RANDOM}% of random sets of as many heads.",
-            "rationale": "This is what the search left.",
-            "refuted_if": "Under some ablation the whole interval of the change lies within the bound, or half of the "
-            "random sets change as much.",
-        },
-    )
-    for method in METHODS:
-        found = yield (
-            f"The test: {names} removed, {method}, on prompts that were not looked at.",
-            "head_ablation",
-            {
-                "task": task, "heads": kept, "together": True, "method": method, "metric": yardstick.metric,
-                "split": "confirm",
-                "reason": "The hypothesis on held-out prompts, with random sets of heads beside it.",
-            },
+    removed = {"heads": kept, "together": True, "metric": yardstick.metric}
+    yield from propose(
+        course, "together", "What is left is the claim.",
+        [course.predict("head_ablation", removed, **yardstick.harmful()),
+         course.predict("head_ablation", removed, "beyond_control")],
+        statement=f"On other prompts {names} {'is' if one else 'are, together,'} needed for {course.task}: under zero, "
+        f"mean and resample the damage is more than {yardstick.words}, and more than that of random sets of as many "
+        "heads.",
+        rationale="This is what the search left.",
+        refuted_if="Under some ablation the whole interval of the change lies on the other side of the bound, or "
+        "random sets do more damage.",
+    )  # fmt: skip
+    # Where all that zero showed is left, that each is needed has been written down before.
+    if not one and set(kept) != set(course.chosen):
+        yield from propose(
+            course, "each", "Together is not each: one strong head could carry the others.",
+            [course.predict("head_ablation", {"heads": kept, "method": "mean", "metric": yardstick.metric},
+                            **yardstick.harmful(f"effect[{site}]")) for site in kept],
+            statement=f"Each of {names} is needed for {course.task} by itself, on other prompts, under mean: the "
+            f"damage is more than {yardstick.words}.",
+            rationale="Each was found by itself.",
+            refuted_if="For one of them the whole interval of the change lies on the other side of the bound.",
         )  # fmt: skip
-        course.tests.append(found)
-    outcomes: list[tuple[Judgement, bool | None]] = [
-        (yardstick.judge(t["effects"][0]), beats_random(t)) for t in course.tests
-    ]
-    refuted = [
-        j == "spare" or t["measurements"].get("percentile", {"value": 100})["value"] <= 50
-        for (j, _), t in zip(outcomes, course.tests, strict=True)
-    ]
-    held = all(j == "needed" and beats for j, beats in outcomes)
-    random: dict[bool | None, str] = {
-        True: "beyond the random sets",
-        False: "not beyond the random sets",
-        None: "no random sets to be drawn",
-    }
-    course.h_together = hypothesis["id"]
-    yield verdict(
-        hypothesis, "supported" if held else "refuted" if any(refuted) else "inconclusive", course.tests,
-        "; ".join(f"{m}: {words_of(j)}, {random[b]}" for m, (j, b) in zip(METHODS, outcomes, strict=True)) + ".",
-    )  # fmt: skip
-    if one:
-        return
-    alone = yield (
-        "Together is not each: one strong head could carry the others.",
-        "propose_hypothesis",
-        {
-            "statement": f"Each of {names} is needed for {task} by itself, on other prompts, under mean: the damage is "
-            f"more than {yardstick.words} (q < {Q}).",
-            "rationale": "Each was found by itself.",
-            "refuted_if": "For one of them the whole interval of the change lies within the bound.",
-        },
-    )
-    each = course.each = yield (
-        "The same heads by themselves, on the held-out prompts.",
-        "head_ablation",
-        {
-            "task": task, "heads": kept, "method": "mean", "metric": yardstick.metric, "split": "confirm",
-            "reason": "Does each head matter, or does one carry the others?",
-        },
-    )  # fmt: skip
-    kinds = judged(yardstick, each["effects"])
-    course.h_each = alone["id"]
-    yield verdict(
-        alone, "refuted" if kinds["spare"] else "inconclusive" if kinds["undecided"] else "supported", [each],
-        f"Needed: {listing(kinds['needed'])}. Within the bound: {listing(kinds['spare'])}. Undecided: "
-        f"{listing(kinds['undecided'])}.",
-    )  # fmt: skip
 
 
-def look_for_backup(course: Course) -> Protocol:
+def predict_backup(course: Course) -> Protocol:
     """Heads that did not matter one by one may stand in for each other: all of them at once."""
     yardstick, lost = course.yardstick, course.vanished
-    hypothesis = yield (
-        f"{listing(lost)} did not matter one by one. Do they stand in for each other? An expectation first.",
-        "propose_hypothesis",
-        {
-            "statement": f"T{heads_named(lost)[1:]} do not stand in for each other: removed all at once (mean, "
-            f"other prompts), the whole interval of the change lies {yardstick.within}.",
-            "rationale": "By itself each of them changed less than the bound, under mean or under resample.",
-            "refuted_if": f"The damage is more than the bound (q < {Q}).",
-        },
-    )
-    backup = course.backup = yield (
-        "All of them at once.",
-        "head_ablation",
-        {
-            "task": course.task, "heads": lost, "together": True, "method": "mean", "metric": yardstick.metric,
-            "split": "confirm", "reason": "Heads that are redundant alone can be necessary together.",
-        },
+    yield from propose(
+        course, "backup", f"{listing(lost)} did not matter one by one. Do they stand in for each other?",
+        [course.predict("head_ablation",
+                        {"heads": lost, "together": True, "method": "mean", "metric": yardstick.metric},
+                        **yardstick.harmless())],
+        statement=f"T{heads_named(lost)[1:]} do not stand in for each other: removed all at once (mean, other "
+        f"prompts), the change lies {yardstick.within}.",
+        rationale="By itself each of them changed less than the bound, under mean or under resample.",
+        refuted_if="The whole interval of the change lies beyond the bound.",
     )  # fmt: skip
-    judgement = yardstick.judge(backup["effects"][0])
-    course.h_backup = hypothesis["id"]
-    yield verdict(
-        hypothesis, {"spare": "supported", "needed": "refuted", "undecided": "inconclusive"}[judgement], [backup],
-        f"Together: {words_of(judgement)}.",
-    )  # fmt: skip
+
+
+def test_all(course: Course) -> Protocol:
+    """The tests, when all is written down."""
+    for about, name in course.proposed.items():
+        course.tested[about] = yield (
+            f"The test of {name}, on prompts that nothing was run on.", "test_hypothesis", {"hypothesis": name},
+        )  # fmt: skip

@@ -17,7 +17,6 @@ Judgement = Literal["needed", "spare", "undecided"]
 NATS = 0.1  # a change of loss that leaves the answer's tokens at 90% of their probability
 PART = 0.1  # of the intact logit difference
 Q = 0.05
-RANDOM = 90  # percent of the random sets that a set of heads has to exceed
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,17 @@ class Yardstick:
     def measured(self) -> str:
         """The measurement of an experiment on one set of parts that holds its effect."""
         return "loss_increase" if self.metric == "loss" else "logit_diff_change"
+
+    def harmful(self, quantity: str | None = None) -> Data:
+        """The prediction of damage beyond the bound, in the quantity (or in what is measured of a set)."""
+        if self.metric == "loss":
+            return {"comparison": "above", "quantity": quantity or self.measured, "low": self.bound}
+        return {"comparison": "below", "quantity": quantity or self.measured, "high": -self.bound}
+
+    def harmless(self, quantity: str | None = None) -> Data:
+        """The prediction of a change within the bound."""
+        bounds = {"low": -self.bound, "high": self.bound}
+        return {"comparison": "between", "quantity": quantity or self.measured, **bounds}
 
     def damage(self, effect: Data) -> tuple[float, float, float]:
         """The change and its interval, turned so that more is worse."""
@@ -93,16 +103,6 @@ def judged(yardstick: Yardstick, effects: Iterable[Data]) -> dict[Judgement, lis
     for effect in effects:
         found[yardstick.judge(effect)].append(effect["site"])
     return found
-
-
-def words_of(judgement: Judgement) -> str:
-    return {"needed": "needed", "spare": "can be spared", "undecided": "undecided"}[judgement]
-
-
-def beats_random(test: Data) -> bool | None:
-    """Whether a set of heads changed more than nearly all random sets; None where no random sets could be drawn."""
-    percentile = test["measurements"].get("percentile")
-    return None if percentile is None else percentile["value"] >= RANDOM
 
 
 def listing(words: Sequence[str], none: str = "none") -> str:

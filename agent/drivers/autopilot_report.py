@@ -9,48 +9,64 @@ from .autopilot_course import METHODS, Course, Data
 from .autopilot_judge import heads_named, layer_of, layers_named, listing
 
 
-def report(course: Course) -> str:
-    """The source of the report of a study whose task could be done."""
-    sections = (answer(course), ability(course), layers(course), heads(course), confirmation(course), untested(course))
-    title = f"# {' '.join(course.study['goal'].split())}"
-    return "\n\n".join([title, *(block for section in sections for block in section)])
+def report(course: Course) -> Data:
+    """The arguments of write_report for a study whose task could be done."""
+    sections = (ability(course), layers(course), heads(course), confirmation(course), untested(course))
+    return {
+        "title": " ".join(course.study["goal"].split()),
+        "claims": claims(course),
+        "interpretation": "\n\n".join(block for section in sections for block in section),
+    }
 
 
-def answer(course: Course) -> list[str]:
-    yardstick, kept = course.yardstick, course.kept
-    blocks = ["## Answer"]
-    if course.left:
-        left = listing(["`" + baseline["config"]["task"] + "`" for baseline in course.left])
-        blocks.append(f"The subject cannot do {left} well enough to study damage, so this is about `{course.task}`.")
+def claims(course: Course) -> list[Data]:
+    """The answer first. What is claimed of a hypothesis is its verdict, whatever that is."""
+    base, kept = course.baseline, course.kept
+    found: list[Data] = []
+
+    def claim(about: str, sentence: str) -> None:
+        # Without a test there is no verdict.
+        if course.tested.get(about, {}).get("status", "open") != "open":
+            name, status = course.proposed[about], course.tested[about]["status"]
+            verdict = f"{sentence} is {slot(name, 'verdict')}"
+            found.append({"sentence": f"{verdict} ({name}).", "conditions": [f"{name} is {status}"]})
+
     if kept:
         one = len(kept) == 1
-        mean = course.tests[METHODS.index("mean")]
-        text = (
-            f"**Heads.** The search left {heads_named(kept)}. On prompts that were not looked at before, with "
-            f"{'its output' if one else 'their outputs'} replaced by {'its' if one else 'their'} mean, "
-            f"the share of right answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')}, and "
-            f"the {yardstick.noun} changes by {slot(mean, yardstick.measured)}. "
-            f"That {'it is' if one else 'they are, together,'} needed for `{course.task}` is "
-            f"**{slot(course.h_together, 'status')}** ({course.h_together})"
-        )
-        if course.h_each:
-            text += f"; that each is needed by itself is **{slot(course.h_each, 'status')}** ({course.h_each})"
-        blocks.append(f"{text}.")
-    else:
-        blocks.append(
-            "**Heads.** The search left no head whose removal, by itself, does more damage than "
-            f"{yardstick.said}. That is no proof that there is none: see what was not tested."
-        )
-    text = (
-        f"**Layers.** That some layer can be left out and another cannot is **{slot(course.h_layers, 'status')}** "
-        f"({course.h_layers})."
+        mean = experiment_of(course, "together", "mean")
+        damage = ""
+        if mean is not None:
+            damage = (
+                f"With {heads_named(kept)} replaced by {'its mean' if one else 'their means'}, the share of right "
+                f"answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')} on held-out prompts, "
+                f"and the {course.yardstick.noun} changes by {slot(mean, course.yardstick.measured)}. "
+            )
+        claim("together", f"{damage}That {'it is' if one else 'they are, together,'} needed for `{course.task}`")
+        claim("each", "That each of them is needed by itself")
+    if course.chosen:
+        one = len(course.chosen) == 1
+        claim("methods", f"That {'the head' if one else 'each of the heads'} that zero shows as strongest, "
+              f"{listing(course.chosen)}, is needed by itself under its mean, too,")  # fmt: skip
+    claim("backup", f"That {listing(course.vanished)} do not stand in for each other")
+    said: list[str] = []
+    if course.needed_layer is not None:
+        said.append(f"layer {course.needed_layer} cannot be left out")
+    if course.spare_layer is not None:
+        said.append(f"layer {course.spare_layer} can")
+    claim("layers", f"That {' and '.join(said)}")
+    found.append({
+        "sentence": f"Intact, the subject answers a share of {slot(base, 'accuracy')} of the prompts of "
+        f"`{course.task}` correctly: it can do the task.",
+        "conditions": [f"{base['id']}.accuracy > {course.able:g}"],
+    })  # fmt: skip
+    return found
+
+
+def experiment_of(course: Course, about: str, method: str) -> str | None:
+    """The experiment of a hypothesis' test under this method of removal."""
+    return next(
+        (one["judged"]["experiment"] for one in course.tests(about) if one["config"].get("method") == method), None
     )
-    for layer, test in course.layer_tests:
-        text += (
-            f" Without layer {layer} the loss changes by {slot(test, 'loss_increase')}, and accuracy goes from "
-            f"{slot(test, 'intact_accuracy')} to {slot(test, 'accuracy')}."
-        )
-    return [*blocks, text]
 
 
 def ability(course: Course) -> list[str]:
@@ -67,13 +83,21 @@ def ability(course: Course) -> list[str]:
 def layers(course: Course) -> list[str]:
     top = max(course.sweep["effects"], key=lambda e: e["value"])
     effect = slot(course.sweep, f"effect[{top['site']}]")
-    return [
+    blocks = [
         "## Layers",
-        f"Each layer was left out by itself. What was expected before ({course.h_layers}): "
-        f"*{slot(course.h_layers, 'statement')}* It is {slot(course.h_layers, 'status')}. "
-        f"Of all layers, layer {layer_of(top)} is missed most: without it the loss changes by {effect}.",
+        f"Each layer was left out by itself. On the prompts to explore, layer {layer_of(top)} is missed most: "
+        f"without it the loss changes by {effect}.",
         slot(course.sweep, "figure"),
     ]
+    for layer, one in zip(
+        [x for x in (course.needed_layer, course.spare_layer) if x is not None], course.tests("layers"), strict=False
+    ):
+        test = one["judged"]["experiment"]
+        blocks.append(
+            f"On held-out prompts, without layer {layer}: the loss changes by {slot(test, 'loss_increase')}, and "
+            f"accuracy goes from {slot(test, 'intact_accuracy')} to {slot(test, 'accuracy')}."
+        )
+    return blocks
 
 
 def heads(course: Course) -> list[str]:
@@ -90,24 +114,27 @@ def heads(course: Course) -> list[str]:
         blocks += [
             f"{'That is' if one else 'The strongest are'} {listing(course.chosen)}. Zero is a value that a head may "
             f"never give, so {'it was' if one else 'they were'} removed again, by the mean and by another prompt's "
-            f"value. That {'it is' if one else 'each is'} needed whichever way it is removed is "
-            f"{slot(course.h_methods, 'status')} ({course.h_methods}). With the mean:",
+            "value. With the mean:",
             slot(course.repeats[0], "table"),
         ]
     else:
         blocks.append("None was.")
+    if not course.kept:
+        blocks.append(
+            f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That is no "
+            "proof that there is none: see what was not tested."
+        )
     if course.vanished:
         blocks.append(
             f"Zero alone would have misled on {listing(course.vanished)}: under mean or resample the whole interval of "
             f"the change lies within {yardstick.said}."
         )
-    if course.backup is not None:
-        backup = course.backup
+    for one in course.tests("backup"):
+        test = one["judged"]["experiment"]
         blocks.append(
             f"Heads may stand in for each other. {listing(course.vanished)}, removed all at once by their means on "
-            f"held-out prompts, change the {yardstick.noun} by {slot(backup, yardstick.measured)}; accuracy falls by "
-            f"{slot(backup, 'accuracy_drop')}. That they do not stand in for each other is "
-            f"{slot(course.h_backup, 'status')} ({course.h_backup})."
+            f"held-out prompts, change the {yardstick.noun} by {slot(test, yardstick.measured)}; accuracy falls by "
+            f"{slot(test, 'accuracy_drop')}."
         )
     if course.wider is not None:
         found = listing(course.found_wider) if course.found_wider else "no further head"
@@ -119,37 +146,27 @@ def heads(course: Course) -> list[str]:
 
 
 def confirmation(course: Course) -> list[str]:
-    if not course.kept:
+    if not course.tests("together"):
         return []
     yardstick = course.yardstick
-    blocks = [
-        "## The test on held-out prompts",
-        f"What was expected before ({course.h_together}): *{slot(course.h_together, 'statement')}* It is "
-        f"{slot(course.h_together, 'status')}:",
-    ]
     rows: list[str] = []
-    for method, test in zip(METHODS, course.tests, strict=True):
-        row = (
-            f"- {method}: the {yardstick.noun} changes by {slot(test, yardstick.measured)}; accuracy falls by "
-            f"{slot(test, 'accuracy_drop')}; "
-        )
-        if "percentile" in test["measurements"]:
-            row += (
-                f"random sets of as many heads change it less in {slot(test, 'percentile')} of the draws, by "
-                f"{slot(test, 'control_change')} in the mean and by {slot(test, 'control_largest')} at most (here n "
-                "counts draws)."
+    for method in METHODS:
+        test = experiment_of(course, "together", method)
+        if test is not None:
+            row = (
+                f"- {method}: the {yardstick.noun} changes by {slot(test, yardstick.measured)}; accuracy falls by "
+                f"{slot(test, 'accuracy_drop')}; "
             )
-        else:
-            row += "there are too few other heads for random sets."
-        rows.append(row)
-    blocks.append("\n".join(rows))
-    if course.each is not None:
-        blocks += [
-            f"Each of them by itself, on the same prompts, by its mean; that each is needed is "
-            f"{slot(course.h_each, 'status')} ({course.h_each}):",
-            slot(course.each, "table"),
-        ]
-    return blocks
+            if course.random_sets:
+                row += (
+                    f"random sets of as many heads change it by {slot(test, 'control_change')} in the mean, and by "
+                    f"less in {slot(test, 'percentile')} of the draws (here n counts draws)."
+                )
+            else:
+                row += "there are too few other heads for random sets."
+            rows.append(row)
+    names = heads_named(course.kept)
+    return ["## The test on held-out prompts", f"T{names[1:]}, removed at once:", "\n".join(rows)]
 
 
 def untested(course: Course) -> list[str]:
@@ -175,13 +192,9 @@ def slot(of: Data | str, what: str) -> str:
     return f"{{{{{of if isinstance(of, str) else of['id']}.{what}}}}}"
 
 
-def nothing_report(study: Data, tried: list[Data]) -> str:
-    """The source of the report of a study that found no task to study damage on."""
+def nothing_report(study: Data, tried: list[Data]) -> Data:
+    """The arguments of write_report for a study that found no task to study damage on."""
     lines = [
-        f"# {' '.join(study['goal'].split())}",
-        "",
-        "## Answer",
-        "",
         "The subject does none of the tasks well enough to study damage: what cannot be done cannot be damaged. The "
         "share of right answers:",
         "",
@@ -192,4 +205,4 @@ def nothing_report(study: Data, tried: list[Data]) -> str:
         "- Anything about layers and heads: no part was removed.",
         "- Other wordings, more examples in the prompt, and other tasks (`--task` takes a file of your own prompts).",
     ]
-    return "\n".join(lines)
+    return {"title": " ".join(study["goal"].split()), "claims": [], "interpretation": "\n".join(lines)}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...db.read import Reader
+from .claims import Claim, claim_faults
 from .escape import visible
 from .numerals import typed_numbers
 from .prose import misplaced
@@ -10,17 +13,25 @@ from .slots import SlotError, fill, line_of, scan
 from .study import Study, read_study
 
 
-def check(source: str, reader: Reader, run: int) -> list[str]:
-    """The faults of a source for the report of this run, each one line; empty when it can be rendered.
+def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -> list[str]:
+    """The faults of a report of this run, each one line; empty when it can be rendered.
 
-    Slots that are malformed or cannot be filled, slots where nothing can stand, and numbers that were typed.
-    Raises NoSuchId when there is no such run.
+    Slots that are malformed or cannot be filled, slots where nothing can stand, numbers that were typed, and claims
+    whose conditions do not hold. Raises NoSuchId when there is no such run.
     """
-    return faults(source, read_study(reader, run))
+    return all_faults(source, read_study(reader, run), claims)
+
+
+def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[str]:
+    """The same for a study that has been read."""
+    found = faults(source, study)
+    for place, claim in enumerate(claims, start=1):
+        found += [f"Claim {place}: {fault}" for fault in faults(claim.sentence, study)]
+    return [*found, *claim_faults(tuple(claims), study)]
 
 
 def faults(source: str, study: Study) -> list[str]:
-    """The same for a study that has been read."""
+    """What is wrong in one text."""
     source, found = visible(source), list[str]()
     for slot in scan(source):
         try:
@@ -31,7 +42,7 @@ def faults(source: str, study: Study) -> list[str]:
             where = "" if isinstance(slot, SlotError) else f"{line_of(source, slot.start)}: "
             found.append(f"{where}{error}")
     # Half a slot would make the rest of its line look like typed text.
-    return [*found, *misplaced(source), *typed_numbers(source)] if not _malformed(source) else found
+    return [*found, *misplaced(source), *typed_numbers(source, study)] if not _malformed(source) else found
 
 
 def _malformed(source: str) -> bool:

@@ -1,17 +1,21 @@
 """Numbers that were typed. In a report a number is either part of a name, or it comes from the tracker.
 
-The rule, for prose outside slots, code spans and quotes: no decimals, no percentages, and no integers,
-except in names (L7.H3, layer 7, heads 3 and 5, GPT-2, E12), in a heading's numbering, in list markers, and as
-years. Words are free ("two-digit sums"): the rule stops a wrong number from looking like a measured one; it
-does not judge what is claimed.
+The rule, for prose outside slots: no decimals, no percentages, and no integers, except in names (L7.H3, layer 7,
+heads 3 and 5, GPT-2, E12), in a heading's numbering, in list markers, and as years. Code and quotes are held to it,
+too, unless they quote: what a prompt asked or a subject said, in an experiment of the study. Words are free
+("two-digit sums"): the rule stops a wrong number from looking like a measured one; it does not judge what is claimed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from markdown_it.token import Token
 
 from .escape import clipped
 from .prose import grammar
+from .study import Study
 
 RULE = (
     "Numbers in the text come from slots such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}; an example "
@@ -25,7 +29,6 @@ _RANGE = rf"{_INTEGER}(?:\s*[-–]\s*{_INTEGER}(?!\w))?"
 _FREE = re.compile(
     "|".join(
         (
-            r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]*’',
             # layer 7, layers 0-5, heads 3, 4 and 7, layers 0-1, 5 and 8-9
             rf"\b(?i:{_THINGS})\s+{_RANGE}(?:\s*(?:to|and|or|through|,(?:\s*and)?|/)\s*{_RANGE}(?![-\w]))*",
             # Words with letters first: L7.H3, GPT-2, SmolLM2-135M, gemma-3-270m, Qwen3-0.6B, E12, fp32
@@ -39,26 +42,32 @@ _FREE = re.compile(
         )
     )
 )
+_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]*’')
+_SLOT = re.compile(r"\{\{.*?\}\}")
 _NUMERAL = re.compile(r"[-−+]?[.,]?[\d¼-¾⅐-⅞](?:[\d.,]*\d)?(?:\s?[%‰])?|[²³¹⁰-⁹]+")
 _NUMBERING = re.compile(r"^\s*[1-9]\d?(?:\.\d{1,2}){0,3}[.):]?\s+(?=\D)")
 
 
-def typed_numbers(source: str) -> list[str]:
+def typed_numbers(source: str, study: Study) -> list[str]:
     """One fault that names every typed number and its line, and the rule; none when there is nothing to say."""
     found: list[str] = []
     tokens = grammar().parse(source)
     line = 0
+
+    def quoted(match: re.Match[str]) -> str:
+        return _blank(match[0]) if says(study, match[0][1:-1]) else match[0]
+
     for i, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else line
-        if token.type != "inline":
+        if token.type in ("fence", "code_block"):
+            text = _code(token.content, study)
+        elif token.type == "inline":
+            text = "".join(_written(child, study) for child in token.children or [])
+        else:
             continue
-        # What was filled in or is code is no typed number, and must not join what stands beside it.
-        between = {"slot": "\x00", "code_inline": "\x00", "softbreak": "\n", "hardbreak": "\n"}
-        children = token.children or []
-        text = "".join(c.content if c.type == "text" else between.get(c.type, "") for c in children)
         if tokens[i - 1].type == "heading_open":
             text = _NUMBERING.sub("", text, count=1)
-        free = _FREE.sub(lambda match: re.sub(r"[^\n]", "\x00", match[0]), text)
+        free = _FREE.sub(lambda match: _blank(match[0]), _QUOTED.sub(quoted, text))
         for numeral in _NUMERAL.finditer(free):
             at = line + free.count("\n", 0, numeral.start())
             found.append(f'line {at}: "{numeral[0].strip()}" in "{_around(text, *numeral.span())}"')
@@ -66,6 +75,46 @@ def typed_numbers(source: str) -> list[str]:
         return []
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     return [f"Numbers are typed where slots belong: {'; '.join(found[:8])}{more}. {RULE}"]
+
+
+def _written(token: Token, study: Study) -> str:
+    """What stands in a piece of a line. What was filled in must not join what stands beside it."""
+    if token.type in ("text", "code_inline"):
+        return token.content if token.type == "text" else _code(token.content, study)
+    return {"slot": "\x00", "softbreak": "\n", "hardbreak": "\n"}.get(token.type, "")
+
+
+def _code(code: str, study: Study) -> str:
+    """Code that quotes the study, and slots in code, are no typed numbers."""
+    return _blank(code) if says(study, code) else _SLOT.sub(lambda match: _blank(match[0]), code)
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"[^\n]", "\x00", text)
+
+
+def says(study: Study, text: str) -> bool:
+    """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
+    wanted = _squeezed(text)
+    if not any(c.isdigit() for c in wanted):
+        return True
+    # A bare number in quotes could be meant as a result, so it has to be a whole answer.
+    if _NUMERAL.fullmatch(wanted):
+        return any(wanted == one for one in _quotable(study))
+    return any(wanted in one for one in _quotable(study))
+
+
+def _quotable(study: Study) -> Iterator[str]:
+    yield _squeezed(study.run["goal"])
+    for row in study.experiments.values():
+        for sample in row["samples"]:
+            yield _squeezed(sample["prompt"] + sample["expected"])
+            yield _squeezed(sample["expected"])
+            yield from (_squeezed(sample[name]) for name in ("said", "changed") if sample[name])
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _around(text: str, start: int, end: int) -> str:

@@ -149,19 +149,14 @@ def plain(source: str, fill: Fill) -> str:
     return one_line("".join(parts))
 
 
-def to_html(source: str, fill: Fill, block: Block) -> tuple[Markup, list[tuple[str, str]]]:
-    """The text as HTML, and its sections as (anchor, text). `block` gives the HTML of a table or a figure."""
+def to_html(source: str, fill: Fill, block: Block) -> Markup:
+    """The text as HTML. `block` gives the HTML of a table or a figure."""
     tokens = grammar().parse(source)
-    sections: list[tuple[str, str]] = []
-    for i, token in enumerate(tokens):
-        if token.type in ("heading_open", "heading_close"):
-            # The page has one title; what the writer calls level one or two is a section of it.
-            token.tag = "h2" if token.tag == "h1" else token.tag
-        if token.type == "heading_open" and token.tag == "h2":
-            anchor = f"section-{len(sections) + 1}"
-            token.attrSet("id", anchor)
-            sections.append((anchor, plain(tokens[i + 1].content, fill)))
-    return Markup(grammar().renderer.render(tokens, grammar().options, {"fill": fill, "block": block})), sections
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close") and token.tag in ("h1", "h2"):
+            # The page has one title and the program's sections; what the writer calls a section stands below one.
+            token.tag = "h3"
+    return Markup(grammar().renderer.render(tokens, grammar().options, {"fill": fill, "block": block}))
 
 
 def inline_html(source: str, fill: Fill) -> Markup:
@@ -207,6 +202,20 @@ def to_markdown(source: str, fill: Fill, block: Block) -> str:
         else:
             parts.append(markdown_text(fill(slot).main) + fill(slot).rest)
     return "".join((*parts, source[at:])).strip()
+
+
+def demoted(source: str) -> str:
+    """The text with its headings of level one and two on level three, as `to_html` has them."""
+    lines = source.split("\n")
+    for token in grammar().parse(source):
+        if token.type == "heading_open" and token.tag in ("h1", "h2") and token.map is not None:
+            first, last = token.map
+            if token.markup.startswith("#"):
+                lines[first] = lines[first].replace(token.markup, "###", 1)
+            else:  # underlined
+                lines[first : last - 1] = [f"### {' '.join(line.strip() for line in lines[first : last - 1])}"]
+                lines[first + 1 : last] = [""] * (last - first - 1)
+    return "\n".join(lines)
 
 
 def spaced(page: str) -> str:

@@ -6,7 +6,7 @@ what limits the findings and how to run it all again come from the tracker, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from markupsafe import Markup
 from ...db.read import Reader
 from ...experiments.result import Frozen
 from . import prose
-from .check import faults
+from .check import all_faults
+from .claims import Claim, check_claim
 from .escape import markdown_code, markdown_text, one_line, visible
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
@@ -72,24 +73,39 @@ def _code_cell(text: object) -> _Raw:
     return _Raw(markdown_code(str(text), cell=True))
 
 
-def render(source: str, reader: Reader, run: int, methods: Mapping[str, str] | None = None) -> Report:
-    """The report of a run from the writer's source: a title (`# ...`) and text with slots; both may be empty.
+def render(
+    source: str, reader: Reader, run: int, methods: Mapping[str, str] | None = None, claims: Sequence[Claim] = ()
+) -> Report:
+    """The report of a run from the writer's source: a title (`# ...`) and text with slots, both of which may be empty,
+    and the claims.
 
     `methods` says in a few words what each kind of experiment does. Raises SlotError with every fault that
     `check` finds, and NoSuchId when there is no such run.
     """
     study, source = read_study(reader, run), visible(source)
-    wrong = faults(source, study)
+    claims = [claim.model_copy(update={"sentence": visible(claim.sentence)}) for claim in claims]
+    wrong = all_faults(source, study, claims)
     if wrong:
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
+    view["claims"] = [{"sentence": claim.sentence.strip(), "checked": check_claim(claim, study)} for claim in claims]
     return Report(
         title=prose.plain(title, _filler(study)) or one_line(study.run["goal"]),
         markdown=_markdown(title, text, study, view, figures),
         html=_html(title, text, study, view, figures),
         figures={figure["stem"]: figure["svg"] for figure in figures if figure["svg"]},
     )
+
+
+def render_run(reader: Reader, run: int) -> Report:
+    """The report of a run from what its writer wrote, or else the program's."""
+    from ..catalog import kind_texts
+    from .default import source_of
+
+    latest = reader.latest_report(run)
+    claims = [Claim.model_validate(claim) for claim in latest["claims"]] if latest else []
+    return render(source_of(reader, run), reader, run, kind_texts(), claims)
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -146,14 +162,14 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
     def figures_of(experiment: str) -> Markup:
         return Markup(blocks.rest_of(experiment))
 
-    body, sections = prose.to_html(text, filled, blocks.of_slot)
+    for claim in view["claims"]:
+        claim["html"] = prose.inline_html(claim["sentence"], filled)
     return templates.get_template("report.html.j2").render(
         view,
         title=prose.plain(title, filled) or one_line(study.run["goal"]),
         heading=prose.inline_html(title, filled) if title else one_line(study.run["goal"]),
         asked=_asked(title, study),
-        body=body,
-        sections=sections,
+        body=prose.to_html(text, filled, blocks.of_slot),
         figures_of=figures_of,
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
     )
@@ -167,7 +183,9 @@ def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]
         return _Raw(blocks.rest_of(experiment))
 
     heading = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if title else one_line(study.run["goal"])
-    body = _Raw(prose.to_markdown(text, filled, blocks.of_slot))
+    body = _Raw(prose.to_markdown(prose.demoted(text), filled, blocks.of_slot))
+    for claim in view["claims"]:
+        claim["markdown"] = _Raw(prose.to_markdown(claim["sentence"], filled, blocks.of_slot))
     page = templates.get_template("report.md.j2").render(
         view, heading=heading, asked=_asked(title, study), body=body, figures_of=figures_of
     )

@@ -8,20 +8,22 @@ what there is.
     {{E12.effect[L7.H3]}}    the effect of a site    {{E12.effect[L7.H3, METRIC]}} where there are several metrics
     {{E12.rank[L7.H3]}}      its place by size       {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
     {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
-    {{H2.status}} {{H2.statement}}
+    {{H2.verdict}} {{H2.status}} {{H2.statement}}
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ...experiments.result import Frozen
+from ..evidence.quantity import NoQuantity, find_effect, near, offer, ranked
+from ..evidence.quantity import listed as _list
+from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .numbers import number, setting, true_minus, value_parts
-from .study import Study, ranked
+from .study import Study
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}")
 _SLOT = re.compile(r"\s*([EH][0-9]{1,18})\.([^\s{}\[\]`|][^{}\[\]`|]*?)(?:\[([^{}\[\]`|]+)\])?\s*")
@@ -93,7 +95,7 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
         if slot is None:
             yield SlotError(
                 f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is no slot. "
-                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}} or {{H2.status}}."
+                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}} or {{H2.verdict}}."
             )
             continue
         yield Slot(of=slot[1], field=slot[2], key=slot[3] and slot[3].strip(), text=braces[0], start=start, end=end)
@@ -118,8 +120,11 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
     if row is None:
         there = _list(study.hypotheses) or "no hypotheses"
         raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run['id']}, which has {there}.")
-    if slot.field not in ("status", "statement") or slot.key:
-        raise SlotError(f"{slot.text}: of a hypothesis there are {slot.of}.status and {slot.of}.statement.")
+    if slot.field not in ("status", "verdict", "statement") or slot.key:
+        of = slot.of
+        raise SlotError(f"{slot.text}: of a hypothesis there are {of}.verdict, {of}.status and {of}.statement.")
+    if slot.field == "verdict":
+        return Filled(main=spoken(row, study.verdicts), tip=f"{slot.of}, verdict", of=slot.of)
     return Filled(main=true_minus(one_line(row[slot.field])), tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
@@ -155,40 +160,36 @@ def _experiment(slot: Slot, row: dict[str, Any]) -> Filled:
         return Filled(main=true_minus(one_line(row["found"] or "")), tip=f"{slot.of}, what it found", of=slot.of)
     if key is None and field.startswith("config."):
         return _config(slot, row)
-    raise SlotError(f"{slot.text}: {slot.of} has no '{name}'. {_offer(name, row)}")
+    raise SlotError(f"{slot.text}: {slot.of} has no '{name}'. {offer(name, row)}")
 
 
 def _config(slot: Slot, row: dict[str, Any]) -> Filled:
     value: Any = row["config"]
     for part in slot.field.split(".")[1:]:
         if not isinstance(value, dict) or part not in value:
-            near = _near(slot.field, (f"config.{name}" for name in row["config"]))
-            raise SlotError(f"{slot.text}: the configuration of {slot.of} has no '{part}'. {near}")
+            close = near(slot.field, (f"config.{name}" for name in row["config"]))
+            raise SlotError(f"{slot.text}: the configuration of {slot.of} has no '{part}'. {close}")
         value = value[part]  # pyright: ignore[reportUnknownVariableType]
     return Filled(main=one_line(setting(value)), tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
 def _effect(slot: Slot, row: dict[str, Any]) -> Filled:
     site, _, metric = (part.strip() for part in (slot.key or "").partition(","))
-    metrics = list(dict.fromkeys(effect["metric"] for effect in row["effects"]))
-    if not metrics:
-        raise SlotError(f"{slot.text}: {slot.of} measured no effects. {_offer(slot.field, row)}")
-    if metric and metric not in metrics:
-        raise SlotError(f"{slot.text}: {slot.of} has no effects on '{metric}'. {_near(metric, metrics)}")
-    for place, effect in enumerate(effects := ranked(row, metric or None), start=1):
-        if effect["site"] == site:
-            tip = _tip(slot, f"effect of {site} on {effect['metric']}", effect)
-            if slot.field == "rank":
-                return Filled(main=str(place), tip=f"{tip}; place {place} of {len(effects)} by size", of=slot.of)
-            main, rest = value_parts(effect)
-            return Filled(main=main, rest=rest, tip=tip, of=slot.of)
-    raise SlotError(f"{slot.text}: {slot.of} has no effect at '{site}'. {_near(site, (e['site'] for e in effects))}")
+    try:
+        effect, place, count = find_effect(row, site, metric or None)
+    except NoQuantity as fault:
+        raise SlotError(f"{slot.text}: {fault}") from fault
+    tip = _tip(slot, f"effect of {site} on {effect['metric']}", effect)
+    if slot.field == "rank":
+        return Filled(main=str(place), tip=f"{tip}; place {place} of {count} by size", of=slot.of)
+    main, rest = value_parts(effect)
+    return Filled(main=main, rest=rest, tip=tip, of=slot.of)
 
 
 def _top(slot: Slot, row: dict[str, Any]) -> Filled:
     effects = ranked(row)
     if not effects:
-        raise SlotError(f"{slot.text}: {slot.of} measured no effects. {_offer(slot.field, row)}")
+        raise SlotError(f"{slot.text}: {slot.of} measured no effects. {offer(slot.field, row)}")
     place = int(slot.key) if slot.key and re.fullmatch("[0-9]{1,6}", slot.key) else 0 if slot.key else 1
     if not 1 <= place <= len(effects):
         raise SlotError(f"{slot.text}: {slot.of} has sites {slot.of}.top[1] to {slot.of}.top[{len(effects)}].")
@@ -203,7 +204,7 @@ def _figure(slot: Slot, row: dict[str, Any]) -> Filled:
     if not names:
         raise SlotError(f"{slot.text}: {slot.of} has no figures.")
     if slot.key is not None and slot.key not in names:
-        raise SlotError(f"{slot.text}: {slot.of} has no figure '{slot.key}'. {_near(slot.key, names)}")
+        raise SlotError(f"{slot.text}: {slot.of} has no figure '{slot.key}'. {near(slot.key, names)}")
     return Filled(main="", tip=f"{slot.of}, figure {slot.key or names[0]}", of=slot.of)
 
 
@@ -214,25 +215,3 @@ def _tip(slot: Slot, name: str, row: dict[str, Any]) -> str:
     parts += [f"{name} = {number(row[name])}" for name in ("n", "p", "q", "percentile", "p_max")
               if row.get(name) is not None]  # fmt: skip
     return "; ".join(parts)
-
-
-def _offer(name: str, row: dict[str, Any]) -> str:
-    """What the experiment does have, the nearest first if anything is near."""
-    measured = [one["name"] for one in row["measurements"]]
-    more = ["n", "found", "table", *(f"figure[{figure['name']}]" for figure in row["figures"])]
-    more += ["top", "effect[SITE]", "rank[SITE]"] if row["effects"] else []
-    more += [f"config.{field}" for field in row["config"]]
-    near = difflib.get_close_matches(name, [*measured, *more], n=3, cutoff=0.6)
-    first = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"{first}It measured: {_list(measured) or 'nothing'}; it also has: {_list(more)}."
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Known: {_list(known)}."
-
-
-def _list(names: Iterable[str], most: int = 14) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -10,16 +10,21 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...experiments.result import UNABLE
 from ..environment import report_version
+from ..evidence.quantity import ranked
+from ..evidence.verdict import said, spoken
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .figures import BadFigure, draw
-from .numbers import count, number, setting, true_minus, value_parts
-from .study import Study, ranked
+from .numbers import count, number, setting, true_minus, value_parts, value_text
+from .study import Study
 from .words import STATISTICS, WORDS
 
 Row = dict[str, Any]
 _EFFECTS, _SAMPLES = 10, 4
+# Rounding stays below this; see the identity control of the experiments.
+IDENTITY = 1e-3
 _HEAD = re.compile(r"L\d+\.H\d+")
 
 
@@ -42,7 +47,9 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
         "words": WORDS,
         "statistics": STATISTICS,
         "experiments": experiments,
-        "hypotheses": [_hypothesis(row) for row in sorted(study.hypotheses.values(), key=_age)],
+        "alarms": _alarms(study),
+        "hypotheses": [_hypothesis(row, study) for row in sorted(study.hypotheses.values(), key=_refuted_first)],
+        "families": study.families,
         "kinds": _kinds(study, methods),
         "comparisons": _comparisons(study),
         "limitations": _limitations(study),
@@ -71,15 +78,53 @@ def _names(asked: str | None, used: Iterable[str | None]) -> str:
     return ", ".join(dict.fromkeys(one for one in (*used, asked) if one)) or "none"
 
 
-def _age(row: Row) -> int:
-    return int(row["id"][1:])
+def _alarms(study: Study) -> list[tuple[str, list[str]]]:
+    """Controls that failed, with the experiments: what a report has to open with."""
+    found: dict[str, list[str]] = {}
+    for one in study.finished:
+        row = study.experiments[one]
+        for measured in row["measurements"]:
+            if measured["name"] == "identity" and abs(measured["value"]) > IDENTITY:
+                found.setdefault(
+                    "The identity control failed: an intervention that changes nothing changed the result.", []
+                ).append(one)
+        if any(UNABLE in note for note in row["notes"]):
+            found.setdefault(
+                "The intact subject is not shown to do the task on these prompts, so damage to it means little.", []
+            ).append(one)
+    return list(found.items())
 
 
-def _hypothesis(row: Row) -> Row:
-    """With the history of its status, without the event that merely opened it."""
+def _refuted_first(row: Row) -> tuple[int, int]:
+    order = ("refuted", "inconclusive", "open", "supported")
+    return order.index(row["status"]), int(row["id"][1:])
+
+
+def _hypothesis(row: Row, study: Study) -> Row:
+    """With its predictions and what came of each, and the comments that somebody made."""
     texts = {name: true_minus(row[name] or "") for name in ("statement", "rationale", "refuted_if")}
-    events = [event for event in row["events"] if event["comment"] or event["status"] != "open"]
-    return {**row, **texts, "events": [{**event, "comment": true_minus(event["comment"] or "")} for event in events]}
+    events = [event for event in row["events"] if event["comment"]]
+    return {
+        **row,
+        **texts,
+        "verdict": spoken(row, study.verdicts),
+        "events": [{**event, "comment": true_minus(event["comment"])} for event in events],
+        "predictions": [_prediction(one, study) for one in row["predictions"]],
+    }
+
+
+def _prediction(row: Row, study: Study) -> Row:
+    judged = row["judged"]
+    config = [(name, one_line(setting(value))) for name, value in row["config"].items() if value not in (None, [], "")]
+    shown = {"model", "task", "split", "seed"}
+    return {
+        "said": true_minus(said(row)),
+        "of": one_line(f"{row['kind']}: " + ", ".join(f"{name} {text}" for name, text in config if name not in shown)),
+        "found": "" if judged is None else value_text({**judged, "unit": ""}),
+        "p": "" if judged is None else number(study.verdicts.corrected[row["id"]]),
+        "verdict": study.verdicts.predictions[row["id"]] or "not tested",
+        "experiment": "" if judged is None else judged["experiment"],
+    }
 
 
 def _example(study: Study) -> Row | None:

@@ -51,11 +51,15 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Explore, confirm",
-        "Two halves of the prompts. What is found on the one is tested on the other, which was kept for that.",
+        "Two halves of the prompts. What is found on the one is tested on the other, which was kept for that: nothing "
+        "runs on it but the tests of predictions, each hypothesis on a draw of its own.",
     ),
     (
-        "Supported, refuted, inconclusive",
-        "What became of a hypothesis that was written down before its test. Supported is not proved.",
+        "Prediction, verdict",
+        "A prediction names an experiment, a number of its result and a bound, and is frozen before the experiment "
+        "runs. Supported: the whole interval lies where it was said to, after Holm's correction for all predictions "
+        "of the run. Refuted: it lies wholly elsewhere. Inconclusive: neither. Confirmed: supported under zero, mean "
+        "and resample. None of this is proof.",
     ),
 )
 

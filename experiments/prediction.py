@@ -1,0 +1,125 @@
+"""A prediction: one experiment on prompts that nobody has looked at, a quantity of its result, and a bound.
+
+It is written down before the experiment runs and never changed. What became of it is read from the quantity's
+interval: it holds when the whole interval lies where it was said to lie, it fails when the whole interval lies
+elsewhere, and otherwise nothing is shown. So that several predictions can be corrected together, each is given the p
+that belongs to its interval: p < 0.05 exactly when the 95% interval does not reach the bound.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from .result import Frozen, Number
+
+Comparison = Literal["above", "below", "between", "beyond_control"]
+Side = Literal["for", "against", "neither"]
+BEYOND = 95.0  # percent of the matched random components that have to be weaker
+EXCESS = "excess"
+
+
+class Prediction(Frozen):
+    """What is expected of one experiment.
+
+    config      the whole configuration, model, task, n, split and seed included
+    quantity    a number of its result, such as accuracy_drop or effect[L7.H3]
+    comparison  above `low`, below `high`, between the two, or beyond_control: more damage than the mean of the matched
+                random components (`excess` above 0), and than at least 95% of them one by one
+    """
+
+    kind: str
+    config: dict[str, Any]
+    quantity: str
+    comparison: Comparison
+    low: Number | None = None
+    high: Number | None = None
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        needed = {"above": (True, False), "below": (False, True), "between": (True, True)}
+        given = (self.low is not None, self.high is not None)
+        if given != needed.get(self.comparison, (False, False)):
+            raise ValueError(BOUNDS[self.comparison])
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"between {self.low:g} and {self.high:g} there is nothing; give the smaller bound first")
+        if self.comparison == "beyond_control" and self.quantity != EXCESS:
+            raise ValueError(f"beyond_control is said of the quantity {EXCESS}")
+        return self
+
+
+BOUNDS: dict[str, str] = {
+    "above": "above needs one bound: low",
+    "below": "below needs one bound: high",
+    "between": "between needs two bounds: low and high",
+    "beyond_control": "beyond_control needs no bound",
+}
+
+
+class Judgement(Frozen):
+    """What the interval says of one prediction: which side, and a two-sided p that it is neither."""
+
+    value: Number
+    low: Number | None
+    high: Number | None
+    n: int | None
+    p: Annotated[float, Field(ge=0, le=1)]
+    side: Side
+
+
+def judge(
+    prediction: Prediction,
+    value: float,
+    interval: tuple[float | None, float | None],
+    n: int | None,
+    questions: int | None,
+    percentile: float | None = None,
+) -> Judgement:
+    """`questions` is how many independent things the interval rests on; `percentile`, for beyond_control, the share of
+    matched random components that are weaker, in percent."""
+    low, high = interval
+
+    def against(bound: float) -> float:
+        return p_of_bound(value, low, high, bound, questions)
+
+    match prediction.comparison:
+        case "between":
+            a, b = prediction.low, prediction.high
+            assert a is not None
+            assert b is not None
+            holds = a < value < b
+            p = max(against(a), against(b)) if holds else against(a if value <= a else b)
+        case "beyond_control":
+            holds, p = value > 0, against(0.0)
+            if holds and (percentile is None or percentile < BEYOND):
+                p = 1.0
+        case _:
+            bound = prediction.low if prediction.comparison == "above" else prediction.high
+            assert bound is not None
+            holds, p = (value > bound) == (prediction.comparison == "above"), against(bound)
+    side: Side = "neither" if p >= 1 else "for" if holds else "against"
+    return Judgement(value=value, low=low, high=high, n=n, p=p, side=side)
+
+
+def p_of_bound(value: float, low: float | None, high: float | None, bound: float, questions: int | None) -> float:
+    """The two-sided p of a quantity with this 95% interval being `bound`.
+
+    The interval is widened or narrowed on the side of the bound, as Student's t with one degree of freedom less than
+    there are questions, until it reaches it. With G questions p is never below 2 / 2^G, as for a sign-flip test,
+    whatever the interval; and 1 where there is no interval.
+    """
+    from scipy.stats import t
+
+    if low is None or high is None or questions is None or questions < 2 or value == bound:
+        return 1.0
+    least = 2.0 ** (1 - min(questions, 1000))
+    edge = value - low if bound < value else high - value
+    if edge <= 0:
+        return min(1.0, least)
+    df = questions - 1
+    scaled = abs(value - bound) / edge * float(t.ppf(0.975, df))
+    p = 2 * float(t.sf(scaled, df))
+    # Rounding must not decide what lies exactly at the edge of the interval.
+    return min(1.0, max(p, least)) if not math.isclose(abs(value - bound), edge, rel_tol=1e-12) else 0.05

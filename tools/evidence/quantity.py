@@ -1,0 +1,240 @@
+"""A quantity: one number of a finished experiment, by a name that slots, predictions and conditions share.
+
+    accuracy_drop                 a measurement
+    effect[L7.H3]                 the effect at a site; effect[L7.H3, METRIC] where there are several metrics
+    rank[L7.H3]                   its place by size among the effects, 1 for the strongest
+    percentile[L7.H3]             the share of matched random parts that changed less, in %; likewise p, q and p_max
+    effect[L7.H3] - effect[L2.H1] the difference of two, of the same experiment
+
+The value comes with the interval that was measured with it. A difference of two effects is taken prompt by prompt,
+where the values of the prompts were kept; of two others the interval is as wide as both together, which is never too
+narrow.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ...experiments.result import Frozen
+
+if TYPE_CHECKING:
+    from ...experiments.statistics import Array
+
+Row = dict[str, Any]
+# The bytes of an artifact of the experiment, by its name.
+Artifact = Callable[[str], bytes]
+
+OF_EFFECTS = ("effect", "rank", "percentile", "p", "q", "p_max")
+_TERM = r"([A-Za-z_][\w.]*)(?:\[([^\[\]{}`|]+)\])?"
+_QUANTITY = re.compile(rf"\s*{_TERM}(?:\s+[-−]\s+{_TERM})?\s*")
+FORMS = "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1]"
+
+
+class NoQuantity(ValueError):
+    """The text names no quantity, or none that the experiment has; one line."""
+
+
+class Term(Frozen):
+    """A measurement by its name, or something of the effect at a site."""
+
+    name: str
+    site: str | None = None
+    metric: str | None = None
+
+    @property
+    def text(self) -> str:
+        if self.site is None:
+            return self.name
+        return f"{self.name}[{self.site}{', ' + self.metric if self.metric else ''}]"
+
+
+class Quantity(Frozen):
+    first: Term
+    second: Term | None = None
+
+    @property
+    def text(self) -> str:
+        return self.first.text if self.second is None else f"{self.first.text} - {self.second.text}"
+
+
+class Measured(Frozen):
+    """A quantity's value. `questions` is how many independent things it rests on, where that is known."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    unit: str = ""
+    questions: int | None = None
+    q: float | None = None
+
+    def row(self) -> Row:
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "unit": self.unit}
+
+
+def parse(text: str) -> Quantity:
+    """Raises NoQuantity."""
+    found = _QUANTITY.fullmatch(text)
+    if found is None:
+        raise NoQuantity(f"'{text[:80]}' is no quantity; quantities look like {FORMS}.")
+    return Quantity(first=_term(found[1], found[2]), second=_term(found[3], found[4]) if found[3] else None)
+
+
+def _term(name: str, key: str | None) -> Term:
+    if name not in OF_EFFECTS or key is None:
+        return Term(name=name if key is None else f"{name}[{key}]")
+    site, _, metric = key.rpartition(", ")
+    # A layer program's site has commas of its own; a metric is one word.
+    if not site or not re.fullmatch(r"[a-z]\w*", metric.strip()):
+        site, metric = key, ""
+    return Term(name=name, site=site.strip(), metric=metric.strip() or None)
+
+
+def read(row: Row, quantity: Quantity | str, artifact: Artifact | None = None) -> Measured:
+    """The quantity in an experiment as `Reader.experiment` gives it. Raises NoQuantity with the nearest names.
+
+    Without `artifact` a rank has no interval, and a difference of effects one that is as wide as both.
+    """
+    if isinstance(quantity, str):
+        quantity = parse(quantity)
+    first = _single(row, quantity.first, artifact)
+    if quantity.second is None:
+        return first
+    second = _single(row, quantity.second, artifact)
+    unit = first.unit if first.unit == second.unit else ""
+    both = Measured(name=quantity.text, value=first.value - second.value, n=first.n, unit=unit,
+                    questions=first.questions)  # fmt: skip
+    paired = _paired(row, quantity, artifact)
+    if paired is not None:
+        return both.model_copy(update=paired)
+    if None in (first.low, first.high, second.low, second.high):
+        return both
+    assert first.low is not None
+    assert first.high is not None
+    assert second.low is not None
+    assert second.high is not None
+    below = (first.value - first.low) + (second.high - second.value)
+    above = (first.high - first.value) + (second.value - second.low)
+    return both.model_copy(update={"low": both.value - below, "high": both.value + above})
+
+
+def _single(row: Row, term: Term, artifact: Artifact | None) -> Measured:
+    asked = _asked(row)
+    if term.site is None:
+        for one in row["measurements"]:
+            if one["name"] == term.name:
+                # A percentile counts random draws, not prompts.
+                rests = one["n"] if one["n"] != row["n"] else asked
+                return Measured(**one, questions=rests)
+        if term.name == "n" and row["n"] is not None:
+            return Measured(name="n", value=row["n"])
+        raise NoQuantity(f"{row['id']} has no '{term.name}'. {offer(term.name, row)}")
+    effect, place, count = find_effect(row, term.site, term.metric)
+    if term.name == "effect":
+        kept = {k: effect[k] for k in ("value", "low", "high", "n", "q")}
+        return Measured(name=term.text, questions=asked, **kept)
+    if term.name == "rank":
+        low, high = _rank_interval(row, effect, artifact) or (None, None)
+        return Measured(name=term.text, value=place, low=low, high=high, n=count, questions=asked)
+    value = effect.get(term.name)
+    if value is None:
+        raise NoQuantity(f"{row['id']} gives no {term.name} for {term.site}.")
+    return Measured(name=term.text, value=value, unit="%" if term.name == "percentile" else "")
+
+
+def find_effect(row: Row, site: str, metric: str | None = None) -> tuple[Row, int, int]:
+    """The effect at a site, its place by size, and of how many. Raises NoQuantity."""
+    metrics = list(dict.fromkeys(effect["metric"] for effect in row["effects"]))
+    if not metrics:
+        raise NoQuantity(f"{row['id']} measured no effects. {offer('effect', row)}")
+    if metric and metric not in metrics:
+        raise NoQuantity(f"{row['id']} has no effects on '{metric}'. {near(metric, metrics)}")
+    effects = ranked(row, metric or None)
+    for place, effect in enumerate(effects, start=1):
+        if effect["site"] == site:
+            return effect, place, len(effects)
+    raise NoQuantity(f"{row['id']} has no effect at '{site}'. {near(site, (e['site'] for e in effects))}")
+
+
+def ranked(experiment: Row, metric: str | None = None) -> list[Row]:
+    """The effects of one metric, the strongest (by size, not by sign) first; without a name, of the first metric."""
+    effects: list[Row] = experiment["effects"]
+    if not effects:
+        return []
+    metric = metric or effects[0]["metric"]
+    return sorted((row for row in effects if row["metric"] == metric), key=lambda row: -abs(row["value"]))
+
+
+def _asked(row: Row) -> int | None:
+    """How many different questions the prompts ask."""
+    return next((int(m["value"]) for m in row["measurements"] if m["name"] == "questions"), row["n"])
+
+
+def _changes(row: Row, metric: str, artifact: Artifact | None) -> tuple[list[str], Array, list[str]] | None:
+    """The sites of a metric's effects in the order in which they were measured, their changes [site, n], and the
+    question of each prompt; None where the values of the prompts were not kept."""
+    names = {one["name"] for one in row["artifacts"]}
+    sites = [effect["site"] for effect in row["effects"] if effect["metric"] == metric]
+    if artifact is None or not {metric, "questions"} <= names:
+        return None
+    import numpy as np
+
+    values = np.load(io.BytesIO(artifact(metric)), allow_pickle=False).astype(float)
+    asked = np.load(io.BytesIO(artifact("questions")), allow_pickle=False)
+    if len(values) != 1 + len(sites):
+        return None
+    return sites, values[1:] - values[0], [str(one) for one in asked]
+
+
+def _rank_interval(row: Row, effect: Row, artifact: Artifact | None) -> tuple[float, float] | None:
+    kept = _changes(row, effect["metric"], artifact)
+    if kept is None:
+        return None
+    from ...experiments.statistics import rank_interval
+
+    sites, changes, asked = kept
+    return rank_interval(changes, sites.index(effect["site"]), asked)
+
+
+def _paired(row: Row, quantity: Quantity, artifact: Artifact | None) -> dict[str, float] | None:
+    """The interval of a difference of two effects on one metric, prompt by prompt."""
+    first, second = quantity.first, quantity.second
+    if second is None or first.name != "effect" or second.name != "effect" or not (first.site and second.site):
+        return None
+    one, other = (find_effect(row, str(t.site), t.metric)[0] for t in (first, second))
+    kept = _changes(row, one["metric"], artifact)
+    if kept is None or one["metric"] != other["metric"]:
+        return None
+    from ...experiments.statistics import bootstrap
+
+    sites, changes, asked = kept
+    difference = changes[sites.index(one["site"])] - changes[sites.index(other["site"])]
+    value, low, high = bootstrap(difference, asked)
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def offer(name: str, row: Row) -> str:
+    """What the experiment does have, the nearest first if anything is near."""
+    measured = [one["name"] for one in row["measurements"]]
+    more = ["n", "found", "table", *(f"figure[{figure['name']}]" for figure in row["figures"])]
+    more += ["top", "effect[SITE]", "rank[SITE]"] if row["effects"] else []
+    more += [f"config.{field}" for field in row["config"]]
+    close = difflib.get_close_matches(name, [*measured, *more], n=3, cutoff=0.6)
+    first = f"Did you mean {' or '.join(close)}? " if close else ""
+    return f"{first}It measured: {listed(measured) or 'nothing'}; it also has: {listed(more)}."
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known: {listed(known)}."
+
+
+def listed(names: Iterable[str], most: int = 14) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

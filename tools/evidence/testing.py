@@ -1,0 +1,70 @@
+"""The test of a hypothesis: the experiments of its predictions, on the confirm split, and what their intervals say.
+
+This is the only way to the confirm split. A prediction whose experiment fails stays untested, and counts as one that
+showed nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...db.ids import parse_id, show_id
+from ...experiments.prediction import Judgement, Prediction, judge
+from ..context import Context
+from ..run_experiment import experiment_from, run_experiment
+from .quantity import NoQuantity, parse, read
+from .verdict import said, verdicts
+
+Row = dict[str, Any]
+
+
+def prediction_of(row: Row) -> Prediction:
+    return Prediction(**{name: row[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")})
+
+
+def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
+    """Run and judge what is untested. How many new experiments that took, and what went wrong."""
+    name = show_id("hypothesis", hypothesis)
+    ran, faults = 0, list[str]()
+    for row in context.reader.hypothesis(hypothesis)["predictions"]:
+        if row["judged"] is not None:
+            continue
+        prediction = prediction_of(row)
+        outcome = run_experiment(
+            context, experiment_from(prediction.kind, prediction.config), f"The test of {name}: {said(row)}."
+        )
+        ran += not outcome.reused
+        if outcome.error is not None:
+            faults.append(f"{outcome.id} failed, so '{said(row)}' was not tested: {outcome.error}")
+            continue
+        try:
+            judged = judged_by(context, prediction, outcome.number)
+        except NoQuantity as fault:
+            faults.append(f"'{said(row)}' cannot be read from {outcome.id}: {fault}")
+            continue
+        context.store.add_judgement(row["id"], outcome.number, judged.model_dump())
+    judge_anew(context)
+    return ran, faults
+
+
+def judged_by(context: Context, prediction: Prediction, experiment: int) -> Judgement:
+    """What this experiment says of a prediction. Raises NoQuantity."""
+    logged = context.reader.experiment(experiment)
+    found = read(logged, parse(prediction.quantity), lambda name: context.reader.artifact(experiment, name))
+    percentile = next((m["value"] for m in logged["measurements"] if m["name"] == "percentile"), None)
+    return judge(prediction, found.value, (found.low, found.high), found.n, found.questions, percentile)
+
+
+def judge_anew(context: Context) -> None:
+    """The verdicts of all hypotheses of this run: a new prediction changes what the others have to show."""
+    rows = context.reader.hypotheses_of(context.run)
+    found = verdicts(rows)
+    for row in rows:
+        status = found.hypotheses[row["id"]]
+        if status == row["status"]:
+            continue
+        tested = [one["judged"]["experiment"] for one in row["predictions"] if one["judged"]]
+        count = len(found.predictions)
+        comment = f"Judged from the intervals, with {count} prediction{'s' * (count != 1)} in all."
+        numbers = [parse_id(one)[1] for one in dict.fromkeys(tested)]
+        context.store.set_hypothesis_status(parse_id(row["id"])[1], status, comment, numbers)

@@ -1,0 +1,111 @@
+"""What the program says of hypotheses: from the p of each prediction, corrected over all predictions of the run.
+
+The correction is Holm's (Scandinavian Journal of Statistics 6, 1979). A prediction that was recorded and never tested
+counts as one that showed nothing. So a verdict may weaken while a run goes on and predicts more; the last one counts.
+Nothing here needs more than the rows of the tracker, so whoever reads one can do it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from ...experiments.result import Frozen
+
+Row = dict[str, Any]
+Verdict = Literal["supported", "refuted", "inconclusive"]
+ALPHA = 0.05
+METHODS = ("zero", "mean", "resample")
+
+
+class Verdicts(Frozen):
+    """By the id of a prediction: its corrected p and its verdict, None before its test. By that of a hypothesis: its
+    status, and `confirmed` where removal was predicted and holds under zero, mean and resample."""
+
+    corrected: dict[int, float]
+    predictions: dict[int, Verdict | None]
+    hypotheses: dict[str, str]
+    confirmed: dict[str, bool | None]
+
+
+def verdicts(hypotheses: Sequence[Row]) -> Verdicts:
+    """All hypotheses of one run, as `Reader.hypotheses` gives them."""
+    rows = [one for h in hypotheses for one in h["predictions"]]
+    adjusted = holm([1.0 if one["judged"] is None else one["judged"]["p"] for one in rows])
+    corrected = {one["id"]: p for one, p in zip(rows, adjusted, strict=True)}
+    said: dict[int, Verdict | None] = {one["id"]: _verdict(one, corrected[one["id"]]) for one in rows}
+    return Verdicts(
+        corrected=corrected,
+        predictions=said,
+        hypotheses={h["id"]: _status(h, [said[one["id"]] for one in h["predictions"]]) for h in hypotheses},
+        confirmed={h["id"]: _confirmed(h, said) for h in hypotheses},
+    )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Each p, corrected for the others: the smallest by their number, the next by one less, never below one before."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    found, most = [0.0] * len(p), 0.0
+    for place, i in enumerate(order):
+        most = max(most, min(1.0, p[i] * (len(p) - place)))
+        found[i] = most
+    return found
+
+
+def _verdict(prediction: Row, p: float) -> Verdict | None:
+    judged = prediction["judged"]
+    if judged is None:
+        return None
+    if p >= ALPHA or judged["side"] == "neither":
+        return "inconclusive"
+    return "supported" if judged["side"] == "for" else "refuted"
+
+
+def _status(hypothesis: Row, said: Sequence[Verdict | None]) -> str:
+    """One refuted prediction refutes; all must hold to support, also those that could not be tested."""
+    if not said:
+        return str(hypothesis["status"])
+    if "refuted" in said:
+        return "refuted"
+    if all(one is None for one in said):
+        return "open"
+    return "supported" if all(one == "supported" for one in said) else "inconclusive"
+
+
+def _confirmed(hypothesis: Row, said: dict[int, Verdict | None]) -> bool | None:
+    """Whether each removal that was predicted holds under all three methods; None where none was predicted."""
+    methods: dict[str, set[str]] = {}
+    for one in hypothesis["predictions"]:
+        method = one["config"].get("method")
+        if method in METHODS:
+            rest = {k: v for k, v in one["config"].items() if k != "method"}
+            what = repr((one["kind"], sorted(rest.items(), key=str), one["quantity"], one["comparison"]))
+            methods.setdefault(what, set()).update({method} if said[one["id"]] == "supported" else set())
+    return all(found == set(METHODS) for found in methods.values()) if methods else None
+
+
+def said(prediction: Row) -> str:
+    """What is predicted, in a few words: "accuracy_drop above 0.2"."""
+    low, high, quantity = prediction["low"], prediction["high"], prediction["quantity"]
+    match prediction["comparison"]:
+        case "above":
+            return f"{quantity} above {low:g}"
+        case "below":
+            return f"{quantity} below {high:g}"
+        case "between":
+            return f"{quantity} between {low:g} and {high:g}"
+        case _:
+            return "more damage than matched random parts"
+
+
+def spoken(hypothesis: Row, found: Verdicts) -> str:
+    """The verdict in a few words, as a report has it: "confirmed", "supported under zero alone", "refuted"."""
+    status = found.hypotheses[hypothesis["id"]]
+    confirmed = found.confirmed[hypothesis["id"]]
+    if status != "supported" or confirmed is None:
+        return status
+    if confirmed:
+        return "confirmed"
+    predicted = {one["config"].get("method") for one in hypothesis["predictions"]}
+    methods = [method for method in METHODS if method in predicted]
+    return f"supported under {' and '.join(methods)} alone"

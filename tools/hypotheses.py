@@ -1,0 +1,260 @@
+"""Hypotheses: written down with predictions before their test, tested by the program, and never overruled."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, cast
+
+from pydantic import Field, ValidationError
+
+from ..db.ids import show_id
+from ..experiments.errors import ExperimentError
+from ..experiments.kind import Experiment
+from ..experiments.kind import kind as find_kind
+from ..experiments.prediction import EXCESS, Comparison, Prediction
+from .context import Context
+from .errors import ToolError
+from .evidence.conditions import parse_bound
+from .evidence.quantity import FORMS, NoQuantity, parse
+from .evidence.testing import run_tests
+from .evidence.verdict import METHODS, said, spoken, verdicts
+from .naming import allowed_model
+from .reading import Arguments, number_of
+from .report.numbers import value_text
+from .run_experiment import experiment_from
+
+Told = tuple[str, dict[str, Any]]
+Row = dict[str, Any]
+
+
+class Predicted(Arguments):
+    like: Annotated[
+        str | None, Field(description="An experiment that the test repeats on held-out prompts, such as E5.")
+    ] = None
+    kind: Annotated[str | None, Field(description="Or the kind of experiment, such as head_ablation.")] = None
+    config: Annotated[
+        str | None,
+        Field(
+            description='A JSON object with what differs from `like` or from the defaults: {"heads": ["L7.H3"], '
+            '"together": true}. Name only the parts that the prediction speaks of. A removal is tested under zero, '
+            "mean and resample unless method is given. Split and seed are the program's.",
+        ),
+    ] = None
+    quantity: Annotated[
+        str, Field(min_length=1, description=f"A number of its result: {FORMS}. With beyond_control: excess.")
+    ]
+    comparison: Annotated[
+        Comparison,
+        Field(
+            description="above `low`; below `high`; between both; or beyond_control: more damage than matched random "
+            "parts (one head or a set with together)."
+        ),
+    ]
+    low: Annotated[float | None, Field(description="The bound for above; the lower one for between.")] = None
+    high: Annotated[float | None, Field(description="The bound for below; the upper one for between.")] = None
+
+
+class ProposeHypothesis(Arguments):
+    statement: Annotated[
+        str,
+        Field(min_length=1, description="What you expect, with metric and bound: one sentence that could be false."),
+    ]
+    rationale: Annotated[str, Field(min_length=1, description="Why you expect it.")]
+    refuted_if: Annotated[str, Field(min_length=1, description="What would refute it, in words.")]
+    predictions: Annotated[
+        list[Predicted],
+        Field(min_length=1, max_length=12, description="What must come out on held-out prompts. All must hold."),
+    ]
+    revises: Annotated[str | None, Field(description="The hypothesis that this one replaces: H1.")] = None
+
+
+def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
+    """Write down what you expect, as predictions, before the test. Gives an id such as H1.
+
+    From then on nothing in it can change. test_hypothesis runs it on prompts that nobody has looked at, and the program
+    judges by the intervals, corrected over all predictions of the study: so predict few things, and what you mean.
+    """
+    revises = None if given.revises is None else own_hypothesis(context, given.revises)
+    known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h["predictions"]}
+    made: list[Prediction] = []
+    for place, one in enumerate(given.predictions, start=1):
+        try:
+            made += predictions(context, one)
+        except (ToolError, ExperimentError, NoQuantity, ValidationError) as fault:
+            text = str(fault.errors()[0]["msg"]) if isinstance(fault, ValidationError) else str(fault)
+            raise ToolError(f"Prediction {place}: {text.removeprefix('Value error, ')}") from fault
+    for one in made:
+        if _said(one.model_dump()) in known:
+            raise ToolError(
+                f"'{said(one.model_dump())}' is predicted already; the same test twice is no more evidence."
+            )
+    number = context.store.add_hypothesis(
+        context.run, given.statement, given.rationale, given.refuted_if, [p.model_dump() for p in made], revises
+    )
+    name = show_id("hypothesis", number)
+    text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
+    text += "\n".join(f"  {about(p.model_dump())}" for p in made)
+    return f"{text}\ntest_hypothesis tests it, once.", {"id": name, "predictions": [p.model_dump() for p in made]}
+
+
+def predictions(context: Context, given: Predicted) -> list[Prediction]:
+    """One prediction, or one for each method of removal where none is named."""
+    kind, config = _configuration(context, given)
+    quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
+    methods = [config["method"]] if "method" in config else [None]
+    asked = _changes(given)
+    if "method" in config and "method" not in asked and given.comparison != "between":
+        methods = list(METHODS)
+    found: list[Prediction] = []
+    for method in methods:
+        whole = {**config, "method": method} if method is not None else config
+        experiment = experiment_from(kind, whole)
+        experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
+        found.append(
+            Prediction(kind=kind, config=experiment.config(), quantity=quantity, comparison=given.comparison,
+                       low=given.low, high=given.high)
+        )  # fmt: skip
+    return found
+
+
+def _configuration(context: Context, given: Predicted) -> tuple[str, Row]:
+    """The kind and the whole configuration, on the confirm split."""
+    if (given.like is None) == (given.kind is None):
+        raise ToolError("give either like (an experiment, such as E5) or kind.")
+    base: Row = {"model": context.model, "task": context.task}
+    kind = given.kind or ""
+    if given.like is not None:
+        logged = context.reader.experiment(number_of(given.like, "experiment"))
+        if not context.may_see(logged):
+            raise ToolError(f"{logged['id']} is another study's test on held-out prompts; predict what you have seen.")
+        kind, base = logged["kind"], logged["config"]
+    changes = _changes(given)
+    if "model" in changes:
+        changes["model"] = allowed_model(context, changes["model"])
+    experiment = experiment_from(kind, {**base, **changes, "split": "confirm", "seed": 0})
+    return kind, experiment.config()
+
+
+def _changes(given: Predicted) -> Row:
+    try:
+        changes = json.loads(given.config or "{}")
+    except json.JSONDecodeError as fault:
+        raise ToolError(f"config is no JSON ({fault}); send one object.") from fault
+    if not isinstance(changes, dict):
+        raise ToolError("config must be one JSON object.")
+    changes = cast(Row, changes)
+    for name in ("split", "seed"):
+        if name in changes:
+            raise ToolError(f"leave out {name}: the program draws the held-out prompts of each hypothesis.")
+    return changes
+
+
+def _said(row: Row) -> str:
+    """A prediction but for its draw, to find it again."""
+    config = {k: v for k, v in row["config"].items() if k not in ("seed", "split")}
+    return json.dumps(
+        [row["kind"], config, *(row[k] for k in ("quantity", "comparison", "low", "high"))], sort_keys=True
+    )
+
+
+def about(prediction: Row) -> str:
+    """A prediction in a line: what is expected of which experiment."""
+    own = find_kind(prediction["kind"]).model_fields
+    config = {
+        name: value
+        for name, value in prediction["config"].items()
+        if name not in Experiment.model_fields and value != own[name].default
+    }
+    settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in config.items())
+    where = f"{prediction['config']['task']}, n = {prediction['config']['n']}"
+    return f"{said(prediction)}: {prediction['kind']}{f' {settings}' if settings else ''} on {where}"
+
+
+def predict_by_hand(context: Context, kind: str, config: Row, text: str, reason: str | None) -> Told:
+    """What a person predicts in words, recorded, tested and judged: "accuracy_drop > 0.2", or "beyond control".
+
+    Raises NoCondition, NoQuantity, ToolError and ExperimentError.
+    """
+    if " ".join(text.lower().split()) == "beyond control":
+        given = Predicted(kind=kind, config=json.dumps(config), quantity=EXCESS, comparison="beyond_control")
+    else:
+        bound = parse_bound(text)
+        given = Predicted(kind=kind, config=json.dumps(config), quantity=bound.quantity.text,
+                          comparison=bound.comparison, low=bound.low, high=bound.high)  # fmt: skip
+    made = [p.model_dump() for p in predictions(context, given)]
+    number = context.store.add_hypothesis(context.run, about(made[0]), reason or "Predicted by hand.", "", made)
+    ran, faults = run_tests(context, number)
+    return tell_verdict(context, number, ran, faults)
+
+
+class TestHypothesis(Arguments):
+    hypothesis: Annotated[str, Field(description="Its id, such as H1.")]
+
+
+def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
+    """Test a hypothesis on held-out prompts: runs the experiments of its predictions and says what came of each.
+
+    supported when all predictions hold, refuted when one fails, else inconclusive: the intervals decide. Each
+    experiment counts in the budget.
+    """
+    number = own_hypothesis(context, given.hypothesis)
+    row = context.reader.hypothesis(number)
+    if not row["predictions"]:
+        raise ToolError(f"{row['id']} has no predictions, so there is nothing to test.")
+    if all(one["judged"] for one in row["predictions"]):
+        raise ToolError(f"{row['id']} has been tested: {row['status']}. A new test needs a new hypothesis.")
+    ran, faults = run_tests(context, number)
+    return tell_verdict(context, number, ran, faults)
+
+
+def tell_verdict(context: Context, number: int, ran: int, faults: list[str]) -> Told:
+    rows = context.reader.hypotheses_of(context.run)
+    found = verdicts(rows)
+    row = next(h for h in rows if h["id"] == show_id("hypothesis", number))
+    judged: list[Row] = [{**one, "verdict": found.predictions[one["id"]], "corrected": found.corrected[one["id"]]}
+            for one in row["predictions"]]  # fmt: skip
+    lines = [f"{row['id']} is {spoken(row, found)}."]
+    lines += [f"  {line}" for line in map(judged_line, judged)]
+    lines += faults
+    others = [h for h in rows if h["id"] != row["id"] and h["predictions"] and h["status"] != "open"]
+    if others:
+        lines.append(
+            "Now, with all predictions counted: " + ", ".join(f"{h['id']} {h['status']}" for h in others) + "."
+        )
+    tested = dict.fromkeys(one["judged"]["experiment"] for one in judged if one["judged"])
+    experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
+    return "\n".join(lines), {
+        "id": row["id"], "status": row["status"], "verdict": spoken(row, found), "predictions": judged, "ran": ran,
+        "experiments": [{"id": e["id"], "found": e["found"], "notes": e["notes"]} for e in experiments],
+    }  # fmt: skip
+
+
+def judged_line(one: Row) -> str:
+    """What came of a prediction, with value and interval."""
+    if one["judged"] is None:
+        return f"not tested: {about(one)}"
+    judged = one["judged"]
+    value = value_text({"value": judged["value"], "low": judged["low"], "high": judged["high"], "n": judged["n"]})
+    return f"{one['verdict']} ({judged['experiment']}: {value}; p {one['corrected']:.2g} corrected): {about(one)}"
+
+
+class CommentHypothesis(Arguments):
+    hypothesis: Annotated[str, Field(description="Its id, such as H1.")]
+    comment: Annotated[str, Field(min_length=1, max_length=2000, description="What a reader should bear in mind.")]
+
+
+def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
+    """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
+    number = own_hypothesis(context, given.hypothesis)
+    status = context.reader.hypothesis(number)["status"]
+    context.store.set_hypothesis_status(number, status, given.comment)
+    return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
+
+
+def own_hypothesis(context: Context, name: str) -> int:
+    """The number of a hypothesis of this study. Raises ToolError for one of another."""
+    number = number_of(name, "hypothesis")
+    row = context.reader.hypothesis(number)
+    if row["run"] != (None if context.run is None else show_id("run", context.run)):
+        raise ToolError(f"{name} belongs to {row['run'] or 'no study'}; propose one of your own.")
+    return number

@@ -1,0 +1,87 @@
+"""The findings of a report: sentences, each with the conditions that must hold for it.
+
+The program checks them against the intervals, refuses a report with a claim that fails, and prints below each sentence
+what was checked; a sentence that says something else than its conditions stands exposed.
+"""
+
+from __future__ import annotations
+
+from ...experiments.result import Frozen
+from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
+from ..evidence.quantity import NoQuantity, listed
+from ..evidence.verdict import spoken
+from .escape import clipped, one_line
+from .study import Study
+
+MOST = 12
+
+
+class Claim(Frozen):
+    """One finding: a sentence (with slots for its numbers), and what must be true for it."""
+
+    sentence: str
+    conditions: tuple[str, ...]
+
+
+class Refused(ValueError):
+    """A condition that cannot be checked, or does not hold; one line."""
+
+
+def check_claim(claim: Claim, study: Study) -> list[Checked]:
+    """Every condition with what there is. Raises Refused for one that cannot be checked at all."""
+    if not claim.conditions:
+        raise Refused("it has no condition; say what must hold, such as E5.accuracy_drop > 0.2 or H1 is supported")
+    return [_checked(text, study) for text in claim.conditions]
+
+
+def claim_faults(claims: tuple[Claim, ...], study: Study) -> list[str]:
+    """What keeps the claims from being printed, each one line."""
+    found: list[str] = []
+    if len(claims) > MOST:
+        found.append(f"There are {len(claims)} claims; {MOST} are the most. Keep those that answer the goal.")
+    for place, claim in enumerate(claims, start=1):
+        where = f"Claim {place} ('{clipped(one_line(claim.sentence), 50)}')"
+        if "\n" in claim.sentence.strip():
+            found.append(f"{where}: one sentence, without line breaks, lists or headings.")
+        try:
+            checked = check_claim(claim, study)
+        except Refused as fault:
+            found.append(f"{where}: {fault}.")
+            continue
+        found += [
+            f"{where}: {one.condition.text} does not hold ({one.found}); the whole interval must lie there. Claim "
+            "less, or say it under interpretation."
+            for one in checked
+            if not one.holds
+        ]
+    return found
+
+
+def _checked(text: str, study: Study) -> Checked:
+    try:
+        condition = parse_condition(text)
+    except NoCondition as fault:
+        raise Refused(str(fault).rstrip(".")) from fault
+    if condition.bound is None:
+        return _verdict(condition, study)
+    row = study.experiments.get(condition.of)
+    if row is None or row["status"] != "done":
+        why = f"is no experiment of {study.run['id']}" if row is None else f"is {row['status']}"
+        raise Refused(f"{condition.of} {why}; finished in this run: {listed(study.finished) or 'none'}")
+    try:
+        return check_bound(condition, row, study.q, lambda name: study.artifact(condition.of, name))
+    except NoQuantity as fault:
+        raise Refused(str(fault).rstrip(".")) from fault
+
+
+def _verdict(condition: Condition, study: Study) -> Checked:
+    row = study.hypotheses.get(condition.of)
+    if row is None:
+        raise Refused(
+            f"{condition.of} is no hypothesis of {study.run['id']}; there are: {listed(study.hypotheses) or 'none'}"
+        )
+    status, said = study.verdicts.hypotheses[condition.of], spoken(row, study.verdicts)
+    holds = said == "confirmed" if condition.verdict == "confirmed" else status == condition.verdict
+    if not row["predictions"]:
+        raise Refused(f"{condition.of} has no predictions, so the program has no verdict on it")
+    return Checked(condition=condition, holds=holds, found=f"it is {said}", split="confirm")
