@@ -21,8 +21,10 @@ NUMBER = re.compile(
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # Numbers joined by signs at the very beginning: the question again, and after the equals sign its answer.
 EXPRESSION = re.compile(
-    r"[^\w.+−-]*[-−]?\$?[0-9][0-9.,]*(?:(?:\s*[-+−*×÷]\s*|\s+[/x]\s+)[-−]?\$?[0-9][0-9.,]*)+\s*(?P<equals>=)?"
+    r"[^\w.+−-]*[-−]?\$?[0-9][0-9.,]*(?:(?:\s*[-+−*×÷]\s*|\s+[/x]\s+|/)[-−]?\$?[0-9][0-9.,]*)+\s*(?P<equals>=)?"
 )
+# One division alone, as in 1/2 and 6/3.
+FRACTION = re.compile(r"[^\w.+−-]*[-−]?\$?[0-9]+/[0-9]+[.,]*\s*")
 LEADING_UP = re.compile(
     r"\s*(?:(?:so|well|then),?\s+)?(?:the|its|it|this|that|a|an)\b[^.,;:!?\n]{0,60}?\b(?:is|are|was|equals)\b", re.I
 )
@@ -71,12 +73,16 @@ def is_correct(answer_kind: AnswerKind, generated: str, answer: str) -> bool:
 def number_said(text: str) -> Decimal | None:
     """The number that a text gives as its answer; None where it gives none, as in "3 + 5" and "3 + 5 =".
 
-    The first number, or, after numbers joined by signs, the first one behind the equals sign.
+    The first number, or, after numbers joined by signs, the first one behind the equals sign. 1/2 is a number; 6/3 is
+    not, but a division that was not worked out.
     """
     begins = EXPRESSION.match(text)
     if begins is None:
         return first_number(text)
-    return first_number(text[begins.end() :]) if begins["equals"] else None
+    if begins["equals"]:
+        return first_number(text[begins.end() :])
+    value = first_number(text) if FRACTION.fullmatch(begins[0]) else None
+    return None if value is None or value == value.to_integral_value() else value
 
 
 def first_number(text: str) -> Decimal | None:

@@ -23,6 +23,7 @@ from .answers import (
     verdict,
     words_of,
 )
+from .tasks.family import listed
 from .tasks.prompt import Prompt
 from .tasks.task import AnswerKind
 from .texts import is_loop
@@ -50,6 +51,8 @@ REFUSAL = re.compile(
     re.I,
 )
 ANNOUNCED = re.compile(r"[\W_]*(?:the\s+)?answer(?:\s+is)?[\W_]*", re.I)
+# Words that stand in nearly every prompt: who says one has copied nothing.
+LITTLE = frozenset(listed("a an and are at because by for from in is it it's of on that the to was were with"))
 ANYTHING = re.compile(r"[^\W_]")
 
 
@@ -64,7 +67,7 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
     format           something, but no answer of the kind: no number, no name, none of the choices
     off_by_one       a number that is one more or one less than the answer
     wrong_operation  the result of the operands with one of the operations exchanged for another
-    copied_operand   one of the operands, or a name or word that stands in the prompt
+    copied_operand   one of the operands, or a name or word that stands in the prompt after "the" and the like
     digit_error      one digit is another (of two or more), missing or too many, two neighbours have changed places, or
                      a carry is lost or invented: ten, a hundred, ... too many or too few
     other_choice     one of the choices, but not the right one: yes for no, true for unknown
@@ -93,9 +96,10 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
     if prompt.answer[0].isspace() and generated[:1].isalpha():
         return "format"
     said = names_said(readings(generated)[-1]) if answer_kind == "name" else words_of(readings(generated)[-1])
+    first = next((word for word in said if word not in LITTLE), "")
     if not said:
         return "format"
-    return "copied_operand" if said[0] in words_of(prompt.text) else "hallucination"
+    return "copied_operand" if first in words_of(prompt.text) else "hallucination"
 
 
 def is_right(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> bool:

@@ -10,7 +10,11 @@ different sums count as 10.
 - The interval of a change of share is Tango's score interval for paired shares (Statistics in Medicine 17, 1998),
   which keeps its width where no prompt changed.
 - Both intervals of shares count as many trials as there are different questions. That is the worst case, in which
-  the prompts of one question all share its fate: wide, and never too narrow for that.
+  the prompts of one question all share its fate: wide, and never too narrow for that. Counting more where the prompts
+  of a question are seen to differ was tried (a design effect from the observed correlation within questions) and
+  left: with few questions that correlation is too uncertain. In simulations of 5 to 10 questions with 14 to 50 prompts
+  each, intervals made so held the truth in 85 to 92% of cases in the worst settings, and in 89% with the correlation's
+  upper 95% limit instead.
 - p is a two-sided sign-flip test of a mean of zero. With G questions it is never below 2 / 2^G.
 - q is p corrected over the effects of one experiment (Benjamini and Hochberg 1995): of the effects with q < 0.05,
   one in twenty is expected to be nothing.

@@ -29,7 +29,7 @@ NEXT = {
 
 
 def calculated(work: Callable[[int, int], int], text: str) -> str:
-    asked = text.splitlines()[-2 if text.endswith("Answer:") else -1]
+    asked = text.splitlines()[-2 if text.endswith(("Answer:", "\nA:")) else -1]
     first, *others = map(int, re.findall(r"\d+", asked))
     # "If you take b away from a" names the smaller one first.
     if asked.startswith("If you take"):

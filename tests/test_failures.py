@@ -175,6 +175,13 @@ def test_the_program_agrees_with_a_reader() -> None:
         assert sum(own) >= 0.8 * len(own), label
 
 
+def test_an_article_is_not_copied() -> None:
+    prompt = Prompt(text="The nurse wished that", answer=" she", key="nurse")
+    made_up = dict.fromkeys((" the patient had", " he was", " that the"), "hallucination")
+    said = {**made_up, " nurse": "copied_operand", " the nurse": "copied_operand"}
+    assert {text: failure(prompt, text, "word") for text in said} == said
+
+
 def test_any_accepted_answer_is_right() -> None:
     prompt = Prompt(text="From 1741 to 17", answer="52", accepted=("52", "53"), key="x")
     assert [failure(prompt, said, "number") for said in ("52", "53", "51")] == ["correct", "correct", "off_by_one"]

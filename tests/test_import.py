@@ -122,7 +122,9 @@ def test_what_was_imported_is_used_by_its_name(tmp_path: Path) -> None:
     path.unlink()
     kept = named_task("sums", db)
     assert (kept.fingerprint(), kept.maker) == (before, "user, from sums.csv")
-    assert "made by user, from sums.csv" in agent("tasks", "show", "sums", "--db", str(db)).stdout
+    shown = agent("tasks", "show", "sums", "--db", str(db)).stdout
+    assert "made by user, from sums.csv" in shown
+    assert f"guessing gets: {1 / kept.capacity('explore'):.3f} (always answering" in shown
     assert "sums: Prompts from sums" in agent("tasks", "--db", str(db)).stdout
 
 

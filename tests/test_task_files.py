@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lashley.experiments.errors import BadTask
+from lashley.experiments.tasks import gsm8k_set
 from lashley.experiments.tasks.from_file import from_file, from_hub, from_jsonl
 from lashley.experiments.tasks.prompt import SPLITS, split_of
 
@@ -139,6 +140,34 @@ class TestFiles:
             pytest.skip("datasets is installed here")
         with pytest.raises(BadTask, match="pip install datasets"):
             from_hub("gsm8k_test")
+
+    def test_a_distractor_is_not_the_beginning_of_the_answer(self) -> None:
+        """Where digits are tokens, 12 and 120 could not be told apart."""
+        worked = {" 120": "<<3*4=12>>12\n<<12*10=120>>120", " 5": "<<100/2=50>>50\n<<50/10=5>>5", " 9": "<<90/10=9>>9"}
+        worked[" 1,200"] = "<<30*40=1200>>1200\n<<10*12=120>>120"
+        lines = [{"question": f"How many{a}?", "answer": f"{w}\n####{a}"} for a, w in worked.items()]
+        mine = from_jsonl("gsm", "\n".join(map(json.dumps, lines)))
+        got = {p.answer: p.distractor for split in SPLITS for p in mine.source.stream(split, 0)}
+        assert got == {" 120": " 121", " 5": " 6", " 9": " 10", " 1,200": " 1201"}
+
+    def test_the_hub_dataset_is_read_by_its_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From a folder that is laid out as the dataset is on the Hub, with a question that stands there twice."""
+        datasets = pytest.importorskip("datasets")
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        rows = [{"question": f"Ann has {i} bags of 4. How many?", "answer": f"<<{i}*4={i * 4}>>\n#### {i * 4}"}
+                for i in (*range(2, 30), 2)]  # fmt: skip
+        folder = tmp_path / "gsm8k"
+        (folder / "main").mkdir(parents=True)
+        for part in ("train", "test"):
+            datasets.Dataset.from_list(rows).to_parquet(str(folder / "main" / f"{part}-00000-of-00001.parquet"))
+        files = "".join(f"  - split: {part}\n    path: main/{part}-*\n" for part in ("train", "test"))
+        (folder / "README.md").write_text(f"---\nconfigs:\n- config_name: main\n  data_files:\n{files}---\n")
+        mine = from_jsonl("gsm8k_test", gsm8k_set.from_hub("gsm8k_test", str(folder)))
+        got = {p.text: p.answer for split in SPLITS for p in mine.source.stream(split, 0)}
+        assert len(got) == 28
+        assert got["Question: Ann has 3 bags of 4. How many?\nAnswer:"] == " 12"
+        with pytest.raises(BadTask, match=r"could not be had from the Hub .*give its file as --task"):
+            gsm8k_set.from_hub("gsm8k_test", str(tmp_path / "absent"))
 
     def test_windows_lines_and_a_byte_order_mark(self, tmp_path: Path) -> None:
         path = tmp_path / "windows.jsonl"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..experiments.tasks.prompt import Split
     from ..experiments.tasks.task import Task
 
+# Of so many prompts it is worked out what guessing would get.
+GUESSED = 256
+
 
 def models() -> list[dict[str, Any]]:
     """The bundled subjects, and what the Hub's cache holds: name, other names, size, and what is still needed.
@@ -74,10 +77,14 @@ def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
 
 
 def show_task(task: Task, n: int = 3, split: Split = "explore", seed: int = 0) -> dict[str, Any]:
-    """A task's card with examples."""
+    """A task's card with examples, and what guessing would get on this split: None for open prompts."""
+    from ..experiments.chance import chance_of
+
     prompts = task.prompts(n, split, seed)
     card = next(c for c in task_cards({task.name: task}) if c["name"] == task.name)
-    return {**card, "examples": [p.model_dump() for p in prompts]}
+    many = task.prompts(min(GUESSED, task.capacity(split)), split, seed)
+    chance = None if task.answer_kind == "open" else chance_of(task, many).told
+    return {**card, "chance": chance, "examples": [p.model_dump() for p in prompts]}
 
 
 def match_goal(goal: str, context: Context) -> list[dict[str, Any]]:

@@ -98,6 +98,8 @@ def print_card(card: dict[str, Any]) -> None:
     if "subject" in card:
         show_subject(card["subject"])
         return
+    if card["chance"] is not None:
+        click.echo(f"guessing gets: {printable(card['chance'])}")
     for example in card["examples"]:
         click.echo(f"\n  {printable(example['text']).replace(chr(10), chr(10) + '  ')}")
         spans = {k: example["text"][a:b] for k, (a, b) in example["spans"].items()}

@@ -18,7 +18,7 @@ Sum = tuple[int, int]
 
 QUESTIONS = (
     "Q: What is the sum of {a} and {b}? A:",
-    "What is {a} {operator} {b}?\nAnswer:",
+    "Q: What is {a} {operator} {b}?\nA:",
     "Question: What is {a} plus {b}?\nAnswer:",
     "Q: How much is {a} plus {b}? A:",
     "Q: What do you get when you add {a} and {b}? A:",
@@ -138,7 +138,7 @@ ARITHMETIC_QUESTIONS = Task(
     max_new_tokens=12,
     group="arithmetic",
     source=Family(
-        "arithmetic_questions 1",
+        "arithmetic_questions 2",
         pairs,
         key,
         variants=lambda pair, _stratum: len(turned(pair)),

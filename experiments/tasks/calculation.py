@@ -99,7 +99,7 @@ def family(name: str, digits: int) -> Family[Numbers]:
         )
 
     strata = 1 + len(operation.questions)
-    return Family(f"{name} {digits} 1", lambda: contents(name, digits), lambda n: key(name, n), variants, write, strata)
+    return Family(f"{name} {digits} 2", lambda: contents(name, digits), lambda n: key(name, n), variants, write, strata)
 
 
 ABOUT = {
@@ -126,7 +126,7 @@ def calculation(name: str) -> Task:
         "Chance is below 1 in 5 for one digit, near 0 for more; copying a result is never right.",
         keywords=(*keywords, "arithmetic", "calculate"),
         answer_kind="number",
-        max_new_tokens=20,
+        max_new_tokens=24,
         group="arithmetic",
         source=Mixed(tuple(family(name, digits) for digits in DIGITS)),
     )

@@ -44,7 +44,7 @@ CAPITALS_TASK = Task(
         *("capital", "capital city", "country", "geography", "city", "cities", "fact", "factual", "factual recall"),
         *("knowledge", "world knowledge", "recall"),
     ),
-    answer_kind="word",
+    answer_kind="name",
     max_new_tokens=16,
     group="facts",
     source=recall("capitals", "capital", CAPITALS, TEMPLATES),

@@ -62,4 +62,4 @@ def recall(
             accepted=also.get(facts[subject], ()),
         )
 
-    return Family(f"{name} 1", lambda: tuple(facts), str, lambda _subject, _stratum: 1, write, strata=len(wordings))
+    return Family(f"{name} 2", lambda: tuple(facts), str, lambda _subject, _stratum: 1, write, strata=len(wordings))

@@ -79,7 +79,7 @@ GENDER = Task(
     name="gender",
     title="He or she, after a profession",
     description=f"Goes on with the pronoun that a stereotype gives to one of {len(SHE) + len(HE)} professions.\n"
-    "Chance is 1 in 2 between he and she; a model without the bias would be there.",
+    "Chance is 1 in 2 between he and she. Free text often says neither: the preference tells more than the accuracy.",
     keywords=("gender", "gender bias", "bias", "pronoun", "he or she", "stereotype", "profession", "occupation"),
     answer_kind="word",
     max_new_tokens=3,

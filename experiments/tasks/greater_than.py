@@ -85,7 +85,7 @@ GREATER_THAN = Task(
     name="greater_than",
     title="A year that comes later",
     description="Ends something that began in a year of this century: any higher number of two digits is right.\n"
-    "Chance is 1 in 2 on average, for a number drawn at random; against the distractor it is 1 in 2.",
+    "Chance is 1 in 2, for a random number as against the distractor; but whoever always says 99 is always right.",
     keywords=("greater than", "greater-than", "greater", "later year", "larger number", "compare numbers", "lasted"),
     answer_kind="number",
     max_new_tokens=4,

@@ -1,7 +1,8 @@
 """The dataset GSM8K itself (arXiv 2110.14168): from a JSONL file with `question` and `answer`, or from the Hub.
 
-The answer stands behind `####`. What was reached on the way stands in `<<...=value>>` and makes the distractor; where
-there is nothing of the kind, it is off by one. None of its texts is part of this program.
+The answer stands behind `####`. What was reached on the way stands in `<<...=value>>` and makes the distractor, unless
+one of the two begins with the other, so that a tokenizer of digits could not tell them apart; where there is nothing
+of the kind, it is off by one. None of its texts is part of this program.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from ..errors import BadTask
 
+DATASET = "openai/gsm8k"
 # The names by which the Hub's two parts can be asked for.
 PARTS = {"gsm8k_test": "test", "gsm8k_train": "train"}
 FINAL = re.compile(r"####\s*([-+]?\$?[\d,]*\.?\d+)\s*$")
@@ -25,10 +27,20 @@ def fields(given: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("question and answer must be texts, and the answer must end with '#### ' and a number")
     answer = final[1].replace("$", "")
     value = float(answer.replace(",", ""))
-    halfway = [number for number in REACHED.findall(worked) if float(number) != value]
-    wrong = halfway[-1] if halfway else f"{value + 1:g}"
+    reached = reversed(REACHED.findall(worked))
+    wrong = next((number for number in reached if apart(number, answer)), _whole(value + 1))
     text = f"Question: {' '.join(question.split())}\nAnswer:"
     return {"text": text, "answer": f" {answer}", "distractor": f" {wrong}", "key": text}
+
+
+def apart(number: str, answer: str) -> bool:
+    """Does neither of two numbers begin with the other, digit by digit? 12 and 120 are not apart; nor are 9 and 9.0."""
+    plain = answer.replace(",", "")
+    return not number.startswith(plain) and not plain.startswith(number)
+
+
+def _whole(value: float) -> str:
+    return str(int(value)) if value.is_integer() else str(value)
 
 
 def is_one(given: dict[str, Any]) -> bool:
@@ -36,18 +48,22 @@ def is_one(given: dict[str, Any]) -> bool:
     return "question" in given and "answer" in given and "text" not in given
 
 
-def from_hub(name: str) -> str:
-    """The lines of a part of the dataset as JSONL. Raises `BadTask` with the way out where they cannot be had."""
+def from_hub(name: str, dataset: str = DATASET) -> str:
+    """The lines of a part of the dataset as JSONL, each question once. Raises `BadTask` with the way out where they
+    cannot be had. Another `dataset` is one with the same columns, on the Hub or in a folder."""
     try:
         from datasets import load_dataset  # type: ignore[import-not-found]
+        from datasets.exceptions import DatasetsError  # type: ignore[import-not-found]
     except ImportError as error:
         raise BadTask(
             f"'{name}' comes from the Hub through the package datasets, which is not installed; install it with "
             f"`pip install datasets`, or give the dataset's own file as --task {name}.jsonl."
         ) from error
     try:
-        rows = load_dataset("openai/gsm8k", "main", split=PARTS[name])
-    except (OSError, ValueError) as error:
+        rows = load_dataset(dataset, "main", split=PARTS[name])
+    except (OSError, ValueError, DatasetsError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadTask(f"'{name}' could not be had from the Hub ({first}); give its file as --task FILE.") from error
-    return "\n".join(json.dumps({"question": row["question"], "answer": row["answer"]}) for row in rows)
+    # A file's repeated line is its owner's to mend; of a published dataset nobody here can.
+    once = {" ".join(row["question"].split()): row for row in rows}
+    return "\n".join(json.dumps({"question": row["question"], "answer": row["answer"]}) for row in once.values())

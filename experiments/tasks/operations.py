@@ -1,4 +1,8 @@
-"""The operations of arithmetic: what each is called, how it is asked, and which numbers it takes."""
+"""The operations of arithmetic: what each is called, how it is asked, and which numbers it takes.
+
+A question stands as "Q: ...", and "A:" on a line of its own: asked otherwise, models that were tuned to chat may end
+before they answer.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ ADDITION = Operation(
     "addition",
     "+",
     "{a} + {b} =",
-    ("Q: What is the sum of {a} and {b}? A:", "What is {a} plus {b}?\nAnswer:", "The sum of {a} and {b} is"),
+    ("Q: What is the sum of {a} and {b}?\nA:", "Q: What is {a} plus {b}?\nA:", "The sum of {a} and {b} is"),
     sum,
     unordered,
 )
@@ -43,8 +47,8 @@ SUBTRACTION = Operation(
     "-",
     "{a} - {b} =",
     (
-        "Q: What is the difference between {a} and {b}? A:",
-        "What is {a} minus {b}?\nAnswer:",
+        "Q: What is the difference between {a} and {b}?\nA:",
+        "Q: What is {a} minus {b}?\nA:",
         "If you take {b} away from {a}, what is left is",
     ),
     lambda n: n[0] - n[1],
@@ -54,7 +58,7 @@ MULTIPLICATION = Operation(
     "multiplication",
     "*",
     "{a} * {b} =",
-    ("Q: What is the product of {a} and {b}? A:", "What is {a} times {b}?\nAnswer:", "The product of {a} and {b} is"),
+    ("Q: What is the product of {a} and {b}?\nA:", "Q: What is {a} times {b}?\nA:", "The product of {a} and {b} is"),
     lambda n: n[0] * n[1],
     lambda n: unordered(n) and n[0] > 1,
 )
@@ -62,7 +66,7 @@ DIVISION = Operation(
     "division",
     "/",
     "{a} / {b} =",
-    ("Q: What is the quotient of {a} and {b}? A:", "What is {a} divided by {b}?\nAnswer:", "{a} divided by {b} gives"),
+    ("Q: What is the quotient of {a} and {b}?\nA:", "Q: What is {a} divided by {b}?\nA:", "{a} divided by {b} gives"),
     lambda n: n[0] // n[1],
     lambda n: n[1] > 1 and n[0] % n[1] == 0 and n[0] > n[1],
 )
@@ -71,8 +75,8 @@ THREE = Operation(
     "+",
     "{a} + {b} + {c} =",
     (
-        "Q: What is the sum of {a}, {b} and {c}? A:",
-        "What is {a} plus {b} plus {c}?\nAnswer:",
+        "Q: What is the sum of {a}, {b} and {c}?\nA:",
+        "Q: What is {a} plus {b} plus {c}?\nA:",
         "The sum of {a}, {b} and {c} is",
     ),
     sum,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .facts import Wording, grouped, recall, table
-from .task import Task
+from .task import AnswerKind, Task
 
 LANGUAGES = grouped(
     """
@@ -180,7 +180,8 @@ FULL_NAMES = table(
     Stevenson | Robert Louis Stevenson, Defoe | Daniel Defoe, Swift | Jonathan Swift, Carroll | Lewis Carroll,
     Kipling | Rudyard Kipling, Hawthorne | Nathaniel Hawthorne, Whitman | Walt Whitman, Poe | Edgar Allan Poe,
     Wells | H. G. Wells, Wilde | Oscar Wilde, Conrad | Joseph Conrad, Nabokov | Vladimir Nabokov,
-    Woolf | Virginia Woolf, Hobbes | Thomas Hobbes
+    Woolf | Virginia Woolf, Hobbes | Thomas Hobbes, Machiavelli | Niccolo Machiavelli,
+    Morrison | Toni Morrison
     """
 )
 
@@ -193,6 +194,7 @@ def relation(
     wordings: Sequence[Wording],
     keywords: tuple[str, ...],
     longer: Mapping[str, str] | None = None,
+    kind: AnswerKind = "name",
 ) -> Task:
     return Task(
         name=name,
@@ -200,7 +202,7 @@ def relation(
         description=f"Recalls one of {len(facts)} facts of this relation, asked for in {len(wordings)} wordings.\n"
         "Chance is near 0, or the share of the most frequent answer; against the distractor it is 1 in 2.",
         keywords=(*keywords, *KNOWLEDGE),
-        answer_kind="word",
+        answer_kind=kind,
         max_new_tokens=16,
         group="facts",
         source=recall(name, word, facts, wordings, longer),
@@ -217,7 +219,7 @@ RELATIONS = (
             ("speak", "In {subject}, most people speak the {relation} called"),
             ("official", "The official {relation} of {subject} is"),
             ("question", "Q: Which {relation} do people in {subject} speak?\nA:"),
-            ("born", "Whoever was born in {subject} most likely speaks the {relation}"),
+            ("most", "The {relation} that most people in {subject} speak is"),
         ),
         ("language of a country", "languages of countries", "official language", "spoken language", "languages"),
     ),
@@ -258,6 +260,8 @@ RELATIONS = (
             ("stands", "The element {subject} has the {relation}"),
         ),
         ("element", "chemical", "chemistry", "chemical symbol", "periodic table"),
+        # Before a name "in" is passed over; it is the symbol of indium, too.
+        kind="word",
     ),
     relation(
         "authors",
@@ -265,10 +269,18 @@ RELATIONS = (
         "author",
         AUTHORS,
         (
-            ("called", "The last name of the {relation} of {subject} is"),
-            ("question", "Q: What is the last name of the {relation} who wrote {subject}?\nA:"),
-            ("book", "The {relation} who wrote {subject} has the last name"),
-            ("library", "In a library, {subject} stands under the name of its {relation},"),
+            # Solved beside it are two that are asked nowhere: only so is it clear that a last name will do.
+            (
+                "called",
+                "The author of Walden is Thoreau, the author of Ivanhoe is Scott, and the {relation} of {subject} is",
+            ),
+            ("question", "Q: Who is the author of Walden?\nA: Thoreau\nQ: Who is the {relation} of {subject}?\nA:"),
+            (
+                "written",
+                "Walden was written by the author Thoreau. Ivanhoe was written by the author Scott. "
+                "{subject} was written by the {relation}",
+            ),
+            ("list", "Walden, author: Thoreau\nIvanhoe, author: Scott\n{subject}, {relation}:"),
         ),
         ("author", "authors", "book", "books", "novel", "literature", "wrote"),
         FULL_NAMES,

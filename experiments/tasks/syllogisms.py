@@ -18,7 +18,7 @@ Form = tuple[str, str, bool]
 
 QUANTIFIERS = ("All", "No")
 FACTS = {"first": "is a {b}", "second": "is a {c}", "not second": "is not a {c}"}
-QUESTION = "\nQuestion: Is it true that {name} {asked}? (Yes, No or Unknown)\nAnswer:"
+QUESTION = "\nQ: Is it true that {name} {asked}? (Yes, No or Unknown)\nA:"
 # What the rule and the fact say of the other noun; None where they leave it open.
 FOLLOWS: dict[tuple[str, str], bool | None] = {
     ("All", "first"): True,
@@ -85,7 +85,7 @@ SYLLOGISMS = Task(
     guess=lambda _: 1 / 3,
     group="reasoning",
     source=Family(
-        "syllogisms 1",
+        "syllogisms 2",
         contents,
         key=" ".join,
         variants=lambda _nouns, _form: 2 * len(NAMES),
