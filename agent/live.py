@@ -107,6 +107,9 @@ class View:
         name = str(result.data.get("id", ""))
         label = f"{name} " if name and not str(first).startswith(name) else ""
         self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}")
+        if "predictions" in result.data:
+            for line in lines[1:]:
+                self.line(f"     {shown(line, 200)}")
 
     def progress(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()

@@ -122,10 +122,25 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
     if what == "run":
         run = {**reader.run(number), "turns": reader.turns(number)}
         return Read(run, ("page_run", "print_run"), everything)
+    if what == "hypothesis":
+        return Read(_judged(reader, number), ("pages", "print_hypothesis"))
     if what == "experiment":
         return Read(reader.experiment(number), ("pages", "print_experiment"), everything)
-    read = {"note": reader.note, "hypothesis": reader.hypothesis}
-    return Read(read[what](number), ("pages", f"print_{what}"))
+    return Read(reader.note(number), ("pages", "print_note"))
+
+
+def _judged(reader: Reader, number: int) -> dict[str, Any]:
+    """A hypothesis with its verdict, and each prediction with its own."""
+    from ...db.ids import parse_id
+    from ...tools.evidence.verdict import said, spoken, verdicts
+
+    row = reader.hypothesis(number)
+    found = verdicts(reader.hypotheses_of(None if row["run"] is None else parse_id(row["run"])[1]))
+    predictions = [
+        {**one, "said": said(one), "verdict": found.predictions[one["id"]], "corrected": found.corrected[one["id"]]}
+        for one in row["predictions"]
+    ]
+    return {**row, "verdict": spoken(row, found), "predictions": predictions}
 
 
 def _nothing(something: bool) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .pages import print_hypothesis, print_note
+from .pages import print_note
 from .style import (
     Row,
     cut,
@@ -46,7 +46,8 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
             _print_turn(console, run, turn)
         for hypothesis in run["hypotheses"]:
             console.print()
-            print_hypothesis(console, hypothesis)
+            console.print(plain(f"{hypothesis['id']} {hypothesis['status']}", "bold"))
+            console.print(indented(f"{_line(hypothesis['statement'])} (agent show {hypothesis['id']})"))
     else:
         print_heading(console, "Steps")
         _print_steps(console, run)

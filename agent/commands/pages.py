@@ -181,16 +181,34 @@ def print_note(console: Console, note: Row) -> None:
 
 
 def print_hypothesis(console: Console, hypothesis: Row) -> None:
-    console.print(plain(f"{hypothesis['id']} {hypothesis['status']}", "bold"))
+    console.print(plain(f"{hypothesis['id']} {hypothesis.get('verdict', hypothesis['status'])}", "bold"))
     print_facts(
         console,
         ("statement", hypothesis["statement"]),
         ("rationale", hypothesis["rationale"]),
         ("refuted if", hypothesis["refuted_if"]),
+        ("revises", hypothesis["revises"]),
         ("run", hypothesis["run"]),
     )
+    if hypothesis["predictions"]:
+        print_predictions(console, hypothesis["predictions"])
     rows = [
         (minute(event["created"]), event["status"], event["comment"], ", ".join(event["experiments"]))
         for event in hypothesis["events"]
     ]
     console.print(table(("when", "status", "~comment", "~evidence"), rows))
+
+
+def print_predictions(console: Console, predictions: Sequence[Row]) -> None:
+    """What was predicted, of what, and what was found; p is corrected over all predictions of the study."""
+    rows: list[tuple[object, ...]] = []
+    for row in predictions:
+        judged: Row = row["judged"] or {"experiment": "", "value": None, "low": None, "high": None}
+        rows.append(
+            (
+                row["said"], row["config"].get("method", ""), number(judged["value"]), interval(judged),
+                number(row["corrected"]) if row["judged"] else "", row["verdict"] or "not tested", judged["experiment"],
+            )
+        )  # fmt: skip
+    columns = ("~predicted", "~method", ">found", "95% interval", ">p", "verdict", "test")
+    console.print(table(columns, rows))

@@ -94,7 +94,8 @@ def yardstick_for_heads(baseline: Data) -> Yardstick:
     difference = baseline["measurements"].get("logit_diff")
     if difference is None or difference["low"] <= 0:
         return LAYERS
-    return Yardstick("logit_diff", PART * difference["value"])
+    # Two digits, so that what is said is what is tested.
+    return Yardstick("logit_diff", float(f"{PART * difference['value']:.2g}"))
 
 
 def judged(yardstick: Yardstick, effects: Iterable[Data]) -> dict[Judgement, list[str]]:

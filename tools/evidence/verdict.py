@@ -8,9 +8,8 @@ Nothing here needs more than the rows of the tracker, so whoever reads one can d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
-
-from ...experiments.result import Frozen
 
 Row = dict[str, Any]
 Verdict = Literal["supported", "refuted", "inconclusive"]
@@ -18,7 +17,8 @@ ALPHA = 0.05
 METHODS = ("zero", "mean", "resample")
 
 
-class Verdicts(Frozen):
+@dataclass(frozen=True)
+class Verdicts:
     """By the id of a prediction: its corrected p and its verdict, None before its test. By that of a hypothesis: its
     status, and `confirmed` where removal was predicted and holds under zero, mean and resample."""
 
