@@ -183,7 +183,7 @@ def _cut(text: str, other: str) -> str:
 
 def _words(text: str) -> str:
     """What a reader sees of HTML or Markdown, without what sets it."""
-    return re.sub(r"[`\\*]", "", html.unescape(re.sub(r"<[^>]*>", "", text)))
+    return re.sub(r"[`\\*]", "", html.unescape(re.sub(r"</?[A-Za-z!][^<>]*>", "", text)))
 
 
 def _text(file: Path) -> str:
