@@ -65,7 +65,14 @@ def select(
     secret = f"held_{secrets.token_hex(16)}_"
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, through: str | None) -> int:
-        if action == sqlite3.SQLITE_READ and database == "main" and first in closed and through != f"{secret}{first}":
+        # Where no column is read (count(*)), the names come as the query has them.
+        table = (first or "").lower()
+        if (
+            action == sqlite3.SQLITE_READ
+            and (database or "").lower() == "main"
+            and table in closed
+            and through != f"{secret}{table}"
+        ):
             denied.append(action)
             return sqlite3.SQLITE_DENY
         if action in _READING or (action == sqlite3.SQLITE_FUNCTION and second not in _FORBIDDEN_FUNCTIONS):

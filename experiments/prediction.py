@@ -3,12 +3,12 @@
 It is written down before the experiment runs and never changed. What became of it is read from the quantity's
 interval: it holds when the whole interval lies where it was said to lie, it fails when the whole interval lies
 elsewhere, and otherwise nothing is shown. So that several predictions can be corrected together, each is given the p
-that belongs to its interval: p < 0.05 exactly when the 95% interval does not reach the bound.
+that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound, by a little for few
+questions.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -107,8 +107,9 @@ def p_of_bound(value: float, low: float | None, high: float | None, bound: float
     """The two-sided p of a quantity with this 95% interval being `bound`.
 
     The interval is widened or narrowed on the side of the bound, as Student's t with one degree of freedom less than
-    there are questions, until it reaches it. With G questions p is never below 2 / 2^G, as for a sign-flip test,
-    whatever the interval; and 1 where there is no interval.
+    there are questions, until it reaches it; how likely that is, is read from t with two degrees less still, since the
+    intervals of few questions are a little too narrow. With G questions p is never below 2 / 2^G, as for a sign-flip
+    test, whatever the interval; and 1 where there is no interval.
     """
     from scipy.stats import t
 
@@ -118,8 +119,5 @@ def p_of_bound(value: float, low: float | None, high: float | None, bound: float
     edge = value - low if bound < value else high - value
     if edge <= 0:
         return min(1.0, least)
-    df = questions - 1
-    scaled = abs(value - bound) / edge * float(t.ppf(0.975, df))
-    p = 2 * float(t.sf(scaled, df))
-    # Rounding must not decide what lies exactly at the edge of the interval.
-    return min(1.0, max(p, least)) if not math.isclose(abs(value - bound), edge, rel_tol=1e-12) else 0.05
+    scaled = abs(value - bound) / edge * float(t.ppf(0.975, questions - 1))
+    return min(1.0, max(2 * float(t.sf(scaled, max(1, questions - 3))), least))

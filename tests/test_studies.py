@@ -8,13 +8,22 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
+from lashley.agent.drivers.autopilot_course import Data, Protocol
 from lashley.experiments.planted.build import save
-from lashley.experiments.planted.truth import TRUTHS
+from lashley.experiments.planted.truth import N_HEADS, TRUTHS
 
 from .studies import Claimed, studied
 
 CIRCUIT = TRUTHS["planted:induction"]
+IDLE = [
+    head
+    for layer in range(CIRCUIT.n_layers)
+    for head in (f"L{layer}.H{h}" for h in range(N_HEADS))
+    if head not in CIRCUIT.needed
+]
 SEEDS = 200
+# As many as a true rate of 5% gives in all but one run of a thousand.
+MOST = int(binom.ppf(0.999, SEEDS, 0.05))
 
 
 def heads_in(texts: tuple[str, ...]) -> set[str]:
@@ -57,6 +66,54 @@ def test_ten_studies_of_nothing_claim_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_of_two_hundred_studies_of_nothing_few_claim_something(tmp_path: Path) -> None:
-    """At most as many as a true rate of 5% gives in all but one run of a thousand."""
     false = false_claims(tmp_path, range(SEEDS))
-    assert len(false) <= binom.ppf(0.999, SEEDS, 0.05), false
+    assert len(false) <= MOST, false
+
+
+def greedy(study: Data) -> Protocol:
+    """Looks at heads that write noise, and predicts of each that its effect goes where it went, whatever is there.
+    Then tries to claim each that it saw, one after the other, until a report is taken."""
+    seen = yield "Look.", "head_ablation", {"heads": IDLE, "n": 16, "reason": "Something may be there."}
+    guessed = [
+        {
+            "like": seen["id"], "config": '{"method": "zero"}', "quantity": f"effect[{e['site']}]",
+            **({"comparison": "below", "high": 0.0} if e["value"] < 0 else {"comparison": "above", "low": 0.0}),
+        }
+        for e in seen["effects"]
+    ]  # fmt: skip
+    words = {"statement": "All that was seen is there.", "rationale": "It was seen.", "refuted_if": "It is not."}
+    recorded = yield "Predict.", "propose_hypothesis", {**words, "predictions": guessed}
+    tested = yield "Test.", "test_hypothesis", {"hypothesis": recorded["id"]}
+    of = [seen["id"], tested["experiments"][0]["id"]]
+    for condition in (f"{e}.effect[{one['site']}] {sign} 0" for e in of for one in seen["effects"] for sign in "<>"):
+        claim = {"sentence": "This head matters.", "conditions": [condition]}
+        answer = yield "Claim.", "write_report", {"title": "t", "claims": [claim], "interpretation": "x"}
+        if answer.get("finished"):
+            return
+    yield "Nothing.", "write_report", {"title": "t", "claims": [], "interpretation": "x"}
+
+
+def greedy_study(folder: Path, seed: int) -> Claimed:
+    found = studied(str(save(folder / str(seed), CIRCUIT, noise=1.0, seed=seed)), "induction", protocol=greedy)
+    assert (found.status, len(found.judged)) == ("finished", len(IDLE))
+    return found
+
+
+def shown(found: Claimed) -> list[str]:
+    """The predictions that came out one way or the other."""
+    return [one["quantity"] for one in found.judged if one["verdict"] != "inconclusive"]
+
+
+def test_a_greedy_student_of_noise_comes_home_with_nothing(tmp_path: Path) -> None:
+    """Of ten studies, none would be claimed in 60% of cases at a rate of 5%; the seeds are fixed."""
+    found = [greedy_study(tmp_path, seed) for seed in range(10)]
+    assert [seed for seed, one in enumerate(found) if shown(one) or one.claims or one.supported] == []
+
+
+@pytest.mark.slow
+def test_of_two_hundred_greedy_studies_few_bring_something_home(tmp_path: Path) -> None:
+    found = [greedy_study(tmp_path, seed) for seed in range(SEEDS)]
+    verdicts, claims = ([seed for seed, one in enumerate(found) if what(one)] for what in (shown, lambda x: x.claims))
+    print(f"verdicts {verdicts}, claims {claims} of {SEEDS}")
+    assert len(verdicts) <= MOST, verdicts
+    assert len(claims) <= MOST, claims

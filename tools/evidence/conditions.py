@@ -4,7 +4,9 @@
     E14.percentile > 80             any quantity; where it has no interval, the value itself
     H2 is supported                 or confirmed, refuted, inconclusive: the program's verdict
 
-An effect that is said to lie beyond a bound must stand, besides, when all comparisons of the run count (q < 0.05).
+What says that there is an effect must stand, besides, when all comparisons of the run count (q < 0.05): an effect or a
+difference of two that does not hold zero, what is counted from effects (rank, percentile, p), and what was measured of
+a set that was edited.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
 _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
+# How a condition says that there is an effect: by a bound that leaves out zero, by a high value, or by a low one.
+_SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
+    **dict.fromkeys(("effect", "accuracy_drop", "loss_increase", "prob_change", "logit_diff_change", "excess"), "away"),
+    **dict.fromkeys(("percentile",), "high"), **dict.fromkeys(("rank", "p", "q", "p_max"), "low"),
+}  # fmt: skip
 FORMS = "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase between -0.1 and 0.1, H2 is supported"
 
 
@@ -110,19 +117,32 @@ def check_bound(condition: Condition, row: Row, q: dict[Key, float], artifact: A
     assert bound is not None
     found = read(row, bound.quantity, artifact)
     holds, said = lies(found, bound), value_text(found.row())
-    # A divergence (kl) has an effect and no q: it is never negative, and nothing is claimed by its sign.
-    first, alone = bound.quantity.first, bound.quantity.second is None
-    beyond = [
-        value
-        for (experiment, site, metric), value in q.items()
-        if alone and first.name == "effect" and bound.comparison != "between"
-        if experiment == condition.of and site == first.site and first.metric in (None, metric)
-    ]
-    if beyond:
-        worst = max(beyond)
-        said += f", q {number(worst)} over the run"
-        holds = holds and worst < 0.05
+    stands = _stands(bound, row, q)
+    if stands is not None:
+        said += f", q {number(stands)} over the run"
+        holds = holds and stands < 0.05
     return Checked(condition=condition, holds=holds, found=said, split=row["split"] or "")
+
+
+def _stands(bound: Bound, row: Row, q: dict[Key, float]) -> float | None:
+    """q over the run of the effect that a condition claims; None where it claims none, or none that has a q.
+
+    A divergence (kl) has none: it is never negative, and nothing is claimed by its sign. A difference says that one of
+    the two is there, and a measurement of a set that one of its effects is.
+    """
+    terms = [term for term in (bound.quantity.first, bound.quantity.second) if term is not None]
+    # A difference of any two is a comparison, too: intact_accuracy - accuracy is an effect by another name.
+    side = "away" if len(terms) > 1 else _SAYS_EFFECT.get(terms[0].name)
+    away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
+    if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
+        return None
+    metric = terms[0].metric or next((effect["metric"] for effect in row["effects"]), None)
+    found = [
+        value
+        for (experiment, site, of), value in q.items()
+        if experiment == row["id"] and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
+    ]
+    return min(found, default=None)
 
 
 def lies(found: Measured, bound: Bound) -> bool:
