@@ -129,8 +129,8 @@ def _refusal(
         return QueryRefused(
             "Name the table without 'main.'; what other studies measured on held-out prompts is closed."
         )
-    if denied:
-        what = _NAMES.get(denied[0], "a change")
+    if denied or "because it is a view" in str(error):
+        what = _NAMES.get(denied[0], "a change") if denied else "a change"
         return QueryRefused(f"Only one SELECT from the tables that `{_SCHEMA}` lists is allowed; this asks for {what}.")
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR):
         case sqlite3.SQLITE_INTERRUPT:

@@ -21,6 +21,8 @@ from .evidence.verdict import METHODS, said, spoken, verdicts
 from .naming import allowed_model
 from .reading import Arguments, number_of
 from .report.numbers import value_text
+from .report.numerals import typed_numbers
+from .report.study import read_study
 from .run_experiment import experiment_from
 
 Told = tuple[str, dict[str, Any]]
@@ -74,6 +76,7 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
     From then on nothing in it can change. test_hypothesis runs it on prompts that nobody has looked at, and the program
     judges by the intervals, corrected over all predictions of the study: so predict few things, and what you mean.
     """
+    _without_numbers(context, "The rationale", given.rationale)
     revises = None if given.revises is None else own_hypothesis(context, given.revises)
     known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h["predictions"]}
     made: list[Prediction] = []
@@ -246,9 +249,16 @@ class CommentHypothesis(Arguments):
 def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
     """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
     number = own_hypothesis(context, given.hypothesis)
+    _without_numbers(context, "The comment", given.comment)
     status = context.reader.hypothesis(number)["status"]
     context.store.set_hypothesis_status(number, status, given.comment)
     return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
+
+
+def _without_numbers(context: Context, what: str, text: str) -> None:
+    """Raises ToolError for a typed number: a report prints these words, and nobody measured it."""
+    if context.run is not None and typed_numbers(text, read_study(context.reader, context.run)):
+        raise ToolError(f"{what} holds a typed number, which a report would print; name the experiment instead: E5.")
 
 
 def own_hypothesis(context: Context, name: str) -> int:

@@ -9,7 +9,8 @@ too, unless they quote: what a prompt asked or a subject said, in an experiment 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 from markdown_it.token import Token
 
@@ -26,26 +27,38 @@ RULE = (
 _THINGS = "layers?|heads?|blocks?|neurons?|positions?|tokens?|figures?|tables?|sections?|steps?|seeds?|versions?"
 _INTEGER = r"\d+(?![\d.,]*\d|\s*(?:%|‰|per\s?cent))"
 _RANGE = rf"{_INTEGER}(?:\s*[-–]\s*{_INTEGER}(?!\w))?"
+# What a name may go on with: a part (.H3, .mlp), a word, a size (-0.6B).
+_SIZE = r"(?:\d+x)?\d+(?:\.\d+)?[BMKTbmkt](?!\w)"
+_REST = rf"(?:[-/](?:{_SIZE}|\w+)|\.[^\W\d_]\w*)*"
+# A word that is no more than a hyphen away from a number is a name if it looks like one: drop-0.31 is none.
+_NAMED = r"(?<![\w.,])(?=\w*[A-Z]|gpt|llama|qwen|phi|gemma)[^\W\d_]\w*"
 _FREE = re.compile(
     "|".join(
         (
             # layer 7, layers 0-5, heads 3, 4 and 7, layers 0-1, 5 and 8-9
             rf"\b(?i:{_THINGS})\s+{_RANGE}(?:\s*(?:to|and|or|through|,(?:\s*and)?|/)\s*{_RANGE}(?![-\w]))*",
-            # Words with letters first: L7.H3, GPT-2, SmolLM2-135M, gemma-3-270m, Qwen3-0.6B, E12, fp32
-            r"(?<![\w.,])[^\W\d_]+\d[\w]*(?:[-./]\w+)*",
-            r"(?<![\w.,])[^\W\d_]\w*(?:[-/][^\W\d_]\w*)*-\d+(?:\.\d+)?[A-Za-z]\w*(?:[-./]\w+)*",
-            r"(?<![\w.,])[^\W\d_]\w*(?:-[^\W\d_]\w*)*-\d+(?![\w.,%]*\d|\s*%)(?:-[^\W\d_]\w*|-\d+[A-Za-z]\w*)*",
-            r"(?<![\w.,])(?=\w*[A-Z])[^\W\d_]\w*-\d+\.\d+(?![\d%]|\s*%)(?:-\w+)*",
+            # Qwen2.5-7B, Llama-3.2-1B, GPT-3.5
+            rf"{_NAMED}-?[1-9]\.\d(?!\d|\s*%){_REST}",
+            # Words with letters first: L7.H3, SmolLM2-135M, Qwen3-0.6B, E12, fp32
+            rf"(?<![\w.,])[^\W\d_]+\d\w*{_REST}",
+            # pythia-70m, Mixtral-8x7B
+            rf"(?<![\w.,])[^\W\d_]\w*(?:[-/][^\W\d_]\w*)*-{_SIZE}{_REST}",
+            # GPT-2, gemma-3-270m
+            rf"{_NAMED}(?:-[^\W\d_]\w*)*-\d+(?![\w.,%]*\d|\s*%){_REST}",
             r"\b95\s?%[ -](?i:confidence |bootstrap )?(?:intervals?\b|CIs?\b)",
             r"\barXiv:?\s?\d{4}\.\d{4,5}",
-            r"(?<![\w.,+−-])(?:1[5-9]|20)\d\ds?(?![\w.,%]*\d|\s*%|\w)",
+            # in 2024, the 1990s, (2019): no count of anything
+            r"(?:(?<=\bin )|(?<=\bthe )|(?<=\bsince )|(?<=\bfrom )|(?<=\()|(?<=\bal\. ))(?:1[5-9]|20)\d\ds?"
+            r"(?![\w.,%]*\d|\s*%|\w|\s+\w+s\b)",
         )
     )
 )
+# ½, ², ₃, ④, Ⅻ: what is a number to Unicode, and no digit.
+_SIGNS = "".join(c for c in map(chr, range(0x80, 0x20000)) if unicodedata.category(c) in ("No", "Nl"))
 _QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]*’')
 _SLOT = re.compile(r"\{\{.*?\}\}")
-_NUMERAL = re.compile(r"[-−+]?[.,]?[\d¼-¾⅐-⅞](?:[\d.,]*\d)?(?:\s?[%‰])?|[²³¹⁰-⁹]+")
-_NUMBERING = re.compile(r"^\s*[1-9]\d?(?:\.\d{1,2}){0,3}[.):]?\s+(?=\D)")
+_NUMERAL = re.compile(rf"[-−+]?[.,]?[\d{_SIGNS}](?:[\d.,{_SIGNS}]*[\d{_SIGNS}])?(?:\s?[%‰])?")
+_NUMBERING = re.compile(r"^\s*[1-9]\d?(?:(?:\.\d{1,2}){1,3}[.):]?|[.):])\s+(?=\D)")
 
 
 def typed_numbers(source: str, study: Study) -> list[str]:
@@ -57,9 +70,12 @@ def typed_numbers(source: str, study: Study) -> list[str]:
     def quoted(match: re.Match[str]) -> str:
         return _blank(match[0]) if says(study, match[0][1:-1]) else match[0]
 
+    marks = _list_marks(tokens)
     for i, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else line
-        if token.type in ("fence", "code_block"):
+        if i in marks:
+            text = marks[i]
+        elif token.type in ("fence", "code_block"):
             text = _code(token.content, study)
         elif token.type == "inline":
             text = "".join(_written(child, study) for child in token.children or [])
@@ -77,10 +93,29 @@ def typed_numbers(source: str, study: Study) -> list[str]:
     return [f"Numbers are typed where slots belong: {'; '.join(found[:8])}{more}. {RULE}"]
 
 
+def _list_marks(tokens: Sequence[Token]) -> dict[int, str]:
+    """The marks of list items that do not count on, such as "93. of the answers", by their tokens."""
+    found: dict[int, str] = {}
+    counts, ended = list[int](), 0
+    for i, token in enumerate(tokens):
+        if token.type == "ordered_list_open":
+            counts.append(ended)
+        elif token.type == "ordered_list_close":
+            ended = counts.pop()
+        elif token.type == "list_item_open" and token.info:
+            if int(token.info) not in (0, 1, counts[-1], counts[-1] + 1):
+                found[i] = f"{token.info}{token.markup}"
+            counts[-1] = int(token.info)
+    return found
+
+
 def _written(token: Token, study: Study) -> str:
     """What stands in a piece of a line. What was filled in must not join what stands beside it."""
     if token.type in ("text", "code_inline"):
         return token.content if token.type == "text" else _code(token.content, study)
+    if token.type == "link_open":
+        # The tip of a link is read, too.
+        return f"{token.attrs['title']}\n" if "title" in token.attrs else ""
     return {"slot": "\x00", "softbreak": "\n", "hardbreak": "\n"}.get(token.type, "")
 
 
