@@ -100,6 +100,7 @@ def study(
         environment=context.environment,
     )
     context.maker = f"{driver.name} {driver.llm}".strip()
+    context.n = n
     context.progress = live.progress
     work = Study(context, driver, goal, budget, live)
     live.began(f"R{context.run}", goal, driver, context, budget)

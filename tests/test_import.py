@@ -21,6 +21,8 @@ from lashley.experiments.tasks.prompt import SPLITS
 from lashley.tools.catalog import named_task
 from lashley.tools.context import Context
 
+from .recorded import older
+
 
 def agent(*words: str) -> Any:
     return CliRunner().invoke(cli, list(words))
@@ -145,18 +147,13 @@ def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path
     from lashley.db import schema
     from lashley.db.read import Reader
     from lashley.db.store import Store
-    from lashley.db.task_origins import task_origins
     from lashley.experiments.tasks.from_file import from_jsonl
 
     db = tmp_path / "old.db"
     task = from_jsonl("old", json.dumps({"text": "1 plus one is", "answer": " 2"}))
-    with Store.open(db) as store:
+    with Store.open(now := tmp_path / "now.db") as store:
         store.save_task_file("old", task.fingerprint(), task.content or "")
-    with closing(connect(db)) as connection:  # as an earlier program left it
-        for column in ("spec", "run", "maker", "card"):
-            connection.execute(f"ALTER TABLE task_files DROP COLUMN {column}")
-        connection.execute(f"PRAGMA user_version = {schema.MIGRATIONS.index(task_origins)}")
-        connection.commit()
+    older(now, db)
     with Reader.open(db) as reader:
         row = reader.task_file("old")
     assert row is not None

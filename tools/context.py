@@ -44,6 +44,7 @@ class Context:
     reviews: int | None = None
     model: str = "smollm2-135m"
     task: str = "arithmetic"
+    n: int | None = None
     maker: str = USER
     progress: Progress = silent
     say: Callable[[str], None] = unheard

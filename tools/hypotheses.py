@@ -9,9 +9,8 @@ from pydantic import Field, ValidationError
 
 from ..db.ids import show_id
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import Experiment
-from ..experiments.kind import kind as find_kind
 from ..experiments.prediction import EXCESS, Comparison, Prediction
+from .catalog import own_settings
 from .context import Context
 from .errors import ToolError
 from .evidence.conditions import parse_bound
@@ -124,7 +123,7 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, Row]:
     """The kind and the whole configuration, on the confirm split."""
     if (given.like is None) == (given.kind is None):
         raise ToolError("give either like (an experiment, such as E5) or kind.")
-    base: Row = {"model": context.model, "task": context.task}
+    base: Row = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
     kind = given.kind or ""
     if given.like is not None:
         logged = context.reader.experiment(number_of(given.like, "experiment"))
@@ -162,12 +161,7 @@ def _said(row: Row) -> str:
 
 def about(prediction: Row) -> str:
     """A prediction in a line: what is expected of which experiment."""
-    own = find_kind(prediction["kind"]).model_fields
-    config = {
-        name: value
-        for name, value in prediction["config"].items()
-        if name not in Experiment.model_fields and value != own[name].default
-    }
+    config = own_settings(prediction["kind"], prediction["config"])
     settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in config.items())
     where = f"{prediction['config']['task']}, n = {prediction['config']['n']}"
     return f"{said(prediction)}: {prediction['kind']}{f' {settings}' if settings else ''} on {where}"

@@ -69,6 +69,10 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     fields |= {
         "model": (Annotated[str | None, Field(description="Null: the subject of this study.")], None),
         "task": (Annotated[str | None, Field(description="Null: the task of this study.")], None),
+        "n": (
+            Annotated[int | None, Field(ge=1, le=512, description="Null: as many prompts as this study takes.")],
+            None,
+        ),
         "reason": (Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
     }
     arguments = create_model(f"{kind.__name__}Call", __base__=reading.Arguments, **fields)
@@ -77,6 +81,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         config = given.model_dump(exclude={"reason"})
         config["model"] = allowed_model(context, config["model"])
         config["task"] = config["task"] or context.task
+        config["n"] = config["n"] or context.n or kind.model_fields["n"].default
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:

@@ -108,4 +108,6 @@ def spoken(hypothesis: Row, found: Verdicts) -> str:
         return "confirmed"
     predicted = {one["config"].get("method") for one in hypothesis["predictions"]}
     methods = [method for method in METHODS if method in predicted]
+    if len(methods) == len(METHODS):
+        return status
     return f"supported under {' and '.join(methods)} alone"

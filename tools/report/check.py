@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...db.read import Reader
 from .claims import Claim, claim_faults
 from .escape import visible
-from .numerals import typed_numbers
+from .numerals import RULE, typed_numbers
 from .prose import misplaced
 from .slots import SlotError, fill, line_of, scan
 from .study import Study, read_study
@@ -26,7 +26,12 @@ def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[
     """The same for a study that has been read."""
     found = faults(source, study)
     for place, claim in enumerate(claims, start=1):
-        found += [f"Claim {place}: {fault}" for fault in faults(claim.sentence, study)]
+        # The rule is long, and said once.
+        said = any(fault.endswith(RULE) for fault in found)
+        found += [
+            f"Claim {place}: {fault.removesuffix(RULE).rstrip() if said else fault}"
+            for fault in faults(claim.sentence, study)
+        ]
     return [*found, *claim_faults(tuple(claims), study)]
 
 

@@ -19,9 +19,10 @@ from .prose import grammar
 from .study import Study
 
 RULE = (
-    "Numbers in the text come from slots such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}; an example "
-    'such as `2 + 3` goes into a code span or "quotes", a small count into words (three heads). Free are names '
-    "(L7.H3, layer 7, layers 0-5, GPT-2, E12), list markers, headings' numbering and years."
+    "Numbers in the text come from slots such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}; a small "
+    "count goes into words (three heads); code and quotes hold a number only where they quote, letter by letter, a "
+    "prompt or an answer of this study. Free are names (L7.H3, layer 7, layers 0-5, GPT-2, E12), list markers, "
+    "headings' numbering and years."
 )
 
 _THINGS = "layers?|heads?|blocks?|neurons?|positions?|tokens?|figures?|tables?|sections?|steps?|seeds?|versions?"

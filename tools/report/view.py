@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...experiments.result import UNABLE
+from ..catalog import own_settings
 from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
@@ -115,11 +116,12 @@ def _hypothesis(row: Row, study: Study) -> Row:
 
 def _prediction(row: Row, study: Study) -> Row:
     judged = row["judged"]
-    config = [(name, one_line(setting(value))) for name, value in row["config"].items() if value not in (None, [], "")]
-    shown = {"model", "task", "split", "seed"}
+    config = [(name, one_line(setting(value))) for name, value in own_settings(row["kind"], row["config"]).items()]
     return {
         "said": true_minus(said(row)),
-        "of": one_line(f"{row['kind']}: " + ", ".join(f"{name} {text}" for name, text in config if name not in shown)),
+        "of": one_line(
+            ", ".join((row["kind"], count(row["config"]["n"]), *(f"{name} {text}" for name, text in config)))
+        ),
         "found": "" if judged is None else value_text({**judged, "unit": ""}),
         "p": "" if judged is None else number(study.verdicts.corrected[row["id"]]),
         "verdict": study.verdicts.predictions[row["id"]] or "not tested",
