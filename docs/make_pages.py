@@ -74,7 +74,9 @@ def kind_page(kind: type[Experiment]) -> str:
         f"| `{name}` | {cell(type_words(info.annotation))} | {default_words(info.default)} | {cell(info.description)} |"
         for name, info in kind.model_fields.items()
     ]
-    options = " ".join(f"`{flag(name, info.annotation)}`" for name, info in kind.model_fields.items())
+    options = " ".join(
+        f"`{flag(name, info.annotation)}`" for name, info in kind.model_fields.items() if name != "split"
+    )
     schema = json.dumps(all_tools()[kind.kind].schema, indent=2, ensure_ascii=False)
     return f"""# {kind.kind}
 
@@ -93,8 +95,8 @@ How its intervals and p-values are made: [statistics](../statistics.md).
 
     agent experiment {kind.kind}
 
-Every field is an option: {options}. A list is one option with commas, or the option several times. Besides these:
-`--fresh`, `--reason`, `--db`, `--json`.
+Every field but `split` is an option: {options}. A list is one option with commas, or the option several times. Besides these:
+`--predict` (a prediction, recorded and then tested on the confirm split), `--fresh`, `--reason`, `--db`, `--json`.
 
 ## Tool
 
