@@ -95,8 +95,9 @@ How its intervals and p-values are made: [statistics](../statistics.md).
 
     agent experiment {kind.kind}
 
-Every field but `split` is an option: {options}. A list is one option with commas, or the option several times. Besides these:
-`--predict` (a prediction, recorded and then tested on the confirm split), `--fresh`, `--reason`, `--db`, `--json`.
+Every field but `split` is an option: {options}. A list is one option with commas, or the option
+several times. Besides these: `--predict` (a prediction, recorded and then tested on the confirm split), `--fresh`,
+`--reason`, `--db`, `--json`.
 
 ## Tool
 
