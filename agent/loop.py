@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .. import prompts
 from ..tools.context import Context
-from ..tools.registry import Answer, Tool, all_tools, answer
+from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
 from .budget import Budget, Spent
 from .drivers.conversation import Call, Driver, DriverError, Message, Reply, ToolSpec
@@ -44,10 +44,18 @@ class Study:
     goal: str
     budget: Budget
     live: Live
-    tools: dict[str, Tool] = field(default_factory=all_tools)
+    tools: dict[str, Tool]
     messages: list[Message] = field(default_factory=list[Message])
     spent: Spent = field(default_factory=Spent)
-    instructions: str = field(default_factory=lambda: prompts.read("system"))
+
+    @property
+    def instructions(self) -> str:
+        return prompts.read("system") if self.context.reviews is None else prompts.read("review")
+
+    @property
+    def last(self) -> str:
+        """The tool that ends it."""
+        return next(name for name, tool in self.tools.items() if tool.is_last)
 
     @property
     def run(self) -> int:
@@ -86,9 +94,19 @@ class Ending:
 
 
 def study(
-    context: Context, driver: Driver, goal: str, budget: Budget, live: Live, known: str = "", n: int = 32
+    context: Context,
+    driver: Driver,
+    goal: str,
+    budget: Budget,
+    live: Live,
+    known: str = "",
+    n: int = 32,
+    opening: tuple[str, dict[str, Any]] | None = None,
 ) -> Ending:
-    """Run a study to its report. Raises TrackerError when the tracker itself cannot be written."""
+    """Run a study to its report; a second opinion where the context reviews one, which has an opening of its own.
+
+    Raises TrackerError when the tracker itself cannot be written.
+    """
     context.run = context.store.begin_run(
         goal=goal,
         driver=driver.name,
@@ -98,21 +116,21 @@ def study(
         seed=0,
         budget=budget.model_dump(),
         environment=context.environment,
+        reviews=context.reviews,
     )
     context.maker = f"{driver.name} {driver.llm}".strip()
     context.n = n
     context.progress = live.progress
-    work = Study(context, driver, goal, budget, live)
+    work = Study(context, driver, goal, budget, live, all_tools() if context.reviews is None else review_tools())
     live.began(f"R{context.run}", goal, driver, context, budget)
     ending = Ending("failed", "The program stopped.")
     try:
-        work.tell(
-            prompts.fill(
+        if opening is None:
+            opening = prompts.fill(
                 "begin", goal=goal, model=context.model, task=context.task, known=known, n=n,
                 experiments=budget.experiments, minutes=f"{budget.minutes:g}",
-            ),
-            {"goal": goal, "model": context.model, "task": context.task, "n": n, **budget.model_dump()},
-        )  # fmt: skip
+            ), {"goal": goal, "model": context.model, "task": context.task, "n": n, **budget.model_dump()}  # fmt: skip
+        work.tell(*opening)
         ending = converse(work)
     except KeyboardInterrupt:
         ending = Ending("interrupted", "Stopped by the user.")
@@ -142,7 +160,7 @@ def converse(work: Study) -> Ending:
         reached = work.spent.over(work.budget)
         if why is None and reached is not None:
             why = reached
-            work.tell(prompts.fill("spent", why=why), {"spent": why})
+            work.tell(prompts.fill("spent", why=why, last=work.last), {"spent": why})
         if why is not None:
             last_tries += 1
             if last_tries > LAST_TRIES:
@@ -164,9 +182,9 @@ def converse(work: Study) -> Ending:
                 return Ending("budget" if why else "failed", f"The budget is spent: {why}." if why else reply.text)
             if silent > SILENT_TURNS or reply.finish == "refusal":
                 return Ending("failed", "The language model stopped calling tools.")
-            work.tell(
-                "Your answer was cut off at its length limit." if reply.finish == "length" else prompts.read("nudge")
-            )
+            cut = reply.finish == "length"
+            nudge = prompts.fill("nudge", last=work.last)
+            work.tell("Your answer was cut off at its length limit." if cut else nudge)
             continue
         silent = 0
         for call in reply.calls:
@@ -182,13 +200,8 @@ def act(work: Study, call: Call, only_report: bool) -> None:
     over = work.spent.over(work.budget)
     if work.context.finished:
         result = Answer("The study is finished; this call was not done.", refused=True)
-    elif (
-        (only_report or over)
-        and tool is not None
-        and tool.name != "write_report"
-        and (only_report or tool.is_experiment)
-    ):
-        result = Answer("The budget is spent; only write_report is taken now.", refused=True)
+    elif (only_report or over) and tool is not None and not tool.is_last and (only_report or tool.is_experiment):
+        result = Answer(f"The budget is spent; only {work.last} is taken now.", refused=True)
     else:
         result = answer(work.tools, work.context, call.name, call.arguments)
         work.spent.experiments += result.ran

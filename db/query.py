@@ -7,6 +7,8 @@ reading only and thrown away afterwards.
 A study may not see what others measured on held-out prompts, or it could predict what it has read. For it, temporary
 views take the place of the tables that hold such rows, and the authorizer lets the tables themselves be read from
 nowhere else: it is told through which view a column is reached.
+
+A second opinion reads alone: it sees what the study that it reviews has measured, and nothing of what anybody thought.
 """
 
 from __future__ import annotations
@@ -45,34 +47,40 @@ _CLOSED = {
     "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
     "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
 }  # fmt: skip
+# What a run that reads alone is not shown of others: whole rows, or columns, which are empty then.
+_THOUGHTS = {"turns": (), "notes": (), "reports": (), "hypotheses": ("rationale",), "hypothesis_events": ("comment",),
+             "experiments": ("reason",), "reuses": ("reason",)}  # fmt: skip
 _SCHEMA = "SELECT name, sql FROM sqlite_schema"
 
 
 def select(
-    path: Path, sql: str, limit: int = 100, seconds: float = 2.0, runs: Sequence[int] | None = None
+    path: Path,
+    sql: str,
+    limit: int = 100,
+    seconds: float = 2.0,
+    runs: Sequence[int] | None = None,
+    alone: int | None = None,
 ) -> tuple[list[str], list[list[Any]], bool]:
     """The columns, at most `limit` rows and whether there were more, for one SELECT on the tracker at `path`.
 
-    With `runs`, what other runs measured on the confirm split, and what they said, is not there. Raises QueryRefused,
-    in one line, for anything but a SELECT, for wrong SQL, and after `seconds` seconds.
+    With `runs`, what other runs measured on the confirm split, and what they said, is not there; with `alone`, a run,
+    no turn, note, report, reason or comment of any other. Raises QueryRefused, in one line, for anything but a SELECT,
+    for wrong SQL, and after `seconds` seconds.
     """
     if "\0" in sql:
         raise QueryRefused("The query holds a NUL character. Write it without.")
     denied: list[int] = []
 
-    closed = () if runs is None else _CLOSED
+    closed = set[str]() if runs is None else {*_CLOSED, *(_THOUGHTS if alone is not None else ())}
     # A query could give a name of its own to what it reads; it cannot guess this one.
     secret = f"held_{secrets.token_hex(16)}_"
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, through: str | None) -> int:
         # Where no column is read (count(*)), the names come as the query has them.
         table = (first or "").lower()
-        if (
-            action == sqlite3.SQLITE_READ
-            and (database or "").lower() == "main"
-            and table in closed
-            and through != f"{secret}{table}"
-        ):
+        held = (database or "").lower() == "main" and table in closed and through != f"{secret}{table}"
+        index = alone is not None and table.startswith("notes_fts")
+        if action == sqlite3.SQLITE_READ and (held or index):
             denied.append(action)
             return sqlite3.SQLITE_DENY
         if action in _READING or (action == sqlite3.SQLITE_FUNCTION and second not in _FORBIDDEN_FUNCTIONS):
@@ -91,7 +99,7 @@ def select(
         # A virtual table declares itself at its first use, which the authorizer would take for a change.
         connection.execute("SELECT 1 FROM notes_fts, json_each('[]'), json_tree('[]') LIMIT 0").fetchall()
         if runs is not None:
-            _hold_out(connection, runs, secret)
+            _hold_out(connection, runs, alone, secret)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 1000)
         try:
@@ -107,15 +115,25 @@ def select(
     return columns, rows[:limit], len(rows) > limit
 
 
-def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], secret: str) -> None:
+def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | None, secret: str) -> None:
     """Temporary views by the names of the tables and views of the file, without what these runs may not see."""
     ours = ", ".join(str(int(run)) for run in runs)
     seen = f"SELECT id FROM {secret}experiments"
-    for table, of in _CLOSED.items():
-        rows = f"run IN ({ours})" if of == "run" else f"{of} IN ({seen})"
+    thoughts = {} if alone is None else _THOUGHTS
+    for table in dict.fromkeys((*_CLOSED, *thoughts)):
+        of = _CLOSED.get(table)
+        rows = "1" if of is None else f"run IN ({ours})" if of == "run" else f"{of} IN ({seen})"
         if table == "experiments":
             rows = f"split IS NOT 'confirm' OR run IN ({ours})"
-        connection.execute(f"CREATE TEMP VIEW {secret}{table} AS SELECT * FROM main.{table} WHERE {rows}")
+        shown = "*"
+        if table in thoughts:
+            own = f"run IS {alone}"
+            if table == "hypothesis_events":
+                own = f"hypothesis IN (SELECT id FROM {secret}hypotheses WHERE run IS {alone})"
+            rows = rows if thoughts[table] else own
+            columns = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", [table])]
+            shown = ", ".join(f"iif({own}, {c}, '') AS {c}" if c in thoughts[table] else c for c in columns)
+        connection.execute(f"CREATE TEMP VIEW {secret}{table} AS SELECT {shown} FROM main.{table} WHERE {rows}")
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {secret}{table}")
     for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_schema WHERE type = 'view'").fetchall():
         # In a temporary view, bare names mean the temporary ones first.
@@ -127,7 +145,8 @@ def _refusal(
 ) -> Exception:
     if denied and denied[0] == sqlite3.SQLITE_READ:
         return QueryRefused(
-            "Name the table without 'main.'; what other studies measured on held-out prompts is closed."
+            "Name the table without 'main.'; what other studies measured on held-out prompts is closed, and to a "
+            "second opinion what they thought."
         )
     if denied or "because it is a view" in str(error):
         what = _NAMES.get(denied[0], "a change") if denied else "a change"

@@ -76,7 +76,8 @@ class Reader:
         return [
             {**self._told(row, "run"), "report": bool(row["report"])}
             for row in self._rows(
-                "SELECT id, goal, driver, llm, model, task, seed, status, budget, spent, started, ended, error, "
+                "SELECT id, goal, driver, llm, model, task, seed, reviews, status, budget, spent, started, ended, "
+                "error, "
                 "(SELECT count(*) FROM experiments WHERE run = runs.id) AS experiment_count, "
                 "(SELECT count(*) FROM notes WHERE run = runs.id) AS note_count, "
                 "EXISTS (SELECT 1 FROM reports WHERE run = runs.id) AS report FROM runs ORDER BY id"
@@ -85,7 +86,7 @@ class Reader:
 
     def run(self, run: int) -> Row:
         """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
-        its latest report, or None, and the seal that a report of it carries."""
+        its latest report, or None, the seal that a report of it carries, and the runs that reviewed it."""
         row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
         timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
         return {
@@ -97,7 +98,12 @@ class Reader:
             "notes": self.notes(run=run),
             "experiments": self.experiments(run=run),
             "report": self.report(run),
+            "reviewed_by": [show_id("run", one) for one in self.reviews_of(run)],
         }
+
+    def reviews_of(self, run: int) -> list[int]:
+        """The runs that are a second opinion on this one."""
+        return [row["id"] for row in self._rows("SELECT id FROM runs WHERE reviews = ? ORDER BY id", run)]
 
     def turns(self, run: int) -> list[Row]:
         """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""
@@ -210,10 +216,15 @@ class Reader:
         latest = self.latest_report(run)
         return latest["source"] if latest else None
 
-    def latest_report(self, run: int) -> Row | None:
-        """The run's latest report: source, claims (each with sentence and conditions), created."""
+    def latest_report(self, run: int, until: str | None = None) -> Row | None:
+        """The run's latest report (until a time): source, claims (each with sentence and conditions), created."""
         self.require("run", run)
-        rows = self._rows("SELECT source, claims, created FROM reports WHERE run = ? ORDER BY id DESC LIMIT 1", run)
+        rows = self._rows(
+            "SELECT source, claims, created FROM reports WHERE run = ?1 AND (?2 IS NULL OR created <= ?2) "
+            "ORDER BY id DESC LIMIT 1",
+            run,
+            until,
+        )
         return _parsed(rows[0]) if rows else None
 
     def task_file(self, name: str, fingerprint: str | None = None) -> Row | None:
@@ -261,13 +272,19 @@ class Reader:
             raise NotRecorded(what, name, known)
 
     def query(
-        self, sql: str, limit: int = 100, seconds: float = 2.0, runs: Sequence[int] | None = None
+        self,
+        sql: str,
+        limit: int = 100,
+        seconds: float = 2.0,
+        runs: Sequence[int] | None = None,
+        alone: int | None = None,
     ) -> tuple[list[str], list[list[Any]], bool]:
-        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see.
+        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see, and with
+        `alone`, the reasoning of that run alone.
 
         Raises QueryRefused (see db/query.py).
         """
-        return query.select(self.path, sql, limit, seconds, runs)
+        return query.select(self.path, sql, limit, seconds, runs, alone)
 
     def _rows(self, sql: str, *values: Any) -> list[Row]:
         try:
@@ -350,8 +367,9 @@ def _of_task(row: Row) -> Row:
 def _spoken(row: Row, what: str) -> Row:
     """A parsed row whose own number, and its run's, are ids."""
     row["id"] = show_id(what, row["id"])
-    if row.get("run") is not None:
-        row["run"] = show_id("run", row["run"])
+    for of in ("run", "reviews"):
+        if row.get(of) is not None:
+            row[of] = show_id("run", row[of])
     return _parsed(row)
 
 

@@ -68,6 +68,11 @@ class Context:
             return None
         return [self.run] if self.reviews is None else [self.run, self.reviews]
 
+    @property
+    def alone(self) -> int | None:
+        """The run, where it is a second opinion: it reads nothing of what others thought."""
+        return None if self.reviews is None else self.run
+
     def may_see(self, experiment: dict[str, Any]) -> bool:
         """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
         seen = self.sees

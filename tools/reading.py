@@ -72,7 +72,7 @@ class SearchNotes(Arguments):
 
 def search_notes(context: Context, given: SearchNotes) -> Told:
     """Notes of this and of earlier studies, best match first."""
-    rows = context.reader.notes(given.words)[:20]
+    rows = context.reader.notes(given.words, context.alone)[:20]
     lines = [f"{r['id']} ({r['run'] or 'no run'}) {r['title']}: {r['text'][:300]}" for r in rows]
     return "\n".join(lines) or "No notes match.", {"notes": rows}
 
@@ -122,7 +122,7 @@ def query_tracker(context: Context, given: QueryTracker) -> Told:
     predictions, judgements, ledger(model, task, kind, experiments, comparisons, significant). Ids there are numbers:
     E12 is experiment = 12. What other studies measured on held-out prompts is left out.
     """
-    columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees)
+    columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees, alone=context.alone)
     lines = [" | ".join(columns), *(" | ".join(str(v) for v in row) for row in rows)]
     if truncated:
         lines.append("(more rows; narrow the query)")

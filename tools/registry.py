@@ -20,7 +20,7 @@ from ..db.errors import TrackerError
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import Experiment, kinds
 from ..experiments.tasks.draft import Draft
-from . import hypotheses, making, reading, writing
+from . import hypotheses, making, reading, reviewing, writing
 from .context import Context
 from .errors import ToolError
 from .naming import allowed_model
@@ -52,6 +52,7 @@ class Tool:
     arguments: type[BaseModel]
     call: Callable[[Context, Any], Answer]
     is_experiment: bool = False
+    is_last: bool = False
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -108,16 +109,14 @@ def facts(logged: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def plain(
-    function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel], is_experiment: bool = False
-) -> Tool:
+def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel], **marks: bool) -> Tool:
     """A tool of a function (context, arguments) -> text, data; its docstring is the description."""
 
     def call(context: Context, given: Any) -> Answer:
         text, data = function(context, given)
         return Answer(cut(text), data, ran=data.get("ran", 0))
 
-    return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call, is_experiment)
+    return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call, **marks)
 
 
 def all_tools() -> dict[str, Tool]:
@@ -136,9 +135,20 @@ def all_tools() -> dict[str, Tool]:
         plain(reading.list_experiments, reading.ListExperiments),
         plain(reading.show_experiment, reading.ShowExperiment),
         plain(reading.query_tracker, reading.QueryTracker),
-        plain(writing.write_report, writing.WriteReport),
+        plain(writing.write_report, writing.WriteReport, is_last=True),
     ]
     return {tool.name: tool for tool in tools}
+
+
+def review_tools() -> dict[str, Tool]:
+    """The tools of a second opinion, which ends with write_review."""
+    own = [
+        plain(reviewing.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
+        plain(reviewing.write_review, reviewing.WriteReview, is_last=True),
+    ]
+    return {name: tool for name, tool in all_tools().items() if name not in reviewing.WITHHELD} | {
+        tool.name: tool for tool in own
+    }
 
 
 def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:

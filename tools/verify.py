@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..db import schema
 from ..db.errors import explained
+from ..db.ids import parse_id
 from ..db.location import connect_read_only
 from ..db.read import Reader
 from ..db.seals import Seals
@@ -23,11 +24,13 @@ from ..experiments.result import Frozen
 from .environment import report_version
 from .errors import ToolError
 from .report.default import source_of
-from .report.render import Report, render_run
+from .report.render import render_run
 from .report.slots import SlotError, fill, parse
 from .report.study import read_study
 
-_STANDS = re.compile(r"Study (R[0-9]{1,18}), code (\S+), seal ([0-9a-f]{64}|none)\.")
+_SEAL = r"seal ([0-9a-f]{64}|none)\."
+_OPINION = rf"\s+Second opinion (R[0-9]{{1,18}}), {_SEAL}"
+_STANDS = re.compile(rf"Study (R[0-9]{{1,18}}), code (\S+), {_SEAL}((?:{_OPINION})*)")
 _WIDTH = 100
 
 
@@ -39,11 +42,13 @@ class Verified(Frozen):
 
 
 class Stands(Frozen):
-    """What a report says of itself: its study (R3), the code that rendered it, its seal."""
+    """What a report says of itself: its study (R3), the code that rendered it, its seal; and the second opinions that
+    it shows, each with its seal."""
 
     run: str
     code: str
     seal: str
+    opinions: tuple[tuple[str, str], ...] = ()
 
 
 def read_stands(file: Path) -> Stands:
@@ -51,7 +56,7 @@ def read_stands(file: Path) -> Stands:
     found = _STANDS.search(_words(_text(file)))
     if found is None:
         raise ToolError(f"{file} is no report that names its study and seal. Write it with: agent report R1")
-    return Stands(run=found[1], code=found[2], seal=found[3])
+    return Stands(run=found[1], code=found[2], seal=found[3], opinions=tuple(re.findall(_OPINION, found[4])))
 
 
 def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
@@ -86,39 +91,57 @@ def _any_text(data: bytes) -> str:
 
 
 def runs_of(reader: Reader, run: int) -> list[int | None]:
-    """The run and those whose experiments it used."""
-    used = [row["run"] for row in reader.experiments(run=run)]
-    return list(dict.fromkeys([run, *(None if one is None else int(one[1:]) for one in used)]))
+    """The run, its second opinions, what it is one on, and those whose experiments any of them used."""
+    reviewed = reader.run(run)["reviews"]
+    told = [run, *reader.reviews_of(run), *([] if reviewed is None else [parse_id(reviewed)[1]])]
+    used = [row["run"] for one in told for row in reader.experiments(run=one)]
+    return list(dict.fromkeys([*told, *(None if one is None else int(one[1:]) for one in used)]))
 
 
 def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
     """The report rendered again from the tracker, and these files (HTML or Markdown) against it."""
     try:
-        report = render_run(reader, run)
+        render_run(reader, run)
     except SlotError as error:
         return Verified(differences=tuple(f"the report cannot be rendered: {line}" for line in error.faults))
     told = told_by(reader, run)
     remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
     differences: list[str] = []
     for file in files:
-        one = _verify_file(reader, run, report, file)
+        one = _verify_file(reader, run, file)
         differences += one.differences
         remarks += one.remarks
     return Verified(differences=tuple(differences), remarks=tuple(remarks))
 
 
-def _verify_file(reader: Reader, run: int, report: Report, file: Path) -> Verified:
+def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
     stands, now = read_stands(file), reader.run(run)["seal"] or "none"
     if stands.run != f"R{run}":
         return Verified(differences=(f"{file} is a report of {stands.run}, not of R{run}",))
     differences: list[str] = []
     remarks: list[str] = []
+    sealed = [(run, stands.seal, now)]
+    reviews = reader.reviews_of(run)
+    for name, seal in stands.opinions:
+        number = parse_id(name)[1]
+        if number not in reviews:
+            return Verified(differences=(f"{file} shows {name} as a second opinion on R{run}, which it is not",))
+        sealed.append((number, seal, reader.run(number)["seal"] or "none"))
     with closing(connect_read_only(reader.path)) as connection:
-        in_chain = stands.seal == now or Seals(connection).holds(run, stands.seal)
-    if not in_chain:
+        broken = [(of, seal) for of, seal, last in sealed if seal != last and not Seals(connection).holds(of, seal)]
+    in_chain, ended = not broken, all(seal == last for _, seal, last in sealed)
+    for of, seal in broken:
         differences.append(
-            f"{file}: its seal {stands.seal[:12]} is not in the chain of R{run}: the record was changed since, or this "
+            f"{file}: its seal {seal[:12]} is not in the chain of R{of}: the record was changed since, or this "
             "is the report of another tracker"
+        )
+    shown = [number for number, _, _ in sealed[1:]]
+    report = render_run(reader, run, shown)
+    since = [one for one in reviews if one not in shown and reader.run(one)["status"] != "running"]
+    if since:
+        remarks.append(
+            f"{file} was written before {' and '.join(f'R{one}' for one in since)} reviewed R{run}; "
+            f"`agent report R{run}` writes it anew"
         )
     rendered = report.markdown if file.suffix == ".md" else report.html
     changed = _lines(file, _text(file), rendered.replace(report_version(), stands.code))
@@ -126,7 +149,7 @@ def _verify_file(reader: Reader, run: int, report: Report, file: Path) -> Verifi
         for stem, svg in report.figures.items():
             figure = file.parent / "figures" / f"{stem}.svg"
             changed += _lines(figure, _text(figure), svg) if figure.exists() else [f"{figure} is not there"]
-    if changed and stands.seal != now and in_chain:
+    if changed and not ended and in_chain:
         remarks.append(f"{file} was written before its study had ended; `agent report R{run}` writes it anew")
     if changed and stands.code != report_version():
         remarks.append(
@@ -197,7 +220,10 @@ def _text(file: Path) -> str:
 def told_by(reader: Reader, run: int) -> str:
     """All that the writer of the report said: the text, and the claims with their conditions."""
     latest = reader.latest_report(run)
-    claims = [] if latest is None else [line for c in latest["claims"] for line in (c["sentence"], *c["conditions"])]
+    # A review comments on the claims of another.
+    claims = [] if latest is None else [
+        line for c in latest["claims"] for line in (c.get("sentence") or c["comment"], *c["conditions"])
+    ]  # fmt: skip
     return "\n".join([source_of(reader, run), *claims])
 
 
@@ -209,4 +235,5 @@ def cited(reader: Reader, run: int) -> list[int]:
     behind = [
         e for one in named if one in study.hypotheses for v in study.hypotheses[one]["events"] for e in v["experiments"]
     ]
-    return sorted({int(one[1:]) for one in [*named, *behind] if one in study.finished})
+    again = [one for review in study.reviews for one in cited(reader, parse_id(review.run["id"])[1])]
+    return sorted({*again, *(int(one[1:]) for one in [*named, *behind] if one in study.finished)})

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from .faults import one_line
+from .review import EXIT, EXPERIMENTS, opinion, reviewer
 
 if TYPE_CHECKING:
     from ...tools.context import Context
-    from ..drivers.choose import DriverName
+    from ..budget import Budget
+    from ..drivers.choose import Choice, DriverName
+    from ..live import View
     from ..loop import Ending
-
-EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 
 
 @click.command()
@@ -34,6 +35,20 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
 @click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
 @click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@click.option("--review", is_flag=True, help="Then ask for a second opinion, which tries to refute the claims.")
+@click.option(
+    "--review-driver",
+    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
+    help="Who reviews; else whoever studied.",
+)
+@click.option("--review-llm", help="The language model that reviews; else the one that studied.")
+@click.option(
+    "--review-experiments",
+    type=click.IntRange(1),
+    default=EXPERIMENTS,
+    show_default=True,
+    help="Budget of the review: experiments.",
+)
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
 @click.option(
@@ -45,7 +60,8 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
 )
 def run(
     goal: str, model: str | None, task: str | None, driver: DriverName, llm: str | None, base_url: str | None, n: int,
-    experiments: int, minutes: float, steps: int, tokens: int | None, db: str | None, reports: str, display: str,
+    experiments: int, minutes: float, steps: int, tokens: int | None, review: bool, review_driver: DriverName | None,
+    review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
 
@@ -60,11 +76,14 @@ def run(
 
     if not goal.strip():
         raise click.UsageError("The goal is empty; say what is to be found out.")
+    if (review_driver or review_llm) and not review:
+        raise click.UsageError("--review-driver and --review-llm say who reviews; give --review, too.")
     with one_line():
         chosen, why, server = choose(driver, llm, base_url)
         if server is not None:
             server.knock()
         click.echo(why, err=True)
+        second = asked_to_review(driver, review_driver, llm, review_llm, base_url) if review else None
         with Context.open(db) as context:
             known = settle(context, goal, model, task, chosen.name == "autopilot")
             if chosen.name == "autopilot":
@@ -76,7 +95,36 @@ def run(
             with view:
                 ending = study(context, chosen, goal, budget, view, known, n)
             finish(context, ending, reports)
+            if second is not None and ending.status != "interrupted":
+                ending = reviewed(context, second, budget, review_experiments, view, reports, ending)
     raise click.exceptions.Exit(EXIT[ending.status])
+
+
+def asked_to_review(
+    driver: DriverName, review_driver: DriverName | None, llm: str | None, review_llm: str | None, base_url: str | None
+) -> Choice:
+    """Who reviews: whoever studied, but for what is said of the reviewer. A model that is named is to be asked."""
+    if review_driver is None:
+        review_driver = "auto" if review_llm and driver == "autopilot" else driver
+    return reviewer(review_driver, review_llm or llm, base_url)
+
+
+def reviewed(
+    context: Context, second: Choice, budget: Budget, experiments: int, view: View, reports: str, ending: Ending
+) -> Ending:
+    """The second opinion, where anything was claimed; the first ending that is not well."""
+    from ...tools.errors import ToolError
+    from ...tools.reviewing import check_reviewable
+
+    assert context.run is not None
+    try:
+        check_reviewable(context, context.run)
+    except ToolError as nothing:
+        click.echo(f"No second opinion: {nothing}", err=True)
+        return ending
+    own = budget.model_copy(update={"experiments": experiments})
+    found = opinion(context, second, context.run, own, view, reports)
+    return found if ending.status == "finished" else ending
 
 
 def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:

@@ -9,15 +9,15 @@ any step.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from . import autopilot_review
 from .autopilot_confirm import predict_backup, predict_heads, test_all
-from .autopilot_course import Course, Data, Protocol
+from .autopilot_course import Course, Data, Protocol, as_reply
 from .autopilot_judge import heads_named, layers_named, listing, yardstick_for_heads
 from .autopilot_report import nothing_report, report
 from .autopilot_search import search_heads, search_layers
-from .conversation import Call, Message, Reply, ToolSpec
+from .conversation import Message, Reply, ToolSpec
 
 # The lower end of the accuracy's interval from which damage can be seen: more than is got by chance.
 ABLE, ABLE_YES_NO = 0.35, 0.5
@@ -31,6 +31,8 @@ class Autopilot:
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         first = messages[0].data or {}
+        if "reviews" in first:
+            return autopilot_review.reply(messages)
         steps = protocol(first)
         thought, tool, arguments = next(steps)
         for message in messages[1:]:
@@ -48,10 +50,6 @@ class Autopilot:
                 arguments = {**arguments, "n": first.get("n", 32)}
             return as_reply(thought, tool, arguments, len(messages))
         return Reply(text="The budget is spent.")
-
-
-def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
-    return Reply(text=thought, calls=(Call(id=f"auto_{at}", name=tool, arguments=json.dumps(arguments)),))
 
 
 def bar(answer_kind: str) -> float:

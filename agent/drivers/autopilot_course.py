@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .autopilot_judge import Data, Yardstick
+from .conversation import Call, Reply
 
 Step = tuple[str, str, Data]  # what is thought, the tool, its arguments
 Protocol = Generator[Step, Data, None]
+
+
+def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
+    """A step as what a driver answers; `at` makes the call's id."""
+    return Reply(text=thought, calls=(Call(id=f"auto_{at}", name=tool, arguments=json.dumps(arguments)),))
+
 
 METHODS = ("zero", "mean", "resample")
 

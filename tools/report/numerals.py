@@ -25,7 +25,9 @@ RULE = (
     "headings' numbering and years."
 )
 
-_THINGS = "layers?|heads?|blocks?|neurons?|positions?|tokens?|figures?|tables?|sections?|steps?|seeds?|versions?"
+_THINGS = (
+    "claims?|layers?|heads?|blocks?|neurons?|positions?|tokens?|figures?|tables?|sections?|steps?|seeds?|versions?"
+)
 _INTEGER = r"\d+(?![\d.,]*\d|\s*(?:%|‰|per\s?cent))"
 _RANGE = rf"{_INTEGER}(?:\s*[-–]\s*{_INTEGER}(?!\w))?"
 # What a name may go on with: a part (.H3, .mlp), a word, a size (-0.6B).

@@ -20,6 +20,7 @@ from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
 from .escape import markdown_code, markdown_text, one_line, visible
+from .reviewed import opinion_view
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
 from .view import Row, draw_figures, report_view
@@ -74,22 +75,36 @@ def _code_cell(text: object) -> _Raw:
 
 
 def render(
-    source: str, reader: Reader, run: int, methods: Mapping[str, str] | None = None, claims: Sequence[Claim] = ()
+    source: str,
+    reader: Reader,
+    run: int,
+    methods: Mapping[str, str] | None = None,
+    claims: Sequence[Claim] = (),
+    reviews: Sequence[int] | None = None,
 ) -> Report:
     """The report of a run from the writer's source: a title (`# ...`) and text with slots, both of which may be empty,
-    and the claims.
+    and the claims; with these second opinions on it, or with all that have ended.
 
     `methods` says in a few words what each kind of experiment does. Raises SlotError with every fault that
     `check` finds, and NoSuchId when there is no such run.
     """
-    study, source = read_study(reader, run), visible(source)
+    study, source = read_study(reader, run, reviews), visible(source)
     claims = [claim.model_copy(update={"sentence": visible(claim.sentence)}) for claim in claims]
     wrong = all_faults(source, study, claims)
     if wrong:
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
-    view["claims"] = [{"sentence": claim.sentence.strip(), "checked": check_claim(claim, study)} for claim in claims]
+    view["claims"] = [
+        {
+            "sentence": claim.sentence.strip(),
+            "plain": prose.plain(claim.sentence, _filler(study)),
+            "checked": check_claim(claim, study),
+        }
+        for claim in claims
+    ]
+    inside = study.reviewed is not None
+    view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     return Report(
         title=prose.plain(title, _filler(study)) or one_line(study.run["goal"]),
         markdown=_markdown(title, text, study, view, figures),
@@ -98,14 +113,16 @@ def render(
     )
 
 
-def render_run(reader: Reader, run: int) -> Report:
-    """The report of a run from what its writer wrote, or else the program's."""
+def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Report:
+    """The report of a run from what its writer wrote, or else the program's; with these reviews of it, or all."""
     from ..catalog import kind_texts
     from .default import source_of
 
     latest = reader.latest_report(run)
-    claims = [Claim.model_validate(claim) for claim in latest["claims"]] if latest else []
-    return render(source_of(reader, run), reader, run, kind_texts(), claims)
+    # What a review claims are its verdicts, which have a form of their own.
+    told: list[Row] = latest["claims"] if latest and reader.run(run)["reviews"] is None else []
+    claims = [Claim.model_validate(claim) for claim in told]
+    return render(source_of(reader, run), reader, run, kind_texts(), claims, reviews)
 
 
 def write(report: Report, folder: Path) -> list[Path]:

@@ -19,6 +19,9 @@ class Study(Frozen):
     q         of each effect, over all comparisons of the run
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
+    report    what its writer handed in (source, claims), if anything
+    reviews   the second opinions on it that have ended
+    reviewed  what it is a second opinion on, as it stood when it began
     """
 
     run: dict[str, Any]
@@ -28,17 +31,37 @@ class Study(Frozen):
     q: dict[Key, float]
     families: list[dict[str, Any]]
     artifact: Callable[[str, str], bytes]
+    report: dict[str, Any] | None = None
+    reviews: tuple[Study, ...] = ()
+    reviewed: Study | None = None
 
     @property
     def finished(self) -> list[str]:
         return [one for one, row in self.experiments.items() if row["status"] == "done"]
 
 
-def read_study(reader: Reader, run: int) -> Study:
-    """Everything that the report of this run draws on. Raises NoSuchId when there is no such run."""
+def read_study(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Study:
+    """Everything that the report of this run draws on; of its reviews only these, or all.
+
+    Raises NoSuchId when there is no such run.
+    """
+    study = _read(reader, run)
+    if study.run["reviews"] is not None:
+        return _with_reviewed(reader, study)
+    there = reader.reviews_of(run)
+    read = [_with_reviewed(reader, _read(reader, one)) for one in there if reviews is None or one in reviews]
+    return study.model_copy(update={"reviews": tuple(one for one in read if one.run["status"] != "running")})
+
+
+def _with_reviewed(reader: Reader, review: Study) -> Study:
+    reviewed = _read(reader, parse_id(review.run["reviews"])[1], until=review.run["started"])
+    return review.model_copy(update={"reviewed": reviewed})
+
+
+def _read(reader: Reader, run: int, until: str | None = None) -> Study:
     row = _visible(reader.run(run))
     experiments = [_visible(reader.experiment(int(one["id"][1:]))) for one in row["experiments"]]
-    report = reader.latest_report(run)
+    report = reader.latest_report(run, until)
     return Study(
         run=row,
         experiments={one["id"]: one for one in experiments},
@@ -47,6 +70,7 @@ def read_study(reader: Reader, run: int) -> Study:
         q=corrected(experiments),
         families=_visible(reader.ledger(until=report["created"] if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
+        report=_visible(report),
     )
 
 

@@ -110,11 +110,12 @@ def _hypothesis(row: Row, study: Study) -> Row:
         **texts,
         "verdict": spoken(row, study.verdicts),
         "events": [{**event, "comment": true_minus(event["comment"])} for event in events],
-        "predictions": [_prediction(one, study) for one in row["predictions"]],
+        "predictions": [predicted(one, study) for one in row["predictions"]],
     }
 
 
-def _prediction(row: Row, study: Study) -> Row:
+def predicted(row: Row, study: Study) -> Row:
+    """A prediction, and what came of it."""
     judged = row["judged"]
     config = [(name, one_line(setting(value))) for name, value in own_settings(row["kind"], row["config"]).items()]
     return {
@@ -333,8 +334,8 @@ def listed(words: Iterable[str]) -> str:
 
 def _command(run: Row) -> str:
     """The command that asks the same question again."""
-    words = ["agent", "run", "--goal", run["goal"]]
-    for option in ("model", "task", "driver", "llm"):
+    words = ["agent", "review", run["reviews"]] if run["reviews"] else ["agent", "run", "--goal", run["goal"]]
+    for option in ("driver", "llm") if run["reviews"] else ("model", "task", "driver", "llm"):
         if run[option] and not (option == "llm" and run["driver"] in ("autopilot", "recorded")):
             words += [f"--{option}", run[option]]
     return shlex.join(one_line(word) for word in words)

@@ -1,0 +1,124 @@
+"""`agent review`: a second opinion on a study, and `agent run --review`, which asks for one when the study is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+
+if TYPE_CHECKING:
+    from ...tools.context import Context
+    from ..budget import Budget
+    from ..drivers.choose import Choice, DriverName
+    from ..live import View
+    from ..loop import Ending
+
+EXPERIMENTS = 12
+EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--driver",
+    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
+    default="auto",
+    show_default=True,
+    help="Who reviews: OpenAI, a compatible server, or the fixed protocol that needs no key.",
+)
+@click.option("--llm", help="The language model that reviews.")
+@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option(
+    "--experiments",
+    "--review-experiments",
+    type=click.IntRange(1),
+    default=EXPERIMENTS,
+    show_default=True,
+    help="Budget: experiments.",
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
+@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the reports go.")
+@click.option(
+    "--display",
+    type=click.Choice(["auto", "rich", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
+)
+def review(
+    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, minutes: float, steps: int,
+    tokens: int | None, db: str | None, reports: str, display: str,
+) -> None:  # fmt: skip
+    """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
+
+    The reviewer is given the claims and what was measured, but not the reasoning. Its verdicts (stands, falls, not
+    tested) are checked by the program, and shown in the report of RUN, which is written again. A study that another
+    model did is best reviewed by one that did not: --llm, --base-url, or --driver autopilot.
+    """
+    from ...db.ids import parse_id
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+    from ...tools.context import Context
+    from ...tools.reviewing import check_reviewable
+    from ..budget import Budget
+    from ..live import live_view
+
+    with one_line():
+        what, number = parse_id(run)
+        if what != "run":
+            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+        # A tracker that is not there is not made.
+        Reader.open(tracker_path(db)).close()
+        with Context.open(db) as context:
+            check_reviewable(context, number)
+            chosen = reviewer(driver, llm, base_url)
+            budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+            view = live_view(display)
+            context.say = view.warned
+            ending = opinion(context, chosen, number, budget, view, reports)
+    raise click.exceptions.Exit(EXIT[ending.status])
+
+
+def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choice:
+    """Who reviews, said aloud. Raises a DriverError."""
+    from ..drivers.choose import choose
+
+    chosen = choose(driver, llm, base_url)
+    if chosen.server is not None:
+        chosen.server.knock()
+    click.echo(f"Second opinion: {chosen.why}", err=True)
+    return chosen
+
+
+def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: View, reports: str) -> Ending:
+    """The review, and both reports."""
+    from ..review import second_opinion
+    from .report import write_files
+
+    with view:
+        ending = second_opinion(context, chosen.driver, run, budget, view)
+    assert context.run is not None
+    path = write_files(context.reader, run, reports)
+    own = write_files(context.reader, context.run, reports)
+    click.echo(f"\n{summary(context)} {ending.why or ''}".rstrip(), err=True)
+    click.echo(f"In the report: {path}\nIts own: {own}", err=True)
+    return ending
+
+
+def summary(context: Context) -> str:
+    """How the claims came out, in a line."""
+    from collections import Counter
+
+    from ...tools.report.reviewed import verdicts_of
+    from ...tools.report.study import read_study
+
+    assert context.run is not None
+    review = read_study(context.reader, context.run)
+    count = Counter(verdicts_of(review).values())
+    said = ", ".join(f"{count[word]} {word}" for word in ("stands", "falls", "not tested"))
+    return f"R{context.run}, the second opinion on {review.run['reviews']}, by claims: {said}."
