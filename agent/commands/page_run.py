@@ -39,6 +39,8 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         ("budget", pairs(run["budget"])),
         ("spent", pairs(run["spent"])),
         ("error", run["error"]),
+        ("reviews", run["reviews"]),
+        ("reviewed", ", ".join(run["reviewed_by"])),
     )
     if everything:
         print_heading(console, "Conversation")
