@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..catalog import own_settings
 from ..evidence.conditions import Checked
 from .claims import Refused
 from .escape import clipped, one_line
-from .numbers import setting
 from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checked, opinions_of, standings
 from .prose import plain
 from .slots import Filled, Slot, SlotError, fill
@@ -79,10 +77,7 @@ def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Stu
 
 
 def _test(one: Test, review: Study) -> Row:
-    kind, config = one.prediction["kind"], one.prediction["config"]
-    settings = ", ".join(f"{name} {one_line(setting(value))}" for name, value in own_settings(kind, config).items())
-    told = {"hypothesis": one.hypothesis, "says": _SAYS[one.agrees], "of": f"{kind} {settings}".strip()}
-    return {**predicted(one.prediction, review), **told}
+    return {**predicted(one.prediction, review), "hypothesis": one.hypothesis, "says": _SAYS[one.agrees]}
 
 
 def standing_ids(standing: Standing) -> set[str]:
