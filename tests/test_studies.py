@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -22,8 +23,11 @@ IDLE = [
     if head not in CIRCUIT.needed
 ]
 SEEDS = 200
-# As many as a true rate of 5% gives in all but one run of a thousand.
-MOST = int(binom.ppf(0.999, SEEDS, 0.05))
+
+
+def most(studies: int) -> int:
+    """As many as a true rate of 5% gives in all but one run of a thousand."""
+    return int(binom.ppf(0.999, studies, 0.05))
 
 
 def heads_in(texts: tuple[str, ...]) -> set[str]:
@@ -35,6 +39,51 @@ def test_the_planted_heads_are_found_and_no_other() -> None:
     assert found.status == "finished"
     assert heads_in(found.supported) == set(CIRCUIT.needed)
     assert heads_in(tuple(site for _, site in found.significant)) == set(CIRCUIT.needed)
+    assert "confirmed" in found.verdicts.values()
+    assert "inconclusive" not in found.verdicts.values()
+
+
+def test_two_heads_that_stand_in_for_each_other_are_needed_together_and_not_alone() -> None:
+    """The scripted study predicts it of the pair and of each; what the program says is what was planted."""
+    pair = list(TRUTHS["planted:backup"].redundant)
+
+    def protocol(study: Data) -> Protocol:
+        names: list[str] = []
+        for heads in (pair, *([head] for head in pair)):
+            config = {"heads": heads, "together": True, "n": 16}
+            predicted = {
+                "kind": "head_ablation", "config": json.dumps(config), "quantity": "logit_diff_change",
+                "comparison": "below", "high": -1.0,
+            }  # fmt: skip
+            statement = {"statement": " + ".join(heads), "rationale": "It may be.", "refuted_if": "It is not."}
+            recorded = yield "Predict.", "propose_hypothesis", {**statement, "predictions": [predicted]}
+            names.append(recorded["id"])
+        for name in names:
+            yield "Test.", "test_hypothesis", {"hypothesis": name}
+        yield "Say.", "write_report", {"title": "t", "claims": [], "interpretation": "x"}
+
+    found = studied("planted:backup", "induction", protocol=protocol)
+    # Another prompt's value says something else for the one, which its twin then cannot unsay.
+    alone = [found.verdicts[head] for head in pair]
+    assert found.verdicts[" + ".join(pair)] == "confirmed"
+    assert set(alone) <= {"refuted", "inconclusive"}, alone
+
+
+def test_the_autopilot_finds_what_is_needed_alone_and_does_not_claim_that_a_pair_can_be_spared() -> None:
+    truth = TRUTHS["planted:backup"]
+    found = studied("planted:backup", "induction")
+    together = next(said for said in found.verdicts if "is needed for" in said and "zero, mean and resample" in said)
+    assert found.verdicts[together] == "confirmed"
+    assert set(truth.needed) <= heads_in((together,))
+    assert not [said for said in found.supported if "do not stand in for each other" in said]
+
+
+def test_a_layer_that_writes_nothing_is_predicted_to_be_spared() -> None:
+    found = studied("planted:dead-layer", "induction")
+    (dead,) = TRUTHS["planted:dead-layer"].dead_layers
+    (spared,) = [one for one in found.judged if one["kind"] == "layer_program" and one["comparison"] == "between"]
+    assert spared["verdict"] == "supported"
+    assert any(f"without layer {dead} it changes by something between" in said for said in found.supported)
 
 
 def null_study(folder: Path, seed: int) -> tuple[Claimed, set[str]]:
@@ -67,7 +116,7 @@ def test_ten_studies_of_nothing_claim_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_of_two_hundred_studies_of_nothing_few_claim_something(tmp_path: Path) -> None:
     false = false_claims(tmp_path, range(SEEDS))
-    assert len(false) <= MOST, false
+    assert len(false) <= most(SEEDS), false
 
 
 def greedy(study: Data) -> Protocol:
@@ -104,16 +153,20 @@ def shown(found: Claimed) -> list[str]:
     return [one["quantity"] for one in found.judged if one["verdict"] != "inconclusive"]
 
 
-def test_a_greedy_student_of_noise_comes_home_with_nothing(tmp_path: Path) -> None:
-    """Of ten studies, none would be claimed in 60% of cases at a rate of 5%; the seeds are fixed."""
-    found = [greedy_study(tmp_path, seed) for seed in range(10)]
-    assert [seed for seed, one in enumerate(found) if shown(one) or one.claims or one.supported] == []
+def few_bring_something_home(folder: Path, seeds: int) -> None:
+    """That all were right has never been; that one was, or that a claim was taken, only as often as 5% may give."""
+    found = [greedy_study(folder, seed) for seed in range(seeds)]
+    assert not [seed for seed, one in enumerate(found) if one.supported]
+    verdicts = [seed for seed, one in enumerate(found) if shown(one)]
+    claims = [seed for seed, one in enumerate(found) if one.claims]
+    assert len(verdicts) <= most(seeds), verdicts
+    assert len(claims) <= most(seeds), claims
+
+
+def test_ten_greedy_students_of_noise_bring_little_home(tmp_path: Path) -> None:
+    few_bring_something_home(tmp_path, 10)
 
 
 @pytest.mark.slow
-def test_of_two_hundred_greedy_studies_few_bring_something_home(tmp_path: Path) -> None:
-    found = [greedy_study(tmp_path, seed) for seed in range(SEEDS)]
-    verdicts, claims = ([seed for seed, one in enumerate(found) if what(one)] for what in (shown, lambda x: x.claims))
-    print(f"verdicts {verdicts}, claims {claims} of {SEEDS}")
-    assert len(verdicts) <= MOST, verdicts
-    assert len(claims) <= MOST, claims
+def test_two_hundred_greedy_students_of_noise_bring_little_home(tmp_path: Path) -> None:
+    few_bring_something_home(tmp_path, SEEDS)

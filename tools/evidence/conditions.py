@@ -15,6 +15,7 @@ import re
 from typing import Any, Literal
 
 from ...experiments.result import Frozen
+from ..report.escape import one_line
 from ..report.numbers import number, value_text
 from .ledger import Key
 from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
@@ -80,7 +81,9 @@ def parse_bound(text: str) -> Bound:
     """Such as "accuracy_drop > 0.2". Raises NoCondition."""
     found = _BOUND.fullmatch(text)
     if found is None:
-        raise NoCondition(f"'{text[:100]}' says nothing that can be checked; write for example accuracy_drop > 0.2.")
+        raise NoCondition(
+            f"'{one_line(text)[:100]}' says nothing that can be checked; write for example accuracy_drop > 0.2."
+        )
     try:
         quantity = parse(found[1])
     except NoQuantity as fault:
@@ -90,7 +93,7 @@ def parse_bound(text: str) -> Bound:
         assert numbers[1] is not None
         assert numbers[2] is not None
         if numbers[1] >= numbers[2]:
-            raise NoCondition(f"'{text[:100]}': nothing lies between these; give the smaller bound first.")
+            raise NoCondition(f"'{one_line(text)[:100]}': nothing lies between these; give the smaller bound first.")
         return Bound(quantity=quantity, comparison="between", low=numbers[1], high=numbers[2])
     if found[2] in (">", ">=", "≥"):
         return Bound(quantity=quantity, comparison="above", low=numbers[0])
@@ -104,11 +107,13 @@ def parse_condition(text: str) -> Condition:
         return Condition(of=verdict[1], verdict=verdict[2])
     of = _ID.match(text.strip())
     if of is None:
-        raise NoCondition(f"'{text[:100]}' is no condition; write for example {FORMS}.")
+        raise NoCondition(f"'{one_line(text)[:100]}' is no condition; write for example {FORMS}.")
     try:
         return Condition(of=of[1], bound=parse_bound(of[2]))
     except NoCondition as fault:
-        raise NoCondition(f"'{text[:100]}' is no condition ({fault}) Conditions look like {FORMS}.") from fault
+        raise NoCondition(
+            f"'{one_line(text)[:100]}' is no condition ({fault}) Conditions look like {FORMS}."
+        ) from fault
 
 
 def check_bound(condition: Condition, row: Row, q: dict[Key, float], artifact: Artifact | None = None) -> Checked:

@@ -81,7 +81,7 @@ def parse(text: str) -> Quantity:
     """Raises NoQuantity."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise NoQuantity(f"'{text[:80]}' is no quantity; quantities look like {FORMS}.")
+        raise NoQuantity(f"'{' '.join(text.split())[:80]}' is no quantity; quantities look like {FORMS}.")
     return Quantity(first=_term(found[1], found[2]), second=_term(found[3], found[4]) if found[3] else None)
 
 
