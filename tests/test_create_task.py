@@ -284,7 +284,13 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
     wire.then(call("create_task", RIGHT, "c3"))
     wire.then(call("show_task", {"task": "doubles"}, "c4"))
     wire.then(call("baseline", {"task": "doubles", "n": 4, "reason": "New."}, "c5"))
-    wire.then(call("write_report", {"markdown": "# Doubles\n\nIt is right in {{E1.accuracy}}."}, "c6"))
+    wire.then(
+        call(
+            "write_report",
+            {"title": "Doubles", "claims": [], "interpretation": "It is right in {{E1.accuracy}}."},
+            "c6",
+        )
+    )
     driver = ChatDriver("by-hand", base_url=wire.url, api_key="none")
     with Context.open(str(db)) as context:
         ending = study(context, driver, "Can it double?", Budget(), View(None))
