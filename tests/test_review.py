@@ -26,6 +26,7 @@ from lashley.db.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tools.context import Context
+from lashley.tools.report.default import default_source
 from lashley.tools.report.opinion import Opinion, assertions, claims_of, opinion_faults, standings
 from lashley.tools.report.render import render_run, write
 from lashley.tools.report.reviewed import verdicts_of
@@ -349,3 +350,14 @@ def test_a_claim_of_a_refutation_is_held_to_its_own_method(tmp_path: Path) -> No
         study = read_study(reader, 1)
         found = assertions(claims_of(study)[0], study)
     assert [(one.inside, one.config["method"]) for one in found] == [(False, "mean")]
+
+
+def test_a_study_that_ended_with_numbers_in_its_reason_has_a_report(tmp_path: Path) -> None:
+    why = "A step was refused: E2 failed: Answer ' 6' and {distractor} ' 9' have `1` first token. 12 experiments."
+    with Store.open(tmp_path / "t.db") as store:
+        run = store.begin_run(goal="x", driver="autopilot", llm=None, model=MODEL, task=TASK, seed=0, budget={},
+                              environment=ENVIRONMENT)  # fmt: skip
+        with Reader.open(store.path) as reader:
+            store.add_report(run, default_source(reader, run, why))
+            store.finish_run(run, status="failed", spent={}, error=why)
+            assert "Answer ' 6'" in render_run(reader, run).markdown

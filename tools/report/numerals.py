@@ -144,6 +144,8 @@ def says(study: Study, text: str) -> bool:
 
 def _quotable(study: Study) -> Iterator[str]:
     yield _squeezed(study.run["goal"])
+    # Why the study ended, which a report that the program wrote quotes.
+    yield _squeezed(re.sub(r"[`{}]", "", study.run["error"] or ""))
     for row in study.experiments.values():
         for sample in row["samples"]:
             yield _squeezed(sample["prompt"] + sample["expected"])
