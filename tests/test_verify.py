@@ -215,3 +215,10 @@ def test_verifying_waits_for_no_model(here: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 set()"
+
+
+def test_a_verdict_from_another_experiment_than_was_predicted_of_is_shown(here: Path) -> None:
+    """R2's prediction is of a baseline, and a forger recorded what a younger experiment of another kind showed."""
+    done = run("R2")
+    assert done.exit_code == 1
+    assert "H2, 'accuracy above 0.5': E5 is not the experiment that was predicted of" in done.stdout

@@ -23,6 +23,7 @@ from ..db.seals import Seals
 from ..experiments.result import Frozen
 from .environment import report_version
 from .errors import ToolError
+from .evidence.testing import misjudged
 from .report.default import source_of
 from .report.render import render_run
 from .report.slots import SlotError, fill, parse
@@ -104,9 +105,12 @@ def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
         render_run(reader, run)
     except SlotError as error:
         return Verified(differences=tuple(f"the report cannot be rendered: {line}" for line in error.faults))
+    judged = sum(one["judged"] is not None for h in reader.hypotheses_of(run) for one in h["predictions"])
     told = told_by(reader, run)
     remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
-    differences: list[str] = []
+    differences = misjudged(reader, run)
+    if judged:
+        remarks.append(f"{judged} verdict{'s' * (judged != 1)} on predictions given anew from the experiments")
     for file in files:
         one = _verify_file(reader, run, file)
         differences += one.differences

@@ -6,9 +6,11 @@ showed nothing.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...db.ids import parse_id, show_id
+from ...db.read import Reader
 from ...experiments.prediction import Judgement, Prediction, judge
 from ..context import Context
 from ..run_experiment import experiment_from, run_experiment
@@ -38,7 +40,7 @@ def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
             faults.append(f"{outcome.id} failed, so '{said(row)}' was not tested: {outcome.error}")
             continue
         try:
-            judged = judged_by(context, prediction, outcome.number)
+            judged = judged_by(context.reader, prediction, outcome.number)
         except NoQuantity as fault:
             faults.append(f"'{said(row)}' cannot be read from {outcome.id}: {fault}")
             continue
@@ -47,12 +49,42 @@ def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
     return ran, faults
 
 
-def judged_by(context: Context, prediction: Prediction, experiment: int) -> Judgement:
+def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgement:
     """What this experiment says of a prediction. Raises NoQuantity."""
-    logged = context.reader.experiment(experiment)
-    found = read(logged, parse(prediction.quantity), lambda name: context.reader.artifact(experiment, name))
+    logged = reader.experiment(experiment)
+    found = read(logged, parse(prediction.quantity), lambda name: reader.artifact(experiment, name))
     percentile = next((m["value"] for m in logged["measurements"] if m["name"] == "percentile"), None)
     return judge(prediction, found.value, (found.low, found.high), found.n, found.questions, percentile)
+
+
+def misjudged(reader: Reader, run: int | None) -> list[str]:
+    """Every judgement of a run made again from its experiment; what differs, each one line."""
+    found: list[str] = []
+    for hypothesis in reader.hypotheses_of(run):
+        for row in hypothesis["predictions"]:
+            judged = row["judged"]
+            if judged is None:
+                continue
+            where = f"{hypothesis['id']}, '{said(row)}'"
+            number = parse_id(judged["experiment"])[1]
+            logged = reader.experiment(number)
+            if (logged["kind"], logged["config"]) != (row["kind"], row["config"]):
+                found.append(f"{where}: {judged['experiment']} is not the experiment that was predicted of")
+                continue
+            try:
+                now = judged_by(reader, prediction_of(row), number).model_dump()
+            except NoQuantity as fault:
+                found.append(f"{where}: {fault}")
+                continue
+            differs = [name for name, value in now.items() if value != judged[name] and not _same(value, judged[name])]
+            if differs:
+                found.append(f"{where}: judged anew from {judged['experiment']}, {', '.join(differs)} differs")
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal but for rounding: a bootstrap's sums may be added in another order elsewhere."""
+    return isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def judge_anew(context: Context) -> None:
