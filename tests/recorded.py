@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from lashley.db import schema
 from lashley.db.seals import linked
 from lashley.db.store import Store
+from lashley.experiments.prediction import Prediction, judge
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 
 SOURCE = """# Which heads add
@@ -94,13 +95,15 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
         store.save_task_file("mine", "t2", '{"text": "a", "answer": " b"}')
         other = store.begin_run(**RUN)
         store.reuse_experiment(other, one, "to know")
-        expected = {"kind": "baseline", "config": {"n": 8}, "quantity": "accuracy", "comparison": "above"}
-        predicted = store.add_hypothesis(
-            other, "It adds.", "", "", [{**expected, "low": 0.5, "high": None}], hypothesis
+        config = {**EXPERIMENT["config"], "split": "confirm", "seed": 2}
+        expected = Prediction(
+            kind=EXPERIMENT["kind"], config=config, quantity="accuracy_drop", comparison="above", low=0.1
         )
-        test = store.begin_experiment(run=other, **{**EXPERIMENT, "split": "confirm"})
+        predicted = store.add_hypothesis(other, "It adds.", "", "", [expected.model_dump()], hypothesis)
+        test = store.begin_experiment(run=other, **{**EXPERIMENT, "split": "confirm", "config": config})
         store.finish_experiment(test, found().model_dump(), 1.0)
-        store.add_judgement(1, test, {"value": 0.9, "low": 0.6, "high": 1.0, "n": 8, "p": 0.01, "side": "for"})
+        judged = judge(expected, 0.31, (0.22, 0.4), 8, EXPERIMENT["n"])
+        store.add_judgement(1, test, judged.model_dump())
         store.set_hypothesis_status(predicted, "supported", "It does.", [test])
         store.add_note(other, "Seen", "It was known.", [], [one])
     return path

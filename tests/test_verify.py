@@ -22,7 +22,7 @@ from lashley.tools.report.default import source_of
 from lashley.tools.report.render import render, write
 from lashley.tools.verify import cited
 
-from .recorded import EXPERIMENT, SOURCE, chain_anew, found, older, recorded, tamper
+from .recorded import EXPERIMENT, RUN, SOURCE, chain_anew, found, older, recorded, tamper
 
 
 def write_report(path: Path, folder: Path) -> None:
@@ -217,8 +217,22 @@ def test_verifying_waits_for_no_model(here: Path) -> None:
     assert done.stdout.splitlines()[-1] == "0 set()"
 
 
-def test_a_verdict_from_another_experiment_than_was_predicted_of_is_shown(here: Path) -> None:
-    """R2's prediction is of a baseline, and a forger recorded what a younger experiment of another kind showed."""
-    done = run("R2")
+def test_verdicts_that_do_not_follow_from_the_experiment_that_was_predicted_of_are_shown(here: Path) -> None:
+    """Written by the program's own means, so that every seal holds."""
+    expected = {"kind": "baseline", "config": {"n": 8}, "quantity": "accuracy", "comparison": "above"}
+    judged = {"value": 0.9, "low": 0.6, "high": 1.0, "n": 8, "p": 0.01, "side": "for"}
+    with Store.open(here / "lashley.db") as store:
+        run_3 = store.begin_run(**RUN)
+        wanted = [{**expected, "low": 0.5, "high": None}]
+        number = store.add_hypothesis(run_3, "It adds.", "", "", wanted)
+        config = {**EXPERIMENT["config"], "split": "confirm", "seed": number}
+        same = {"kind": EXPERIMENT["kind"], "config": config, "quantity": "accuracy_drop", "comparison": "above"}
+        other = store.add_hypothesis(run_3, "It does.", "", "", [{**same, "low": 0.1, "high": None}])
+        test = store.begin_experiment(run=run_3, **{**EXPERIMENT, "config": {**config, "seed": other}})
+        store.finish_experiment(test, found().model_dump(), 1.0)
+        store.add_judgement(2, test, judged)
+        store.add_judgement(3, test, judged)
+    done = run("R3")
     assert done.exit_code == 1
-    assert "H2, 'accuracy above 0.5': E5 is not the experiment that was predicted of" in done.stdout
+    assert f"H{number}, 'accuracy above 0.5': E{test} is not the experiment that was predicted of" in done.stdout
+    assert f"H{other}, 'accuracy_drop above 0.1': judged anew from E{test}, value, low, high differ" in done.stdout

@@ -78,7 +78,9 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
                 continue
             differs = [name for name, value in now.items() if value != judged[name] and not _same(value, judged[name])]
             if differs:
-                found.append(f"{where}: judged anew from {judged['experiment']}, {', '.join(differs)} differs")
+                found.append(
+                    f"{where}: judged anew from {judged['experiment']}, {', '.join(differs)} differ{'s' * (len(differs) == 1)}"
+                )
     return found
 
 
