@@ -235,4 +235,6 @@ def test_verdicts_that_do_not_follow_from_the_experiment_that_was_predicted_of_a
     done = run("R3")
     assert done.exit_code == 1
     assert f"H{number}, 'accuracy above 0.5': E{test} is not the experiment that was predicted of" in done.stdout
-    assert f"H{other}, 'accuracy_drop above 0.1': judged anew from E{test}, value, low, high differ" in done.stdout
+    assert (
+        f"H{other}, 'accuracy_drop above 0.1': judged anew from E{test}, this differs: value, low, high" in done.stdout
+    )

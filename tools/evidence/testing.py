@@ -13,6 +13,7 @@ from ...db.ids import parse_id, show_id
 from ...db.read import Reader
 from ...experiments.prediction import Judgement, Prediction, judge
 from ..context import Context
+from ..environment import code_version
 from ..run_experiment import experiment_from, run_experiment
 from .quantity import NoQuantity, parse, read
 from .verdict import said, verdicts
@@ -76,11 +77,13 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
             except NoQuantity as fault:
                 found.append(f"{where}: {fault}")
                 continue
-            differs = [name for name, value in now.items() if value != judged[name] and not _same(value, judged[name])]
+            if logged["code_version"] != code_version():
+                # Another version may have reckoned p otherwise; what was measured is what it was.
+                del now["p"]
+            differs = [k for k, value in now.items() if value != judged[k] and not _same(value, judged[k])]
             if differs:
-                found.append(
-                    f"{where}: judged anew from {judged['experiment']}, {', '.join(differs)} differ{'s' * (len(differs) == 1)}"
-                )
+                what = ", ".join(differs)
+                found.append(f"{where}: judged anew from {judged['experiment']}, this differs: {what}")
     return found
 
 
