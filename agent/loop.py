@@ -1,7 +1,8 @@
 """The loop: ask the driver, run what it calls, log it, answer, until there is a report.
 
-Every message is written to the tracker before the next one is asked for. Whatever ends a study (the driver is
-done, the budget is spent, the server is gone, the user has had enough), a report is written from what is there.
+Every message is written to the tracker before the next one is asked for, and what is to be done next is read from the
+messages: a study that was killed is the same study, begun in the middle. Where it ends by itself (the driver is done,
+the budget is spent, the server is gone, the user has had enough), a report is written from what is there.
 """
 
 from __future__ import annotations
@@ -9,18 +10,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from .. import prompts
 from ..tools.context import Context
 from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
+from . import standing
 from .budget import Budget, Spent
 from .drivers.conversation import Call, Driver, DriverError, Message, Reply, ToolSpec
+from .stopping import Stop, ctrl_c
 
 # After the budget is spent, how often a report may be sent back before the program writes one.
 LAST_TRIES = 4
 SILENT_TURNS = 2
+STOPPED = "Stopped by the user."
 
 
 class Live(Protocol):
@@ -37,16 +42,20 @@ class Live(Protocol):
 
 @dataclass
 class Study:
-    """A study under way."""
+    """A study under way. `messages` is the conversation so far, as it is logged."""
 
     context: Context
     driver: Driver
     goal: str
     budget: Budget
     live: Live
-    tools: dict[str, Tool]
-    messages: list[Message] = field(default_factory=list[Message])
+    messages: list[Message]
     spent: Spent = field(default_factory=Spent)
+    stop: Stop = field(default_factory=Stop)
+
+    @cached_property
+    def tools(self) -> dict[str, Tool]:
+        return all_tools() if self.context.reviews is None else review_tools()
 
     @property
     def instructions(self) -> str:
@@ -62,6 +71,11 @@ class Study:
         assert self.context.run is not None
         return self.context.run
 
+    @property
+    def by_protocol(self) -> bool:
+        """No language model decides. A protocol has nothing to say but its calls, and reads the answers as data."""
+        return not self.driver.llm
+
     def specs(self) -> Sequence[ToolSpec]:
         return [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in self.tools.values()]
 
@@ -70,23 +84,31 @@ class Study:
         self.keep(Message(role="user", text=text, data=data))
 
     def keep(self, message: Message, reply: Reply | None = None, seconds: float | None = None) -> int:
-        """Into the conversation and into the tracker, in that order of trust: what is not logged did not happen."""
+        """Into the tracker and then into the conversation, as it was logged: what is not logged did not happen."""
+        unread = message.role == "tool" and not self.by_protocol
+        content = message.model_dump(mode="json", exclude={"data"} if unread else None)
         turn = self.context.store.add_turn(
             self.run,
             self.spent.steps,
             message.role,
-            message.model_dump(mode="json", exclude={"data"}),
+            content,
             tokens_in=reply.tokens_in if reply else None,
             tokens_out=reply.tokens_out if reply else None,
             seconds=seconds,
         )
-        self.messages.append(message)
+        self.messages.append(Message.model_validate(content))
         return turn
+
+    def count(self) -> None:
+        """What was spent on experiments, but for the calls that are not answered: those are still to be counted."""
+        unanswered = [call.id for call in standing.unanswered(self.messages)]
+        self.spent.experiments = self.context.reader.experiments_spent(self.run, unanswered)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a study ended: finished, budget, interrupted or failed; why; and who wrote the report."""
+    """How a study ended: finished, budget, interrupted or failed; why; and who wrote the report. Or it is stopped, and
+    can be gone on with."""
 
     status: str
     why: str | None = None
@@ -107,6 +129,14 @@ def study(
 
     Raises TrackerError when the tracker itself cannot be written.
     """
+    text, about = opening or (
+        prompts.fill(
+            "begin", goal=goal, model=context.model, task=context.task, known=known, n=n,
+            experiments=budget.experiments, minutes=f"{budget.minutes:g}",
+        ),
+        {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
+    )  # fmt: skip
+    first = Message(role="user", text=text, data={**about, "n": n})
     context.run = context.store.begin_run(
         goal=goal,
         driver=driver.name,
@@ -117,93 +147,118 @@ def study(
         budget=budget.model_dump(),
         environment=context.environment,
         reviews=context.reviews,
+        opening=first.model_dump(mode="json"),
     )
-    context.maker = f"{driver.name} {driver.llm}".strip()
-    context.n = n
-    context.progress = live.progress
-    work = Study(context, driver, goal, budget, live, all_tools() if context.reviews is None else review_tools())
-    live.began(f"R{context.run}", goal, driver, context, budget)
-    ending = Ending("failed", "The program stopped.")
+    return carry_on(Study(context, driver, goal, budget, live, [first]))
+
+
+def carry_on(work: Study) -> Ending:
+    """From wherever the conversation stands to the report, or to a second Ctrl-C."""
+    context, name = work.context, f"R{work.run}"
+    context.maker = f"{work.driver.name} {work.driver.llm}".strip()
+    context.n = (work.messages[0].data or {}).get("n")
+    context.progress = work.live.progress
+    work.live.began(name, work.goal, work.driver, context, work.budget)
     try:
-        if opening is None:
-            opening = prompts.fill(
-                "begin", goal=goal, model=context.model, task=context.task, known=known, n=n,
-                experiments=budget.experiments, minutes=f"{budget.minutes:g}",
-            ), {"goal": goal, "model": context.model, "task": context.task, "n": n, **budget.model_dump()}  # fmt: skip
-        work.tell(*opening)
-        ending = converse(work)
+        with ctrl_c(work.stop, name):
+            try:
+                ending = converse(work)
+            except DriverError as fault:
+                work.live.warned(str(fault))
+                ending = Ending("failed", str(fault))
+            return close(work, ending)
     except KeyboardInterrupt:
-        ending = Ending("interrupted", "Stopped by the user.")
-    except DriverError as fault:
-        live.warned(str(fault))
-        ending = Ending("failed", str(fault))
-    finally:
-        ending = close(work, ending)
-    return ending
+        return Ending("stopped", STOPPED)
+    except Exception:
+        work.live.warned(f"{name} is stopped. What it has done is kept, and `agent resume {name}` goes on with it.")
+        raise
 
 
 def close(work: Study, ending: Ending) -> Ending:
-    """See that there is a report, and log how the run ended."""
-    context = work.context
+    """Log how the run ended, with a report."""
+    context, source = work.context, None
     if not context.finished:
-        context.store.add_report(work.run, default_source(context.reader, work.run, ending.why or "The study ended."))
+        source = default_source(context.reader, work.run, ending.why or "The study ended.")
         ending = Ending(ending.status, ending.why, report_by_program=True)
-    context.store.finish_run(work.run, status=ending.status, spent=work.spent.data(), error=ending.why)
+    context.store.finish_run(work.run, status=ending.status, spent=work.spent.data(), error=ending.why, report=source)
     return ending
 
 
 def converse(work: Study) -> Ending:
     """Ask and answer until the report is written or nothing more will come."""
-    silent, last_tries = 0, 0
-    why: str | None = None
     while True:
-        reached = work.spent.over(work.budget)
-        if why is None and reached is not None:
-            why = reached
-            work.tell(prompts.fill("spent", why=why, last=work.last), {"spent": why})
-        if why is not None:
-            last_tries += 1
-            if last_tries > LAST_TRIES:
-                return Ending("budget", f"The budget is spent: {why}.")
-        work.spent.steps += 1
-        work.live.thinking(work.spent.steps)
-        began = time.monotonic()
-        reply = work.driver.reply(work.instructions, work.messages, work.specs())
-        work.spent.tokens_in += reply.tokens_in or 0
-        work.spent.tokens_out += reply.tokens_out or 0
-        said = Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items)
-        work.context.turn = work.keep(said, reply, time.monotonic() - began)
-        if reply.text:
-            work.live.said(reply.text)
-        if not reply.calls:
-            silent += 1
-            if work.driver.name == "autopilot":
-                # A protocol that has nothing to call is at its end; its text says why.
-                return Ending("budget" if why else "failed", f"The budget is spent: {why}." if why else reply.text)
-            if silent > SILENT_TURNS or reply.finish == "refusal":
-                return Ending("failed", "The language model stopped calling tools.")
-            cut = reply.finish == "length"
-            nudge = prompts.fill("nudge", last=work.last)
-            work.tell("Your answer was cut off at its length limit." if cut else nudge)
-            continue
-        silent = 0
-        for call in reply.calls:
-            act(work, call, only_report=why is not None)
-        if work.context.finished:
-            return Ending("budget" if why else "finished", f"The budget is spent: {why}." if why else None)
+        if (ending := settle(work)) is not None:
+            return ending
+        if work.stop.asked and work.by_protocol:
+            return Ending("interrupted", STOPPED)
+        if standing.closing(work.messages) is None:
+            if work.stop.asked:
+                work.tell(prompts.fill("stopping", last=work.last), {standing.STOPPING: STOPPED})
+            elif (reached := work.spent.over(work.budget)) is not None:
+                work.tell(prompts.fill("spent", why=reached, last=work.last), {standing.SPENT: reached})
+        closing = standing.closing(work.messages)
+        if closing is not None and standing.last_tries(work.messages) >= LAST_TRIES:
+            return Ending(*closing)
+        ask(work)
 
 
-def act(work: Study, call: Call, only_report: bool) -> None:
-    """Do one call and answer it. Every call gets exactly one answer, also the ones that are not done."""
-    work.live.called(work.spent.steps, call, work.spent)
-    tool = work.tools.get(call.name)
-    over = work.spent.over(work.budget)
+def ask(work: Study) -> None:
+    """The driver's next turn. Raises DriverError."""
+    work.spent.steps += 1
+    work.live.thinking(work.spent.steps)
+    began = time.monotonic()
+    reply = work.driver.reply(work.instructions, work.messages, work.specs())
+    work.spent.tokens_in += reply.tokens_in or 0
+    work.spent.tokens_out += reply.tokens_out or 0
+    said = Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items, finish=reply.finish)
+    work.context.turn = work.keep(said, reply, time.monotonic() - began)
+    if reply.text:
+        work.live.said(reply.text)
+
+
+def settle(work: Study) -> Ending | None:
+    """Do what the latest reply asks for and is not answered yet. How the study ends, if it does."""
+    for call in standing.unanswered(work.messages):
+        act(work, call)
+    last, closing = standing.last_reply(work.messages), standing.closing(work.messages)
     if work.context.finished:
-        result = Answer("The study is finished; this call was not done.", refused=True)
-    elif (only_report or over) and tool is not None and not tool.is_last and (only_report or tool.is_experiment):
-        result = Answer(f"The budget is spent; only {work.last} is taken now.", refused=True)
-    else:
-        result = answer(work.tools, work.context, call.name, call.arguments)
-        work.spent.experiments += result.ran
+        return Ending(*closing) if closing is not None else Ending("finished")
+    if last is None or last.calls or work.messages[-1].role != "assistant":
+        return None
+    if work.by_protocol:
+        # A protocol that has nothing to call is at its end; its text says why.
+        return Ending(*closing) if closing is not None else Ending("failed", last.text)
+    if standing.silent(work.messages) > SILENT_TURNS or last.finish == "refusal":
+        return Ending("failed", "The language model stopped calling tools.")
+    cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
+    work.tell("Your answer was cut off at its length limit." if cut else nudge)
+    return None
+
+
+def act(work: Study, call: Call) -> None:
+    """Do one call and answer it. Every call gets exactly one answer, also the ones that are not done."""
+    context = work.context
+    work.count()
+    work.live.called(work.spent.steps, call, work.spent)
+    context.call, began = call.id, time.monotonic()
+    refused = refusal(work, call)
+    result = answer(work.tools, context, call.name, call.arguments) if refused is None else refused
     work.live.answered(call, result)
-    work.keep(Message(role="tool", text=result.text, call_id=call.id, data={**result.data, "refused": result.refused}))
+    data = {**result.data, "refused": result.refused}
+    work.keep(Message(role="tool", text=result.text, call_id=call.id, data=data), seconds=time.monotonic() - began)
+    work.count()
+
+
+def refusal(work: Study, call: Call) -> Answer | None:
+    """Why a call is not done, if it is not: at its end a study takes nothing but its report."""
+    if work.context.finished:
+        return Answer("The study is finished; this call was not done.", refused=True)
+    tool = work.tools.get(call.name)
+    if tool is None or tool.is_last:
+        return None
+    closing = standing.closing(work.messages)
+    if work.stop.asked or (closing is not None and closing[0] == "interrupted"):
+        return Answer(f"The user wants to stop; only {work.last} is taken now.", refused=True)
+    if closing is not None or (tool.is_experiment and work.spent.over(work.budget)):
+        return Answer(f"The budget is spent; only {work.last} is taken now.", refused=True)
+    return None

@@ -15,6 +15,7 @@ from .. import __version__
 # command -> (module, what it does): the help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run an autonomous study of a goal, to a written report."),
+    "resume": ("resume", "Go on with a study that was stopped."),
     "review": ("review", "Ask for a second opinion on a study: another run tries to refute it."),
     "experiment": ("experiment", "Run one experiment by hand, logged like any other."),
     "replay": ("replay", "Run a logged experiment again and compare every number."),

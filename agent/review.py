@@ -17,7 +17,7 @@ def second_opinion(context: Context, driver: Driver, run: int, budget: Budget, l
     """
     check_reviewable(context, run)
     row = context.reader.run(run)
-    context.run, context.turn, context.finished, context.reviews = None, None, False, run
+    context.run, context.turn, context.call, context.finished, context.reviews = None, None, None, False, run
     context.model, context.task = row["model"] or context.model, row["task"] or context.task
     told, data = brief(context, run)
     text = prompts.fill(

@@ -86,7 +86,8 @@ class Reader:
 
     def run(self, run: int) -> Row:
         """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
-        its latest report, or None, the seal that a report of it carries, and the runs that reviewed it."""
+        its latest report, or None, the seal that a report of it carries, the runs that reviewed it, and when it was
+        taken up again."""
         row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
         timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
         return {
@@ -99,6 +100,9 @@ class Reader:
             "experiments": self.experiments(run=run),
             "report": self.report(run),
             "reviewed_by": [show_id("run", one) for one in self.reviews_of(run)],
+            "resumed": [
+                one["created"] for one in self._rows("SELECT created FROM resumptions WHERE run = ? ORDER BY id", run)
+            ],
         }
 
     def reviews_of(self, run: int) -> list[int]:
@@ -110,6 +114,27 @@ class Reader:
         self.require("run", run)
         columns = "id, step, role, content, tokens_in, tokens_out, seconds, created"
         return [_parsed(row) for row in self._rows(f"SELECT {columns} FROM turns WHERE run = ? ORDER BY id", run)]
+
+    def written_by(self, table: str, run: int, call: str) -> list[Row]:
+        """The rows of a table that a call of this run's conversation wrote, as they stand in the file."""
+        ours = "hypothesis IN (SELECT id FROM hypotheses WHERE run = ?)" if table == "hypothesis_events" else "run = ?"
+        return self._rows(f"SELECT * FROM {table} WHERE {ours} AND call = ? ORDER BY rowid", run, call)
+
+    def experiments_spent(self, run: int, but: Sequence[str] = ()) -> int:
+        """How many experiments of its own a run has done or seen fail, without those that these calls asked for."""
+        sql = (
+            "SELECT count(*) AS n FROM experiments WHERE run = ? AND status != 'running' "
+            "AND error_type IS NOT 'Interrupted' AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
+        )
+        return self._rows(sql, run, json.dumps(list(but)))[0]["n"]
+
+    def subjects(self, run: int) -> list[Row]:
+        """The subjects that a run's own experiments were done on: name and fingerprint, the latest last."""
+        return self._rows(
+            "SELECT s.name, s.fingerprint FROM experiments AS e JOIN subjects AS s ON s.id = e.subject "
+            "WHERE e.run = ? GROUP BY s.id ORDER BY max(e.id)",
+            run,
+        )
 
     def experiments(
         self,
@@ -217,10 +242,11 @@ class Reader:
         return latest["source"] if latest else None
 
     def latest_report(self, run: int, until: str | None = None) -> Row | None:
-        """The run's latest report (until a time): source, claims (each with sentence and conditions), created."""
+        """The run's latest report (until a time): source, claims (each with sentence and conditions), created, and the
+        call that handed it in; None where the program wrote it."""
         self.require("run", run)
         rows = self._rows(
-            "SELECT source, claims, created FROM reports WHERE run = ?1 AND (?2 IS NULL OR created <= ?2) "
+            "SELECT source, claims, call, created FROM reports WHERE run = ?1 AND (?2 IS NULL OR created <= ?2) "
             "ORDER BY id DESC LIMIT 1",
             run,
             until,

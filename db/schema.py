@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import migrations
+from .calls import calls_and_resumptions
 from .errors import NewerSchema, NotATracker, explained
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
@@ -299,6 +300,7 @@ MIGRATIONS = (
     seals_and_frozen_rows,
     task_origins,
     migrations.predictions,
+    calls_and_resumptions,
 )
 VERSION = len(MIGRATIONS)
 

@@ -41,6 +41,7 @@ PARTS = ("measurements", "effects", "samples", "figures", "artifacts")
 SORTS = {
     "run begun": Sort("runs", run="id", changing=frozenset({"status", "spent", "ended", "error"})),
     "run": Sort("runs", run="id", at_end=True),
+    "resumption": Sort("resumptions"),
     "turn": Sort("turns"),
     "experiment begun": Sort(
         "experiments",

@@ -23,11 +23,18 @@ from typing import Any, Self
 from sqlite_utils import Database
 
 from . import schema
-from .alive import Hold
+from .alive import Hold, is_alive
 from .errors import TrackerError, explained
 from .ids import TABLES, no_such_id, show_id
 from .location import check_is_file
 from .seals import Seals
+
+# How an experiment ended that somebody stopped.
+INTERRUPTED = "Interrupted"
+CUT = "The program was stopped in the middle of it."
+# Why a run cannot be taken up.
+ENDED = "{run} has ended ({status}), so there is nothing to go on with. `agent report {run}` writes its report."
+AT_WORK = "{run} is being run by another process now; `agent show {run}` says how far it is."
 
 
 class Store:
@@ -95,8 +102,12 @@ class Store:
         budget: Mapping[str, Any],
         environment: Mapping[str, Any],
         reviews: int | None = None,
+        opening: Mapping[str, Any] | None = None,
     ) -> int:
-        """A run that has status running, and counts as such for as long as this process lives; returns its number."""
+        """A run that has status running, and counts as such for as long as this process lives; returns its number.
+
+        `opening` is the first message of its conversation, the user's, without which no run could be taken up again.
+        """
         with self._transaction():
             run = self._insert(
                 "runs",
@@ -112,13 +123,42 @@ class Store:
                 environment=self._environment(environment),
                 started=_now(),
             )
+            if opening is not None:
+                self._insert("turns", run=run, step=0, role="user", content=_json(opening), created=_now())
             self._hold("run", run)
         return run
 
-    def finish_run(self, run: int, *, status: str, spent: Mapping[str, Any], error: str | None = None) -> None:
-        """How the run ended: finished, failed, interrupted or budget."""
+    def resume_run(self, run: int, environment: Mapping[str, Any]) -> None:
+        """A run whose process is gone counts as running again, for as long as this one lives.
+
+        What it was measuring when it was stopped has ended without a result. Raises TrackerError for a run that has
+        ended, or that another process is running.
+        """
+        name = show_id("run", run)
+        with self._transaction():
+            self._require("run", run)
+            (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
+            if status != "running":
+                raise TrackerError(ENDED.format(run=name, status=status))
+            # Whoever begins or takes up a run is in a transaction, and there is one at a time.
+            if is_alive(self.path, name):
+                raise TrackerError(AT_WORK.format(run=name))
+            self._hold("run", run)
+            half = self._db.conn.execute("SELECT id FROM experiments WHERE run = ? AND status = 'running'", [run])
+            for (experiment,) in half.fetchall():
+                self._update("experiment", experiment, status="failed", error_type=INTERRUPTED, error=CUT, ended=_now())
+                self._seals.add("experiment", experiment)
+            self._insert("resumptions", run=run, environment=self._environment(environment), created=_now())
+
+    def finish_run(
+        self, run: int, *, status: str, spent: Mapping[str, Any], error: str | None = None, report: str | None = None
+    ) -> None:
+        """How the run ended: finished, failed, interrupted or budget; with the program's report where nobody else
+        wrote one."""
         _check_status(status, schema.RUN_STATUSES)
         with self._transaction():
+            if report is not None:
+                self._insert("reports", run=run, source=report, claims="[]", created=_now())
             self._update("run", run, status=status, spent=_json(spent), error=error, ended=_now())
             self._seals.add("run", run)
         self._let_go(show_id("run", run))
@@ -166,15 +206,17 @@ class Store:
         environment: Mapping[str, Any],
         reason: str | None = None,
         turn: int | None = None,
+        call: str | None = None,
     ) -> int:
         """An experiment that is about to start; returns its number. `subject` has name, fingerprint,
-        architecture and anatomy."""
+        architecture and anatomy; `call` is the id of the call that asks for it, here as in the methods below."""
         with self._transaction():
             self._require("run", run)
             experiment = self._insert(
                 "experiments",
                 run=run,
                 turn=turn,
+                call=call,
                 kind=kind,
                 model=model,
                 task=task,
@@ -265,7 +307,9 @@ class Store:
                 [name, config_hash, subject_fingerprint, task_fingerprint, code_version],
             ).fetchone()
 
-    def reuse_experiment(self, run: int, experiment: int, reason: str | None = None, turn: int | None = None) -> None:
+    def reuse_experiment(
+        self, run: int, experiment: int, reason: str | None = None, turn: int | None = None, call: str | None = None
+    ) -> None:
         """An earlier experiment that answers a question of this run; once is enough, and its own need none."""
         with self._transaction():
             self._require("run", run)
@@ -276,17 +320,24 @@ class Store:
                 [run, experiment],
             ).fetchone()
             if known is None:
-                self._insert("reuses", run=run, experiment=experiment, reason=reason, turn=turn, created=_now())
+                asked: dict[str, Any] = {"reason": reason, "turn": turn, "call": call}
+                self._insert("reuses", run=run, experiment=experiment, **asked, created=_now())
 
     def add_note(
-        self, run: int | None, title: str, text: str, tags: Sequence[str] = (), experiments: Sequence[int] = ()
+        self,
+        run: int | None,
+        title: str,
+        text: str,
+        tags: Sequence[str] = (),
+        experiments: Sequence[int] = (),
+        call: str | None = None,
     ) -> int:
         """A note, findable by its words; the experiments that it cites must exist."""
         with self._transaction():
             self._require("run", run)
             cited = self._cited(experiments)
             row = {"run": run, "title": title, "text": text, "tags": _json(list(tags)), "experiments": cited}
-            return self._insert("notes", **row, created=_now())
+            return self._insert("notes", **row, call=call, created=_now())
 
     def add_hypothesis(
         self,
@@ -296,6 +347,7 @@ class Store:
         refuted_if: str,
         predictions: Sequence[Mapping[str, Any]] = (),
         revises: int | None = None,
+        call: str | None = None,
     ) -> int:
         """A hypothesis with status open, the first event of its history, and its predictions, all frozen from now on.
 
@@ -306,7 +358,7 @@ class Store:
             self._require("run", run)
             self._require("hypothesis", revises)
             at = _now()
-            row = {"run": run, "statement": statement, "rationale": rationale, "refuted_if": refuted_if}
+            row = {"run": run, "statement": statement, "rationale": rationale, "refuted_if": refuted_if, "call": call}
             hypothesis = self._insert("hypotheses", **row, revises=revises, status="open", created=at, updated=at)
             event = {"hypothesis": hypothesis, "status": "open", "comment": "", "experiments": "[]", "created": at}
             self._insert("hypothesis_events", **event)
@@ -322,21 +374,24 @@ class Store:
             self._insert("judgements", prediction=prediction, experiment=experiment, **judged, created=_now())
 
     def set_hypothesis_status(
-        self, hypothesis: int, status: str, comment: str, experiments: Sequence[int] = ()
+        self, hypothesis: int, status: str, comment: str, experiments: Sequence[int] = (), call: str | None = None
     ) -> None:
         """The hypothesis' new status, and why; what it was before stays in its history."""
         _check_status(status, schema.HYPOTHESIS_STATUSES)
         with self._transaction():
             at = _now()
             self._update("hypothesis", hypothesis, status=status, updated=at)
-            event = {"hypothesis": hypothesis, "status": status, "comment": comment, "created": at}
+            event = {"hypothesis": hypothesis, "status": status, "comment": comment, "call": call, "created": at}
             self._insert("hypothesis_events", **event, experiments=self._cited(experiments))
 
-    def add_report(self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = ()) -> int:
+    def add_report(
+        self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = (), call: str | None = None
+    ) -> int:
         """A report as it was written, with its slots unfilled: claims (sentence, conditions) and text."""
         with self._transaction():
             self._require("run", run)
-            return self._insert("reports", run=run, source=source, claims=_json(list(claims)), created=_now())
+            row: dict[str, Any] = {"run": run, "source": source, "claims": _json(list(claims)), "call": call}
+            return self._insert("reports", **row, created=_now())
 
     def save_task_file(
         self,
@@ -348,6 +403,7 @@ class Store:
         maker: str | None = None,
         run: int | None = None,
         spec: Mapping[str, Any] | None = None,
+        call: str | None = None,
     ) -> None:
         """The lines (JSONL) of a task of the user's own or of a language model's, kept so that its experiments can be
         run again; with its card, who made it, in which run, and from what. What is kept already is left as it is."""
@@ -357,7 +413,7 @@ class Store:
                 "SELECT fingerprint FROM task_files WHERE name = ? ORDER BY id DESC LIMIT 1", [name]
             ).fetchone()
             if latest is None or latest[0] != fingerprint:
-                origin = {"maker": maker, "run": run, "spec": None if spec is None else _json(spec)}
+                origin = {"maker": maker, "run": run, "spec": None if spec is None else _json(spec), "call": call}
                 row = {"name": name, "fingerprint": fingerprint, "content": content, "created": _now(), **origin}
                 self._insert("task_files", **row, card=None if card is None else _json(card))
 

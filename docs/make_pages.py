@@ -28,6 +28,7 @@ TABLES = {
     "runs": "A study: its goal, who decided, its budget and what was spent of it, how it ended. `running` is also what "
     "a killed one left behind; `agent runs` tells them apart.",
     "turns": "One message of a study's conversation, as it was sent or received.",
+    "resumptions": "When a run that was stopped was taken up again, and in which environment.",
     "experiments": "One experiment: what was asked (`config`), of which subject, task and code, and what was found.",
     "measurements": "One number of an experiment, with its 95% interval over prompts.",
     "effects": "The paired change of a metric that an edit at a site caused (edited minus intact).",

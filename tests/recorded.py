@@ -75,7 +75,7 @@ def found() -> Result:
 
 def recorded(path: Path, source: str = SOURCE) -> Path:
     """R1 with E1 (done), E2 (failed) and E3 (killed), H1, a note and a report; E4 by hand; R2
-    reuses E1, predicts in H2 what E5 then shows, and runs on."""
+    reuses E1, predicts in H2 what E5 then shows, was stopped, and taken up again."""
     with Store.open(path) as store:
         run = store.begin_run(**RUN)
         turn = store.add_turn(run, 0, "user", {"text": "begin"})
@@ -106,6 +106,8 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
         store.add_judgement(1, test, judged.model_dump())
         store.set_hypothesis_status(predicted, "supported", "It does.", [test])
         store.add_note(other, "Seen", "It was known.", [], [one])
+    with Store.open(path) as store:
+        store.resume_run(other, ENVIRONMENT)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -227,8 +228,8 @@ class Stopped:
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         self.after -= 1
-        if self.after < 0:
-            raise KeyboardInterrupt
+        if self.after == -1:
+            signal.raise_signal(signal.SIGINT)
         return self.driver.reply(instructions, messages, tools)
 
 

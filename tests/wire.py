@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -36,6 +36,7 @@ class Wire:
         self.url = ""
         self.received: list[Received] = []
         self._answers: list[Answer] = []
+        self._script: Callable[[dict[str, Any]], object] | None = None
 
     def then(self, body: object, status: int = 200, delay: float = 0.0, **headers: str) -> Wire:
         """`body` is sent as JSON, or as it is when it is text. Underscores in header names become dashes."""
@@ -45,7 +46,15 @@ class Wire:
         self._answers.append(Answer(status, content, named, delay))
         return self
 
-    def answer(self) -> Answer:
+    def by(self, script: Callable[[dict[str, Any]], object]) -> Wire:
+        """From now on every answer is what `script` makes of the request."""
+        self._script = script
+        return self
+
+    def answer(self, body: bytes) -> Answer:
+        if self._script is not None:
+            content = json.dumps(self._script(json.loads(body or b"{}"))).encode()
+            return Answer(200, content, {"content-type": "application/json"}, 0)
         if not self._answers:
             return Answer(
                 500, b'{"error": {"message": "the test has queued no answer"}}', {"x-should-retry": "false"}, 0
@@ -73,7 +82,7 @@ def serving() -> Iterator[Wire]:
             raw = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             wire.received.append(Received(self.command, self.path, headers, raw))
-            answer = wire.answer()
+            answer = wire.answer(raw)
             sleep(answer.delay)
             try:
                 self.send_response(answer.status)

@@ -49,6 +49,7 @@ class Context:
     progress: Progress = silent
     say: Callable[[str], None] = unheard
     turn: int | None = None
+    call: str | None = None
     finished: bool = False
     own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
     _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
@@ -77,6 +78,10 @@ class Context:
         """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
         seen = self.sees
         return seen is None or experiment["split"] != "confirm" or experiment["run"] in [f"R{run}" for run in seen]
+
+    def written(self, table: str) -> list[dict[str, Any]]:
+        """What the call that is being carried out has written before: something only where it was stopped half-way."""
+        return [] if self.run is None or self.call is None else self.reader.written_by(table, self.run, self.call)
 
     def close(self) -> None:
         self.reader.close()
@@ -154,7 +159,7 @@ class Context:
 
         if task.content is not None and not task.maker:
             card = card_from(task).model_dump(mode="json")
-            origin: dict[str, Any] = {"card": card, "maker": maker, "run": self.run, "spec": spec}
+            origin: dict[str, Any] = {"card": card, "maker": maker, "run": self.run, "spec": spec, "call": self.call}
             self.store.save_task_file(task.name, task.fingerprint(), task.content, **origin)
             task = kept_task(self.reader, task.name, task.fingerprint()) or task
         self.own_tasks[task.name] = task

@@ -15,7 +15,7 @@ from .context import Context
 from .errors import ToolError
 from .evidence.conditions import parse_bound
 from .evidence.quantity import FORMS, NoQuantity, parse
-from .evidence.testing import run_tests
+from .evidence.testing import prediction_of, run_tests
 from .evidence.verdict import METHODS, said, spoken, verdicts
 from .naming import allowed_model
 from .reading import Arguments, number_of
@@ -75,6 +75,8 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
     From then on nothing in it can change. test_hypothesis runs it on prompts that nobody has looked at, and the program
     judges by the intervals, corrected over all predictions of the study: so predict few things, and what you mean.
     """
+    for row in context.written("hypotheses"):
+        return recorded(context, row["id"])
     _without_numbers(context, "The rationale", given.rationale)
     revises = None if given.revises is None else own_hypothesis(context, given.revises)
     known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h["predictions"]}
@@ -91,12 +93,20 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
                 f"'{said(one.model_dump())}' is predicted already; the same test twice is no more evidence."
             )
     number = context.store.add_hypothesis(
-        context.run, given.statement, given.rationale, given.refuted_if, [p.model_dump() for p in made], revises
-    )
-    name = show_id("hypothesis", number)
+        context.run, given.statement, given.rationale, given.refuted_if, [p.model_dump() for p in made], revises,
+        context.call,
+    )  # fmt: skip
+    return recorded(context, number)
+
+
+def recorded(context: Context, number: int) -> Told:
+    name, made = show_id("hypothesis", number), context.reader.hypothesis(number)["predictions"]
     text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
-    text += "\n".join(f"  {about(p.model_dump())}" for p in made)
-    return f"{text}\ntest_hypothesis tests it, once.", {"id": name, "predictions": [p.model_dump() for p in made]}
+    text += "\n".join(f"  {about(one)}" for one in made)
+    return f"{text}\ntest_hypothesis tests it, once.", {
+        "id": name,
+        "predictions": [prediction_of(p).model_dump() for p in made],
+    }
 
 
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
@@ -180,8 +190,7 @@ def predict_by_hand(context: Context, kind: str, config: Row, text: str, reason:
                           comparison=bound.comparison, low=bound.low, high=bound.high)  # fmt: skip
     made = [p.model_dump() for p in predictions(context, given)]
     number = context.store.add_hypothesis(context.run, about(made[0]), reason or "Predicted by hand.", "", made)
-    ran, faults = run_tests(context, number)
-    return tell_verdict(context, number, ran, faults)
+    return tell_verdict(context, number, run_tests(context, number))
 
 
 class TestHypothesis(Arguments):
@@ -198,13 +207,14 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
     row = context.reader.hypothesis(number)
     if not row["predictions"]:
         raise ToolError(f"{row['id']} has no predictions, so there is nothing to test.")
-    if all(one["judged"] for one in row["predictions"]):
+    # Where the program was stopped in the middle of this very test, the rest of it is done now.
+    begun = context.written("experiments") or context.written("hypothesis_events")
+    if all(one["judged"] for one in row["predictions"]) and not begun:
         raise ToolError(f"{row['id']} has been tested: {row['status']}. A new test needs a new hypothesis.")
-    ran, faults = run_tests(context, number)
-    return tell_verdict(context, number, ran, faults)
+    return tell_verdict(context, number, run_tests(context, number))
 
 
-def tell_verdict(context: Context, number: int, ran: int, faults: list[str]) -> Told:
+def tell_verdict(context: Context, number: int, faults: list[str]) -> Told:
     rows = context.reader.hypotheses_of(context.run)
     found = verdicts(rows)
     row = next(h for h in rows if h["id"] == show_id("hypothesis", number))
@@ -221,7 +231,7 @@ def tell_verdict(context: Context, number: int, ran: int, faults: list[str]) -> 
     tested = dict.fromkeys(one["judged"]["experiment"] for one in judged if one["judged"])
     experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
     return "\n".join(lines), {
-        "id": row["id"], "status": row["status"], "verdict": spoken(row, found), "predictions": judged, "ran": ran,
+        "id": row["id"], "status": row["status"], "verdict": spoken(row, found), "predictions": judged,
         "experiments": [{"id": e["id"], "found": e["found"], "notes": e["notes"]} for e in experiments],
     }  # fmt: skip
 
@@ -245,7 +255,8 @@ def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
     number = own_hypothesis(context, given.hypothesis)
     _without_numbers(context, "The comment", given.comment)
     status = context.reader.hypothesis(number)["status"]
-    context.store.set_hypothesis_status(number, status, given.comment)
+    if not context.written("hypothesis_events"):
+        context.store.set_hypothesis_status(number, status, given.comment, call=context.call)
     return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
 
 

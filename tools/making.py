@@ -26,9 +26,13 @@ def create_task(context: Context, given: Draft) -> Told:
     from ..experiments.tasks.prompt import SPLITS
     from ..experiments.tasks.registry import UNLISTED, tasks
 
-    taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
-    task = made(given, context.subject(context.model).tokenizer, taken)
-    task = context.know(task, context.maker, given.model_dump(exclude_none=True))
+    task = None
+    for row in context.written("task_files"):
+        task = context.add_stored_task(row["name"], row["fingerprint"])
+    if task is None:
+        taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
+        task = made(given, context.subject(context.model).tokenizer, taken)
+        task = context.know(task, context.maker, given.model_dump(exclude_none=True))
     sizes = {split: task.capacity(split) for split in SPLITS}
     lines = [f"The task {task.name} is made: {' and '.join(f'{n} prompts to {split}' for split, n in sizes.items())}."]
     lines += [f"  {quoted(p.text, 120)} answer {quoted(p.answer)}" for p in task.prompts(SHOWN)]

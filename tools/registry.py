@@ -36,13 +36,11 @@ CLOSED = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gives: text for a language model, the same facts as data, whether it was refused, and how many new
-    experiments it took."""
+    """What a call gives: text for a language model, the same facts as data, and whether it was refused."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     refused: bool = False
-    ran: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,11 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
             text = f"{outcome.id} failed: {outcome.error}"
-            return Answer(text, {"id": outcome.id, "error": outcome.error}, refused=True, ran=1)
+            return Answer(text, {"id": outcome.id, "error": outcome.error}, refused=True)
         text = experiment_text(logged)
         if outcome.reused:
             text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
-        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)}, ran=int(not outcome.reused))
+        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
@@ -114,7 +112,7 @@ def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[B
 
     def call(context: Context, given: Any) -> Answer:
         text, data = function(context, given)
-        return Answer(cut(text), data, ran=data.get("ran", 0))
+        return Answer(cut(text), data)
 
     return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call, **marks)
 

@@ -64,13 +64,19 @@ def write_review(context: Context, given: WriteReview) -> Told:
     """
     if context.run is None or context.reviews is None:
         raise ToolError("There is no study under review here.")
+    if context.written("reports"):
+        return taken(context)
     review = read_study(context.reader, context.run)
     opinions = [Opinion(claim=v.claim, verdict=v.verdict, conditions=tuple(v.conditions), comment=v.comment.strip())
                 for v in given.verdicts]  # fmt: skip
     faults = opinion_faults(opinions, given.text, review)
     if faults:
         raise ToolError("The review was not taken. Mend these and send it again, whole:\n- " + "\n- ".join(faults))
-    context.store.add_report(context.run, given.text, [one.model_dump() for one in opinions])
+    context.store.add_report(context.run, given.text, [one.model_dump() for one in opinions], context.call)
+    return taken(context)
+
+
+def taken(context: Context) -> Told:
     context.finished = True
     return "The review is written.", {"finished": True}
 

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..db.ids import show_id
+from ..db.store import INTERRUPTED
+from ..experiments import errors
 from ..experiments.errors import ExperimentError, NotANumber
 from ..experiments.kind import Experiment
 from .context import Context
@@ -32,6 +34,8 @@ class Outcome:
 def run_experiment(context: Context, experiment: Experiment, reason: str | None = None, fresh: bool = False) -> Outcome:
     """Run it, or (unless `fresh`) find the earlier one. A failure is a row and an Outcome with an error.
 
+    What this very call did before the program was stopped is its outcome, and no earlier one.
+
     What was asked for wrongly leaves no row. Raises ExperimentError when the subject or the task is not there at all,
     or does not hold what is asked of it, and TrackerError.
     """
@@ -40,6 +44,9 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
 
     experiment = experiment.model_copy(update={"model": canonical(experiment.model)})
     experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
+    for row in context.written("experiments"):
+        if row["config_hash"] == experiment.config_hash() and row["error_type"] != INTERRUPTED:
+            return Outcome(row["id"], error=told(row["error_type"], row["error"]))
     lab = context.lab(experiment.model, experiment.task)
     fingerprint = lab.task.fingerprint()
     same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
@@ -50,7 +57,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
             context.say(f"Taking up {show_id('experiment', begun[0])}, which was interrupted.")
         if earlier is not None:
             if context.run is not None:
-                context.store.reuse_experiment(context.run, earlier, reason, context.turn)
+                context.store.reuse_experiment(context.run, earlier, reason, context.turn, context.call)
             return Outcome(earlier, reused=True)
     number = context.store.begin_experiment(
         run=context.run,
@@ -67,6 +74,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         environment=context.environment,
         reason=reason,
         turn=context.turn,
+        call=context.call,
     )
     began = time.monotonic()
     try:
@@ -76,16 +84,22 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         )
     except KeyboardInterrupt:
         context.store.fail_experiment(
-            number, "Interrupted", "Stopped by the user.", time.monotonic() - began, unfinished.packed(lab.kept)
+            number, INTERRUPTED, "Stopped by the user.", time.monotonic() - began, unfinished.packed(lab.kept)
         )
         raise
     except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
-        text = " ".join(str(fault).split()) or type(fault).__name__
-        context.store.fail_experiment(number, type(fault).__name__, text[:2000], time.monotonic() - began)
-        if not isinstance(fault, (ExperimentError, MemoryError)):
-            text = f"{type(fault).__name__}: {text}"
-        return Outcome(number, error=text[:600])
+        kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
+        context.store.fail_experiment(number, kind, text[:2000], time.monotonic() - began)
+        return Outcome(number, error=told(kind, text))
     return Outcome(number)
+
+
+def told(error_type: str | None, error: str | None) -> str | None:
+    """What went wrong, from what is logged of it: errors of ours speak for themselves."""
+    if error_type is None or error is None:
+        return None
+    ours = isinstance(known := getattr(errors, error_type, None), type) and issubclass(known, ExperimentError)
+    return (error if ours or error_type == "MemoryError" else f"{error_type}: {error}")[:600]
 
 
 def measured(experiment: Experiment, lab: Any) -> Result:

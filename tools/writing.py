@@ -35,8 +35,15 @@ class WriteNote(Arguments):
 
 def write_note(context: Context, given: WriteNote) -> Told:
     """Keep an observation. Notes outlive the study; later ones find them by search_notes."""
-    experiments = finished(context, given.experiments)
-    name = show_id("note", context.store.add_note(context.run, given.title, given.text, given.tags, experiments))
+    written = context.written("notes")
+    number = (
+        written[0]["id"]
+        if written
+        else context.store.add_note(
+            context.run, given.title, given.text, given.tags, finished(context, given.experiments), context.call
+        )
+    )
+    name = show_id("note", number)
     return f"{name} is kept.", {"id": name}
 
 
@@ -84,6 +91,8 @@ def write_report(context: Context, given: WriteReport) -> Told:
     """
     if context.run is None:
         raise ToolError("A report belongs to a study; there is none here.")
+    if context.written("reports"):
+        return taken(context)
     title = " ".join(given.title.split())
     # The goal may hold anything, numbers too; a report without a title is set under its goal.
     asked = " ".join(context.reader.run(context.run)["goal"].split())
@@ -92,6 +101,10 @@ def write_report(context: Context, given: WriteReport) -> Told:
     faults = check(source, context.reader, context.run, claims)
     if faults:
         raise ToolError("The report was not taken. Mend these and send it again, whole:\n- " + "\n- ".join(faults))
-    context.store.add_report(context.run, source, [claim.model_dump() for claim in claims])
+    context.store.add_report(context.run, source, [claim.model_dump() for claim in claims], context.call)
+    return taken(context)
+
+
+def taken(context: Context) -> Told:
     context.finished = True
     return "The report is written; the study is finished.", {"finished": True}

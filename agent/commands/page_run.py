@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .pages import print_note
+from .pages import how_to_resume, print_note
 from .style import (
     Row,
     cut,
@@ -41,6 +41,7 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         ("error", run["error"]),
         ("reviews", run["reviews"]),
         ("reviewed", ", ".join(run["reviewed_by"])),
+        ("resumed", ", ".join(minute(at) for at in run["resumed"])),
     )
     if everything:
         print_heading(console, "Conversation")
@@ -59,6 +60,8 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         print_note(console, note)
     print_heading(console, "Report")
     console.print(indented(_report(run)))
+    if run["status"] == "stopped":
+        console.print(indented(how_to_resume(run["id"])))
     if not everything:
         console.print(indented(f"agent show {run['id']} --all prints the whole conversation.", "dim"))
 

@@ -43,6 +43,13 @@ def print_runs(console: Console, rows: Sequence[Row]) -> None:
         for row in rows
     ]
     console.print(table(columns, lines))
+    stopped = [row["id"] for row in rows if row["status"] == "stopped"]
+    if stopped:
+        console.print(indented(how_to_resume(stopped[-1]), "dim"))
+
+
+def how_to_resume(run: str) -> str:
+    return f"{run} was stopped before its end: agent resume {run} goes on with it."
 
 
 def print_experiments(console: Console, rows: Sequence[Row]) -> None:

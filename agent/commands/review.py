@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..loop import Ending
 
 EXPERIMENTS = 12
-EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "failed": 1}
+EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed": 1}
 
 
 @click.command()
@@ -98,11 +98,20 @@ def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choic
 def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: View, reports: str) -> Ending:
     """The review, and both reports."""
     from ..review import second_opinion
-    from .report import write_files
 
     with view:
         ending = second_opinion(context, chosen.driver, run, budget, view)
+    return told(context, run, ending, reports)
+
+
+def told(context: Context, run: int, ending: Ending, reports: str) -> Ending:
+    """Both reports, written, and what came of the review."""
+    from .report import write_files
+
     assert context.run is not None
+    if ending.status == "stopped":
+        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
+        return ending
     path = write_files(context.reader, run, reports)
     own = write_files(context.reader, context.run, reports)
     click.echo(f"\n{summary(context)} {ending.why or ''}".rstrip(), err=True)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--goal", required=True, help="What is to be found out, in words.")
+@click.option("--goal", help="What is to be found out, in words.")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with the last study that was stopped (agent resume).")
 @click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
 @click.option("--task", help="The task: a name (see `agent tasks`) or a file of your own, JSONL or CSV.")
 @click.option(
@@ -59,14 +60,16 @@ if TYPE_CHECKING:
     help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
 )
 def run(
-    goal: str, model: str | None, task: str | None, driver: DriverName, llm: str | None, base_url: str | None, n: int,
+    goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
+    base_url: str | None, n: int,
     experiments: int, minutes: float, steps: int, tokens: int | None, review: bool, review_driver: DriverName | None,
     review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
 
     With a key (OPENAI_API_KEY) or a server (--base-url) a language model decides; otherwise the autopilot, a fixed
-    protocol. It says which. Ctrl-C stops, and writes the report of what there is.
+    protocol. It says which. Ctrl-C finishes the step and writes the report of what there is; a second one stops at
+    once, and `agent resume` goes on.
     """
     from ...tools.context import Context
     from ..budget import Budget
@@ -74,6 +77,14 @@ def run(
     from ..live import live_view
     from ..loop import study
 
+    if go_on:
+        from .resume import go_on_with
+
+        if goal or model or task:
+            raise click.UsageError("--continue goes on with what was asked: leave out --goal, --model and --task.")
+        go_on_with(None, base_url, db, reports, display)
+    if goal is None:
+        raise click.UsageError("Missing option '--goal': what is to be found out, in words.")
     if not goal.strip():
         raise click.UsageError("The goal is empty; say what is to be found out.")
     if (review_driver or review_llm) and not review:
@@ -95,7 +106,7 @@ def run(
             with view:
                 ending = study(context, chosen, goal, budget, view, known, n)
             finish(context, ending, reports)
-            if second is not None and ending.status != "interrupted":
+            if second is not None and ending.status not in ("interrupted", "stopped"):
                 ending = reviewed(context, second, budget, review_experiments, view, reports, ending)
     raise click.exceptions.Exit(EXIT[ending.status])
 
@@ -178,6 +189,9 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     from .report import write_files
 
     assert context.run is not None
+    if ending.status == "stopped":
+        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
+        return
     path = write_files(context.reader, context.run, reports)
     words = {"finished": "The study is finished.", "budget": "The budget is spent.",
              "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip

@@ -11,13 +11,16 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+Finish = Literal["stop", "length", "refusal"]
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Call(Frozen):
-    """A tool call as the model wrote it. `arguments` is the JSON text, not yet parsed or trusted."""
+    """A tool call as the model wrote it. `arguments` is the JSON text, not yet parsed or trusted; `id` is unique in its
+    conversation."""
 
     id: str
     name: str
@@ -29,7 +32,7 @@ class Reply(Frozen):
 
     text: str = ""
     calls: tuple[Call, ...] = ()
-    finish: Literal["stop", "length", "refusal"] = "stop"
+    finish: Finish = "stop"
     tokens_in: int | None = None
     tokens_out: int | None = None
     items: tuple[dict[str, Any], ...] = ()
@@ -39,7 +42,7 @@ class Message(Frozen):
     """One entry of the conversation.
 
     user       text
-    assistant  text, calls, items
+    assistant  text, calls, items, finish: how the reply ended
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
     """
 
@@ -49,6 +52,7 @@ class Message(Frozen):
     call_id: str = ""
     data: dict[str, Any] | None = None
     items: tuple[dict[str, Any], ...] = ()
+    finish: Finish = "stop"
 
 
 class ToolSpec(Frozen):

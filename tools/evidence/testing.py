@@ -25,10 +25,10 @@ def prediction_of(row: Row) -> Prediction:
     return Prediction(**{name: row[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")})
 
 
-def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
-    """Run and judge what is untested. How many new experiments that took, and what went wrong."""
+def run_tests(context: Context, hypothesis: int) -> list[str]:
+    """Run and judge what is untested, and say what went wrong."""
     name = show_id("hypothesis", hypothesis)
-    ran, faults = 0, list[str]()
+    faults = list[str]()
     for row in context.reader.hypothesis(hypothesis)["predictions"]:
         if row["judged"] is not None:
             continue
@@ -36,7 +36,6 @@ def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
         outcome = run_experiment(
             context, experiment_from(prediction.kind, prediction.config), f"The test of {name}: {said(row)}."
         )
-        ran += not outcome.reused
         if outcome.error is not None:
             faults.append(f"{outcome.id} failed, so '{said(row)}' was not tested: {outcome.error}")
             continue
@@ -47,7 +46,7 @@ def run_tests(context: Context, hypothesis: int) -> tuple[int, list[str]]:
             continue
         context.store.add_judgement(row["id"], outcome.number, judged.model_dump())
     judge_anew(context)
-    return ran, faults
+    return faults
 
 
 def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgement:
@@ -104,4 +103,4 @@ def judge_anew(context: Context) -> None:
         count = len(found.predictions)
         comment = f"Judged from the intervals, with {count} prediction{'s' * (count != 1)} in all."
         numbers = [parse_id(one)[1] for one in dict.fromkeys(tested)]
-        context.store.set_hypothesis_status(parse_id(row["id"])[1], status, comment, numbers)
+        context.store.set_hypothesis_status(parse_id(row["id"])[1], status, comment, numbers, context.call)

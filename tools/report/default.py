@@ -42,4 +42,4 @@ def why_none(reader: Reader, run: int) -> str:
         return row["error"] or "No report was written."
     half = [e["id"] for e in row["experiments"] if e["status"] == "interrupted"]
     cut = f", in the middle of {' and '.join(half)}" if half else ""
-    return f"The program that ran this study was stopped from outside (killed, or the machine went down){cut}."
+    return f"The program that ran this study was stopped (by a second Ctrl-C, killed, or the machine went down){cut}."

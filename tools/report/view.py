@@ -285,7 +285,7 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
         "budget": "its budget was spent",
         "interrupted": "it was interrupted",
         "failed": "it failed",
-        "stopped": "it was stopped from outside",
+        "stopped": "it was stopped, and can be gone on with",
     }
     if study.run["status"] in ended:
         found[f"The run ended before its writer was done: {ended[study.run['status']]}."] = []

@@ -1,0 +1,67 @@
+"""`agent resume`: a study that was stopped goes on, to its report."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from .faults import one_line
+from .review import EXIT, told
+from .run import finish
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--base-url", help="The server of the language model, as for `agent run`; else OPENAI_BASE_URL.")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
+@click.option(
+    "--display",
+    type=click.Choice(["auto", "rich", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to watch.",
+)
+def resume(run: str, base_url: str | None, db: str | None, reports: str, display: str) -> None:
+    """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.
+
+    The conversation goes on where it was, with the same subject, task, driver and budget. What is finished is not done
+    again; an experiment that was cut short is.
+    """
+    go_on_with(run, base_url, db, reports, display)
+
+
+def go_on_with(run: str | None, base_url: str | None, db: str | None, reports: str, display: str) -> NoReturn:
+    """Take up this run, or the last one that was stopped."""
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+    from ...tools.context import Context
+    from ..drivers.choose import choose
+    from ..live import live_view
+    from ..loop import carry_on
+    from ..resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
+
+    with one_line():
+        # A tracker that is not there is not made.
+        with Reader.open(tracker_path(db)) as reader:
+            number = run_to_resume(reader, run)
+            require_stopped(row := reader.run(number))
+        chosen, why, server = choose(row["driver"], row["llm"], base_url)
+        if server is not None:
+            server.knock()
+        click.echo(why, err=True)
+        with Context.open(db) as context:
+            recall(context, row)
+            view = live_view(display)
+            context.say = view.warned
+            for line in changes(context, row):
+                click.echo(f"Since {row['id']} began: {line}.", err=True)
+            require_same_subject(context, number)
+            with view:
+                ending = carry_on(resumed(context, chosen, number, view))
+            if context.reviews is None:
+                finish(context, ending, reports)
+            else:
+                told(context, context.reviews, ending, reports)
+    raise click.exceptions.Exit(EXIT[ending.status])

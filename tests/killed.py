@@ -1,0 +1,131 @@
+"""Studies in processes of their own that are killed, and what is left of them in the tracker.
+
+The processes are forked from one that has imported everything, so that a hundred of them take minutes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from lashley.db.read import Reader
+from lashley.tools.verify import verify_report, verify_tracker
+
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "lashley.tests.killed",
+        "lashley.agent.commands.resume",
+        "lashley.agent.loop",
+        "lashley.experiments.subject",
+        "torch",
+    ]
+)
+
+
+def agent(*arguments: str, folder: Path, commits: int = 0) -> BaseProcess:
+    """`agent ...` in a folder; it kills itself with SIGKILL right after so many writes to the tracker, if not 0."""
+    process = FORKED.Process(target=in_child, args=(arguments, str(folder), commits))
+    process.start()
+    return process
+
+
+def in_child(arguments: Sequence[str], folder: str, commits: int) -> None:
+    import torch
+
+    from lashley.agent.main import cli
+
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    os.environ["OPENAI_API_KEY"] = ""
+    with open("said.txt", "a") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    if commits:
+        kill_after(commits)
+    cli.main([*arguments], prog_name="agent")
+
+
+def kill_after(commits: int) -> None:
+    from lashley.db.store import Store
+
+    whole, done = Store._transaction, [0]
+
+    @contextmanager
+    def counted(store: Store) -> Generator[None, None, None]:
+        with whole(store):
+            yield
+        done[0] += 1
+        if done[0] == commits:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Store._transaction = counted
+
+
+def ran(process: BaseProcess, seconds: float = 300) -> int:
+    """Its exit code; -9 if it was killed."""
+    process.join(seconds)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def began(path: Path) -> bool:
+    """Whether there is a run to go on with."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(path)) as connection:
+        there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone()
+        return there is not None and connection.execute("SELECT 1 FROM runs").fetchone() is not None
+
+
+def sound(path: Path) -> None:
+    """The file is whole, everything in it is as it was sealed, and the report says what was recorded."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert verify_tracker(path, [1]).differences == ()
+    with Reader.open(path) as reader:
+        files = [path.parent / "reports" / "R1" / name for name in ("report.html", "report.md")]
+        assert verify_report(reader, 1, files).differences == ()
+
+
+def left(path: Path) -> dict[str, Any]:
+    """All that a study leaves, with its experiments named in the order of those that were not cut short."""
+    with Reader.open(path) as reader:
+        run, turns = reader.run(1), reader.turns(1)
+        whole = [e for e in run["experiments"] if e["error_type"] != "Interrupted"]
+        places = {e["id"]: f"E#{place}" for place, e in enumerate(whole)}
+        report = reader.latest_report(1)
+        found = {
+            "status": run["status"],
+            "spent": {name: spent for name, spent in run["spent"].items() if name != "minutes"},
+            "report": None if report is None else (report["source"], report["claims"]),
+            "conversation": [(t["step"], t["role"], t["content"]) for t in turns],
+            "experiments": [
+                [reader.experiment(int(e["id"][1:]))[name] for name in KEPT] for e in whole
+            ],
+            "notes": [(n["title"], n["text"], n["tags"], n["experiments"]) for n in run["notes"]],
+            "hypotheses": [
+                (h["statement"], h["status"], [(e["status"], e["comment"], e["experiments"]) for e in h["events"]],
+                 [p["judged"] for p in h["predictions"]]) for h in run["hypotheses"]
+            ],
+        }  # fmt: skip
+
+    def named(value: Any) -> Any:
+        if isinstance(value, str):
+            return re.sub(r"\bE[0-9]+\b", lambda match: places.get(match[0], match[0]), value)
+        if isinstance(value, dict):
+            return {named(name): named(one) for name, one in value.items() if name != "created"}
+        return [named(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    return named(found)
+
+
+KEPT = ("kind", "config", "status", "error", "found", "reason", "measurements", "effects", "samples", "call")
