@@ -95,3 +95,16 @@ def kind(name: str) -> type[Experiment]:
     if name not in kinds():
         raise UnknownName("kind of experiment", name, kinds())
     return kinds()[name]
+
+
+def own_settings(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Of a whole configuration what is not the kind's default, without what every kind has. Of a kind that is not
+    installed here, everything that is set."""
+    known = kinds().get(kind)
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in Experiment.model_fields
+        and (value is not None if known is None or name not in known.model_fields
+             else value != known.model_fields[name].default)
+    }  # fmt: skip

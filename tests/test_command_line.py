@@ -86,12 +86,16 @@ def test_a_study_is_verified_and_what_was_measured_is_measured_again(study: Path
     assert "E1 measured again: " in done.stdout
 
 
-def test_the_same_study_again_measures_nothing_twice(study: Path) -> None:
+def test_the_same_study_again_measures_only_its_predictions(study: Path) -> None:
     words = "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8"
     before = json.loads(agent(study, "experiments", "--json").stdout)
     again = agent(study, *words)
     assert again.returncode == 0, again.stderr
-    assert len(json.loads(agent(study, "experiments", "--json").stdout)) == len(before)
+    new = json.loads(agent(study, "experiments", "--json").stdout)[len(before) :]
+    assert {row["split"] for row in new} == {"confirm"}, (
+        "what was explored is found again; a prediction needs new prompts"
+    )
+    assert {row["run"] for row in new} == {"R2"}
     assert (study / "reports/R2/report.html").is_file()
 
 

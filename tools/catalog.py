@@ -116,21 +116,6 @@ def kind_texts() -> dict[str, str]:
     return {name: inspect.cleandoc(kind.__doc__ or "") for name, kind in kinds().items()}
 
 
-def own_settings(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Of a whole configuration what is not the kind's default, without what every kind has. Of a kind that is not
-    installed here, everything that is set."""
-    from ..experiments.kind import Experiment, kinds
-
-    known = kinds().get(kind)
-    return {
-        name: value
-        for name, value in config.items()
-        if name not in Experiment.model_fields
-        and (value is not None if known is None or name not in known.model_fields
-             else value != known.model_fields[name].default)
-    }  # fmt: skip
-
-
 def kind_cards() -> list[dict[str, Any]]:
     """Each kind's name, and the first sentence of what it says of itself."""
     import re

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 
 from ..db.ids import show_id
 from ..experiments.errors import ExperimentError
+from ..experiments.kind import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
-from .catalog import own_settings
 from .context import Context
 from .errors import ToolError
 from .evidence.conditions import parse_bound

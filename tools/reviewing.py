@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..db.ids import show_id
+from ..experiments.kind import own_settings
 from . import hypotheses
-from .catalog import own_settings
 from .context import Context
 from .errors import ToolError
 from .hypotheses import judged_line

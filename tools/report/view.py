@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...experiments.kind import own_settings
 from ...experiments.result import UNABLE
-from ..catalog import own_settings
 from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
