@@ -1,0 +1,28 @@
+"""How each kind of figure is laid out, in inches and points, with matplotlib's own objects.
+
+Colours are safe for the colour-blind: RdBu with white at zero where a sign matters, and the hues of Okabe and Ito for
+classes. Only `figures.py` imports this package, when it draws.
+"""
+
+# pyright: standard
+# (matplotlib's own types are unknown in part)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure as Canvas
+
+from .bars import layer_bars
+from .heat import head_heatmap
+from .lines import lines
+from .shares import pie, stacked_bars
+
+PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
+    "head_heatmap": head_heatmap,
+    "layer_bars": layer_bars,
+    "pie": pie,
+    "stacked_bars": stacked_bars,
+    "lines": lines,
+}

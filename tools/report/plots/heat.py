@@ -1,0 +1,68 @@
+"""Heads as a heat map."""
+
+# pyright: standard
+# (matplotlib's own types are unknown in part)
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+
+from ..figures import INK, BadFigure
+from .page import colour_bar, grid, page, shown_ticks
+
+
+def head_heatmap(figure: dict[str, Any]) -> Canvas:
+    """Layers down, heads across; red raises the metric, blue lowers it, the scale is the same on both sides."""
+
+    values = grid(figure["data"]["values"])
+    if values.ndim != 2 or not values.size:
+        raise BadFigure("values must be [layer][head], with at least one of each")
+    layers, heads = values.shape
+    marks = figure["data"].get("significant")
+    marked = np.array(marks, dtype=bool) if marks else np.zeros(values.shape, dtype=bool)
+    if marked.shape != values.shape:
+        raise BadFigure(f"significant is {marked.shape}, values are {values.shape}")
+    # A layer of which no head was measured is left out: its row would only push the others apart.
+    shown = np.flatnonzero(~np.isnan(values).all(1))
+    shown = shown if shown.size else np.arange(layers)
+    notes = ["● q < 0.05"] if marked[shown].any() else []
+    notes += ["layers that are not shown: not measured"] if len(shown) < layers else []
+    values, marked, layers = values[shown], marked[shown], len(shown)
+    missing = np.isnan(values)
+    notes += ["hatched: not measured"] if missing.any() else []
+    cell = min(0.34, max(0.15, min(5.4 / heads, 6.0 / layers)))
+    canvas, axes = page(figure, cell * heads, cell * layers, 0.62, 1.1, 0.52, notes)
+    limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    norm = Normalize(-limit, limit)
+    colours = mpl.colormaps["RdBu_r"](norm(values))
+    colours[missing] = 0
+    # One small picture, with a clear line between the cells: a shape for each cell would weigh a hundred times more.
+    size, gap = 12, 1
+    picture = np.kron(colours, np.ones((size, size, 1)))
+    picture[np.arange(layers * size) % size < gap, :, 3] = 0
+    picture[:, np.arange(heads * size) % size < gap, 3] = 0
+    axes.imshow(picture, extent=(-0.5, heads - 0.5, layers - 0.5, -0.5), interpolation="none", aspect="auto")
+    if missing.any():
+        boxes = [Rectangle((h - 0.44, l - 0.44), 0.88, 0.88) for l, h in np.argwhere(missing)]
+        outline = Path.make_compound_path(*(box.get_transform().transform_path(box.get_path()) for box in boxes))
+        axes.add_patch(PathPatch(outline, facecolor="none", edgecolor=INK, hatch="//////", linewidth=0))
+    for deep, ink in ((True, "white"), (False, "#1f2328")):
+        at = np.argwhere(marked & ~missing & ((np.abs(np.nan_to_num(values)) > 0.62 * limit) == deep))
+        if at.size:
+            axes.plot(at[:, 1], at[:, 0], "o", color=ink, markersize=72 * cell * 0.2, markeredgewidth=0)
+    axes.set_xlabel("head")
+    axes.set_ylabel("layer")
+    axes.set_xticks(shown_ticks(heads, int(cell * heads / 0.19) or 1))
+    rows = shown_ticks(layers, int(cell * layers / 0.17) or 1)
+    axes.set_yticks(rows, [str(shown[row]) for row in rows])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    colour_bar(canvas, axes, limit, figure["unit"])
+    return canvas

@@ -1,0 +1,85 @@
+"""What every drawing shares: its page with title and n, its colours, its ticks and its colour bar."""
+
+# pyright: standard
+# (matplotlib's own types are unknown in part)
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence, Sized
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from ..escape import clipped, one_line
+from ..figures import INK, BadFigure
+from ..numbers import number
+
+RAISED, LOWERED = "#d6604d", "#4393c3"
+LINE = 0.17  # height of a line of text, inches
+
+
+def page(
+    figure: dict[str, Any], width: float, height: float, left: float, right: float, bottom: float, notes: Sequence[str]
+) -> tuple[Canvas, Axes]:
+    """A canvas whose axes are width x height inches, with the wrapped title and a quiet line above them."""
+
+    full = max(left + width + right, 4.6)
+    title = textwrap.wrap(one_line(figure["title"]), int(full * 9.6)) or [""]
+    quiet = textwrap.wrap(" · ".join((f"n = {number(figure['n'])}", *notes)), int(full * 14))
+    top = 0.3 + LINE * 1.15 * len(title) + LINE * len(quiet)
+    tall = top + height + bottom
+    canvas = Canvas(figsize=(full, tall))
+    canvas.text(0.02 / full, 1 - 0.06 / tall, "\n".join(title), va="top", fontsize=10.5, weight="bold", linespacing=1.3)
+    under = 0.1 + LINE * 1.15 * len(title)
+    canvas.text(0.02 / full, 1 - under / tall, "\n".join(quiet), va="top", fontsize=8, linespacing=1.4)
+    axes = canvas.add_axes((left / full, bottom / tall, width / full, height / tall))
+    axes.patch.set_alpha(0)
+    return canvas, axes
+
+
+def grid(values: Sequence[Any]) -> np.ndarray:
+    """Numbers as an array, NaN for null and for what is not finite."""
+    array = np.array(values, dtype=float)
+    array[~np.isfinite(array)] = np.nan
+    return array
+
+
+def same_length(**parts: Sized) -> None:
+    lengths = {name: len(part) for name, part in parts.items()}
+    if len(set(lengths.values())) > 1:
+        raise BadFigure("lengths differ: " + ", ".join(f"{name} {length}" for name, length in lengths.items()))
+
+
+def zero_line(axes: Axes, upright: bool = False) -> None:
+    (axes.axvline if upright else axes.axhline)(0, color=INK, linewidth=0.7)
+
+
+def plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(length=3)
+
+
+def shown_ticks(count: int, room: int) -> list[int]:
+    """Every k-th index, with k such that at most `room` labels are shown."""
+    return list(range(0, count, next(k for k in (1, 2, 5, 10, 20, 50, 100, 1000, count) if count / k <= room)))
+
+
+def colour_bar(canvas: Canvas, axes: Axes, limit: float, unit: str) -> None:
+
+    box, width, tall = axes.get_position(), canvas.get_figwidth(), canvas.get_figheight()
+    high = min(box.height, 2.6 / tall)
+    bar = canvas.add_axes((box.x1 + 0.16 / width, box.y1 - high, 0.12 / width, high))
+    shades = mpl.colormaps["RdBu_r"](np.linspace(1, 0, 64))[:, None, :]
+    bar.imshow(shades, extent=(0, 1, -limit, limit), aspect="auto", interpolation="none")
+    bar.spines[:].set_visible(False)
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.yaxis.set_label_position("right")
+    ends = [-limit, 0.0, limit] if high * tall < 1.2 else [-limit, -limit / 2, 0.0, limit / 2, limit]
+    bar.set_yticks(ends, [number(float(f"{end:.2g}")) for end in ends], fontsize=8)
+    bar.set_ylabel(clipped(one_line(unit), int(high * tall * 13)), fontsize=8)
+    bar.tick_params(length=2)
