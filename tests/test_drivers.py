@@ -218,6 +218,17 @@ def test_a_missing_usage_is_none(kind: Any, wire: Wire) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("count", "read"), [(8, 8), (0, 0), (11, 11), (None, None), ("8", None), (True, None), (-1, None), (12, None)]
+)
+def test_what_the_server_had_read_before_is_counted(kind: Any, count: object, read: int | None, wire: Wire) -> None:
+    body = good(kind)
+    body["usage"]["prompt_tokens_details" if kind is ChatDriver else "input_tokens_details"] = {"cached_tokens": count}
+    wire.then(body)
+    assert (ask(kind, wire).tokens_cached, ask(kind, wire).tokens_in) == (read, 11)
+
+
+@BOTH
 def test_half_a_surrogate_pair_can_be_stored_and_sent(kind: Any, wire: Wire) -> None:
     wire.then(json.dumps(good(kind, "cut \ud83d")))
     assert ask(kind, wire).text.encode("utf-8").startswith(b"cut ")

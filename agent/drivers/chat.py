@@ -16,6 +16,7 @@ from .faults import (
     Server,
     a_dict,
     answered,
+    cached,
     call_of,
     dicts,
     reason_of,
@@ -158,6 +159,7 @@ def read_completion(body: dict[str, Any], messages: Sequence[Message], url: str)
         finish=finish,
         tokens_in=tokens(body.get("usage"), "prompt_tokens"),
         tokens_out=tokens(body.get("usage"), "completion_tokens"),
+        tokens_cached=cached(body.get("usage"), "prompt_tokens"),
     )
 
 

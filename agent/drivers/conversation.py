@@ -28,13 +28,18 @@ class Call(Frozen):
 
 
 class Reply(Frozen):
-    """What a driver answered. `items` are provider objects to be handed back unchanged (reasoning items)."""
+    """What a driver answered. `items` are provider objects to be handed back unchanged (reasoning items).
+
+    tokens_in, tokens_out   what the server counted, None where it does not say
+    tokens_cached           those of tokens_in that it had read before, which cost less; None where it does not say
+    """
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     finish: Finish = "stop"
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None
     items: tuple[dict[str, Any], ...] = ()
 
 

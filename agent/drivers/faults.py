@@ -328,4 +328,12 @@ def _refuse(constant: str) -> None:
 def tokens(usage: object, name: str) -> int | None:
     """A count from `usage`, which some servers leave out."""
     count = a_dict(usage).get(name)
-    return count if isinstance(count, int) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+
+
+def cached(usage: object, name: str) -> int | None:
+    """How many of the tokens counted under `name` came from the server's cache, where it says."""
+    count = tokens(a_dict(usage).get(f"{name}_details"), "cached_tokens")
+    total = tokens(usage, name)
+    # More than all of them: no part of them, whatever it is that this server counts.
+    return None if count is None or total is None or count > total else count

@@ -16,6 +16,7 @@ from .faults import (
     Server,
     a_dict,
     answered,
+    cached,
     call_of,
     dicts,
     reason_of,
@@ -172,5 +173,6 @@ def read_response(body: dict[str, Any], messages: Sequence[Message], url: str) -
         finish=finish,
         tokens_in=tokens(body.get("usage"), "input_tokens"),
         tokens_out=tokens(body.get("usage"), "output_tokens"),
+        tokens_cached=cached(body.get("usage"), "input_tokens"),
         items=tuple(kept),
     )
