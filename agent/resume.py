@@ -13,7 +13,7 @@ from .. import prompts
 from ..db.errors import TrackerError
 from ..db.ids import parse_id, show_id
 from ..db.read import Reader
-from ..db.store import AT_WORK, ENDED
+from ..db.write_runs import AT_WORK, ENDED
 from ..tools.context import Context
 from ..tools.environment import code_version
 from ..tools.errors import ToolError

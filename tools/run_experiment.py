@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..db.ids import show_id
-from ..db.store import INTERRUPTED
+from ..db.write_runs import INTERRUPTED
 from ..experiments import errors
 from ..experiments.errors import ExperimentError, NotANumber
 from ..experiments.kind import Experiment

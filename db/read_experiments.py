@@ -1,0 +1,105 @@
+"""Reads experiments: lists of them, and one with everything that it found."""
+
+from __future__ import annotations
+
+import json
+
+from .errors import TrackerError
+from .ids import show_id
+from .reading import Reading, Row, every, parsed
+
+_SUMMARY = (
+    "SELECT id, run, kind, model, task, split, n, config, status, reason, found, error_type, error, started, ended, "
+    "seconds FROM experiments"
+)
+
+
+class ExperimentReader(Reading):
+    """Experiments with all that belongs to them, and their subjects."""
+
+    def subjects(self, run: int) -> list[Row]:
+        """The subjects that a run's own experiments were done on: name and fingerprint, the latest last."""
+        return self._rows(
+            "SELECT s.name, s.fingerprint FROM experiments AS e JOIN subjects AS s ON s.id = e.subject "
+            "WHERE e.run = ? GROUP BY s.id ORDER BY max(e.id)",
+            run,
+        )
+
+    def experiments(
+        self,
+        kind: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        run: int | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Experiments in short; with a limit, the latest of them. A run's are its own and those that it reused,
+        which name the run that they are from."""
+        # What is interrupted is written as running in the file.
+        written = "running" if status == "interrupted" else status
+        alive_or_not = status in ("running", "interrupted")
+        ours = f"(SELECT experiment FROM reuses WHERE run = {int(run)})" if run is not None else "()"
+        of_run = f"(run = ? OR id IN {ours})"
+        wanted = {"kind = ?": kind, "task = ?": task, "model = ?": model, of_run: run, "status = ?": written}
+        wanted = {condition: value for condition, value in wanted.items() if value is not None}
+        sql = f"SELECT * FROM ({_SUMMARY} WHERE {every(wanted)} ORDER BY id DESC LIMIT ?) ORDER BY id"
+        most = -1 if limit is None or alive_or_not else limit
+        rows = [self._told(row, "experiment") for row in self._rows(sql, *wanted.values(), most)]
+        return [row for row in rows if row["status"] == status][-(limit or 0) :] if alive_or_not else rows
+
+    def experiment(self, experiment: int) -> Row:
+        """One experiment with everything that it found; artifacts by name and size only.
+
+        `cited_by` are the ids of the notes and hypotheses that cite it.
+        """
+        row = self._one("experiment", experiment, "SELECT * FROM experiments WHERE id = ?")
+        subject = "SELECT name, fingerprint, architecture, anatomy FROM subjects WHERE id = ?"
+        cites = "WHERE EXISTS (SELECT 1 FROM json_each(experiments) WHERE value = ?)"
+        cited_by = self._rows(
+            f"SELECT 'N' || id AS id FROM notes {cites} UNION ALL "
+            f"SELECT * FROM (SELECT DISTINCT 'H' || hypothesis FROM hypothesis_events {cites})",
+            *[show_id("experiment", experiment)] * 2,
+        )
+        return {
+            **row,
+            "subject": parsed(self._rows(subject, row["subject"])[0]),
+            "environment": self._environment(row["environment"]),
+            "measurements": self._part("measurements", experiment, "name, value, low, high, n, unit"),
+            "effects": self._part("effects", experiment, "site, metric, value, low, high, n, p, q, percentile, p_max"),
+            "samples": self._part(
+                "samples", experiment, "prompt, expected, said, changed, condition, correct, changed_correct, failure"
+            ),
+            "figures": self._part("figures", experiment, "name, kind, title, unit, n, data"),
+            "artifacts": self._part("artifacts", experiment, "name, media_type, size, sha256"),
+            "cited_by": [one["id"] for one in cited_by],
+        }
+
+    def artifact(self, experiment: int, name: str) -> bytes:
+        """The bytes of one artifact."""
+        self.require("experiment", experiment)
+        rows = self._rows("SELECT data FROM artifacts WHERE experiment = ? AND name = ?", experiment, name)
+        if not rows:
+            names = [row["name"] for row in self._part("artifacts", experiment, "name")]
+            there = f"It has: {', '.join(names)}." if names else "It has none."
+            raise TrackerError(f"{show_id('experiment', experiment)} has no artifact '{name}'. {there}")
+        return rows[0]["data"]
+
+    def ledger(self, until: str | None = None) -> list[Row]:
+        """Every family of comparisons in the tracker (until a time): model, task, kind, experiments, comparisons,
+        significant."""
+        return self._rows(
+            "SELECT s.name AS model, s.fingerprint, e.task, e.kind, count(DISTINCT e.id) AS experiments, "
+            "count(f.id) AS comparisons, coalesce(sum(f.q < 0.05), 0) AS significant FROM experiments AS e "
+            "JOIN subjects AS s ON s.id = e.subject JOIN effects AS f ON f.experiment = e.id "
+            "WHERE e.status = 'done' AND (?1 IS NULL OR e.ended <= ?1) GROUP BY s.id, e.task, e.kind "
+            "ORDER BY comparisons DESC, model, e.task, e.kind",
+            until,
+        )
+
+    def _part(self, table: str, experiment: int, columns: str) -> list[Row]:
+        rows = self._rows(f"SELECT {columns} FROM {table} WHERE experiment = ? ORDER BY id", experiment)
+        return [parsed(row) for row in rows]
+
+    def _environment(self, environment: str) -> Row:
+        return json.loads(self._rows("SELECT content FROM environments WHERE hash = ?", environment)[0]["content"])

@@ -1,0 +1,90 @@
+"""Reads runs: their timeline, conversation, reports, and who reviewed them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from .ids import show_id
+from .read_experiments import ExperimentReader
+from .read_thoughts import ThoughtReader
+from .reading import Row, parsed
+from .seals import Seals
+
+
+class RunReader(ExperimentReader, ThoughtReader):
+    """Runs, with what was measured and thought in them."""
+
+    def runs(self) -> list[Row]:
+        """Every run, with the number of its experiments and notes, and whether it has a report."""
+        return [
+            {**self._told(row, "run"), "report": bool(row["report"])}
+            for row in self._rows(
+                "SELECT id, goal, driver, llm, model, task, seed, reviews, status, budget, spent, started, ended, "
+                "error, "
+                "(SELECT count(*) FROM experiments WHERE run = runs.id) AS experiment_count, "
+                "(SELECT count(*) FROM notes WHERE run = runs.id) AS note_count, "
+                "EXISTS (SELECT 1 FROM reports WHERE run = runs.id) AS report FROM runs ORDER BY id"
+            )
+        ]
+
+    def run(self, run: int) -> Row:
+        """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
+        its latest report, or None, the seal that a report of it carries, the runs that reviewed it, and when it was
+        taken up again."""
+        row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
+        timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
+        return {
+            **row,
+            "environment": self._environment(row["environment"]),
+            "seal": Seals(self._connection).of_report(run),
+            "timeline": timeline,
+            "hypotheses": self.hypotheses(run),
+            "notes": self.notes(run=run),
+            "experiments": self.experiments(run=run),
+            "report": self.report(run),
+            "reviewed_by": [show_id("run", one) for one in self.reviews_of(run)],
+            "resumed": [
+                one["created"] for one in self._rows("SELECT created FROM resumptions WHERE run = ? ORDER BY id", run)
+            ],
+        }
+
+    def reviews_of(self, run: int) -> list[int]:
+        """The runs that are a second opinion on this one."""
+        return [row["id"] for row in self._rows("SELECT id FROM runs WHERE reviews = ? ORDER BY id", run)]
+
+    def turns(self, run: int) -> list[Row]:
+        """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""
+        self.require("run", run)
+        columns = "id, step, role, content, tokens_in, tokens_out, seconds, created"
+        return [parsed(row) for row in self._rows(f"SELECT {columns} FROM turns WHERE run = ? ORDER BY id", run)]
+
+    def written_by(self, table: str, run: int, call: str) -> list[Row]:
+        """The rows of a table that a call of this run's conversation wrote, as they stand in the file."""
+        ours = "hypothesis IN (SELECT id FROM hypotheses WHERE run = ?)" if table == "hypothesis_events" else "run = ?"
+        return self._rows(f"SELECT * FROM {table} WHERE {ours} AND call = ? ORDER BY rowid", run, call)
+
+    def experiments_spent(self, run: int, but: Sequence[str] = ()) -> int:
+        """How many experiments of its own a run has done or seen fail, without those that these calls asked for."""
+        sql = (
+            "SELECT count(*) AS n FROM experiments WHERE run = ? AND status != 'running' "
+            "AND error_type IS NOT 'Interrupted' AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
+        )
+        return self._rows(sql, run, json.dumps(list(but)))[0]["n"]
+
+    def report(self, run: int) -> str | None:
+        """The source of the run's latest report."""
+        latest = self.latest_report(run)
+        return latest["source"] if latest else None
+
+    def latest_report(self, run: int, until: str | None = None) -> Row | None:
+        """The run's latest report (until a time): source, claims (each with sentence and conditions), created, and the
+        call that handed it in; None where the program wrote it."""
+        self.require("run", run)
+        rows = self._rows(
+            "SELECT source, claims, call, created FROM reports WHERE run = ?1 AND (?2 IS NULL OR created <= ?2) "
+            "ORDER BY id DESC LIMIT 1",
+            run,
+            until,
+        )
+        return parsed(rows[0]) if rows else None

@@ -1,0 +1,130 @@
+"""Writes runs: their begin and end, their conversation, their reports, and that one was taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import schema
+from .alive import is_alive
+from .errors import TrackerError
+from .ids import show_id
+from .writing import Writing, as_json, check_status, now
+
+INTERRUPTED = "Interrupted"
+CUT = "The program was stopped in the middle of it."
+# Why a run cannot be taken up.
+ENDED = "{run} has ended ({status}), so there is nothing to go on with. `agent report {run}` writes its report."
+AT_WORK = "{run} is being run by another process now; `agent show {run}` says how far it is."
+
+
+class RunWriter(Writing):
+    """The rows of runs, turns, reports and resumptions."""
+
+    def begin_run(
+        self,
+        *,
+        goal: str,
+        driver: str,
+        llm: str | None,
+        model: str | None,
+        task: str | None,
+        seed: int | None,
+        budget: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        reviews: int | None = None,
+        opening: Mapping[str, Any] | None = None,
+    ) -> int:
+        """A run that has status running, and counts as such for as long as this process lives; returns its number.
+
+        `opening` is the first message of its conversation, the user's, without which no run could be taken up again.
+        """
+        with self._transaction():
+            run = self._insert(
+                "runs",
+                goal=goal,
+                driver=driver,
+                llm=llm,
+                model=model,
+                task=task,
+                seed=seed,
+                reviews=reviews,
+                status="running",
+                budget=as_json(budget),
+                environment=self._environment(environment),
+                started=now(),
+            )
+            if opening is not None:
+                self._insert("turns", run=run, step=0, role="user", content=as_json(opening), created=now())
+            self._hold("run", run)
+        return run
+
+    def resume_run(self, run: int, environment: Mapping[str, Any]) -> None:
+        """A run whose process is gone counts as running again, for as long as this one lives.
+
+        What it was measuring when it was stopped has ended without a result. Raises TrackerError for a run that has
+        ended, or that another process is running.
+        """
+        name = show_id("run", run)
+        with self._transaction():
+            self._require("run", run)
+            (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
+            if status != "running":
+                raise TrackerError(ENDED.format(run=name, status=status))
+            # Whoever begins or takes up a run is in a transaction, and there is one at a time.
+            if is_alive(self.path, name):
+                raise TrackerError(AT_WORK.format(run=name))
+            self._hold("run", run)
+            half = self._db.conn.execute("SELECT id FROM experiments WHERE run = ? AND status = 'running'", [run])
+            for (experiment,) in half.fetchall():
+                self._update("experiment", experiment, status="failed", error_type=INTERRUPTED, error=CUT, ended=now())
+                self._seals.add("experiment", experiment)
+            self._insert("resumptions", run=run, environment=self._environment(environment), created=now())
+
+    def finish_run(
+        self, run: int, *, status: str, spent: Mapping[str, Any], error: str | None = None, report: str | None = None
+    ) -> None:
+        """How the run ended: finished, failed, interrupted or budget; with the program's report where nobody else
+        wrote one."""
+        check_status(status, schema.RUN_STATUSES)
+        with self._transaction():
+            if report is not None:
+                self._insert("reports", run=run, source=report, claims="[]", created=now())
+            self._update("run", run, status=status, spent=as_json(spent), error=error, ended=now())
+            self._seals.add("run", run)
+        self._let_go(show_id("run", run))
+
+    def add_turn(
+        self,
+        run: int,
+        step: int,
+        role: str,
+        content: Mapping[str, Any],
+        *,
+        tokens_in: int | None = None,
+        tokens_out: int | None = None,
+        seconds: float | None = None,
+    ) -> int:
+        """One message of the run's conversation, as it was sent or received."""
+        with self._transaction():
+            self._require("run", run)
+            return self._insert(
+                "turns",
+                run=run,
+                step=step,
+                role=role,
+                content=as_json(content),
+                tokens_in=tokens_in,
+                tokens_out=tokens_out,
+                seconds=seconds,
+                created=now(),
+            )
+
+    def add_report(
+        self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = (), call: str | None = None
+    ) -> int:
+        """A report as it was written, with its slots unfilled: claims (sentence, conditions) and text."""
+        with self._transaction():
+            self._require("run", run)
+            row: dict[str, Any] = {"run": run, "source": source, "claims": as_json(list(claims)), "call": call}
+            return self._insert("reports", **row, created=now())
