@@ -81,7 +81,7 @@ class Sample(Frozen):
     failure: str | None = None
 
 
-FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars"]
+FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars", "matrix"]
 
 
 class Figure(Frozen):
@@ -92,6 +92,9 @@ class Figure(Frozen):
     pie           {"labels": [str], "counts": [int]}
     stacked_bars  {"bars": [str], "labels": [str], "counts": [bar][label]}
     lines         {"x": [..], "x_label": str, "series": [{"name": str, "y": [..], "low": [..], "high": [..]}]}
+    matrix        {"values": [row][column] or null, "rows": [str], "columns": [str], "row_label": str,
+                   "column_label": str, "texts": [row][column] (short, such as a token) or none,
+                   "significant": [row][column] or none, "scale": "diverging" or "sequential"}
     """
 
     name: str

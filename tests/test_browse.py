@@ -60,7 +60,19 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> str:
         ],
         "figures": [
             {"name": "heads", "kind": "head_heatmap", "title": "Change by head", "unit": "logits", "n": 8}
-            | {"data": {"values": heads, "significant": [[False, False, False], [False, False, True]]}}
+            | {"data": {"values": heads, "significant": [[False, False, False], [False, False, True]]}},
+            {"name": "lens", "kind": "matrix", "title": "Lens", "unit": "probability", "n": 1}
+            | {
+                "data": {
+                    "values": [[0.25, None]],
+                    "rows": ["embedding"],
+                    "columns": ["␣When", EVIL],
+                    "row_label": "layer",
+                    "column_label": "token",
+                    "texts": [["␣the", EVIL]],
+                    "scale": "sequential",
+                }
+            },
         ],
         "found": "L1.H2 matters most.",
         "notes": ["2 threads"],
@@ -165,6 +177,14 @@ def test_the_heat_map_says_in_text_what_it_says_in_colour(db: str) -> None:
     text = agent("show", "E1", "--db", db).stdout
     assert "9 stands for 2 logits" in text
     assert re.findall(r"^ +L\d .*$", text, re.MULTILINE) == ["  L0  · -2  · ", "  L1     1 -9*"]
+
+
+def test_a_matrix_shows_its_texts_under_the_names_of_its_columns(db: str) -> None:
+    text = agent("show", "E1", "--db", db).stdout
+    assert "Down: layer. Across: token. The darkest stands for 0.25 probability." in text
+    named, cells = re.findall(r"^.*(?:␣When|␣the).*$", text, re.MULTILINE)
+    assert named.index("␣When") + len("␣When") == cells.index("␣the") + len("␣the")
+    assert "embedding" in cells
 
 
 def test_a_failed_experiment_says_why(db: str) -> None:

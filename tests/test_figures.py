@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from lashley.tools.report.figures import BadFigure, draw, draw_png
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def heatmap(values: list[list[float | None]], **data: Any) -> dict[str, Any]:
+def heatmap(values: Sequence[Sequence[float | None]], **data: Any) -> dict[str, Any]:
     data = {"values": values, **data}
     return {"name": "heads", "kind": "head_heatmap", "title": "Heads", "unit": "nats", "n": 32, "data": data}
 
@@ -47,12 +48,20 @@ def lines(x: list[Any], *series: dict[str, Any]) -> dict[str, Any]:
     return {"name": "curve", "kind": "lines", "title": "Curve", "unit": "accuracy", "n": 32, "data": data}
 
 
+def matrix(values: Sequence[Sequence[float | None]], **data: Any) -> dict[str, Any]:
+    wide = max(map(len, values), default=0)
+    named = {"rows": [f"L{i}" for i in range(len(values))], "columns": [f"t{i}" for i in range(wide)]}
+    data = {"values": values, **named, "row_label": "layer", "column_label": "token", "scale": "diverging", **data}
+    return {"name": "lens", "kind": "matrix", "title": "Lens", "unit": "nats", "n": 32, "data": data}
+
+
 EXAMPLES = [
     heatmap([[0.1, None], [-0.3, 0.2]], significant=[[True, False], [True, False]]),
     bars(["L0", "L1"], [0.5, None], low=[0.4, None], high=[0.7, None]),
     pie(["off_by_one", "incomplete"], [3, 1]),
     stacked(["intact", "without L7.H3"], ["correct", "off_by_one"], [[30, 2], [11, 21]]),
     lines([1, 2, 3], {"name": "zero", "y": [0.1, None, 0.4], "low": [0, None, 0.3], "high": [0.2, None, 0.5]}),
+    matrix([[0.1, None], [-0.3, 0.2]], texts=[["␣a", "b"], ["", None]], significant=[[True, False], [False, True]]),
 ]
 KINDS = [example["kind"] for example in EXAMPLES]
 
@@ -89,7 +98,7 @@ def test_the_background_is_clear(figure: dict[str, Any]) -> None:
 
 
 def picture(svg: str) -> np.ndarray:
-    """The heat map's cells, [layer * 12][head * 12][rgba]."""
+    """The cells of a map as pixels, [row][column][rgba]; those of a heat map are 12 to a head."""
     import base64
 
     data = re.search(r'href="data:image/png;base64,([^"]+)"', svg)
@@ -134,6 +143,52 @@ def test_layers_without_a_measured_head_are_left_out() -> None:
     assert "hatched" not in few
     assert "12" not in texts(few)
     assert few.count("\n") < draw(heatmap(full)).count("\n")
+
+
+def middles(svg: str, rows: int, columns: int) -> np.ndarray:
+    """The colour in the middle of each cell, [row][column][rgba]."""
+    pixels = picture(svg).astype(int)
+    tall, wide = pixels.shape[0] // rows, pixels.shape[1] // columns
+    return pixels[tall // 2 :: tall, wide // 2 :: wide]
+
+
+def test_a_diverging_matrix_is_white_at_zero_and_a_sequential_one_darkens() -> None:
+    values: list[list[float | None]] = [[1.0, 0.0, -1.0], [None, 0.5, 0.0]]
+    red, white, blue = middles(draw(matrix(values)), 2, 3)[0]
+    assert red[0] > red[2] + 50
+    assert blue[2] > blue[0] + 50
+    assert min(white[:3]) > 240
+    assert middles(draw(matrix(values)), 2, 3)[1, 0, 3] == 0
+    rising: list[list[float | None]] = [[0.0, 0.3, 0.6, 0.9]]
+    dark = middles(draw(matrix(rising, scale="sequential")), 1, 4)[0, :, :3].sum(-1)
+    assert (np.diff(dark) < 0).all()
+    assert {"0", "0.9"} <= set(texts(draw(matrix(rising, scale="sequential"))))
+    assert {"0.9", "−0.9"} <= set(texts(draw(matrix(rising))))
+
+
+def test_a_matrix_names_its_rows_columns_and_cells_and_cuts_what_is_long() -> None:
+    values = [[0.1, 0.9], [0.2, 0.3]]
+    inside = [["␣the", "<b>internationalisation</b>"], [None, "x"]]
+    svg = draw(matrix(values, texts=inside, columns=["␣When", "<script>" * 9], scale="sequential"))
+    said = texts(svg)
+    assert {"layer", "token", "L0", "L1", "␣When", "␣the", "x"} <= set(said)
+    assert max(map(len, said)) < 20
+    assert "<script" not in svg
+    assert "hatched" not in svg
+    marked = draw(matrix(values, texts=inside, significant=[[True, False], [False, True]]))
+    assert "q &lt; 0.05" in marked
+
+
+@pytest.mark.parametrize("shape", [(30, 12), (30, 40), (60, 100), (1, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_matrix_of_any_shape_keeps_its_labels_inside(shape: tuple[int, int], inside: bool) -> None:
+    values = np.linspace(-1, 1, shape[0] * shape[1]).reshape(shape).tolist()
+    names = ["␣internationalisation" * 2] * shape[1]
+    drawn = matrix(values, columns=names, texts=[names] * shape[0] if inside else None)
+    with Image.open(io.BytesIO(draw_png(drawn))) as image:
+        alpha = np.array(image.convert("RGBA"))[:, :, 3]
+    for edge in (alpha[:, :2], alpha[:, -2:], alpha[:2], alpha[-2:]):
+        assert not edge.any()
 
 
 def test_whiskers_reach_from_low_to_high() -> None:
@@ -195,6 +250,7 @@ def test_any_labels_and_values_can_be_drawn(labels: list[str], data: st.DataObje
         bars(labels, values),
         pie(labels, counts),
         lines(labels, *[{"name": one, "y": values} for one in labels]),
+        matrix([values], columns=labels, texts=[labels], row_label=labels[0], column_label=labels[-1]),
     ):
         ET.fromstring(draw(figure).encode())
 
@@ -215,6 +271,11 @@ def test_any_labels_and_values_can_be_drawn(labels: list[str], data: st.DataObje
         (lines([1, 2], {"name": "a", "y": [1]}), "lengths differ"),
         (lines([]), "no points"),
         ({**EXAMPLES[2], "data": {}}, "no 'labels'"),
+        (matrix([]), "[row][column]"),
+        (matrix([[1.0]], rows=["a", "b"]), "there are 2 rows, but values for 1"),
+        (matrix([[1.0]], texts=[["a", "b"]]), "texts must be [1][1]"),
+        (matrix([[1.0]], significant=[[True], [False]]), "significant must be [1][1]"),
+        (matrix([[1.0]], scale="rainbow"), "diverging or sequential, not 'rainbow'"),
     ],
 )
 def test_data_that_do_not_fit_are_refused_in_one_line(figure: dict[str, Any], says: str) -> None:

@@ -18,6 +18,7 @@ from lashley.experiments.tasks.prompt import SPLITS
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.task import Fits
 from lashley.experiments.tasks.vocabulary import NOUNS
+from lashley.experiments.tokens import labels, token_text
 
 FITTED = tuple(name for name, t in tasks().items() if isinstance(t.source, Fits))
 SCORED = tuple(name for name, t in tasks().items() if t.answer_kind != "open")
@@ -91,3 +92,17 @@ def test_every_task_fits_into_a_batch(name: str, smollm2: Any) -> None:
 @pytest.mark.parametrize("name", ["ioi", "kth_smallest", "induction", "docstring", "greater_than", "copying"])
 def test_a_tokenizer_with_whole_numbers_carries_them_too(name: str, gpt2_like: Any) -> None:
     make_batch(gpt2_like, task(name).for_tokenizer(gpt2_like).prompts(50))
+
+
+def test_every_token_has_a_label_that_shows_its_white_space(smollm2: Any) -> None:
+    (the,), (line,) = smollm2(" the")["input_ids"], smollm2("\n")["input_ids"]
+    assert labels(smollm2, [the, line]) == ["␣the", "↵"]
+    every = labels(smollm2, range(0, len(smollm2), 7))
+    assert all(text and not set(text) & set(" \n\t\r\ufffd") for text in every)
+
+
+def test_a_vocabulary_that_marks_words_keeps_their_leading_space() -> None:
+    made = Tokenizer(models.WordLevel({"▁the": 0, "th": 1, "<unk>": 2}, unk_token="<unk>"))
+    made.decoder = decoders.Metaspace()
+    marked = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>")
+    assert [token_text(marked, token) for token in range(3)] == [" the", "th", "<unk>"]

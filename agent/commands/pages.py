@@ -21,6 +21,7 @@ from .style import (
     print_facts,
     print_heading,
     print_title,
+    printable,
     quoted,
     table,
 )
@@ -106,6 +107,9 @@ def print_experiment(console: Console, experiment: Row, everything: bool = False
         if figure["kind"] == "head_heatmap":
             print_heading(console, figure["title"])
             _print_heat_map(console, figure["data"], figure["unit"])
+        elif figure["kind"] == "matrix":
+            print_heading(console, figure["title"])
+            _print_matrix(console, figure["data"], figure["unit"])
     if experiment["samples"]:
         _print_samples(console, experiment["samples"], None if everything else SAMPLES)
     if experiment["artifacts"]:
@@ -153,29 +157,60 @@ def _share(rows: Sequence[Row], most: int | None) -> str:
 
 
 def _print_heat_map(console: Console, data: Row, unit: str) -> None:
-    """Layers down, heads across, in blocks as wide as the terminal. Colour repeats what the text says: blue is
-    less, red is more."""
+    """Layers down, heads across."""
     values: list[list[float | None]] = data["values"]
-    significant: list[list[bool]] | None = data.get("significant")
-    largest = max((abs(value) for row in values for value in row if value is not None), default=0.0) or 1.0
-    console.print(indented(f"Layers down, heads across. 9 stands for {number(largest)} {unit}; * is significant."))
     heads = max((len(row) for row in values), default=0)
-    across = max(1, (console.width - 6) // 3)
-    for first in range(0, heads, across):
-        block = range(first, min(first + across, heads))
-        console.print(Text("     " + "".join(f"{head:>2} " for head in block), "bold"))
-        for layer, row in enumerate(values):
-            line = Text(f"{'L' + str(layer):>4} ", "bold")
-            for head in block:
-                value = row[head] if head < len(row) else None
+    console.print(indented(f"Layers down, heads across. {_key(data, unit)}"))
+    _print_cells(console, data, [f"L{i}" for i in range(len(values))], [str(head) for head in range(heads)])
+
+
+def _print_matrix(console: Console, data: Row, unit: str) -> None:
+    rows, columns = ([_word(label) for label in data[side]] for side in ("rows", "columns"))
+    down, across = (_word(data.get(f"{side}_label") or f"{side}s") for side in ("row", "column"))
+    console.print(indented(f"Down: {down}. Across: {across}. {_key(data, unit)}"))
+    _print_cells(console, data, rows, columns)
+
+
+def _word(text: object) -> str:
+    return printable(" ".join(str(text).split()))
+
+
+def _largest(data: Row) -> float:
+    return max((abs(value) for row in data["values"] for value in row if value is not None), default=0.0) or 1.0
+
+
+def _key(data: Row, unit: str) -> str:
+    if data.get("texts"):
+        return f"The darkest stands for {number(_largest(data))} {unit}."
+    return f"9 stands for {number(_largest(data))} {unit}; * is significant."
+
+
+def _print_cells(console: Console, data: Row, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """In blocks as wide as the terminal. Colour repeats what the text says: blue is less, red is more."""
+    values: list[list[float | None]] = data["values"]
+    significant, texts = data.get("significant"), data.get("texts")
+    largest = _largest(data)
+    aside = max(4, *(min(len(row), 14) for row in rows))
+    wide = min(9, max(2, *(len(_word(text or "")) for row in (texts or [columns]) for text in row)))
+    across = max(1, (console.width - aside - 2) // (wide + 1))
+    for first in range(0, len(columns), across):
+        block = range(first, min(first + across, len(columns)))
+        head = "".join(f"{cut(columns[column], wide):>{wide}} " for column in block)
+        console.print(Text(" " * (aside + 1) + head, "bold"))
+        for place, row in enumerate(values):
+            line = Text(f"{cut(rows[place], aside):>{aside}} ", "bold")
+            for column in block:
+                value = row[column] if column < len(row) else None
+                text = cut(_word(texts[place][column] or ""), wide) if texts else ""
                 if value is None:
-                    line.append("   ")
+                    line.append(f"{text:>{wide}} ")
                     continue
                 ninths = round(9 * value / largest)
-                mark = "*" if significant and significant[layer][head] else " "
+                mark = "*" if significant and significant[place][column] else " "
                 pale = 255 - round(200 * min(1.0, abs(value) / largest))
                 back = f"#ff{pale:02x}{pale:02x}" if value > 0 else f"#{pale:02x}{pale:02x}ff"
-                line.append(f"{ninths or '·':>2}{mark}", Style(color="black", bgcolor=back))
+                shown = text if texts else ninths or "·"
+                line.append(f"{shown:>{wide}}{mark}", Style(color="black", bgcolor=back))
             console.print(line)
 
 

@@ -1,7 +1,7 @@
 """How each kind of figure is laid out, in inches and points, with matplotlib's own objects.
 
-Colours are safe for the colour-blind: RdBu with white at zero where a sign matters, and the hues of Okabe and Ito for
-classes. Only `figures.py` imports this package, when it draws.
+Colours are safe for the colour-blind: RdBu with white at zero where a sign matters, YlGnBu where none does,
+and the hues of Okabe and Ito for classes. Only `figures.py` imports this package, when it draws.
 """
 
 # pyright: standard
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure as Canvas
 from .bars import layer_bars
 from .heat import head_heatmap
 from .lines import lines
+from .matrix import matrix
 from .shares import pie, stacked_bars
 
 PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
@@ -25,4 +26,5 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
     "pie": pie,
     "stacked_bars": stacked_bars,
     "lines": lines,
+    "matrix": matrix,
 }

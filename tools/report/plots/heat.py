@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import PathPatch, Rectangle
-from matplotlib.path import Path
 
-from ..figures import INK, BadFigure
-from .page import colour_bar, grid, page, shown_ticks
+from ..figures import BadFigure
+from .page import Shades, cells, colour_bar, grid, hatched, page, shown_ticks
 
 
 def head_heatmap(figure: dict[str, Any]) -> Canvas:
@@ -40,19 +37,12 @@ def head_heatmap(figure: dict[str, Any]) -> Canvas:
     cell = min(0.34, max(0.15, min(5.4 / heads, 6.0 / layers)))
     canvas, axes = page(figure, cell * heads, cell * layers, 0.62, 1.1, 0.52, notes)
     limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
-    norm = Normalize(-limit, limit)
-    colours = mpl.colormaps["RdBu_r"](norm(values))
+    shades = Shades("RdBu_r", Normalize(-limit, limit))
+    colours = shades.colours(values)
     colours[missing] = 0
-    # One small picture, with a clear line between the cells: a shape for each cell would weigh a hundred times more.
-    size, gap = 12, 1
-    picture = np.kron(colours, np.ones((size, size, 1)))
-    picture[np.arange(layers * size) % size < gap, :, 3] = 0
-    picture[:, np.arange(heads * size) % size < gap, 3] = 0
-    axes.imshow(picture, extent=(-0.5, heads - 0.5, layers - 0.5, -0.5), interpolation="none", aspect="auto")
+    cells(axes, colours, 12, 12)
     if missing.any():
-        boxes = [Rectangle((h - 0.44, l - 0.44), 0.88, 0.88) for l, h in np.argwhere(missing)]
-        outline = Path.make_compound_path(*(box.get_transform().transform_path(box.get_path()) for box in boxes))
-        axes.add_patch(PathPatch(outline, facecolor="none", edgecolor=INK, hatch="//////", linewidth=0))
+        hatched(axes, missing)
     for deep, ink in ((True, "white"), (False, "#1f2328")):
         at = np.argwhere(marked & ~missing & ((np.abs(np.nan_to_num(values)) > 0.62 * limit) == deep))
         if at.size:
@@ -64,5 +54,5 @@ def head_heatmap(figure: dict[str, Any]) -> Canvas:
     axes.set_yticks(rows, [str(shown[row]) for row in rows])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    colour_bar(canvas, axes, limit, figure["unit"])
+    colour_bar(canvas, axes, shades, figure["unit"])
     return canvas

@@ -1,4 +1,4 @@
-"""What every drawing shares: its page with title and n, its colours, its ticks and its colour bar."""
+"""What every drawing shares: its page with title and n, its colours, its ticks, its cells and its colour bar."""
 
 # pyright: standard
 # (matplotlib's own types are unknown in part)
@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence, Sized
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 
 from ..escape import clipped, one_line
 from ..figures import INK, BadFigure
@@ -68,18 +72,56 @@ def shown_ticks(count: int, room: int) -> list[int]:
     return list(range(0, count, next(k for k in (1, 2, 5, 10, 20, 50, 100, 1000, count) if count / k <= room)))
 
 
-def colour_bar(canvas: Canvas, axes: Axes, limit: float, unit: str) -> None:
+@dataclass(frozen=True)
+class Shades:
+    """A colour scale and what it stands for. A norm that is the same on both sides has its zero in the middle."""
+
+    name: str
+    norm: Normalize
+
+    def colours(self, values: np.ndarray) -> np.ndarray:
+        """[..., rgba] from 0 to 1."""
+        return mpl.colormaps[self.name](self.norm(values))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        low, high = self.norm.vmin, self.norm.vmax
+        assert low is not None
+        assert high is not None
+        return low, high
+
+
+def cells(axes: Axes, colours: np.ndarray, tall: int, wide: int) -> None:
+    """colours [row][column][rgba] as one small picture, tall x wide pixels a cell, with a clear line between the cells:
+    a shape for each would weigh a hundred times more."""
+    rows, columns = colours.shape[:2]
+    gap = 1
+    picture = np.kron(colours, np.ones((tall, wide, 1)))
+    picture[np.arange(rows * tall) % tall < gap, :, 3] = 0
+    picture[:, np.arange(columns * wide) % wide < gap, 3] = 0
+    axes.imshow(picture, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="none", aspect="auto")
+
+
+def hatched(axes: Axes, missing: np.ndarray) -> None:
+    """What was not measured, [row][column]."""
+    boxes = [Rectangle((column - 0.44, row - 0.44), 0.88, 0.88) for row, column in np.argwhere(missing)]
+    outline = Path.make_compound_path(*(box.get_transform().transform_path(box.get_path()) for box in boxes))
+    axes.add_patch(PathPatch(outline, facecolor="none", edgecolor=INK, hatch="//////", linewidth=0))
+
+
+def colour_bar(canvas: Canvas, axes: Axes, scale: Shades, unit: str) -> None:
 
     box, width, tall = axes.get_position(), canvas.get_figwidth(), canvas.get_figheight()
     high = min(box.height, 2.6 / tall)
     bar = canvas.add_axes((box.x1 + 0.16 / width, box.y1 - high, 0.12 / width, high))
-    shades = mpl.colormaps["RdBu_r"](np.linspace(1, 0, 64))[:, None, :]
-    bar.imshow(shades, extent=(0, 1, -limit, limit), aspect="auto", interpolation="none")
+    shades = mpl.colormaps[scale.name](np.linspace(1, 0, 64))[:, None, :]
+    low, top = scale.ends
+    bar.imshow(shades, extent=(0, 1, low, top), aspect="auto", interpolation="none")
     bar.spines[:].set_visible(False)
     bar.set_xticks([])
     bar.yaxis.tick_right()
     bar.yaxis.set_label_position("right")
-    ends = [-limit, 0.0, limit] if high * tall < 1.2 else [-limit, -limit / 2, 0.0, limit / 2, limit]
-    bar.set_yticks(ends, [number(float(f"{end:.2g}")) for end in ends], fontsize=8)
+    ticks = np.linspace(low, top, 3 if high * tall < 1.2 else 5).tolist()
+    bar.set_yticks(ticks, [number(float(f"{end:.2g}")) for end in ticks], fontsize=8)
     bar.set_ylabel(clipped(one_line(unit), int(high * tall * 13)), fontsize=8)
     bar.tick_params(length=2)

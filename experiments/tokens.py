@@ -1,0 +1,25 @@
+"""How one token is written where it stands alone: as a label of a drawing, as the name of an effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+SEEN = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
+# How vocabularies write the space before a word; decoding one token alone may drop it.
+BEFORE = ("Ġ", "▁")
+
+
+def token_text(tokenizer: Any, token: int) -> str:
+    """The token as text, with its leading space; what is no text by itself (a piece of a letter, a special token) as
+    the vocabulary writes it."""
+    text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+    raw = str(tokenizer.convert_ids_to_tokens(token))
+    if not text or "\ufffd" in text:
+        return raw
+    return f" {text}" if raw.startswith(BEFORE) and not text.startswith(" ") else text
+
+
+def labels(tokenizer: Any, tokens: Iterable[int]) -> list[str]:
+    """Each token with its white space made visible: "␣the", "↵"."""
+    return [token_text(tokenizer, int(token)).translate(SEEN) for token in tokens]
