@@ -138,6 +138,23 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
     )
 
 
+def token_batch(ids: Tensor) -> Batch:
+    """Rows of tokens [row, position] as they are: one length, no pads, nothing asked."""
+    rows, length = ids.shape
+    return Batch(
+        ids=ids,
+        mask=torch.ones_like(ids),
+        position_ids=torch.arange(length, device=ids.device).repeat(rows, 1),
+        reads=1,
+        targets=torch.full((rows, 1), -1, device=ids.device),
+        answer_at=torch.zeros(rows, dtype=torch.long, device=ids.device),
+        pair=torch.full((rows, 2), -1, device=ids.device),
+        prompt_len=torch.full((rows,), length, device=ids.device),
+        spans=tuple({"last": (length - 1, length)} for _ in range(rows)),
+        groups=(("tokens", length),) * rows,
+    )
+
+
 def token_span(offsets: list[tuple[int, int]], first: int, last: int, shift: int) -> tuple[int, int]:
     """The columns whose tokens overlap the characters [first, last)."""
     inside = [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]

@@ -77,9 +77,12 @@ def kinds() -> dict[str, type[Experiment]]:
     """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
     from .kinds.baseline import Baseline
     from .kinds.head_ablation import HeadAblation
+    from .kinds.head_detectors import HeadDetectors
     from .kinds.layer_program import LayerProgram
 
-    found: dict[str, type[Experiment]] = {k.kind: k for k in (Baseline, HeadAblation, LayerProgram)}
+    ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
+    ours += [HeadDetectors]
+    found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()
         if not (isinstance(added, type) and issubclass(added, Experiment)):

@@ -18,6 +18,7 @@ runs travel on together, so that every layer is called once for all of them.
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
     edges        the same for one component's change on its way through another
+    weights      what each head reads and writes, as matrices
 """
 
 from .activations import Activations, CleanRun, StoredRun
@@ -28,11 +29,13 @@ from .reading import read
 from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run
+from .weights import HeadWeights, head_weights, unembedding, written
 
 __all__ = [
     "Activations",
     "CleanRun",
     "Edges",
+    "HeadWeights",
     "Readout",
     "RowsOfSource",
     "Source",
@@ -40,11 +43,14 @@ __all__ = [
     "attribution",
     "edge_attribution",
     "generate",
+    "head_weights",
     "mean_source",
     "patch_source",
     "places_source",
     "read",
     "resample_source",
     "run",
+    "unembedding",
     "vector_source",
+    "written",
 ]

@@ -1,0 +1,114 @@
+"""Heads of known types, found by where they attend on random tokens and by what their weights write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..kind import Experiment
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..lab import Lab
+    from ..subject import Subject
+    from ..tasks.task import Task
+
+Detector = Literal[
+    "induction", "previous_token", "duplicate_token", "first_token", "copying", "copy_suppression", "successor"
+]
+STRONGEST = 4
+
+
+class HeadDetectors(Experiment):
+    """Which heads are induction, previous-token, duplicate-token, sink, copying or successor heads? All heads at once.
+
+    A score from 0 to 1 for each head and detector, on random tokens said twice (`n` such texts): how much weight goes
+    to the token before (previous_token), to the same token earlier (duplicate_token), to what came after it
+    (induction), to the first token (first_token: a sink, a head at rest). By weights alone: does a head raise the
+    token that it attends to above 255 random others (copying), lower it below all (copy_suppression), raise the
+    next day, month or number (successor)? Read them as effect[L7.H3, induction]. Beside each: `percentile`
+    among the heads of the same model with shuffled weights, and the highest score there, NAME_shuffled. Cheap: a few
+    passes. The task plays no part: a head that scores high can do something; whether a task needs it, ablation says.
+    """
+
+    kind: ClassVar[str] = "head_detectors"
+
+    detector: Annotated[
+        Detector, Field(description="Told and drawn first; all of them are measured and kept in any case.")
+    ] = "induction"
+    length: Annotated[int, Field(ge=8, le=256, description="How many different tokens are said twice.")] = 25
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        """The texts are random tokens, so the task need not hold `n` prompts."""
+
+    def run(self, lab: Lab) -> Result:
+        from ..permuted import permuted
+        from ..statistics import questions_asked
+
+        lab.progress("detectors", 0, 2)
+        own = self.scores(lab.subject)
+        lab.progress("detectors", 1, 2)
+        others = self.scores(permuted(lab.subject, self.seed))
+        lab.progress("detectors", 2, 2)
+        names = sorted(own, key=lambda name: name != self.detector)
+        effects = [effect for name in names for effect in detected(lab, name, own[name], others[name])]
+        highest: list[Measurement] = []
+        told: list[str] = []
+        for name in names:
+            mine = sorted((e for e in effects if e.metric == name), key=lambda e: -e.value)
+            values = others[name].mean(-1)
+            highest.append(Measurement(name=f"{name}_shuffled", value=float(values.max()), n=len(values), unit="score"))
+            shown = ", ".join(f"{e.site} {e.value:.2f}" for e in mine[:STRONGEST])
+            told.append(f"{name.replace('_', ' ')}: {shown} (at most {values.max():.2f} with shuffled weights)")
+        asked = questions_asked([str(i) for i in range(self.n)])
+        return Result(
+            measurements=(asked, *highest),
+            effects=tuple(effects),
+            figures=tuple(heat_map(lab, name, effects, own[name].shape[-1]) for name in names if name == self.detector),
+            found=f"Highest scores of {lab.subject.name}'s heads. {'; '.join(told)}.",
+            notes=() if "successor" in own else
+            ("This tokenizer has no series of days, months or numbers as single tokens, so there is no successor.",),
+            arrays={f"{name}_scores": values for name, values in own.items()},
+        )  # fmt: skip
+
+    def scores(self, subject: Subject) -> dict[str, np.ndarray]:
+        """By detector [head, what it was seen on], the heads layer by layer."""
+        from ..detectors import attended, copied, repeated_tokens, succeeded
+        from ..lab import numbers
+
+        ids = repeated_tokens(subject, self.n, self.length, f"{self.split} {self.seed}")
+        found = {**attended(subject, ids, self.length), **copied(subject, f"{self.split} {self.seed}")}
+        if (steps := succeeded(subject)) is not None:
+            found["successor"] = steps
+        return {name: numbers(each) for name, each in found.items()}
+
+
+def detected(lab: Lab, name: str, own: np.ndarray, others: np.ndarray) -> tuple[Effect, ...]:
+    """own and others [head, ...] -> an effect for each head, with its percentile among the others."""
+    from ..controls import all_heads
+    from ..detectors import WRITTEN
+    from ..statistics import share, untested
+
+    sites = [str(site) for site in all_heads(lab.subject.sizes)]
+    weaker = (others.mean(-1)[None] < own.mean(-1)[:, None]).mean(-1) * 100
+    if name in WRITTEN:
+        shares = [share(name, row) for row in own]
+        found = tuple(
+            Effect(site=site, metric=name, value=s.value, low=s.low or 0.0, high=s.high or 0.0, n=s.n or 0)
+            for site, s in zip(sites, shares, strict=True)
+        )
+    else:
+        found = untested(sites, name, own)
+    return tuple(e.model_copy(update={"percentile": float(w)}) for e, w in zip(found, weaker, strict=True))
+
+
+def heat_map(lab: Lab, name: str, effects: list[Effect], n: int) -> Figure:
+    sizes = lab.subject.sizes
+    values = iter([e.value for e in effects if e.metric == name])
+    grid = [[next(values) for _ in range(sizes["n_heads"])] for _ in range(sizes["n_layers"])]
+    title = f"{name.replace('_', ' ').capitalize()} score: {lab.subject.name}"
+    return Figure(name=name, kind="head_heatmap", title=title, unit="score", n=n, data={"values": grid})

@@ -1,0 +1,31 @@
+"""A subject's twin in which nothing is learned any more: the rows and the columns of every matrix, shuffled.
+
+Each matrix keeps its entries and its singular values, so that attention is about as sharp and activations are about
+as large as they were. What it reads and where it writes is chance. This is a closer control than freshly drawn
+weights, whose attention is nearly uniform, so that any trained head would stand out against it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from .subject import Subject
+
+
+def permuted(subject: Subject, seed: int) -> Subject:
+    """The twin. It costs the memory of all matrices; vectors (biases, the weights of norms) are shared."""
+    model = subject.model
+    generator = torch.Generator().manual_seed(seed)
+    copies: dict[int, Tensor] = {id(t): t for t in chain(model.parameters(), model.buffers())}
+    for weight in model.parameters():
+        if weight.dim() == 2:
+            rows, columns = (torch.randperm(size, generator=generator).to(weight.device) for size in weight.shape)
+            copies[id(weight)] = nn.Parameter(weight.detach()[rows][:, columns], requires_grad=False)
+    # One copy of both, so that the anatomy's modules are the new model's.
+    twin, anatomy = copy.deepcopy((model, subject.anatomy), copies)
+    return replace(subject, model=twin, anatomy=anatomy)
