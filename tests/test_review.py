@@ -124,10 +124,10 @@ def test_a_reviewer_refutes_a_claim_by_a_test_and_nothing_falls_without(wire: Wi
         ("test_hypothesis", {"hypothesis": "H2"}),
         ("write_review", {"verdicts": [verdict(1, "falls", "H2 is refuted"), verdict(2, "stands")], "text": "x"}),
         ("write_review", {"verdicts": [verdict(2, "falls", "H2 is supported")], "text": "It is 0.93."}),
-        ("write_review", {"verdicts": [verdict(1, "stands", "H2 is refuted"), verdict(2, "not tested")], "text": "x"}),
+        ("write_review", {"verdicts": [verdict(1, "stands", "H2 is refuted"), verdict(2, "undecided")], "text": "x"}),
         (
             "write_review",
-            {"verdicts": [verdict(1, "not tested"), verdict(2, "falls", "H2 is refuted")], "text": "Tried."},
+            {"verdicts": [verdict(1, "undecided"), verdict(2, "falls", "H2 is refuted")], "text": "Tried."},
         ),
     )
     assert reviewed(path, driver).status == "finished"
@@ -140,9 +140,9 @@ def test_a_reviewer_refutes_a_claim_by_a_test_and_nothing_falls_without(wire: Wi
     assert "H2 is supported does not hold (it is refuted)" in told[3]
     assert "0.93" in told[3]
     assert "Claim 1: 1 of the numbers that it rests on was not upheld" in told[4]
-    assert said(path) == {1: "not tested", 2: "falls"}
+    assert said(path) == {1: "undecided", 2: "falls"}
     markdown = rendered(path)
-    assert markdown.index("**Claim 2 falls.**") < markdown.index("**Claim 1 was not tested.**")
+    assert markdown.index("**Claim 2 falls.**") < markdown.index("**Claim 1 is undecided.**")
     assert "contradicts: H2, effect\\[L0.H0\\] below −0.5" in markdown
     assert markdown.count("by-hand, through the chat driver") == 1
     own = rendered(path, 2)
@@ -170,8 +170,8 @@ def test_a_reviewer_is_told_the_claims_and_none_of_the_reasoning(wire: Wire, tmp
         *(("query_tracker", {"sql": sql}) for sql in queries),
         ("search_notes", {"words": "moon"}),
         ("show_experiment", {"experiment": "E1"}),
-        ("write_review", {"verdicts": [verdict(1, "not tested") | {"comment": ""},
-                                       verdict(2, "not tested") | {"comment": ""}], "text": "Looked."}),
+        ("write_review", {"verdicts": [verdict(1, "undecided") | {"comment": ""},
+                                       verdict(2, "undecided") | {"comment": ""}], "text": "Looked."}),
     )  # fmt: skip
     assert reviewed(path, driver).status == "finished"
     told = answers(path)
@@ -215,7 +215,7 @@ def test_the_autopilot_lets_a_lucky_claim_fall_and_a_true_one_stand(tmp_path: Pa
 def test_with_too_small_a_budget_nothing_stands(tmp_path: Path) -> None:
     path = lucky(tmp_path / "t.db")
     assert reviewed(path, Autopilot(), experiments=1).status in ("finished", "budget")
-    assert said(path) == {1: "not tested", 2: "not tested"}
+    assert said(path) == {1: "undecided", 2: "undecided"}
 
 
 class Stopped:
@@ -239,7 +239,7 @@ def test_a_review_that_was_stopped_says_so_and_lets_nothing_stand(
     monkeypatch.chdir(tmp_path)
     path = lucky(tmp_path / "lashley.db")
     assert reviewed(path, Stopped(after=8)).status == "interrupted"
-    assert said(path)[1] == "not tested"
+    assert said(path)[1] == "undecided"
     assert "**R2 ended before its verdict: it was interrupted.**" in rendered(path)
     with Reader.open(path) as reader:
         write(render_run(reader, 1), tmp_path / "reports/R1")
@@ -253,7 +253,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
         write(render_run(reader, 1), tmp_path / "before")
     done = CliRunner().invoke(review_command, ["R1", "--driver", "autopilot", "--display", "none"])
     assert done.exit_code == 0, done.output
-    assert "1 stands, 1 falls, 0 not tested" in done.output
+    assert "1 stands, 1 falls, 0 undecided" in done.output
     assert CliRunner().invoke(verify, ["R1"]).exit_code == 0
     assert CliRunner().invoke(verify, ["R2"]).exit_code == 0
     earlier = CliRunner().invoke(verify, ["before/report.html"])
@@ -304,13 +304,13 @@ PREDICTED = {"kind": "head_ablation", "quantity": "effect[L0.H1]"}
     [
         ("zero", "below", None, -0.5, "for", "stands"),
         ("zero", "below", None, -2.0, "for", "stands"),  # more than was claimed
-        ("zero", "below", None, -0.1, "for", "not tested"),  # less than was claimed
+        ("zero", "below", None, -0.1, "for", "undecided"),  # less than was claimed
         ("zero", "below", None, -0.5, "against", "falls"),
-        ("zero", "below", None, -2.0, "against", "not tested"),  # what was not claimed
+        ("zero", "below", None, -2.0, "against", "undecided"),  # what was not claimed
         ("zero", "between", -0.1, 0.1, "for", "falls"),
         ("zero", "above", -0.5, None, "for", "falls"),
-        ("zero", "below", None, -0.5, "neither", "not tested"),
-        ("mean", "below", None, -0.5, "for", "not tested"),  # not as it was claimed
+        ("zero", "below", None, -0.5, "neither", "undecided"),
+        ("mean", "below", None, -0.5, "for", "undecided"),  # not as it was claimed
         ("mean", "below", None, -0.5, "against", "falls"),  # damage has to be there whichever way
     ],
 )
@@ -331,7 +331,7 @@ def test_the_bounds_decide_what_a_test_says_of_a_claim(
         store.add_judgement(reader.hypothesis(number)["predictions"][0]["id"], test, judged)
         review = read_study(reader, run)
         assert [one.verdict for one in standings(review)] == [word]
-        wrong = {"falls", "stands", "not tested"} - {word, "not tested"}
+        wrong = {"falls", "stands", "undecided"} - {word, "undecided"}
         for other in wrong:
             opinion = Opinion(claim=1, verdict=other, conditions=())  # pyright: ignore[reportArgumentType]
             assert opinion_faults([opinion], "x", review)

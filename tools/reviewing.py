@@ -39,7 +39,7 @@ class VerdictCall(Arguments):
         Field(
             max_length=8,
             description="What must hold for the verdict, of your own experiments and hypotheses: H7 is refuted, "
-            "E40.effect[L7.H3] > -0.1. Empty only where it is not tested.",
+            "E40.effect[L7.H3] > -0.1. Empty only where it is undecided.",
         ),
     ]
     comment: Annotated[

@@ -236,8 +236,8 @@ def verdicts(course: Course) -> Data:
     for claim in course.given["claims"]:
         own = [plan for plan in course.plans if claim["claim"] in plan.claims and plan.tested]
         failed = [plan for plan in own if plan.about in ("null", "permuted") and status(course, plan) == "refuted"]
-        found = standing.get(claim["claim"], {"verdict": "not tested", "against": [], "for": []})
-        word = "not tested" if failed and found["verdict"] == "stands" else found["verdict"]
+        found = standing.get(claim["claim"], {"verdict": "undecided", "against": [], "for": []})
+        word = "undecided" if failed and found["verdict"] == "stands" else found["verdict"]
         cited = dict.fromkeys([*(plan.name for plan in own), *found["against"], *found["for"]])
         given.append({
             "claim": claim["claim"],

@@ -25,7 +25,7 @@ from .claims import Claim, Refused, check_claim
 from .study import Study
 
 Row = dict[str, Any]
-Word = Literal["stands", "falls", "not tested"]
+Word = Literal["stands", "falls", "undecided"]
 # What differs between a test and its repetition.
 _FREE = {"model", "task", "n", "seed", "split", "method", "verify"}
 
@@ -121,7 +121,7 @@ def _standing(claim: int, asserted: Sequence[Assertion], review: Study) -> Stand
                 tests[row["id"]] = Test(hypothesis=name, prediction=row, agrees=said)
     missing = upheld.count(False)
     contradicted = any(one.agrees is False for one in tests.values())
-    verdict: Word = "falls" if contradicted else "not tested" if missing or not asserted else "stands"
+    verdict: Word = "falls" if contradicted else "undecided" if missing or not asserted else "stands"
     return Standing(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
 
 
@@ -202,14 +202,14 @@ def _wrong(one: Opinion, standing: Standing, review: Study) -> list[str]:
             f"name a test that contradicts it: {' or '.join(against)}."
             if against
             else "no test of yours contradicts it. A claim falls by a prediction of the same quantity as its "
-            "condition, tested by test_hypothesis, whose interval lies on the other side; else it is not tested."
+            "condition, tested by test_hypothesis, whose interval lies on the other side; else it is undecided."
         )
     elif one.verdict == "stands" and standing.verdict != "stands":
         found.append(
             f"{standing.missing} of the numbers that it rests on {'was' if standing.missing == 1 else 'were'} not "
-            "upheld by a supported prediction of yours (same quantity, bound and method); test them, or say not tested."
+            "upheld by a supported prediction of yours (same quantity, bound and method); test them, or say undecided."
             if standing.missing
-            else "it rests on nothing that can be tested again; say not tested."
+            else "it rests on nothing that can be tested again; say undecided."
         )
     elif one.verdict == "stands" and not cited & {*for_it}:
         found.append(f"name the tests that uphold it: {' and '.join(for_it)}.")

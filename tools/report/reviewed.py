@@ -18,7 +18,7 @@ from .study import Study
 from .view import predicted
 
 Row = dict[str, Any]
-_STATUS: dict[Word, str] = {"falls": "refuted", "not tested": "inconclusive", "stands": "supported"}
+_STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
 _LONG = 240
 _SAYS = {True: "agrees", False: "contradicts", None: "undecided"}
 _ENDED = {"budget": "its budget was spent", "interrupted": "it was interrupted", "failed": "it failed",
@@ -59,7 +59,7 @@ def verdict(given: Opinion | None, standing: Standing) -> Word:
     if standing.verdict == "falls":
         return "falls"
     upheld = standing.verdict == "stands" and given is not None and given.verdict == "stands"
-    return "stands" if upheld else "not tested"
+    return "stands" if upheld else "undecided"
 
 
 def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Study) -> Row:
