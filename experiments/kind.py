@@ -75,15 +75,15 @@ class Experiment(Frozen):
 @cache
 def kinds() -> dict[str, type[Experiment]]:
     """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    from .kinds.attention_entropy import AttentionEntropy
     from .kinds.baseline import Baseline
     from .kinds.head_ablation import HeadAblation
     from .kinds.head_detectors import HeadDetectors
     from .kinds.layer_program import LayerProgram
-    from .kinds.logit_lens import LogitLens
+    from .kinds.pruning_curve import PruningCurve
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
-    ours += [HeadDetectors]
-    ours += [LogitLens]
+    ours += [AttentionEntropy, HeadDetectors, PruningCurve]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

@@ -145,6 +145,12 @@ class Lab:
                 lacking = {g: left for g, left in lacking.items() if left}
         return make_batch(self.subject.tokenizer, [*drawn, *others], self.subject.device) if others else batch
 
+    def apart(self, n: int, split: Split, seed: int) -> Lab:
+        """The same subject and task without these prompts: to look for something that is then measured on them."""
+        from .tasks.apart import apart
+
+        return Lab(self.subject, apart(self.task, n, split, seed), self.progress, self.kept)
+
     def steps(self, what: str) -> Callable[[int, int], None]:
         """A progress callback of the engine's form, under a name."""
         return lambda done, total: self.progress(what, done, total)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from .sites import Part, Site
+from .errors import BadConfiguration
+from .sites import Part, Site, check_site, head
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 Method = Literal["zero", "mean", "resample"]
+Parts = Literal["heads", "mlps", "layers"]
+
+
+def elements(
+    parts: Parts, sizes: Mapping[str, int], layers: Sequence[int] | None = None
+) -> dict[str, tuple[Site, ...]]:
+    """All heads, MLPs or layers (of these layers) by name, and the sites that go with each: of a layer, attention and
+    MLP. Raises BadConfiguration for a layer that is not there."""
+    chosen = range(sizes["n_layers"]) if layers is None else sorted(set(layers))
+    if not chosen:
+        raise BadConfiguration("layers is empty; null means all.")
+    for layer in chosen:
+        check_site(Site(layer=layer, part="mlp_out"), sizes)
+    if parts == "heads":
+        return {str(s): (s,) for layer in chosen for s in (head(layer, h) for h in range(sizes["n_heads"]))}
+    mlps = {layer: Site(layer=layer, part="mlp_out") for layer in chosen}
+    if parts == "mlps":
+        return {str(site): (site,) for site in mlps.values()}
+    return {f"L{layer}": (Site(layer=layer, part="attn_out"), mlp) for layer, mlp in mlps.items()}
 
 
 def removal(name: str, sites: Sequence[Site], method: Method) -> Intervention:

@@ -88,6 +88,11 @@ def _resampled(sums: Array, sizes: Array) -> Array:
     return (sums @ times.T) / (times @ sizes)
 
 
+def resampled(values: Array, questions: Questions = None) -> Array:
+    """values [..., n] -> their means over resampled questions [..., 10,000], for intervals of what is made of means."""
+    return _resampled(*clustered(values, questions))
+
+
 def _tail(count: int) -> float:
     """The share of the resampled means beyond each end of the interval."""
     return float(norm.cdf(-math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)))

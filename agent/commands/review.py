@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .faults import one_line
-from .limits import limits
 
 if TYPE_CHECKING:
     from ...tools.context import Context
@@ -39,7 +38,9 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
     show_default=True,
     help="Budget: experiments.",
 )
-@limits
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
+@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the reports go.")
 @click.option(
@@ -50,8 +51,8 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
     help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
 )
 def review(
-    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
-    display: str, **limits: Any,
+    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, minutes: float, steps: int,
+    tokens: int | None, db: str | None, reports: str, display: str,
 ) -> None:  # fmt: skip
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
 
@@ -76,7 +77,7 @@ def review(
         with Context.open(db) as context:
             check_reviewable(context, number)
             chosen = reviewer(driver, llm, base_url)
-            budget = Budget(experiments=experiments, **limits)
+            budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
             view = live_view(display)
             context.say = view.warned
             ending = opinion(context, chosen, number, budget, view, reports)

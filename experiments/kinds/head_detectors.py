@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Measurement, Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,7 @@ class HeadDetectors(Experiment):
         """The texts are random tokens, so the task need not hold `n` prompts."""
 
     def run(self, lab: Lab) -> Result:
+        from ..head_map import head_map
         from ..permuted import permuted
         from ..statistics import questions_asked
 
@@ -68,7 +69,11 @@ class HeadDetectors(Experiment):
         return Result(
             measurements=(asked, *highest),
             effects=tuple(effects),
-            figures=tuple(heat_map(lab, name, effects, own[name].shape[-1]) for name in names if name == self.detector),
+            figures=tuple(
+                head_map(name, f"{name.replace('_', ' ').capitalize()} score: {lab.subject.name}", "score",
+                         own[name].shape[-1], effects, name, lab.subject.sizes)
+                for name in names if name == self.detector
+            ),
             found=f"Highest scores of {lab.subject.name}'s heads. {'; '.join(told)}.",
             notes=() if "successor" in own else
             ("This tokenizer has no series of days, months or numbers as single tokens, so there is no successor.",),
@@ -104,11 +109,3 @@ def detected(lab: Lab, name: str, own: np.ndarray, others: np.ndarray) -> tuple[
     else:
         found = untested(sites, name, own)
     return tuple(e.model_copy(update={"percentile": float(w)}) for e, w in zip(found, weaker, strict=True))
-
-
-def heat_map(lab: Lab, name: str, effects: list[Effect], n: int) -> Figure:
-    sizes = lab.subject.sizes
-    values = iter([e.value for e in effects if e.metric == name])
-    grid = [[next(values) for _ in range(sizes["n_heads"])] for _ in range(sizes["n_layers"])]
-    title = f"{name.replace('_', ' ').capitalize()} score: {lab.subject.name}"
-    return Figure(name=name, kind="head_heatmap", title=title, unit="score", n=n, data={"values": grid})

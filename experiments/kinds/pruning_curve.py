@@ -1,0 +1,89 @@
+"""More and more parts removed, the least important first, against random orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..removal import Method, Parts
+from ..result import Result
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+    from ..tasks.prompt import Split
+    from ..tasks.task import Task
+
+
+class PruningCurve(Experiment):
+    """How much of the model can go before the task suffers? Removes heads, MLPs or layers, the weakest first.
+
+    The order is found on other explore prompts than those that are measured on: by what each costs alone (`ablation`)
+    or by gradients (`attribution`, heads only, much cheaper, misses heads of early layers). With `first` strongest it
+    shows how few removals break the task. Beside it `draws` random orders, their middle 95% as a band: spared is how
+    much less damage the order does, averaged over the curve, better_than_random the share of random orders that it
+    beats. Read a point as effect[weakest 54 of 270]. Misleads where parts back each other up: each is harmless alone,
+    and they are removed together. For a set that is just large enough take minimal_set. Cost: a sweep to rank, then
+    some ten runs for each order.
+    """
+
+    kind: ClassVar[str] = "pruning_curve"
+
+    parts: Annotated[Parts, Field(description="What is removed. A layer is its attention and its MLP.")] = "heads"
+    layers: Annotated[list[int] | None, Field(description="Only parts of these layers. Null: all.")] = None
+    ranking: Annotated[
+        Literal["ablation", "attribution"],
+        Field(description="How the order is found: each removed by itself, or all at once by gradients (heads only)."),
+    ] = "ablation"
+    first: Annotated[Literal["weakest", "strongest"], Field(description="What is removed first.")] = "weakest"
+    method: Annotated[Method, Field(description="zero, the mean over the prompts, or resample: another prompt's.")] = (
+        "zero"
+    )
+    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside it.")] = 10
+    metric: Annotated[
+        Literal["logit_diff", "loss", "prob", "kl"],
+        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+    ] = "logit_diff"
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        from ..removal import elements
+
+        super().check(sizes, task)
+        if {"n_layers", "n_heads"} <= set(sizes):
+            elements(self.parts, sizes, self.layers)
+        self.require_metric(self.metric, task)
+        if self.ranking == "attribution" and (self.parts != "heads" or self.metric == "kl"):
+            raise BadConfiguration("Attribution ranks heads only, and not by kl; use ranking ablation.")
+
+    def run(self, lab: Lab) -> Result:
+        from .. import pruning
+        from ..removal import elements
+
+        parts = elements(self.parts, lab.subject.sizes, self.layers)
+        damage = self.ranked(*pruning.search_lab(lab, self.draw))
+        names = list(parts)
+        # Python's sort is stable, so that parts that cost the same stay in their order.
+        order = sorted(range(len(names)), key=lambda i: damage[i] if self.first == "weakest" else -damage[i])
+        found = pruning.curve(lab, self.draw, parts, [names[i] for i in order], self.method, self.metric, self.draws)
+        return pruning.told_curve(lab, found, self.draw, self.metric, self.parts, self.first, self.method)
+
+    def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:
+        """The damage that each part does alone, on the prompts of a draw."""
+        from .. import engine, pruning
+        from ..removal import elements, removal, replacements
+        from ..scoring import WORSE, readout_for
+        from ..sites import Site
+
+        parts = elements(self.parts, lab.subject.sizes, self.layers)
+        if self.ranking == "ablation":
+            return pruning.damage_alone(lab, draw, parts, self.method, self.metric).tolist()
+        _, batch = lab.prompts(*draw)
+        sources, _ = replacements(lab, draw, self.method, {"z"})
+        layers = sorted({sites[0].layer for sites in parts.values()})
+        edits = [removal("all heads", [Site(layer=layer, part="z")], self.method).edits[0] for layer in layers]
+        guessed = engine.attribution(lab.subject, batch, edits, readout_for(self.metric, batch), self.metric, sources,
+                                     lab.steps("gradients"))  # fmt: skip
+        return [WORSE[self.metric] * float(value) for each in guessed for value in each.mean(0)]

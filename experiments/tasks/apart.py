@@ -1,0 +1,33 @@
+"""A task without some of its prompts, so that what is found on the others can be measured on these."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from .prompt import Prompt, Split
+from .task import Source, Task
+
+
+class Apart:
+    """A source whose `split` leaves out the prompts with these texts, which are all of that split."""
+
+    def __init__(self, source: Source, split: Split, texts: frozenset[str]) -> None:
+        self.source, self.split, self.texts = source, split, texts
+
+    def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
+        return (p for p in self.source.stream(split, seed) if split != self.split or p.text not in self.texts)
+
+    def capacity(self, split: Split) -> int:
+        return self.source.capacity(split) - (len(self.texts) if split == self.split else 0)
+
+    def identity(self) -> Any:
+        left_out = hashlib.sha256("\0".join(sorted(self.texts)).encode()).hexdigest()
+        return ["apart", self.source.identity(), self.split, left_out]
+
+
+def apart(task: Task, n: int, split: Split, seed: int) -> Task:
+    """The task without the n prompts that this draw has."""
+    texts = frozenset(p.text for p in task.prompts(n, split, seed))
+    return task.model_copy(update={"source": Apart(task.source, split, texts)})
