@@ -18,6 +18,7 @@ class Budget(BaseModel):
     minutes: float = Field(default=30, gt=0)
     steps: int = Field(default=200, ge=1)
     tokens: int | None = Field(default=None, ge=1)
+    experiment_minutes: float | None = Field(default=None, gt=0)
 
 
 @dataclass

@@ -157,7 +157,7 @@ def carry_on(work: Study) -> Ending:
     context, name = work.context, f"R{work.run}"
     context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     context.n = (work.messages[0].data or {}).get("n")
-    context.progress = work.live.progress
+    context.progress, context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
     work.live.began(name, work.goal, work.driver, context, work.budget)
     try:
         with ctrl_c(work.stop, name):

@@ -40,5 +40,9 @@ class OutOfMemory(ExperimentError):
     """Not even the smallest piece of what was asked for fits into memory."""
 
 
+class TooLong(ExperimentError):
+    """An experiment took longer than it was given."""
+
+
 class NotANumber(ExperimentError):
     """A measurement came out as NaN or infinite; it is recorded as a failure, never as a number."""

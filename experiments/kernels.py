@@ -12,6 +12,7 @@ open they are there in that order as well. In fp32 the results have the same bit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ from transformers.pytorch_utils import Conv1D
 BOTH = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
 # For which `laid_out` brings weights in order; any number of rows is right with any.
 ROWS = 1024
+# The last is what oneDNN says where it gets no memory for its code; of a descriptor, the same words mean another thing.
+MEMORY_ENDED = re.compile(r"can't allocate memory|bad_alloc|could not create a (memory|primitive)(?! descriptor)")
 
 
 def without_gradient(x: Tensor, weight: Tensor) -> bool:
@@ -71,6 +74,13 @@ class FastConv1D(Conv1D):
         return super().forward(x) if out is None else out
 
 
+def is_refused_memory(fault: BaseException) -> bool:
+    """Whether a fault says that memory ended: on the CPU torch and oneDNN have no class of their own for it."""
+    if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(fault, RuntimeError) and MEMORY_ENDED.search(str(fault)) is not None
+
+
 def can_be_laid_out(module: nn.Module) -> bool:
     if not BOTH or not isinstance(module, (FastLinear, FastConv1D)) or module.weight.device.type != "cpu":
         return False
@@ -82,14 +92,20 @@ def can_be_laid_out(module: nn.Module) -> bool:
 def laid_out(modules: Iterable[nn.Module]) -> Iterator[None]:
     """While open, the weights of these modules that `can_be_laid_out` are in memory a second time, as oneDNN has them.
 
-    They must not be changed meanwhile.
+    Where memory ends on the way, none of them is: it is an order, and nothing else. They must not be changed meanwhile.
     """
     ours = [m for m in modules if isinstance(m, (FastLinear, FastConv1D)) and can_be_laid_out(m)]
     try:
-        for module in ours:
-            weight = module.weight.detach()
-            matrix = weight if isinstance(module, FastLinear) else weight.T.contiguous()
-            module.laid_out = torch.ops.mkldnn._reorder_linear_weight(matrix, ROWS)
+        try:
+            for module in ours:
+                weight = module.weight.detach()
+                matrix = weight if isinstance(module, FastLinear) else weight.T.contiguous()
+                module.laid_out = torch.ops.mkldnn._reorder_linear_weight(matrix, ROWS)
+        except (RuntimeError, MemoryError) as fault:
+            if not is_refused_memory(fault):
+                raise
+            for module in ours:
+                module.laid_out = None
         yield
     finally:
         for module in ours:

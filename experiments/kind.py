@@ -80,9 +80,11 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.head_ablation import HeadAblation
     from .kinds.head_detectors import HeadDetectors
     from .kinds.layer_program import LayerProgram
+    from .kinds.logit_lens import LogitLens
     from .kinds.pruning_curve import PruningCurve
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
+    ours += [LogitLens]
     ours += [AttentionEntropy, HeadDetectors, PruningCurve]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):

@@ -41,7 +41,8 @@ class Measurement(Frozen):
 
 
 class Effect(Frozen):
-    """The paired change of `metric` (edited minus intact) that an edit at `site` caused, over n prompts.
+    """The paired change of `metric` (edited minus intact) that an edit at `site` caused, over n prompts; of a kind that
+    edits nothing, the metric itself at the site.
 
     `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment, `p_max` after max-T:
     how often chance alone gives any of them so extreme a value. `percentile` is the share, in %, of matched random

@@ -51,6 +51,7 @@ class Context:
     turn: int | None = None
     call: str | None = None
     finished: bool = False
+    experiment_minutes: float | None = None
     own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
     _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])

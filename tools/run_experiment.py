@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..db.ids import show_id
 from ..db.write_runs import INTERRUPTED
 from ..experiments import errors
-from ..experiments.errors import ExperimentError, NotANumber
+from ..experiments.errors import ExperimentError, NotANumber, OutOfMemory, TooLong
 from ..experiments.kind import Experiment
 from .context import Context
+from .deadline import within
 from .environment import code_version
 from .errors import ToolError
 
@@ -77,6 +78,8 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         call=context.call,
     )
     began = time.monotonic()
+    minutes = context.experiment_minutes
+    lab.progress = within(None if minutes is None else 60 * minutes, context.progress)
     try:
         result = measured(experiment, lab)
         context.store.finish_experiment(
@@ -89,7 +92,8 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         raise
     except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
-        context.store.fail_experiment(number, kind, text[:2000], time.monotonic() - began)
+        done = unfinished.packed(lab.kept) if isinstance(fault, TooLong) else {}
+        context.store.fail_experiment(number, kind, text[:2000], time.monotonic() - began, done)
         return Outcome(number, error=told(kind, text))
     return Outcome(number)
 
@@ -99,15 +103,24 @@ def told(error_type: str | None, error: str | None) -> str | None:
     if error_type is None or error is None:
         return None
     ours = isinstance(known := getattr(errors, error_type, None), type) and issubclass(known, ExperimentError)
-    return (error if ours or error_type == "MemoryError" else f"{error_type}: {error}")[:600]
+    return (error if ours else f"{error_type}: {error}")[:600]
 
 
 def measured(experiment: Experiment, lab: Any) -> Result:
-    """`run`, with numbers that are no numbers turned into an error of ours."""
+    """`run`, with memory that ended and numbers that are no numbers turned into errors of ours."""
     from pydantic import ValidationError
+
+    from ..experiments.kernels import is_refused_memory
 
     try:
         return experiment.run(lab)
+    except (RuntimeError, MemoryError) as fault:
+        if not is_refused_memory(fault):
+            raise
+        raise OutOfMemory(
+            f"The memory of {lab.subject.device} does not suffice for this; take a smaller n, fewer places, shorter "
+            "prompts or a smaller model."
+        ) from fault
     except ValidationError as fault:
         if any(e["type"] == "finite_number" for e in fault.errors()):
             raise NotANumber(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .faults import one_line
+from .limits import limits
 
 if TYPE_CHECKING:
     from ...tools.context import Context
@@ -38,9 +39,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
     show_default=True,
     help="Budget: experiments.",
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
-@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@limits
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the reports go.")
 @click.option(
@@ -51,8 +50,8 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
     help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
 )
 def review(
-    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, minutes: float, steps: int,
-    tokens: int | None, db: str | None, reports: str, display: str,
+    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
+    display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
 
@@ -77,7 +76,7 @@ def review(
         with Context.open(db) as context:
             check_reviewable(context, number)
             chosen = reviewer(driver, llm, base_url)
-            budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+            budget = Budget(experiments=experiments, **limits)
             view = live_view(display)
             context.say = view.warned
             ending = opinion(context, chosen, number, budget, view, reports)

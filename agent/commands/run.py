@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .faults import one_line
+from .limits import limits
 from .review import EXIT, EXPERIMENTS, opinion, reviewer
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @click.option("--n", type=click.IntRange(2, 512), default=32, show_default=True, help="Prompts per experiment.")
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns.")
-@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@limits
 @click.option("--review", is_flag=True, help="Then ask for a second opinion, which tries to refute the claims.")
 @click.option(
     "--review-driver",
@@ -62,8 +61,8 @@ if TYPE_CHECKING:
 def run(
     goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
     base_url: str | None, n: int,
-    experiments: int, minutes: float, steps: int, tokens: int | None, review: bool, review_driver: DriverName | None,
-    review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str,
+    experiments: int, review: bool, review_driver: DriverName | None,
+    review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
 
@@ -99,7 +98,7 @@ def run(
             known = settle(context, goal, model, task, chosen.name == "autopilot")
             if chosen.name == "autopilot":
                 require_prompts(context, n)
-            budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+            budget = Budget(experiments=experiments, **limits)
             view = live_view(display)
             context.say = view.warned
             context.subject(context.model)

@@ -18,6 +18,7 @@ runs travel on together, so that every layer is called once for all of them.
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
     edges        the same for one component's change on its way through another
+    lens         what the model would say if its layers ended here
     weights      what each head reads and writes, as matrices
 """
 
@@ -25,6 +26,7 @@ from .activations import Activations, CleanRun, StoredRun
 from .edges import Edges, edge_attribution
 from .generate import generate
 from .gradients import attribution
+from .lens import lens, streams
 from .reading import read
 from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
@@ -44,12 +46,14 @@ __all__ = [
     "edge_attribution",
     "generate",
     "head_weights",
+    "lens",
     "mean_source",
     "patch_source",
     "places_source",
     "read",
     "resample_source",
     "run",
+    "streams",
     "unembedding",
     "vector_source",
     "written",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..batch import Batch
 from ..errors import OutOfMemory
-from ..kernels import can_be_laid_out
+from ..kernels import can_be_laid_out, is_refused_memory
 from ..sites import Part, part_width
 from ..subject import Subject
 
@@ -124,8 +124,8 @@ def refused_memory(subject: Subject, batch: Batch) -> Iterator[None]:
     """Turns what torch raises where memory ends, which on the CPU has no class of its own, into OutOfMemory."""
     try:
         yield
-    except RuntimeError as fault:
-        if not isinstance(fault, torch.OutOfMemoryError) and "can't allocate memory" not in str(fault):
+    except (RuntimeError, MemoryError) as fault:
+        if not is_refused_memory(fault):
             raise
         raise OutOfMemory(
             f"The memory of {subject.device} does not suffice for one prompt of {batch.length} tokens; take shorter "

@@ -1,0 +1,124 @@
+"""What the model would answer if it ended after each of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..result import Figure, Result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..lab import Lab
+    from ..tasks.task import Task
+
+# Of a longer prompt the map shows the last tokens.
+COLUMNS = 40
+
+
+class LogitLens(Experiment):
+    """After which layer does the model know the answer? Reads every layer through the last norm and unembedding.
+
+    For each layer, at the answer: its probability and rank, the logit difference, the KL divergence of the model's
+    final prediction from the layer's (kl), and as control the lead (in log-probability) over the answers of the other
+    prompts: a layer that knows only which kind of word comes next has none. Sites are L0.resid_pre (the embedding) and
+    L7.resid_post; the values are not changes: effect[L20.resid_post, prob] is the probability after layer 20. Also
+    settled_after: the layers that have run when the likeliest token is the final one and stays it; and, for one prompt,
+    a map of the likeliest token at every layer and position. Nothing is edited, so it costs little more than one pass.
+    It misleads in early layers, which do not write in the final basis yet: not readable is not absent (tuned_lens
+    corrects for it); readable is not used (ablation tells).
+    """
+
+    kind: ClassVar[str] = "logit_lens"
+
+    shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if self.shown >= self.n:
+            raise BadConfiguration(f"shown is {self.shown}, and there are {self.n} prompts, 0 to {self.n - 1}.")
+
+    def run(self, lab: Lab) -> Result:
+        from .. import engine
+        from ..controls import per_prompt
+        from ..lab import numbers
+        from ..lenses import (
+            ORDER,
+            UNITS,
+            LensReadout,
+            curve,
+            last_lens,
+            lens_effects,
+            over_layers,
+            settled,
+            stream_names,
+            told,
+            with_zero,
+        )
+        from ..statistics import questions_asked
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
+        final = lab.prediction(batch)
+        readout = LensReadout(batch, final)
+        scores = engine.lens(lab.subject, batch, seen, readout, lab.steps("lenses"))
+        tops = scores.pop("top")
+        values = {name: numbers(scores[name]) for name in ORDER if name in scores}
+        is_open = lab.task.answer_kind == "open"
+        metric = "kl" if is_open else "prob"
+        own = values["kl"][-1] * 0 if is_open else lab.intact(*self.draw).scores["prob"]
+        identity, notes = last_lens(metric, values[metric][-1], own)
+        sites = stream_names(lab.subject.anatomy.n_layers)
+        found = lens_effects(sites, values, asked)
+        drawn = {"prob": "Probability of the answer", "lead": "Lead over other prompts' answers",
+                 "kl": "Distance from the final prediction"}  # fmt: skip
+        curves = [
+            over_layers(name, f"{what} after each layer: {lab.subject.name}, {self.task}", UNITS[name], self.n,
+                        [curve(what, values[name], asked)])
+            for name, what in drawn.items() if name in values
+        ]  # fmt: skip
+        if not is_open and "lead" not in values:
+            notes = (*notes, "All prompts have the same answer, so there are no others to compare it with (no lead).")
+        # What stands for the intact model in the arrays is 0: a value here is no change.
+        kept = {name: with_zero(each) for name, each in values.items()}
+        after = settled(tops, asked)
+        return Result(
+            measurements=(after, questions_asked(asked), identity),
+            effects=found,
+            figures=(self.map(lab, seen), *curves),
+            found=f"The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
+            + told(sites, values),
+            notes=(*notes, *lab.doubts(*self.draw)),
+            arrays=per_prompt(kept, asked),
+        )
+
+    def map(self, lab: Lab, seen: list[Tensor]) -> Figure:
+        """The likeliest token at every layer and position of one prompt."""
+        from .. import engine
+        from ..lenses import TopToken
+        from ..tokens import labels
+
+        _, whole = lab.prompts(*self.draw)
+        batch = whole.rows(self.shown, self.shown + 1)
+        end = batch.length - batch.reads + 1
+        columns = slice(max(end - min(COLUMNS, int(batch.prompt_len[0])), 0), end)
+        rows = [stream[self.shown : self.shown + 1] for stream in seen]
+        found = engine.lens(lab.subject, batch, rows, TopToken())
+        tokenizer = lab.subject.tokenizer
+        title = f"Likeliest next token by the logit lens: {lab.subject.name}, {self.task}, prompt {self.shown}"
+        return Figure(
+            name="map", kind="matrix", title=title, unit="probability", n=1,
+            data={
+                "values": found["prob"][:, 0, columns].tolist(),
+                "texts": [labels(tokenizer, row) for row in found["token"][:, 0, columns].long().tolist()],
+                "rows": ["embedding", *(f"L{layer}" for layer in range(lab.subject.anatomy.n_layers))],
+                "columns": labels(tokenizer, batch.ids[0, columns].tolist()),
+                "row_label": "after layer", "column_label": "token that has been read", "scale": "sequential",
+            },
+        )  # fmt: skip
