@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the answer is no; 2 usage; 3 budget spent; 130 interrupted
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -25,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "experiments": ("browse", "The experiments, by kind, task, model, run or status."),
     "show": ("browse", "Anything by its id: R1, E12, N3, H2."),
     "notes": ("browse", "Search the notes."),
+    "top": ("top", "The strongest effects over all studies."),
+    "export": ("export", "The tracker's tables as CSV, JSON lines or Parquet."),
+    "figure": ("figure", "The figures of an experiment as PNG or SVG."),
     "models": ("models", "The models that can be studied, and a check of one."),
     "tasks": ("tasks", "The tasks, and one with examples."),
 }
@@ -79,6 +83,10 @@ def main() -> None:
     except click.ClickException as fault:
         fault.show()
         code = fault.exit_code
+    except BrokenPipeError:
+        # Whoever reads has seen enough (`| head`); what is still in the buffer would fail once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = 130

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from .errors import TrackerError
+from .errors import NotRecorded, TrackerError
 from .ids import show_id
-from .reading import Reading, Row, every, parsed
+from .reading import Reading, Row, every, parsed, spoken
 
 _SUMMARY = (
     "SELECT id, run, kind, model, task, split, n, config, status, reason, found, error_type, error, started, ended, "
@@ -96,6 +96,40 @@ class ExperimentReader(Reading):
             "ORDER BY comparisons DESC, model, e.task, e.kind",
             until,
         )
+
+    def strongest(
+        self,
+        kind: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        metric: str | None = None,
+        run: int | None = None,
+        limit: int = 20,
+    ) -> list[Row]:
+        """The strongest effects of one metric (else the one that has most), each place of a subject, task, kind and
+        method once, as it was measured last; `times` is how often. Raises NotRecorded for a metric without effects."""
+        wanted = {"e.kind = ?": kind, "e.task = ?": task, "e.model = ?": model, "e.run = ?": run}
+        wanted = {condition: value for condition, value in wanted.items() if value is not None}
+        of = (
+            "FROM effects AS f JOIN experiments AS e ON e.id = f.experiment "
+            f"WHERE e.status = 'done' AND {every(wanted)}"
+        )
+        most = f"SELECT f.metric AS metric {of} GROUP BY f.metric ORDER BY count(*) DESC, f.metric"
+        known = [row["metric"] for row in self._rows(most, *wanted.values())]
+        if not known:
+            return []
+        if metric is not None and metric not in known:
+            raise NotRecorded("metric", metric, known)
+        one = "e.subject, e.task, e.kind, json_extract(e.config, '$.method'), f.site"
+        rows = self._rows(
+            f"SELECT * FROM (SELECT e.id, e.run, f.site, f.metric, f.value, f.low, f.high, f.n, f.q, f.percentile, "
+            "e.kind, json_extract(e.config, '$.method') AS method, e.model, e.task, e.split, "
+            f"count(*) OVER (PARTITION BY {one}) AS times, "
+            f"row_number() OVER (PARTITION BY {one} ORDER BY e.id DESC) AS latest {of} AND f.metric = ?) "
+            "WHERE latest = 1 ORDER BY abs(value) DESC, id, site LIMIT ?",
+            *wanted.values(), metric or known[0], limit,
+        )  # fmt: skip
+        return [{k: v for k, v in spoken(row, "experiment").items() if k != "latest"} for row in rows]
 
     def _part(self, table: str, experiment: int, columns: str) -> list[Row]:
         rows = self._rows(f"SELECT {columns} FROM {table} WHERE experiment = ? ORDER BY id", experiment)

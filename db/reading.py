@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,14 @@ class Reading:
             return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
+
+    def stream(self, sql: str, *values: Any) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+        """Columns, and rows as they are in the file, read as they are asked for."""
+        try:
+            cursor = self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+        return [column[0] for column in cursor.description], cursor
 
     def _one(self, what: str, number: int, sql: str) -> Row:
         rows = self._rows(sql, number)

@@ -31,7 +31,7 @@ class Read(NamedTuple):
     nothing: str = "Nothing matches."
 
 
-def _browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
+def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
     """Gives a command --db and --json, prints what it read, and makes one line of a TrackerError (exit code 2)."""
 
     @functools.wraps(command)
@@ -68,7 +68,7 @@ def _browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., N
 
 
 @click.command()
-@_browses
+@browses
 def runs(reader: Reader) -> Read:
     """The studies that were run."""
     return Read(reader.runs(), ("pages", "print_runs"), nothing=NONE_YET)
@@ -81,7 +81,7 @@ def runs(reader: Reader) -> Read:
 @click.option("--run", metavar="ID", help="Only of this run.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only those that are so.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The latest so many.")
-@_browses
+@browses
 def experiments(
     reader: Reader,
     kind: str | None,
@@ -94,7 +94,7 @@ def experiments(
     """The experiments that were done, the latest at the end."""
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
-    found = reader.experiments(kind, task, model, _number_of(reader, run), status, limit)
+    found = reader.experiments(kind, task, model, number_of(reader, run), status, limit)
     return Read(found, ("pages", "print_experiments"), nothing=_nothing(bool(reader.known("kind"))))
 
 
@@ -102,18 +102,18 @@ def experiments(
 @click.argument("words", nargs=-1)
 @click.option("--run", metavar="ID", help="Only of this run.")
 @click.option("--tag", help="Only with this tag.")
-@_browses
+@browses
 def notes(reader: Reader, words: tuple[str, ...], run: str | None, tag: str | None) -> Read:
     """The notes, or those that hold the WORDS, best match first."""
     reader.require_known("tag", tag)
-    found = reader.notes(" ".join(words) or None, _number_of(reader, run), tag)
+    found = reader.notes(" ".join(words) or None, number_of(reader, run), tag)
     return Read(found, ("pages", "print_notes"), nothing=_nothing(bool(found or reader.notes())))
 
 
 @click.command()
 @click.argument("id", metavar="ID")
 @click.option("--all", "everything", is_flag=True, help="All effects and samples; of a run, the whole conversation.")
-@_browses
+@browses
 def show(reader: Reader, id: str, everything: bool) -> Read:
     """One run (R1), experiment (E12), note (N3) or hypothesis (H2)."""
     from ...db.ids import parse_id
@@ -147,7 +147,7 @@ def _nothing(something: bool) -> str:
     return "Nothing matches." if something else NONE_YET
 
 
-def _number_of(reader: Reader, run: str | None) -> int | None:
+def number_of(reader: Reader, run: str | None) -> int | None:
     """The number of a run that must exist."""
     from ...db.errors import TrackerError
     from ...db.ids import parse_id

@@ -68,6 +68,20 @@ def print_experiments(console: Console, rows: Sequence[Row]) -> None:
         console.print(one_row("     " + " ".join(outcome(row).split()), console.width))
 
 
+def print_strongest(console: Console, rows: Sequence[Row]) -> None:
+    """Places of one metric. What is the same for all of them is said once, below."""
+    console.print(plain(f"Strongest effects on {rows[0]['metric']}, each place as it was measured last", "bold"))
+    differ = [name for name in ("kind", "method", "model", "task", "split") if len({row[name] for row in rows}) > 1]
+    lines = [
+        (row["site"], number(row["value"]), interval(row), row["n"], "" if row["q"] is None else f"{row['q']:.2g}",
+         row["id"], *(row[name] or "" for name in differ))
+        for row in rows
+    ]  # fmt: skip
+    console.print(table(("~site", ">change", "95% interval", ">n", ">q", "from", *(f"~{n}" for n in differ)), lines))
+    same = [rows[0][name] for name in ("kind", "method", "model", "task", "split") if name not in differ]
+    console.print(indented(" · ".join(name for name in same if name), "dim"))
+
+
 def print_notes(console: Console, rows: Sequence[Row]) -> None:
     for row in rows:
         print_note(console, row)

@@ -1,0 +1,91 @@
+"""`agent export`: what the tracker holds as CSV, JSON lines or Parquet, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from ...db.flat import TABLES
+
+FORMATS = ("csv", "jsonl", "parquet")
+AT_ONCE = 10_000
+
+
+@click.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE...]", type=click.Choice(list(TABLES)))
+@click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the rows.")
+@click.option("--to", "folder", metavar="FOLDER", help="Where TABLE.csv goes, a file for each; else standard output.")
+@click.option("--run", metavar="ID", help="Only of this run, such as R1.")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | None, db: str | None) -> None:
+    """Take TABLEs out of the tracker: runs, experiments, measurements, effects, samples, notes, hypotheses.
+
+    One table goes to standard output; `agent export --format parquet --to data` writes all of them as files.
+    """
+    from ...db.flat import rows
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+    from .browse import number_of
+    from .faults import one_line
+
+    if folder is None and (len(tables) != 1 or form == "parquet"):
+        raise click.UsageError("Name one table to print it as csv or jsonl, or a folder for the files with --to.")
+    with one_line(), Reader.open(tracker_path(db)) as reader:
+        number = number_of(reader, run)
+        if folder is None:
+            write(sys.stdout, form, *rows(reader, tables[0], number))
+            sys.stdout.flush()
+            return
+        if form == "parquet":
+            require_parquet()
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for table in tables or TABLES:
+            path, found = Path(folder) / f"{table}.{form}", rows(reader, table, number)
+            if form == "parquet":
+                count = write_parquet(path, *found)
+            else:
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    count = write(file, form, *found)
+            click.echo(f"{path}: {count} rows", err=True)
+
+
+def write(file: IO[str], form: str, columns: Sequence[str], found: Iterable[tuple[Any, ...]]) -> int:
+    """CSV with a header (RFC 4180), or one JSON object a line. Gives the number of rows."""
+    table, count = csv.writer(file, lineterminator="\n"), 0
+    if form == "csv":
+        table.writerow(columns)
+    for row in found:
+        count += 1
+        if form == "csv":
+            table.writerow(row)
+        else:
+            file.write(json.dumps(dict(zip(columns, row, strict=True))) + "\n")
+    return count
+
+
+def require_parquet() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise click.UsageError("Parquet needs pyarrow: pip install pyarrow; or take --format csv or jsonl.")
+
+
+def write_parquet(path: Path, columns: Sequence[str], found: Iterable[tuple[Any, ...]]) -> int:
+    """A column's type is that of its values in the whole table. Gives the number of rows."""
+    pa: Any = importlib.import_module("pyarrow")
+    pq: Any = importlib.import_module("pyarrow.parquet")
+
+    parts: list[Any] = []
+    found = iter(found)
+    while part := list(islice(found, AT_ONCE)):
+        parts.append(pa.table(dict(zip(columns, map(list, zip(*part, strict=True)), strict=True))))
+    whole = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({name: [] for name in columns})
+    pq.write_table(whole, path)
+    return whole.num_rows
