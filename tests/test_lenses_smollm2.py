@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
@@ -27,3 +28,13 @@ def test_the_receiver_is_readable_late(ioi: Lab) -> None:
     assert lead["L29.resid_post"] > 3 > abs(lead["L10.resid_post"])
     assert result["settled_after"].value > 20
     assert result["identity"].value < 1e-3
+
+
+def test_the_layer_where_the_receiver_becomes_readable_is_the_one_that_writes_it(ioi: Lab) -> None:
+    lens = by_metric(LogitLens(task="ioi", n=4).run(ioi), "lead")
+    result = DirectLogitAttribution(task="ioi", n=4).run(ioi)
+    shares = by_metric(result, "share")
+    assert result["identity"].value < 1e-3
+    assert result["whole"].value == pytest.approx(result["intact_logit_diff"].value, abs=1e-3)
+    risen = max(range(1, 30), key=lambda layer: lens[f"L{layer}.resid_post"] - lens[f"L{layer - 1}.resid_post"])
+    assert max(shares, key=lambda site: shares[site]).startswith(f"L{risen}.H")

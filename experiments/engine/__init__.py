@@ -18,11 +18,13 @@ runs travel on together, so that every layer is called once for all of them.
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
     edges        the same for one component's change on its way through another
+    direct       what each component adds to the logits by itself
     lens         what the model would say if its layers ended here
     weights      what each head reads and writes, as matrices
 """
 
 from .activations import Activations, CleanRun, StoredRun
+from .direct import Direct, direct
 from .edges import Edges, edge_attribution
 from .generate import generate
 from .gradients import attribution
@@ -36,6 +38,7 @@ from .weights import HeadWeights, head_weights, unembedding, written
 __all__ = [
     "Activations",
     "CleanRun",
+    "Direct",
     "Edges",
     "HeadWeights",
     "Readout",
@@ -43,6 +46,7 @@ __all__ = [
     "Source",
     "StoredRun",
     "attribution",
+    "direct",
     "edge_attribution",
     "generate",
     "head_weights",

@@ -1,0 +1,140 @@
+"""What each component adds to the logits by itself: the stream is a sum, and past its last norm a linear map follows.
+
+The norm is linear but for a factor that the whole stream decides; with this factor held at what it is in the intact run
+(a frozen scale), each component has a share, and the shares add up. A norm behind the attention is treated the same
+way. A softcap is left out: the shares are of the logits before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..anatomy import layers_replaced
+from ..batch import Batch
+from ..errors import UnsupportedModel
+from ..sites import Site, head
+from ..subject import Subject
+from .activations import unflat_heads
+from .forward import forwards_replaced, through
+from .layer import gather_columns
+from .reading import read
+from .weights import LARGE, linear_part, output_weights
+
+# How far, beside its size, a norm with a frozen scale may be from the norm itself.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Direct:
+    """What each site adds along each direction, [site, batch, direction], and what no site adds: biases [batch,
+    direction]. `whole` is what all of it adds up to, as the model itself computes it."""
+
+    sites: tuple[Site, ...]
+    values: Tensor
+    biases: Tensor
+    whole: Tensor
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A norm, linear once its scale is held: x -> scale * (x @ matrix) + bias. scale [batch, 1]."""
+
+    matrix: Tensor
+    scale: Tensor
+    bias: Tensor
+
+
+def unembedded(subject: Subject, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of the unembedding for these tokens [...]: directions [..., d_model] behind the last norm, and biases
+    [...]. Raises UnsupportedModel where the weights are not in memory."""
+    module: Any = subject.anatomy.unembedding
+    if module.weight.is_meta:
+        raise UnsupportedModel("The unembedding lies on disk; load the model where it fits into memory.")
+    bias, at = getattr(module, "bias", None), tokens.to(module.weight.device)
+    rows = module.weight[at].float()
+    return rows, torch.zeros_like(rows[..., 0]) if bias is None else bias[at].float()
+
+
+@torch.inference_mode()
+def direct(subject: Subject, batch: Batch, directions: Tensor) -> Direct:
+    """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm.
+
+    The first site is the embedding, `L0.resid_pre`. Raises UnsupportedModel where a norm is none that can be frozen.
+    """
+    anatomy = subject.anatomy
+    seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"})
+    at = (batch.length - batch.reads + batch.answer_at)[:, None]
+
+    def here(layer: int, part: str) -> Tensor:
+        value = seen.at(layer, part)
+        return gather_columns(value, at.to(value.device))[:, 0].to(subject.device)
+
+    final = here(anatomy.n_layers, "resid_pre")
+    normed = before_unembedding(subject, final)
+    norm = frozen(linear_part_of_head(subject), final, normed, before_unembedding(subject, final[:1] * 0))
+    # Carried back to the stream once, so that a component is one product.
+    along = torch.einsum("bkd,ed,bo->bke", directions.to(norm.matrix), norm.matrix, norm.scale)
+    biases = directions.to(norm.bias) @ norm.bias
+    sites, values = [Site(layer=0, part="resid_pre")], [torch.einsum("be,bke->bk", here(0, "resid_pre"), along)]
+    for layer, block in enumerate(anatomy.blocks):
+        raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], anatomy.n_heads)[:, :, 0]
+        scale, behind = raw.new_ones(len(raw), 1), raw.new_zeros(anatomy.d_model)
+        constant = bias_of(block.o_proj, anatomy.n_heads * anatomy.d_head, subject)
+        if block.attn_post:
+            post = frozen(
+                linear_part(block.attn_post, anatomy.d_model, subject), raw, here(layer, "attn_out"),
+                through(block.attn_post, raw[:1, None] * 0)[:, 0],
+            )  # fmt: skip
+            scale, behind, constant = post.scale, post.bias, constant @ post.matrix
+        written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
+        values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
+        biases = biases + torch.einsum("bd,bkd->bk", scale * constant + behind, along)
+        values.append(torch.einsum("bd,bkd->bk", here(layer, "mlp_out"), along))
+        sites += [*(head(layer, h) for h in range(anatomy.n_heads)), Site(layer=layer, part="mlp_out")]
+    whole = torch.einsum("bd,bkd->bk", normed, directions.to(normed))
+    return Direct(tuple(sites), torch.stack(values).cpu(), biases.cpu(), whole.cpu())
+
+
+def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:
+    """The last layer's output [row, d_model] -> what the unembedding is given, by the model's own code."""
+    module: Any = subject.anatomy.unembedding
+    kept: list[Tensor] = []
+
+    def keep(h: Tensor) -> Tensor:
+        kept.append(h)
+        return h
+
+    dummy = torch.zeros((len(hidden), 1), dtype=torch.long, device=subject.device)
+    with forwards_replaced((module, keep)), layers_replaced(subject.anatomy, lambda _: hidden[:, None]):
+        subject.model(input_ids=dummy, use_cache=False)
+    return kept[0][:, 0].float().to(subject.device)
+
+
+def linear_part_of_head(subject: Subject) -> Tensor:
+    """The last norm as a matrix [d_model, d_model], but for a factor."""
+    size = subject.anatomy.d_model
+    eye = LARGE * torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
+    out = before_unembedding(subject, eye)
+    return (out[:-1] - out[-1:]) / LARGE
+
+
+def frozen(matrix: Tensor, given: Tensor, out: Tensor, nothing: Tensor) -> Frozen:
+    """A norm at the vectors given [batch, d_model], where it gives `out`; `nothing` [1, d_model] is what 0 gives.
+
+    Raises UnsupportedModel unless it is its matrix, a factor and a bias.
+    """
+    turned, moved = given.float() @ matrix, out.float() - nothing.float()
+    scale = (turned * moved).sum(-1, keepdim=True) / (turned**2).sum(-1, keepdim=True).clamp(min=1e-30)
+    if bool(((scale * turned - moved).norm(dim=-1) > TOLERANCE * moved.norm(dim=-1) + 1e-6).any()):
+        raise UnsupportedModel(
+            "A norm of this model is no linear map with a scale, so nothing has a direct share in it."
+        )
+    return Frozen(matrix, scale, nothing[0].float())
+
+
+def bias_of(module: nn.Module, size: int, subject: Subject) -> Tensor:
+    return module(torch.zeros(1, size, device=subject.device, dtype=subject.dtype))[0].float()

@@ -1,0 +1,132 @@
+"""How much each head and MLP writes towards the answer by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+    from ..statistics import Array
+    from ..tasks.task import Task
+
+
+class DirectLogitAttribution(Experiment):
+    """Which heads and MLPs write the answer? Splits the logit difference into what each of them adds directly.
+
+    The last stream is a sum of the embedding (L0.resid_pre), the heads (L7.H3), the MLPs (L7.mlp) and `biases`; with
+    the scale of the last norm held fixed (and of a norm behind an attention, where there is one), their shares in the
+    logits of the answer minus the distractor add up to the whole, which the measurement `identity` checks. Positive
+    writes towards the answer: the opposite sign to an ablation's. Each share has interval, p, q and its percentile
+    among the others. The second effect, specific, is the share minus what the same component adds towards the answers
+    of other prompts: what writes one word whatever is asked has none. One pass for all components. It sees only the
+    last step: heads that move what others write (in IOI: the S-inhibition heads) have no share though the task needs
+    them, and a later layer may undo a share; patching and ablation see those.
+    """
+
+    kind: ClassVar[str] = "direct_logit_attribution"
+
+    towards: Annotated[
+        Literal["distractor", "others"],
+        Field(
+            description="What the answer is set against: the prompt's distractor, or the mean of the other answers "
+            "among the prompts, where there is no distractor."
+        ),
+    ] = "distractor"
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if task.answer_kind == "open":
+            raise BadConfiguration(f"The prompts of {self.task} have no answer, so nothing can be written towards it.")
+        prompts = task.prompts(*self.draw)
+        if self.towards == "distractor" and any(p.distractor is None for p in prompts):
+            raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use towards others.")
+        if self.towards == "others" and len({p.answer for p in prompts}) < 2:
+            raise BadConfiguration("All prompts have the same answer; use towards distractor, or more prompts.")
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+        import torch
+
+        from .. import engine
+        from ..controls import TOLERANCE, among, per_prompt
+        from ..lab import numbers
+        from ..lenses import with_zero
+        from ..statistics import effects, measurement, questions_asked
+        from ..towards import of_other_prompts, towards_answer
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        against_others = self.towards == "others"
+        own = towards_answer(lab.subject, batch, against_others)
+        other = of_other_prompts(own, batch, against_others)
+        both = [own] if other is None else [own, other]
+        added = engine.direct(lab.subject, batch, torch.stack([each.vectors for each in both], 1))
+        biases = numbers(added.biases + torch.stack([each.bias for each in both], 1).cpu())
+        shares = np.concatenate([numbers(added.values), biases[None]])
+        whole = numbers(added.whole[:, 0] + own.bias.cpu())
+        names = [*map(str, added.sites), "biases"]
+        kept = {"share": shares[..., 0]}
+        found = among(effects(names, "share", kept["share"], asked))
+        if other is not None:
+            kept["specific"] = shares[..., 0] - shares[..., 1]
+            found += effects(names, "specific", kept["specific"], asked)
+        off = float(abs(kept["share"].sum(0) - whole).max())
+        notes = [] if off <= TOLERANCE else [
+            f"The control failed: the shares miss the whole by up to {off:.3g} logits; nothing that is found here can "
+            "be trusted."
+        ]  # fmt: skip
+        if other is None:
+            notes.append("A prompt has no other beside it that asks for something else, so nothing is specific.")
+        summed = measurement("whole", whole, "logits", asked)
+        measurements = [summed, questions_asked(asked),
+                        Measurement(name="identity", value=off, n=self.n, unit="logits")]  # fmt: skip
+        if not against_others:
+            own_score = lab.intact(*self.draw).scores["logit_diff"]
+            measurements.insert(0, measurement("intact_logit_diff", own_score, "logits", asked))
+            if abs(own_score - whole).max() > TOLERANCE:
+                notes.append("This model caps or scales its logits; the shares are of the logits before that (whole).")
+        ranked = sorted(found[: len(names)], key=lambda e: -abs(e.value))
+        clear = sum((e.q or 1) < 0.05 for e in ranked)
+        return Result(
+            measurements=tuple(measurements),
+            effects=found,
+            figures=(self.heat_map(lab, ranked), self.lines(lab, names, kept["share"], asked)),
+            found=f"{len(names)} shares add up to {summed.told} logits; {clear} are not zero (q < 0.05). Largest: "
+            f"{', '.join(map(str, ranked[:8]))}.",
+            notes=(*notes, *lab.doubts(*self.draw)),
+            arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
+        )
+
+    def heat_map(self, lab: Lab, found: list[Effect]) -> Figure:
+        """The heads' shares."""
+        from ..controls import all_heads
+
+        by_site, heads = {e.site: e for e in found}, lab.subject.sizes["n_heads"]
+        at = [by_site[str(site)] for site in all_heads(lab.subject.sizes)]
+        rows = [at[i : i + heads] for i in range(0, len(at), heads)]
+        title = f"What each head adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
+        data = {"values": [[e.value for e in row] for row in rows],
+                "significant": [[(e.q or 1.0) < 0.05 for e in row] for row in rows]}  # fmt: skip
+        return Figure(name="heads", kind="head_heatmap", title=title, unit="logits", n=self.n, data=data)
+
+    def lines(self, lab: Lab, names: list[str], shares: Array, asked: list[str]) -> Figure:
+        """Layer by layer, all heads together and the MLP."""
+        import numpy as np
+
+        from ..lenses import curve
+
+        layers = range(lab.subject.anatomy.n_layers)
+        heads = [[i for i, name in enumerate(names) if name.startswith(f"L{layer}.H")] for layer in layers]
+        mlps = [names.index(f"L{layer}.mlp") for layer in layers]
+        series = [curve("all heads of the layer", np.stack([shares[which].sum(0) for which in heads]), asked),
+                  curve("MLP", shares[mlps], asked)]  # fmt: skip
+        title = f"What each layer adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
+        data = {"x": list(layers), "x_label": "layer", "series": series}
+        return Figure(name="layers", kind="lines", title=title, unit="logits", n=self.n, data=data)
