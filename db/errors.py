@@ -17,6 +17,10 @@ class TrackerError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class TrackerFails(TrackerError):
+    """The file, its disk or its lock fails, whatever is asked of it. What met it has written nothing."""
+
+
 class NotATracker(TrackerError):
     """The path holds something else: a folder, another program's database, a file that is no database."""
 
@@ -66,22 +70,47 @@ class QueryRefused(TrackerError):
     """An SQL text that is not one harmless SELECT, is wrong, or took too long."""
 
 
-def explained(error: sqlite3.Error, path: str | os.PathLike[str]) -> TrackerError:
-    """Our error for SQLite's, about the file at `path`."""
+# Of a damaged file SQLite tells in bytes of the file itself, which Python may not be able to read.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+
+def explained(error: Exception, path: str | os.PathLike[str]) -> TrackerError:
+    """Our error for one of `SQLITE_ERRORS`, about the file at `path`."""
     where = os.fspath(path)
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(path, "a text in it is no text")
     # Extended result codes keep the primary code in their low byte.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return TrackerError(f"{where} is locked: another process is writing it. Wait for it to end, or use --db.")
+            return TrackerFails(f"{where} is locked: another process is writing it. Wait for it to end, or use --db.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return TrackerError(f"{where} cannot be opened or written ({error}). Check its permissions, or use --db.")
+            return TrackerFails(f"{where} cannot be opened or written ({error}). Check its permissions, or use --db.")
         case sqlite3.SQLITE_CORRUPT:
-            return TrackerError(f"{where} is damaged ({error}). Restore a copy, or try: sqlite3 FILE .recover")
+            return damaged(path, str(error))
         case sqlite3.SQLITE_NOTADB:
             return NotATracker(path, "it is not an SQLite file")
         case sqlite3.SQLITE_FULL:
-            return TrackerError(f"{where} cannot grow: the disk is full. Free some space and resume.")
+            return TrackerFails(
+                f"{where} cannot grow: the disk is full. Free some space; `agent resume` goes on with a study."
+            )
+        case sqlite3.SQLITE_IOERR:
+            return TrackerFails(
+                f"{where} cannot be read or written ({error}). Is the disk full, over its quota, or failing? "
+                "`agent resume` goes on with a study."
+            )
+        case sqlite3.SQLITE_NOMEM:
+            return TrackerFails(f"{where} needs more memory than there is ({error}). Close other programs.")
         case sqlite3.SQLITE_CONSTRAINT:
             return TrackerError(f"{where} refused a row: {error}")
+        case _ if "Could not decode to UTF-8" in str(error):
+            return damaged(path, "a text in it is no text")
         case _:
             return TrackerError(f"{where}: {error}")
+
+
+def damaged(path: str | os.PathLike[str], why: str) -> TrackerFails:
+    """The file is an SQLite file, and some of its bytes are not what was written."""
+    where = os.fspath(path)
+    return TrackerFails(
+        f"{where} is damaged ({why}). Restore a copy, or save what can be read: sqlite3 {where} .recover"
+    )

@@ -154,6 +154,8 @@ def _refusal(
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR):
         case sqlite3.SQLITE_INTERRUPT:
             return QueryRefused(f"The query took longer than {seconds:g} s and was stopped. Narrow it.")
+        case sqlite3.SQLITE_NOMEM:
+            return QueryRefused("The query needs too much memory. Narrow it.")
         case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_MISUSE:
             hint = ""
             if "no such column" in str(error):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .alive import is_alive
-from .errors import explained
+from .errors import SQLITE_ERRORS, explained
 from .ids import TABLES, no_such_id, show_id
 
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ class Reading:
             cursor = self._connection.execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explained(error, self.path) from error
 
     def stream(self, sql: str, *values: Any) -> tuple[list[str], Iterator[tuple[Any, ...]]]:

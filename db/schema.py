@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import migrations
 from .calls import calls_and_resumptions
-from .errors import NewerSchema, NotATracker, explained
+from .errors import SQLITE_ERRORS, NewerSchema, NotATracker, explained
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
 from .task_origins import task_origins
@@ -327,7 +327,7 @@ def version_at(path: Path) -> int:
     with closing(connect_read_only(path, glance=True)) as connection:
         try:
             return version_of(connection, path)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explained(error, path) from error
 
 

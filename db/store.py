@@ -16,7 +16,7 @@ from typing import Self
 from sqlite_utils import Database
 
 from . import schema
-from .errors import TrackerError
+from .errors import TrackerError, TrackerFails
 from .location import check_is_file
 from .write_experiments import ExperimentWriter
 from .write_runs import RunWriter
@@ -40,7 +40,7 @@ class Store(RunWriter, ExperimentWriter, ThoughtWriter):
         check_is_file(path)
         if path.exists():
             if not os.access(path, os.W_OK):
-                raise TrackerError(f"{path} cannot be written. Check its permissions, or use --db.")
+                raise TrackerFails(f"{path} cannot be written. Check its permissions, or use --db.")
             schema.version_at(path)
         with explaining(path):
             connection = sqlite3.connect(path, timeout=wait, isolation_level=None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from .alive import Hold
-from .errors import TrackerError, explained
+from .errors import SQLITE_ERRORS, TrackerError, explained
 from .ids import TABLES, no_such_id, show_id
 from .seals import Seals
 
@@ -87,7 +86,7 @@ def explaining(path: Path) -> Generator[None, None, None]:
     """SQLite's errors become TrackerErrors that name the file."""
     try:
         yield
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise explained(error, path) from error
     except OverflowError as error:
         raise TrackerError(f"{path} cannot hold an integer of more than 64 bits.") from error

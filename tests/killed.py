@@ -60,8 +60,8 @@ def kill_after(commits: int) -> None:
     whole, done = Store._transaction, [0]
 
     @contextmanager
-    def counted(store: Store) -> Generator[None, None, None]:
-        with whole(store):
+    def counted(self: Store) -> Generator[None, None, None]:
+        with whole(self):
             yield
         done[0] += 1
         if done[0] == commits:
@@ -79,11 +79,29 @@ def ran(process: BaseProcess, seconds: float = 300) -> int:
 
 def began(path: Path) -> bool:
     """Whether there is a run to go on with."""
+    return phase(path) != BEFORE
+
+
+BEFORE, AFTER = "before the study began", "while the report's files were written"
+EXPERIMENT, CALL, DRIVER = "during an experiment", "during another call", "while the driver was asked"
+
+
+def phase(path: Path) -> str:
+    """In which phase of its study a process was killed, by what it left; the file is whole at any instant."""
     if not path.exists():
-        return False
+        return BEFORE
     with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         there = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone()
-        return there is not None and connection.execute("SELECT 1 FROM runs").fetchone() is not None
+        run = there and connection.execute("SELECT status FROM runs").fetchone()
+        if not run:
+            return BEFORE
+        if run != ("running",):
+            return AFTER
+        if connection.execute("SELECT 1 FROM experiments WHERE status = 'running'").fetchone():
+            return EXPERIMENT
+        last = connection.execute("SELECT role FROM turns ORDER BY id DESC LIMIT 1").fetchone()
+        return CALL if last == ("assistant",) else DRIVER
 
 
 def sound(path: Path) -> None:

@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -18,7 +19,7 @@ import pytest
 from lashley.db.read import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.tests.killed import agent, began, left, ran, sound
+from lashley.tests.killed import BEFORE, CALL, EXPERIMENT, agent, began, left, phase, ran, sound
 
 from .wire import Wire, chat, serving
 
@@ -111,19 +112,24 @@ def goes_on(whole: Whole, wire: Wire, folder: Path, kill: Callable[[list[str]], 
     assert left(path) == whole.left
 
 
-def at_random(whole: Whole, wire: Wire, folder: Path, seed: int) -> None:
-    """Killed once, twice or three times, at instants of any part of the study."""
+def at_random(whole: Whole, wire: Wire, folder: Path, seed: int) -> list[str]:
+    """Killed once, twice or three times, at instants of any part of the study; gives the phase of each."""
     instants = random.Random(seed)
     times = [instants.uniform(0, 1.1 * whole.seconds) for _ in range(instants.randint(1, 3))]
+    phases: list[str] = []
 
     def kill(command: list[str]) -> int:
         process = agent(*command, folder=folder)
         if times:
             process.join(times.pop())
             process.kill()
-        return ran(process)
+        code = ran(process)
+        if code == -signal.SIGKILL:
+            phases.append(f"{phase(folder / 's.db')}, {'again' if phases else 'first'}")
+        return code
 
     goes_on(whole, wire, folder, kill)
+    return phases
 
 
 def after_writes(whole: Whole, wire: Wire, folder: Path, commits: int) -> bool:
@@ -144,9 +150,16 @@ def test_killed_at_any_instant_nothing_is_lost_or_doubled(whole: Whole, wire: Wi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 150))
-def test_killed_at_a_hundred_instants(whole: Whole, wire: Wire, tmp_path: Path, seed: int) -> None:
-    at_random(whole, wire, tmp_path, seed)
+def test_killed_at_a_hundred_instants(whole: Whole, wire: Wire, tmp_path: Path) -> None:
+    """The rest of a hundred studies, with both drivers: `pytest -s` prints what the kills hit."""
+    phases: Counter[str] = Counter()
+    for seed in range(100, 150):
+        (folder := tmp_path / str(seed)).mkdir()
+        phases.update(at_random(whole, wire, folder, seed))
+    print(f"\n{phases.total()} kills in 50 studies:")
+    print(*(f"  {count:>3}  {where}" for where, count in phases.most_common()), sep="\n")
+    hit = {where.split(",")[0] for where in phases}
+    assert {BEFORE, EXPERIMENT, CALL} <= hit
 
 
 # After these an experiment is done, and a note kept, and neither is answered yet.

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ToolError(Exception):
     """The call was understood and cannot be done as asked."""
+
+
+class CannotWrite(Exception):
+    """A report's files cannot be written; those that were there are as they were."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"{folder} cannot be written ({error.strerror or error}); nothing in it was changed. "
+            f"The study is kept: make room or name another folder: agent report {folder.name} --to FOLDER"
+        )

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from ..db.errors import TrackerError
 from ..experiments.errors import ExperimentError
-from .errors import ToolError
+from .errors import CannotWrite, ToolError
 
-OURS = (TrackerError, ExperimentError, ToolError)
+OURS = (TrackerError, ExperimentError, ToolError, CannotWrite)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from ..db.errors import TrackerError
+from ..db.errors import TrackerError, TrackerFails
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import Experiment, kinds
 from ..experiments.tasks.draft import Draft
@@ -150,7 +150,8 @@ def review_tools() -> dict[str, Tool]:
 
 
 def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:
-    """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt and faults of our own."""
+    """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt, and TrackerFails: where the file
+    itself fails, an answer could not be kept."""
     if name not in tools:
         return Answer(f"There is no tool '{name}'. Tools: {', '.join(tools)}.", refused=True)
     tool = tools[name]
@@ -168,6 +169,8 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
         return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
     except ValidationError as fault:
         return Answer(f"{name}: {explain(fault)}", refused=True)
+    except TrackerFails:
+        raise
     except (ToolError, ExperimentError, TrackerError) as fault:
         return Answer(str(fault), refused=True)
     except Exception as fault:  # noqa: BLE001 - a bug of a tool is an answer and a row, and never ends a run

@@ -10,6 +10,7 @@ import io
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..db.errors import TrackerFails
 from ..db.ids import show_id
 from ..db.write_runs import INTERRUPTED
 from ..experiments import errors
@@ -89,6 +90,9 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         context.store.fail_experiment(
             number, INTERRUPTED, "Stopped by the user.", time.monotonic() - began, unfinished.packed(lab.kept)
         )
+        raise
+    except TrackerFails:
+        # Nothing is wrong with the experiment. Its row says that it is running, so it is done again when the study is.
         raise
     except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__

@@ -9,13 +9,12 @@ from __future__ import annotations
 import difflib
 import html
 import re
-import sqlite3
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
 
 from ..db import schema
-from ..db.errors import explained
+from ..db.errors import SQLITE_ERRORS, explained
 from ..db.ids import parse_id
 from ..db.location import connect_read_only
 from ..db.read import Reader
@@ -60,6 +59,16 @@ def read_stands(file: Path) -> Stands:
     return Stands(run=found[1], code=found[2], seal=found[3], opinions=tuple(re.findall(_OPINION, found[4])))
 
 
+def verify_whole(path: Path) -> Verified:
+    """`verify_tracker` of all that there is."""
+    with closing(connect_read_only(path)) as connection:
+        try:
+            runs = Seals(connection).runs()
+        except SQLITE_ERRORS as error:
+            raise explained(error, path) from error
+    return verify_tracker(path, runs)
+
+
 def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
     """The file itself, every chain of seals, and every record of these runs (None: what was done by hand)."""
     with closing(connect_read_only(path)) as connection:
@@ -76,7 +85,7 @@ def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
             seals = Seals(connection)
             found += seals.check_chains()
             checked = [seals.check(run) for run in dict.fromkeys([*runs, None])]
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise explained(error, path) from error
     found += [line for one in checked for line in one.differences]
     artifacts = sum(one.artifacts for one in checked)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
+from .faults import one_line
+
 if TYPE_CHECKING:
     from ...db.read import Reader
 
@@ -32,39 +34,38 @@ class Read(NamedTuple):
 
 
 def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
-    """Gives a command --db and --json, prints what it read, and makes one line of a TrackerError (exit code 2)."""
+    """Gives a command --db and --json, prints what it read, and makes one line of what goes wrong."""
 
     @functools.wraps(command)
     def browse(db: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-        from ...db.errors import TrackerError
         from ...db.location import tracker_path
         from ...db.read import Reader
 
-        try:
+        with one_line():
             with Reader.open(tracker_path(db)) as reader:
                 read = command(reader, *args, **kwargs)
-        except TrackerError as error:
-            from .style import printable
-
-            click.echo(f"Error: {printable(str(error))}", err=True)
-            raise click.exceptions.Exit(2) from error
-        if as_json:
-            import json
-
-            # ASCII, so that no terminal or pipe can choke on it or be steered by it.
-            click.echo(json.dumps(read.data, indent=2))
-        elif not read.data:
-            click.echo(read.nothing, err=True)
-        else:
-            from .style import console
-
-            module, page = read.page
-            options = {"everything": True} if read.everything else {}
-            getattr(importlib.import_module(f".{module}", __package__), page)(console(), read.data, **options)
+            show_read(read, as_json)
 
     json_option = click.option("--json", "as_json", is_flag=True, help="The data as JSON.")
     db_option = click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
     return db_option(json_option(browse))
+
+
+def show_read(read: Read, as_json: bool) -> None:
+    """On standard output, as JSON or as a page."""
+    if as_json:
+        import json
+
+        # ASCII, so that no terminal or pipe can choke on it or be steered by it.
+        click.echo(json.dumps(read.data, indent=2))
+    elif not read.data:
+        click.echo(read.nothing, err=True)
+    else:
+        from .style import console
+
+        module, page = read.page
+        options = {"everything": True} if read.everything else {}
+        getattr(importlib.import_module(f".{module}", __package__), page)(console(), read.data, **options)
 
 
 @click.command()

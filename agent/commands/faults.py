@@ -1,12 +1,14 @@
 """Errors of ours become one line on stderr and an exit code; anything else is a bug and keeps its traceback.
 
-2 is for what the user can mend by asking otherwise, 1 for a language model's server that fails.
+2 is for what the user can mend by asking otherwise; 1 for what fails whatever is asked: a language model's server, a
+disk, a file that is locked or damaged. Nothing is imported before something has gone wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
@@ -14,14 +16,60 @@ import click
 @contextmanager
 def one_line() -> Generator[None, None, None]:
     """Around whatever a command does with the tracker, the models or the tasks."""
-    from ...tools.faults import OURS
-    from ..drivers.conversation import BadRequest, DriverError, NoKey, WrongKey
-
     try:
         yield
-    except (*OURS, DriverError) as fault:
-        from .style import printable
+    except click.exceptions.Exit:
+        raise
+    except Exception as fault:
+        from ...db.errors import TrackerError
 
-        click.echo(f"Error: {printable(' '.join(str(fault).split()))}", err=True)
-        server_fails = isinstance(fault, DriverError) and not isinstance(fault, (NoKey, WrongKey, BadRequest))
-        raise click.exceptions.Exit(1 if server_fails else 2) from fault
+        # Reading must not wait for all that only other commands can raise.
+        if isinstance(fault, TrackerError):
+            say(fault)
+        from ...tools.faults import OURS
+        from ..drivers.conversation import DriverError
+
+        if isinstance(fault, (*OURS, DriverError)):
+            say(fault)
+        if (damage := damage_behind(fault)) is not None:
+            say(damage)
+        raise
+
+
+def say(fault: Exception) -> NoReturn:
+    """The one line, and the exit code that goes with it."""
+    from .style import printable
+
+    click.echo(f"Error: {printable(' '.join(str(fault).split()))}", err=True)
+    raise click.exceptions.Exit(1 if fails(fault) else 2) from fault
+
+
+def fails(fault: Exception) -> bool:
+    """Whether it would fail again, however it was asked."""
+    from ...db.errors import TrackerError, TrackerFails
+
+    if isinstance(fault, TrackerError):
+        return isinstance(fault, TrackerFails)
+    from ...tools.errors import CannotWrite
+    from ..drivers.conversation import BadRequest, DriverError, NoKey, WrongKey
+
+    server_fails = isinstance(fault, DriverError) and not isinstance(fault, (NoKey, WrongKey, BadRequest))
+    return server_fails or isinstance(fault, CannotWrite)
+
+
+def damage_behind(fault: Exception) -> Exception | None:
+    """The fault of the command's tracker that an error which nobody foresaw comes from, if the file is damaged: a byte
+    that was flipped in a text is found by its seal alone."""
+    from ...db.errors import TrackerError, damaged
+    from ...db.location import tracker_path
+    from ...tools.verify import verify_whole
+
+    context = click.get_current_context(silent=True)
+    path = tracker_path(context.params["db"]) if context is not None and "db" in context.params else None
+    if path is None or not path.is_file() or isinstance(fault, click.ClickException):
+        return None
+    try:
+        found = verify_whole(path).differences
+    except TrackerError as worse:
+        return worse
+    return damaged(path, found[0]) if found else None

@@ -19,7 +19,6 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
     from ...tools.report.render import render_run, write
 
     target = Path(folder) / f"R{run}"
-    target.mkdir(parents=True, exist_ok=True)
     write(render_run(reader, run), target)
     return target / "report.html"
 

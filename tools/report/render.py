@@ -6,7 +6,9 @@ what limits the findings and how to run it all again come from the tracker, what
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from markupsafe import Markup
 
 from ...db.read import Reader
 from ...experiments.result import Frozen
+from ..errors import CannotWrite
 from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
@@ -126,12 +129,30 @@ def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -
 
 
 def write(report: Report, folder: Path) -> list[Path]:
-    """Writes report.md, report.html and figures/*.svg into the folder, which is made; returns their paths."""
-    paths = {folder / "report.md": report.markdown, folder / "report.html": report.html}
-    paths |= {folder / "figures" / f"{stem}.svg": svg for stem, svg in report.figures.items()}
-    for path, content in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8", newline="\n")
+    """Writes report.md, report.html and figures/*.svg into the folder, which is made; returns their paths.
+
+    Each file is the old one or the new one at any instant, and none is changed before all are on the disk. Raises
+    CannotWrite.
+    """
+    paths = {folder / "figures" / f"{stem}.svg": svg for stem, svg in report.figures.items()}
+    paths |= {folder / "report.md": report.markdown, folder / "report.html": report.html}
+    # Named by the process, since two may write one report.
+    parts = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths}
+    try:
+        for path, content in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with parts[path].open("w", encoding="utf-8", newline="\n") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        raise CannotWrite(folder, error) from error
+    finally:
+        for part in parts.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return list(paths)
 
 
