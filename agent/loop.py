@@ -17,6 +17,7 @@ from .. import prompts
 from ..tools.context import Context
 from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
+from ..tools.toolset import offered
 from . import standing
 from .budget import Budget, Spent
 from .drivers.conversation import Call, Driver, DriverError, Message, Reply, ToolSpec
@@ -55,7 +56,8 @@ class Study:
 
     @cached_property
     def tools(self) -> dict[str, Tool]:
-        return all_tools() if self.context.reviews is None else review_tools()
+        every = all_tools() if self.context.reviews is None else review_tools()
+        return offered(every, (self.messages[0].data or {}).get("tools"))
 
     @property
     def instructions(self) -> str:
@@ -124,6 +126,7 @@ def study(
     known: str = "",
     n: int = 32,
     opening: tuple[str, dict[str, Any]] | None = None,
+    tools: Sequence[str] | None = None,
 ) -> Ending:
     """Run a study to its report; a second opinion where the context reviews one, which has an opening of its own.
 
@@ -136,7 +139,7 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    first = Message(role="user", text=text, data={**about, "n": n})
+    first = Message(role="user", text=text, data={**about, "n": n, **({"tools": tools} if tools is not None else {})})
     context.run = context.store.begin_run(
         goal=goal,
         driver=driver.name,

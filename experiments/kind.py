@@ -29,6 +29,8 @@ GROUP = "lashley.experiments"
 class Experiment(Frozen):
     """The configuration that every kind has."""
 
+    # Whether it is among the few that a study offers with --tools core.
+    core: ClassVar[bool] = False
     kind: ClassVar[str]
 
     model: Annotated[str, Field(description="The subject model, as list_models names it.")] = "smollm2-135m"

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 )
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option(
+    "--tools",
+    default="all",
+    show_default=True,
+    metavar="WHICH",
+    help="The kinds of experiments on offer: all, core, or names with commas. Fewer take less room in each request.",
+)
 @click.option("--n", type=click.IntRange(2, 512), default=32, show_default=True, help="Prompts per experiment.")
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @limits
@@ -60,7 +67,7 @@ if TYPE_CHECKING:
 )
 def run(
     goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
-    base_url: str | None, n: int,
+    base_url: str | None, tools: str, n: int,
     experiments: int, review: bool, review_driver: DriverName | None,
     review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
@@ -70,6 +77,7 @@ def run(
     protocol. It says which. Ctrl-C finishes the step and writes the report of what there is; a second one stops at
     once, and `agent resume` goes on.
     """
+    from ...tools import toolset
     from ...tools.context import Context
     from ..budget import Budget
     from ..drivers.choose import choose
@@ -89,7 +97,10 @@ def run(
     if (review_driver or review_llm) and not review:
         raise click.UsageError("--review-driver and --review-llm say who reviews; give --review, too.")
     with one_line():
+        left_in = toolset.chosen(tools)
         chosen, why, server = choose(driver, llm, base_url)
+        if left_in is not None and chosen.name == "autopilot":
+            raise click.UsageError("The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools.")
         if server is not None:
             server.knock()
         click.echo(why, err=True)
@@ -103,7 +114,7 @@ def run(
             context.say = view.warned
             context.subject(context.model)
             with view:
-                ending = study(context, chosen, goal, budget, view, known, n)
+                ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
             finish(context, ending, reports)
             if second is not None and ending.status not in ("interrupted", "stopped"):
                 ending = reviewed(context, second, budget, review_experiments, view, reports, ending)

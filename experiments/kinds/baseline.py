@@ -22,6 +22,7 @@ class Baseline(Experiment):
     """
 
     kind: ClassVar[str] = "baseline"
+    core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:
         from ..ability import ability

@@ -37,6 +37,7 @@ class HeadAblation(Experiment):
     """
 
     kind: ClassVar[str] = "head_ablation"
+    core: ClassVar[bool] = True
 
     heads: Annotated[
         list[str] | None, Field(description="Heads such as L7.H3, counted from 0. Null: all heads of `layers`.")

@@ -36,6 +36,7 @@ class HeadDetectors(Experiment):
     """
 
     kind: ClassVar[str] = "head_detectors"
+    core: ClassVar[bool] = True
 
     detector: Annotated[
         Detector, Field(description="Told and drawn first; all of them are measured and kept in any case.")

@@ -33,6 +33,7 @@ class LayerProgram(Experiment):
     """
 
     kind: ClassVar[str] = "layer_program"
+    core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
     sweep: Annotated[Sweep | None, Field(description="One change at every place instead of one program.")] = None

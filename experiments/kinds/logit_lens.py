@@ -35,6 +35,7 @@ class LogitLens(Experiment):
     """
 
     kind: ClassVar[str] = "logit_lens"
+    core: ClassVar[bool] = True
 
     shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
 

@@ -1,0 +1,46 @@
+"""Which tools a study offers: all of them, the core, or kinds by name.
+
+Every description costs room in each request, and a small model chooses better among few. What can be left out are the
+kinds of experiments, and making tasks; looking around, predictions, notes and the report are always there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..experiments.kind import kinds
+from .errors import ToolError
+from .registry import Tool
+
+MAKING = "create_task"
+
+
+def core() -> tuple[str, ...]:
+    return tuple(name for name, kind in kinds().items() if kind.core)
+
+
+def chosen(words: str) -> tuple[str, ...] | None:
+    """Of what can be left out, what "core" or a list such as "baseline, logit_lens" leaves in; None is "all".
+
+    Raises ToolError for a name that is not there.
+    """
+    names = tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    if names == ("all",):
+        return None
+    if names == ("core",):
+        return core()
+    there = {*kinds(), MAKING}
+    unknown = [name for name in names if name not in there]
+    if unknown or not names:
+        raise ToolError(
+            f"{'No tool is named' if not names else f'There is no kind {unknown[0]}'}: say all, core "
+            f"({', '.join(core())}), or some of {', '.join(sorted(there))}."
+        )
+    return names
+
+
+def offered(tools: dict[str, Tool], left_in: Collection[str] | None) -> dict[str, Tool]:
+    """The tools without those that are left out."""
+    if left_in is None:
+        return tools
+    return {name: tool for name, tool in tools.items() if name in left_in or name not in {*kinds(), MAKING}}
