@@ -79,6 +79,7 @@ def kinds() -> dict[str, type[Experiment]]:
     """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
     from .kinds.attention_entropy import AttentionEntropy
     from .kinds.baseline import Baseline
+    from .kinds.block_influence import BlockInfluence
     from .kinds.direct_logit_attribution import DirectLogitAttribution
     from .kinds.head_ablation import HeadAblation
     from .kinds.head_detectors import HeadDetectors
@@ -87,7 +88,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.pruning_curve import PruningCurve
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
-    ours += [LogitLens, DirectLogitAttribution]
+    ours += [LogitLens, DirectLogitAttribution, BlockInfluence]
     ours += [AttentionEntropy, HeadDetectors, PruningCurve]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):

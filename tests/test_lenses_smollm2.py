@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lashley.experiments.kinds.block_influence import BlockInfluence
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.lab import Lab
@@ -38,3 +39,9 @@ def test_the_layer_where_the_receiver_becomes_readable_is_the_one_that_writes_it
     assert result["whole"].value == pytest.approx(result["intact_logit_diff"].value, abs=1e-3)
     risen = max(range(1, 30), key=lambda layer: lens[f"L{layer}.resid_post"] - lens[f"L{layer - 1}.resid_post"])
     assert max(shares, key=lambda site: shares[site]).startswith(f"L{risen}.H")
+
+
+def test_the_ends_of_the_model_turn_the_stream_most(ioi: Lab) -> None:
+    found = by_metric(BlockInfluence(task="ioi", n=4).run(ioi), "influence")
+    assert all(0 < v < 1.1 for v in found.values())
+    assert {"L0", "L29"} <= set(sorted(found, key=lambda site: -found[site])[:4])

@@ -28,6 +28,7 @@ class DirectLogitAttribution(Experiment):
     of other prompts: what writes one word whatever is asked has none. One pass for all components. It sees only the
     last step: heads that move what others write (in IOI: the S-inhibition heads) have no share though the task needs
     them, and a later layer may undo a share; patching and ablation see those.
+    Source: Elhage et al. 2021, Wang et al. 2022 (arXiv 2211.00593).
     """
 
     kind: ClassVar[str] = "direct_logit_attribution"

@@ -32,6 +32,7 @@ class LogitLens(Experiment):
     a map of the likeliest token at every layer and position. Nothing is edited, so it costs little more than one pass.
     It misleads in early layers, which do not write in the final basis yet: not readable is not absent (tuned_lens
     corrects for it); readable is not used (ablation tells).
+    Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
 
     kind: ClassVar[str] = "logit_lens"

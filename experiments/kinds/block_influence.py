@@ -1,0 +1,81 @@
+"""How far each layer turns the stream, and whether that is what the layer is needed for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..kind import Experiment
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+
+
+class BlockInfluence(Experiment):
+    """Which layers hardly change the stream, and could be left out? Block Influence (BI), as ShortGPT has it, for all.
+
+    BI of a layer is 1 minus the cosine between the stream before and after it, averaged over the tokens of a prompt:
+    0 for a layer that writes nothing. As control each layer's writing is replaced by one of the same length in a random
+    direction; beyond_random is BI minus what that gives, with p and q: below 0 the layer mostly lengthens or shortens
+    what is there, above 0 it undoes part of it. Sites are L7. One pass, and no answer is needed. With `skip` each layer
+    is also left out, and agreement is Spearman's correlation of BI with the damage (kl): BI is a guess, the damage is
+    not. It sees how much is written, not what for: a layer with a small BI may be the one that a task needs. Source:
+    Men et al. 2024, arXiv 2403.03853.
+    """
+
+    kind: ClassVar[str] = "block_influence"
+
+    skip: Annotated[bool, Field(description="Also leave out each layer, and compare. Costs a pass for each.")] = False
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+        from scipy.stats import rankdata
+
+        from .. import engine
+        from ..controls import among, compare, per_prompt
+        from ..interventions import Intervention
+        from ..lab import numbers
+        from ..lenses import with_zero
+        from ..statistics import effects, questions_asked, untested
+        from ..turned import turned
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
+        own, random = (numbers(each) for each in turned(seen, batch.mask, self.seed))
+        layers = range(lab.subject.anatomy.n_layers)
+        sites = [f"L{layer}" for layer in layers]
+        kept = {"influence": own, "beyond_random": own - random}
+        found = (*among(untested(sites, "influence", own, asked)),
+                 *effects(sites, "beyond_random", kept["beyond_random"], asked))  # fmt: skip
+        measurements, notes = [questions_asked(asked)], ()
+        ranked = sorted(found[: len(sites)], key=lambda e: e.value)
+        text = f"Least influence: {', '.join(map(str, ranked[:5]))}; most: {', '.join(map(str, ranked[:-4:-1]))}."
+        if self.skip:
+            programs = [Intervention(name=s, program=tuple(k for k in layers if k != i)) for i, s in enumerate(sites)]
+            run = compare(lab, "layers left out", batch, programs, lab.readout("kl", batch))
+            damage = run.values("kl")
+            found += untested(sites, "kl", damage[1:], asked)
+            kept["kl"] = damage[1:]
+            notes = run.failed("kl")
+            measurements.append(run.identity("kl"))
+            if np.ptp(own.mean(-1)) > 0 and np.ptp(damage[1:].mean(-1)) > 0:
+                together = float(np.corrcoef(*(rankdata(each.mean(-1)) for each in (own, damage[1:])))[0, 1])
+                measurements.append(Measurement(name="agreement", value=together, n=len(sites)))
+                text += f" Rank correlation with the damage when a layer is left out: {together:.2f}."
+        return Result(
+            measurements=tuple(measurements),
+            effects=found,
+            figures=(self.bars(lab, found[: len(sites)]),),
+            found=text,
+            notes=(*notes, *lab.doubts(*self.draw)),
+            arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
+        )
+
+    def bars(self, lab: Lab, found: tuple[Effect, ...]) -> Figure:
+        title = f"Block Influence, 1 - cosine of the stream before and after: {lab.subject.name}, {self.task}"
+        return Figure(name="layers", kind="layer_bars", title=title, unit="1 - cosine", n=self.n,
+                      data={"labels": [e.site.removeprefix("L") for e in found], "values": [e.value for e in found],
+                            "low": [e.low for e in found], "high": [e.high for e in found]})  # fmt: skip
