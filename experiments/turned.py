@@ -1,4 +1,4 @@
-"""How far a layer turns the stream: 1 minus the cosine of what comes before it and after it (Block Influence, Men et al.
+"""How far a layer turns the stream: 1 minus the cosine of what comes before and after it (Block Influence, Men et al.
 2024, arXiv 2403.03853)."""
 
 from __future__ import annotations
