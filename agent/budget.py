@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Budget(BaseModel):
-    """Limits that fit a coffee break. None means no limit."""
+    """Limits that fit a coffee break. None means no limit; `context` is how many tokens the language model reads at
+    once, None where that is found out when it refuses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,6 +20,7 @@ class Budget(BaseModel):
     steps: int = Field(default=200, ge=1)
     tokens: int | None = Field(default=None, ge=1)
     experiment_minutes: float | None = Field(default=None, gt=0)
+    context: int | None = Field(default=None, ge=1000)
 
 
 @dataclass

@@ -19,8 +19,10 @@ from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
 from ..tools.toolset import offered
 from . import standing
+from .asking import asked
 from .budget import Budget, Spent
-from .drivers.conversation import Call, Driver, DriverError, Message, Reply, ToolSpec
+from .drivers.conversation import Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
+from .shrink import Window, mark_of
 from .stopping import Stop, ctrl_c
 
 # After the budget is spent, how often a report may be sent back before the program writes one.
@@ -53,6 +55,7 @@ class Study:
     messages: list[Message]
     spent: Spent = field(default_factory=Spent)
     stop: Stop = field(default_factory=Stop)
+    window: Window = field(default_factory=Window)
 
     @cached_property
     def tools(self) -> dict[str, Tool]:
@@ -161,11 +164,17 @@ def carry_on(work: Study) -> Ending:
     context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     context.n = (work.messages[0].data or {}).get("n")
     context.progress, context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    if work.window.limit is None:
+        work.window.limit = mark_of(work.messages)["limit"] or work.budget.context
     work.live.began(name, work.goal, work.driver, context, work.budget)
     try:
         with ctrl_c(work.stop, name):
             try:
                 ending = converse(work)
+            except ContextOverflow as fault:
+                # A server with a longer context, or another --context, goes on where this one cannot.
+                work.live.warned(str(fault))
+                return Ending("stopped", str(fault))
             except DriverError as fault:
                 work.live.warned(str(fault))
                 ending = Ending("failed", str(fault))
@@ -210,7 +219,7 @@ def ask(work: Study) -> None:
     work.spent.steps += 1
     work.live.thinking(work.spent.steps)
     began = time.monotonic()
-    reply = work.driver.reply(work.instructions, work.messages, work.specs())
+    reply = asked(work)
     work.spent.tokens_in += reply.tokens_in or 0
     work.spent.tokens_out += reply.tokens_out or 0
     said = Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items, finish=reply.finish)

@@ -8,6 +8,8 @@ from .drivers.conversation import Call, Message
 
 # What the program says as the user carries one of these as data.
 SPENT, STOPPING, GOING_ON = "spent", "stopping", "going_on"
+# And the user's own words, with their number.
+TOLD = "told"
 
 
 def last_reply(messages: Sequence[Message]) -> Message | None:

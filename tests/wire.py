@@ -47,13 +47,16 @@ class Wire:
         return self
 
     def by(self, script: Callable[[dict[str, Any]], object]) -> Wire:
-        """From now on every answer is what `script` makes of the request."""
+        """From now on every answer is what `script` makes of the request: JSON, or an Answer as it is."""
         self._script = script
         return self
 
     def answer(self, body: bytes) -> Answer:
         if self._script is not None:
-            content = json.dumps(self._script(json.loads(body or b"{}"))).encode()
+            made = self._script(json.loads(body or b"{}"))
+            if isinstance(made, Answer):
+                return made
+            content = json.dumps(made).encode()
             return Answer(200, content, {"content-type": "application/json"}, 0)
         if not self._answers:
             return Answer(

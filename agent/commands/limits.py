@@ -20,6 +20,11 @@ LIMITS = (
         type=click.FloatRange(0, min_open=True),
         help="The longest that one experiment may take; it is stopped between two chunks of its work.",
     ),
+    click.option(
+        "--context",
+        type=click.IntRange(1000),
+        help="How many tokens the language model reads at once; else what its server says when it refuses more.",
+    ),
 )
 
 

@@ -23,16 +23,19 @@ from .run import finish
     show_default=True,
     help="How to watch.",
 )
-def resume(run: str, base_url: str | None, db: str | None, reports: str, display: str) -> None:
+@click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once now.")
+def resume(run: str, base_url: str | None, db: str | None, reports: str, display: str, context: int | None) -> None:
     """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.
 
     The conversation goes on where it was, with the same subject, task, driver and budget. What is finished is not done
     again; an experiment that was cut short is.
     """
-    go_on_with(run, base_url, db, reports, display)
+    go_on_with(run, base_url, db, reports, display, context)
 
 
-def go_on_with(run: str | None, base_url: str | None, db: str | None, reports: str, display: str) -> NoReturn:
+def go_on_with(
+    run: str | None, base_url: str | None, db: str | None, reports: str, display: str, reads: int | None = None
+) -> NoReturn:
     """Take up this run, or the last one that was stopped."""
     from ...db.location import tracker_path
     from ...db.read import Reader
@@ -41,13 +44,16 @@ def go_on_with(run: str | None, base_url: str | None, db: str | None, reports: s
     from ..live import live_view
     from ..loop import carry_on
     from ..resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
+    from ..shrink import answer_tokens
 
     with one_line():
         # A tracker that is not there is not made.
         with Reader.open(tracker_path(db)) as reader:
             number = run_to_resume(reader, run)
             require_stopped(row := reader.run(number))
-        chosen, why, server = choose(row["driver"], row["llm"], base_url)
+        chosen, why, server = choose(
+            row["driver"], row["llm"], base_url, max_output_tokens=reads and answer_tokens(reads)
+        )
         if server is not None:
             server.knock()
         click.echo(why, err=True)
@@ -59,7 +65,9 @@ def go_on_with(run: str | None, base_url: str | None, db: str | None, reports: s
                 click.echo(f"Since {row['id']} began: {line}.", err=True)
             require_same_subject(context, number)
             with view:
-                ending = carry_on(resumed(context, chosen, number, view))
+                work = resumed(context, chosen, number, view)
+                work.window.limit = reads
+                ending = carry_on(work)
             if context.reviews is None:
                 finish(context, ending, reports)
             else:

@@ -83,13 +83,14 @@ def run(
     from ..drivers.choose import choose
     from ..live import live_view
     from ..loop import study
+    from ..shrink import answer_tokens
 
     if go_on:
         from .resume import go_on_with
 
         if goal or model or task:
             raise click.UsageError("--continue goes on with what was asked: leave out --goal, --model and --task.")
-        go_on_with(None, base_url, db, reports, display)
+        go_on_with(None, base_url, db, reports, display, limits["context"])
     if goal is None:
         raise click.UsageError("Missing option '--goal': what is to be found out, in words.")
     if not goal.strip():
@@ -97,8 +98,8 @@ def run(
     if (review_driver or review_llm) and not review:
         raise click.UsageError("--review-driver and --review-llm say who reviews; give --review, too.")
     with one_line():
-        left_in = toolset.chosen(tools)
-        chosen, why, server = choose(driver, llm, base_url)
+        left_in, reads = toolset.chosen(tools), limits["context"]
+        chosen, why, server = choose(driver, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if left_in is not None and chosen.name == "autopilot":
             raise click.UsageError("The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools.")
         if server is not None:

@@ -1,0 +1,68 @@
+"""One turn of the driver, in as many tokens as it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .drivers.conversation import ContextOverflow, Message, Reply
+from .shrink import characters, marked, sent
+from .summary import summary
+
+if TYPE_CHECKING:
+    from .loop import Study
+
+# How often a conversation that is refused as too long is made shorter.
+SHORTER = 4
+
+
+def asked(work: Study) -> Reply:
+    """The driver's reply to the conversation so far, shortened where that is needed. Raises a DriverError."""
+    if work.by_protocol:
+        return work.driver.reply(work.instructions, work.messages, work.specs())
+    window, tools = work.window, work.specs()
+    for attempt in range(SHORTER + 1):
+        base = window.base(work.instructions, tools)
+        messages = fitted(work, base)
+        try:
+            reply = work.driver.reply(work.instructions, messages, tools)
+        except ContextOverflow as fault:
+            if attempt == SHORTER or len(work.messages) == 1:
+                raise
+            now = window.tokens(messages)
+            window.learn(fault, base + now)
+            shrink(work, window.tokens(messages) // 2)
+            if window.tokens(sent(work.messages)) >= window.tokens(messages):
+                raise
+            continue
+        length = sum(map(characters, messages)) + len(work.instructions) + sum(len(t.model_dump_json()) for t in tools)
+        if (warning := window.gauge(length, reply.tokens_in)) is not None:
+            work.live.warned(warning)
+        return reply
+    raise AssertionError("unreachable")
+
+
+def fitted(work: Study, base: int) -> list[Message]:
+    """The conversation as it is sent, after a mark where it no longer fits. Raises ContextOverflow."""
+    window, messages = work.window, sent(work.messages)
+    if window.limit is None:
+        return messages
+    room = window.room(base)
+    if window.tokens(messages) > room:
+        shrink(work, room // 2)
+        messages = sent(work.messages)
+        if window.tokens(messages) > room:
+            raise ContextOverflow(
+                f"The latest turn alone is longer than the {window.limit:,} tokens that the language model reads at "
+                "once: give its server a longer context, or say with --context how much it reads."
+            )
+    return messages
+
+
+def shrink(work: Study, target: int) -> None:
+    """Log the mark by which the conversation gets down to so many tokens."""
+    most = int(target / 2 / work.window.per_character)
+
+    def told(place: int) -> str:
+        return summary(work.context.reader, work.run, work.messages[:place], most)
+
+    work.keep(marked(work.messages, work.window.tokens, target, told, work.window.limit))
