@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the answer is no; 2 usage; 3 budget spent; 130 interrupted
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -86,6 +87,14 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever reads has seen enough (`| head`); what is still in the buffer would fail once more at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as fault:
+        if fault.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What reads the output has gone, or there is no room for it; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if fault.errno == errno.ENOSPC:
+            click.echo("Error: There is no room for what was to be written. Make room, and ask again.", err=True)
         code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

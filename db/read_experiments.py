@@ -36,17 +36,39 @@ class ExperimentReader(Reading):
     ) -> list[Row]:
         """Experiments in short; with a limit, the latest of them. A run's are its own and those that it reused,
         which name the run that they are from."""
+        wanted, values = self._wanted(kind, task, model, run, status)
+        # Whether a process is alive is not in the file.
+        alive_or_not = status in ("running", "interrupted")
+        sql = f"SELECT * FROM ({_SUMMARY} WHERE {wanted} ORDER BY id DESC LIMIT ?) ORDER BY id"
+        most = -1 if limit is None or alive_or_not else limit
+        rows = [self._told(row, "experiment") for row in self._rows(sql, *values, most)]
+        return [row for row in rows if row["status"] == status][-(limit or 0) :] if alive_or_not else rows
+
+    def experiment_count(
+        self,
+        kind: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        run: int | None = None,
+        status: str | None = None,
+    ) -> int:
+        """How many experiments `experiments` would give without a limit."""
+        if status in ("running", "interrupted"):
+            return len(self.experiments(kind, task, model, run, status))
+        wanted, values = self._wanted(kind, task, model, run, status)
+        return self._rows(f"SELECT count(*) AS n FROM experiments WHERE {wanted}", *values)[0]["n"]
+
+    def _wanted(
+        self, kind: str | None, task: str | None, model: str | None, run: int | None, status: str | None
+    ) -> tuple[str, list[str | int]]:
+        """The condition in SQL, and its values."""
         # What is interrupted is written as running in the file.
         written = "running" if status == "interrupted" else status
-        alive_or_not = status in ("running", "interrupted")
         ours = f"(SELECT experiment FROM reuses WHERE run = {int(run)})" if run is not None else "()"
         of_run = f"(run = ? OR id IN {ours})"
         wanted = {"kind = ?": kind, "task = ?": task, "model = ?": model, of_run: run, "status = ?": written}
-        wanted = {condition: value for condition, value in wanted.items() if value is not None}
-        sql = f"SELECT * FROM ({_SUMMARY} WHERE {every(wanted)} ORDER BY id DESC LIMIT ?) ORDER BY id"
-        most = -1 if limit is None or alive_or_not else limit
-        rows = [self._told(row, "experiment") for row in self._rows(sql, *wanted.values(), most)]
-        return [row for row in rows if row["status"] == status][-(limit or 0) :] if alive_or_not else rows
+        values = {condition: value for condition, value in wanted.items() if value is not None}
+        return every(values), list(values.values())
 
     def experiment(self, experiment: int) -> Row:
         """One experiment with everything that it found; artifacts by name and size only.

@@ -31,6 +31,8 @@ class Read(NamedTuple):
     page: tuple[str, str]
     everything: bool = False
     nothing: str = "Nothing matches."
+    there: int | None = None
+    """How many there are, where not all were read."""
 
 
 def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
@@ -52,7 +54,9 @@ def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., No
 
 
 def show_read(read: Read, as_json: bool) -> None:
-    """On standard output, as JSON or as a page."""
+    """On standard output, as JSON or as a page; on the other, how much was left out."""
+    if read.there is not None and read.there > len(read.data):
+        click.echo(f"{len(read.data):,} of {read.there:,}; --limit {read.there} shows all.", err=True)
     if as_json:
         import json
 
@@ -95,20 +99,28 @@ def experiments(
     """The experiments that were done, the latest at the end."""
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
-    found = reader.experiments(kind, task, model, number_of(reader, run), status, limit)
-    return Read(found, ("pages", "print_experiments"), nothing=_nothing(bool(reader.known("kind"))))
+    wanted = (kind, task, model, number_of(reader, run), status)
+    found = reader.experiments(*wanted, limit)
+    there = reader.experiment_count(*wanted) if len(found) == limit else None
+    nothing = _nothing(bool(found or reader.known("kind")))
+    return Read(found, ("pages", "print_experiments"), nothing=nothing, there=there)
 
 
 @click.command()
 @click.argument("words", nargs=-1)
 @click.option("--run", metavar="ID", help="Only of this run.")
 @click.option("--tag", help="Only with this tag.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The best, or latest, so many."
+)
 @browses
-def notes(reader: Reader, words: tuple[str, ...], run: str | None, tag: str | None) -> Read:
-    """The notes, or those that hold the WORDS, best match first."""
+def notes(reader: Reader, words: tuple[str, ...], run: str | None, tag: str | None, limit: int) -> Read:
+    """The notes, the latest at the end, or those that hold the WORDS, best match first."""
     reader.require_known("tag", tag)
     found = reader.notes(" ".join(words) or None, number_of(reader, run), tag)
-    return Read(found, ("pages", "print_notes"), nothing=_nothing(bool(found or reader.notes())))
+    shown = found[:limit] if words else found[-limit:]
+    nothing = _nothing(bool(found or reader.notes()))
+    return Read(shown, ("pages", "print_notes"), nothing=nothing, there=len(found))
 
 
 @click.command()
