@@ -77,7 +77,9 @@ class Experiment(Frozen):
 @cache
 def kinds() -> dict[str, type[Experiment]]:
     """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    from .kinds.activation_patching import ActivationPatching
     from .kinds.attention_entropy import AttentionEntropy
+    from .kinds.attribution_patching import AttributionPatching
     from .kinds.baseline import Baseline
     from .kinds.block_influence import BlockInfluence
     from .kinds.direct_logit_attribution import DirectLogitAttribution
@@ -90,6 +92,7 @@ def kinds() -> dict[str, type[Experiment]]:
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, DirectLogitAttribution, BlockInfluence]
     ours += [AttentionEntropy, HeadDetectors, PruningCurve]
+    ours += [ActivationPatching, AttributionPatching]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

@@ -165,7 +165,7 @@ class Lab:
         subject: Subject | None = None,
     ) -> dict[str, torch.Tensor]:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
-        what = repr((doing, interventions, type(readout).__name__))
+        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist()))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept)  # fmt: skip

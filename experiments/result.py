@@ -82,7 +82,7 @@ class Sample(Frozen):
     failure: str | None = None
 
 
-FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars", "matrix"]
+FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars", "matrix", "scatter"]
 
 
 class Figure(Frozen):
@@ -92,6 +92,7 @@ class Figure(Frozen):
     layer_bars    {"labels": [str], "values": [float], "low": [float], "high": [float]}
     pie           {"labels": [str], "counts": [int]}
     stacked_bars  {"bars": [str], "labels": [str], "counts": [bar][label]}
+    scatter       {"x": [..], "y": [..], "labels": [str], "groups": [str], "x_label": str, "y_label": str}
     lines         {"x": [..], "x_label": str, "series": [{"name": str, "y": [..], "low": [..], "high": [..]}]}
     matrix        {"values": [row][column] or null, "rows": [str], "columns": [str], "row_label": str,
                    "column_label": str, "texts": [row][column] (short, such as a token) or none,

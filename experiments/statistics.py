@@ -6,6 +6,8 @@ different sums count as 10.
 
 - The interval of a mean is a percentile bootstrap over questions. Its tails are widened as Student's t is wider
   than the normal (Hesterberg, The American Statistician 69, 2015): for few questions it is too narrow else.
+- The interval of a share of a difference (recovery: 0 as the corrupted run, 1 as the clean one) is that of a ratio of
+  means, both taken over the same resampled questions.
 - The interval of a share is Wilson's score interval (1927), which keeps its width where every prompt gave the same.
 - The interval of a change of share is Tango's score interval for paired shares (Statistics in Medicine 17, 1998),
   which keeps its width where no prompt changed.
@@ -91,6 +93,26 @@ def _resampled(sums: Array, sizes: Array) -> Array:
 def resampled(values: Array, questions: Questions = None) -> Array:
     """values [..., n] -> their means over resampled questions [..., 10,000], for intervals of what is made of means."""
     return _resampled(*clustered(values, questions))
+
+
+def ratio(changes: Array, whole: Array) -> Array:
+    """changes [..., n] as a share of whole [n]: the ratio of the means, [...]."""
+    return changes.mean(-1) / whole.mean()
+
+
+def ratio_bootstrap(changes: Array, whole: Array, questions: Questions = None) -> tuple[Array, Array, Array]:
+    """The ratio of the means of changes [..., n] and of whole [n], low and high of it, each [...].
+
+    Both means are of the same resampled questions, so what the two share cancels. Of use only where the interval of
+    the whole does not hold zero.
+    """
+    found = ratio(changes, whole)
+    (above, sizes), (below, _) = clustered(changes, questions), clustered(whole, questions)
+    if len(sizes) == 1:
+        return found, found, found
+    ratios, tail = _resampled(above, sizes) / _resampled(below, sizes), _tail(len(sizes))
+    low, high = np.quantile(ratios, [tail, 1 - tail], axis=-1)
+    return found, np.minimum(low, found), np.maximum(high, found)
 
 
 def _tail(count: int) -> float:

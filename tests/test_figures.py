@@ -55,6 +55,12 @@ def matrix(values: Sequence[Sequence[float | None]], **data: Any) -> dict[str, A
     return {"name": "lens", "kind": "matrix", "title": "Lens", "unit": "nats", "n": 32, "data": data}
 
 
+def scatter(x: list[Any], y: list[Any], **data: Any) -> dict[str, Any]:
+    named = {"labels": [f"L{i}.H0" for i in range(len(x))], "x_label": "estimated", "y_label": "exact"}
+    data = {"x": x, "y": y, **named, **data}
+    return {"name": "agreement", "kind": "scatter", "title": "Agreement", "unit": "share", "n": 32, "data": data}
+
+
 EXAMPLES = [
     heatmap([[0.1, None], [-0.3, 0.2]], significant=[[True, False], [True, False]]),
     bars(["L0", "L1"], [0.5, None], low=[0.4, None], high=[0.7, None]),
@@ -62,6 +68,7 @@ EXAMPLES = [
     stacked(["intact", "without L7.H3"], ["correct", "off_by_one"], [[30, 2], [11, 21]]),
     lines([1, 2, 3], {"name": "zero", "y": [0.1, None, 0.4], "low": [0, None, 0.3], "high": [0.2, None, 0.5]}),
     matrix([[0.1, None], [-0.3, 0.2]], texts=[["␣a", "b"], ["", None]], significant=[[True, False], [False, True]]),
+    scatter([0.1, None, -0.4], [0.2, 0.3, -0.5], groups=["strongest", "strongest", "drawn at random"]),
 ]
 KINDS = [example["kind"] for example in EXAMPLES]
 

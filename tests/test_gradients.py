@@ -15,7 +15,7 @@ from lashley.tests.tiny import KINDS, batch_of, tiny_subject
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
 # Wide enough for fp32, narrow enough for the corners of a ReLU.
 STEP = 0.004
-PARTS: tuple[Part, ...] = ("resid_pre", "k", "v", "z", "attn_out", "neurons", "mlp_out", "resid_post")
+PARTS: tuple[Part, ...] = ("resid_pre", "k", "v", "pattern", "z", "attn_out", "neurons", "mlp_out", "resid_post")
 WHOLE: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
 
@@ -29,7 +29,11 @@ def test_attribution_is_the_derivative_of_what_the_engine_does(kind: str) -> Non
     steps: list[tuple[int, int, Site]] = []
     for i, site in enumerate(sites):
         n = found[i].shape[1]
-        assert n == (1 if site.part in WHOLE else {"neurons": 48, "z": 4}.get(site.part, subject.anatomy.n_kv_heads))
+        assert n == (
+            1
+            if site.part in WHOLE
+            else {"neurons": 48, "z": 4, "pattern": 4}.get(site.part, subject.anatomy.n_kv_heads)
+        )
         for unit in range(min(n, 3)):
             index = None if site.part in WHOLE else unit
             steps.append((i, unit, Site(layer=site.layer, part=site.part, index=index)))

@@ -4,11 +4,15 @@ An edit turns an activation from old into new, and the metric changes by about (
 attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One pass forward for the values that are put in
 place, where they are not zero, one forward and one backward for all sites at once. It is an estimate. Where the metric
 is not linear in the activation, above all in the first layers, it can be small for a strong site, or of the wrong sign.
+
+Integrated gradients (arXiv 2403.17806, on inputs) do better: the slopes are means over runs whose embeddings lie on the
+way from these prompts to others, at the middles of equal steps. For the embeddings themselves, all together, the
+estimates then add up to the whole change of the metric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +21,7 @@ from torch import Tensor
 from ..anatomy import Anatomy
 from ..batch import Batch
 from ..interventions import Edit
+from ..sites import Site
 from ..subject import Subject
 from .activations import flat_heads, unflat_heads
 from .edits import Editor, Source
@@ -27,6 +32,8 @@ from .sweep import Progress
 
 # Tokens whose activations are kept for one backward pass. A layer keeps some 20 numbers per token and d_model.
 BACKWARD_TOKENS = 4096
+# The name under which an Editor finds the embeddings that integrated gradients go to.
+TOWARDS = "the other embeddings"
 
 
 @dataclass
@@ -45,8 +52,18 @@ class Traced:
     metric: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def trace(subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric: str) -> tuple[Traced, Window]:
-    """Run some prompts of the batch with gradients, and keep every part of every layer."""
+def trace(
+    subject: Subject,
+    batch: Batch,
+    rows: Tensor,
+    readout: Readout,
+    metric: str,
+    moved: Callable[[Tensor], Tensor] | None = None,
+    patterns: bool = False,
+) -> tuple[Traced, Window]:
+    """Run some prompts of the batch with gradients, and keep every part of every layer; patterns only if asked for.
+
+    `moved` is given the embedded tokens and says what enters the first layer instead."""
     anatomy = subject.anatomy
     with torch.no_grad():
         part = batch.rows(int(rows[0]), int(rows[-1]) + 1)
@@ -54,10 +71,11 @@ def trace(subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric
         window = Window(recording, torch.arange(len(rows), device=rows.device), 0, batch.length)
     traced = Traced()
     with torch.enable_grad():
-        x = recording.embedded.detach().requires_grad_()
+        x = recording.embedded.detach()
+        x = (x if moved is None else moved(x)).requires_grad_()
         for layer in range(anatomy.n_layers):
             traced.entry.append(x)
-            x = trace_block(traced, anatomy, layer, x, window)
+            x = trace_block(traced, anatomy, layer, x, window, patterns)
         traced.final = x
         read = gather_columns(x, read_columns(batch, readout)[rows])
         tokens = None if readout.tokens is None else readout.tokens[rows]
@@ -65,7 +83,9 @@ def trace(subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric
     return traced, window
 
 
-def trace_block(traced: Traced, anatomy: Anatomy, layer: int, x: Tensor, window: Window) -> Tensor:
+def trace_block(
+    traced: Traced, anatomy: Anatomy, layer: int, x: Tensor, window: Window, patterns: bool = False
+) -> Tensor:
     block = anatomy.blocks[layer]
     keep: dict[str, Tensor] = {"resid_pre": x}
 
@@ -77,9 +97,13 @@ def trace_block(traced: Traced, anatomy: Anatomy, layer: int, x: Tensor, window:
         k, v = kept("k", flat_heads(k)), kept("v", flat_heads(v))
         return unflat_heads(k, anatomy.n_kv_heads), unflat_heads(v, anatomy.n_kv_heads)
 
+    def keep_pattern(p: Tensor) -> Tensor:
+        return unflat_heads(kept("pattern", flat_heads(p)), p.shape[1])
+
     slot = KVSlot()
     slot.edit = keep_kv
-    keep["attn_raw"] = attention(block, x, window.kwargs(layer), slot, lambda z: kept("z", z))
+    seen = keep_pattern if patterns else None
+    keep["attn_raw"] = attention(block, x, window.kwargs(layer), slot, lambda z: kept("z", z), seen)
     attn_out = kept("attn_out", through(block.attn_post, keep["attn_raw"]))
     u = x if block.parallel else x + attn_out
     traced.middle.append(u)
@@ -108,30 +132,62 @@ def attribution(
     metric: str,
     sources: Mapping[str, Source] | None = None,
     progress: Progress | None = None,
+    towards: Source | None = None,
+    steps: int = 1,
 ) -> list[Tensor]:
     """The estimated change of the metric by each edit, prompt by prompt and unit by unit: per edit [batch, unit].
 
     An edit names a whole part (`L7.z`, `L7.neurons`), and its units are the part's heads, KV heads or neurons; of the
-    other parts there is one. Raises BadConfiguration where an edit lacks its source.
+    other parts there is one. With `towards`, a source of other embeddings, the slopes are integrated over `steps` runs
+    on the way there. Raises BadConfiguration where an edit lacks its source.
     """
     found: list[list[Tensor]] = [[] for _ in edits]
+    patterns = any(e.site.part == "pattern" for e in edits)
+    all_sources = {**(sources or {}), **({} if towards is None else {TOWARDS: towards})}
     for done, rows in enumerate(parts := slices(batch)):
-        traced, _ = trace(subject, batch, rows, readout, metric)
-        values = [traced.values[e.site.layer, e.site.part] for e in edits]
-        slopes = gradients(traced.metric, values)
-        with torch.no_grad():
-            for into, edit, value, slope in zip(found, edits, values, slopes, strict=True):
-                editor = Editor(batch, sources or {}, subject.anatomy.d_head, rows, 0, batch.length)
-                # Some architectures flatten rows and positions before their projections.
-                old = value.detach().view(len(rows), batch.length, -1)
-                product = (editor.changed(old, edit, rows) - old) * slope.view_as(old)
-                into.append(product.unflatten(-1, (units(subject, edit), -1)).sum((1, 3)))
+        editor = Editor(batch, all_sources, subject.anatomy.d_head, rows, 0, batch.length)
+        values, slopes = traced_slopes(subject, batch, edits, rows, readout, metric, patterns, None)
+        if towards is not None:
+            ways = [part_of_the_way(editor, rows, (step + 0.5) / steps) for step in range(steps)]
+            runs = [traced_slopes(subject, batch, edits, rows, readout, metric, patterns, way)[1] for way in ways]
+            slopes = [torch.stack(of_one).mean(0) for of_one in zip(*runs, strict=True)]
+        for into, edit, value, slope in zip(found, edits, values, slopes, strict=True):
+            # Some architectures flatten rows and positions before their projections.
+            old = value.view(len(rows), batch.length, -1)
+            product = (editor.changed(old, edit, rows) - old) * slope.view_as(old)
+            into.append(product.unflatten(-1, (units(subject, edit), -1)).sum((1, 3)))
         if progress is not None:
             progress(done + 1, len(parts))
     return [torch.cat(pieces).float().cpu() for pieces in found]
 
 
+def traced_slopes(
+    subject: Subject,
+    batch: Batch,
+    edits: Sequence[Edit],
+    rows: Tensor,
+    readout: Readout,
+    metric: str,
+    patterns: bool,
+    moved: Callable[[Tensor], Tensor] | None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The values that the edits are about, and d metric / d each of them; nothing of the graph."""
+    traced, _ = trace(subject, batch, rows, readout, metric, moved, patterns)
+    places = [(e.site.layer, e.site.part) for e in edits]
+    distinct = list(dict.fromkeys(places))
+    found = dict(zip(distinct, gradients(traced.metric, [traced.values[p] for p in distinct]), strict=True))
+    return [traced.values[p].detach() for p in places], [found[p] for p in places]
+
+
+def part_of_the_way(editor: Editor, rows: Tensor, share: float) -> Callable[[Tensor], Tensor]:
+    """Embedded tokens moved by a share of the way to other ones."""
+    there = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source=TOWARDS)
+    return lambda x: x + share * (editor.changed(x, there, rows) - x)
+
+
 def units(subject: Subject, edit: Edit) -> int:
     """How many heads, KV heads or neurons the edit's part has."""
     a = subject.anatomy
-    return {"z": a.n_heads, "k": a.n_kv_heads, "v": a.n_kv_heads, "neurons": a.d_mlp}.get(edit.site.part, 1)
+    return {"z": a.n_heads, "k": a.n_kv_heads, "v": a.n_kv_heads, "neurons": a.d_mlp, "pattern": a.n_heads}.get(
+        edit.site.part, 1
+    )

@@ -191,6 +191,16 @@ def _changes(row: Row, metric: str, artifact: Artifact | None) -> tuple[list[str
     return sites, values[1:] - values[0], [str(one) for one in asked]
 
 
+def _whole(row: Row, metric: str, artifact: Artifact | None) -> Array | None:
+    """What the effects of a metric are shares of, prompt by prompt [n]; None where they are no shares."""
+    name = f"{metric}_whole"
+    if artifact is None or name not in {one["name"] for one in row["artifacts"]}:
+        return None
+    import numpy as np
+
+    return np.load(io.BytesIO(artifact(name)), allow_pickle=False).astype(float)
+
+
 def _rank_interval(row: Row, effect: Row, artifact: Artifact | None) -> tuple[float, float] | None:
     kept = _changes(row, effect["metric"], artifact)
     if kept is None:
@@ -210,11 +220,12 @@ def _paired(row: Row, quantity: Quantity, artifact: Artifact | None) -> dict[str
     kept = _changes(row, one["metric"], artifact)
     if kept is None or one["metric"] != other["metric"]:
         return None
-    from ...experiments.statistics import bootstrap
+    from ...experiments.statistics import bootstrap, ratio_bootstrap
 
     sites, changes, asked = kept
     difference = changes[sites.index(one["site"])] - changes[sites.index(other["site"])]
-    value, low, high = bootstrap(difference, asked)
+    whole = _whole(row, one["metric"], artifact)
+    value, low, high = bootstrap(difference, asked) if whole is None else ratio_bootstrap(difference, whole, asked)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 

@@ -18,6 +18,7 @@ from .bars import layer_bars
 from .heat import head_heatmap
 from .lines import lines
 from .matrix import matrix
+from .scatter import scatter
 from .shares import pie, stacked_bars
 
 PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
@@ -27,4 +28,5 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
     "stacked_bars": stacked_bars,
     "lines": lines,
     "matrix": matrix,
+    "scatter": scatter,
 }

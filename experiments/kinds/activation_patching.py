@@ -1,0 +1,123 @@
+"""Activations of one run put into another, place by place, and how much of the difference comes with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..patching import Patching
+from ..result import Effect, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+    from ..patching import Place
+    from ..recovery import Scale
+    from ..statistics import Array
+    from ..twins import Twins
+
+DONATED = 8
+
+
+class ActivationPatching(Patching):
+    """Where does the model hold, or move, what tells a prompt from its corrupted twin? Puts activations of one run into
+    the other (arXiv 2202.05262, 2404.15255).
+
+    Sweeps one part over layers and positions, or over all heads, each by itself. recovery is edited minus base, as a
+    share of clean minus corrupted: denoising goes from 0 (nothing) to 1 (the clean answer is back), noising from 0
+    (nothing) to -1 (as if corrupted). Each with interval, p, q and percentile; both ends are told in logits. Refused
+    where clean and corrupted do not differ. Controls: the identity; everything patched, which must give the other run;
+    the strongest places with the values of another prompt (donor: what those give is not this prompt's answer);
+    together, all swept places at once. Denoising shows what suffices, noising what is needed: redundant parts show in
+    the first alone. A stream patch carries all that was computed before it. Needs a task with twins. Cost: as many
+    runs as places, a head sweep about that of head_ablation.
+    """
+
+    kind: ClassVar[str] = "activation_patching"
+
+    def run(self, lab: Lab) -> Result:
+        from ..controls import among, compare, per_prompt
+        from ..interventions import Edit, Intervention
+        from ..recovery import RECOVERY, WHOLE
+        from ..sites import Site
+        from ..statistics import questions_asked
+
+        pair, sizes = self.pair(lab), lab.subject.sizes
+        places = self.places(pair, self.swept(sizes))
+        others = self.others(places, sizes)
+        scale = self.scale(lab, pair)
+        base, other = self.runs(pair)
+        patches = [place.patch("twin") for place in (*places, *others)]
+        entry = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source="twin")
+        # Later edits of a site would undo nothing: all of them come from the same run.
+        both = [Intervention(name="together", edits=tuple(e for p in patches[: len(places)] for e in p.edits)),
+                Intervention(name="everything", edits=(entry,))]  # fmt: skip
+        source = self.lent(lab, base, other, {"resid_pre", *(p.site.part for p in (*places, *others))})
+        run = compare(lab, f"{len(places)} patches, {self.direction}", base, [*patches, *both],
+                      lab.readout(self.metric, base), {"twin": source})  # fmt: skip
+        values = run.values(self.metric)
+        change = values[1:] - values[0]
+        swept, beside = change[: len(places)], change[len(places) : len(patches)]
+        found = among(scale.effects([str(p) for p in places], swept), scale.mean(beside).tolist())
+        lent, told, more = self.donated(lab, pair, scale, places, found)
+        off = float(abs(abs(change[-1]) - abs(scale.whole)).max())
+        return Result(
+            measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric),
+                          scale.share("everything", change[-1]), scale.share("together", change[-2]),
+                          *([Measurement(name="controls", value=len(others))] if others else [])),
+            effects=(*found, *lent),
+            figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
+            found=self.told(scale, found) + told,
+            notes=(*run.failed(self.metric), *not_everything(off, self.metric), *more, *lab.doubts(*self.draw)),
+            arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
+                    WHOLE: scale.whole},
+        )  # fmt: skip
+
+    @property
+    def what(self) -> str:
+        return self.part if self.sites is None else "chosen sites"
+
+    def told(self, scale: Scale, found: tuple[Effect, ...]) -> str:
+        ranked = sorted(found, key=lambda e: -abs(e.value))
+        clear = sum(e.q is not None and e.q < 0.05 for e in found)
+        towards = "corrupted towards clean" if self.direction == "denoising" else "clean towards corrupted"
+        strongest = ", ".join(scale.said(e) for e in ranked[:5])
+        return (
+            f"{scale.told}. Of {len(found)} patches ({self.direction}, {towards}) {clear} change it (q < 0.05); "
+            f"strongest by recovery: {strongest}."
+        )
+
+    def donated(
+        self, lab: Lab, pair: Twins, scale: Scale, places: list[Place], found: tuple[Effect, ...]
+    ) -> tuple[tuple[Effect, ...], str, tuple[str, ...]]:
+        """The strongest places again, with another prompt's values; in words; and what is to be said about it."""
+        from ..lab import INTACT, numbers
+        from ..twins import donors
+
+        base, _ = self.runs(pair)
+        batch, rows = donors(lab, pair, self.seed, clean=self.direction == "denoising")
+        if not rows:
+            return (), "", ("There is no donor control: no other prompt shares template and length with these.",)
+        order = sorted(range(len(places)), key=lambda i: -abs(found[i].value))[:DONATED]
+        strongest = [places[i] for i in order]
+        source = self.lent(lab, base, batch, {p.site.part for p in strongest})
+        scores = lab.run(f"donors, {self.direction}", base, [INTACT, *(p.patch("donor") for p in strongest)],
+                         lab.readout(self.metric, base), {"donor": source})[self.metric]  # fmt: skip
+        values: Array = numbers(scores)
+        change = values[1:] - values[0]
+        kept = scale.rows(rows)
+        lent = kept.untested([str(p) for p in strongest], "donor", change[:, rows])
+        own = sum(found[i].value for i in order) / len(order)
+        donor = sum(e.value for e in lent) / len(lent)
+        told = f" The {len(order)} strongest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
+        few = len(pair.prompts) - len(rows)
+        notes = (f"{few} of {len(pair.prompts)} prompts have no donor and are left out of it.",) if few else ()
+        return lent, told, notes
+
+
+def not_everything(off: float, metric: str) -> tuple[str, ...]:
+    """The note of a result in which everything patched is not the other run; nothing else."""
+    from ..controls import TOLERANCE
+
+    return () if off <= TOLERANCE else (
+        f"The control failed: with everything patched, {metric} differs from the other run by up to {off:.3g}; nothing "
+        "that is found here can be trusted.",
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""Every patch at once by gradients, and how far that can be trusted: some of them patched for real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..patching import Patching
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+    from ..patching import Place
+    from ..recovery import Scale
+    from ..sites import Part
+    from ..statistics import Array
+    from ..twins import Twins
+
+
+class AttributionPatching(Patching):
+    """Which of very many patches are worth making? Estimates all patches of activation_patching at once by gradients
+    (arXiv 2310.10348), then patches the strongest, and some drawn at random, for real.
+
+    The estimate is (value of the other run - own value) times the slope of the metric: gradient takes the slope at the
+    run that is patched, integrated its mean over `steps` runs on the way from these embeddings to the others
+    (arXiv 2403.17806), which is better and costs as many times more. Effects named recovery are exact, those named
+    attribution are estimates of all places, without p; correlation and rank correlation of the two, and how many of
+    the random ones belong among the strongest, say whether to believe the rest; so does completeness, the estimate for
+    all embeddings at once, which should be the whole difference, 1 (-1 noising). It misleads where the metric is not
+    linear: in the first layers, at patterns that are saturated, with prob. Logit difference suits it best. Cost: two
+    passes (`steps` + 1 of them integrated), and a run for each place that is patched.
+    """
+
+    kind: ClassVar[str] = "attribution_patching"
+
+    method: Annotated[
+        Literal["gradient", "integrated"],
+        Field(description="gradient: the slope at the patched run. integrated: the mean slope on the way."),
+    ] = "integrated"
+    steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, where integrated.")] = 8
+    verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest are patched for real.")] = 16
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from ..controls import compare, per_prompt
+        from ..recovery import RECOVERY, WHOLE
+        from ..screening import agreement, chosen
+        from ..statistics import questions_asked
+
+        pair = self.pair(lab)
+        places = self.places(pair, self.swept(lab.subject.sizes))
+        scale = self.scale(lab, pair)
+        base, other = self.runs(pair)
+        guesses, entry = self.estimated(lab, pair, places)
+        verify = min(self.verify, len(places))
+        order = chosen(guesses, verify, self.seed)
+        measured = [places[i] for i in order]
+        source = self.lent(lab, base, other, {p.site.part for p in measured})
+        patches = [p.patch("twin") for p in measured]
+        doing = f"{len(patches)} exact patches, {self.direction}"
+        run = compare(lab, doing, base, patches, lab.readout(self.metric, base), {"twin": source})
+        values = run.values(self.metric)
+        change = values[1:] - values[0]
+        exact = scale.effects([str(p) for p in measured], change, family=len(places))
+        estimates = scale.untested([str(p) for p in places], "attribution", guesses)
+        near, agreed = scale.mean(guesses[order]), list(agreement(guesses[order], change, verify))
+        if np.ptp(near) > 0 and np.ptp(scale.mean(change)) > 0:
+            together = float(np.corrcoef(near, scale.mean(change))[0, 1])
+            agreed.insert(0, Measurement(name="correlation", value=together, n=len(order)))
+        return Result(
+            measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric), *agreed,
+                          scale.share("completeness", entry)),
+            effects=(*exact, *estimates),
+            figures=(self.points(lab, exact, near.tolist(), verify),
+                     self.drawing(lab, pair, places, estimates, f"Estimated recovery ({self.how}), {self.direction}")),
+            found=self.told(scale, exact, agreed, verify, len(places)),
+            notes=(*run.failed(self.metric), *lab.doubts(*self.draw)),
+            arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole,
+                    "attribution": guesses.astype(np.float32)},
+        )  # fmt: skip
+
+    @property
+    def how(self) -> str:
+        return f"integrated gradients, {self.steps} steps" if self.method == "integrated" else "gradients"
+
+    def estimated(self, lab: Lab, pair: Twins, places: list[Place]) -> tuple[Array, Array]:
+        """The estimated change by each place, in the metric's own units, [place, n]; and by all that enters, [n]."""
+        import numpy as np
+
+        from .. import engine
+        from ..interventions import Edit
+        from ..lab import numbers
+        from ..scoring import readout_for
+        from ..sites import Site
+
+        base, other = self.runs(pair)
+        # One edit of a whole part gives all of its heads.
+        wholes: list[tuple[int, Part, str]] = [(0, "resid_pre", "all")]
+        wholes += [w for p in places if (w := (p.site.layer, p.site.part, p.positions)) not in wholes]
+        edits = [Edit(site=Site(layer=layer, part=part), op="replace", source="twin", positions=at)
+                 for layer, part, at in wholes]  # fmt: skip
+        source = self.lent(lab, base, other, {"resid_pre", *(p.site.part for p in places)})
+        found = engine.attribution(
+            lab.subject, base, edits, readout_for(self.metric, base), self.metric, {"twin": source},
+            lab.steps(self.how), source if self.method == "integrated" else None, self.steps,
+        )  # fmt: skip
+        by_whole = dict(zip(wholes, found, strict=True))
+        units = [by_whole[p.site.layer, p.site.part, p.positions][:, p.site.index or 0] for p in places]
+        return np.stack([numbers(u) for u in units]), numbers(found[0][:, 0])
+
+    def told(self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int) -> str:
+        ranked = sorted(exact, key=lambda e: -abs(e.value))
+        named = {m.name: m.value for m in agreed}
+        words = f"Of {count} patches, estimated by {self.how}, the {verify} strongest and {len(exact) - verify} others "
+        words += f"drawn at random were made ({self.direction}). Strongest: {', '.join(map(scale.said, ranked[:5]))}."
+        if "correlation" in named:
+            words += f" Estimate and patch correlate by {named['correlation']:.3f}"
+            words += f" (ranks {named['screen_agreement']:.3f})." if "screen_agreement" in named else "."
+        return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the strongest."
+
+    def points(self, lab: Lab, exact: tuple[Effect, ...], near: list[float], verify: int) -> Figure:
+        from ..recovery import UNIT
+
+        groups = ["strongest" if i < verify else "drawn at random" for i in range(len(exact))]
+        title = f"Estimated and exact recovery ({self.how}, {self.direction}): {lab.subject.name}, {self.task}"
+        data = {"x": near, "y": [e.value for e in exact], "labels": [e.site for e in exact], "groups": groups,
+                "x_label": "estimated recovery", "y_label": "exact recovery"}  # fmt: skip
+        return Figure(name="agreement", kind="scatter", title=title, unit=UNIT, n=self.n, data=data)

@@ -1,0 +1,82 @@
+"""Points: one measure of each place against another."""
+
+# pyright: standard
+# (matplotlib's own types are unknown in part)
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from ..escape import clipped, one_line
+from ..figures import INK, BadFigure
+from .page import LINE, grid, page, plain, same_length
+
+# Hues of Okabe and Ito, and a shape for each, for those who cannot tell the hues.
+_GROUPS = (("#0072b2", "o"), ("#d55e00", "^"), ("#009e73", "s"), ("#cc79a7", "D"), ("#e69f00", "v"))
+NAMED = 8
+WIDE, TALL = 4.4, 3.4  # inches
+
+
+def scatter(figure: dict[str, Any]) -> Canvas:
+    """Points by group, with the line on which both are the same; the points furthest out carry their names."""
+    data = figure["data"]
+    xs, ys, labels = grid(data["x"]), grid(data["y"]), [one_line(str(label)) for label in data["labels"]]
+    groups = [one_line(str(g)) for g in data.get("groups") or [""] * len(xs)]
+    same_length(x=xs, y=ys, labels=labels, groups=groups)
+    there = ~np.isnan(xs) & ~np.isnan(ys)
+    if not there.any():
+        raise BadFigure("there are no points")
+    names = list(dict.fromkeys(groups))
+    key = LINE * 1.4 if len(names) > 1 else 0.0
+    canvas, axes = page(figure, WIDE, TALL, 0.8, 0.35, 0.62 + key, ["dashed: both are the same"])
+    both = np.concatenate([xs[there], ys[there]])
+    ends = (float(both.min()), float(both.max()))
+    axes.axhline(0, color=INK, linewidth=0.5, alpha=0.5)
+    axes.axvline(0, color=INK, linewidth=0.5, alpha=0.5)
+    axes.plot(ends, ends, "--", color=INK, linewidth=0.8)
+    for i, name in enumerate(names):
+        colour, marker = _GROUPS[i % len(_GROUPS)]
+        of = there & np.array([g == name for g in groups])
+        axes.plot(xs[of], ys[of], marker, color=colour, markersize=4.5, markeredgewidth=0, alpha=0.8, label=name or " ")
+    axes.margins(0.08)
+    plain(axes)
+    name_points(axes, xs, ys, labels, there)
+    axes.set_xlabel(clipped(one_line(str(data.get("x_label", ""))), 70))
+    axes.set_ylabel(clipped(one_line(str(data.get("y_label", ""))), 55))
+    axes.text(1, 1.01, one_line(figure["unit"]), transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5)
+    if len(names) > 1:
+        place = (0.5, 0.06 / canvas.get_figheight())
+        canvas.legend(loc="lower center", bbox_to_anchor=place, ncols=len(names), frameon=False, fontsize=8)
+    return canvas
+
+
+def name_points(axes: Any, xs: np.ndarray, ys: np.ndarray, labels: list[str], there: np.ndarray) -> None:
+    """The names of the points furthest from zero, each beside its point where there is room for it."""
+    size = np.where(there, np.hypot(np.nan_to_num(xs), np.nan_to_num(ys)), -1.0)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    across, down = WIDE / (right - left), TALL / (top - bottom)
+    points = np.stack([(xs[there] - left) * across, (ys[there] - bottom) * down], axis=-1)
+    taken: list[tuple[float, float, float, float]] = []
+    for i in np.argsort(-size, kind="stable")[:NAMED]:
+        if size[i] < 0:
+            break
+        name = clipped(labels[i], 24)
+        x, y, width = (xs[i] - left) * across, (ys[i] - bottom) * down, 0.065 * len(name)
+        sides = [(-1, 1), (1, -1), (1, 1), (-1, -1)] if ys[i] >= xs[i] else [(1, -1), (-1, 1), (-1, -1), (1, 1)]
+        for beside, above in sides:
+            x0 = x + 0.07 if beside > 0 else x - 0.07 - width
+            y0 = y + 0.01 if above > 0 else y - 0.13
+            box = (x0, y0, x0 + width, y0 + 0.12)
+            inside = box[0] >= 0 and box[2] <= WIDE and box[1] >= 0 and box[3] <= TALL
+            covers = ((points >= box[:2]) & (points <= box[2:])).all(-1).any()
+            apart = all(box[2] < a or c < box[0] or box[3] < b or d < box[1] for a, b, c, d in taken)
+            if inside and apart and not covers:
+                taken.append(box)
+                placed = {"ha": "left" if beside > 0 else "right", "va": "bottom" if above > 0 else "top"}
+                axes.annotate(
+                    name, (xs[i], ys[i]), xytext=(5 * beside, above), textcoords="offset points", fontsize=7.5, **placed
+                )
+                break
