@@ -84,6 +84,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.block_influence import BlockInfluence
     from .kinds.direct_logit_attribution import DirectLogitAttribution
     from .kinds.head_ablation import HeadAblation
+    from .kinds.head_composition import HeadComposition
     from .kinds.head_detectors import HeadDetectors
     from .kinds.layer_program import LayerProgram
     from .kinds.logit_lens import LogitLens
@@ -91,7 +92,7 @@ def kinds() -> dict[str, type[Experiment]]:
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, DirectLogitAttribution, BlockInfluence]
-    ours += [AttentionEntropy, HeadDetectors, PruningCurve]
+    ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):

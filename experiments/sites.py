@@ -6,7 +6,7 @@ attends). Layers and heads count from 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from .errors import BadConfiguration
@@ -69,6 +69,18 @@ def parse_site(text: str) -> Site:
         f"'{text}' names no site. Write L7.H3 (layer 7, head 3), L7.attn, L7.mlp, L7.resid_pre, L7.resid_post, "
         "L7.mlp.n512, L7.K1, L7.V1 or L7.H3.pattern; layers and heads count from 0."
     )
+
+
+def named_heads(names: Sequence[str], sizes: Mapping[str, int]) -> list[Site]:
+    """Heads by their names, each once. Raises BadConfiguration for what is no head, or none of this model."""
+    found = [parse_site(name) for name in names]
+    for site in found:
+        if site.part != "z" or site.index is None:
+            raise BadConfiguration(f"{site} is no head; write for example L7.H3.")
+        check_site(site, sizes)
+    if not found or len(set(found)) < len(found):
+        raise BadConfiguration("heads must name at least one head, and each of them once.")
+    return found
 
 
 def part_width(part: str, sizes: dict[str, int], length: int) -> int:

@@ -73,19 +73,12 @@ class HeadAblation(Experiment):
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         """The heads meant. Raises BadConfiguration where one is not there."""
-        from ..sites import check_site, head, parse_site
+        from ..sites import check_site, head, named_heads
 
         if self.heads is not None and self.layers is not None:
             raise BadConfiguration("Give heads or layers, not both.")
         if self.heads is not None:
-            found = [parse_site(h) for h in self.heads]
-            for site in found:
-                if site.part != "z" or site.index is None:
-                    raise BadConfiguration(f"{site} is no head; write for example L7.H3.")
-                check_site(site, sizes)
-            if not found or len(set(found)) < len(found):
-                raise BadConfiguration("heads must name at least one head, and each of them once.")
-            return found
+            return named_heads(self.heads, sizes)
         layers = range(sizes["n_layers"]) if self.layers is None else sorted(set(self.layers))
         if not layers:
             raise BadConfiguration("layers is empty; null means all.")
