@@ -83,6 +83,9 @@ class View:
     def said(self, text: str) -> None:
         self.line(f"\n[italic]{shown(text, 400)}[/]")
 
+    def told(self, text: str) -> None:
+        self.line(f"[bold]You:[/] {shown(text, 400)}")
+
     def called(self, step: int, call: Call, spent: Spent) -> None:
         try:
             given = {

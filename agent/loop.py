@@ -37,6 +37,7 @@ class Live(Protocol):
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
     def thinking(self, step: int) -> None: ...
     def said(self, text: str) -> None: ...
+    def told(self, text: str) -> None: ...
     def called(self, step: int, call: Call, spent: Spent) -> None: ...
     def answered(self, call: Call, result: Answer) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
@@ -208,10 +209,18 @@ def converse(work: Study) -> Ending:
                 work.tell(prompts.fill("stopping", last=work.last), {standing.STOPPING: STOPPED})
             elif (reached := work.spent.over(work.budget)) is not None:
                 work.tell(prompts.fill("spent", why=reached, last=work.last), {standing.SPENT: reached})
+        hear(work)
         closing = standing.closing(work.messages)
         if closing is not None and standing.last_tries(work.messages) >= LAST_TRIES:
             return Ending(*closing)
         ask(work)
+
+
+def hear(work: Study) -> None:
+    """Take in what the user has told the study from elsewhere, each once: the turn that is logged says which it is."""
+    for words in [] if work.by_protocol else work.context.reader.waiting(work.run):
+        work.live.told(words["text"])
+        work.tell(words["text"], {standing.TOLD: words["id"]})
 
 
 def ask(work: Study) -> None:

@@ -18,6 +18,7 @@ from .. import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run an autonomous study of a goal, to a written report."),
     "resume": ("resume", "Go on with a study that was stopped."),
+    "tell": ("tell", "Tell a study that is running something; it reads your words before its next step."),
     "review": ("review", "Ask for a second opinion on a study: another run tries to refute it."),
     "experiment": ("experiment", "Run one experiment by hand, logged like any other."),
     "replay": ("replay", "Run a logged experiment again and compare every number."),

@@ -46,10 +46,11 @@ _NAMES = {
 _CLOSED = {
     "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
     "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
+    "told": "run",
 }  # fmt: skip
 # What a run that reads alone is not shown of others: whole rows, or columns, which are empty then.
-_THOUGHTS = {"turns": (), "notes": (), "reports": (), "hypotheses": ("rationale",), "hypothesis_events": ("comment",),
-             "experiments": ("reason",), "reuses": ("reason",)}  # fmt: skip
+_THOUGHTS = {"turns": (), "told": (), "notes": (), "reports": (), "hypotheses": ("rationale",),
+             "hypothesis_events": ("comment",), "experiments": ("reason",), "reuses": ("reason",)}  # fmt: skip
 _SCHEMA = "SELECT name, sql FROM sqlite_schema"
 
 

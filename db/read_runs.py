@@ -43,6 +43,7 @@ class RunReader(ExperimentReader, ThoughtReader):
             "notes": self.notes(run=run),
             "experiments": self.experiments(run=run),
             "report": self.report(run),
+            "waiting": [one["text"] for one in self.waiting(run)],
             "reviewed_by": [show_id("run", one) for one in self.reviews_of(run)],
             "resumed": [
                 one["created"] for one in self._rows("SELECT created FROM resumptions WHERE run = ? ORDER BY id", run)
@@ -52,6 +53,15 @@ class RunReader(ExperimentReader, ThoughtReader):
     def reviews_of(self, run: int) -> list[int]:
         """The runs that are a second opinion on this one."""
         return [row["id"] for row in self._rows("SELECT id FROM runs WHERE reviews = ? ORDER BY id", run)]
+
+    def waiting(self, run: int) -> list[Row]:
+        """What the user told a run and no turn of it carries yet: id, text, created."""
+        return self._rows(
+            "SELECT id, text, created FROM told WHERE run = ?1 AND id NOT IN (SELECT json_extract(content, "
+            "'$.data.told') FROM turns WHERE run = ?1 AND role = 'user' AND json_extract(content, '$.data.told') "
+            "IS NOT NULL) ORDER BY id",
+            run,
+        )
 
     def turns(self, run: int) -> list[Row]:
         """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""

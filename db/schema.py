@@ -18,6 +18,7 @@ from .errors import SQLITE_ERRORS, NewerSchema, NotATracker, explained
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
 from .task_origins import task_origins
+from .told import words_of_the_user
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -301,6 +302,7 @@ MIGRATIONS = (
     task_origins,
     migrations.predictions,
     calls_and_resumptions,
+    words_of_the_user,
 )
 VERSION = len(MIGRATIONS)
 

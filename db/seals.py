@@ -43,6 +43,7 @@ SORTS = {
     "run": Sort("runs", run="id", at_end=True),
     "resumption": Sort("resumptions"),
     "turn": Sort("turns"),
+    "words": Sort("told"),
     "experiment begun": Sort(
         "experiments",
         changing=frozenset({"status", "error_type", "error", "found", "notes", "ended", "seconds"}),

@@ -120,6 +120,16 @@ class RunWriter(Writing):
                 created=now(),
             )
 
+    def tell(self, run: int, text: str) -> int:
+        """Words of the user for a run, which its own process takes in. Raises TrackerError where it has ended."""
+        name = show_id("run", run)
+        with self._transaction():
+            self._require("run", run)
+            (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
+            if status != "running":
+                raise TrackerError(f"{name} has ended ({status}), so nobody is there to be told.")
+            return self._insert("told", run=run, text=text, created=now())
+
     def add_report(
         self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = (), call: str | None = None
     ) -> int:

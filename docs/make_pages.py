@@ -28,6 +28,7 @@ TABLES = {
     "runs": "A study: its goal, who decided, its budget and what was spent of it, how it ended. `running` is also what "
     "a killed one left behind; `agent runs` tells them apart.",
     "turns": "One message of a study's conversation, as it was sent or received.",
+    "told": "What the user told a study while it ran (`agent tell`). The turn that brought it carries its number.",
     "resumptions": "When a run that was stopped was taken up again, and in which environment.",
     "experiments": "One experiment: what was asked (`config`), of which subject, task and code, and what was found.",
     "measurements": "One number of an experiment, with its 95% interval over prompts.",

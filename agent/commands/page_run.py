@@ -41,6 +41,7 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         ("error", run["error"]),
         ("reviews", run["reviews"]),
         ("reviewed", ", ".join(run["reviewed_by"])),
+        ("not read yet", "\n".join(run["waiting"])),
         ("resumed", ", ".join(minute(at) for at in run["resumed"])),
     )
     if everything:
