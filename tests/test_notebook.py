@@ -1,0 +1,101 @@
+"""The tracker and the experiments in Python: the same numbers, as frames and pictures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lashley
+from lashley.db.errors import TrackerError
+from lashley.experiments.errors import ExperimentError
+from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.planted.truth import TRUTHS
+from lashley.experiments.result import Measurement
+from lashley.tools.context import Context
+from lashley.tools.notebook import Found
+from lashley.tools.run_experiment import run_experiment
+
+ABLATION = HeadAblation(model="planted:induction", task="induction", n=4)
+PAGE = Path(__file__).parent.parent / "docs/python.md"
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("python") / "lashley.db")
+    with Context.open(path) as context:
+        assert run_experiment(context, ABLATION).error is None
+    return path
+
+
+def test_without_a_tracker_the_numbers_are_those_that_are_logged(db: str) -> None:
+    found = lashley.run(ABLATION)
+    with lashley.open(db) as tracker:
+        logged = tracker["E1"]
+        assert found.effects_frame()["value"].tolist() == logged.effects()["value"].tolist()
+        assert found.measurements_frame()["value"].tolist() == logged.measurements()["value"].tolist()
+        values = logged.array("logit_diff")
+        means = values[1:].mean(-1) - values[0].mean()
+        assert np.allclose(means, logged.effects()["value"], atol=1e-6)
+
+
+def test_frames_are_filtered_as_the_commands_are(db: str) -> None:
+    with lashley.open(db) as tracker:
+        assert tracker.experiments(kind="head_ablation")["id"].tolist() == ["E1"]
+        assert tracker.experiments(kind="baseline").empty
+        assert tracker.table("effects")["site"].tolist() == tracker["E1"].effects()["site"].tolist()
+        assert tracker.sql("SELECT count(*) AS n FROM effects")["n"].tolist() == [len(tracker.table("effects"))]
+        assert tracker.runs().empty
+        for wrong in (lambda: tracker["R1"], lambda: tracker["E2"], lambda: tracker.table("effect"),
+                      lambda: tracker.sql("DELETE FROM effects"), lambda: tracker.sql("SELECT * FROM effects", 1),
+                      lambda: tracker["E1"].array("nothing"), lambda: tracker.experiments(run="E1")):  # fmt: skip
+            with pytest.raises(TrackerError):
+                wrong()
+        with pytest.raises(KeyError, match="It has: heads"):
+            tracker["E1"].picture("lens")
+
+
+def test_what_a_model_wrote_is_only_text_in_a_notebook(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    html = Found(found=evil, notes=(evil,), measurements=(Measurement(name=evil, value=1.0, unit=evil),))._repr_html_()
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") == 4
+
+
+def test_a_result_shows_its_figures() -> None:
+    html = lashley.run(ABLATION)._repr_html_()
+    assert html.count("<svg") == 1
+    assert "identity" in html
+    assert lashley.run(ABLATION).picture()._repr_svg_().startswith("<svg")
+
+
+def test_what_cannot_be_done_is_an_error_of_ours() -> None:
+    with pytest.raises(ExperimentError, match="no layer 99"):
+        lashley.run(ABLATION.model_copy(update={"heads": ["L99.H0"]}))
+    with pytest.raises(AttributeError, match="HeadAblatio"):
+        lashley.HeadAblatio  # noqa: B018
+
+
+def test_importing_the_package_loads_none_of_it() -> None:
+    program = "import lashley, sys; sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'pydantic', 'click')))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_page_about_python_runs(
+    db: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LASHLEY_DB", db)
+    scope: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) > 4
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), scope)
+    said = capsys.readouterr().out
+    assert set(scope["strongest"]["site"]) == set(TRUTHS["planted:induction"].needed)
+    assert "head_ablation" in said
+    assert "logits 2 layers" in said
