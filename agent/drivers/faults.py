@@ -164,6 +164,9 @@ class Server:
             raise BadReply(f"{self.url} answered with JSON that is no object.")
         # Half of a surrogate pair (a cut emoji) can be neither stored nor sent again.
         whole = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        # What a server echoes is logged, and sent again. A short key is a placeholder, and may be a word.
+        if len(self._key) >= 16:
+            whole = whole.replace(self._key, "[key]")
         return cast(dict[str, Any], json.loads(whole))
 
     def fault(self, llm: str, complaint: Complaint) -> DriverError:
