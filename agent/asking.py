@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import prompts
+from ..tools.toolset import core
+from . import standing
 from .drivers.conversation import ContextOverflow, Message, Reply
 from .shrink import characters, marked, sent
 from .summary import summary
@@ -19,17 +22,21 @@ def asked(work: Study) -> Reply:
     """The driver's reply to the conversation so far, shortened where that is needed. Raises a DriverError."""
     if work.by_protocol:
         return work.driver.reply(work.instructions, work.messages, work.specs())
-    window, tools = work.window, work.specs()
+    window = work.window
     for attempt in range(SHORTER + 1):
-        base = window.base(work.instructions, tools)
-        messages = fitted(work, base)
+        base = narrowed(work)
+        tools, messages = work.specs(), fitted(work, base)
         try:
             reply = work.driver.reply(work.instructions, messages, tools)
         except ContextOverflow as fault:
-            if attempt == SHORTER or len(work.messages) == 1:
+            if attempt == SHORTER:
                 raise
             now = window.tokens(messages)
             window.learn(fault, base + now)
+            if not window.holds(base) and standing.left_in(work.messages) is None:
+                continue
+            if len(work.messages) == 1:
+                raise
             shrink(work, window.tokens(messages) // 2)
             if window.tokens(sent(work.messages)) >= window.tokens(messages):
                 raise
@@ -39,6 +46,17 @@ def asked(work: Study) -> Reply:
             work.live.warned(warning)
         return reply
     raise AssertionError("unreachable")
+
+
+def narrowed(work: Study) -> int:
+    """The tokens of the instructions and the tools, after the core alone is offered where all are too many."""
+    base = work.window.base(work.instructions, work.specs())
+    if work.window.holds(base) or standing.left_in(work.messages) is not None:
+        return base
+    said = prompts.fill("narrowed", limit=f"{work.window.limit:,}", core=", ".join(core()))
+    work.tell(said, {standing.TOOLS: core()})
+    work.live.warned(said)
+    return work.window.base(work.instructions, work.specs())
 
 
 def fitted(work: Study, base: int) -> list[Message]:

@@ -59,9 +59,12 @@ class Study:
     window: Window = field(default_factory=Window)
 
     @cached_property
+    def every(self) -> dict[str, Tool]:
+        return all_tools() if self.context.reviews is None else review_tools()
+
+    @property
     def tools(self) -> dict[str, Tool]:
-        every = all_tools() if self.context.reviews is None else review_tools()
-        return offered(every, (self.messages[0].data or {}).get("tools"))
+        return offered(self.every, standing.left_in(self.messages))
 
     @property
     def instructions(self) -> str:
@@ -143,7 +146,8 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    first = Message(role="user", text=text, data={**about, "n": n, **({"tools": tools} if tools is not None else {})})
+    chosen = {} if tools is None else {standing.TOOLS: tools}
+    first = Message(role="user", text=text, data={**about, "n": n, **chosen})
     context.run = context.store.begin_run(
         goal=goal,
         driver=driver.name,

@@ -105,10 +105,18 @@ class Window:
         """The tokens of what is sent before every conversation."""
         return int((len(instructions) + sum(len(tool.model_dump_json()) for tool in tools)) * self.per_character)
 
+    def left(self, base: int) -> int:
+        assert self.limit is not None
+        return int(MARGIN * self.limit) - answer_tokens(self.limit) - base
+
+    def holds(self, base: int) -> bool:
+        """Whether a conversation finds room beside so many tokens, as far as is known."""
+        return self.limit is None or self.left(base) >= self.limit // 4
+
     def room(self, base: int) -> int:
         """The tokens that a conversation may have, in which the answer finds its place. Raises ContextOverflow."""
         assert self.limit is not None
-        room = int(MARGIN * self.limit) - answer_tokens(self.limit) - base
+        room = self.left(base)
         if room < self.limit // 10:
             raise ContextOverflow(
                 f"The instructions and the tools alone are about {base:,} tokens, and the language model reads "

@@ -10,6 +10,8 @@ from .drivers.conversation import Call, Message
 SPENT, STOPPING, GOING_ON = "spent", "stopping", "going_on"
 # And the user's own words, with their number.
 TOLD = "told"
+# What can be left out of the tools, and is left in.
+TOOLS = "tools"
 
 
 def last_reply(messages: Sequence[Message]) -> Message | None:
@@ -36,6 +38,11 @@ def silent(messages: Sequence[Message]) -> int:
                 break
             count += 1
     return count
+
+
+def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
+    """What is left in of the tools that can be left out: as the study began, or as it was narrowed since. None: all."""
+    return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)
 
 
 def closing(messages: Sequence[Message]) -> tuple[str, str] | None:

@@ -106,6 +106,7 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
         store.add_judgement(1, test, judged.model_dump())
         store.set_hypothesis_status(predicted, "supported", "It does.", [test])
         store.add_note(other, "Seen", "It was known.", [], [one])
+        store.tell(other, "Look at layer 0, too.")
     with Store.open(path) as store:
         store.resume_run(other, ENVIRONMENT)
     return path

@@ -18,8 +18,10 @@ from lashley.agent.live import View
 from lashley.agent.loop import Ending, study
 from lashley.agent.shrink import SHRUNK, Window, characters, is_mark, marked, sent
 from lashley.db.read import Reader
+from lashley.experiments.kind import kinds
 from lashley.experiments.subject import load
 from lashley.tools.context import Context
+from lashley.tools.toolset import core
 
 from .wire import Answer, Wire, chat, serving
 
@@ -82,6 +84,8 @@ def check(server: Counting, ending: Ending, wire: Wire, folder: Path) -> None:
     assert ending == Ending("finished")
     assert server.step == server.steps
     bodies = [body for body in wire.bodies if "messages" in body]
+    while server.refused and json.loads(prefix(bodies[0]))[0] != bodies[-1]["tools"]:
+        bodies.pop(0)  # before it was known that all tools are too many
     assert len({prefix(body) for body in bodies}) == 1, "instructions, tools and goal are the same to the byte"
     grown = [b["messages"][: len(a["messages"])] == a["messages"] for a, b in pairwise(bodies)]
     shrunk = grown.count(False)
@@ -94,6 +98,8 @@ def check(server: Counting, ending: Ending, wire: Wire, folder: Path) -> None:
     assert chat_messages("", sent(messages[: replies[-1]])) == bodies[-1]["messages"][1:]
     last = json.dumps(bodies[-1]["messages"])
     assert "Goal: Which heads?" in last
+    offered = {tool["function"]["name"] for tool in bodies[-1]["tools"]}
+    assert offered & set(kinds()) == set(core()), "all tools would leave no room"
     assert max(ids, key=lambda one: int(one[1:])) in last
 
 
