@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from lashley.experiments.result import Measurement
 from lashley.tools.context import Context
 from lashley.tools.notebook import Found
 from lashley.tools.run_experiment import run_experiment
+
+from .recorded import recorded
 
 ABLATION = HeadAblation(model="planted:induction", task="induction", n=4)
 PAGE = Path(__file__).parent.parent / "docs/python.md"
@@ -99,3 +102,27 @@ def test_the_page_about_python_runs(
     assert set(scope["strongest"]["site"]) == set(TRUTHS["planted:induction"].needed)
     assert "head_ablation" in said
     assert "logits 2 layers" in said
+
+
+def test_a_report_as_a_notebook_opens_the_tracker_and_draws_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recorded(tmp_path / "a study.db")
+    words = [sys.executable, "-c", "from lashley.agent.main import main; main()", "report", "R1", "--db", str(path)]
+    subprocess.run([*words, "--to", str(tmp_path / "reports")], check=True, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path / "reports/R1")
+    page = json.loads(Path("report.ipynb").read_text(encoding="utf-8"))
+    text, _, *codes = ("".join(cell["source"]) for cell in page["cells"])
+    assert text.startswith("# Which heads add")
+    assert "## Run it again" in text
+    assert "### E1" not in text, "what the cells below show"
+    named: dict[str, Any] = {}
+    shown = []
+    for code in codes:
+        *before, last = code.splitlines()
+        exec("\n".join(before), named)
+        shown.append(eval(last, named) if not last.startswith("tracker =") else exec(last, named))
+    _, one, effects = shown
+    assert one.row["id"] == "E1"
+    assert "<svg" in one._repr_html_()
+    assert effects["site"].tolist() == ["L7.H3", "L0.H1"]

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def write_files(reader: Reader, run: int, folder: str) -> Path:
-    """Write report.html, report.md and figures/ under FOLDER/R1; gives the HTML file's path."""
+    """Write report.html, .md and .ipynb and figures/ under FOLDER/R1; gives the HTML file's path."""
+    from ...tools.report.cells import notebook
     from ...tools.report.render import render_run, write
+    from ...tools.report.study import read_study
 
-    target = Path(folder) / f"R{run}"
-    write(render_run(reader, run), target)
+    target, report = Path(folder) / f"R{run}", render_run(reader, run)
+    write(report, target, ipynb=notebook(report, read_study(reader, run), reader.path, target))
     return target / "report.html"
 
 
@@ -32,7 +34,7 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
 @click.option("--print", "to_terminal", is_flag=True, help="Print the Markdown instead of writing files.")
 @click.option("--json", "as_json", is_flag=True, help="The source, the Markdown and where it went, as JSON.")
 def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bool) -> None:
-    """Write the report of RUN (such as R1) as Markdown and as one HTML file."""
+    """Write the report of RUN (such as R1) as one HTML file, as Markdown, and as a notebook that opens the tracker."""
     from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read import Reader

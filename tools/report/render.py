@@ -32,10 +32,12 @@ _HERE = Path(__file__).parent
 
 
 class Report(Frozen):
-    """The same report twice. `figures` maps a file's name without ending ("E12-heads") to its SVG."""
+    """The same report in several forms. `front` is the Markdown without its appendix on each experiment; `figures` maps
+    a file's name without ending ("E12-heads") to its SVG."""
 
     title: str
     markdown: str
+    front: str
     html: str
     figures: dict[str, str]
 
@@ -111,6 +113,7 @@ def render(
     return Report(
         title=prose.plain(title, _filler(study)) or one_line(study.run["goal"]),
         markdown=_markdown(title, text, study, view, figures),
+        front=_markdown(title, text, study, view, figures, appendix=False),
         html=_html(title, text, study, view, figures),
         figures={figure["stem"]: figure["svg"] for figure in figures if figure["svg"]},
     )
@@ -128,14 +131,16 @@ def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -
     return render(source_of(reader, run), reader, run, kind_texts(), claims, reviews)
 
 
-def write(report: Report, folder: Path) -> list[Path]:
-    """Writes report.md, report.html and figures/*.svg into the folder, which is made; returns their paths.
+def write(report: Report, folder: Path, **beside: str) -> list[Path]:
+    """Writes report.md, report.html, figures/*.svg and report.* of `beside` into the folder, which is made; returns
+    their paths.
 
     Each file is the old one or the new one at any instant, and none is changed before all are on the disk. Raises
     CannotWrite.
     """
     paths = {folder / "figures" / f"{stem}.svg": svg for stem, svg in report.figures.items()}
-    paths |= {folder / "report.md": report.markdown, folder / "report.html": report.html}
+    texts = {**beside, "md": report.markdown, "html": report.html}
+    paths |= {folder / f"report.{ending}": text for ending, text in texts.items()}
     # Named by the process, since two may write one report.
     parts = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths}
     try:
@@ -213,7 +218,7 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
     )
 
 
-def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> str:
+def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row], appendix: bool = True) -> str:
     templates, filled = _markdown_templates(), _filler(study)
     blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
 
@@ -225,6 +230,6 @@ def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]
     for claim in view["claims"]:
         claim["markdown"] = _Raw(prose.to_markdown(claim["sentence"], filled, blocks.of_slot))
     page = templates.get_template("report.md.j2").render(
-        view, heading=heading, asked=_asked(title, study), body=body, figures_of=figures_of
+        view, heading=heading, asked=_asked(title, study), body=body, figures_of=figures_of, appendix=appendix
     )
     return prose.spaced(page)
