@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from ...experiments.prediction import Comparison
 from ...experiments.result import Frozen
 from ..evidence.conditions import Checked, parse_condition
@@ -37,6 +39,12 @@ class Opinion(Frozen):
     verdict: Word
     conditions: tuple[str, ...] = ()
     comment: str = ""
+
+    @field_validator("verdict", mode="before")
+    @classmethod
+    def _as_it_was_called(cls, word: object) -> object:
+        """Trackers of before have another word for it."""
+        return "undecided" if word == "not tested" else word
 
 
 class Assertion(Frozen):
