@@ -21,7 +21,7 @@ from ..tools.toolset import offered
 from . import standing
 from .asking import asked
 from .budget import Budget, Spent
-from .drivers.conversation import Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
+from .drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
 from .shrink import Window, mark_of
 from .stopping import Stop, ctrl_c
 
@@ -182,6 +182,9 @@ def carry_on(work: Study) -> Ending:
                 return Ending("stopped", str(fault))
             except DriverError as fault:
                 work.live.warned(str(fault))
+                if isinstance(fault, PASSING) and standing.last_reply(work.messages) is not None:
+                    # What was begun well is worth going on with: the report would end it.
+                    return Ending("stopped", str(fault))
                 ending = Ending("failed", str(fault))
             return close(work, ending)
     except KeyboardInterrupt:
@@ -253,7 +256,9 @@ def settle(work: Study) -> Ending | None:
     if work.by_protocol:
         # A protocol that has nothing to call is at its end; its text says why.
         return Ending(*closing) if closing is not None else Ending("failed", last.text)
-    if standing.silent(work.messages) > SILENT_TURNS or last.finish == "refusal":
+    if last.finish == "refusal":
+        return Ending("failed", f"The language model refuses: {' '.join(last.text.split())[:300]}")
+    if standing.silent(work.messages) > SILENT_TURNS:
         return Ending("failed", "The language model stopped calling tools.")
     cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
     work.tell("Your answer was cut off at its length limit." if cut else nudge)

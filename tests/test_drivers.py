@@ -30,7 +30,7 @@ from lashley.agent.drivers.conversation import (
     Unreachable,
     WrongKey,
 )
-from lashley.agent.drivers.faults import UNANSWERED
+from lashley.agent.drivers.history import UNANSWERED
 from lashley.agent.drivers.responses import ResponsesDriver, response_input
 from lashley.tests.wire import Wire, chat, function_call, output_text, reasoning, response, serving
 
@@ -421,7 +421,7 @@ ERRORS: list[tuple[int, object, type[DriverError], str]] = [
     (404, {"detail": "Not Found"}, BadRequest, "/v1"),
     (404, "<html>404</html>", BadRequest, "/v1"),
     (400, refusing("Function tools are not supported; use /v1/responses instead."), BadRequest, "--driver responses"),
-    (400, refusing('"auto" tool choice requires --enable-auto-tool-choice'), BadRequest, "call tools"),
+    (400, refusing('"auto" tool choice requires --enable-auto-tool-choice'), BadRequest, "calls no tools"),
     (400, refusing(f"bad\nrequest {KEY}"), BadRequest, "bad request"),
     (418, "teapot", BadRequest, "418"),
     (500, refusing(f"crash {KEY}"), Unreachable, "500"),

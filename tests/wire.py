@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket as Socket
 from threading import Thread
 from time import sleep
 from typing import Any, NamedTuple
@@ -22,11 +24,16 @@ class Received(NamedTuple):
         return json.loads(self.raw)
 
 
+# What is sent in place of an answer, byte by byte, before the connection is cut.
+Act = Callable[[Socket], None]
+
+
 class Answer(NamedTuple):
     status: int
     content: bytes
     headers: dict[str, str]
     delay: float
+    act: Act | None = None
 
 
 class Wire:
@@ -39,11 +46,19 @@ class Wire:
         self._script: Callable[[dict[str, Any]], object] | None = None
 
     def then(self, body: object, status: int = 200, delay: float = 0.0, **headers: str) -> Wire:
-        """`body` is sent as JSON, or as it is when it is text. Underscores in header names become dashes."""
-        content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        """`body` is sent as JSON, or as it is when it is text or bytes. Underscores in header names become dashes."""
+        if isinstance(body, bytes):
+            content = body
+        else:
+            content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         kind = "text/html" if isinstance(body, str) and body.startswith("<") else "application/json"
         named = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
         self._answers.append(Answer(status, content, named, delay))
+        return self
+
+    def then_badly(self, act: Act) -> Wire:
+        """Queues what is no answer: `act` writes to the socket, which is then cut."""
+        self._answers.append(Answer(0, b"", {}, 0, act))
         return self
 
     def by(self, script: Callable[[dict[str, Any]], object]) -> Wire:
@@ -88,6 +103,10 @@ def serving() -> Iterator[Wire]:
             answer = wire.answer(raw)
             sleep(answer.delay)
             try:
+                if answer.act is not None:
+                    self.close_connection = True
+                    answer.act(self.connection)
+                    return
                 self.send_response(answer.status)
                 for name, value in {**answer.headers, "content-length": str(len(answer.content))}.items():
                     self.send_header(name, value)
@@ -98,7 +117,13 @@ def serving() -> Iterator[Wire]:
 
         do_GET = do_POST = take
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that breaks off is what some tests are about."""
+            if not isinstance(sys.exc_info()[1], ConnectionError):
+                super().handle_error(request, client_address)
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     wire.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -6,34 +6,32 @@ byte and caches hit. What a server does not know (strict schemas, a limit's name
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from .conversation import BadReply, Call, ContextOverflow, Message, Reply, ToolSpec
-from .faults import (
-    Complaint,
-    Server,
-    a_dict,
-    answered,
-    cached,
-    call_of,
-    dicts,
-    reason_of,
-    sendable_arguments,
-    sendable_name,
-    tokens,
-)
+from . import by_schema
+from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, Reply, ToolSpec
+from .faults import NO_TOOLS, Complaint, reason_of
+from .fields import a_dict, cached, dicts, tokens
+from .history import answered, call_of, sendable_arguments, sendable_name
+from .server import Server
 
-OPTIONS = ("strict", "parallel_tool_calls")
 LIMIT = re.compile(r"max_(completion_|output_)?tokens|in the completion")
 # Even English prose has no more characters per token than this; fewer tokens read means text that was cut.
 CHARACTERS_PER_TOKEN = 8
 WORTH_CHECKING = 16_000
+# And no prose of a goal has fewer: a prompt that was counted as less than its text alone had no tools in it.
+FEWEST_CHARACTERS_PER_TOKEN = 2
+WORTH_COUNTING = 500
 
 
 class ChatDriver:
-    """Takes turns over POST /chat/completions. `timeout` is in seconds per attempt, `base_url` None means OpenAI."""
+    """Takes turns over POST /chat/completions.
+
+    `timeout` is in seconds for a whole answer; `base_url` None means OpenAI; `profile` names the kind of server, None
+    where that is to be found out. A server without tools is asked for each call by a JSON schema."""
 
     name = "chat"
 
@@ -45,62 +43,128 @@ class ChatDriver:
         timeout: float = 600.0,
         max_output_tokens: int | None = None,
         retries: int = 4,
+        profile: str | None = None,
     ) -> None:
         self.llm = llm
-        self.server = Server(base_url, api_key, timeout, retries)
+        self.server = Server(base_url, api_key, timeout, retries, profile)
         self._max_output_tokens = max_output_tokens
         self._refused: set[str] = set()
-        # OpenAI's models want the first name and many local servers know only the second; some of these ignore what
-        # they do not know, so each is first sent its own. None at the end: a limit that is too high is left out.
-        names = ["max_completion_tokens", "max_tokens"]
-        self._limits = [*(names if self.server.is_openai else names[::-1]), None]
+        # Whether calls are asked for by a schema, and whether that has worked.
+        self.by_schema = self._schema_works = False
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The model's next turn. Raises a DriverError."""
-        body = self.server.ask(
-            self.llm,
-            lambda client: cast(Any, client.chat.completions.with_raw_response).create(
-                **self.request(instructions, messages, tools)
-            ),
-            self._concede,
-        )
-        reply = read_completion(body, messages, self.server.url)
+
+        def read(body: dict[str, Any]) -> Reply | None:
+            if tools and self.by_schema:
+                return self._read_call(body, messages)
+            reply = read_completion(body, messages, self.server.url)
+            return None if self._dropped(reply, instructions, messages, tools) else reply
+
+        def asked() -> tuple[dict[str, Any], Reply | None]:
+            return self.server.ask(
+                self.llm,
+                lambda client: cast(Any, client.chat.completions.with_raw_response).create(
+                    **self.request(instructions, messages, tools)
+                ),
+                self._concede,
+                lambda body: (body, read(body)),
+            )
+
+        body, reply = asked()
+        if reply is None:
+            self.by_schema = True
+            body, reply = asked()
+        assert reply is not None
         self._check_that_all_was_read(body, instructions, messages)
         return reply
 
     def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
         """What is sent, as the keyword arguments of `create`."""
-        request: dict[str, Any] = {"model": self.llm, "messages": chat_messages(instructions, messages)}
-        if tools:
+        request: dict[str, Any] = {"model": self.llm}
+        if tools and self.by_schema:
+            told = by_schema.instructions_with(tools, instructions)
+            request["messages"] = [{"role": "system", "content": told}, *by_schema.as_text(messages)]
+            request["response_format"] = by_schema.response_format(self._left(self.server.profile.formats)[0], tools)
+        else:
+            request["messages"] = chat_messages(instructions, messages)
+        if tools and not self.by_schema:
             request["tools"] = [self._tool(tool) for tool in tools]
-            if "parallel_tool_calls" not in self._refused:
+            if "parallel_tool_calls" in self._options:
                 request["parallel_tool_calls"] = False
-        if self._max_output_tokens is not None and (limit := self._limits[0]):
-            request[limit] = self._max_output_tokens
+        if self._max_output_tokens is not None and (limits := self._left(self.server.profile.limits)):
+            request[limits[0]] = self._max_output_tokens
+        if self.server.profile.extra:
+            request["extra_body"] = self.server.profile.extra
         return request
+
+    def _left(self, names: Sequence[Any]) -> list[Any]:
+        return [name for name in names if name not in self._refused]
+
+    @property
+    def _options(self) -> list[Any]:
+        return self._left(self.server.profile.options)
 
     def _tool(self, tool: ToolSpec) -> dict[str, Any]:
         function: dict[str, Any] = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-        if "strict" not in self._refused:
+        if "strict" in self._options:
             function["strict"] = True
         return {"type": "function", "function": function}
 
     def _concede(self, complaint: Complaint) -> bool:
-        said = str(complaint)
-        if self._max_output_tokens is not None and self._limits[0] and LIMIT.search(said):
-            self._limits.pop(0)
+        said, limits = str(complaint), self._left(self.server.profile.limits)
+        if self._max_output_tokens is not None and limits and LIMIT.search(said):
+            self._refused.add(limits[0])
             return True
-        for option in OPTIONS:
-            if option not in self._refused and re.search(rf"\b{option}\b", said):
+        if self.by_schema:
+            formats = self._left(self.server.profile.formats)
+            if self._schema_works or len(formats) < 2:
+                return False
+            self._refused.add(formats[0])
+            return True
+        for option in self._options:
+            if re.search(rf"\b{option}\b", said):
                 self._refused.add(option)
                 return True
-        return False
+        self.by_schema = bool(NO_TOOLS.search(said))
+        return self.by_schema
+
+    def _dropped(self, reply: Reply, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> bool:
+        """Some servers leave out the tools without a word. The count of what was read shows it, at the first reply:
+        later ones are long by what was said."""
+        if reply.calls or reply.tokens_in is None or len(messages) != 1:
+            return False
+        text = length(instructions, messages)
+        offered = sum(len(tool.description) + len(json.dumps(tool.parameters)) for tool in tools)
+        # A count below the first bound leaves out what the server had read before, and shows nothing.
+        plausible = text / CHARACTERS_PER_TOKEN <= reply.tokens_in < text / FEWEST_CHARACTERS_PER_TOKEN
+        return text >= WORTH_COUNTING and offered > 3 * text and plausible
+
+    def _read_call(self, body: dict[str, Any], messages: Sequence[Message]) -> Reply:
+        """The reply that a schema was asked for. Raises BadRequest where it was not heeded the first time."""
+        reply = read_completion(body, messages, self.server.url)
+        if reply.finish == "refusal":
+            return reply
+        call = by_schema.call_in(reply.text, messages)
+        if (
+            not self._schema_works
+            and call is None
+            and not (reply.finish == "length" and reply.text.lstrip().startswith("{"))
+        ):
+            raise BadRequest(
+                f"{self.llm} at {self.server.url} takes neither tools nor a JSON schema, and without one of them it "
+                f"cannot run experiments: {self.server.profile.tools_on}. Or take --driver autopilot."
+            )
+        self._schema_works = True
+        if call is None or reply.finish == "length":
+            return reply
+        return reply.model_copy(update={"text": "", "calls": (call,)})
 
     def _check_that_all_was_read(self, body: dict[str, Any], instructions: str, messages: Sequence[Message]) -> None:
         """Ollama cuts a long conversation silently, and answers what is left of it."""
         usage = a_dict(body.get("usage"))
         read = tokens(usage, "prompt_tokens")
-        sent = len(instructions) + sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
+        sent = length(instructions, messages)
         if not read or sent < WORTH_CHECKING:
             return
         # Some servers count only what was not in their cache.
@@ -108,8 +172,13 @@ class ChatDriver:
         if read * CHARACTERS_PER_TOKEN < sent:
             raise ContextOverflow(
                 f"{self.server.url} read only {read:,} tokens of {sent:,} characters: it cuts conversations silently. "
-                "Give it a longer context (Ollama: OLLAMA_CONTEXT_LENGTH)."
+                f"{self.server.profile.longer.capitalize()}."
             )
+
+
+def length(instructions: str, messages: Sequence[Message]) -> int:
+    """The characters of a conversation, without tools."""
+    return len(instructions) + sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
 
 
 def chat_messages(instructions: str, messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from .conversation import BadRequest, Driver, NoKey
-from .faults import OPENAI_HOST, Server, address
+from .server import OPENAI_HOST, Server, address
 
 DriverName = Literal["auto", "responses", "chat", "autopilot"]
 
@@ -37,6 +37,7 @@ def choose(
     max_output_tokens: int | None = None,
     environ: Mapping[str, str] = os.environ,
     retries: int = 4,
+    profile: str | None = None,
 ) -> Choice:
     """The driver that was asked for; "auto" takes what `environ` has: a base URL, then a key, then neither.
 
@@ -62,7 +63,7 @@ def choose(
         from .chat import ChatDriver as Taken
     else:
         from .responses import ResponsesDriver as Taken
-    taken = Taken(model, url, key, timeout, limit, retries)
+    taken = Taken(model, url, key, timeout, limit, retries, profile)
     found = ("--base-url" if flag else "OPENAI_BASE_URL") if own else "OPENAI_API_KEY"
     why = f"{model} chooses the experiments, over the {name} API at {taken.server.url}, because {found} is set."
     return Choice(taken, why, taken.server)

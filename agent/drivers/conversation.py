@@ -102,3 +102,7 @@ class BadReply(DriverError):
 
 class BadRequest(DriverError):
     """The server refuses the request as it stands: an unknown model, a route or a parameter that it lacks."""
+
+
+# What may be over when the study is gone on with: the server is back, the account has credit, there is a new key.
+PASSING = (NoKey, WrongKey, Unreachable, QuotaSpent, BadReply)

@@ -11,19 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from .conversation import BadReply, Call, Message, Reply, ToolSpec
-from .faults import (
-    Complaint,
-    Server,
-    a_dict,
-    answered,
-    cached,
-    call_of,
-    dicts,
-    reason_of,
-    sendable_arguments,
-    sendable_name,
-    tokens,
-)
+from .faults import Complaint, reason_of
+from .fields import a_dict, cached, dicts, tokens
+from .history import answered, call_of, sendable_arguments, sendable_name
+from .server import Server
 
 REASONING = "reasoning.encrypted_content"
 # What is given up when it is refused, and how a refusal sounds. `items`: reasoning by another model or account.
@@ -37,7 +28,7 @@ OPTIONS = {
 
 
 class ResponsesDriver:
-    """Takes turns over POST /responses. `timeout` is in seconds per attempt, `base_url` None means OpenAI."""
+    """Takes turns over POST /responses. `timeout` is in seconds for a whole answer, `base_url` None means OpenAI."""
 
     name = "responses"
 
@@ -49,22 +40,23 @@ class ResponsesDriver:
         timeout: float = 600.0,
         max_output_tokens: int | None = None,
         retries: int = 4,
+        profile: str | None = None,
     ) -> None:
         self.llm = llm
-        self.server = Server(base_url, api_key, timeout, retries)
+        self.server = Server(base_url, api_key, timeout, retries, profile)
         self._max_output_tokens = max_output_tokens
         self._refused: set[str] = set()
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The model's next turn. Raises a DriverError."""
-        body = self.server.ask(
+        return self.server.ask(
             self.llm,
             lambda client: cast(Any, client.responses.with_raw_response).create(
                 **self.request(instructions, messages, tools)
             ),
             self._concede,
+            lambda body: read_response(body, messages, self.server.url),
         )
-        return read_response(body, messages, self.server.url)
 
     def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
         """What is sent, as the keyword arguments of `create`."""

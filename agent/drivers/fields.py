@@ -1,0 +1,32 @@
+"""What is in a server's answer, none of whose fields is to be relied on."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+
+def a_dict(value: object) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one: no field of a server's answer is to be relied on."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def dicts(value: object) -> list[dict[str, Any]]:
+    return (
+        [cast(dict[str, Any], one) for one in cast(list[object], value) if isinstance(one, dict)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def tokens(usage: object, name: str) -> int | None:
+    """A count from `usage`, which some servers leave out."""
+    count = a_dict(usage).get(name)
+    return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
+
+
+def cached(usage: object, name: str) -> int | None:
+    """How many of the tokens counted under `name` came from the server's cache, where it says."""
+    count = tokens(a_dict(usage).get(f"{name}_details"), "cached_tokens")
+    total = tokens(usage, name)
+    # More than all of them: no part of them, whatever it is that this server counts.
+    return None if count is None or total is None or count > total else count
