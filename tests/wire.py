@@ -40,7 +40,7 @@ class Wire:
     """`then(...)` queues an answer; the last one is given again when the queue is empty."""
 
     def __init__(self) -> None:
-        self.url = ""
+        self.url, self.server_header = "", "a test"
         self.received: list[Received] = []
         self._answers: list[Answer] = []
         self._script: Callable[[dict[str, Any]], object] | None = None
@@ -92,6 +92,9 @@ def serving() -> Iterator[Wire]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # head and body in one packet: two would wait for each other for 40 ms
+
+        def version_string(self) -> str:
+            return wire.server_header
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

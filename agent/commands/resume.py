@@ -7,13 +7,15 @@ from typing import NoReturn
 import click
 
 from .faults import one_line
-from .review import EXIT, told
+from .review import exit_code, told
 from .run import finish
+from .server_options import server_options
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("--base-url", help="The server of the language model, as for `agent run`; else OPENAI_BASE_URL.")
+@server_options
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
 @click.option(
@@ -72,4 +74,4 @@ def go_on_with(
                 finish(context, ending, reports)
             else:
                 told(context, context.reviews, ending, reports)
-    raise click.exceptions.Exit(EXIT[ending.status])
+    raise click.exceptions.Exit(exit_code(ending))

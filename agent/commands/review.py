@@ -8,6 +8,7 @@ import click
 
 from .faults import one_line
 from .limits import limits
+from .server_options import server_options
 
 if TYPE_CHECKING:
     from ...tools.context import Context
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = 12
 EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed": 1}
+
+
+def exit_code(ending: Ending) -> int:
+    """The code of how it ended; a study that its server left stands still, but nobody interrupted it."""
+    from ..loop import STOPPED
+
+    return 1 if ending.status == "stopped" and ending.why != STOPPED else EXIT[ending.status]
 
 
 @click.command()
@@ -31,6 +39,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
 )
 @click.option("--llm", help="The language model that reviews.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@server_options
 @click.option(
     "--experiments",
     "--review-experiments",
@@ -80,7 +89,7 @@ def review(
             view = live_view(display)
             context.say = view.warned
             ending = opinion(context, chosen, number, budget, view, reports)
-    raise click.exceptions.Exit(EXIT[ending.status])
+    raise click.exceptions.Exit(exit_code(ending))
 
 
 def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choice:

@@ -8,7 +8,8 @@ import click
 
 from .faults import one_line
 from .limits import limits
-from .review import EXIT, EXPERIMENTS, opinion, reviewer
+from .review import EXPERIMENTS, exit_code, opinion, reviewer
+from .server_options import server_options
 
 if TYPE_CHECKING:
     from ...tools.context import Context
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     metavar="WHICH",
     help="The kinds of experiments on offer: all, core, or names with commas. Fewer take less room in each request.",
 )
+@server_options
 @click.option("--n", type=click.IntRange(2, 512), default=32, show_default=True, help="Prompts per experiment.")
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @limits
@@ -119,7 +121,7 @@ def run(
             finish(context, ending, reports)
             if second is not None and ending.status not in ("interrupted", "stopped"):
                 ending = reviewed(context, second, budget, review_experiments, view, reports, ending)
-    raise click.exceptions.Exit(EXIT[ending.status])
+    raise click.exceptions.Exit(exit_code(ending))
 
 
 def asked_to_review(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from .conversation import BadRequest, Driver, NoKey
+from .profiles import BY_NAME
 from .server import OPENAI_HOST, Server, address
 
 DriverName = Literal["auto", "responses", "chat", "autopilot"]
@@ -33,19 +34,22 @@ def choose(
     driver: DriverName = "auto",
     llm: str | None = None,
     base_url: str | None = None,
-    timeout: float = 600.0,
+    timeout: float | None = None,
     max_output_tokens: int | None = None,
     environ: Mapping[str, str] = os.environ,
     retries: int = 4,
     profile: str | None = None,
 ) -> Choice:
-    """The driver that was asked for; "auto" takes what `environ` has: a base URL, then a key, then neither.
+    """The driver that was asked for; "auto" takes what `environ` has: a base URL, then a key, then neither. It also
+    says how long an answer may take (LASHLEY_TIMEOUT, else 600 s) and what kind of server it is (LASHLEY_PROFILE).
 
     Without `llm` a server other than OpenAI is asked for its models. Raises NoKey where a key is missing, BadRequest
     where the model must be named, and what asking the server raises.
     """
     if driver == "autopilot":
         return autopilot("as asked")
+    timeout = timeout if timeout is not None else seconds(environ)
+    profile = profile or profile_named(environ)
     key = environ.get("OPENAI_API_KEY", "").strip() or None
     flag = (base_url or "").strip()
     url = flag or environ.get("OPENAI_BASE_URL", "").strip() or None
@@ -67,6 +71,26 @@ def choose(
     found = ("--base-url" if flag else "OPENAI_BASE_URL") if own else "OPENAI_API_KEY"
     why = f"{model} chooses the experiments, over the {name} API at {taken.server.url}, because {found} is set."
     return Choice(taken, why, taken.server)
+
+
+def seconds(environ: Mapping[str, str]) -> float:
+    """How long a whole answer may take: LASHLEY_TIMEOUT. Raises BadRequest where that is no time."""
+    said = environ.get("LASHLEY_TIMEOUT", "").strip() or "600"
+    try:
+        found = float(said)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise BadRequest(f"LASHLEY_TIMEOUT must be a number of seconds, not {said[:40]!r}.")
+    return found
+
+
+def profile_named(environ: Mapping[str, str]) -> str | None:
+    """What kind of server LASHLEY_PROFILE says it is. Raises BadRequest for one that is not known."""
+    said = environ.get("LASHLEY_PROFILE", "").strip() or None
+    if said is not None and said not in BY_NAME:
+        raise BadRequest(f"There is no profile {said[:40]!r}: LASHLEY_PROFILE is one of {', '.join(BY_NAME)}.")
+    return said
 
 
 def autopilot(why: str) -> Choice:

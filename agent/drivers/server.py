@@ -171,7 +171,7 @@ class Server:
             # Half of a surrogate pair (a cut emoji) can be neither stored nor sent again.
             plain = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             # What a server echoes is logged, and sent again. A short key is a placeholder, and may be a word.
-            body = json.loads(plain.replace(self._key, "[key]") if len(self._key or "") >= 16 else plain)
+            body = json.loads(plain.replace(self._key, "[key]") if self._key and len(self._key) >= 16 else plain)
         except (ValueError, RecursionError):
             what = "a web page" if text.lstrip()[:1] == "<" else "an empty body" if not text.strip() else "no JSON"
             raise BadReply(f"{self.url} answered with {what}: is the base URL right? It usually ends in /v1.") from None
