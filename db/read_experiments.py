@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Literal, get_args
 
 from .errors import NotRecorded, TrackerError
 from .ids import show_id
 from .reading import Reading, Row, every, parsed, spoken
 
+Sort = Literal["id", "kind", "model", "task", "n", "seconds"]
 _SUMMARY = (
     "SELECT id, run, kind, model, task, split, n, config, status, reason, found, error_type, error, started, ended, "
     "seconds FROM experiments"
@@ -33,13 +35,15 @@ class ExperimentReader(Reading):
         run: int | None = None,
         status: str | None = None,
         limit: int | None = None,
+        sort: Sort = "id",
     ) -> list[Row]:
-        """Experiments in short; with a limit, the latest of them. A run's are its own and those that it reused,
-        which name the run that they are from."""
+        """Experiments in short, by one column; with a limit, the last so many in that order. A run's are its own and
+        those that it reused, which name the run that they are from."""
         wanted, values = self._wanted(kind, task, model, run, status)
         # Whether a process is alive is not in the file.
         alive_or_not = status in ("running", "interrupted")
-        sql = f"SELECT * FROM ({_SUMMARY} WHERE {wanted} ORDER BY id DESC LIMIT ?) ORDER BY id"
+        assert sort in get_args(Sort), sort
+        sql = f"SELECT * FROM ({_SUMMARY} WHERE {wanted} ORDER BY {sort} DESC, id DESC LIMIT ?) ORDER BY {sort}, id"
         most = -1 if limit is None or alive_or_not else limit
         rows = [self._told(row, "experiment") for row in self._rows(sql, *values, most)]
         return [row for row in rows if row["status"] == status][-(limit or 0) :] if alive_or_not else rows

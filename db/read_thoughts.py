@@ -8,6 +8,9 @@ import re
 from .ids import LETTERS, show_id
 from .reading import Reading, Row, every, parsed, spoken
 
+_EVIDENCE = (
+    "SELECT said.value FROM hypothesis_events AS event, json_each(event.experiments) AS said WHERE event.hypothesis = ?"
+)
 _TASK_FILE = "name, fingerprint, content, created, card, maker, run, spec FROM task_files"
 
 
@@ -18,12 +21,24 @@ class ThoughtReader(Reading):
         """One note: id, run, title, text, tags, experiments (ids), created."""
         return self._one("note", note, "SELECT * FROM notes WHERE id = ?")
 
-    def notes(self, words: str | None = None, run: int | None = None, tag: str | None = None) -> list[Row]:
+    def notes(
+        self,
+        words: str | None = None,
+        run: int | None = None,
+        tag: str | None = None,
+        experiment: int | None = None,
+        hypothesis: int | None = None,
+    ) -> list[Row]:
         """The notes that hold all the words (the last one may be a beginning), best match first; if none does,
-        those that hold any of them. Any text is a fair query."""
+        those that hold any of them. Any text is a fair query. Those of a hypothesis cite an experiment that it
+        rests on."""
         wanted = {
             "run = ?": run,
             "EXISTS (SELECT 1 FROM json_each(notes.tags) WHERE value = ? COLLATE NOCASE)": tag,
+            "EXISTS (SELECT 1 FROM json_each(notes.experiments) WHERE value = ?)": None
+            if experiment is None
+            else show_id("experiment", experiment),
+            f"EXISTS (SELECT 1 FROM json_each(notes.experiments) WHERE value IN ({_EVIDENCE}))": hypothesis,
         }
         wanted = {condition: value for condition, value in wanted.items() if value is not None}
         if words is None or not words.strip():

@@ -247,14 +247,30 @@ def test_the_variable_names_the_database_and_nothing_found_is_said_aside(db: str
     assert json.loads(agent("experiments", "--db", db, "--json", "--limit", "1").stdout)[0]["id"] == "E2"
 
 
+def test_experiments_are_sorted_and_notes_found_by_what_they_cite(db: str) -> None:
+    def ids(*args: str) -> list[str]:
+        return [row["id"] for row in json.loads(agent(*args, "--db", db, "--json").stdout)]
+
+    assert ids("experiments", "--sort", "seconds") == ["E2", "E1"]
+    assert ids("experiments", "--sort", "seconds", "--limit", "1") == ["E1"], "the most is last"
+    assert ids("experiments", "--sort", "kind") == ["E1", "E2"]
+    assert ids("notes", "--experiment", "E1") == ids("notes", "adds", "--hypothesis", "h1") == ["N1"]
+    assert ids("notes", "--experiment", "E2") == []
+    wrong = agent("notes", "--hypothesis", "E1", "--db", db)
+    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
+    assert "such as H1" in wrong.stderr
+    assert agent("notes", "--experiment", "E9", "--db", db).exit_code == 2
+
+
 def in_a_terminal(db: str, **env: str) -> str:
     """What `show E1` writes to a real terminal."""
     master, slave = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "show", "E1", "--db", db],
+        stdin=slave,
         stdout=slave,
-        env=environment | {"TERM": "xterm-256color", "COLUMNS": "80"} | env,
+        env=environment | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "500"} | env,
     )
     os.close(slave)
     text = b""
@@ -279,6 +295,19 @@ def test_colour_is_for_terminals_and_no_color_turns_it_off(db: str) -> None:
     assert "\x1b" not in agent("show", "E1", "--db", db).stdout
     # Nothing but our own styles steers even a real terminal.
     assert "\x1b" not in ESCAPE.sub("", shown)
+
+
+def test_what_is_longer_than_the_screen_comes_through_the_pager(db: str) -> None:
+    pager = "sed s/^/paged:/"
+    assert "paged:" not in in_a_terminal(db, PAGER=pager)
+    shown = in_a_terminal(db, PAGER=pager, LINES="10").splitlines()
+    assert len(shown) > 10
+    assert all(line.startswith("paged:") for line in shown)
+    piped = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "show", "E1", "--db", db],
+        capture_output=True, text=True, env={**os.environ, "PAGER": pager, "LINES": "10"}, check=True,
+    )  # fmt: skip
+    assert "paged:" not in piped.stdout
 
 
 def test_a_terminal_that_knows_only_ascii_still_gets_everything(db: str) -> None:

@@ -16,9 +16,11 @@ from .faults import one_line
 
 if TYPE_CHECKING:
     from ...db.read import Reader
+    from ...db.read_experiments import Sort
 
 P = ParamSpec("P")
 
+SORTS = ("id", "kind", "model", "task", "n", "seconds")
 STATUSES = ("running", "done", "failed", "interrupted")
 
 NONE_YET = 'Nothing is recorded yet; start with: agent run --goal "..."'
@@ -65,11 +67,12 @@ def show_read(read: Read, as_json: bool) -> None:
     elif not read.data:
         click.echo(read.nothing, err=True)
     else:
-        from .style import console
+        from .style import paged
 
         module, page = read.page
         options = {"everything": True} if read.everything else {}
-        getattr(importlib.import_module(f".{module}", __package__), page)(console(), read.data, **options)
+        with paged() as console:
+            getattr(importlib.import_module(f".{module}", __package__), page)(console, read.data, **options)
 
 
 @click.command()
@@ -85,7 +88,8 @@ def runs(reader: Reader) -> Read:
 @click.option("--model", help="Only on this subject model.")
 @click.option("--run", metavar="ID", help="Only of this run.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only those that are so.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The latest so many.")
+@click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By what; the most is last.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
 @browses
 def experiments(
     reader: Reader,
@@ -94,13 +98,14 @@ def experiments(
     model: str | None,
     run: str | None,
     status: str | None,
+    sort: Sort,
     limit: int,
 ) -> Read:
     """The experiments that were done, the latest at the end."""
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
     wanted = (kind, task, model, number_of(reader, run), status)
-    found = reader.experiments(*wanted, limit)
+    found = reader.experiments(*wanted, limit, sort)
     there = reader.experiment_count(*wanted) if len(found) == limit else None
     nothing = _nothing(bool(found or reader.known("kind")))
     return Read(found, ("pages", "print_experiments"), nothing=nothing, there=there)
@@ -110,14 +115,25 @@ def experiments(
 @click.argument("words", nargs=-1)
 @click.option("--run", metavar="ID", help="Only of this run.")
 @click.option("--tag", help="Only with this tag.")
+@click.option("--experiment", metavar="ID", help="Only those that cite this one.")
+@click.option("--hypothesis", metavar="ID", help="Only those that cite what this one rests on.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The best, or latest, so many."
 )
 @browses
-def notes(reader: Reader, words: tuple[str, ...], run: str | None, tag: str | None, limit: int) -> Read:
+def notes(
+    reader: Reader,
+    words: tuple[str, ...],
+    run: str | None,
+    tag: str | None,
+    experiment: str | None,
+    hypothesis: str | None,
+    limit: int,
+) -> Read:
     """The notes, the latest at the end, or those that hold the WORDS, best match first."""
     reader.require_known("tag", tag)
-    found = reader.notes(" ".join(words) or None, number_of(reader, run), tag)
+    cited = number_of(reader, experiment, "experiment"), number_of(reader, hypothesis, "hypothesis")
+    found = reader.notes(" ".join(words) or None, number_of(reader, run), tag, *cited)
     shown = found[:limit] if words else found[-limit:]
     nothing = _nothing(bool(found or reader.notes()))
     return Read(shown, ("pages", "print_notes"), nothing=nothing, there=len(found))
@@ -160,15 +176,16 @@ def _nothing(something: bool) -> str:
     return "Nothing matches." if something else NONE_YET
 
 
-def number_of(reader: Reader, run: str | None) -> int | None:
-    """The number of a run that must exist."""
+def number_of(reader: Reader, id: str | None, what: str = "run") -> int | None:
+    """The number of a run, or of something else, that must exist."""
     from ...db.errors import TrackerError
-    from ...db.ids import parse_id
+    from ...db.ids import parse_id, show_id
 
-    if run is None:
+    if id is None:
         return None
-    what, number = parse_id(run)
-    if what != "run":
-        raise TrackerError(f"--run takes the id of a run, such as R1, not {run}.")
-    reader.require("run", number)
+    there, number = parse_id(id)
+    if there != what:
+        example = f"{'an' if what == 'experiment' else 'a'} {what}, such as {show_id(what, 1)}"
+        raise TrackerError(f"--{what} takes the id of {example}, not {id}.")
+    reader.require(what, number)
     return number

@@ -260,10 +260,11 @@ def print_predictions(console: Console, predictions: Sequence[Row]) -> None:
     rows: list[tuple[object, ...]] = []
     for row in predictions:
         judged: Row = row["judged"] or {"experiment": "", "value": None, "low": None, "high": None}
+        p = f"{row['corrected']:.2g}" if row["judged"] else ""
         rows.append(
             (
                 row["said"], row["config"].get("method", ""), number(judged["value"]), interval(judged),
-                number(row["corrected"]) if row["judged"] else "", row["verdict"] or "not tested", judged["experiment"],
+                p, row["verdict"] or "not tested", judged["experiment"],
             )
         )  # fmt: skip
     columns = ("~predicted", "~method", ">found", "95% interval", ">p", "verdict", "test")

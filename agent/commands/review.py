@@ -64,8 +64,8 @@ def review(
 ) -> None:  # fmt: skip
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
 
-    The reviewer is given the claims and what was measured, but not the reasoning. Its verdicts (stands, falls, not
-    tested) are checked by the program, and shown in the report of RUN, which is written again. A study that another
+    The reviewer is given the claims and what was measured, but not the reasoning. Its verdicts (stands, falls,
+    undecided) are checked by the program, and shown in the report of RUN, which is written again. A study that another
     model did is best reviewed by one that did not: --llm, --base-url, or --driver autopilot.
     """
     from ...db.ids import parse_id

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import click
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -27,6 +30,23 @@ def console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
     return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def paged() -> Generator[Console]:
+    """The same, but in a terminal what does not fit on its screen comes through the pager ($PAGER, else less)."""
+    screen = console()
+    if not screen.is_terminal:
+        yield screen
+        return
+    with screen.capture() as page:
+        yield screen
+    if page.get().count("\n") < screen.height:
+        click.echo(page.get(), nl=False, color=True)
+        return
+    # Colours as they are, nothing cleared away at the end.
+    os.environ.setdefault("LESS", "-RX")
+    click.echo_via_pager(page.get(), color=True)
 
 
 def quoted(text: str) -> str:
@@ -77,15 +97,24 @@ def print_facts(console: Console, *facts: tuple[str, Any]) -> None:
     console.print(table)
 
 
+# The longest word that a column keeps whole.
+WORD = 17
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> RenderableType:
     """A table without lines. A column whose name begins with > is aligned to the right; those that begin with ~
-    wrap, to share the width that the others leave."""
+    wrap, to share the width that the others leave, between words as far as there is room."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in columns:
-        side = "right" if name.startswith(">") else "left"
-        table.add_column(name.lstrip(">~"), justify=side, overflow="fold", no_wrap=not name.startswith("~"))
-    for row in rows:
-        table.add_row(*[plain("" if value is None else str(value)) for value in row])
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    for place, name in enumerate(columns):
+        side, wraps = "right" if name.startswith(">") else "left", name.startswith("~")
+        words = [len(word) for row in texts for word in row[place].split()] if wraps else []
+        table.add_column(
+            name.lstrip(">~"), justify=side, overflow="fold", no_wrap=not wraps,
+            min_width=min(WORD, max(words, default=1)) if wraps else None,
+        )  # fmt: skip
+    for row in texts:
+        table.add_row(*map(plain, row))
     return table
 
 
