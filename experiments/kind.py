@@ -89,9 +89,10 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.layer_program import LayerProgram
     from .kinds.logit_lens import LogitLens
     from .kinds.pruning_curve import PruningCurve
+    from .kinds.tuned_lens import TunedLens
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
-    ours += [LogitLens, DirectLogitAttribution, BlockInfluence]
+    ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching]
     found = {k.kind: k for k in ours}

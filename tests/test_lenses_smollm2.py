@@ -7,6 +7,7 @@ import pytest
 from lashley.experiments.kinds.block_influence import BlockInfluence
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
 from lashley.experiments.kinds.logit_lens import LogitLens
+from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
 from lashley.experiments.subject import load
@@ -45,3 +46,13 @@ def test_the_ends_of_the_model_turn_the_stream_most(ioi: Lab) -> None:
     found = by_metric(BlockInfluence(task="ioi", n=4).run(ioi), "influence")
     assert all(0 < v < 1.1 for v in found.values())
     assert {"L0", "L29"} <= set(sorted(found, key=lambda site: -found[site])[:4])
+
+
+@pytest.mark.slow
+def test_a_tuned_lens_is_nearer_to_the_end_and_early_layers_know_nothing_of_the_prompt(ioi: Lab) -> None:
+    result = TunedLens(task="ioi", n=4, train=32).run(ioi)
+    high = result["kl_change"].high
+    assert high is not None
+    assert high < 0
+    specific = by_metric(result, "specific")
+    assert specific["L29.resid_post"] > 1 > abs(specific["L0.resid_pre"])

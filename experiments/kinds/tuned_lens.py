@@ -1,0 +1,135 @@
+"""What the model would answer after each of its layers, when each layer's own basis is taken into account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..result import Result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..affine import Affine
+    from ..lab import Lab
+    from ..tasks.task import Task
+
+
+class TunedLens(Experiment):
+    """After which layer could the answer be read, each layer in its own basis? A logit lens with a map before it.
+
+    For each layer an affine map from its stream to the last one is fitted on `train` prompts of the explore split that
+    are not measured on: least squares in closed form, held towards the identity as strongly as a quarter of these
+    prompts, kept apart, shows to be best by KL (so it is no worse than the logit lens, up to chance). Then, on the
+    measured prompts, by layer: gain (the KL to the final prediction, tuned minus logit lens: negative is better), kl,
+    prob, rank, lead over other prompts' answers, and as control specific: how much larger the KL is when the lens
+    reads another prompt's stream; a lens that has only learnt what answers look like has 0 there, and such a lens can
+    have a small KL. Sites as in logit_lens. What a map can read out the model need not use, and a map may compute some
+    of what later layers do. Costs some passes and one linear system a layer. Source: Belrose et al. 2023, arXiv
+    2303.08112, who train by gradient descent on much more text; this lens is fitted on one task's prompts.
+    """
+
+    kind: ClassVar[str] = "tuned_lens"
+
+    train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        from ..training import training_prompts
+
+        super().check(sizes, task)
+        if self.n < 2:
+            raise BadConfiguration("One prompt has no other beside it; use n of at least 2.")
+        training_prompts(task, task.prompts(*self.draw), self.train, self.seed)
+
+    def run(self, lab: Lab) -> Result:
+        from .. import engine
+        from ..controls import per_prompt
+        from ..lab import numbers
+        from ..lenses import (
+            ORDER,
+            UNITS,
+            LensReadout,
+            curve,
+            last_lens,
+            lens_effects,
+            over_layers,
+            settled,
+            stream_names,
+            told,
+            with_zero,
+        )
+        from ..statistics import effects, measurement, questions_asked
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        maps, notes = self.maps(lab)
+        seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
+        moved = [each(stream) for each, stream in zip(maps, seen, strict=True)]
+        readout = LensReadout(batch, lab.prediction(batch))
+        plain = engine.lens(lab.subject, batch, seen, readout, lab.steps("logit lens"))
+        tuned = engine.lens(lab.subject, batch, moved, readout, lab.steps("tuned lens"))
+        swapped = engine.lens(lab.subject, batch, [each.roll(1, 0) for each in moved], readout, lab.steps("control"))
+        tops = tuned.pop("top")
+        values = {name: numbers(tuned[name]) for name in ORDER if name in tuned}
+        before = numbers(plain["kl"])
+        gain, specific = values["kl"] - before, numbers(swapped["kl"]) - values["kl"]
+        is_open = lab.task.answer_kind == "open"
+        metric = "kl" if is_open else "prob"
+        own = values["kl"][-1] * 0 if is_open else lab.intact(*self.draw).scores["prob"]
+        identity, failed = last_lens(metric, values[metric][-1], own)
+        sites = stream_names(lab.subject.anatomy.n_layers)
+        change = measurement("kl_change", gain[:-1].mean(0), "nats", asked)
+        after = settled(tops, asked)
+        title = f"Distance from the final prediction after each layer: {lab.subject.name}, {self.task}"
+        series = [curve("tuned lens", values["kl"], asked), curve("logit lens", before, asked),
+                  curve("tuned lens, another prompt's stream", numbers(swapped["kl"]), asked)]  # fmt: skip
+        kept = {"gain": gain, "specific": specific, **values, "logit_lens_kl": before}
+        return Result(
+            measurements=(
+                change, measurement("kl_tuned", values["kl"][:-1].mean(0), "nats", asked),
+                measurement("kl_logit_lens", before[:-1].mean(0), "nats", asked), after, questions_asked(asked),
+                identity,
+            ),
+            effects=(*effects(sites, "gain", gain, asked), *effects(sites, "specific", specific, asked),
+                     *lens_effects(sites, values, asked)),
+            figures=(over_layers("kl", title, UNITS["kl"], self.n, series),),
+            found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.told} "
+            f"nats. The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
+            + told(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}),
+            notes=(*failed, *notes, *lab.doubts(*self.draw)),
+            arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
+        )  # fmt: skip
+
+    def maps(self, lab: Lab) -> tuple[list[Affine], tuple[str, ...]]:
+        """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
+        from .. import engine
+        from ..affine import fitted
+        from ..batch import make_batch
+        from ..engine.sources import content
+        from ..lab import numbers
+        from ..scoring import FirstReadout
+        from ..training import training_prompts
+
+        measured, _ = lab.prompts(*self.draw)
+        drawn, notes = training_prompts(lab.task, measured, self.train, self.seed)
+        cut = len(drawn) - len(drawn) // 4
+        batches = [make_batch(lab.subject.tokenizer, part, lab.subject.device) for part in (drawn[:cut], drawn[cut:])]
+        streams = [engine.streams(lab.subject, engine.read(lab.subject, b, {"resid_pre"})) for b in batches]
+        inside = content(batches[0])
+        readout = FirstReadout(batches[1], lab.prediction(batches[1]))
+        found: list[Affine] = []
+        for layer, (stream, apart) in enumerate(zip(*streams, strict=True)):
+            tried = fitted(rows_of(stream, inside), rows_of(streams[0][-1], inside))
+            tried = tried[:1] if layer == len(streams[0]) - 1 else tried
+            off = engine.lens(lab.subject, batches[1], [each(apart) for each in tried], readout)["kl"]
+            found.append(tried[int(numbers(off).mean(-1).argmin())])
+            lab.progress("fitting", layer + 1, len(streams[0]))
+        return found, notes
+
+
+def rows_of(stream: Tensor, inside: Tensor) -> Tensor:
+    return stream[inside.to(stream.device)]
