@@ -35,11 +35,16 @@ def unchanged(size: int) -> Affine:
     return Affine(None, torch.zeros(size, dtype=torch.float64))
 
 
+def weights(y: Tensor) -> Tensor:
+    """Targets [token, d] -> how much each token counts, [token, 1]."""
+    weight = 1 / (y**2).mean(-1, keepdim=True).clamp(min=1e-12)
+    return weight / weight.sum()
+
+
 def fitted(x: Tensor, y: Tensor, strengths: Sequence[float | None] = STRENGTHS) -> list[Affine]:
     """x, y [token, d] -> the identity, then the best map from x to y for each strength."""
     x, y = x.double().cpu(), y.double().cpu()
-    weight = 1 / (y**2).mean(-1, keepdim=True).clamp(min=1e-12)
-    weight = weight / weight.sum()
+    weight = weights(y)
     middle, step = (weight * x).sum(0), (weight * (y - x)).sum(0)
     away, wanted = x - middle, y - x - step
     squares, products = away.T @ (weight * away), away.T @ (weight * wanted)
@@ -53,3 +58,9 @@ def fitted(x: Tensor, y: Tensor, strengths: Sequence[float | None] = STRENGTHS) 
         A = torch.linalg.solve(held, products)
         found.append(Affine(A, step - middle @ A))
     return found
+
+
+def closest(maps: Sequence[Affine], x: Tensor, y: Tensor) -> Affine:
+    """The map that brings x nearest to y [token, d], which were not fitted on."""
+    y = y.double().cpu()
+    return min(maps, key=lambda each: float((weights(y) * (each(x).double().cpu() - y) ** 2).sum()))

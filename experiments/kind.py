@@ -87,12 +87,13 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.head_composition import HeadComposition
     from .kinds.head_detectors import HeadDetectors
     from .kinds.layer_program import LayerProgram
+    from .kinds.linear_shortcut import LinearShortcut
     from .kinds.logit_lens import LogitLens
     from .kinds.pruning_curve import PruningCurve
     from .kinds.tuned_lens import TunedLens
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
-    ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence]
+    ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching]
     found = {k.kind: k for k in ours}

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from .errors import BadConfiguration
 from .tasks.prompt import Prompt
 from .tasks.task import Task
+
+if TYPE_CHECKING:
+    from .batch import Batch
+    from .lab import Lab
 
 LOOKED_AT = 4000
 FEWEST = 16
@@ -31,3 +37,22 @@ def training_prompts(
             f"{FEWEST} are needed. Use fewer prompts (n), or another task."
         )
     return free[:count], ("The map was fitted on other prompts, which ask some of the same questions.",)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Three quarters of the training prompts, and the rest, by which what is fitted on the former is chosen."""
+
+    fitted: Batch
+    apart: Batch
+    notes: tuple[str, ...]
+
+
+def fitting(lab: Lab, measured: Sequence[Prompt], count: int, seed: int) -> Fitting:
+    """The training prompts of the lab's task as batches."""
+    from .batch import make_batch
+
+    drawn, notes = training_prompts(lab.task, measured, count, seed)
+    cut = len(drawn) - len(drawn) // 4
+    fitted, apart = (make_batch(lab.subject.tokenizer, part, lab.subject.device) for part in (drawn[:cut], drawn[cut:]))
+    return Fitting(fitted, apart, notes)

@@ -6,6 +6,7 @@ import pytest
 
 from lashley.experiments.kinds.block_influence import BlockInfluence
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
+from lashley.experiments.kinds.linear_shortcut import LinearShortcut
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
@@ -46,6 +47,14 @@ def test_the_ends_of_the_model_turn_the_stream_most(ioi: Lab) -> None:
     found = by_metric(BlockInfluence(task="ioi", n=4).run(ioi), "influence")
     assert all(0 < v < 1.1 for v in found.values())
     assert {"L0", "L29"} <= set(sorted(found, key=lambda site: -found[site])[:4])
+
+
+def test_a_linear_map_stands_in_for_one_layer_and_not_for_the_one_that_writes_the_receiver(ioi: Lab) -> None:
+    for layers, site, holds in (("11", "L11", True), ("23", "L23", False)):
+        result = LinearShortcut(task="ioi", n=4, train=64, layers=layers, metric="kl").run(ioi)
+        skipped, translated = (by_metric(result, way)[site] for way in ("skipped", "translated"))
+        assert skipped > 1.5
+        assert (translated < skipped / 4) == holds
 
 
 @pytest.mark.slow

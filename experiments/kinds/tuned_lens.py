@@ -108,16 +108,14 @@ class TunedLens(Experiment):
         """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
         from .. import engine
         from ..affine import fitted
-        from ..batch import make_batch
         from ..engine.sources import content
         from ..lab import numbers
         from ..scoring import FirstReadout
-        from ..training import training_prompts
+        from ..training import fitting
 
         measured, _ = lab.prompts(*self.draw)
-        drawn, notes = training_prompts(lab.task, measured, self.train, self.seed)
-        cut = len(drawn) - len(drawn) // 4
-        batches = [make_batch(lab.subject.tokenizer, part, lab.subject.device) for part in (drawn[:cut], drawn[cut:])]
+        fit = fitting(lab, measured, self.train, self.seed)
+        batches = (fit.fitted, fit.apart)
         streams = [engine.streams(lab.subject, engine.read(lab.subject, b, {"resid_pre"})) for b in batches]
         inside = content(batches[0])
         readout = FirstReadout(batches[1], lab.prediction(batches[1]))
@@ -128,7 +126,7 @@ class TunedLens(Experiment):
             off = engine.lens(lab.subject, batches[1], [each(apart) for each in tried], readout)["kl"]
             found.append(tried[int(numbers(off).mean(-1).argmin())])
             lab.progress("fitting", layer + 1, len(streams[0]))
-        return found, notes
+        return found, fit.notes
 
 
 def rows_of(stream: Tensor, inside: Tensor) -> Tensor:
