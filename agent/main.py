@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("top", "The strongest effects over all studies."),
     "export": ("export", "The tracker's tables as CSV, JSON lines or Parquet."),
     "figure": ("figure", "The figures of an experiment as PNG or SVG."),
+    "doctor": ("doctor", "Try the language model's server, and say what will work with it."),
     "models": ("models", "The models that can be studied, and a check of one."),
     "tasks": ("tasks", "The tasks, and one with examples."),
 }

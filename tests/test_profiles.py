@@ -58,7 +58,7 @@ def test_a_server_is_known_by_its_address(url: str, name: str) -> None:
     [
         ("vllm", {}, "vllm"),
         ("llamacpp", {}, "llama.cpp"),
-        ("me", {}, "llama-cpp-python"),
+        ("me", {"openai_processing_ms": "12"}, "llama-cpp-python"),
         ("library", {}, "ollama"),
         ("acme", {"server": "llama.cpp"}, "llama.cpp"),
         ("acme", {"openai_processing_ms": "12"}, "openai"),

@@ -105,6 +105,11 @@ class ChatDriver:
     def _options(self) -> list[Any]:
         return self._left(self.server.profile.options)
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether strict schemas are sent: not where they were refused, or are known to be ignored."""
+        return "strict" in self._options and not self.by_schema
+
     def _tool(self, tool: ToolSpec) -> dict[str, Any]:
         function: dict[str, Any] = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         if "strict" in self._options:

@@ -130,9 +130,13 @@ def by_address(url: str) -> Profile:
 def by_answer(headers: Mapping[str, str], models: Sequence[dict[str, Any]]) -> Profile | None:
     """What its answer to GET /models tells: the headers (names in lower case) and the entries."""
     owners = {str(entry.get("owned_by")) for entry in dicts(list(models))}
+    # llama-cpp-python sends a header of OpenAI's: the owner tells more.
+    for profile in PROFILES:
+        if owners & set(profile.owned_by):
+            return profile
     for profile in PROFILES:
         name, pattern = profile.header or ("", "")
-        if owners & set(profile.owned_by) or (name in headers and re.search(pattern, headers[name])):
+        if name in headers and re.search(pattern, headers[name]):
             return profile
     return None
 

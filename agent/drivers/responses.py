@@ -76,6 +76,11 @@ class ResponsesDriver:
             request["max_output_tokens"] = self._max_output_tokens
         return request
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether strict schemas are sent: not where they were refused."""
+        return "strict" not in self._refused
+
     def _tool(self, tool: ToolSpec) -> dict[str, Any]:
         strict = {} if "strict" in self._refused else {"strict": True}
         return {

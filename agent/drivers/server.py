@@ -84,6 +84,10 @@ class Server:
                 "OPENAI_API_KEY holds spaces, line breaks or other characters that no key has: set it again."
             )
 
+    @property
+    def has_key(self) -> bool:
+        return self._key is not None
+
     @cached_property
     def client(self) -> OpenAI:
         import openai

@@ -1,0 +1,95 @@
+"""`agent doctor`: does the configured language model answer, and what will work with it?"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+from .server_options import server_options
+
+if TYPE_CHECKING:
+    from ..doctor import Health
+    from ..drivers.choose import DriverName
+
+MARKS = {"yes": "ok", "no": "no", "unknown": "?"}
+
+
+@click.command()
+@click.option(
+    "--driver",
+    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
+    default="auto",
+    show_default=True,
+    help="As for `agent run`.",
+)
+@click.option("--llm", help="The language model.")
+@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@server_options
+@click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once.")
+@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+def doctor(driver: DriverName, llm: str | None, base_url: str | None, context: int | None, as_json: bool) -> None:
+    """Try the language model that a study would ask: is it reachable, with this key, does it call tools, do they fit?
+
+    Takes two short turns of it, about 2,000 tokens. Exit code 0 if a study can be driven, 1 if not.
+    """
+    from ..drivers.choose import choose
+    from ..shrink import answer_tokens
+
+    with one_line():
+        chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
+        if server is None:
+            without_server(why, as_json)
+            return
+        click.echo(why, err=True)
+        from ..doctor import examine
+
+        found = examine(chosen, server, context)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        show(found, way(found, base_url, context))
+    raise click.exceptions.Exit(0 if found.works else 1)
+
+
+def without_server(why: str, as_json: bool) -> None:
+    """The autopilot asks nobody."""
+    from ..doctor import Health
+
+    if as_json:
+        found = Health(driver="autopilot", llm="", url="", profile="", checks=(), tools="all")
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        click.echo(f'{why}\nWhat will work:\n  agent run --goal "..."')
+
+
+def show(found: Health, command: str) -> None:
+    from rich.table import Table
+
+    from .style import console, plain
+
+    out, table = console(), Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in found.checks:
+        table.add_row(f"  {MARKS[check.found]}", check.name, plain(check.text))
+    out.print(table)
+    if found.works:
+        click.echo(f"What will work:\n  {command}")
+    else:
+        click.echo(
+            'No study can be driven by it as it is. What works without it:\n  agent run --driver autopilot --goal "..."'
+        )
+
+
+def way(found: Health, base_url: str | None, context: int | None) -> str:
+    """The command by which a study is driven."""
+    words = ["agent", "run", "--goal", "..."]
+    words += ["--driver", found.driver, "--llm", found.llm]
+    words += ["--base-url", found.url] if base_url else []
+    words += ["--tools", found.tools] if found.tools not in (None, "all") else []
+    words += ["--context", str(context)] if context else []
+    return shlex.join(words)
