@@ -89,13 +89,14 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.layer_program import LayerProgram
     from .kinds.linear_shortcut import LinearShortcut
     from .kinds.logit_lens import LogitLens
+    from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
     from .kinds.tuned_lens import TunedLens
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
-    ours += [ActivationPatching, AttributionPatching]
+    ours += [ActivationPatching, AttributionPatching, PathPatching]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

@@ -18,6 +18,7 @@ runs travel on together, so that every layer is called once for all of them.
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
     edges        the same for one component's change on its way through another
+    paths        one component read by another, with everything else held
     direct       what each component adds to the logits by itself
     lens         what the model would say if its layers ended here
     weights      what each head reads and writes, as matrices

@@ -32,6 +32,7 @@ class ActivationPatching(Patching):
     """
 
     kind: ClassVar[str] = "activation_patching"
+    core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:
         from ..controls import among, compare, per_prompt
