@@ -82,6 +82,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.attribution_patching import AttributionPatching
     from .kinds.baseline import Baseline
     from .kinds.block_influence import BlockInfluence
+    from .kinds.causal_tracing import CausalTracing
     from .kinds.direct_logit_attribution import DirectLogitAttribution
     from .kinds.head_ablation import HeadAblation
     from .kinds.head_composition import HeadComposition
@@ -96,7 +97,7 @@ def kinds() -> dict[str, type[Experiment]]:
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
-    ours += [ActivationPatching, AttributionPatching, PathPatching]
+    ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

@@ -187,6 +187,8 @@ def run(experiment: Experiment, task: Task | None = None) -> Found:
             _labs.clear()
         subject = kept or load(key[0])
         _labs[key] = Lab(subject, task.for_tokenizer(subject.tokenizer))
+    # What one experiment had done is kept for itself alone.
+    _labs[key].kept = {}
     result = measured(experiment, _labs[key])
     return Found(**{name: getattr(result, name) for name in Result.model_fields})
 

@@ -1,0 +1,157 @@
+"""The subject of a fact drowned in noise, and where its intact states, put back, bring the answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..patching import Place, clear
+from ..result import Effect, Figure, Result
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+    from ..interventions import Edit
+    from ..lab import Lab
+    from ..tasks.task import Task
+
+FIRST, END, AFTER = "first", "end", "after"
+
+
+class CausalTracing(Experiment):
+    """At which layers and tokens does the model recall a fact? Adds noise to the embeddings of a span (the subject),
+    then restores intact states, window by window, and sees what comes back (arXiv 2202.05262).
+
+    total_effect is what the noise takes; recovery is the share of it that a restored window gives back (0: nothing, 1:
+    all), by layer and at the tokens first and end of the span, after (all between it and the last) and last. Needs a
+    task whose prompts name a subject (capitals). Refused where the noise takes nothing. Controls: the identity; noise
+    on as many other tokens (control_change, percentile); everything restored, which must give the intact run. What is
+    restored there suffices; it need not be stored there, nor editing there work best (arXiv 2301.04213). Results
+    depend on how strong the noise is. Cost: layers times tokens times draws runs.
+    """
+
+    kind: ClassVar[str] = "causal_tracing"
+
+    span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"
+    part: Annotated[
+        Literal["resid_pre", "attn_out", "mlp_out"],
+        Field(description="What is restored: the stream before a layer, or what attention or MLPs write."),
+    ] = "resid_pre"
+    window: Annotated[
+        int | None,
+        Field(ge=1, description="Layers restored together. Null: 1 for resid_pre, a fifth of all for the others."),
+    ] = None
+    layers: Annotated[list[int] | None, Field(description="Middles of the windows. Null: all layers.")] = None
+    noise: Annotated[
+        float, Field(ge=0, le=100, description="Standard deviation of the noise, in that of the token embeddings.")
+    ] = 3.0
+    draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
+    metric: Annotated[Literal["prob", "logit_diff", "loss"], Field(description="What is measured, of the answer.")] = (
+        "prob"
+    )
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        self.require_metric(self.metric, task)
+        if self.layers is not None and not self.layers:
+            raise BadConfiguration("layers is empty; null means all.")
+        if "n_layers" in sizes and max(self.layers or [0]) >= sizes["n_layers"]:
+            raise BadConfiguration(
+                f"There is no layer {max(self.layers or [0])}: this model has {sizes['n_layers']} layers, 0 to "
+                f"{sizes['n_layers'] - 1}."
+            )
+        spans = [set(p.spans) for p in task.prompts(*self.draw)]
+        if not all(self.span in names for names in spans):
+            common = ", ".join(sorted(set[str].intersection(*spans))) or "none"
+            raise BadConfiguration(f"Not every prompt of {self.task} has the span '{self.span}'; spans: {common}.")
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from ..controls import among, compare, control_measurements, per_prompt, told, unmatched
+        from ..interventions import Intervention
+        from ..noise import OTHER, marked, noises
+        from ..recovery import RECOVERY, WHOLE, Scale
+        from ..scoring import METRICS
+        from ..statistics import measurement, questions_asked
+        from .activation_patching import not_everything
+
+        prompts, plain = lab.prompts(*self.draw)
+        batch, asked = marked(plain, self.span, self.seed), [p.key for p in prompts]
+        sources = noises(lab.subject, batch, self.noise, self.draws, self.seed)
+        places = self.places(lab, batch)
+        start = Place(places[0].site.model_copy(update={"layer": 0, "part": "resid_pre"}), self.span)
+        tried = [("noise", self.span, ()), *((str(p), self.span, self.restored(lab, p)) for p in places),
+                 ("everything", self.span, self.restored(lab, start, 1)),
+                 *((name, name, ()) for name in batch.spans[0] if name.startswith(OTHER))]  # fmt: skip
+        made = [Intervention(name=f"{name} #{source}", edits=(self.drowned(source, span), *edits))
+                for name, span, edits in tried for source in sources]  # fmt: skip
+        doing = f"{len(places)} windows restored after noise {self.noise:g} (seed {self.seed})"
+        run = compare(lab, doing, batch, made, lab.readout(self.metric, batch), sources)
+        values = run.values(self.metric)
+        intact, drawn = values[0], values[1:].reshape(len(tried), self.draws, len(prompts)).mean(1)
+        noised, back, whole = drawn[0], drawn[1 : 1 + len(places)], drawn[1 + len(places)]
+        beside = drawn[2 + len(places) :]
+        scale = Scale(self.metric, intact, noised, asked)
+        scale.require("The intact run and the one with noise")
+        found = among(scale.effects([str(p) for p in places], back - noised))
+        unit, taken = METRICS[self.metric], noised - intact
+        matched = control_measurements(self.metric, taken, beside - intact, asked)
+        strongest = ", ".join(map(scale.said, sorted(found, key=lambda e: -abs(e.value))[:6]))
+        return Result(
+            measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),
+                          measurement("total_effect", taken, unit, asked), *matched, questions_asked(asked),
+                          run.identity(self.metric), scale.share("everything", whole - noised)),
+            effects=found,
+            figures=(self.drawing(lab, places, found),),
+            found=f"Noise on {self.span} changes {self.metric} from {intact.mean():.3f} to {noised.mean():.3f}."
+                  f"{told(matched, 'places of as many other tokens')} Of {len(found)} windows of {self.part}, "
+                  f"{sum(map(clear, found))} bring some of it back, or take more (q < 0.05); strongest by recovery: "
+                  f"{strongest}.",
+            notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
+                   *unmatched(matched), *lab.doubts(*self.draw)),
+            arrays={**per_prompt({RECOVERY: np.stack([noised, *back])}, asked, beside), WHOLE: scale.whole},
+        )  # fmt: skip
+
+    def places(self, lab: Lab, batch: Batch) -> list[Place]:
+        """The middles of the windows, by the tokens that all prompts have."""
+        from ..sites import Site
+
+        layers = range(lab.subject.sizes["n_layers"]) if self.layers is None else sorted(set(self.layers))
+        at = [name for name in (FIRST, END, AFTER, "last") if all(name in row for row in batch.spans)]
+        for same, other in ((FIRST, END), ("last", END)):
+            if all(row[same] == row[other] for row in batch.spans):
+                at.remove(same)
+        return [Place(Site(layer=layer, part=self.part), name) for layer in layers for name in at]
+
+    def restored(self, lab: Lab, place: Place, window: int | None = None) -> tuple[Edit, ...]:
+        """The window around a place as it is in the intact run; at the ends of the model there is less of it."""
+        from ..interventions import Edit
+
+        count = lab.subject.sizes["n_layers"]
+        wide = window or self.window or (1 if self.part == "resid_pre" else max(1, round(count / 5)))
+        first = place.site.layer - wide // 2
+        layers = [layer for layer in range(first, first + wide) if 0 <= layer < count]
+        return tuple(Edit(site=place.site.model_copy(update={"layer": layer}), op="freeze", positions=place.positions)
+                     for layer in layers)  # fmt: skip
+
+    def drowned(self, source: str, span: str) -> Edit:
+        from ..interventions import Edit
+        from ..sites import Site
+
+        return Edit(site=Site(layer=0, part="resid_pre"), op="add", source=source, positions=span)
+
+    def drawing(self, lab: Lab, places: Sequence[Place], found: Sequence[Effect]) -> Figure:
+        from ..recovery import UNIT
+
+        layers, at = (list(dict.fromkeys(x)) for x in ([p.site.layer for p in places], [p.positions for p in places]))
+        cells = {(p.site.layer, p.positions): e for p, e in zip(places, found, strict=True)}
+        title = f"Recovery by restoring {self.part} after noise on {self.span}: {lab.subject.name}, {self.task}"
+        data = {"values": [[cells[layer, p].value for p in at] for layer in layers],
+                "significant": [[clear(cells[layer, p]) for p in at] for layer in layers],
+                "rows": list(map(str, layers)), "columns": at, "row_label": "layer", "column_label": "tokens",
+                "scale": "diverging"}  # fmt: skip
+        return Figure(name="tracing", kind="matrix", title=title, unit=UNIT, n=self.n, data=data)
