@@ -92,12 +92,13 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.logit_lens import LogitLens
     from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
+    from .kinds.self_repair import SelfRepair
     from .kinds.tuned_lens import TunedLens
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
-    ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing]
+    ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

@@ -7,6 +7,7 @@ way. A softcap is left out: the shares are of the logits before it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from ..anatomy import layers_replaced
 from ..batch import Batch
 from ..errors import UnsupportedModel
+from ..interventions import Edit
 from ..sites import Site, head
 from ..subject import Subject
 from .activations import unflat_heads
 from .forward import forwards_replaced, through
 from .layer import gather_columns
 from .reading import read
+from .sources import Source
 from .weights import LARGE, linear_part, output_weights
 
 # How far, beside its size, a norm with a frozen scale may be from the norm itself.
@@ -31,12 +34,18 @@ TOLERANCE = 1e-3
 @dataclass(frozen=True)
 class Direct:
     """What each site adds along each direction, [site, batch, direction], and what no site adds: biases [batch,
-    direction]. `whole` is what all of it adds up to, as the model itself computes it."""
+    direction]. `whole` is what all of it adds up to, as the model itself computes it.
+
+    along, constant   the directions carried back to the last stream [batch, direction, d_model], and what the last
+                      norm adds of itself [batch, direction]
+    """
 
     sites: tuple[Site, ...]
     values: Tensor
     biases: Tensor
     whole: Tensor
+    along: Tensor
+    constant: Tensor
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,23 @@ def unembedded(subject: Subject, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def direct(subject: Subject, batch: Batch, directions: Tensor) -> Direct:
-    """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm.
+def direct(
+    subject: Subject,
+    batch: Batch,
+    directions: Tensor,
+    edits: Sequence[Edit] = (),
+    sources: Mapping[str, Source] | None = None,
+    like: Direct | None = None,
+) -> Direct:
+    """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm,
+    in the intact run or under edits.
 
-    The first site is the embedding, `L0.resid_pre`. Raises UnsupportedModel where a norm is none that can be frozen.
+    With `like` the last norm has the scale of that other run (of the same directions): then the values and biases add
+    up to `whole` but for what the scale has changed by. The first site is the embedding, `L0.resid_pre`. Raises
+    UnsupportedModel where a norm is none that can be frozen.
     """
     anatomy = subject.anatomy
-    seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"})
+    seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"}, edits=edits, sources=sources)
     at = (batch.length - batch.reads + batch.answer_at)[:, None]
 
     def here(layer: int, part: str) -> Tensor:
@@ -75,28 +94,32 @@ def direct(subject: Subject, batch: Batch, directions: Tensor) -> Direct:
 
     final = here(anatomy.n_layers, "resid_pre")
     normed = before_unembedding(subject, final)
-    norm = frozen(linear_part_of_head(subject), final, normed, before_unembedding(subject, final[:1] * 0))
-    # Carried back to the stream once, so that a component is one product.
-    along = torch.einsum("bkd,ed,bo->bke", directions.to(norm.matrix), norm.matrix, norm.scale)
-    biases = directions.to(norm.bias) @ norm.bias
+    if like is None:
+        norm = frozen(linear_part_of_head(subject), final, normed, before_unembedding(subject, final[:1] * 0))
+        # Carried back to the stream once, so that a component is one product.
+        along = torch.einsum("bkd,ed,bo->bke", directions.to(norm.matrix), norm.matrix, norm.scale)
+        constant = directions.to(norm.bias) @ norm.bias
+    else:
+        along, constant = like.along, like.constant
+    biases = constant
     sites, values = [Site(layer=0, part="resid_pre")], [torch.einsum("be,bke->bk", here(0, "resid_pre"), along)]
     for layer, block in enumerate(anatomy.blocks):
         raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], anatomy.n_heads)[:, :, 0]
         scale, behind = raw.new_ones(len(raw), 1), raw.new_zeros(anatomy.d_model)
-        constant = bias_of(block.o_proj, anatomy.n_heads * anatomy.d_head, subject)
+        own = bias_of(block.o_proj, anatomy.n_heads * anatomy.d_head, subject)
         if block.attn_post:
             post = frozen(
                 linear_part(block.attn_post, anatomy.d_model, subject), raw, here(layer, "attn_out"),
                 through(block.attn_post, raw[:1, None] * 0)[:, 0],
             )  # fmt: skip
-            scale, behind, constant = post.scale, post.bias, constant @ post.matrix
+            scale, behind, own = post.scale, post.bias, own @ post.matrix
         written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
         values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
-        biases = biases + torch.einsum("bd,bkd->bk", scale * constant + behind, along)
+        biases = biases + torch.einsum("bd,bkd->bk", scale * own + behind, along)
         values.append(torch.einsum("bd,bkd->bk", here(layer, "mlp_out"), along))
         sites += [*(head(layer, h) for h in range(anatomy.n_heads)), Site(layer=layer, part="mlp_out")]
     whole = torch.einsum("bd,bkd->bk", normed, directions.to(normed))
-    return Direct(tuple(sites), torch.stack(values).cpu(), biases.cpu(), whole.cpu())
+    return Direct(tuple(sites), torch.stack(values).cpu(), biases.cpu(), whole.cpu(), along, constant)
 
 
 def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The clean pass: `read` runs the prompts once, intact, and keeps what is asked for.
+"""The clean pass: `read` runs the prompts once, intact or under one set of edits, and keeps what is asked for.
 
 Prompts travel in slices of a fixed size, whether their activations are kept in memory or on disk, so that both hold
 the same bits.
@@ -6,7 +6,7 @@ the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,11 +14,15 @@ from torch import Tensor
 
 from ..anatomy import Block
 from ..batch import Batch
+from ..interventions import Edit, Intervention
 from ..sites import Part
 from ..subject import Subject
 from .activations import CleanRun, Key, StoredRun, flat_heads
+from .edits import Editor, placed_by_layer
 from .forward import KVSlot, Recording, Window, attention, mlp, record_batch, through
+from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
+from .sources import RowsOfSource, Source
 
 # Tokens that travel together: many enough for large products, few enough to be little beside what is kept.
 SLICE_TOKENS = 4096
@@ -33,11 +37,14 @@ def read(
     layers: Iterable[int] | None = None,
     to: str | Path | None = None,
     slice_tokens: int | None = None,
+    edits: Sequence[Edit] = (),
+    sources: Mapping[str, Source] | None = None,
 ) -> CleanRun:
-    """Run the batch intact and keep `parts` of `layers` (None: all); attn_raw comes with attn_out.
+    """Run the batch and keep `parts` of `layers` (None: all); attn_raw comes with attn_out.
 
-    With `to`, a new or empty folder, the values are kept there instead of in memory. Raises BadConfiguration where
-    the folder holds something, OutOfMemory where one prompt does not fit.
+    Intact, unless there are edits: then all of them are made, and what comes of it is kept. There can be no freeze,
+    which has no other run to go back to. With `to`, a new or empty folder, the values are kept there instead of in
+    memory. Raises BadConfiguration where the folder holds something, OutOfMemory where one prompt does not fit.
     """
     parts = set(parts)
     wanted = set(range(subject.anatomy.n_layers)) if layers is None else set(layers)
@@ -49,7 +56,8 @@ def read(
     for first, last in (slices := Pieces(len(batch), size)):
         with slices.halved():
             with refused_memory(subject, batch):
-                recording, values = read_slice(subject, batch.rows(first, last), parts, wanted)
+                given = {name: RowsOfSource(source, first, last) for name, source in (sources or {}).items()}
+                recording, values = read_slice(subject, batch.rows(first, last), parts, wanted, edits, given)
             if stored is not None:
                 stored.append(values)
             else:
@@ -65,48 +73,68 @@ def read(
 
 
 def read_slice(
-    subject: Subject, batch: Batch, parts: set[Part], layers: set[int]
+    subject: Subject,
+    batch: Batch,
+    parts: set[Part],
+    layers: set[int],
+    edits: Sequence[Edit],
+    sources: Mapping[str, Source],
 ) -> tuple[Recording, dict[Key, Tensor]]:
     """The values of some prompts that run together."""
     anatomy = subject.anatomy
     recording = record_batch(subject.model, anatomy, batch)
-    window = Window(recording, torch.arange(len(batch), device=batch.ids.device), 0, batch.length)
+    rows = torch.arange(len(batch), device=batch.ids.device)
+    window = Window(recording, rows, 0, batch.length)
+    placed = placed_by_layer([Intervention(name="read", edits=tuple(edits))], [0] * len(batch), rows.device)
     values: dict[Key, Tensor] = {}
     x = recording.embedded
     for layer, block in enumerate(anatomy.blocks):
-        x = read_block(
-            values, layer, block, x.to(recording.devices[layer]), window, parts if layer in layers else set()
-        )
+        x = x.to(recording.devices[layer])
+        editor = Editor(batch, sources, anatomy.d_head, rows, 0, batch.length, placed.get(layer, ())).to(x.device)
+        x = read_block(values, layer, block, x, window, parts if layer in layers else set(), editor)
     values[anatomy.n_layers, "resid_pre"] = x
     return recording, values
 
 
 def read_block(
-    values: dict[Key, Tensor], layer: int, block: Block, x: Tensor, window: Window, parts: set[Part]
+    values: dict[Key, Tensor],
+    layer: int,
+    block: Block,
+    x: Tensor,
+    window: Window,
+    parts: set[Part],
+    editor: Editor,
 ) -> Tensor:
+    x = editor.edit(x, "resid_pre")
     keep: dict[str, Tensor] = {"resid_pre": x}
-    slot = KVSlot(keep=True) if parts & {"k", "v"} else None
+    slot = KVSlot(keep=True) if parts & {"k", "v"} or editor.touches("k", "v") else None
+    if slot is not None and editor.touches("k", "v"):
+        slot.edit = lambda k, v: edited_kv(editor, k, v)
 
     def keep_z(z: Tensor) -> Tensor:
-        keep["z"] = z
-        return z
+        keep["z"] = editor.edit(z, "z")
+        return keep["z"]
 
     def keep_neurons(h: Tensor) -> Tensor:
-        keep["neurons"] = h.view(*x.shape[:2], -1)
-        return h
+        # Some architectures flatten rows and columns before their projections.
+        keep["neurons"] = editor.edit(h.view(*x.shape[:2], -1), "neurons")
+        return keep["neurons"].view_as(h)
 
     def keep_pattern(p: Tensor) -> Tensor:
+        p = edited_pattern(editor)(p) if editor.touches("pattern") else p
         keep["pattern"] = flat_heads(p)
         return p
 
     raw = attention(
         block, x, window.kwargs(layer), slot,
-        keep_z if "z" in parts else None, keep_pattern if "pattern" in parts else None,
+        keep_z if "z" in parts or editor.touches("z") else None,
+        keep_pattern if "pattern" in parts or editor.touches("pattern") else None,
     )  # fmt: skip
-    attn_out = through(block.attn_post, raw)
+    attn_out = editor.edit(through(block.attn_post, raw), "attn_out")
     u = x if block.parallel else x + attn_out
-    mlp_out = mlp(block, u, keep_neurons if "neurons" in parts else None)
-    out = x + attn_out + mlp_out
+    mlp_out = mlp(block, u, keep_neurons if "neurons" in parts or editor.touches("neurons") else None)
+    mlp_out = editor.edit(mlp_out, "mlp_out")
+    out = editor.edit(x + attn_out + mlp_out, "resid_post")
     keep |= {"attn_raw": raw, "attn_out": attn_out, "mlp_out": mlp_out, "resid_post": out}
     if slot is not None and slot.k is not None and slot.v is not None:
         keep |= {"k": flat_heads(slot.k), "v": flat_heads(slot.v)}

@@ -147,7 +147,7 @@ class CausalTracing(Experiment):
     def drawing(self, lab: Lab, places: Sequence[Place], found: Sequence[Effect]) -> Figure:
         from ..recovery import UNIT
 
-        layers, at = (list(dict.fromkeys(x)) for x in ([p.site.layer for p in places], [p.positions for p in places]))
+        layers, at = list(dict.fromkeys(p.site.layer for p in places)), list(dict.fromkeys(p.positions for p in places))
         cells = {(p.site.layer, p.positions): e for p, e in zip(places, found, strict=True)}
         title = f"Recovery by restoring {self.part} after noise on {self.span}: {lab.subject.name}, {self.task}"
         data = {"values": [[cells[layer, p].value for p in at] for layer in layers],

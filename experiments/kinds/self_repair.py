@@ -1,0 +1,196 @@
+"""A head removed, and how much of what it wrote the later heads, the MLPs and the last norm put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..kind import Experiment
+from ..patching import clear
+from ..removal import Method
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..engine import Direct
+    from ..lab import Lab
+    from ..repair import Without
+    from ..sites import Site
+    from ..statistics import Array
+    from ..tasks.task import Task
+
+# Heads that are removed unless they are named; components that are told for each; columns of the drawing.
+MOST, TOLD, COLUMNS = 8, 5, 14
+
+
+class SelfRepair(Experiment):
+    """What do later heads and MLPs do when a head is gone? Splits what its removal changes into what it wrote itself
+    and what answers to that (arXiv 2402.15390, 2307.15771).
+
+    Each head by itself: direct is the change of its own share in the logit difference, total the change of the whole,
+    repair = total - direct: above 0 where later parts make up for a head that helped. part splits repair exactly into
+    heads, MLPs and norm (the last norm's scale); response names the components that answer most, `L10.H7 after L9.H6`.
+    repaired is the share of all direct that comes back. Controls: single other heads (percentile, control_repair); the
+    identity: total must be what the removal gives. A head with much repair matters more than its ablation shows: remove
+    it together with those that answer. Responses are direct, too: what answers by moving something for another head has
+    none of its own. Cost: a pass for each head and for each of 20 controls.
+    """
+
+    kind: ClassVar[str] = "self_repair"
+
+    heads: Annotated[
+        list[str] | None, Field(description="Heads such as L7.H3. Null: the 8 that write most towards the answer.")
+    ] = None
+    method: Annotated[
+        Method,
+        Field(description="zero: z becomes 0. mean: its mean over the prompts. resample: another prompt's z."),
+    ] = "mean"
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        from ..sites import named_heads
+
+        super().check(sizes, task)
+        self.require_metric("logit_diff", task)
+        if self.heads is not None and {"n_layers", "n_heads"} <= set(sizes):
+            named_heads(self.heads, sizes)
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from .. import engine
+        from ..controls import among, compare, per_prompt, random_heads, unmatched
+        from ..lab import numbers
+        from ..lenses import with_zero
+        from ..removal import removal, replacements
+        from ..repair import PARTS, without
+        from ..statistics import effects, measurement, questions_asked
+        from ..towards import towards_answer
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        towards = towards_answer(lab.subject, batch, others=False)
+        directions = towards.vectors[:, None]
+        intact = engine.direct(lab.subject, batch, directions)
+        sites = self.sites(lab, intact)
+        names = list(map(str, sites))
+        removals = [removal(str(site), [site], self.method) for site in sites]
+        others = random_heads(sites, lab.subject.sizes, self.method, self.seed)
+        sources, notes = replacements(lab, self.draw, self.method, {"z"})
+        every = without(lab, batch, intact, directions, [*removals, *others], sources)
+        gone, beside = every[: len(sites)], [float(each.repair.mean()) for each in every[len(sites) :]]
+        run = compare(lab, "heads removed", batch, removals, lab.readout("logit_diff", batch), sources)
+        values = run.values("logit_diff")
+
+        answering = [strongest(each) for each in gone]
+        kept: dict[str, Array] = {
+            "repair": np.stack([each.repair for each in gone]),
+            "direct": np.stack([each.direct for each in gone]),
+            "total": np.stack([each.total for each in gone]),
+            "part": np.concatenate([each.parts(intact.sites) for each in gone]),
+            "response": np.concatenate([each.responses[rows] for each, rows in zip(gone, answering, strict=True)]),
+        }
+        sited: dict[str, list[str]] = dict.fromkeys(kept, names)
+        sited["part"] = [f"{part} after {name}" for name in names for part in PARTS]
+        sited["response"] = [f"{intact.sites[i]} after {name}" for name, rows in zip(names, answering, strict=True)
+                             for i in rows]  # fmt: skip
+        # Those that are told were picked from all that answer.
+        family = {"response": sum(int(each.responses.any(1).sum()) for each in gone)}
+        found = {name: effects(sited[name], name, rows, asked, family.get(name, 0)) for name, rows in kept.items()}
+        found["repair"] = among(found["repair"], beside)
+        off, capped = (
+            kept["total"] - (values[1:] - values[0]),
+            values[0] - numbers(intact.whole[:, 0] + towards.bias.cpu()),
+        )
+        measurements = [measurement("intact_logit_diff", values[0], "logits", asked), questions_asked(asked),
+                        Measurement(name="identity", value=float(abs(off).max()), n=self.n, unit="logits"),
+                        *self.repaired(kept, asked)]  # fmt: skip
+        measurements += [measurement("control_repair", np.array(beside), "logits")] if beside else []
+        return Result(
+            measurements=tuple(measurements),
+            effects=tuple(effect for rows in found.values() for effect in rows),
+            figures=(self.points(lab, found), self.matrix(lab, names, gone, intact.sites, found["response"])),
+            found=self.told(found, measurements),
+            notes=(*run.failed("logit_diff"), *untrue(off, capped), *notes, *(() if beside else unmatched(())),
+                   *lab.doubts(*self.draw)),
+            arrays=per_prompt({name: with_zero(rows) for name, rows in kept.items()}, asked),
+        )  # fmt: skip
+
+    def sites(self, lab: Lab, intact: Direct) -> list[Site]:
+        """The heads that were named, or those whose own share in the answer is the largest."""
+        from ..sites import named_heads
+
+        if self.heads is not None:
+            return named_heads(self.heads, lab.subject.sizes)
+        shares = {site: float(v) for site, v in zip(intact.sites, intact.values[..., 0].mean(1), strict=True)}
+        heads = sorted((site for site in shares if site.part == "z"), key=lambda site: -shares[site])
+        return heads[:MOST]
+
+    def repaired(self, kept: Mapping[str, Array], asked: list[str]) -> list[Measurement]:
+        """Of all that the heads wrote themselves the share that comes back; nothing where that may be 0."""
+        from ..statistics import bootstrap, ratio_bootstrap
+
+        lost, back = kept["direct"].sum(0), kept["repair"].sum(0)
+        _, low, high = bootstrap(lost, asked)
+        if low <= 0 <= high:
+            return []
+        value, low, high = ratio_bootstrap(-back, lost, asked)
+        return [Measurement(name="repaired", value=float(value), low=float(low), high=float(high), n=self.n,
+                            unit="share of direct")]  # fmt: skip
+
+    def told(self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement]) -> str:
+        lines: list[str] = []
+        answers = {name: [e for e in found["response"] if e.site.endswith(f" after {name}")]
+                   for name in (e.site for e in found["repair"])}  # fmt: skip
+        for direct, total, repair in zip(found["direct"], found["total"], found["repair"], strict=True):
+            most = ", ".join(f"{e.site.split()[0]} {e.value:+.3f}" for e in answers[repair.site][:3])
+            lines.append(f"{repair.site}: direct {direct.value:+.3f}, total {total.value:+.3f}, repair "
+                         f"{repair.value:+.3f}{' (q < 0.05)' if clear(repair) else ''}; {most}")  # fmt: skip
+        share = next((m for m in measurements if m.name == "repaired"), None)
+        other = next((m for m in measurements if m.name == "control_repair"), None)
+        said = f"{sum(map(clear, found['repair']))} of {len(lines)} heads are answered to (q < 0.05)"
+        said += f"; of what they write themselves comes back: {share.told}" if share else ""
+        said += f"; repair of single other heads {other.value:+.3f}" if other else ""
+        return f"{said}. {'. '.join(lines[:MOST])}."
+
+    def points(self, lab: Lab, found: Mapping[str, Sequence[Effect]]) -> Figure:
+        title = f"Heads removed ({self.method}): {lab.subject.name}, {self.task}"
+        data = {"x": [e.value for e in found["direct"]], "y": [e.value for e in found["total"]],
+                "labels": [e.site for e in found["direct"]], "x_label": "change of the head's own share (direct)",
+                "y_label": "change in all (total)"}  # fmt: skip
+        return Figure(name="heads", kind="scatter", title=title, unit="logits", n=self.n, data=data)
+
+    def matrix(
+        self, lab: Lab, names: list[str], gone: list[Without], sites: Sequence[Site], found: Sequence[Effect]
+    ) -> Figure:
+        """Removed heads by the components that answer most, in the order of the model, and the norm."""
+        changes = [each.responses.mean(-1) for each in gone]
+        size = [max(abs(float(change[i])) for change in changes) for i in range(len(sites))]
+        shown = sorted(sorted(range(len(sites)), key=lambda i: -size[i])[:COLUMNS])
+        marked = {e.site for e in found if clear(e)}
+        norms = [float(each.parts(sites)[-1].mean()) for each in gone]
+        title = f"What answers when a head is removed ({self.method}): {lab.subject.name}, {self.task}"
+        data = {"values": [[*(float(change[i]) for i in shown), norm]
+                           for change, norm in zip(changes, norms, strict=True)],
+                "significant": [[*(f"{sites[i]} after {name}" in marked for i in shown), False] for name in names],
+                "rows": names, "columns": [*(str(sites[i]) for i in shown), "norm"], "row_label": "removed",
+                "column_label": "what answers", "scale": "diverging"}  # fmt: skip
+        return Figure(name="responses", kind="matrix", title=title, unit="logits", n=self.n, data=data)
+
+
+def strongest(each: Without) -> list[int]:
+    """The components that answer most."""
+    size = abs(each.responses.mean(-1))
+    return [i for i in sorted(range(len(size)), key=lambda i: -size[i])[:TOLD] if each.responses[i].any()]
+
+
+def untrue(off: Array, capped: Array) -> tuple[str, ...]:
+    """Notes where the changes that are split here are not those of the logits. A cap on the logits is no failure."""
+    from ..controls import TOLERANCE
+
+    if abs(capped).max() > TOLERANCE:
+        return ("This model caps or scales its logits; what is split here are the logits before that.",)
+    return () if abs(off).max() <= TOLERANCE else (
+        f"The control failed: what is split here misses what removing the head gives by up to {abs(off).max():.3g} "
+        "logits; nothing that is found here can be trusted.",
+    )  # fmt: skip
