@@ -36,10 +36,11 @@ class ExperimentReader(Reading):
         status: str | None = None,
         limit: int | None = None,
         sort: Sort = "id",
+        before: int | None = None,
     ) -> list[Row]:
-        """Experiments in short, by one column; with a limit, the last so many in that order. A run's are its own and
-        those that it reused, which name the run that they are from."""
-        wanted, values = self._wanted(kind, task, model, run, status)
+        """Experiments in short, by one column; with a limit, the last so many in that order (of those before this one).
+        A run's are its own and those that it reused, which name the run that they are from."""
+        wanted, values = self._wanted(kind, task, model, run, status, before)
         # Whether a process is alive is not in the file.
         alive_or_not = status in ("running", "interrupted")
         assert sort in get_args(Sort), sort
@@ -63,7 +64,13 @@ class ExperimentReader(Reading):
         return self._rows(f"SELECT count(*) AS n FROM experiments WHERE {wanted}", *values)[0]["n"]
 
     def _wanted(
-        self, kind: str | None, task: str | None, model: str | None, run: int | None, status: str | None
+        self,
+        kind: str | None,
+        task: str | None,
+        model: str | None,
+        run: int | None,
+        status: str | None,
+        before: int | None = None,
     ) -> tuple[str, list[str | int]]:
         """The condition in SQL, and its values."""
         # What is interrupted is written as running in the file.
@@ -71,6 +78,7 @@ class ExperimentReader(Reading):
         ours = f"(SELECT experiment FROM reuses WHERE run = {int(run)})" if run is not None else "()"
         of_run = f"(run = ? OR id IN {ours})"
         wanted = {"kind = ?": kind, "task = ?": task, "model = ?": model, of_run: run, "status = ?": written}
+        wanted |= {"id < ?": before}
         values = {condition: value for condition, value in wanted.items() if value is not None}
         return every(values), list(values.values())
 

@@ -64,6 +64,14 @@ class ThoughtReader(Reading):
         rows = self._rows("SELECT * FROM hypotheses WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
         return [self._with_events(spoken(row, "hypothesis")) for row in rows]
 
+    def latest_hypotheses(self, limit: int, status: str | None = None, before: int | None = None) -> list[Row]:
+        """The latest hypotheses over all runs (before this one), the last one first, each with its events."""
+        sql = (
+            "SELECT * FROM hypotheses WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) "
+            "ORDER BY id DESC LIMIT ?3"
+        )
+        return [self._with_events(spoken(row, "hypothesis")) for row in self._rows(sql, status, before, limit)]
+
     def hypotheses_of(self, run: int | None) -> list[Row]:
         """The hypotheses of one run; with None, those that belong to none."""
         rows = self._rows("SELECT * FROM hypotheses WHERE run IS ? ORDER BY id", run)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..db.read import Reader
-from .context import Context
 from .errors import ToolError
 from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
     from ..experiments.tasks.prompt import Split
     from ..experiments.tasks.task import Task
+    from .context import Context
 
 # Of so many prompts it is worked out what guessing would get.
 GUESSED = 256
@@ -223,6 +223,34 @@ def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
                 value = [whole(piece, f["name"]) for piece in value]
         config[f["name"]] = value
     return config
+
+
+def command_of(name: str, config: dict[str, Any]) -> str | None:
+    """The command that runs this configuration again, for a shell; None where no command can say it: the kind is not
+    installed, or a value holds what would be read otherwise."""
+    import shlex
+
+    from ..experiments.errors import UnknownName
+
+    try:
+        _, fields = kind_fields(name)
+    except UnknownName:
+        return None
+    words = ["agent", "experiment", name]
+    for f in fields:
+        value, flag = config.get(f["name"], f["default"]), "--" + f["name"].replace("_", "-")
+        if value == f["default"] or f["name"] == "split":
+            continue
+        if value is None:
+            return None
+        if f["type"] == "bool":
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            pieces = [str(piece) for piece in value] if f["list"] else [str(value)]
+            if f["list"] and (not pieces or any("," in piece or piece != piece.strip() for piece in pieces)):
+                return None
+            words += [flag, ",".join(pieces)]
+    return shlex.join(words)
 
 
 def whole(text: str, name: str) -> int:

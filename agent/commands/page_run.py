@@ -5,11 +5,13 @@ With `everything`, the whole conversation as it was said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from ..story import on_one_line as _line
+from ..story import steps_of
 from .pages import how_to_resume, print_note
 from .style import (
     Row,
@@ -76,44 +78,11 @@ def _report(run: Row) -> str:
 
 def _print_steps(console: Console, run: Row) -> None:
     """At, id, what was decided and what it found: one row of the terminal each."""
-    for at, name, decided, found in _steps(run):
+    for at, name, decided, found in steps_of(run):
         room = console.width - 14
         words = cut(decided, max(12, room * 9 // 20 if found else room))
         arrow = " → " if words and found else ""
         console.print(one_row(f"{since(run['started'], at):>5}  {name:<5}  {words}{arrow}{found}", console.width))
-
-
-def _steps(run: Row) -> Iterator[tuple[str, str, str, str]]:
-    """Every step as (when, id, what was decided, what it found); a step that did two things is two of them."""
-    found = {e["id"]: e for e in run["experiments"]}
-    answers: dict[int, str] = {}
-    for turn in run["turns"]:
-        if turn["role"] == "tool":
-            answers.setdefault(turn["step"], turn["content"].get("text", ""))
-    deeds = [row for row in run["timeline"] if row["what"] in ("experiment", "hypothesis", "note", "report")]
-    asked = [turn for turn in run["turns"] if turn["role"] == "assistant"]
-    for deed in deeds:
-        if not asked or deed["at"] < asked[0]["created"]:
-            yield _step(deed["at"], deed, found, "")
-    for place, turn in enumerate(asked):
-        until = asked[place + 1]["created"] if place + 1 < len(asked) else "~"
-        own = [deed for deed in deeds if turn["created"] <= deed["at"] < until]
-        calls = ", ".join(call["name"] for call in turn["content"].get("calls", ()))
-        thought = _line(turn["content"].get("text") or "")
-        if not own:
-            yield turn["created"], "", thought or calls, _line(answers.get(turn["step"], ""))
-        for number, deed in enumerate(own):
-            step = _step(turn["created"], deed, found, calls)
-            yield (*step[:2], (thought or step[2]) if number == 0 else "", step[3])
-
-
-def _step(at: str, deed: Row, experiments: dict[str, Row], calls: str) -> tuple[str, str, str, str]:
-    name = deed["id"] if deed["what"] != "report" else ""
-    e = experiments.get(name)
-    if e is None:
-        return at, name, calls or deed["what"], _line(deed["text"])
-    outcome = e["found"] if e["status"] == "done" else f"{e['status']}: {e['error'] or 'no result'}"
-    return at, name, _line(e["reason"] or e["kind"]), _line(outcome or "")
 
 
 def _print_verdicts(console: Console, hypotheses: Sequence[Row]) -> None:
@@ -134,7 +103,3 @@ def _print_turn(console: Console, run: Row, turn: Row) -> None:
         console.print(indented(content["text"]))
     for call in content.get("calls", ()):
         console.print(indented(f"→ {call['name']} {call['arguments']}", "cyan"))
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

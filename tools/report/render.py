@@ -100,18 +100,11 @@ def render(
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
-    view["claims"] = [
-        {
-            "sentence": claim.sentence.strip(),
-            "plain": prose.plain(claim.sentence, _filler(study)),
-            "checked": check_claim(claim, study),
-        }
-        for claim in claims
-    ]
+    view["claims"] = told(claims, study)
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     return Report(
-        title=prose.plain(title, _filler(study)) or one_line(study.run["goal"]),
+        title=prose.plain(title, filler(study)) or one_line(study.run["goal"]),
         markdown=_markdown(title, text, study, view, figures),
         front=_markdown(title, text, study, view, figures, appendix=False),
         html=_html(title, text, study, view, figures),
@@ -163,11 +156,26 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
 
 def _asked(title: str, study: Study) -> str:
     """The question, unless the title is the question."""
-    goal, said = one_line(study.run["goal"]), prose.plain(title, _filler(study))
+    goal, said = one_line(study.run["goal"]), prose.plain(title, filler(study))
     return "" if not said or said.casefold() == goal.casefold() else goal
 
 
-def _filler(study: Study) -> prose.Fill:
+def told(claims: Sequence[Claim], study: Study) -> list[Row]:
+    """Each claim: its sentence as it was written, as bare text and as HTML, and its conditions with what there is."""
+    return [
+        {
+            "sentence": claim.sentence.strip(),
+            "plain": prose.plain(claim.sentence, filler(study)),
+            "html": prose.inline_html(claim.sentence.strip(), filler(study)),
+            "checked": check_claim(claim, study),
+        }
+        for claim in claims
+    ]
+
+
+def filler(study: Study) -> prose.Fill:
+    """Fills a slot from this study."""
+
     def filled(slot: Slot) -> Filled:
         return fill(slot, study)
 
@@ -198,15 +206,13 @@ class _Blocks:
 
 
 def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> str:
-    templates, filled = _html_templates(), _filler(study)
+    templates, filled = _html_templates(), filler(study)
     drawn = [{**figure, "svg": Markup(figure["svg"])} for figure in figures]
     blocks = _Blocks(view, drawn, templates.get_template("parts.html.j2").module)
 
     def figures_of(experiment: str) -> Markup:
         return Markup(blocks.rest_of(experiment))
 
-    for claim in view["claims"]:
-        claim["html"] = prose.inline_html(claim["sentence"], filled)
     return templates.get_template("report.html.j2").render(
         view,
         title=prose.plain(title, filled) or one_line(study.run["goal"]),
@@ -219,7 +225,7 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
 
 
 def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row], appendix: bool = True) -> str:
-    templates, filled = _markdown_templates(), _filler(study)
+    templates, filled = _markdown_templates(), filler(study)
     blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
 
     def figures_of(experiment: str) -> _Raw:

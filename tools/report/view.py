@@ -84,8 +84,8 @@ def _alarms(study: Study) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for one in study.finished:
         row = study.experiments[one]
-        for measured in row["measurements"]:
-            if measured["name"] == "identity" and abs(measured["value"]) > IDENTITY:
+        for control in row["measurements"]:
+            if control["name"] == "identity" and abs(control["value"]) > IDENTITY:
                 found.setdefault(
                     "The identity control failed: an intervention that changes nothing changed the result.", []
                 ).append(one)
@@ -168,8 +168,8 @@ def _experiment(row: Row, study: Study) -> Row:
         "error": one_line(f"{row['error_type']}: {row['error']}") if row["error"] else "",
         "reason": row["reason"] or "",
         "settings": _settings(row),
-        "measurements": [_measured(one, one["name"]) for one in row["measurements"]],
-        "effects": [_measured(one, one["site"]) for one in effects[:_EFFECTS]],
+        "measurements": [measured(one, one["name"]) for one in row["measurements"]],
+        "effects": [measured(one, one["site"]) for one in effects[:_EFFECTS]],
         "percentiles": any(effect.get("percentile") is not None for effect in effects[:_EFFECTS]),
         "metric": effects[0]["metric"] if effects else "",
         "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
@@ -184,7 +184,7 @@ def _experiment(row: Row, study: Study) -> Row:
     }
 
 
-def _measured(row: Row, name: str) -> Row:
+def measured(row: Row, name: str) -> Row:
     main, rest = value_parts({**row, "n": None})
     return {
         "name": name,

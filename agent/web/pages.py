@@ -1,0 +1,144 @@
+"""The pages that list: runs, experiments, notes, hypotheses; and which page an id has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from urllib.parse import urlencode
+
+from ...db.errors import NotAnId
+from ...db.ids import parse_id
+from ...db.read import Reader
+from ...tools.evidence.verdict import said, spoken, verdicts
+from ..commands.browse import STATUSES
+from . import experiment_page, run_page
+
+Row = dict[str, Any]
+Asked = dict[str, str]
+Filled = tuple[str, Row]
+
+# Each list of the tracker, and Datasette's own pages.
+PLACES = (
+    ("/", "Runs"),
+    ("/experiments", "Experiments"),
+    ("/hypotheses", "Hypotheses"),
+    ("/notes", "Notes"),
+    ("/lashley", "Data and SQL"),
+)
+PAGE = 50
+VERDICTS = ("supported", "refuted", "inconclusive", "open")
+
+
+def runs(reader: Reader, asked: Asked) -> Filled:
+    rows, older = _page(list(reversed(reader.runs())), asked)
+    return "runs.html.j2", {"here": "/", "rows": rows, "older": older}
+
+
+def experiments(reader: Reader, asked: Asked) -> Filled:
+    """The latest first; by kind, task, model and status."""
+    names = ("kind", "task", "model")
+    chosen = {name: asked.get(name) or None for name in (*names, "status")}
+    for name in names:
+        reader.require_known(name, chosen[name])
+    kind, task, model, status = chosen.values()
+    before = _before(asked, "experiment")
+    rows = reader.experiments(kind, task, model, status=status, limit=PAGE + 1, before=before)[::-1]
+    choices = {name: reader.known(name) for name in names} | {"status": list(STATUSES)}
+    older = _address("/experiments", {**chosen, "before": rows[PAGE - 1]["id"]}) if len(rows) > PAGE else ""
+    page: Row = {"rows": rows[:PAGE], "older": older, "choices": choices, "chosen": chosen}
+    return "experiments.html.j2", {"here": "/experiments", **page}
+
+
+def notes(reader: Reader, asked: Asked) -> Filled:
+    """Found by their words, best match first, or the latest; the tags of what was found, with how many have each."""
+    words, tag = (asked.get("q") or "").strip(), asked.get("tag") or None
+    reader.require_known("tag", tag)
+    found = reader.notes(words or None, tag=tag)
+    found = found if words else found[::-1]
+    tags = Counter(tag for note in found for tag in dict.fromkeys(note["tags"]))
+    facets = [
+        {"tag": one, "count": count, "href": _address("/notes", {"q": words, "tag": None if one == tag else one})}
+        for one, count in sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:30]
+    ]
+    rows, older = _page(found, asked, "/notes", {"q": words, "tag": tag})
+    page: Row = {"rows": rows, "older": older, "facets": facets, "q": words, "tag": tag, "count": len(found)}
+    return "notes.html.j2", {"here": "/notes", **page}
+
+
+def hypotheses(reader: Reader, asked: Asked) -> Filled:
+    """Over all runs, the latest first; by verdict."""
+    status = asked.get("status") or None
+    found = reader.latest_hypotheses(PAGE + 1, status, _before(asked, "hypothesis"))
+    older = _address("/hypotheses", {"status": status, "before": found[PAGE - 1]["id"]}) if len(found) > PAGE else ""
+    page: Row = {"rows": judged(reader, found[:PAGE]), "older": older, "status": status, "statuses": VERDICTS}
+    return "hypotheses.html.j2", {"here": "/hypotheses", **page}
+
+
+def judged(reader: Reader, rows: list[Row]) -> list[Row]:
+    """Hypotheses with their verdicts, and each prediction with its own; each run's are read once."""
+    of_run = {
+        run: verdicts(reader.hypotheses_of(None if run is None else parse_id(run)[1]))
+        for run in dict.fromkeys(row["run"] for row in rows)
+    }
+    return [
+        {
+            **row,
+            "verdict": spoken(row, of_run[row["run"]]),
+            "predictions": [
+                {
+                    **one,
+                    "said": said(one),
+                    "verdict": of_run[row["run"]].predictions[one["id"]] or "not tested",
+                    "corrected": of_run[row["run"]].corrected[one["id"]],
+                }
+                for one in row["predictions"]
+            ],
+        }
+        for row in rows
+    ]
+
+
+def anything(reader: Reader, asked: Asked) -> Filled:
+    """The page of an id."""
+    what, number = parse_id(asked["id"])
+    if what == "run":
+        return run_page.run(reader, number)
+    if what == "experiment":
+        return experiment_page.experiment(reader, number)
+    if what == "note":
+        return "note.html.j2", {"here": "/notes", "note": reader.note(number)}
+    return "hypothesis.html.j2", {"here": "/hypotheses", "h": judged(reader, [reader.hypothesis(number)])[0]}
+
+
+def meant(reader: Reader, asked: Asked) -> str | None:
+    """Where somebody wants to go who looks for an id among the notes; raises NoSuchId."""
+    try:
+        what, number = parse_id(asked.get("q") or "")
+    except NotAnId:
+        return None
+    reader.require(what, number)
+    return "/" + (asked["q"].strip().upper())
+
+
+def _before(asked: Asked, kind: str) -> int | None:
+    """The number of the id that the page goes on from; raises NotAnId."""
+    if not asked.get("before"):
+        return None
+    what, number = parse_id(asked["before"])
+    if what != kind:
+        raise NotAnId(asked["before"])
+    return number
+
+
+def _page(rows: list[Row], asked: Asked, path: str = "/", rest: Row | None = None) -> tuple[list[Row], str]:
+    """The rows of a numbered page, and the address of the next one or ""."""
+    number = asked.get("page") or "1"
+    page = int(number) if number.isdecimal() and len(number) < 10 else 1
+    first = PAGE * (max(1, page) - 1)
+    older = _address(path, {**(rest or {}), "page": page + 1}) if len(rows) > first + PAGE else ""
+    return rows[first : first + PAGE], older
+
+
+def _address(path: str, values: Row) -> str:
+    given = {name: value for name, value in values.items() if value}
+    return path + ("?" + urlencode(given) if given else "")

@@ -1,0 +1,168 @@
+"""The plugin: which address is which page, and the headers of every answer.
+
+What a page shows was written by language models and their subjects. So nothing in it may run: scripts and styles come
+from this server alone, nothing is written into a page unescaped, and a page is not answered under a name that is not
+this machine's, under which a stranger's page could read it.
+"""
+
+# pyright: standard
+# (Datasette has no types)
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasette import Response, hookimpl
+from markupsafe import Markup, escape
+
+from ...db.errors import NoSuchId, NotAnId, NotRecorded, TrackerError
+from ...db.read import Reader
+from . import pages, run_page
+from .templates import asset, fill
+
+ID = r"(?P<id>[RENHrenh][0-9]{1,18})"
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# A report is one file with its own style inside, and no script.
+ONE_FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+# Datasette writes scripts into its pages. They, too, may ask nobody else for anything.
+DATASETTE = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HERE = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?", re.IGNORECASE)
+
+# From the reader and what the address says to (template, rows).
+Page = Callable[[Reader, dict[str, str]], tuple[str, dict[str, Any]]]
+
+
+class Pages:
+    """What Datasette asks a plugin for. `path` is the tracker's file."""
+
+    # Datasette takes a plugin for a module.
+    __name__ = __name__
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @hookimpl
+    def register_routes(self) -> list[tuple[str, Callable[..., Any]]]:
+        return [
+            (r"/$", self._page(pages.runs)),
+            (r"/experiments$", self._page(pages.experiments)),
+            (r"/notes$", self._page(pages.notes)),
+            (r"/hypotheses$", self._page(pages.hypotheses)),
+            (rf"/{ID}$", self._page(pages.anything)),
+            (rf"/{ID}/conversation$", self._page(run_page.conversation)),
+            (rf"/{ID}/live\.json$", self._live),
+            (rf"/{ID}/report\.html$", self._report),
+            (r"/(?P<name>style\.css|script\.js)$", _asset),
+        ]
+
+    @hookimpl
+    def asgi_wrapper(self) -> Callable[[Any], Any]:
+        return guarded
+
+    @hookimpl
+    def menu_links(self) -> list[dict[str, str]]:
+        return [{"href": href, "label": label} for href, label in pages.PLACES]
+
+    @hookimpl
+    def render_cell(self, value: Any) -> Markup | None:
+        """In Datasette's tables an id is a link to its page."""
+        known = isinstance(value, str) and re.fullmatch(r"[RENH][0-9]{1,18}", value)
+        return Markup(f'<a href="/{escape(value)}">{escape(value)}</a>') if known else None
+
+    def _page(self, page: Page) -> Callable[..., Any]:
+        async def answer(request: Any) -> Response:
+            return await asyncio.to_thread(self._answered, page, _asked(request))
+
+        return answer
+
+    def _answered(self, page: Page, asked: dict[str, str]) -> Response:
+        try:
+            with Reader.open(self.path) as reader:
+                if (found := pages.meant(reader, asked)) is not None:
+                    return Response.redirect(found)
+                template, rows = page(reader, asked)
+                return Response.html(fill(template, rows, reader), headers={"content-security-policy": STRICT})
+        except TrackerError as error:
+            return self._fault(error)
+
+    async def _live(self, request: Any) -> Response:
+        def read() -> Response:
+            try:
+                with Reader.open(self.path) as reader:
+                    return Response.json(run_page.live(reader, _asked(request)), headers={"cache-control": "no-store"})
+            except TrackerError as error:
+                return Response.json({"error": str(error)}, status=_status(error))
+
+        return await asyncio.to_thread(read)
+
+    async def _report(self, request: Any) -> Response:
+        def read() -> Response:
+            try:
+                with Reader.open(self.path) as reader:
+                    html = run_page.report(reader, _asked(request))
+                    return Response.html(html, headers={"content-security-policy": ONE_FILE})
+            except TrackerError as error:
+                return self._fault(error)
+
+        return await asyncio.to_thread(read)
+
+    def _fault(self, error: TrackerError) -> Response:
+        html = fill("fault.html.j2", {"fault": str(error), "db": self.path.name}, None)
+        return Response.html(html, status=_status(error), headers={"content-security-policy": STRICT})
+
+
+def _asked(request: Any) -> dict[str, str]:
+    return {name: request.args.get(name) for name in request.args} | dict(request.url_vars)
+
+
+def _status(error: TrackerError) -> int:
+    return 404 if isinstance(error, NoSuchId | NotAnId | NotRecorded) else 500
+
+
+async def _asset(request: Any) -> Response:
+    text, kind = asset(request.url_vars["name"])
+    return Response(text, content_type=kind, headers={"cache-control": "no-cache"})
+
+
+def guarded(app: Any) -> Any:
+    """The application, answering only under this machine's own names, with headers that every page has."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                there = {name.lower() for name, _ in message["headers"]}
+                rest = {
+                    b"content-security-policy": DATASETTE.encode(),
+                    b"x-content-type-options": b"nosniff",
+                    b"referrer-policy": b"no-referrer",
+                }
+                more = [[name, value] for name, value in rest.items() if name not in there]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not HERE.fullmatch(hosts[0]):
+            refused = Response("This server answers only as 127.0.0.1 or localhost.\n", status=421)
+            await refused.asgi_send(with_headers)
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            refused = Response("This server only shows.\n", status=405, headers={"allow": "GET, HEAD"})
+            await refused.asgi_send(with_headers)
+            return
+        await app(scope, receive, with_headers)
+
+    return answer
