@@ -52,7 +52,8 @@ class Compared:
     def identity(self, metric: str) -> Measurement:
         """The largest change, of any prompt, by an edit that changes nothing."""
         change = (self.unchanged[metric] - self.scores[metric][0]).abs()
-        return Measurement(name="identity", value=float(change.max()), n=len(change), unit=METRICS[metric])
+        return Measurement(name="identity", value=float(change.max()), n=len(change),
+                           unit=METRICS.get(metric, ""))  # fmt: skip
 
     def failed(self, metric: str) -> tuple[str, ...]:
         """The note that a result begins with where the identity did not hold; nothing else."""

@@ -93,12 +93,14 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
     from .kinds.self_repair import SelfRepair
+    from .kinds.token_effects import TokenEffects
     from .kinds.tuned_lens import TunedLens
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
+    ours += [TokenEffects]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

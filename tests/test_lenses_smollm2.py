@@ -8,6 +8,7 @@ from lashley.experiments.kinds.block_influence import BlockInfluence
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
 from lashley.experiments.kinds.linear_shortcut import LinearShortcut
 from lashley.experiments.kinds.logit_lens import LogitLens
+from lashley.experiments.kinds.token_effects import TokenEffects
 from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
@@ -55,6 +56,14 @@ def test_a_linear_map_stands_in_for_one_layer_and_not_for_the_one_that_writes_th
         skipped, translated = (by_metric(result, way)[site] for way in ("skipped", "translated"))
         assert skipped > 1.5
         assert (translated < skipped / 4) == holds
+
+
+def test_without_the_layer_that_writes_the_receiver_names_give_way_to_common_words(ioi: Lab) -> None:
+    result = TokenEffects(task="ioi", n=8, sites=["L23.attn"], tokens=3).run(ioi)
+    went = by_metric(result, "class_prob")
+    assert sum(went.values()) == pytest.approx(0, abs=1e-6)
+    assert went["answer"] < -0.1 < 0.1 < went["the rest"]
+    assert by_metric(result, "token_prob")["token ' the'"] > 0.01
 
 
 @pytest.mark.slow

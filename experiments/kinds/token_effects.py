@@ -1,0 +1,189 @@
+"""Which tokens become more or less likely without a part of the model, over many prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..removal import Method
+from ..result import Effect, Figure, Result
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
+    from ..lab import Lab
+    from ..sites import Site
+    from ..tasks.task import Task
+
+DRAWS = 20
+DRAWN = 12
+
+
+class TokenEffects(Experiment):
+    """What does a part say: which tokens become more or less likely without it? Over the whole vocabulary.
+
+    Removes `sites` together, or runs the layers of `program`, and reads the prediction where the answer begins. The
+    tokens that rise and fall most are chosen on half of the questions and measured on the other half, so that their
+    intervals and p are not those of the luckiest of 50,000; n is that half. A prompt's own answer and distractor are
+    not among its tokens. Effects: token_prob (or token_log_prob) at sites such as "token ' the'", with the percentile
+    among 20 random places removed the same way: a token that moves there as well is not this part's. class_prob, on all
+    prompts, says where the probability went: answer, distractor, other answers (of the other prompts), in the prompt,
+    the rest; they sum to 0. Probability shows tokens that matter to the output; log_prob rare ones, too. What rises may
+    be other parts' doing. Cost: some 25 runs. Beside it direct_logit_attribution tells what a part writes itself.
+    """
+
+    kind: ClassVar[str] = "token_effects"
+
+    sites: Annotated[
+        list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")
+    ] = None
+    program: Annotated[str | None, Field(description='Or the layers to run, such as "0-4, 6-29".')] = None
+    method: Annotated[Method, Field(description="zero, the mean over the prompts, or resample: another prompt's.")] = (
+        "zero"
+    )
+    by: Annotated[Literal["prob", "log_prob"], Field(description="What the tokens are ranked by.")] = "prob"
+    tokens: Annotated[int, Field(ge=1, le=100, description="How many that rise, and how many that fall.")] = 10
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if (self.sites is None) == (self.program is None):
+            raise BadConfiguration('Give either sites (such as L7.H3) or program (such as "0-4, 6-29").')
+        if self.program is not None and self.method != "zero":
+            raise BadConfiguration("A program leaves whole layers out; method is for sites.")
+        if "n_layers" in sizes:
+            self.edited(sizes)
+        if len({p.key for p in task.prompts(*self.draw)}) < 4:
+            raise BadConfiguration("The prompts ask fewer than 4 questions, too few to choose and to measure; raise n.")
+
+    def edited(self, sizes: Mapping[str, int]) -> tuple[Intervention, list[Intervention]]:
+        """What is done, and the same at up to 20 random other places. Raises BadConfiguration for what is not there."""
+        from ..controls import moved_programs
+        from ..interventions import Intervention, parse_layers, show_layers
+        from ..removal import removal
+        from ..sites import check_site, parse_site
+
+        n_layers = sizes["n_layers"]
+        if self.program is not None:
+            layers = parse_layers(self.program, n_layers)
+            name = f"layers {show_layers(layers) or 'none'}"
+            return Intervention(name=name, program=layers), moved_programs(layers, n_layers, self.seed)
+        sites = [parse_site(text) for text in self.sites or ()]
+        for site in sites:
+            if site.part not in ("attn_out", "mlp_out") and (site.part != "z" or site.index is None):
+                raise BadConfiguration(f"{site} cannot be removed here; write L7.H3, L7.attn or L7.mlp.")
+            if "n_heads" in sizes:
+                check_site(site, sizes)
+        if not sites or len(set(sites)) < len(sites):
+            raise BadConfiguration("sites must name at least one site, and each of them once.")
+        others = [] if "n_heads" not in sizes else random_others(sites, sizes, self.method, self.seed)
+        return removal(" + ".join(map(str, sites)), sites, self.method), others
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+        import torch
+
+        from .. import token_moves
+        from ..controls import compare, per_prompt, unmatched
+        from ..lab import INTACT, numbers
+        from ..lenses import with_zero
+        from ..removal import replacements
+        from ..scoring import FirstReadout, divergence
+        from ..statistics import effects, measurement, questions_asked, share
+        from ..tokens import token_text
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        done, others = self.edited(lab.subject.sizes)
+        sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in done.edits})
+        # The whole vocabulary is kept for this one edit; of the controls only the chosen tokens.
+        before, after = lab.run("predictions", batch, [INTACT, done], FirstReadout(batch), sources)["log_probs"]
+        log = self.by == "log_prob"
+        moves = after - before if log else after.exp() - before.exp()
+        looked, held = token_moves.halves(asked, self.seed)
+        moves = token_moves.without_own(batch, moves)
+        up, down = token_moves.extremes(moves[looked], self.tokens)
+        # Where nothing moves, the likeliest token says so.
+        chosen = torch.tensor([*up, *down] or [int(before[0].argmax())])
+        run = compare(lab, "chosen tokens", batch, [done, *others], token_moves.SomeTokens(batch, chosen, log), sources)
+        values = run.values("tokens")
+        change = (values[1] - values[0]).T
+        beside = (values[2:] - values[0])[:, held].mean(1)
+        names = named([token_text(lab.subject.tokenizer, t) for t in chosen.tolist()], chosen.tolist())
+        half = [asked[i] for i in held]
+        metric = f"token_{self.by}"
+        found = effects(names, metric, change[:, held], half)
+        if len(others):
+            weaker = [float((abs(beside[:, i]) < abs(e.value)).mean()) for i, e in enumerate(found)]
+            found = tuple(e.model_copy(update={"percentile": 100 * w}) for e, w in zip(found, weaker, strict=True))
+        classes = token_moves.by_class(batch, after.exp() - before.exp())
+        went = effects(list(classes), "class_prob", np.array(list(classes.values())), asked)
+        moved = measurement("kl", numbers(divergence(before, after)), "nats", asked)
+        top = numbers((before.argmax(-1) != after.argmax(-1)).double())
+        unit = "log-probability, nats" if log else "probability"
+        own = sum((e.percentile or 0) >= 95 for e in found)
+        text = (
+            f"Without {done.name} ({self.method if self.sites else 'left out'}), {self.by} on {len(held)} prompts that "
+        )
+        text += f"the tokens were not chosen by: {told(found[: len(up)], 'up')}; {told(found[len(up) :], 'down')}. "
+        text += (
+            f"{own} of {len(found)} move more than under at least 95% of {len(others)} random removals. "
+            if others
+            else ""
+        )
+        text += "Probability went: " + ", ".join(f"{e.site} {e.told}" for e in went) + "."
+        return Result(
+            measurements=(moved, share("top_token_changed", top, asked), questions_asked(asked),
+                          run.identity("tokens")),
+            effects=(*found, *went),
+            figures=(self.bars(lab, "tokens", f"Tokens without {done.name}", found, unit, len(held), DRAWN),
+                     self.bars(lab, "classes", f"Where probability went without {done.name}", went, "probability",
+                               self.n, len(went))),
+            found=text,
+            notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(())), *lab.doubts(*self.draw)),
+            arrays={**per_prompt({metric: with_zero(change)}, asked),
+                    "mean_change": numbers(moves.mean(0)).astype("float32")},
+        )  # fmt: skip
+
+    def bars(self, lab: Lab, name: str, what: str, found: tuple[Effect, ...], unit: str, n: int, most: int) -> Figure:
+        """The strongest, from the one that rose most to the one that fell most."""
+        kept = sorted(sorted(found, key=lambda e: -abs(e.value))[:most], key=lambda e: -e.value)
+        labels = [e.site.removeprefix("token ") for e in kept]
+        data = {"labels": labels, "values": [e.value for e in kept], "low": [e.low for e in kept],
+                "high": [e.high for e in kept]}  # fmt: skip
+        title = f"{what}: {lab.subject.name}, {self.task}"
+        return Figure(name=name, kind="layer_bars", title=title, unit=unit, n=n, data=data)
+
+
+def named(texts: list[str], ids: list[int]) -> list[str]:
+    """Sites that tell tokens apart, also those that are written alike."""
+    return [f"token {text!r}" + (f" #{i}" if texts.count(text) > 1 else "") for text, i in zip(texts, ids, strict=True)]
+
+
+def told(found: tuple[Effect, ...], way: str) -> str:
+    return f"{way} " + (", ".join(f"{e.site.removeprefix('token ')} {e.told}" for e in found[:10]) or "none")
+
+
+def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:
+    """20 different sets of as many other sites of the same parts; heads of the same layers, where there are enough."""
+    import random
+
+    from ..controls import random_sets
+    from ..patching import all_of
+    from ..removal import removal
+
+    if all(s.part == "z" for s in sites):
+        return random_sets(sites, sizes, method, seed)
+    draw = random.Random(seed)
+    parts = sorted({s.part for s in sites})
+    free = {part: [s for s in all_of(part, range(sizes["n_layers"]), sizes) if s not in sites] for part in parts}
+    count = {part: sum(s.part == part for s in sites) for part in parts}
+    if any(len(free[part]) < count[part] for part in parts):
+        return []
+    sets: dict[frozenset[Site], None] = {}
+    for _ in range(10 * DRAWS):
+        if len(sets) < DRAWS:
+            sets[frozenset(s for part in parts for s in draw.sample(free[part], count[part]))] = None
+    return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(sets)]
