@@ -44,6 +44,25 @@ class Live(Protocol):
     def warned(self, text: str) -> None: ...
 
 
+def every_tool(context: Context) -> dict[str, Tool]:
+    return all_tools() if context.reviews is None else review_tools()
+
+
+def instructions(context: Context) -> str:
+    return prompts.read("system") if context.reviews is None else prompts.read("review")
+
+
+def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
+    return [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in tools.values()]
+
+
+def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
+    """What a driver is asked with besides the conversation, as it is logged: instructions, and tools by name, of which
+    later turns may leave some out."""
+    tools = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(offered(every_tool(context), left_in))}
+    return {"instructions": instructions(context), "tools": tools}
+
+
 @dataclass
 class Study:
     """A study under way. `messages` is the conversation so far, as it is logged."""
@@ -60,7 +79,7 @@ class Study:
 
     @cached_property
     def every(self) -> dict[str, Tool]:
-        return all_tools() if self.context.reviews is None else review_tools()
+        return every_tool(self.context)
 
     @property
     def tools(self) -> dict[str, Tool]:
@@ -68,7 +87,7 @@ class Study:
 
     @property
     def instructions(self) -> str:
-        return prompts.read("system") if self.context.reviews is None else prompts.read("review")
+        return instructions(self.context)
 
     @property
     def last(self) -> str:
@@ -86,7 +105,7 @@ class Study:
         return not self.driver.llm
 
     def specs(self) -> Sequence[ToolSpec]:
-        return [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in self.tools.values()]
+        return specs(self.tools)
 
     def tell(self, text: str, data: dict[str, Any] | None = None) -> None:
         """Say something to the driver, as the user."""
@@ -94,8 +113,7 @@ class Study:
 
     def keep(self, message: Message, reply: Reply | None = None, seconds: float | None = None) -> int:
         """Into the tracker and then into the conversation, as it was logged: what is not logged did not happen."""
-        unread = message.role == "tool" and not self.by_protocol
-        content = message.model_dump(mode="json", exclude={"data"} if unread else None)
+        content = self.content(message)
         turn = self.context.store.add_turn(
             self.run,
             self.spent.steps,
@@ -107,6 +125,11 @@ class Study:
         )
         self.messages.append(Message.model_validate(content))
         return turn
+
+    def content(self, message: Message) -> dict[str, Any]:
+        """A message as it is logged."""
+        unread = message.role == "tool" and not self.by_protocol
+        return message.model_dump(mode="json", exclude={"data"} if unread else None)
 
     def count(self) -> None:
         """What was spent on experiments, but for the calls that are not answered: those are still to be counted."""
@@ -159,6 +182,7 @@ def study(
         environment=context.environment,
         reviews=context.reviews,
         opening=first.model_dump(mode="json"),
+        request=request(context, tools),
     )
     return carry_on(Study(context, driver, goal, budget, live, [first]))
 
@@ -166,9 +190,7 @@ def study(
 def carry_on(work: Study) -> Ending:
     """From wherever the conversation stands to the report, or to a second Ctrl-C."""
     context, name = work.context, f"R{work.run}"
-    context.maker = f"{work.driver.name} {work.driver.llm}".strip()
-    context.n = (work.messages[0].data or {}).get("n")
-    context.progress, context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    prepare(work)
     if work.window.limit is None:
         work.window.limit = mark_of(work.messages)["limit"] or work.budget.context
     work.live.began(name, work.goal, work.driver, context, work.budget)
@@ -192,6 +214,13 @@ def carry_on(work: Study) -> Ending:
     except Exception:
         work.live.warned(f"{name} is stopped. What it has done is kept, and `agent resume {name}` goes on with it.")
         raise
+
+
+def prepare(work: Study) -> None:
+    """What the tools are to know of the study."""
+    work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
+    work.context.n = (work.messages[0].data or {}).get("n")
+    work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
 
 
 def close(work: Study, ending: Ending) -> Ending:

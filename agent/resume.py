@@ -20,7 +20,7 @@ from ..tools.errors import ToolError
 from . import standing
 from .budget import Budget, Spent
 from .drivers.conversation import Driver, Message
-from .loop import Live, Study
+from .loop import Live, Study, request
 
 Row = dict[str, Any]
 
@@ -82,7 +82,7 @@ def require_same_subject(context: Context, run: int) -> None:
 def recall(context: Context, row: Row) -> None:
     """What the run was about, with its own task as it was when the run last used it."""
     context.model, context.task = row["model"] or context.model, row["task"] or context.task
-    context.reviews = row["reviews"]
+    context.reviews = None if row["reviews"] is None else parse_id(row["reviews"])[1]
     used = [e["id"] for e in row["experiments"] if e["run"] == row["id"] and e["task"] == context.task]
     if used:
         fingerprint = context.reader.experiment(parse_id(used[-1])[1])["task_fingerprint"]
@@ -109,7 +109,8 @@ def resumed(context: Context, driver: Driver, run: int, live: Live) -> Study:
     Raises TrackerError for a run that has ended or is being run, and what `require_all_kept` raises.
     """
     require_all_kept(context.reader, driver, run)
-    context.store.resume_run(run, context.environment)
+    asks = request(context, standing.left_in(conversation(context.reader.turns(run))))
+    context.store.resume_run(run, context.environment, asks)
     context.run = run
     row, turns = context.reader.run(run), context.reader.turns(run)
     messages = conversation(turns)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .drivers.conversation import Call, Message
 
 # What the program says as the user carries one of these as data.
-SPENT, STOPPING, GOING_ON = "spent", "stopping", "going_on"
+SPENT, STOPPING, GOING_ON, FORKED = "spent", "stopping", "going_on", "forked"
 # And the user's own words, with their number.
 TOLD = "told"
 # What can be left out of the tools, and is left in.

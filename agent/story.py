@@ -16,7 +16,9 @@ def steps_of(run: Row) -> Iterator[tuple[str, str, str, str]]:
         if turn["role"] == "tool":
             answers.setdefault(turn["step"], turn["content"].get("text", ""))
     deeds = [row for row in run["timeline"] if row["what"] in ("experiment", "hypothesis", "note", "report")]
-    asked = [turn for turn in run["turns"] if turn["role"] == "assistant"]
+    # What a fork shares with its parent is told there.
+    shared = run["forked_at"] or 0
+    asked = [turn for turn in run["turns"] if turn["role"] == "assistant" and turn["step"] > shared]
     for deed in deeds:
         if not asked or deed["at"] < asked[0]["created"]:
             yield _step(deed["at"], deed, found, "")

@@ -20,8 +20,8 @@ class RunReader(ExperimentReader, ThoughtReader):
         return [
             {**self._told(row, "run"), "report": bool(row["report"])}
             for row in self._rows(
-                "SELECT id, goal, driver, llm, model, task, seed, reviews, status, budget, spent, started, ended, "
-                "error, "
+                "SELECT id, goal, driver, llm, model, task, seed, reviews, parent, forked_at, status, budget, spent, "
+                "started, ended, error, "
                 "(SELECT count(*) FROM experiments WHERE run = runs.id) AS experiment_count, "
                 "(SELECT count(*) FROM notes WHERE run = runs.id) AS note_count, "
                 "EXISTS (SELECT 1 FROM reports WHERE run = runs.id) AS report FROM runs ORDER BY id"
@@ -30,8 +30,8 @@ class RunReader(ExperimentReader, ThoughtReader):
 
     def run(self, run: int) -> Row:
         """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
-        its latest report, or None, the seal that a report of it carries, the runs that reviewed it, and when it was
-        taken up again."""
+        its latest report, or None, the seal that a report of it carries, the runs that reviewed it or were forked from
+        it, and when it was taken up again."""
         row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
         timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
         return {
@@ -45,6 +45,7 @@ class RunReader(ExperimentReader, ThoughtReader):
             "report": self.report(run),
             "waiting": [one["text"] for one in self.waiting(run)],
             "reviewed_by": [show_id("run", one) for one in self.reviews_of(run)],
+            "forks": [show_id("run", one) for one in self.forks_of(run)],
             "resumed": [
                 one["created"] for one in self._rows("SELECT created FROM resumptions WHERE run = ? ORDER BY id", run)
             ],
@@ -62,6 +63,32 @@ class RunReader(ExperimentReader, ThoughtReader):
             "IS NOT NULL) ORDER BY id",
             run,
         )
+
+    def forks_of(self, run: int) -> list[int]:
+        """The runs that were forked from this one."""
+        return [row["id"] for row in self._rows("SELECT id FROM runs WHERE parent = ? ORDER BY id", run)]
+
+    def request(self, run: int, at: str) -> Row | None:
+        """What the run asked its language model with at that time: instructions and tools. None where it was not kept,
+        which it is of every run that began or was taken up since."""
+        rows = self._rows(
+            "SELECT content FROM (SELECT request, started AS created FROM runs WHERE id = ?1 "
+            "UNION ALL SELECT request, created FROM resumptions WHERE run = ?1) "
+            "LEFT JOIN requests ON hash = request WHERE created <= ?2 ORDER BY created DESC LIMIT 1",
+            run,
+            at,
+        )
+        return json.loads(rows[0]["content"]) if rows and rows[0]["content"] else None
+
+    def found_until(self, run: int, at: str) -> list[int]:
+        """The experiments that a run had done or reused by then, but for those on held-out prompts."""
+        rows = self._rows(
+            "SELECT id FROM experiments WHERE split IS NOT 'confirm' AND status = 'done' AND (run = ?1 AND ended <= ?2 "
+            "OR id IN (SELECT experiment FROM reuses WHERE run = ?1 AND created <= ?2)) ORDER BY id",
+            run,
+            at,
+        )
+        return [row["id"] for row in rows]
 
     def turns(self, run: int) -> list[Row]:
         """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""

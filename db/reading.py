@@ -76,7 +76,7 @@ def parsed(row: Row) -> Row:
 def spoken(row: Row, what: str) -> Row:
     """A parsed row whose own number, and its run's, are ids."""
     row["id"] = show_id(what, row["id"])
-    for of in ("run", "reviews"):
+    for of in ("run", "reviews", "parent"):
         if row.get(of) is not None:
             row[of] = show_id("run", row[of])
     return parsed(row)

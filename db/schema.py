@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from . import migrations
 from .calls import calls_and_resumptions
 from .errors import SQLITE_ERRORS, NewerSchema, NotATracker, explained
+from .forks import requests_and_forks
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
 from .task_origins import task_origins
@@ -303,6 +304,7 @@ MIGRATIONS = (
     migrations.predictions,
     calls_and_resumptions,
     words_of_the_user,
+    requests_and_forks,
 )
 VERSION = len(MIGRATIONS)
 

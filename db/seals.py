@@ -64,7 +64,7 @@ SORTS = {
     "older": Sort("older_rows", run="NULL"),
 }
 # Rows that several records refer to: each of these tells them as its own.
-_SHARED = {"subject": ("subjects", "id"), "environment": ("environments", "hash")}
+_SHARED = {"subject": ("subjects", "id"), "environment": ("environments", "hash"), "request": ("requests", "hash")}
 # The bytes of an artifact are told by its sha256.
 _ELSEWHERE = {"artifacts": frozenset({"data"})}
 

@@ -8,8 +8,10 @@ from typing import Any
 from . import schema
 from .alive import is_alive
 from .errors import TrackerError
-from .ids import show_id
-from .writing import Writing, as_json, check_status, now
+from .forks import Inherited
+from .ids import parse_id, show_id
+from .write_thoughts import ThoughtWriter
+from .writing import as_json, check_status, now
 
 INTERRUPTED = "Interrupted"
 CUT = "The program was stopped in the middle of it."
@@ -18,7 +20,7 @@ ENDED = "{run} has ended ({status}), so there is nothing to go on with. `agent r
 AT_WORK = "{run} is being run by another process now; `agent show {run}` says how far it is."
 
 
-class RunWriter(Writing):
+class RunWriter(ThoughtWriter):
     """The rows of runs, turns, reports and resumptions."""
 
     def begin_run(
@@ -34,10 +36,13 @@ class RunWriter(Writing):
         environment: Mapping[str, Any],
         reviews: int | None = None,
         opening: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        inherits: Inherited | None = None,
     ) -> int:
         """A run that has status running, and counts as such for as long as this process lives; returns its number.
 
-        `opening` is the first message of its conversation, the user's, without which no run could be taken up again.
+        `opening` is the first message of its conversation, the user's, without which no run could be taken up again;
+        a fork `inherits` it. `request` is what its driver is asked with besides: instructions and tools.
         """
         with self._transaction():
             run = self._insert(
@@ -52,14 +57,38 @@ class RunWriter(Writing):
                 status="running",
                 budget=as_json(budget),
                 environment=self._environment(environment),
+                request=self._request(request),
+                parent=inherits.parent if inherits else None,
+                forked_at=inherits.step if inherits else None,
                 started=now(),
             )
+            if inherits is not None:
+                self._inherit(run, inherits)
             if opening is not None:
                 self._insert("turns", run=run, step=0, role="user", content=as_json(opening), created=now())
             self._hold("run", run)
         return run
 
-    def resume_run(self, run: int, environment: Mapping[str, Any]) -> None:
+    def _inherit(self, run: int, inherits: Inherited) -> None:
+        """All that a fork begins with, in the transaction that makes its row."""
+        parent, new = show_id("run", inherits.parent), dict[str, str]()
+        for old in inherits.hypotheses:
+            again = f"Recorded again from {old['id']} of {parent}, which this study was forked from."
+            revises = None if old["revises"] not in new else parse_id(new[old["revises"]])[1]
+            number = self._state(
+                run, old["statement"], old["rationale"], old["refuted_if"], old["predictions"], revises, comment=again
+            )
+            new[old["id"]] = show_id("hypothesis", number)
+        for experiment in inherits.experiments:
+            reason = f"From the part of {parent} that this study shares."
+            self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())
+        # The last of all, so that what came before it is known as what the fork began with.
+        turns = [*inherits.turns, {"step": inherits.step, "role": "user", "content": inherits.told(new)}]
+        for turn in turns:
+            said = {"step": turn["step"], "role": turn["role"], "content": as_json(turn["content"])}
+            self._insert("turns", run=run, **said, created=now())
+
+    def resume_run(self, run: int, environment: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> None:
         """A run whose process is gone counts as running again, for as long as this one lives.
 
         What it was measuring when it was stopped has ended without a result. Raises TrackerError for a run that has
@@ -79,7 +108,8 @@ class RunWriter(Writing):
             for (experiment,) in half.fetchall():
                 self._update("experiment", experiment, status="failed", error_type=INTERRUPTED, error=CUT, ended=now())
                 self._seals.add("experiment", experiment)
-            self._insert("resumptions", run=run, environment=self._environment(environment), created=now())
+            made = {"environment": self._environment(environment), "request": self._request(request)}
+            self._insert("resumptions", run=run, **made, created=now())
 
     def finish_run(
         self, run: int, *, status: str, spent: Mapping[str, Any], error: str | None = None, report: str | None = None

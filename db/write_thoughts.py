@@ -46,15 +46,29 @@ class ThoughtWriter(Writing):
         with self._transaction():
             self._require("run", run)
             self._require("hypothesis", revises)
-            at = now()
-            row = {"run": run, "statement": statement, "rationale": rationale, "refuted_if": refuted_if, "call": call}
-            hypothesis = self._insert("hypotheses", **row, revises=revises, status="open", created=at, updated=at)
-            event = {"hypothesis": hypothesis, "status": "open", "comment": "", "experiments": "[]", "created": at}
-            self._insert("hypothesis_events", **event)
-            for one in predictions:
-                config = as_json({**one["config"], "split": "confirm", "seed": hypothesis})
-                self._insert("predictions", **{**one, "config": config}, hypothesis=hypothesis, created=at)
-            return hypothesis
+            return self._state(run, statement, rationale, refuted_if, predictions, revises, call)
+
+    def _state(
+        self,
+        run: int | None,
+        statement: str,
+        rationale: str,
+        refuted_if: str,
+        predictions: Sequence[Mapping[str, Any]],
+        revises: int | None = None,
+        call: str | None = None,
+        comment: str = "",
+    ) -> int:
+        at = now()
+        row = {"run": run, "statement": statement, "rationale": rationale, "refuted_if": refuted_if, "call": call}
+        hypothesis = self._insert("hypotheses", **row, revises=revises, status="open", created=at, updated=at)
+        event = {"hypothesis": hypothesis, "status": "open", "comment": comment, "experiments": "[]", "created": at}
+        self._insert("hypothesis_events", **event)
+        for one in predictions:
+            config = as_json({**one["config"], "split": "confirm", "seed": hypothesis})
+            expected = {name: one[name] for name in ("kind", "quantity", "comparison", "low", "high")}
+            self._insert("predictions", **expected, config=config, hypothesis=hypothesis, created=at)
+        return hypothesis
 
     def add_judgement(self, prediction: int, experiment: int, judged: Mapping[str, Any]) -> None:
         """What came of a prediction: value, low, high, n, p and side. Once; the experiment must be younger than it."""

@@ -80,6 +80,15 @@ class Writing:
             self._insert("environments", **row)
         return row["hash"]
 
+    def _request(self, request: Mapping[str, Any] | None) -> str | None:
+        if request is None:
+            return None
+        content = as_json(request)
+        row = {"hash": hashlib.sha256(content.encode()).hexdigest(), "content": content}
+        if self._db.conn.execute("SELECT 1 FROM requests WHERE hash = ?", [row["hash"]]).fetchone() is None:
+            self._insert("requests", **row)
+        return row["hash"]
+
 
 @contextmanager
 def explaining(path: Path) -> Generator[None, None, None]:

@@ -48,6 +48,7 @@ TABLES = {
     "reuses": "An experiment of another study that answered a question of this one.",
     "subjects": "A model that was studied, told apart by a hash over weights, configuration and tokenizer.",
     "environments": "The machine, the packages and their versions.",
+    "requests": "The instructions and tools that a language model was asked with, besides the conversation.",
     "seals": "The SHA-256 of a record as it was written (`what` it is, its number), and the chain through all seals "
     "of its run: the SHA-256 of the `chain` before it and its `sha256`.",
     "older_rows": "Up to which row a table was filled before there were seals; empty in a file that always had them.",

@@ -20,11 +20,14 @@ from .errors import ToolError
 from .finding import find_task, kept_task, kept_tasks
 
 if TYPE_CHECKING:
+    from ..experiments.kind import Experiment
     from ..experiments.lab import Lab
+    from ..experiments.result import Result
     from ..experiments.subject import Subject
     from ..experiments.tasks.task import Task
 
 Progress = Callable[[str, int, int], None]
+Measure = Callable[["Experiment", "Lab"], "Result"]
 USER = "user"
 
 
@@ -52,6 +55,7 @@ class Context:
     call: str | None = None
     finished: bool = False
     experiment_minutes: float | None = None
+    measure: Measure | None = None
     own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
     _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])

@@ -82,7 +82,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     minutes = context.experiment_minutes
     lab.progress = within(None if minutes is None else 60 * minutes, context.progress)
     try:
-        result = measured(experiment, lab)
+        result = (context.measure or measured)(experiment, lab)
         context.store.finish_experiment(
             number, result.model_dump(), time.monotonic() - began, {k: array_bytes(v) for k, v in result.arrays.items()}
         )

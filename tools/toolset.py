@@ -6,12 +6,13 @@ kinds of experiments, and making tasks; looking around, predictions, notes and t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from ..experiments.kind import kinds
 from .errors import ToolError
-from .registry import Tool
 
+Tool = TypeVar("Tool")
 MAKING = "create_task"
 
 
@@ -39,8 +40,7 @@ def chosen(words: str) -> tuple[str, ...] | None:
     return names
 
 
-def offered(tools: dict[str, Tool], left_in: Collection[str] | None) -> dict[str, Tool]:
-    """The tools without those that are left out."""
-    if left_in is None:
-        return tools
-    return {name: tool for name, tool in tools.items() if name in left_in or name not in {*kinds(), MAKING}}
+def offered(tools: Mapping[str, Tool], left_in: Collection[str] | None) -> dict[str, Tool]:
+    """The tools, by name, without those that are left out."""
+    left_out: set[str] = set() if left_in is None else {*kinds(), MAKING} - {*left_in}
+    return {name: tool for name, tool in tools.items() if name not in left_out}

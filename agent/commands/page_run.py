@@ -41,6 +41,8 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         ("budget", pairs(run["budget"])),
         ("spent", pairs(run["spent"])),
         ("error", run["error"]),
+        ("forked from", run["parent"] and f"{run['parent']} at step {run['forked_at']}"),
+        ("forks", ", ".join(run["forks"])),
         ("reviews", run["reviews"]),
         ("reviewed", ", ".join(run["reviewed_by"])),
         ("not read yet", "\n".join(run["waiting"])),
@@ -56,6 +58,9 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
             console.print(indented(f"{_line(hypothesis['statement'])} (agent show {hypothesis['id']})"))
     else:
         print_heading(console, "Steps")
+        if run["parent"]:
+            shared = f"Steps 1 to {run['forked_at']} are those of {run['parent']}: agent show {run['parent']}"
+            console.print(indented(shared, "dim"))
         _print_steps(console, run)
         _print_verdicts(console, run["hypotheses"])
     for note in run["notes"]:

@@ -39,7 +39,7 @@ def print_runs(console: Console, rows: Sequence[Row]) -> None:
             row["experiment_count"],
             row["driver"],
             row["model"] or "-",
-            cut(row["goal"], 200),
+            (f"({row['parent']} from step {row['forked_at']} on) " if row["parent"] else "") + cut(row["goal"], 200),
         )
         for row in rows
     ]

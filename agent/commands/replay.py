@@ -1,66 +1,91 @@
-"""`agent replay`: run a logged experiment again and compare."""
+"""`agent replay`: repeat a run from its log, or run a logged experiment again, and compare."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from typing import Any
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .faults import one_line
 
+if TYPE_CHECKING:
+    from ...db.read import Reader
+    from ..rerun import Rerun
+
+WIDTH, MOST = 76, 40  # a diff of so many columns and lines
+
 
 @click.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--fast", is_flag=True, help="Of a run: take the results from the tracker, and measure nothing.")
+@click.option("--experiments", "one_by_one", is_flag=True, help="Of a run: only measure its experiments again.")
+@click.option("--ignore-prompts", is_flag=True, help="Go on where instructions or tools have changed since.")
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Relative to values above 1.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
-def replay(ids: tuple[str, ...], db: str | None, tolerance: float, as_json: bool) -> None:
-    """Run the logged configuration of each experiment again and compare every measurement, effect and sample.
+def replay(
+    ids: tuple[str, ...], fast: bool, one_by_one: bool, ignore_prompts: bool, db: str | None, tolerance: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Repeat a run (R1) from its log, or measure an experiment (E12) again, and compare everything.
 
-    ID is an experiment (E12) or a run (R1: all its finished experiments). Exits 0 when all are the same, 1 when one
-    differs. Nothing is written to the tracker.
+    A run is driven by the replies that were logged, with no key and no network. Its experiments are measured again, and
+    each message, number and verdict is compared, up to the first that differs. Exits 0 when all are the same, 1 when
+    one differs. Nothing is written to the tracker.
     """
+    from ...db.location import tracker_path
+    from ...db.read import Reader
     from ...tools.context import Context
     from ...tools.replay import replay as run_again
     from ..live import quiet_progress
+    from ..rerun import rerun
 
-    same = True
-    with one_line(), Context.open(db) as context, quiet_progress() as progress:
-        context.progress = progress
-        results: list[dict[str, Any]] = []
-        for number in numbers(context, ids):
-            found = run_again(context, number, tolerance)
-            results.append(found)
-            same = same and found["same"]
+    results: list[dict[str, Any]] = []
+    with one_line(), Reader.open(tracker_path(db)) as reader:
+        asked = meant(reader, ids, one_by_one)
+        # A run is repeated in a tracker of its own; a single experiment needs none.
+        for run in [number for what, number in asked if what == "run"]:
+            with quiet_progress() as progress:
+                found = rerun(reader, run, progress, fast, tolerance, ignore_prompts)
+            results.append(found.data())
             if not as_json:
-                show(found)
-        if as_json:
-            click.echo(json.dumps(results, indent=2))
-    raise click.exceptions.Exit(0 if same else 1)
+                show_run(found)
+    experiments = [number for what, number in asked if what == "experiment"]
+    if experiments:
+        with one_line(), Context.open(db) as context, quiet_progress() as progress:
+            context.progress = progress
+            for number in experiments:
+                one = run_again(context, number, tolerance)
+                results.append(one)
+                if not as_json:
+                    show(one)
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    raise click.exceptions.Exit(0 if all(one["same"] for one in results) else 1)
 
 
-def numbers(context: object, ids: tuple[str, ...]) -> list[int]:
-    """The experiments meant, each once."""
+def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[str, int]]:
+    """Runs and experiments, each once; with `one_by_one`, the finished experiments of a run in its place."""
     from ...db.ids import parse_id
-    from ...tools.context import Context
 
-    assert isinstance(context, Context)
-    found: list[int] = []
+    found: list[tuple[str, int]] = []
     for text in ids:
         what, number = parse_id(text)
-        if what == "run":
-            context.reader.require("run", number)
-            rows = context.reader.experiments(run=number, status="done")
-            found += [int(row["id"][1:]) for row in rows]
-        elif what == "experiment":
-            found.append(number)
-        else:
+        if what not in ("run", "experiment"):
             raise click.UsageError(f"{text} is the id of a {what}; only experiments and runs can be replayed.")
+        reader.require(what, number)
+        if what == "run" and one_by_one:
+            found += [("experiment", int(row["id"][1:])) for row in reader.experiments(run=number, status="done")]
+        else:
+            found.append((what, number))
     return list(dict.fromkeys(found))
 
 
 def show(found: dict[str, Any]) -> None:
+    """How an experiment came out."""
     from .style import printable
 
     for warning in found["warnings"]:
@@ -73,3 +98,38 @@ def show(found: dict[str, Any]) -> None:
     click.echo(f"{found['id']}: differs.")
     for line in found["differences"]:
         click.echo(f"  {printable(str(line))}")
+
+
+def show_run(found: Rerun) -> None:
+    """How a run came out: what was compared, or what differs first."""
+    from .style import printable
+
+    for warning in found.warnings:
+        click.echo(printable(warning), err=True)
+    if found.diverged is None:
+        until = "" if found.ended else f" {found.id} was stopped, and its log ends here."
+        steps = f"{found.steps} step{'s' * (found.steps != 1)}"
+        measured = (
+            f"{found.experiments} experiments measured again, {found.values} values compared, "
+            f"largest difference {found.largest:.1e}."
+        )
+        told = measured if found.experiments else "no experiment was measured again."
+        click.echo(textwrap.fill(f"{found.id}: the same. {steps}, {told}{until}", 80))
+        return
+    where = f"{found.id}: differs at step {found.step} ({found.diverged.kind})."
+    click.echo("\n".join([where, *(printable(line) for line in found.diverged.what.splitlines()[:MOST])]))
+    for line in difference(found.diverged.was, found.diverged.now):
+        click.echo(printable(line))
+
+
+def difference(was: str, now: str) -> list[str]:
+    """A short unified diff of two texts, their long lines folded."""
+    if was == now:
+        return []
+    before, after = ([part for line in text.splitlines() for part in folded(line)] for text in (was, now))
+    lines = list(difflib.unified_diff(before, after, "in the log", "now", n=1, lineterm=""))
+    return lines if len(lines) <= MOST else [*lines[:MOST], f"({len(lines) - MOST} more lines)"]
+
+
+def folded(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, drop_whitespace=False, replace_whitespace=False) or [""]

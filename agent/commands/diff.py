@@ -1,0 +1,35 @@
+"""`agent diff`: two runs or two experiments beside each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .browse import Read, browses
+
+if TYPE_CHECKING:
+    from ...db.read import Reader
+
+
+@click.command()
+@click.argument("one", metavar="ID")
+@click.argument("other", metavar="ID")
+@click.option("--all", "everything", is_flag=True, help="Every effect, and not the largest differences only.")
+@browses
+def diff(reader: Reader, one: str, other: str, everything: bool) -> Read:
+    """Compare two runs (R3 R4) or two experiments (E12 E19).
+
+    Of runs: settings, steps until they part, experiments, verdicts and claims. Of experiments: settings, and every
+    number with its interval; prompt by prompt where both asked the same ones.
+    """
+    from ...db.errors import TrackerError
+    from ...db.ids import parse_id
+    from ...tools.difference import experiments_apart, runs_apart
+
+    (what, first), (what_too, second) = parse_id(one), parse_id(other)
+    if what != what_too or what not in ("run", "experiment"):
+        raise TrackerError(f"Two runs or two experiments can be compared, such as R3 R4 or E12 E19, not {one} {other}.")
+    if what == "run":
+        return Read(runs_apart(reader, first, second), ("page_diff", "print_runs_apart"), everything)
+    return Read(experiments_apart(reader, first, second), ("page_diff", "print_experiments_apart"), everything)

@@ -1,0 +1,86 @@
+"""`agent fork`: a study leaves another one after some step, and goes its own way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .faults import one_line
+from .review import EXIT, told
+from .run import finish
+
+if TYPE_CHECKING:
+    from ..drivers.choose import DriverName
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--at", "step", type=click.IntRange(1), required=True, help="The last step that is shared.")
+@click.option("--goal", help="What is asked from there on; else the same.")
+@click.option(
+    "--driver",
+    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
+    help="Who decides from there on; else whoever did.",
+)
+@click.option("--llm", help="The language model that decides.")
+@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: the last step's number.")
+@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
+@click.option(
+    "--display",
+    type=click.Choice(["auto", "rich", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to watch.",
+)
+def fork(
+    run: str, step: int, goal: str | None, driver: DriverName | None, llm: str | None, base_url: str | None,
+    experiments: int, minutes: float, steps: int, tokens: int | None, db: str | None, reports: str, display: str,
+) -> None:  # fmt: skip
+    """Begin a study that shares the steps of RUN (such as R3) up to --at, and goes its own way from there.
+
+    What was found until then can be cited. What was predicted until then is predicted again, counts in the correction,
+    and is tested on other held-out prompts. RUN stays as it is.
+    """
+    from ...db.ids import parse_id
+    from ...db.location import tracker_path
+    from ...db.read import Reader
+    from ...tools.context import Context
+    from .. import fork as forks
+    from ..budget import Budget
+    from ..drivers.choose import choose
+    from ..live import live_view
+    from ..loop import carry_on
+
+    if goal is not None and not goal.strip():
+        raise click.UsageError("The goal is empty; say what is to be found out, or leave --goal out.")
+    with one_line():
+        what, number = parse_id(run)
+        if what != "run":
+            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+        # A tracker that is not there is not made.
+        with Reader.open(tracker_path(db)) as reader:
+            row = reader.run(number)
+            forks.until(row, reader.turns(number), step, reader.latest_report(number))
+        named = driver or ("auto" if llm and row["llm"] is None else row["driver"])
+        chosen, why, server = choose(named, llm or (row["llm"] if named == row["driver"] else None), base_url)
+        if server is not None:
+            server.knock()
+        click.echo(why, err=True)
+        budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+        with Context.open(db) as context:
+            view = live_view(display)
+            context.say = view.warned
+            with view:
+                work = forks.fork(context, chosen, number, step, goal, budget, view)
+                ending = carry_on(work)
+            if context.reviews is None:
+                finish(context, ending, reports)
+            else:
+                told(context, context.reviews, ending, reports)
+    raise click.exceptions.Exit(EXIT[ending.status])
