@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("diff", "Two runs or two experiments beside each other."),
     "models": ("models", "The models that can be studied, and a check of one."),
     "tasks": ("tasks", "The tasks, and one with examples."),
+    "check-published": ("published", "Compare what is published about GPT-2 small with what our experiments measure."),
 }
 
 
@@ -50,7 +51,7 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__)
-        return getattr(module, cmd_name)
+        return getattr(module, cmd_name.replace("-", "_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -130,9 +130,13 @@ def test_where_a_backup_was_planted_it_is_seen_and_where_none_was_none_is() -> N
     assert of(plain, "response")["L1.H2 after L0.H1"] == pytest.approx(of(plain, "total")["L0.H1"], abs=0.05)
 
 
-def test_smollms_writers_are_removed_and_what_answers_is_told_and_drawn() -> None:
-    result = SelfRepair(task="ioi", n=2).run(smollm())
-    assert len(of(result, "repair")) == 8
+@pytest.mark.parametrize(("heads", "draws"), [pytest.param(None, 20, marks=pytest.mark.slow), (["L23.H3"], 3)])
+def test_smollms_writers_are_removed_and_what_answers_is_told_and_drawn(
+    heads: list[str] | None, draws: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lashley.experiments.controls.DRAWS", draws)
+    result = SelfRepair(task="ioi", n=2, heads=heads, method="zero").run(smollm())
+    assert len(of(result, "repair")) == len(heads or range(8))
     assert result["identity"].value < 1e-3
     assert result["control_repair"].n
     assert all(value < 0 for value in of(result, "direct").values())
