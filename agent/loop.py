@@ -17,7 +17,7 @@ from .. import prompts
 from ..tools.context import Context
 from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
-from ..tools.toolset import offered
+from ..tools.toolset import instruments, offered
 from . import standing
 from .asking import asked
 from .budget import Budget, Spent
@@ -48,8 +48,10 @@ def every_tool(context: Context) -> dict[str, Tool]:
     return all_tools() if context.reviews is None else review_tools()
 
 
-def instructions(context: Context) -> str:
-    return prompts.read("system") if context.reviews is None else prompts.read("review")
+def instructions(context: Context, tools: dict[str, Tool]) -> str:
+    if context.reviews is not None:
+        return prompts.read("review")
+    return f"{prompts.read('system')}\n\n{instruments(tools)}"
 
 
 def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
@@ -59,8 +61,9 @@ def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
 def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
     """What a driver is asked with besides the conversation, as it is logged: instructions, and tools by name, of which
     later turns may leave some out."""
-    tools = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(offered(every_tool(context), left_in))}
-    return {"instructions": instructions(context), "tools": tools}
+    tools = offered(every_tool(context), left_in)
+    described = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(tools)}
+    return {"instructions": instructions(context, tools), "tools": described}
 
 
 @dataclass
@@ -87,7 +90,9 @@ class Study:
 
     @property
     def instructions(self) -> str:
-        return instructions(self.context)
+        """As they were at the beginning, to the byte: a study that is narrowed later on is told so."""
+        left_in = (self.messages[0].data or {}).get(standing.TOOLS)
+        return instructions(self.context, offered(self.every, left_in))
 
     @property
     def last(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lashley.agent.main import cli
 from lashley.experiments.kind import kinds
 from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools
-from lashley.tools.toolset import MAKING, chosen, core, offered
+from lashley.tools.toolset import MAKING, chosen, core, instruments, offered
 
 from .wire import Wire, chat, serving
 
@@ -73,3 +74,15 @@ def test_the_autopilot_has_its_own(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "leave out --tools" in done.stderr
     assert not (tmp_path / "t.db").exists()
+
+
+def test_every_kind_has_its_question_and_only_what_is_offered_is_named() -> None:
+    told = instruments(kinds())
+    for name in kinds():
+        assert len(re.findall(rf"\b{name}\b", told)) == 1, f"prompts/instruments.md: {name}"
+    few = instruments({"baseline", "direct_logit_attribution", "head_composition"}).splitlines()
+    assert few[1:] == [
+        "- Can the subject do it, and where does it fail? baseline",
+        "- Which part reads from which? from the weights alone: head_composition",
+        "- What does a part write, and when is the answer there? direct_logit_attribution",
+    ]
