@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit
-from lashley.experiments.kinds.activation_patching import ActivationPatching
+from lashley.experiments.kinds.activation_patching import ActivationPatching, held
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
 from lashley.experiments.lab import INTACT, Lab
+from lashley.experiments.patching import Place
 from lashley.experiments.result import Effect, Result
 from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import COUNTED, Site
@@ -226,3 +227,12 @@ def test_estimates_of_smollms_heads_agree_with_patches() -> None:
     assert {f.kind for f in result.figures} == {"scatter", "head_heatmap"}
     for figure in result.figures:
         assert draw(figure)
+
+
+def test_the_way_over_the_tokens_is_told() -> None:
+    told = {(0, "s2"): 1.0, (0, "last"): 0.0, (2, "s2"): -0.2, (2, "last"): 0.6}
+    places = [Place(site=Site(layer=layer, part="resid_pre"), positions=where) for layer, where in told]
+    found = tuple(Effect(site="", metric="recovery", value=v, low=v, high=v, n=4) for v in told.values())
+    assert held(places, found) == " More than half of it before the layer: s2 L0; last L2."
+    heads = [Place(site=Site(layer=0, part="z", index=0), positions="all")]
+    assert held(heads, found[:1]) == ""

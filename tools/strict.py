@@ -35,6 +35,7 @@ WORDS = {
     "minItems": "at least {} entries",
     "maxItems": "at most {} entries",
 }
+NOT_EMPTY = {("minLength", 1), ("minItems", 1)}
 DROPPED = {"title", "default", "deprecated", "readOnly", "writeOnly", "contentMediaType", "discriminator"}
 MOVED = set(WORDS) | {"uniqueItems", "examples", "oneOf", "allOf", "prefixItems", "$ref", "$defs"}
 
@@ -143,10 +144,17 @@ def _items(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> Sch
 
 def _description(node: Schema, *more: str) -> Schema:
     """The description with everything in it that strict mode has no keyword for."""
-    notes = [words.format(node[key]) for key, words in WORDS.items() if key in node]
+    told = WORDS
     low, high = node.get("minItems"), node.get("maxItems")
     if low is not None and low == high:
-        notes = [note for note in notes if not note.endswith(" entries")] + [f"exactly {low} entries"]
+        told = {key: words for key, words in WORDS.items() if key not in ("minItems", "maxItems")}
+    notes = [
+        "not empty" if (key, node[key]) in NOT_EMPTY else words.format(node[key])
+        for key, words in told.items()
+        if key in node
+    ]
+    if told is not WORDS:
+        notes.append(f"exactly {low} entries")
     if node.get("uniqueItems"):
         notes.append("no entry twice")
     if examples := node.get("examples"):

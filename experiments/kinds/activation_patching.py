@@ -52,7 +52,7 @@ class ActivationPatching(Patching):
         both = [Intervention(name="together", edits=tuple(e for p in patches[: len(places)] for e in p.edits)),
                 Intervention(name="everything", edits=(entry,))]  # fmt: skip
         source = self.lent(lab, base, other, {"resid_pre", *(p.site.part for p in (*places, *others))})
-        run = compare(lab, f"{len(places)} patches, {self.direction}", base, [*patches, *both],
+        run = compare(lab, f"{self.what} patched, {self.direction}", base, [*patches, *both],
                       lab.readout(self.metric, base), {"twin": source})  # fmt: skip
         values = run.values(self.metric)
         change = values[1:] - values[0]
@@ -66,7 +66,7 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.told(scale, found) + told,
+            found=self.told(scale, found) + held(places, found) + told,
             notes=(*run.failed(self.metric), *not_everything(off, self.metric), *more, *lab.doubts(*self.draw)),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
                     WHOLE: scale.whole},
@@ -112,6 +112,18 @@ class ActivationPatching(Patching):
         few = len(pair.prompts) - len(rows)
         notes = (f"{few} of {len(pair.prompts)} prompts have no donor and are left out of it.",) if few else ()
         return lent, told, notes
+
+
+def held(places: list[Place], found: tuple[Effect, ...]) -> str:
+    """Where the stream holds more than half of it, layer by layer, in words: the way that it takes over the tokens."""
+    if any(place.site.part != "resid_pre" for place in places):
+        return ""
+    layers: dict[str, list[str]] = {}
+    for place, effect in zip(places, found, strict=True):
+        if abs(effect.value) > 0.5 and place.positions != "all":
+            layers.setdefault(place.positions, []).append(f"L{place.site.layer}")
+    told = "; ".join(f"{where} {', '.join(held)}" for where, held in layers.items())
+    return f" More than half of it before the layer: {told}." if told else ""
 
 
 def not_everything(off: float, metric: str) -> tuple[str, ...]:
