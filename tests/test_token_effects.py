@@ -83,6 +83,14 @@ def test_what_rises_and_what_falls_are_the_ends_of_the_list(seed: int) -> None:
         assert not tokens or min(sign * float(mean[t]) for t in tokens) >= max(rest)
 
 
+def test_what_is_kept_by_prompt_is_what_the_effects_are_made_of() -> None:
+    result = tokens().run(word_lab("llama"))
+    kept = result.arrays["token_prob"]
+    found = [e for e in result.effects if e.metric == "token_prob"]
+    assert [e.n for e in found] == [kept.shape[1]] * len(found) == [len(result.arrays["questions"])] * len(found)
+    assert (kept[1:] - kept[0]).mean(-1) == pytest.approx([e.value for e in found], abs=1e-6)
+
+
 @pytest.mark.parametrize("is_open", [False, True])
 def test_probability_is_nowhere_lost(is_open: bool) -> None:
     lab = word_lab("llama", is_open=is_open)

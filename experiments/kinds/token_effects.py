@@ -134,8 +134,9 @@ class TokenEffects(Experiment):
             else ""
         )
         text += "Probability went: " + ", ".join(f"{e.site} {e.told}" for e in went) + "."
+        # What is kept by prompt is of the measured half, as the tokens' effects are.
         return Result(
-            measurements=(moved, share("top_token_changed", top, asked), questions_asked(asked),
+            measurements=(moved, share("top_token_changed", top, asked), questions_asked(half),
                           run.identity("tokens")),
             effects=(*found, *went),
             figures=(self.bars(lab, "tokens", f"Tokens without {done.name}", found, unit, len(held), DRAWN),
@@ -143,7 +144,7 @@ class TokenEffects(Experiment):
                                self.n, len(went))),
             found=text,
             notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(())), *lab.doubts(*self.draw)),
-            arrays={**per_prompt({metric: with_zero(change)}, asked),
+            arrays={**per_prompt({metric: with_zero(change[:, held])}, half),
                     "mean_change": numbers(moves.mean(0)).astype("float32")},
         )  # fmt: skip
 
