@@ -61,7 +61,7 @@ def test_a_linear_map_stands_in_for_one_layer_and_not_for_the_one_that_writes_th
 def test_without_the_layer_that_writes_the_receiver_names_give_way_to_common_words(ioi: Lab) -> None:
     result = TokenEffects(task="ioi", n=8, sites=["L23.attn"], tokens=3).run(ioi)
     went = by_metric(result, "class_prob")
-    assert sum(went.values()) == pytest.approx(0, abs=1e-6)
+    assert sum(went.values()) == pytest.approx(0, abs=1e-4)
     assert went["answer"] < -0.1 < 0.1 < went["the rest"]
     assert by_metric(result, "token_prob")["token ' the'"] > 0.01
 
