@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GOAL ?= Which layers and heads does SmolLM2 need to add small numbers?
 
-.PHONY: setup study test test-all lint types docs bench bench-envs bench-tried bench-tracker bench-families clean
+.PHONY: setup study test test-all lint types docs bench bench-envs bench-tried bench-tracker bench-web bench-families clean
 
 # Installed anew only when what is installed could have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -56,6 +56,9 @@ bench-tried: setup  ## what could make a sweep faster: benchmarks/TRIED.md
 
 bench-tracker: setup  ## what a large tracker costs: benchmarks/TRACKER.md
 	$(BIN)/python -m benchmarks.tracker
+
+bench-web: setup  ## what a page of a large tracker costs: benchmarks/WEB.md
+	$(BIN)/python -m benchmarks.web
 
 bench-families: setup  ## what SmolLM2 can do of every family: benchmarks/TASKS.md
 	$(BIN)/python -m benchmarks.families

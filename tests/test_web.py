@@ -37,6 +37,7 @@ PAGES = (
     "/", "/experiments", "/experiments?kind=head_ablation&status=done", "/hypotheses", "/hypotheses?status=refuted",
     "/notes", "/notes?q=moves", "/notes?q=zebra", f"/notes?tag={quote(EVIL)}", "/R1", "/R2", "/R3", "/R4", "/E1", "/E2",
     "/E3", "/E4", "/E6", "/E7", "/E8", "/N1", "/N3", "/H1", "/H2", "/H3", "/R3/conversation",
+    "/compare?one=E6&other=E7", "/compare?one=E6&other=E8", "/compare?one=E1&other=E6", "/compare?one=E6&other=E6",
 )  # fmt: skip
 FAULTS = (
     "/R99",
@@ -47,6 +48,9 @@ FAULTS = (
     "/notes?q=E99",
     "/notes?tag=zebra",
     "/experiments?kind=x",
+    "/compare",
+    "/compare?one=E6&other=R1",
+    "/compare?one=E6&other=E99",
 )
 
 

@@ -11,6 +11,7 @@ from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
 from ...tools.report.numbers import setting
 from ...tools.report.view import measured
+from .compare_page import others
 from .figures import drawn
 
 Row = dict[str, Any]
@@ -33,6 +34,7 @@ def experiment(reader: Reader, number: int) -> tuple[str, Row]:
         "samples": samples[:SAMPLES],
         "more_samples": max(0, len(samples) - SAMPLES),
         "commands": _commands(row),
+        "others": others(reader, row) if row["status"] == "done" else [],
     }
     return "experiment.html.j2", page
 

@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 
 from ...db.errors import NoSuchId, NotAnId, NotRecorded, TrackerError
 from ...db.read import Reader
-from . import pages, run_page
+from . import compare_page, pages, run_page
 from .templates import asset, fill
 
 ID = r"(?P<id>[RENHrenh][0-9]{1,18})"
@@ -58,6 +58,7 @@ class Pages:
             (r"/experiments$", self._page(pages.experiments)),
             (r"/notes$", self._page(pages.notes)),
             (r"/hypotheses$", self._page(pages.hypotheses)),
+            (r"/compare$", self._page(compare_page.compare)),
             (rf"/{ID}$", self._page(pages.anything)),
             (rf"/{ID}/conversation$", self._page(run_page.conversation)),
             (rf"/{ID}/live\.json$", self._live),

@@ -80,6 +80,14 @@ function pointed(drawing) {
   });
 }
 
+// What is wider than the page is scrolled, also by who has no pointer.
+function scrolled() {
+  document.querySelectorAll(".wide, .drawn, figure").forEach((box) => {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+}
+
 function copies(button) {
   button.hidden = false;
   button.addEventListener("click", async () => {
@@ -124,4 +132,6 @@ document.querySelectorAll("table.sorts").forEach(sortable);
 document.querySelectorAll("main table.long").forEach(shortened);
 document.querySelectorAll("[data-tips]").forEach(pointed);
 document.querySelectorAll(".copy").forEach(copies);
+addEventListener("resize", scrolled);
+scrolled();
 document.querySelectorAll("[data-live]").forEach(follows);

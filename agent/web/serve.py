@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import uvicorn
@@ -61,6 +63,8 @@ def listen(port: int) -> socket.socket:
 
 def serve(path: Path, ear: socket.socket) -> None:
     """Answers until it is interrupted."""
+    # The first figure would wait for matplotlib.
+    Thread(target=import_module, args=("...tools.report.plots", __package__), daemon=True).start()
     config = uvicorn.Config(
         application(path), log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1
     )
