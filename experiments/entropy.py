@@ -12,15 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from . import engine
+from .attention import last_column
 from .batch import Batch
 from .statistics import Array, resampled
-from .subject import Subject
 
-AT_ONCE = 8
 TAIL = 0.025
 
 
@@ -31,31 +27,9 @@ def entropy(weights: Array, count: Array | int) -> Array:
     return np.maximum(0.0, -(safe * np.log(safe)).sum(-1) / most)
 
 
-def last_weights(subject: Subject, batch: Batch) -> Array:
-    """Where each head attends from the prompt's last token: [layer * head, prompt, position]; 0 at pads."""
-    found: list[Tensor] = []
-    for first in range(0, len(batch), AT_ONCE):
-        part = batch.rows(first, min(first + AT_ONCE, len(batch)))
-        seen = engine.read(subject, part, {"pattern"})
-        layers = [seen.pattern(layer)[:, :, last_column(batch)] for layer in range(subject.anatomy.n_layers)]
-        found.append(torch.cat([x.double().cpu() for x in layers], dim=1).transpose(0, 1))
-    return torch.cat(found, dim=1).numpy()
-
-
-def last_column(batch: Batch) -> int:
-    """Where every prompt ends."""
-    return batch.length - batch.reads
-
-
 def of_prompts(weights: Array, batch: Batch) -> Array:
     """[head, prompt]: the entropy in each prompt by itself."""
     return entropy(weights, batch.prompt_len.cpu().numpy())
-
-
-def largest_group(batch: Batch) -> list[int]:
-    """The rows of the template and length that most prompts share, in order; the first of several as large."""
-    most = max(batch.groups, key=lambda g: (bool(g[0]), batch.groups.count(g)))
-    return [i for i, group in enumerate(batch.groups) if group == most] if most[0] else [0]
 
 
 def ordered_by_size(weights: Array, batch: Batch, numbers: Sequence[tuple[int, ...] | None]) -> Array | None:

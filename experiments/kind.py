@@ -79,6 +79,7 @@ def kinds() -> dict[str, type[Experiment]]:
     """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
     from .kinds.activation_patching import ActivationPatching
     from .kinds.attention_entropy import AttentionEntropy
+    from .kinds.attention_patterns import AttentionPatterns
     from .kinds.attribution_patching import AttributionPatching
     from .kinds.baseline import Baseline
     from .kinds.block_influence import BlockInfluence
@@ -98,7 +99,7 @@ def kinds() -> dict[str, type[Experiment]]:
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
-    ours += [AttentionEntropy, HeadComposition, HeadDetectors, PruningCurve]
+    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
     ours += [TokenEffects]
     found = {k.kind: k for k in ours}

@@ -96,7 +96,8 @@ class Figure(Frozen):
     lines         {"x": [..], "x_label": str, "series": [{"name": str, "y": [..], "low": [..], "high": [..]}]}
     matrix        {"values": [row][column] or null, "rows": [str], "columns": [str], "row_label": str,
                    "column_label": str, "texts": [row][column] (short, such as a token) or none,
-                   "significant": [row][column] or none, "scale": "diverging" or "sequential"}
+                   "significant": [row][column] or none, "scale": "diverging" or "sequential",
+                   "missing": "blank" where null is what cannot be, and not what was not measured}
     """
 
     name: str

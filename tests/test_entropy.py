@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments import entropy
+from lashley.experiments import attention, entropy
 from lashley.experiments.kinds.attention_entropy import AttentionEntropy
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
@@ -43,7 +43,7 @@ def test_one_token_is_0_and_all_alike_is_1(count: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_equals_a_plain_loop_over_patterns_that_sum_to_1(kind: str) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
-    own = entropy.last_weights(subject, batch)
+    own = attention.last_weights(subject, batch)
     assert own.shape == (12, 4, 6)
     assert np.allclose(own.sum(-1), 1, atol=1e-5)
     found = entropy.of_prompts(own, batch)
@@ -57,7 +57,7 @@ def test_it_equals_a_plain_loop_over_patterns_that_sum_to_1(kind: str) -> None:
 
 
 def test_the_largest_group_is_what_most_prompts_share() -> None:
-    assert entropy.largest_group(batch_of(ROWS)) == [0, 2, 3]
+    assert attention.largest_group(batch_of(ROWS)) == [0, 2, 3]
 
 
 def test_by_size_a_head_that_looks_for_the_smallest_is_sharp_wherever_it_stands() -> None:

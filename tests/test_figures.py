@@ -184,6 +184,9 @@ def test_a_matrix_names_its_rows_columns_and_cells_and_cuts_what_is_long() -> No
     assert "hatched" not in svg
     marked = draw(matrix(values, texts=inside, significant=[[True, False], [False, True]]))
     assert "q &lt; 0.05" in marked
+    half = [[0.1, None], [0.2, 0.3]]
+    assert "hatched: not measured" in draw(matrix(half))
+    assert "hatched" not in draw(matrix(half, missing="blank"))
 
 
 @pytest.mark.parametrize("shape", [(30, 12), (30, 40), (60, 100), (1, 1), (1, 40), (40, 1)])

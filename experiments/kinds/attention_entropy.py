@@ -98,7 +98,8 @@ class AttentionEntropy(Experiment):
 
     def entropies(self, lab: Lab, draw: tuple[int, Split, int]) -> dict[str, tuple[Array, Array, Array, int]]:
         """By name: value, low and high of each head, and the number of prompts."""
-        from ..entropy import largest_group, last_column, last_weights, of_mean, of_prompts, ordered_by_size
+        from ..attention import largest_group, last_column, last_weights
+        from ..entropy import of_mean, of_prompts, ordered_by_size
         from ..statistics import bootstrap
 
         prompts, batch = lab.prompts(*draw)

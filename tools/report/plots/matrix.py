@@ -18,6 +18,7 @@ from .page import Shades, cells, colour_bar, grid, hatched, page, shown_ticks
 
 LETTER = 0.062  # width of a letter of 7 points, inches
 LABEL = 16  # characters of a label
+NAMED, ROW = 60, 0.145  # so many rows at most are all named, and so high is one then, inches
 PIXELS = 60  # an inch of the picture
 WIDEST = 11.0
 
@@ -35,13 +36,14 @@ def matrix(figure: dict[str, Any]) -> Canvas:
     texts = shaped(data.get("texts"), values.shape, "texts", "")
     missing = np.isnan(values)
     notes = ["● q < 0.05"] if (marked & ~missing).any() else []
-    notes += ["hatched: not measured"] if missing.any() else []
+    blank = data.get("missing") == "blank"
+    notes += ["hatched: not measured"] if missing.any() and not blank else []
 
     longest = max((len(cell(text)) for text in texts.flat), default=0)
     across = min(0.45, max(0.14, 5.6 / wide))
     if longest:
         across = min(max(across, LETTER * min(longest, 9) + 0.08), max(0.3, WIDEST / wide))
-    down = min(0.34, max(0.18 if longest else 0.1, 5.0 / high))
+    down = min(0.34, max(0.18 if longest else ROW if high <= NAMED else 0.1, 5.0 / high))
     room = int((across - 0.06) / LETTER)
     level = max(map(len, columns)) <= room or room >= 7
     columns = [clipped(column, room if level else LABEL) for column in columns]
@@ -53,7 +55,7 @@ def matrix(figure: dict[str, Any]) -> Canvas:
     colours = shades.colours(values)
     colours[missing] = 0
     cells(axes, colours, max(4, round(PIXELS * down)), max(4, round(PIXELS * across)))
-    if missing.any():
+    if missing.any() and not blank:
         hatched(axes, missing)
     dark = (colours[..., :3] @ (0.3, 0.59, 0.11) < 0.46) & ~missing
     dot = min(across, down)
