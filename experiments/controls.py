@@ -21,7 +21,7 @@ from .interventions import Edit, Intervention
 from .removal import Method, removal
 from .result import Effect, Measurement
 from .scoring import METRICS, WORSE
-from .sites import Site, head
+from .sites import COUNTED, Part, Site
 from .statistics import Array, measurement, share
 
 if TYPE_CHECKING:
@@ -97,39 +97,50 @@ def identity(intervention: Intervention, n_layers: int) -> Intervention:
 
 
 def random_sets(sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:
-    """20 different sets of as many other heads: of the same layers, then, when these have no more, of any.
+    """20 different sets of as many others of the same part: of the same layers, then, when these have no more, of any.
 
     A model that has not 20 such sets gives those of the same layers only, which are the closest match.
     """
-    draw = random.Random(seed)
-    chosen = set(sites)
-    free = [s for s in all_heads(sizes) if s not in chosen]
+    draw, part = random.Random(seed), sites[0].part
+    chosen = {(s.layer, s.index) for s in sites}
+    free = [place for s in every(part, sizes) if (place := (s.layer, s.index)) not in chosen]
+    by_layer = {layer: [place for place in free if place[0] == layer] for layer in {s.layer for s in sites}}
     strict = 10 if math.comb(len(free), len(chosen)) < DRAWS else 5
-    sets: list[frozenset[Site]] = []
+    sets: list[set[tuple[int, int | None]]] = []
     for tries in range(10 * DRAWS) if len(free) >= len(chosen) else ():
-        taken: set[Site] = set()
+        taken: set[tuple[int, int | None]] = set()
         for site in sites:
-            left = [s for s in free if s not in taken]
-            beside = [s for s in left if s.layer == site.layer]
-            taken.add(draw.choice(beside or left if tries < strict * DRAWS else left))
+            beside = [p for p in by_layer[site.layer] if p not in taken] if tries < strict * DRAWS else []
+            taken.add(draw.choice(beside or [p for p in free if p not in taken]))
         if taken not in sets:
-            sets.append(frozenset(taken))
+            sets.append(taken)
         if len(sets) == DRAWS:
             break
-    return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(sets)]
+    others = [[Site(layer=layer, part=part, index=index) for layer, index in taken] for taken in sets]
+    return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(others)]
 
 
-def random_heads(sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:
-    """Single other heads, in the same layers first, so that each of the sites has 20 others beside it."""
-    chosen, layers = set(sites), {s.layer for s in sites}
-    free = [s for s in all_heads(sizes) if s not in chosen]
+def random_others(
+    sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int | None = None
+) -> list[Intervention]:
+    """Single others of the same part, in the same layers first: `count`, or so many that each of the sites has 20
+    others beside it."""
+    chosen, layers = {(s.layer, s.index) for s in sites}, {s.layer for s in sites}
+    free = [s for s in every(sites[0].part, sizes) if (s.layer, s.index) not in chosen]
     random.Random(seed).shuffle(free)
     free.sort(key=lambda s: s.layer not in layers)
-    return [removal(f"random {s}", [s], method) for s in free[: max(0, DRAWS - (len(sites) - 1))]]
+    wanted = max(0, DRAWS - (len(sites) - 1)) if count is None else count
+    return [removal(f"random {s}", [s], method) for s in free[:wanted]]
+
+
+def every(part: Part, sizes: Mapping[str, int]) -> list[Site]:
+    """All places of a part: layer by layer, each head or neuron where it has these."""
+    units = range(sizes[COUNTED[part][1]]) if part in COUNTED else (None,)
+    return [Site(layer=layer, part=part, index=unit) for layer in range(sizes["n_layers"]) for unit in units]
 
 
 def all_heads(sizes: Mapping[str, int]) -> list[Site]:
-    return [head(layer, h) for layer in range(sizes["n_layers"]) for h in range(sizes["n_heads"])]
+    return every("z", sizes)
 
 
 def moved_programs(program: tuple[int, ...], n_layers: int, seed: int) -> list[Intervention]:

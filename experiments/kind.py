@@ -91,13 +91,15 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.layer_program import LayerProgram
     from .kinds.linear_shortcut import LinearShortcut
     from .kinds.logit_lens import LogitLens
+    from .kinds.mlp_ablation import MlpAblation
+    from .kinds.neuron_ablation import NeuronAblation
     from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
     from .kinds.self_repair import SelfRepair
     from .kinds.token_effects import TokenEffects
     from .kinds.tuned_lens import TunedLens
 
-    ours: list[type[Experiment]] = [Baseline, HeadAblation, LayerProgram]
+    ours: list[type[Experiment]] = [Baseline, HeadAblation, MlpAblation, NeuronAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
     ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]

@@ -46,9 +46,13 @@ def removal(name: str, sites: Sequence[Site], method: Method) -> Intervention:
 
 
 def replacements(
-    lab: Lab, draw: tuple[int, Split, int], method: Method, parts: Collection[Part]
+    lab: Lab,
+    draw: tuple[int, Split, int],
+    method: Method,
+    parts: Collection[Part],
+    layers: Collection[int] | None = None,
 ) -> tuple[dict[str, Source], tuple[str, ...]]:
-    """The values that take the place of what is removed, and what has to be said about them.
+    """The values that take the place of what is removed (of `layers`; None: all), and what has to be said about them.
 
     Where few of the drawn prompts share template and length, more such prompts are run for nothing but their values.
     """
@@ -57,7 +61,7 @@ def replacements(
     if method == "zero":
         return {}, ()
     more, n = lab.partnered(*draw), draw[0]
-    seen = engine.read(lab.subject, more, parts)
+    seen = engine.read(lab.subject, more, parts, layers)
     source = engine.mean_source(seen, more) if method == "mean" else engine.resample_source(seen, more, draw[-1])
     alone = sum(members == 1 for members in partner_counts(more)[:n])
     notes: list[str] = []

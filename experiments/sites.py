@@ -73,13 +73,19 @@ def parse_site(text: str) -> Site:
 
 def named_heads(names: Sequence[str], sizes: Mapping[str, int]) -> list[Site]:
     """Heads by their names, each once. Raises BadConfiguration for what is no head, or none of this model."""
+    return named(names, "z", sizes)
+
+
+def named(names: Sequence[str], part: Literal["z", "neurons"], sizes: Mapping[str, int]) -> list[Site]:
+    """Heads or neurons by their names, each once. Raises BadConfiguration for what is none, or not of this model."""
+    what, example = ("head", "L7.H3") if part == "z" else ("neuron", "L7.mlp.n512")
     found = [parse_site(name) for name in names]
     for site in found:
-        if site.part != "z" or site.index is None:
-            raise BadConfiguration(f"{site} is no head; write for example L7.H3.")
+        if site.part != part or site.index is None:
+            raise BadConfiguration(f"{site} is no {what}; write for example {example}.")
         check_site(site, sizes)
     if not found or len(set(found)) < len(found):
-        raise BadConfiguration("heads must name at least one head, and each of them once.")
+        raise BadConfiguration(f"{what}s must name at least one {what}, and each of them once.")
     return found
 
 

@@ -21,7 +21,7 @@ from lashley.experiments.controls import (
     control_measurements,
     identity,
     moved_programs,
-    random_heads,
+    random_others,
     random_sets,
 )
 from lashley.experiments.interventions import Intervention
@@ -105,7 +105,7 @@ def test_random_sets_lie_in_the_same_layers_where_these_have_enough() -> None:
 @pytest.mark.parametrize(("swept", "more"), [(1, 20), (5, 16), (21, 0), (30, 0), (18, 3)])
 def test_a_short_sweep_gets_other_heads_beside_it(swept: int, more: int) -> None:
     sites = [head(i // 5, i % 5) for i in range(swept)]
-    drawn = [i.edits[0].site for i in random_heads(sites, SIZES, "zero", 0)]
+    drawn = [i.edits[0].site for i in random_others(sites, SIZES, "zero", 0)]
     assert len(drawn) == len(set(drawn)) == more
     assert not set(drawn) & set(sites)
     own = {s.layer for s in sites}

@@ -210,7 +210,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> type[Experiment]:
     (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
     path = tmp_path_factory.mktemp("plugin") / "my_package.py"
     path.write_text(code, encoding="utf-8")
-    kind = module("my_package", path).MlpAblation
+    kind = module("my_package", path).AttentionAblation
     assert issubclass(kind, Experiment)
     return kind
 
@@ -222,7 +222,7 @@ def test_the_kind_in_contributing_measures(example: type[Experiment]) -> None:
     ]
     lab = Lab(subject, from_jsonl("counting", "\n".join(map(json.dumps, lines))))
     result = example(n=8).run(lab)
-    assert [e.site for e in result.effects] == ["L0.mlp", "L1.mlp", "L2.mlp"]
+    assert [e.site for e in result.effects] == ["L0.attn", "L1.attn", "L2.attn"]
     assert all(e.low <= e.value <= e.high for e in result.effects)
     assert any(abs(e.value) > 1e-3 for e in result.effects)
     assert example.model_validate({"n": 8, "layers": [1]}).run(lab).effects[0].value == pytest.approx(
@@ -249,10 +249,10 @@ def test_an_installed_kind_is_a_command(example: type[Experiment]) -> None:
     )
     (info / "entry_points.txt").write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", "from lashley.agent.main import main; main()", "experiment", "mlp_ablation", "--help"],
+        [sys.executable, "-c", "from lashley.agent.main import main; main()", "experiment", example.kind, "--help"],
         capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Which layers' MLPs" in done.stdout
+    assert "Which layers' attention" in done.stdout
     assert "--layers" in done.stdout

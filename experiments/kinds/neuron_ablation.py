@@ -1,0 +1,109 @@
+"""MLP neurons removed, one at a time or together, and what the answer loses by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..ablation import Ablation, Screened, chosen_layers
+from ..errors import BadConfiguration
+from ..result import Effect, Figure
+from ..sites import Part, Site
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
+    from ..lab import Lab
+    from ..tasks.task import Task
+
+NAMED = 200
+
+
+class NeuronAblation(Ablation):
+    """Which MLP neurons does the model need for the task? Finds them by gradients, removes them, measures the change.
+
+    By default all neurons (of `layers`, or of all) are estimated at once by gradients on other explore prompts; the
+    strongest `verify` and 8 others drawn at random are then removed on these prompts, one at a time, exactly:
+    effect[L7.mlp.n512] with interval, p, q, and its percentile among 20 random neurons of the same layers. Given
+    `neurons` just these, one at a time, or `together` as one set, with text for accuracy_drop and 20 random sets as
+    control (excess: the damage beyond their mean). One neuron seldom matters: answers are spread over many, and
+    gradients miss those that are saturated or whose work others take over (screen_agreement says how far to trust
+    them), so also remove the strongest together. A neuron that matters here may do so for any text: compare with
+    another task. Cost: two passes and about fifty runs.
+    """
+
+    kind: ClassVar[str] = "neuron_ablation"
+    part: ClassVar[Part] = "neurons"
+    parts: ClassVar[str] = "neurons"
+
+    neurons: Annotated[
+        list[str] | None, Field(description="Neurons such as L7.mlp.n512, at most 200. Null: the strongest are found.")
+    ] = None
+    layers: Annotated[list[int] | None, Field(description="Look only in these layers. Null: all.")] = None
+    verify: Annotated[int, Field(ge=1, le=500, description="How many of the strongest found are removed.")] = 24
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if self.neurons is None and self.together:
+            raise BadConfiguration("Name the neurons that are to be removed together; a run without finds them.")
+        if self.neurons is None and self.metric == "kl":
+            raise BadConfiguration("kl is lowest at the intact model and has no gradient there; name the neurons.")
+
+    def sites(self, sizes: Mapping[str, int]) -> list[Site]:
+        from ..sites import named
+
+        if self.neurons is not None and self.layers is not None:
+            raise BadConfiguration("Give neurons or layers, not both.")
+        if not sizes["d_mlp"]:
+            raise BadConfiguration("No neurons were found in this model's MLPs; use mlp_ablation.")
+        if self.neurons is not None:
+            if len(self.neurons) > NAMED:
+                raise BadConfiguration(f"{len(self.neurons)} neurons are too many; name at most {NAMED}.")
+            return named(self.neurons, "neurons", sizes)
+        layers = chosen_layers(self.layers, sizes)
+        return [Site(layer=layer, part=self.part, index=i) for layer in layers for i in range(sizes["d_mlp"])]
+
+    @property
+    def strongest(self) -> int:
+        return self.verify
+
+    def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
+        import numpy as np
+
+        from .. import pruning, screening
+        from ..ablation import estimates
+
+        if self.neurons is not None or self.verify >= len(sites):
+            return None
+        # Found on other prompts, so that what is measured here was not picked for what it does here.
+        other, draw = pruning.search_lab(lab, self.draw)
+        layers = sorted({s.layer for s in sites})
+        found, notes = estimates(other, draw, self.part, layers, self.method, self.metric)
+        guesses = np.concatenate([found[layer].T for layer in layers])
+        order = screening.chosen(guesses, self.verify, self.seed)
+        return Screened(order, guesses[order], "by gradients on other prompts", family=0, notes=notes)
+
+    def controls(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
+        from ..controls import DRAWS, random_others
+
+        count = None if screened is None else DRAWS
+        return random_others(measured, lab.subject.sizes, self.method, self.seed, count)
+
+    def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
+        from ..scoring import METRICS
+
+        about, unit = f"{lab.subject.name}, {self.task}", METRICS[self.metric]
+        ranked = sorted(found, key=lambda e: -abs(e.value))[:24]
+        bars = {"labels": [e.site for e in ranked], "values": [e.value for e in ranked],
+                "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip
+        title = f"Change of {self.metric} when a neuron is removed ({self.method}): {about}"
+        drawn = Figure(name="neurons", kind="layer_bars", title=title, unit=unit, n=self.n, data=bars)
+        if screened is None:
+            return (drawn,)
+        groups = ["strongest" if i < self.verify else "drawn at random" for i in range(len(found))]
+        points = {"x": screened.guesses.mean(-1).tolist(), "y": [e.value for e in found],
+                  "labels": [e.site for e in found], "groups": groups,
+                  "x_label": "estimated by gradients on other prompts", "y_label": "measured"}  # fmt: skip
+        title = f"Estimated and measured change of {self.metric} by neurons: {about}"
+        return drawn, Figure(name="agreement", kind="scatter", title=title, unit=unit, n=self.n, data=points)
