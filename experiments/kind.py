@@ -91,6 +91,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.layer_program import LayerProgram
     from .kinds.linear_shortcut import LinearShortcut
     from .kinds.logit_lens import LogitLens
+    from .kinds.minimal_set import MinimalSet
     from .kinds.mlp_ablation import MlpAblation
     from .kinds.neuron_ablation import NeuronAblation
     from .kinds.path_patching import PathPatching
@@ -101,7 +102,7 @@ def kinds() -> dict[str, type[Experiment]]:
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, MlpAblation, NeuronAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
-    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, PruningCurve]
+    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, MinimalSet, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
     ours += [TokenEffects]
     found = {k.kind: k for k in ours}

@@ -59,7 +59,7 @@ class SelfRepair(Experiment):
         import numpy as np
 
         from .. import engine
-        from ..controls import among, compare, per_prompt, random_heads, unmatched
+        from ..controls import among, compare, per_prompt, random_others, unmatched
         from ..lab import numbers
         from ..lenses import with_zero
         from ..removal import removal, replacements
@@ -75,7 +75,7 @@ class SelfRepair(Experiment):
         sites = self.sites(lab, intact)
         names = list(map(str, sites))
         removals = [removal(str(site), [site], self.method) for site in sites]
-        others = random_heads(sites, lab.subject.sizes, self.method, self.seed)
+        others = random_others(sites, lab.subject.sizes, self.method, self.seed)
         sources, notes = replacements(lab, self.draw, self.method, {"z"})
         every = without(lab, batch, intact, directions, [*removals, *others], sources)
         gone, beside = every[: len(sites)], [float(each.repair.mean()) for each in every[len(sites) :]]

@@ -1,0 +1,160 @@
+"""Smallest sets: laws of the search, the planted circuits, every architecture, and SmolLM2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lashley.experiments.errors import BadConfiguration
+from lashley.experiments.kinds.minimal_set import MinimalSet, random_subsets
+from lashley.experiments.lab import Lab
+from lashley.experiments.minimal import SMALL, smallest
+from lashley.experiments.planted.truth import TRUTHS
+from lashley.experiments.subject import load
+from lashley.experiments.tasks.registry import task
+from lashley.tests.test_controls import lab as counting
+from lashley.tests.test_planted import lab
+from lashley.tests.tiny import KINDS
+from lashley.tools.report.figures import draw
+
+GIVEN: dict[str, Any] = {"task": "induction", "n": 8}
+worth = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 3))
+
+
+@st.composite
+def games(draw: st.DrawFn) -> tuple[list[str], Any]:
+    """Members that are worth something alone and in pairs, and a bar that their sum has to reach."""
+    count = draw(st.integers(1, 40))
+    names = [f"m{i}" for i in range(count)]
+    alone = np.array(draw(st.lists(worth, min_size=count, max_size=count)))
+    pairs = np.random.default_rng(draw(st.integers(0, 99))).normal(0, draw(st.sampled_from([0.0, 0.3])), (count, count))
+    bar = draw(st.floats(-1, 4))
+
+    def score(sets: Sequence[frozenset[str]]) -> list[float]:
+        found: list[float] = []
+        for one in sets:
+            there = np.array([name in one for name in names], dtype=float)
+            found.append(float(alone @ there + there @ np.triu(pairs, 1) @ there - bar))
+        return found
+
+    return sorted(names, key=lambda name: -alone[names.index(name)]), score
+
+
+@given(games(), st.integers(1, 4))
+@settings(max_examples=120, deadline=None, derandomize=True)
+def test_what_is_found_is_enough_and_nothing_of_it_can_be_spared(game: tuple[list[str], Any], beam: int) -> None:
+    order, score = game
+    found = smallest(order, score, beam)
+    enough = score([frozenset(order)])[0] >= 0
+    assert (found is not None) == enough
+    if found is None:
+        return
+    members = frozenset(found.members)
+    assert score([members])[0] >= 0
+    assert list(found.members) == [name for name in order if name in members]
+    assert all(score([members - {name}])[0] < 0 for name in members)
+    assert found.tried <= 4 * len(order) * (SMALL + 8) * beam
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.integers(0, 60))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_where_members_only_add_up_there_is_no_smaller_set(worths: list[int], bar: int) -> None:
+    worths = sorted(worths, reverse=True)
+    names = [f"m{i}" for i in range(len(worths))]
+    value = dict(zip(names, worths, strict=True))
+
+    def score(sets: Sequence[frozenset[str]]) -> list[float]:
+        return [sum(value[name] for name in one) - bar for one in sets]
+
+    sizes = [k for k in range(len(names) + 1) for one in combinations(names, k) if score([frozenset(one)])[0] >= 0]
+    found = smallest(names, score)
+    assert (None if found is None else len(found.members)) == min(sizes, default=None)
+
+
+def test_a_large_set_shrinks_in_few_runs() -> None:
+    names = [f"m{i}" for i in range(200)]
+    needed = frozenset(names[::9])
+    asked: list[int] = []
+
+    def score(sets: Sequence[frozenset[str]]) -> list[float]:
+        asked.append(len(sets))
+        return [float(len(needed & one)) - len(needed) for one in sets]
+
+    found = smallest(names, score)
+    assert found is not None
+    assert set(found.members) == needed
+    assert sum(asked) == found.tried < 1200
+
+
+def members(result: Any) -> set[str]:
+    return {e.site for e in result.effects}
+
+
+@pytest.mark.parametrize("name", ["planted:induction", "planted:backup", "planted:dead-layer"])
+@pytest.mark.parametrize("beam", [1, 3])
+def test_the_planted_circuit_is_what_keeps_the_task(name: str, beam: int) -> None:
+    truth = TRUTHS[name]
+    kept = MinimalSet(model=name, goal="keep", beam=beam, **GIVEN).run(lab(name))
+    assert members(kept) - set(truth.redundant) == set(truth.needed)
+    assert len(members(kept) & set(truth.redundant)) == min(1, len(truth.redundant))
+    assert kept["share"].value > 0.9 > 0.1 > kept["all_removed"].value
+    assert kept["needed"].value == kept["size"].value == len(kept.effects)
+    assert all(e.value < -1 for e in kept.effects)
+    assert kept["better_than_random"].value == 1.0 or truth.redundant, "another of a pair does as well"
+    broken = MinimalSet(model=name, beam=beam, **GIVEN).run(lab(name))
+    assert len(members(broken)) == 1
+    assert members(broken) <= set(truth.needed)
+    assert broken["share"].value < 0.5
+
+
+def test_heads_that_stand_in_for_each_other_are_found_together() -> None:
+    name = "planted:backup"
+    result = MinimalSet(model=name, layers=[1], **GIVEN).run(lab(name))
+    assert members(result) == set(TRUTHS[name].redundant)
+    assert result["needed"].value == 2
+    assert all(e.value > 1 for e in result.effects)
+    assert result["random_share"].value > 0.99
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_every_architecture_the_share_is_what_the_values_give(kind: str) -> None:
+    bench = counting(kind)
+    result = MinimalSet(task="counting", n=5, metric="prob", parts="mlps", goal="keep", level=0.9).run(bench)
+    own, intact = result.arrays["prob"], result.arrays["intact"][0]
+    assert result["share"].value == pytest.approx(own[0].mean() / intact.mean(), rel=1e-4)
+    for i, effect in enumerate(result.effects, start=1):
+        assert effect.value == pytest.approx((own[i] - own[0]).mean(), abs=1e-6)
+    needed = [row.mean() / intact.mean() < 0.9 for row in own[1:]]
+    assert result["needed"].value == sum(needed)
+    assert result["identity"].value < 1e-3
+
+
+def test_random_sets_are_different_others_and_as_large() -> None:
+    names = [f"m{i}" for i in range(9)]
+    sets = random_subsets(names, names[:3], 0, 20)
+    assert len(set(sets)) == 20
+    assert {len(one) for one in sets} == {3}
+    assert frozenset(names[:3]) not in random_subsets(names, names[:3], 0, 200)
+    assert len(random_subsets(names, names[1:], 0, 20)) == 8
+    assert random_subsets(names, [], 0, 20) == random_subsets(names, names, 0, 20) == []
+
+
+def test_without_a_task_there_is_nothing_to_keep() -> None:
+    with pytest.raises(BadConfiguration, match=r"no task to be kept or broken"):
+        MinimalSet(model="planted:null", **GIVEN).run(lab("planted:null"))
+
+
+def test_the_layers_that_smollm_keeps() -> None:
+    bench = Lab(load("smollm2-135m", "cpu"), task("capitals"))
+    layers = [0, 5, 10, 15, 20, 28]
+    result = MinimalSet(task="capitals", n=2, parts="mlps", layers=layers, goal="keep").run(bench)
+    assert "L0.mlp" in members(result)
+    assert len(result.found) < 1500
+    for figure in result.figures:
+        assert "capitals" in draw(figure)
