@@ -17,11 +17,12 @@ from .. import prompts
 from ..tools.context import Context
 from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
-from ..tools.toolset import instruments, offered
+from ..tools.toolset import offered
 from . import standing
 from .asking import asked
 from .budget import Budget, Spent
 from .drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
+from .instruments import instruments
 from .shrink import Window, mark_of
 from .stopping import Stop, ctrl_c
 

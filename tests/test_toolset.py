@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lashley.agent.instruments import instruments
 from lashley.agent.main import cli
 from lashley.experiments.kind import kinds
 from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools
-from lashley.tools.toolset import MAKING, chosen, core, instruments, offered
+from lashley.tools.toolset import MAKING, chosen, core, offered
 
 from .wire import Wire, chat, serving
 

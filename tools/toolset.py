@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from .. import prompts
 from ..experiments.kind import kinds
 from .errors import ToolError
 
@@ -45,21 +44,3 @@ def offered(tools: Mapping[str, Tool], left_in: Collection[str] | None) -> dict[
     """The tools, by name, without those that are left out."""
     left_out: set[str] = set() if left_in is None else {*kinds(), MAKING} - {*left_in}
     return {name: tool for name, tool in tools.items() if name not in left_out}
-
-
-def instruments(there: Collection[str]) -> str:
-    """Which kind answers which question, of the kinds that are there: prompts/instruments.md without the others."""
-    lines: list[str] = []
-    for line in prompts.read("instruments").splitlines():
-        question, mark, told = line.partition("? ")
-        if not mark:
-            lines.append(line)
-            continue
-        clauses: list[str] = []
-        for clause in told.split("; "):
-            about, colon, names = clause.rpartition(": ")
-            if left := [name for name in names.split(", ") if name in there]:
-                clauses.append(about + colon + ", ".join(left))
-        if clauses:
-            lines.append(question + mark + "; ".join(clauses))
-    return "\n".join(lines)
