@@ -188,17 +188,9 @@ def room(reads: int | None, per_character: float, server: Server, by_user: bool)
         text = f"It does not say how much it reads at once. {need}; if that is too much, {server.profile.longer}."
         return Check(name="context", found="unknown", text=text), "all"
     for which, size in sizes.items():
-        if fits(window, size):
+        if window.holds(size):
             said = f"{'You say that it' if by_user else 'It'} reads {reads:,} tokens. {need}"
             more = "" if which == "all" else ": all of them do not fit, take --tools core"
             return Check(name="context", found="yes" if which == "all" else "no", text=f"{said}{more}."), which
     text = f"It reads {reads:,} tokens. {need}: neither fits, {server.profile.longer}."
     return Check(name="context", found="no", text=text, fatal=True), None
-
-
-def fits(window: Window, base: int) -> bool:
-    try:
-        window.room(base)
-    except ContextOverflow:
-        return False
-    return True
