@@ -13,6 +13,7 @@ import sys
 import click
 
 from .. import __version__
+from . import settings
 
 # command -> (module, what it does): the help needs no import.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -51,7 +52,8 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__)
-        return getattr(module, cmd_name.replace("-", "_"))
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return settings.listen(command, settings.LISTENING.get(cmd_name, ()))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -79,6 +81,7 @@ def cli() -> None:
     agent run --goal "Which heads does SmolLM2 use to add two digits?"
     agent notes addition        agent show E12        agent replay E12
     """
+    settings.load()
 
 
 def main() -> None:
@@ -88,6 +91,7 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as fault:
+        settings.explain(fault)
         fault.show()
         code = fault.exit_code
     except BrokenPipeError:

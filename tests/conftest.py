@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Two workers with two threads each on two cores spend their time waiting for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["MKL_NUM_THREADS"] = "1"
 
-for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LASHLEY_DB"):
-    os.environ.pop(name, None)
+KEPT = ("LASHLEY_CACHE", "LASHLEY_DEVICE")
+for name in list(os.environ):
+    if name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") or (name.startswith("LASHLEY_") and name not in KEPT):
+        os.environ.pop(name)
+# The settings of whoever runs the tests are none of theirs.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lashley-no-settings-")
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .. import settings
 from .faults import one_line
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Kinds(click.Group):
         def run(**given: Any) -> None:
             perform(cmd_name, given)
 
-        return click.Command(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+        command = click.Command(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+        return settings.listen(command, settings.LISTENING["experiment"])
 
 
 PREDICT = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import settings
 from .faults import one_line
 from .limits import limits
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
@@ -90,7 +91,7 @@ def run(
     if go_on:
         from .resume import go_on_with
 
-        if goal or model or task:
+        if goal or any(map(settings.is_said, ("model", "task"))):
             raise click.UsageError("--continue goes on with what was asked: leave out --goal, --model and --task.")
         go_on_with(None, base_url, db, reports, display, limits["context"])
     if goal is None:
@@ -103,7 +104,11 @@ def run(
         left_in, reads = toolset.chosen(tools), limits["context"]
         chosen, why, server = choose(driver, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if left_in is not None and chosen.name == "autopilot":
-            raise click.UsageError("The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools.")
+            if settings.is_said("tools"):
+                raise click.UsageError(
+                    "The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools."
+                )
+            left_in = None
         if server is not None:
             server.knock()
         click.echo(why, err=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from ..settings import origin
 from .conversation import BadRequest, Driver, NoKey
 from .profiles import BY_NAME
 from .server import OPENAI_HOST, Server, address
@@ -16,6 +17,7 @@ DriverName = Literal["auto", "responses", "chat", "autopilot"]
 DEFAULT_LLM = "gpt-6-astra"
 # Room for reasoning and a report; local models have shorter contexts, of which the answer takes its part.
 OPENAI_OUTPUT_TOKENS, LOCAL_OUTPUT_TOKENS = 16_384, 4_096
+BASE_URLS = ("LASHLEY_BASE_URL", "OPENAI_BASE_URL")
 SET_A_KEY = (
     "set OPENAI_API_KEY, or give --base-url (or OPENAI_BASE_URL) for a server of your own, "
     "or take --driver autopilot, which needs neither."
@@ -52,7 +54,8 @@ def choose(
     profile = profile or profile_named(environ)
     key = environ.get("OPENAI_API_KEY", "").strip() or None
     flag = (base_url or "").strip()
-    url = flag or environ.get("OPENAI_BASE_URL", "").strip() or None
+    named = next((name for name in BASE_URLS if environ.get(name, "").strip()), None)
+    url = flag or (environ[named].strip() if named else None)
     own = url if url and address(url).hostname != OPENAI_HOST else None
     if driver == "auto" and not key and not own:
         if llm:
@@ -68,7 +71,8 @@ def choose(
     else:
         from .responses import ResponsesDriver as Taken
     taken = Taken(model, url, key, timeout, limit, retries, profile)
-    found = ("--base-url" if flag else "OPENAI_BASE_URL") if own else "OPENAI_API_KEY"
+    found = "--base-url" if flag else origin(named or "")
+    found = found if own else "OPENAI_API_KEY"
     why = f"{model} chooses the experiments, over the {name} API at {taken.server.url}, because {found} is set."
     return Choice(taken, why, taken.server)
 
