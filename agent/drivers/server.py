@@ -121,6 +121,7 @@ class Server:
         A server that has worked before, and now answers something that is no reply, is asked again: a relay in
         between had a bad moment. One that never did is another kind of server than was thought.
         """
+        assert self.client  # the SDK takes seconds to be loaded, which are none of the server's
         ends = time.monotonic() + self._timeout
         odd = 0
         while True:
