@@ -33,22 +33,33 @@ def connect_read_only(path: Path, wait: float = 10.0, *, glance: bool = False) -
     A `glance` is over before anybody can write, and leaves nothing beside the file, where every other reader
     of a WAL database leaves its -wal and -shm.
     """
+    return _readable(path, wait, glance)[0]
+
+
+def uri_to_read(path: Path, wait: float = 10.0) -> str:
+    """The URI by which the file can be read, for ATTACH. Raises TrackerError."""
+    connection, uri = _readable(path, wait, False)
+    connection.close()
+    return uri
+
+
+def _readable(path: Path, wait: float, glance: bool) -> tuple[sqlite3.Connection, str]:
     # as_uri quotes what a URI would read as its own: ?, # and %.
     uri = path.absolute().as_uri() + "?mode=ro"
     alone = uri + "&immutable=1"
     log = path.with_name(path.name + "-wal")
     try:
         if glance and not log.exists():
-            return _connected(alone, wait)
+            return _connected(alone, wait), alone
         try:
-            return _connected(uri, wait)
+            return _connected(uri, wait), uri
         except sqlite3.OperationalError as error:
             # A WAL database cannot be read in a folder where its shared-memory file cannot be made. With no
             # log beside it nobody is writing, and the file alone is the whole truth.
             refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
             if not refused or log.exists():
                 raise
-            return _connected(alone, wait)
+            return _connected(alone, wait), alone
     except sqlite3.Error as error:
         raise explained(error, path) from error
 

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
+from .location import uri_to_read
 from .seals import PARTS
 from .store import Store
 from .write_runs import INTERRUPTED
@@ -84,7 +85,7 @@ class Scratch(Store):
         """What others wrote up to this moment."""
         if until <= self._until:
             return
-        log = self.log.absolute().as_uri() + "?mode=ro"
+        log = uri_to_read(self.log)
         # Without foreign keys: what another run cites of this one may be still to come.
         with closing(sqlite3.connect(self.path.absolute().as_uri(), uri=True, isolation_level=None)) as connection:
             connection.execute("ATTACH ? AS log", [log])

@@ -138,7 +138,7 @@ def read_only(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [*WRITES, ["replay", "E1"]], ids=named)
+@pytest.mark.parametrize("command", WRITES, ids=named)
 def test_a_file_that_may_only_be_read(folder: Path, command: list[str]) -> None:
     whole = (folder / "s.db").read_bytes()
     assert limited(read_only(folder), command, no_power) == 1

@@ -25,6 +25,8 @@ from lashley.experiments.kind import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
 from lashley.tests.killed import agent, ran
+from lashley.tests.limited import limited, no_power
+from lashley.tests.test_disk import read_only
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tools import repeating
 from lashley.tools.context import silent
@@ -202,3 +204,14 @@ def test_the_command(studies: Path, tmp_path: Path) -> None:
     assert told[0]["diverged"]["kind"] == "tool answer"
     one_by_one = run(cli, ["replay", "R1", "--experiments", "--db", str(studies)])
     assert [line[:3] for line in one_by_one.stdout.splitlines()] == ["E3:", "E4:", "E5:"]
+
+
+@pytest.mark.parametrize("what", [["R1", "--fast"], ["R3", "E4"]], ids=" ".join)
+def test_a_study_that_somebody_shares_can_only_be_read(studies: Path, tmp_path: Path, what: list[str]) -> None:
+    with closing(sqlite3.connect(studies)) as connection:
+        connection.execute("PRAGMA wal_checkpoint (TRUNCATE)")
+    folder = Path(shutil.copy(studies, tmp_path / "s.db")).parent
+    whole = (folder / "s.db").read_bytes()
+    assert limited(read_only(folder), ["replay", *what], no_power) == 0, (folder / "said.txt").read_text()
+    assert {path.name for path in folder.iterdir()} == {"s.db", "said.txt"}
+    assert (folder / "s.db").read_bytes() == whole

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .faults import one_line
-from .review import EXIT, told
+from .limits import limits
+from .review import exit_code, told
 from .run import finish
+from .server_options import server_options
 
 if TYPE_CHECKING:
     from ..drivers.choose import DriverName
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
 )
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@server_options
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time.")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: the last step's number.")
-@click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model.")
+@limits
 @click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
 @click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
 @click.option(
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
 )
 def fork(
     run: str, step: int, goal: str | None, driver: DriverName | None, llm: str | None, base_url: str | None,
-    experiments: int, minutes: float, steps: int, tokens: int | None, db: str | None, reports: str, display: str,
+    experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Begin a study that shares the steps of RUN (such as R3) up to --at, and goes its own way from there.
 
     What was found until then can be cited. What was predicted until then is predicted again, counts in the correction,
-    and is tested on other held-out prompts. RUN stays as it is.
+    and is tested on other held-out prompts. The budget counts from there on. RUN stays as it is.
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
@@ -56,6 +57,7 @@ def fork(
     from ..drivers.choose import choose
     from ..live import live_view
     from ..loop import carry_on
+    from ..shrink import answer_tokens
 
     if goal is not None and not goal.strip():
         raise click.UsageError("The goal is empty; say what is to be found out, or leave --goal out.")
@@ -68,19 +70,24 @@ def fork(
             row = reader.run(number)
             forks.until(row, reader.turns(number), step, reader.latest_report(number))
         named = driver or ("auto" if llm and row["llm"] is None else row["driver"])
-        chosen, why, server = choose(named, llm or (row["llm"] if named == row["driver"] else None), base_url)
+        llm, reads = llm or (row["llm"] if named == row["driver"] else None), limits["context"]
+        if reads is None and (named, llm) == (row["driver"], row["llm"]):
+            reads = row["budget"].get("context")
+        chosen, why, server = choose(named, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()
         click.echo(why, err=True)
-        budget = Budget(experiments=experiments, minutes=minutes, steps=steps, tokens=tokens)
+        further: dict[str, Any] = {"steps": step + limits["steps"], "context": reads}
+        budget = Budget(experiments=experiments, **{**limits, **further})
         with Context.open(db) as context:
             view = live_view(display)
             context.say = view.warned
             with view:
                 work = forks.fork(context, chosen, number, step, goal, budget, view)
+                work.window.limit = reads
                 ending = carry_on(work)
             if context.reviews is None:
                 finish(context, ending, reports)
             else:
                 told(context, context.reviews, ending, reports)
-    raise click.exceptions.Exit(EXIT[ending.status])
+    raise click.exceptions.Exit(exit_code(ending))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import textwrap
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +40,7 @@ def replay(
     """
     from ...db.location import tracker_path
     from ...db.read import Reader
+    from ...db.store import Store
     from ...tools.context import Context
     from ...tools.replay import replay as run_again
     from ..live import quiet_progress
@@ -46,19 +49,18 @@ def replay(
     results: list[dict[str, Any]] = []
     with one_line(), Reader.open(tracker_path(db)) as reader:
         asked = meant(reader, ids, one_by_one)
-        # A run is repeated in a tracker of its own; a single experiment needs none.
         for run in [number for what, number in asked if what == "run"]:
             with quiet_progress() as progress:
                 found = rerun(reader, run, progress, fast, tolerance, ignore_prompts)
             results.append(found.data())
             if not as_json:
                 show_run(found)
-    experiments = [number for what, number in asked if what == "experiment"]
-    if experiments:
-        with one_line(), Context.open(db) as context, quiet_progress() as progress:
-            context.progress = progress
-            for number in experiments:
-                one = run_again(context, number, tolerance)
+        # Nothing of what is measured is kept, so the tracker may be one that can only be read.
+        with TemporaryDirectory(prefix="lashley-replay-") as folder, Store.open(Path(folder) / "replay.db") as store:
+            context = Context(store=store, reader=reader)
+            for number in [number for what, number in asked if what == "experiment"]:
+                with quiet_progress() as context.progress:
+                    one = run_again(context, number, tolerance)
                 results.append(one)
                 if not as_json:
                     show(one)
