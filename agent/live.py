@@ -67,7 +67,7 @@ class View:
 
     def line(self, text: str) -> None:
         if self.console is not None:
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(text, highlight=False, emoji=False, soft_wrap=True)
 
     def still(self) -> None: ...
 
@@ -76,7 +76,7 @@ class View:
         who = f"{driver.name} {driver.llm}".strip()
         self.line(f"[bold]{run}[/] {shown(goal, 200)}")
         limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
-        self.line(f"   {escape(who)} on {shown(context.model, 80)} · {limits}")
+        self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}")
 
     def thinking(self, step: int) -> None: ...
 
@@ -93,7 +93,7 @@ class View:
                 for k, v in json.loads(call.arguments or "{}").items()
                 if v is not None and k not in ("markdown", "reason")
             }
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             given = {"arguments": call.arguments}
         words = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in given.items())
         left = ""

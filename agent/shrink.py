@@ -69,7 +69,8 @@ def brief(call: Call) -> str:
         given: object = json.loads(call.arguments)
     except (ValueError, RecursionError):
         return "{}"
-    return json.dumps(shortened(given), ensure_ascii=False)
+    # Half of a surrogate pair, which JSON can escape, could not be sent.
+    return json.dumps(shortened(given), ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def shortened(value: Any) -> Any:

@@ -78,7 +78,7 @@ def parse_layers(text: str, n_layers: int) -> tuple[int, ...]:
     """
     layers: list[int] = []
     for piece in filter(None, (p.strip() for p in text.split(","))):
-        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", piece)
+        match = re.fullmatch(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", piece)
         if not match:
             raise BadConfiguration(f"'{piece}' is no layer and no range; write for example '0-4, 4, 6-{n_layers - 1}'.")
         first, last = int(match[1]), int(match[2] or match[1])

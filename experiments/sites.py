@@ -26,7 +26,7 @@ COUNTED: dict[str, tuple[str, str]] = {
     "pattern": ("head", "n_heads"), "z": ("head", "n_heads"), "k": ("KV head", "n_kv_heads"),
     "v": ("KV head", "n_kv_heads"), "neurons": ("neuron", "d_mlp"),
 }  # fmt: skip
-PATTERN = re.compile(r"^L(\d+)\.(?:H(\d+)\.(pattern)|(H|K|V)(\d+)|mlp\.(n)(\d+)|([a-z_]+))$")
+PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
 
 
 class Site(Frozen):

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -111,7 +112,7 @@ def load(
             where, dtype=dtype, local_files_only=local, trust_remote_code=False, use_safetensors=True,
             device_map="auto" if device == "auto" else None,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError, SafetensorError) as fault:
         reason = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
         known = ", ".join(ALIASES)
         raise UnsupportedModel(

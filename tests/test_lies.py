@@ -88,6 +88,11 @@ def claiming(*conditions: str, sentence: str = "It matters.") -> Step:
         "accuracy0.93", "p0.001", "Accuracy-0.93", "drop-0.93", "L7/0.93", "loss-0.93nats", "fell-to-93", "layer 0.93",
         "2000 prompts", "in 1999 prompts", "## 93 percent", "93. of all answers", "1. a\n93. percent", "93rd", "2x",
         "95% of intervals", "> 0.93", "{{E1.n}}93", "~~0.93~~",
+        "ninety-three percent", "zero point nine", "half a percent", "Accuracy-93", "accuracy93", "Drop-2.4",
+        "KL-3.5", "right in 1999 of them", "🔟", "💯 percent", "九十三%", "XCIII%", "-{{E1.n}}", "−{{E1.n}}",
+        "**-**{{E1.n}}", "minus {{E1.n}}", "0.{{E1.n}}", ".{{E1.n}}", "{{E1.n}}%", "{{E1.n}} percent",
+        "{{E1.n}} thousand", "{{E1.n}}{{E1.n}}", "{{E1.n}}.{{E1.n}}", "{{E1.n}}e{{E1.n}}",
+        "`{{E1.n}}.{{E1.n}}`", "{{E1.n}}k", "un{{E1.n}}",
     ],
 )  # fmt: skip
 def test_an_invented_number_is_sent_back_wherever_it_stands(reader: Reader, text: str) -> None:
@@ -110,6 +115,20 @@ def test_a_model_that_invents_numbers_gets_them_back_until_there_are_none(wire: 
     answers = told(wire, tmp_path / "t.db", LOOK, *(("write_report", {**HONEST, **one}) for one in numbers))
     assert all("Numbers are typed where slots belong" in one for one in answers[1:-1])
     assert [one.count("93") > 0 for one in answers[1:-1]] == [True] * 4
+
+
+def test_numbers_in_a_note_are_sent_back_and_in_a_reason_left_out(wire: Wire, tmp_path: Path) -> None:
+    note = {"title": "Heads", "text": "It is right in 0.93.", "tags": [], "experiments": ["E1"]}
+    look = ("baseline", {"n": 8, "reason": "It was right in 0.93 of them in E1, layer 2."})
+    answers = told(wire, tmp_path / "t.db", look, ("write_note", note), ("write_note", {**note, "title": "93%"}),
+                   ("write_note", {**note, "text": "It is right, says E1, in layers 0-2."}))  # fmt: skip
+    assert ["name the experiment" in one for one in answers[1:4]] == [True, True, False]
+    with Reader.open(tmp_path / "t.db") as reader:
+        assert len(reader.notes()) == 1
+        report = render_run(reader, 1)
+    for page in (report.html, report.markdown):
+        assert "0.93" not in page
+        assert "It was right in … of them in E1, layer 2." in page
 
 
 def test_numbers_in_a_comment_or_a_reason_to_believe_are_sent_back(wire: Wire, tmp_path: Path) -> None:

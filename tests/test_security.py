@@ -1,4 +1,5 @@
-"""Nothing that a language model writes into a call runs, or opens a path or an address; no query gets past its limits.
+"""Nothing that a language model writes into a call runs, or opens a path or an address; nothing that comes with weights
+runs; no query gets past its limits.
 
 What a process does is heard from the interpreter's own audit events, which nothing in it can suppress.
 """
@@ -6,9 +7,12 @@ What a process does is heard from the interpreter's own audit events, which noth
 from __future__ import annotations
 
 import json
+import pickle
+import re
 import sqlite3
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +25,10 @@ from lashley.agent.budget import Budget
 from lashley.agent.main import cli
 from lashley.db.errors import QueryRefused
 from lashley.db.query import select
+from lashley.experiments.errors import UnsupportedModel
+from lashley.experiments.planted.build import save
+from lashley.experiments.planted.truth import TRUTHS
+from lashley.experiments.subject import load
 from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer, review_tools
 
@@ -108,6 +116,84 @@ def test_no_tool_runs_or_opens_what_a_call_names(tmp_path: Path, bait: list[str]
 def test_what_listens_would_hear(bait: list[str]) -> None:
     Path(bait[0]).read_text()
     assert [event for event, _ in HEARD] == ["open"]
+
+
+def test_every_test_that_is_promised_is_there() -> None:
+    tests = Path(__file__).parent
+    promised = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", (tests.parent / "docs/security.md").read_text())
+    assert len(promised) > 10
+    for file, name in promised:
+        assert f"def {name}" in (tests / file).read_text(), (file, name)
+
+
+class Runs:
+    """What a pickle can do: here, leave a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+CODE = "from pathlib import Path\nPath({mark!r}).touch()\n"
+AUTO = {
+    "auto_map": {name: f"own.{name}" for name in ("AutoConfig", "AutoModelForCausalLM", "AutoTokenizer")},
+    "tokenizer_class": "OwnTokenizer",
+}
+
+
+@pytest.mark.parametrize(
+    ("attack", "says"),
+    [
+        ("pickled", "pickled weights are refused"), ("pickle called safetensors", "could not be loaded"),
+        ("pickle beside safetensors", None), ("code of its own", "could not be loaded"),
+        ("code it does not need", None),
+        ("gguf beside code", "could not be read as a GGUF"),
+    ],
+)  # fmt: skip
+def test_nothing_that_comes_with_weights_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: str, says: str | None
+) -> None:
+    """What an author can put beside weights: a pickle, Python files that the configuration names."""
+    monkeypatch.setenv("LASHLEY_CACHE", str(tmp_path / "cache"))
+    folder, mark = save(tmp_path / "m", TRUTHS["planted:null"]), tmp_path / "mark"
+    name, weights = str(folder), folder / "model.safetensors"
+    if "pickle" in attack:
+        with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as made:
+            made.writestr("archive/data.pkl", pickle.dumps(Runs(mark)))
+    if "code" in attack:
+        (folder / "own.py").write_text(CODE.format(mark=str(mark)))
+        for file in ("config.json", "tokenizer_config.json"):
+            content = json.loads((folder / file).read_text()) | AUTO
+            if attack != "code it does not need":
+                content["model_type"] = "own"
+            else:
+                content.pop("tokenizer_class")
+            (folder / file).write_text(json.dumps(content))
+    match attack:
+        case "pickled":
+            weights.unlink()
+        case "pickle called safetensors":
+            weights.write_bytes(pickle.dumps(Runs(mark)))
+        case "gguf beside code":
+            weights.unlink()
+            name = str(folder / "m.gguf")
+            Path(name).write_bytes(b"GGUF" + bytes(60))
+        case _:
+            pass
+    if says is None:
+        assert load(name).sizes["n_layers"] > 0
+    else:
+        with pytest.raises(UnsupportedModel, match=says) as refused:
+            load(name)
+        assert "\n" not in str(refused.value)
+    assert not mark.exists()
+
+
+def test_a_pickle_would_leave_its_mark(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Runs(tmp_path / "mark")))
+    assert (tmp_path / "mark").exists()
 
 
 ATTACKS = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -20,9 +20,9 @@ from .evidence.verdict import METHODS, said, spoken, verdicts
 from .naming import allowed_model
 from .reading import Arguments, number_of
 from .report.numbers import value_text
-from .report.numerals import typed_numbers
-from .report.study import read_study
 from .run_experiment import experiment_from
+from .sent import json_object
+from .writing import require_no_numbers
 
 Told = tuple[str, dict[str, Any]]
 Row = dict[str, Any]
@@ -58,10 +58,14 @@ class Predicted(Arguments):
 class ProposeHypothesis(Arguments):
     statement: Annotated[
         str,
-        Field(min_length=1, description="What you expect, with metric and bound: one sentence that could be false."),
+        Field(
+            min_length=1,
+            max_length=1000,
+            description="What you expect, with metric and bound: one sentence that could be false.",
+        ),
     ]
-    rationale: Annotated[str, Field(min_length=1, description="Why you expect it.")]
-    refuted_if: Annotated[str, Field(min_length=1, description="What would refute it, in words.")]
+    rationale: Annotated[str, Field(min_length=1, max_length=4000, description="Why you expect it.")]
+    refuted_if: Annotated[str, Field(min_length=1, max_length=2000, description="What would refute it, in words.")]
     predictions: Annotated[
         list[Predicted],
         Field(min_length=1, max_length=12, description="What must come out on held-out prompts. All must hold."),
@@ -77,7 +81,7 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
     """
     for row in context.written("hypotheses"):
         return recorded(context, row["id"])
-    _without_numbers(context, "The rationale", given.rationale)
+    require_no_numbers(context, "The rationale", given.rationale)
     revises = None if given.revises is None else own_hypothesis(context, given.revises)
     known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h["predictions"]}
     made: list[Prediction] = []
@@ -148,13 +152,7 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, Row]:
 
 
 def _changes(given: Predicted) -> Row:
-    try:
-        changes = json.loads(given.config or "{}")
-    except json.JSONDecodeError as fault:
-        raise ToolError(f"config is no JSON ({fault}); send one object.") from fault
-    if not isinstance(changes, dict):
-        raise ToolError("config must be one JSON object.")
-    changes = cast(Row, changes)
+    changes = json_object(given.config or "{}", "config")
     for name in ("split", "seed"):
         if name in changes:
             raise ToolError(f"leave out {name}: the program draws the held-out prompts of each hypothesis.")
@@ -253,17 +251,11 @@ class CommentHypothesis(Arguments):
 def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
     """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
     number = own_hypothesis(context, given.hypothesis)
-    _without_numbers(context, "The comment", given.comment)
+    require_no_numbers(context, "The comment", given.comment)
     status = context.reader.hypothesis(number)["status"]
     if not context.written("hypothesis_events"):
         context.store.set_hypothesis_status(number, status, given.comment, call=context.call)
     return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
-
-
-def _without_numbers(context: Context, what: str, text: str) -> None:
-    """Raises ToolError for a typed number: a report prints these words, and nobody measured it."""
-    if context.run is not None and typed_numbers(text, read_study(context.reader, context.run)):
-        raise ToolError(f"{what} holds a typed number, which a report would print; name the experiment instead: E5.")
 
 
 def own_hypothesis(context: Context, name: str) -> int:

@@ -11,6 +11,7 @@ from ..db.ids import parse_id
 from . import catalog
 from .context import Context
 from .errors import ToolError
+from .report.escape import one_line
 from .telling import experiment_text, quoted
 
 Told = tuple[str, dict[str, Any]]
@@ -67,13 +68,13 @@ def show_task(context: Context, given: ShowTask) -> Told:
 
 
 class SearchNotes(Arguments):
-    words: Annotated[str | None, Field(description="Words to search for. Null: all notes.")] = None
+    words: Annotated[str | None, Field(max_length=500, description="Words to search for. Null: all notes.")] = None
 
 
 def search_notes(context: Context, given: SearchNotes) -> Told:
     """Notes of this and of earlier studies, best match first."""
     rows = context.reader.notes(given.words, context.alone)[:20]
-    lines = [f"{r['id']} ({r['run'] or 'no run'}) {r['title']}: {r['text'][:300]}" for r in rows]
+    lines = [f"{r['id']} ({r['run'] or 'no run'}) {one_line(r['title'])}: {one_line(r['text'])[:300]}" for r in rows]
     return "\n".join(lines) or "No notes match.", {"notes": rows}
 
 
@@ -109,6 +110,12 @@ def show_experiment(context: Context, given: ShowExperiment) -> Told:
     return experiment_text(logged, effects=40, samples=8), {"id": logged["id"], "found": logged["found"]}
 
 
+def cell(value: object) -> str:
+    """A text that could be taken for other cells or rows (what a subject said, say) is quoted."""
+    text = str(value)
+    return text if text.isprintable() and "|" not in text else quoted(text, len(text))
+
+
 class QueryTracker(Arguments):
     sql: Annotated[str, Field(description="One SELECT.")]
 
@@ -123,7 +130,7 @@ def query_tracker(context: Context, given: QueryTracker) -> Told:
     E12 is experiment = 12. What other studies measured on held-out prompts is left out.
     """
     columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees, alone=context.alone)
-    lines = [" | ".join(columns), *(" | ".join(str(v) for v in row) for row in rows)]
+    lines = [" | ".join(map(cell, row)) for row in (columns, *rows)]
     if truncated:
         lines.append("(more rows; narrow the query)")
     return "\n".join(lines), {"columns": columns, "rows": rows}

@@ -8,11 +8,10 @@ a run.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
@@ -25,8 +24,9 @@ from .context import Context
 from .errors import ToolError
 from .naming import allowed_model
 from .run_experiment import run_experiment
+from .sent import json_object
 from .strict import explain, fill_nulls, strict_schema
-from .telling import cut, experiment_text
+from .telling import REFUSAL, cut, experiment_text
 
 CLOSED = (
     "The confirm split is closed: it is for the tests of hypotheses. Explore without naming a split; then "
@@ -153,25 +153,23 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
     """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt, and TrackerFails: where the file
     itself fails, an answer could not be kept."""
     if name not in tools:
-        return Answer(f"There is no tool '{name}'. Tools: {', '.join(tools)}.", refused=True)
+        return refusal(f"There is no tool '{name[:60]}'. Tools: {', '.join(tools)}.")
     tool = tools[name]
     try:
-        given: Any = json.loads(arguments or "{}")
-    except json.JSONDecodeError as fault:
-        return Answer(f"The arguments of {name} are no JSON ({fault}). Send one JSON object.", refused=True)
-    if not isinstance(given, dict):
-        return Answer(f"The arguments of {name} must be one JSON object.", refused=True)
-    given = cast(dict[str, Any], given)
-    split = given.pop("split", None) if tool.is_experiment else None
-    if split not in (None, "explore"):
-        return Answer(CLOSED, refused=True)
-    try:
+        given = json_object(arguments or "{}", f"The arguments of {name}")
+        if tool.is_experiment and given.pop("split", None) not in (None, "explore"):
+            return refusal(CLOSED)
         return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
     except ValidationError as fault:
-        return Answer(f"{name}: {explain(fault)}", refused=True)
+        return refusal(f"{name}: {explain(fault)}")
     except TrackerFails:
         raise
     except (ToolError, ExperimentError, TrackerError) as fault:
-        return Answer(str(fault), refused=True)
+        return refusal(str(fault))
     except Exception as fault:  # noqa: BLE001 - a bug of a tool is an answer and a row, and never ends a run
-        return Answer(f"{name} failed inside: {type(fault).__name__}: {fault}. Try another way.", refused=True)
+        return refusal(f"{name} failed inside: {type(fault).__name__}: {fault}. Try another way.")
+
+
+def refusal(text: str) -> Answer:
+    """What is wrong may quote what was sent, which can be of any length."""
+    return Answer(cut(text, REFUSAL, "(cut)"), refused=True)

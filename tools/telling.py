@@ -12,6 +12,7 @@ from typing import Any
 from .report.numbers import number
 
 LIMIT = 3000
+REFUSAL = 8000
 STRONGEST = 12
 SAMPLES = 4
 
@@ -60,7 +61,8 @@ def quoted(text: str, most: int = 60) -> str:
     return json.dumps(text if len(text) <= most else text[:most] + "…", ensure_ascii=True)
 
 
-def cut(text: str) -> str:
-    if len(text) <= LIMIT:
-        return text
-    return text[: LIMIT - 60].rsplit("\n", 1)[0] + "\n(cut; ask for the rest with show_experiment or query_tracker)"
+REST = "(cut; ask for the rest with show_experiment or query_tracker)"
+
+
+def cut(text: str, most: int = LIMIT, rest: str = REST) -> str:
+    return text if len(text) <= most else text[: most - len(rest) - 1].rsplit("\n", 1)[0] + f"\n{rest}"

@@ -12,6 +12,8 @@ from .errors import ToolError
 from .reading import Arguments, number_of
 from .report.check import check
 from .report.claims import MOST, Claim
+from .report.numerals import typed_numbers
+from .report.study import read_study
 
 Told = tuple[str, dict[str, Any]]
 
@@ -26,6 +28,16 @@ def finished(context: Context, names: list[str]) -> list[int]:
     return numbers
 
 
+def require_no_numbers(context: Context, what: str, *texts: str) -> None:
+    """Raises ToolError for a typed number: these words are shown to others, and nobody measured it."""
+    if context.run is None or not any(typed_numbers(text, None) for text in texts):
+        return
+    # It may quote the study, which takes time to read.
+    study = read_study(context.reader, context.run)
+    if any(typed_numbers(text, study) for text in texts):
+        raise ToolError(f"{what} holds a typed number, which others would read; name the experiment instead: E5.")
+
+
 class WriteNote(Arguments):
     title: Annotated[str, Field(min_length=1, max_length=120, description="A few words.")]
     text: Annotated[str, Field(min_length=1, max_length=4000, description="What a later reader should know.")]
@@ -34,8 +46,11 @@ class WriteNote(Arguments):
 
 
 def write_note(context: Context, given: WriteNote) -> Told:
-    """Keep an observation. Notes outlive the study; later ones find them by search_notes."""
+    """Keep an observation, without measured numbers: name the experiments. Later studies find it by search_notes."""
     written = context.written("notes")
+    # What a protocol notes is the program's, and counts what it did.
+    if not written and context.run is not None and context.reader.run(context.run)["llm"]:
+        require_no_numbers(context, "The note", given.title, given.text)
     number = (
         written[0]["id"]
         if written
@@ -78,6 +93,7 @@ class WriteReport(Arguments):
         str,
         Field(
             min_length=1,
+            max_length=40_000,
             description="What you make of it, in Markdown, and what was not tested. It is labelled as your reading. "
             "{{E5.table}} and {{E5.figure}} stand alone on a line; slots for every number.",
         ),

@@ -116,7 +116,7 @@ def order(one: Complaint) -> tuple[bool, str, int]:
 def wrong_card(draft: Draft, taken: Collection[str]) -> Iterator[Complaint]:
     if not re.fullmatch(NAME, draft.name):
         yield Complaint("name", f"'{draft.name[:70]}' cannot name a task; take letters, digits and _, a letter first.")
-    elif draft.name in taken:
+    elif draft.name.casefold() in {name.casefold() for name in taken}:
         yield Complaint("name", f"there is a task '{draft.name}' already; take another name.")
     for field, most in (("title", 80), ("description", 400)):
         text = getattr(draft, field)

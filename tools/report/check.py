@@ -8,7 +8,7 @@ from ...db.read import Reader
 from .claims import Claim, claim_faults
 from .escape import visible
 from .numerals import RULE, typed_numbers
-from .prose import misplaced
+from .prose import misplaced, unwanted
 from .slots import SlotError, fill, line_of, scan
 from .study import Study, read_study
 
@@ -16,10 +16,13 @@ from .study import Study, read_study
 def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -> list[str]:
     """The faults of a report of this run, each one line; empty when it can be rendered.
 
-    Slots that are malformed or cannot be filled, slots where nothing can stand, numbers that were typed, and claims
-    whose conditions do not hold. Raises NoSuchId when there is no such run.
+    Slots that are malformed or cannot be filled, slots where nothing can stand, HTML, numbers that were typed, and
+    claims whose conditions do not hold. Raises NoSuchId when there is no such run.
     """
-    return all_faults(source, read_study(reader, run), claims)
+    # HTML is sent back when it is written; a report that holds some can still be rendered, where it has no force.
+    written = (source, *(claim.sentence for claim in claims))
+    forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
+    return [*all_faults(source, read_study(reader, run), claims), *forceful]
 
 
 def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Characters that reorder what is around them, or that parsers disagree about.
-_HIDDEN = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ufffe\uffff]")
+# Controls, halves of pairs, and what nobody sees: characters that reorder what is around them, break lines or only tag.
+_HIDDEN = ("Cc", "Cs", "Cf", "Zl", "Zp")
+_KEPT = "\n\t\u200c\u200d"  # the last two join and part letters of some scripts, and the parts of some signs
+_NONE = "\ufffe\uffff"  # parsers disagree about these
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&!$])")
 
 
@@ -24,12 +26,14 @@ def _shown(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with every control character shown as a symbol; line ends and tabs stay."""
+    """The text with every control and format character shown as a symbol; line ends and tabs stay."""
     text = text.replace("\r\n", "\n")
-    return "".join(
-        _shown(c) if (c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cs")) or _HIDDEN.match(c) else c
-        for c in text
-    )
+    return text if text.isprintable() else "".join(c if c.isprintable() else _seen(c) for c in text)
+
+
+def _seen(character: str) -> str:
+    hidden = unicodedata.category(character) in _HIDDEN or character in _NONE
+    return _shown(character) if hidden and character not in _KEPT else character
 
 
 def one_line(text: str) -> str:

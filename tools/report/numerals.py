@@ -22,7 +22,8 @@ RULE = (
     "Numbers in the text come from slots such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}; a small "
     "count goes into words (three heads); code and quotes hold a number only where they quote, letter by letter, a "
     "prompt or an answer of this study. Free are names (L7.H3, layer 7, layers 0-5, GPT-2, E12), list markers, "
-    "headings' numbering and years."
+    "headings' numbering and years. Nothing touches a slot that would be read as part of its number (a sign, "
+    "a digit, a letter, a unit, another slot), and no percentage or decimal is spelled out."
 )
 
 _THINGS = (
@@ -32,47 +33,69 @@ _INTEGER = r"\d+(?![\d.,]*\d|\s*(?:%|‰|per\s?cent))"
 _RANGE = rf"{_INTEGER}(?:\s*[-–]\s*{_INTEGER}(?!\w))?"
 # What a name may go on with: a part (.H3, .mlp), a word, a size (-0.6B).
 _SIZE = r"(?:\d+x)?\d+(?:\.\d+)?[BMKTbmkt](?!\w)"
-_REST = rf"(?:[-/](?:{_SIZE}|\w+)|\.[^\W\d_]\w*)*"
+_REST = rf"(?:[-/](?:{_SIZE}|\w+)|\.[^\W\d_]\w*){{0,9}}"
 # A word that is no more than a hyphen away from a number is a name if it looks like one: drop-0.31 is none.
-_NAMED = r"(?<![\w.,])(?=\w*[A-Z]|gpt|llama|qwen|phi|gemma)[^\W\d_]\w*"
+_MEASURED = (
+    r"(?i:accurac(?:y|ies)|loss|drop|rise|fall|change|increase|decrease|effect|score|rate|share|percent|percentile|prob"
+    r"|probability|logit|diff|difference|damage|kl|perplexity|repetition|excess|correct|right|wrong|about|nearly)(?i:e?s)?-?\d"
+)
+_NAMED = rf"(?<![\w.,])(?!{_MEASURED})(?=\w*[A-Z]|gpt|llama|qwen|phi|gemma)[^\W\d_]\w*"
+# Only these are known to have versions with a point in their names.
+_FAMILY = (
+    r"(?i:gpt|llama|qwen|phi|gemma|mi[sx]tral|pythia|olmo|falcon|claude|gemini|deepseek|smollm|granite|yi|internlm|glm"
+    r"|stablelm|vicuna|grok|exaone|nemotron|hunyuan|ernie|cerebras|command|bloom|mpt|rwkv|mamba)"
+)
 _FREE = re.compile(
     "|".join(
         (
             # layer 7, layers 0-5, heads 3, 4 and 7, layers 0-1, 5 and 8-9
             rf"\b(?i:{_THINGS})\s+{_RANGE}(?:\s*(?:to|and|or|through|,(?:\s*and)?|/)\s*{_RANGE}(?![-\w]))*",
             # Qwen2.5-7B, Llama-3.2-1B, GPT-3.5
-            rf"{_NAMED}-?[1-9]\.\d(?!\d|\s*%){_REST}",
+            rf"(?<![\w.,])[^\W\d_]{{0,12}}{_FAMILY}-?[1-9]\.\d(?!\d|\s*%){_REST}",
             # Words with letters first: L7.H3, SmolLM2-135M, Qwen3-0.6B, E12, fp32
-            rf"(?<![\w.,])[^\W\d_]+\d\w*{_REST}",
+            rf"(?<![\w.,])(?!{_MEASURED})[^\W\d_]+\d\w*{_REST}",
             # pythia-70m, Mixtral-8x7B
-            rf"(?<![\w.,])[^\W\d_]\w*(?:[-/][^\W\d_]\w*)*-{_SIZE}{_REST}",
+            rf"(?<![\w.,])[^\W\d_]\w*(?:[-/][^\W\d_]\w*){{0,9}}-{_SIZE}{_REST}",
             # GPT-2, gemma-3-270m
-            rf"{_NAMED}(?:-[^\W\d_]\w*)*-\d+(?![\w.,%]*\d|\s*%){_REST}",
+            rf"{_NAMED}(?:-[^\W\d_]\w*){{0,9}}-\d+(?![\w.,%]*\d|\s*%){_REST}",
             r"\b95\s?%[ -](?i:confidence |bootstrap )?(?:intervals?\b|CIs?\b)",
             r"\barXiv:?\s?\d{4}\.\d{4,5}",
             # in 2024, the 1990s, (2019): no count of anything
             r"(?:(?<=\bin )|(?<=\bthe )|(?<=\bsince )|(?<=\bfrom )|(?<=\()|(?<=\bal\. ))(?:1[5-9]|20)\d\ds?"
-            r"(?![\w.,%]*\d|\s*%|\w|\s+\w+s\b)",
+            r"(?![\w.,%]*\d|\s*%|\w|\s+(?:\w+s|of)\b)",
         )
     )
 )
 # ½, ², ₃, ④, Ⅻ: what is a number to Unicode, and no digit.
-_SIGNS = "".join(c for c in map(chr, range(0x80, 0x20000)) if unicodedata.category(c) in ("No", "Nl"))
-_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]*’')
+_SIGNS = "🔟💯" + "".join(c for c in map(chr, range(0x80, 0x20000)) if unicodedata.category(c) in ("No", "Nl"))
+_QUOTED = re.compile(
+    r'"[^"\n]*"|“[^”\n]{0,999}”|«[^»\n]{0,999}»|„[^“”\n]{0,999}[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]{0,999}’'
+)
 _SLOT = re.compile(r"\{\{.*?\}\}")
 _NUMERAL = re.compile(rf"[-−+]?[.,]?[\d{_SIGNS}](?:[\d.,{_SIGNS}]*[\d{_SIGNS}])?(?:\s?[%‰])?")
+# A slot is \x01 in what is searched. What stands beside it may not change its number, or make one of two.
+_TOUCHED = re.compile(
+    r"(?:[^\W\d]|[-−–+±.,^×]|(?<!-)[-−+±]\s|\b(?i:minus|negative|point)\s+)\x01"
+    r"|\x01(?:[^\W\d]|\s?[%‰％]|[-−–.,:/^×·]?\x01|\s+(?i:per\s?cent|(?:hundred|thousand|million|billion|dozen)s?\b))"
+)
+_WORD = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    "|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|half"
+)
+_SPELLED = re.compile(
+    rf"\b(?:{_WORD})(?:(?:\s+and\s+|[-\s]+)(?:{_WORD}|a)){{0,8}}[-\s]+(?:per\s?cent|point\s+(?:{_WORD})\b)"
+    r"|[^\W\d_][%‰％]",
+    re.IGNORECASE,
+)
 _NUMBERING = re.compile(r"^\s*[1-9]\d?(?:(?:\.\d{1,2}){1,3}[.):]?|[.):])\s+(?=\D)")
 
 
-def typed_numbers(source: str, study: Study) -> list[str]:
-    """One fault that names every typed number and its line, and the rule; none when there is nothing to say."""
+def typed_numbers(source: str, study: Study | None) -> list[str]:
+    """One fault that names every typed number and its line, and the rule; none when there is nothing to say. Without a
+    study there is nothing that could be quoted."""
     found: list[str] = []
     tokens = grammar().parse(source)
     line = 0
-
-    def quoted(match: re.Match[str]) -> str:
-        return _blank(match[0]) if says(study, match[0][1:-1]) else match[0]
-
     marks = _list_marks(tokens)
     for i, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else line
@@ -86,14 +109,36 @@ def typed_numbers(source: str, study: Study) -> list[str]:
             continue
         if tokens[i - 1].type == "heading_open":
             text = _NUMBERING.sub("", text, count=1)
-        free = _FREE.sub(lambda match: _blank(match[0]), _QUOTED.sub(quoted, text))
-        for numeral in _NUMERAL.finditer(free):
-            at = line + free.count("\n", 0, numeral.start())
-            found.append(f'line {at}: "{numeral[0].strip()}" in "{_around(text, *numeral.span())}"')
+        for numeral in _typed(text, study):
+            at = line + text.count("\n", 0, numeral.start())
+            found.append(f'line {at}: "{_seen(numeral[0]).strip()}" in "{_around(text, *numeral.span())}"')
     if not found:
         return []
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
     return [f"Numbers are typed where slots belong: {'; '.join(found[:8])}{more}. {RULE}"]
+
+
+def masked(text: str, study: Study) -> str:
+    """Plain text with … for every number that was typed: for what is quoted without having been checked."""
+    for numeral in reversed(_typed(text, study)):
+        text = f"{text[: numeral.start()]}…{text[numeral.end() :]}"
+    return text
+
+
+def _typed(text: str, study: Study | None) -> list[re.Match[str]]:
+    """Every typed number in a piece of text, in order, the first of those that overlap."""
+
+    def quoted(match: re.Match[str]) -> str:
+        return _blank(match[0]) if says(study, match[0][1:-1]) else match[0]
+
+    unquoted = _QUOTED.sub(quoted, text)
+    free = _FREE.sub(lambda match: _blank(match[0]), unquoted)
+    searched = ((_NUMERAL, free), (_SPELLED, unquoted), (_TOUCHED, unquoted))
+    kept: list[re.Match[str]] = []
+    for one in sorted((m for pattern, where in searched for m in pattern.finditer(where)), key=lambda m: m.start()):
+        if not kept or one.start() >= kept[-1].end():
+            kept.append(one)
+    return kept
 
 
 def _list_marks(tokens: Sequence[Token]) -> dict[int, str]:
@@ -112,30 +157,32 @@ def _list_marks(tokens: Sequence[Token]) -> dict[int, str]:
     return found
 
 
-def _written(token: Token, study: Study) -> str:
+def _written(token: Token, study: Study | None) -> str:
     """What stands in a piece of a line. What was filled in must not join what stands beside it."""
     if token.type in ("text", "code_inline"):
         return token.content if token.type == "text" else _code(token.content, study)
     if token.type == "link_open":
         # The tip of a link is read, too.
         return f"{token.attrs['title']}\n" if "title" in token.attrs else ""
-    return {"slot": "\x00", "softbreak": "\n", "hardbreak": "\n"}.get(token.type, "")
+    return {"slot": "\x01", "softbreak": "\n", "hardbreak": "\n"}.get(token.type, "")
 
 
-def _code(code: str, study: Study) -> str:
+def _code(code: str, study: Study | None) -> str:
     """Code that quotes the study, and slots in code, are no typed numbers."""
-    return _blank(code) if says(study, code) else _SLOT.sub(lambda match: _blank(match[0]), code)
+    return _blank(code) if says(study, code) else _SLOT.sub("\x01", code)
 
 
 def _blank(text: str) -> str:
     return re.sub(r"[^\n]", "\x00", text)
 
 
-def says(study: Study, text: str) -> bool:
+def says(study: Study | None, text: str) -> bool:
     """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
     wanted = _squeezed(text)
     if not any(c.isdigit() for c in wanted):
         return True
+    if study is None:
+        return False
     # A bare number in quotes could be meant as a result, so it has to be a whole answer.
     if _NUMERAL.fullmatch(wanted):
         return any(wanted == one for one in _quotable(study))
@@ -160,4 +207,8 @@ def _squeezed(text: str) -> str:
 def _around(text: str, start: int, end: int) -> str:
     """The words that stand beside the number, to find it by."""
     piece = text[max(0, start - 24) : end + 24]
-    return clipped(" ".join(piece.replace("\x00", "…").split()), 60)
+    return clipped(" ".join(_seen(piece).split()), 60)
+
+
+def _seen(text: str) -> str:
+    return text.replace("\x00", "…").replace("\x01", "{{…}}")

@@ -18,7 +18,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
 
-from .escape import markdown_text, one_line
+from .escape import clipped, markdown_text, one_line
 from .slots import Filled, Slot, parse, scan
 
 Fill = Callable[[Slot], Filled]
@@ -128,6 +128,30 @@ def misplaced(source: str) -> list[str]:
         if not faults and any("{{" in one for one in shown):
             faults.append("'{{' written in disguise (by entities or backslashes) would be taken for an unfilled slot.")
     return faults
+
+
+@cache
+def _viewers() -> MarkdownIt:
+    """What other programs make of the same text, which take HTML and pictures."""
+    return MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def unwanted(source: str) -> list[str]:
+    """What would have force where report.md is shown: HTML, pictures, and a code block without an end."""
+    faults, tokens = list[str](), _viewers().parse(source)
+    parts = [part for token in tokens for part in token.children or ()]
+    for token in (*tokens, *parts):
+        if token.type in ("html_inline", "html_block"):
+            shown = clipped(one_line(token.content), 40)
+            faults.append(f"{shown} is HTML, which is not taken; put it in backquotes, or leave it out.")
+        elif token.type == "image":
+            faults.append("Pictures are not taken; {{E5.figure}} shows a figure.")
+    for token in tokens:
+        if token.type == "fence" and token.map is not None:
+            end = source.split("\n")[token.map[1] - 1].strip()
+            if token.map[1] - token.map[0] < 2 or end.strip(token.markup[0]) or len(end) < len(token.markup):
+                faults.append(f"A code block is opened by {token.markup} and not closed; close it.")
+    return list(dict.fromkeys(faults))
 
 
 def split_title(source: str) -> tuple[str, str]:

@@ -125,7 +125,9 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
         raise SlotError(f"{slot.text}: of a hypothesis there are {of}.verdict, {of}.status and {of}.statement.")
     if slot.field == "verdict":
         return Filled(main=spoken(row, study.verdicts), tip=f"{slot.of}, verdict", of=slot.of)
-    return Filled(main=true_minus(one_line(row[slot.field])), tip=f"{slot.of}, {slot.field}", of=slot.of)
+    # A statement is the writer's, with the bounds that were predicted: in quotes it is nobody's measurement.
+    text = true_minus(one_line(row[slot.field]))
+    return Filled(main=f"“{text}”" if slot.field == "statement" else text, tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
 def _finished(slot: Slot, study: Study) -> dict[str, Any]:

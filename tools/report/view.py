@@ -19,6 +19,7 @@ from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .figures import BadFigure, draw
 from .numbers import count, number, setting, true_minus, value_parts, value_text
+from .numerals import masked
 from .study import Study
 from .words import STATISTICS, WORDS
 
@@ -166,7 +167,8 @@ def _experiment(row: Row, study: Study) -> Row:
         "seconds": "" if row["seconds"] is None else f"{row['seconds']:.1f}",
         "found": true_minus(row["found"] or ""),
         "error": one_line(f"{row['error_type']}: {row['error']}") if row["error"] else "",
-        "reason": row["reason"] or "",
+        # What a language model gave as a reason was not checked when it came.
+        "reason": masked(row["reason"] or "", study) if study.run["llm"] else row["reason"] or "",
         "settings": _settings(row),
         "measurements": [measured(one, one["name"]) for one in row["measurements"]],
         "effects": [measured(one, one["site"]) for one in effects[:_EFFECTS]],

@@ -1,0 +1,26 @@
+"""The JSON that a language model sends, as values that can be kept and sent on, whatever was written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, cast
+
+from .errors import ToolError
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """The object that the text is. Raises ToolError, naming `what` it was to be, also where it is nested too deeply, or
+    holds NaN or a number of thousands of digits."""
+    try:
+        given: object = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as fault:
+        raise ToolError(f"{what} is no JSON ({fault}). Send one JSON object.") from fault
+    if not isinstance(given, dict):
+        raise ToolError(f"{what} must be one JSON object.")
+    # Half of a surrogate pair, which JSON can escape, can be neither stored nor sent again.
+    whole = json.dumps(given, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return cast(dict[str, Any], json.loads(whole))
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is Python's, not JSON")
