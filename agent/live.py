@@ -25,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..tools.report.spent import cost_text, dollars
 from .commands.style import printable
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class View:
         who = f"{driver.name} {driver.llm}".strip()
         self.line(f"[bold]{run}[/] {shown(goal, 200)}")
         limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
+        limits += "" if budget.max_cost is None else f", {dollars(budget.max_cost)}"
         self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}")
 
     def thinking(self, step: int) -> None: ...
@@ -99,7 +101,11 @@ class View:
         left = ""
         if self.budget is not None:
             experiments = f"{spent.experiments}/{self.budget.experiments} experiments"
-            left = f"[dim]{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min[/]"
+            cost = ""
+            if self.budget.price is not None:
+                most = "" if self.budget.max_cost is None else f"/{dollars(self.budget.max_cost)}"
+                cost = f" · {cost_text(spent.data())}{most}"
+            left = f"[dim]{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min{cost}[/]"
         self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}  {left}")
 
     def answered(self, call: Call, result: Answer) -> None:

@@ -29,6 +29,8 @@ from .stopping import Stop, ctrl_c
 # After the budget is spent, how often a report may be sent back before the program writes one.
 LAST_TRIES = 4
 SILENT_TURNS = 2
+# A request is made where there is money for it and for one more.
+AND_THE_REPORT = 2
 STOPPED = "Stopped by the user."
 
 
@@ -117,7 +119,9 @@ class Study:
         """Say something to the driver, as the user."""
         self.keep(Message(role="user", text=text, data=data))
 
-    def keep(self, message: Message, reply: Reply | None = None, seconds: float | None = None) -> int:
+    def keep(
+        self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
+    ) -> int:
         """Into the tracker and then into the conversation, as it was logged: what is not logged did not happen."""
         content = self.content(message)
         turn = self.context.store.add_turn(
@@ -126,7 +130,10 @@ class Study:
             message.role,
             content,
             tokens_in=reply.tokens_in if reply else None,
+            tokens_cached=reply.tokens_cached if reply else None,
+            tokens_written=reply.tokens_written if reply else None,
             tokens_out=reply.tokens_out if reply else None,
+            cost=cost,
             seconds=seconds,
         )
         self.messages.append(Message.model_validate(content))
@@ -249,11 +256,12 @@ def converse(work: Study) -> Ending:
         if standing.closing(work.messages) is None:
             if work.stop.asked:
                 work.tell(prompts.fill("stopping", last=work.last), {standing.STOPPING: STOPPED})
-            elif (reached := work.spent.over(work.budget)) is not None:
+            elif (reached := work.spent.over(work.budget, requests=AND_THE_REPORT)) is not None:
                 work.tell(prompts.fill("spent", why=reached, last=work.last), {standing.SPENT: reached})
         hear(work)
-        closing = standing.closing(work.messages)
-        if closing is not None and standing.last_tries(work.messages) >= LAST_TRIES:
+        closing, tries = standing.closing(work.messages), standing.last_tries(work.messages)
+        # Each try for the report costs money; the first may take what is left of it.
+        if closing is not None and (tries >= LAST_TRIES or (tries and work.spent.over_cost(work.budget, 1))):
             return Ending(*closing)
         ask(work)
 
@@ -270,11 +278,12 @@ def ask(work: Study) -> None:
     work.spent.steps += 1
     work.live.thinking(work.spent.steps)
     began = time.monotonic()
-    reply = asked(work)
-    work.spent.tokens_in += reply.tokens_in or 0
-    work.spent.tokens_out += reply.tokens_out or 0
+    reply, price = asked(work), work.budget.price_for(work.driver.llm)
+    cost = None if price is None else price.of(reply)
+    if not work.by_protocol:
+        work.spent.add(reply, cost)
     said = Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items, finish=reply.finish)
-    work.context.turn = work.keep(said, reply, time.monotonic() - began)
+    work.context.turn = work.keep(said, reply, time.monotonic() - began, cost)
     if reply.text:
         work.live.said(reply.text)
 

@@ -116,8 +116,8 @@ class AsSpent(Spent):
 
     log: Log = field(kw_only=True)
 
-    def over(self, budget: Budget) -> str | None:
-        counted = super().over(budget.model_copy(update={"minutes": float("inf")}))
+    def over(self, budget: Budget, requests: int = 0) -> str | None:
+        counted = super().over(budget.model_copy(update={"minutes": float("inf")}), requests)
         if counted is not None:
             return counted
         said = self.log.came.get(standing.SPENT)
@@ -132,13 +132,15 @@ class Repetition(Study):
     log: Log = field(kw_only=True)
     scratch: Scratch = field(kw_only=True)
 
-    def keep(self, message: Message, reply: Reply | None = None, seconds: float | None = None) -> int:
+    def keep(
+        self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
+    ) -> int:
         logged = self.log.next
         content = self.content(message)
         if logged is None:
             raise Diverged("request", "The log ends here, and the program goes on.", "", message.text)
         compare_messages(self, logged, json.loads(json.dumps(content)))
-        turn = super().keep(message, reply, seconds)
+        turn = super().keep(message, reply, seconds, cost)
         self.log.at += 1
         self.hear()
         return turn

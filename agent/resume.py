@@ -115,12 +115,9 @@ def resumed(context: Context, driver: Driver, run: int, live: Live) -> Study:
     row, turns = context.reader.run(run), context.reader.turns(run)
     messages = conversation(turns)
     asked = [turn for turn in turns if turn["role"] == "assistant"]
-    spent = Spent(
-        steps=len(asked),
-        tokens_in=sum(turn["tokens_in"] or 0 for turn in asked),
-        tokens_out=sum(turn["tokens_out"] or 0 for turn in asked),
-        began=time.monotonic() - sum(turn["seconds"] or 0 for turn in turns),
-    )
+    so_far = context.reader.spent_so_far(run)
+    began = time.monotonic() - so_far.pop("seconds")
+    spent = Spent(**so_far, began=began)
     work = Study(context, driver, row["goal"], Budget.model_validate(row["budget"]), live, messages, spent)
     context.turn = int(asked[-1]["id"]) if asked else None
     unanswered = {call.id for call in standing.unanswered(messages)}

@@ -79,3 +79,9 @@ def predictions(db: Database) -> None:
     refuse(db, "runs_reviews", "UPDATE OF reviews ON runs", "what a run began with cannot be changed")
     keep(db, "predictions", "a prediction is frozen once it is recorded")
     keep(db, "judgements", "what came of a prediction cannot be changed", key="prediction")
+
+
+def what_replies_cost(db: Database) -> None:
+    """Of a reply's tokens those that came from the server's cache and went into it; and its price in US dollars."""
+    for column in ("tokens_cached INTEGER", "tokens_written INTEGER", "cost REAL"):
+        db.conn.execute(f"ALTER TABLE turns ADD COLUMN {column}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .ids import show_id
+from .ids import parse_id, show_id
 from .read_experiments import ExperimentReader
 from .read_thoughts import ThoughtReader
 from .reading import Row, parsed
@@ -16,9 +16,10 @@ class RunReader(ExperimentReader, ThoughtReader):
     """Runs, with what was measured and thought in them."""
 
     def runs(self) -> list[Row]:
-        """Every run, with the number of its experiments and notes, and whether it has a report."""
+        """Every run, with the number of its experiments and notes, and whether it has a report; `spent` is what one
+        that has not ended has spent so far."""
         return [
-            {**self._told(row, "run"), "report": bool(row["report"])}
+            self._with_spent({**self._told(row, "run"), "report": bool(row["report"])})
             for row in self._rows(
                 "SELECT id, goal, driver, llm, model, task, seed, reviews, parent, forked_at, status, budget, spent, "
                 "started, ended, error, "
@@ -32,7 +33,7 @@ class RunReader(ExperimentReader, ThoughtReader):
         """One run with its timeline, hypotheses (with events), notes, experiments (in short), the source of
         its latest report, or None, the seal that a report of it carries, the runs that reviewed it or were forked from
         it, and when it was taken up again."""
-        row = self._one("run", run, "SELECT * FROM runs WHERE id = ?")
+        row = self._with_spent(self._one("run", run, "SELECT * FROM runs WHERE id = ?"))
         timeline = self._rows("SELECT at, what, id, text FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}")
         return {
             **row,
@@ -91,10 +92,13 @@ class RunReader(ExperimentReader, ThoughtReader):
         return [row["id"] for row in rows]
 
     def turns(self, run: int) -> list[Row]:
-        """The conversation of a run: step, role, content, tokens_in, tokens_out, seconds, created."""
+        """The conversation of a run: step, role, content, what the tokens and the cost of a reply were, seconds,
+        created."""
         self.require("run", run)
-        columns = "id, step, role, content, tokens_in, tokens_out, seconds, created"
-        return [parsed(row) for row in self._rows(f"SELECT {columns} FROM turns WHERE run = ? ORDER BY id", run)]
+        columns = "id, step, role, content, tokens_in, tokens_cached, tokens_written, tokens_out, cost, seconds"
+        return [
+            parsed(row) for row in self._rows(f"SELECT {columns}, created FROM turns WHERE run = ? ORDER BY id", run)
+        ]
 
     def written_by(self, table: str, run: int, call: str) -> list[Row]:
         """The rows of a table that a call of this run's conversation wrote, as they stand in the file."""
@@ -108,6 +112,30 @@ class RunReader(ExperimentReader, ThoughtReader):
             "AND error_type IS NOT 'Interrupted' AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
         )
         return self._rows(sql, run, json.dumps(list(but)))[0]["n"]
+
+    def spent_so_far(self, run: int) -> Row:
+        """What the log says that a run has spent, with its dearest reply. A protocol's replies have no tokens, and cost
+        nothing."""
+        sql = (
+            "SELECT total(said) AS steps, total(tokens_in) AS tokens_in, total(tokens_cached) AS tokens_cached, "
+            "total(tokens_out) AS tokens_out, total(said AND tokens_in + tokens_out IS NULL) AS uncounted, "
+            "total(said AND cost IS NULL) AS unpriced, total(cost) AS cost, max(0, max(cost)) AS dearest, "
+            "total(seconds) AS seconds FROM (SELECT *, role = 'assistant' AS said FROM turns WHERE run = ?)"
+        )
+        row = self._rows(sql, run)[0]
+        counts = {name: int(row[name]) for name in ("steps", "tokens_in", "tokens_cached", "tokens_out")}
+        by_protocol = self._rows("SELECT llm FROM runs WHERE id = ?", run)[0]["llm"] is None
+        lacking = {name: 0 if by_protocol else int(row[name]) for name in ("uncounted", "unpriced")}
+        money = {"cost": row["cost"], "dearest": row["dearest"] or 0.0, "seconds": row["seconds"]}
+        return {"experiments": self.experiments_spent(run), **counts, **lacking, **money}
+
+    def _with_spent(self, row: Row) -> Row:
+        if row["spent"] or row["status"] not in ("running", "stopped"):
+            return row
+        spent = self.spent_so_far(parse_id(row["id"])[1])
+        minutes, _ = round(spent.pop("seconds") / 60, 2), spent.pop("dearest")
+        cost = None if spent["unpriced"] and not spent["cost"] else round(spent["cost"], 6)
+        return {**row, "spent": {**spent, "cost": cost, "minutes": minutes}}
 
     def report(self, run: int) -> str | None:
         """The source of the run's latest report."""

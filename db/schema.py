@@ -305,6 +305,7 @@ MIGRATIONS = (
     calls_and_resumptions,
     words_of_the_user,
     requests_and_forks,
+    migrations.what_replies_cost,
 )
 VERSION = len(MIGRATIONS)
 

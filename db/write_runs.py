@@ -132,10 +132,13 @@ class RunWriter(ThoughtWriter):
         content: Mapping[str, Any],
         *,
         tokens_in: int | None = None,
+        tokens_cached: int | None = None,
+        tokens_written: int | None = None,
         tokens_out: int | None = None,
+        cost: float | None = None,
         seconds: float | None = None,
     ) -> int:
-        """One message of the run's conversation, as it was sent or received."""
+        """One message of the run's conversation, as it was sent or received; `cost` is in US dollars."""
         with self._transaction():
             self._require("run", run)
             return self._insert(
@@ -145,7 +148,10 @@ class RunWriter(ThoughtWriter):
                 role=role,
                 content=as_json(content),
                 tokens_in=tokens_in,
+                tokens_cached=tokens_cached,
+                tokens_written=tokens_written,
                 tokens_out=tokens_out,
+                cost=cost,
                 seconds=seconds,
                 created=now(),
             )

@@ -136,7 +136,7 @@ def test_what_is_shown_fits_and_cannot_steer_the_terminal(db: str, args: tuple[s
     assert (done.exit_code, done.stderr) == (0, "")
     assert all(character == "\n" or character.isprintable() for character in done.stdout)
     assert max(map(len, done.stdout.splitlines())) <= width
-    if width == 80 and args not in (("experiments",), ("show", "H1")):
+    if width == 80 and args not in (("runs",), ("experiments",), ("show", "H1")):
         assert r"\x1b]0;owned\x07" in re.sub(r"\s+", "", done.stdout)
         assert "[bold]7[/bold]" in done.stdout
         assert "[/]:smile:" in re.sub(r"\s+", "", done.stdout)
@@ -198,7 +198,8 @@ def test_a_run_and_a_hypothesis_tell_their_story(db: str) -> None:
     run = agent("show", "R1", "--db", db).stdout
     for part in (
         "autopilot, no language model, seed 0",
-        "experiments 40",
+        "budget  40 experiments",
+        "spent   2 experiments, 1 turn, 0 minutes",
         "Steps",
         "agent report R1",
         "H1 supported: L1.H2 carries the sum",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from ..budget import Budget
+    from ..drivers.choose import Choice
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -15,6 +19,15 @@ LIMITS = (
     ),
     click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns."),
     click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model."),
+    click.option(
+        "--max-cost", type=click.FloatRange(0, min_open=True), metavar="DOLLARS", help="Budget: money, in US dollars."
+    ),
+    click.option(
+        "--price",
+        metavar="IN,CACHED,OUT",
+        help="What the language model's tokens cost, in US dollars per million: read, read again from the server's "
+        "cache, written. Else as in the table that LASHLEY_PRICES names; OpenAI's are known.",
+    ),
     click.option(
         "--experiment-minutes",
         type=click.FloatRange(0, min_open=True),
@@ -26,6 +39,27 @@ LIMITS = (
         help="How many tokens the language model reads at once; else what its server says when it refuses more.",
     ),
 )
+
+
+def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bool = False) -> Budget:
+    """The budget of these limits, with the price of whoever decides; what is known of it is said aloud, once.
+
+    Raises ToolError for a price that is none, and where money is limited and there is no price.
+    """
+    from ...tools.errors import ToolError
+    from ..budget import Budget
+    from ..prices import HOW, price_of
+
+    llm, price = chosen.driver.llm, None
+    by_hand, limits = given["price"], {name: limit for name, limit in given.items() if name != "price"}
+    if llm:
+        price = price_of(llm, chosen.server is not None and chosen.server.is_openai, by_hand)
+        if price is None and limits["max_cost"] is not None:
+            raise ToolError(f"--max-cost needs a price, and what {llm} costs there is not known: {HOW}.")
+        unknown = f"What {llm} costs is not known, so money is not counted; {HOW}."
+        if not said:
+            click.echo(unknown if price is None else f"{llm} costs {price}.", err=True)
+    return Budget(experiments=experiments, price=price, **limits)
 
 
 def limits(command: Command) -> Command:

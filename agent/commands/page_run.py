@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ...tools.report.spent import budget_text, spent_text
 from ..story import on_one_line as _line
 from ..story import steps_of
 from .pages import how_to_resume, print_note
@@ -21,7 +22,6 @@ from .style import (
     minute,
     on,
     one_row,
-    pairs,
     plain,
     print_facts,
     print_heading,
@@ -38,8 +38,8 @@ def print_run(console: Console, run: Row, everything: bool = False) -> None:
         ("goal", run["goal"]),
         ("who", f"{run['driver']}{' (' + run['llm'] + ')' if run['llm'] else ', no language model'}{seed}"),
         ("on", on(run, "model", "task")),
-        ("budget", pairs(run["budget"])),
-        ("spent", pairs(run["spent"])),
+        ("budget", budget_text(run["budget"])),
+        ("spent", spent_text(run)),
         ("error", run["error"]),
         ("forked from", run["parent"] and f"{run['parent']} at step {run['forked_at']}"),
         ("forks", ", ".join(run["forks"])),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from ...tools.report.spent import cost_text, tokens_text
 from .style import (
     Row,
     cut,
@@ -30,23 +31,39 @@ STRONGEST, SAMPLES = 15, 5  # rows that fit a screen
 
 
 def print_runs(console: Console, rows: Sequence[Row]) -> None:
-    columns = ("id", "started", "status", ">exp.", "~driver", "~model", "~goal")
-    lines = [
-        (
-            row["id"],
-            minute(row["started"]),
-            row["status"],
-            row["experiment_count"],
-            row["driver"],
-            row["model"] or "-",
-            (f"({row['parent']} from step {row['forked_at']} on) " if row["parent"] else "") + cut(row["goal"], 200),
-        )
-        for row in rows
-    ]
-    console.print(table(columns, lines))
+    """Two rows each: what it spent; below it what was asked, cut to the width of the terminal, and who studied it."""
+    lines = [("id", "started", "status", "exp.", "steps", "tokens", "cost", "time"), *map(_spending, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+    def print_line(words: Sequence[str], style: str) -> None:
+        # The first three are words, the others numbers.
+        set_out = [
+            f"{word:{'<' if i < 3 else '>'}{wide}}" for i, (word, wide) in enumerate(zip(words, widths, strict=True))
+        ]
+        console.print(one_row("  ".join(set_out).rstrip(), console.width, style))
+
+    print_line(lines[0], "dim")
+    for row, line in zip(rows, lines[1:], strict=True):
+        print_line(line, "bold")
+        who = " ".join(part for part in (row["driver"], row["llm"], row["model"] and f"on {row['model']}") if part)
+        who = f"  {printable(who)[: console.width // 2]}"
+        goal = (f"({row['parent']} from step {row['forked_at']} on) " if row["parent"] else "") + row["goal"]
+        console.print(one_row(f"    {goal}", console.width - len(who)).append_text(plain(who, "dim")))
     stopped = [row["id"] for row in rows if row["status"] == "stopped"]
     if stopped:
         console.print(indented(how_to_resume(stopped[-1]), "dim"))
+
+
+def _spending(row: Row) -> tuple[str, ...]:
+    """A run's line. What is not recorded is -, and a cost that nobody knows ?."""
+    spent: Row = row["spent"]
+    llm, minutes = row["llm"] is not None and "tokens_in" in spent, spent.get("minutes")
+    return (
+        row["id"], minute(row["started"]), row["status"], str(row["experiment_count"]), str(spent.get("steps", "-")),
+        tokens_text(spent["tokens_in"] + spent["tokens_out"]) if llm else "-",
+        cost_text(spent) if llm else "-",
+        "-" if minutes is None else f"{int(minutes * 60) // 60}:{int(minutes * 60) % 60:02d}",
+    )  # fmt: skip
 
 
 def how_to_resume(run: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .faults import one_line
-from .limits import limits
+from .limits import budget_for, limits
 from .server_options import server_options
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ def review(
     from ...db.read import Reader
     from ...tools.context import Context
     from ...tools.reviewing import check_reviewable
-    from ..budget import Budget
     from ..live import live_view
 
     with one_line():
@@ -85,7 +84,7 @@ def review(
         with Context.open(db) as context:
             check_reviewable(context, number)
             chosen = reviewer(driver, llm, base_url)
-            budget = Budget(experiments=experiments, **limits)
+            budget = budget_for(chosen, experiments, limits)
             view = live_view(display)
             context.say = view.warned
             ending = opinion(context, chosen, number, budget, view, reports)

@@ -8,7 +8,7 @@ import click
 
 from .. import settings
 from .faults import one_line
-from .limits import limits
+from .limits import budget_for, limits
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import server_options
 
@@ -82,8 +82,7 @@ def run(
     """
     from ...tools import toolset
     from ...tools.context import Context
-    from ..budget import Budget
-    from ..drivers.choose import choose
+    from ..drivers.choose import Choice, choose
     from ..live import live_view
     from ..loop import study
     from ..shrink import answer_tokens
@@ -112,20 +111,23 @@ def run(
         if server is not None:
             server.knock()
         click.echo(why, err=True)
+        budget = budget_for(Choice(chosen, why, server), experiments, limits)
         second = asked_to_review(driver, review_driver, llm, review_llm, base_url) if review else None
+        # A price by hand is that of the model that studies.
+        same = second is None or second.driver.llm == chosen.llm
+        theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
         with Context.open(db) as context:
             known = settle(context, goal, model, task, chosen.name == "autopilot")
             if chosen.name == "autopilot":
                 require_prompts(context, n)
-            budget = Budget(experiments=experiments, **limits)
             view = live_view(display)
             context.say = view.warned
             context.subject(context.model)
             with view:
                 ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
             finish(context, ending, reports)
-            if second is not None and ending.status not in ("interrupted", "stopped"):
-                ending = reviewed(context, second, budget, review_experiments, view, reports, ending)
+            if second is not None and theirs is not None and ending.status not in ("interrupted", "stopped"):
+                ending = reviewed(context, second, theirs, view, reports, ending)
     raise click.exceptions.Exit(exit_code(ending))
 
 
@@ -138,22 +140,33 @@ def asked_to_review(
     return reviewer(review_driver, review_llm or llm, base_url)
 
 
-def reviewed(
-    context: Context, second: Choice, budget: Budget, experiments: int, view: View, reports: str, ending: Ending
-) -> Ending:
-    """The second opinion, where anything was claimed; the first ending that is not well."""
+def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
+    """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
     from ...tools.errors import ToolError
     from ...tools.reviewing import check_reviewable
 
     assert context.run is not None
     try:
         check_reviewable(context, context.run)
+        own = budget if budget.max_cost is None else budget.model_copy(update={"max_cost": left(context, budget)})
     except ToolError as nothing:
         click.echo(f"No second opinion: {nothing}", err=True)
         return ending
-    own = budget.model_copy(update={"experiments": experiments})
     found = opinion(context, second, context.run, own, view, reports)
     return found if ending.status == "finished" else ending
+
+
+def left(context: Context, budget: Budget) -> float:
+    """The dollars that the study has left to its review. Raises ToolError where there are none."""
+    from ...tools.errors import ToolError
+
+    assert context.run is not None
+    spent, most = context.reader.run(context.run)["spent"], budget.max_cost or 0.0
+    if budget.price is None:  # a protocol, which costs nothing
+        return most
+    if spent["unpriced"] or spent["cost"] >= most:
+        raise ToolError(f"of the ${most:g} nothing is left for it.")
+    return most - spent["cost"]
 
 
 def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:

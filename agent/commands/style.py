@@ -54,10 +54,6 @@ def quoted(text: str) -> str:
     return '"' + cut(text, 400).replace("\n", "\\n") + '"'
 
 
-def pairs(values: Row) -> str:
-    return ", ".join(f"{name} {value_text(value)}" for name, value in values.items() if value is not None)
-
-
 def on(row: Row, *columns: str) -> str:
     return " · ".join(row[column] for column in columns if row[column])
 

@@ -234,6 +234,7 @@ def read_completion(body: dict[str, Any], messages: Sequence[Message], url: str)
         tokens_in=tokens(body.get("usage"), "prompt_tokens"),
         tokens_out=tokens(body.get("usage"), "completion_tokens"),
         tokens_cached=cached(body.get("usage"), "prompt_tokens"),
+        tokens_written=cached(body.get("usage"), "prompt_tokens", "cache_write_tokens"),
     )
 
 

@@ -32,6 +32,7 @@ class Reply(Frozen):
 
     tokens_in, tokens_out   what the server counted, None where it does not say
     tokens_cached           those of tokens_in that it had read before, which cost less; None where it does not say
+    tokens_written          those of tokens_in that it put into its cache, which may cost more; None likewise
     """
 
     text: str = ""
@@ -40,6 +41,7 @@ class Reply(Frozen):
     tokens_in: int | None = None
     tokens_out: int | None = None
     tokens_cached: int | None = None
+    tokens_written: int | None = None
     items: tuple[dict[str, Any], ...] = ()
 
 

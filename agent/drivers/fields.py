@@ -24,9 +24,9 @@ def tokens(usage: object, name: str) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
 
 
-def cached(usage: object, name: str) -> int | None:
-    """How many of the tokens counted under `name` came from the server's cache, where it says."""
-    count = tokens(a_dict(usage).get(f"{name}_details"), "cached_tokens")
+def cached(usage: object, name: str, which: str = "cached_tokens") -> int | None:
+    """How many of the tokens counted under `name` came from the server's cache (or went into it), where it says."""
+    count = tokens(a_dict(usage).get(f"{name}_details"), which)
     total = tokens(usage, name)
     # More than all of them: no part of them, whatever it is that this server counts.
     return None if count is None or total is None or count > total else count

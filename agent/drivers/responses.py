@@ -171,5 +171,6 @@ def read_response(body: dict[str, Any], messages: Sequence[Message], url: str) -
         tokens_in=tokens(body.get("usage"), "input_tokens"),
         tokens_out=tokens(body.get("usage"), "output_tokens"),
         tokens_cached=cached(body.get("usage"), "input_tokens"),
+        tokens_written=cached(body.get("usage"), "input_tokens", "cache_write_tokens"),
         items=tuple(kept),
     )

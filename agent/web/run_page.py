@@ -14,8 +14,9 @@ from ...db.read import Reader
 from ...tools.report.escape import clipped
 from ...tools.report.render import render_run
 from ...tools.report.slots import Slot, SlotError
+from ...tools.report.spent import budget_text, spent_text
 from ...tools.report.story import story
-from ..commands.style import pairs, since
+from ..commands.style import since
 from ..story import steps_of
 from .figures import drawn
 from .templates import environment
@@ -91,8 +92,8 @@ def _rows(reader: Reader, number: int) -> Row:
         "steps": steps,
         "hypotheses": judged(reader, run["hypotheses"]),
         "notes": run["notes"],
-        "budget": pairs(run["budget"]),
-        "spent": pairs(run["spent"]),
+        "budget": budget_text(run["budget"]),
+        "spent": spent_text(run),
     }
 
 

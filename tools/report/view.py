@@ -20,6 +20,7 @@ from .escape import clipped, one_line
 from .figures import BadFigure, draw
 from .numbers import count, number, setting, true_minus, value_parts, value_text
 from .numerals import masked
+from .spent import spent_text
 from .study import Study
 from .words import STATISTICS, WORDS
 
@@ -42,6 +43,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
     return {
         "run": run,
         "who": _who(run),
+        "spent": spent_text(run),
         "models": _names(run["model"], (row["model"] for row in study.experiments.values())),
         "tasks": _names(run["task"], (row["task"] for row in study.experiments.values())),
         "date": run["started"][:10],
