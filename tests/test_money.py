@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lashley.agent.budget import Budget, Spent
@@ -78,6 +78,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+# A machine that is busy with something else draws slowly.
+calmly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@calmly
 @given(st.tuples(RATE, RATE, RATE, RATE), TOKENS, TOKENS, TOKENS, TOKENS, st.none() | st.integers(0, 900_000))
 def test_a_reply_costs_what_adding_up_its_tokens_one_sort_after_the_other_gives(
     rates: tuple[float, float, float, float], fresh: int, cached: int, written: int, out: int, above: int | None
@@ -328,6 +333,7 @@ def test_tokens_in_five_characters(count: int, said: str) -> None:
     assert tokens_text(count) == said
 
 
+@calmly
 @given(st.lists(st.tuples(st.none() | TOKENS, st.none() | st.integers(0, 10**6)), max_size=9))
 def test_what_is_spent_is_the_sum_of_what_is_known(replies: list[tuple[int | None, int | None]]) -> None:
     spent = Spent()
