@@ -143,8 +143,10 @@ class MinimalSet(Experiment):
         measured = [base, questions_asked(asked), run.identity(self.metric),
                     Measurement(name="size", value=len(members), unit=self.parts),
                     Measurement(name="share", value=left, low=low, high=high, n=len(asked)),
-                    Measurement(name="all_removed", value=float(at_all.mean()) / whole, n=len(asked)),
-                    Measurement(name="needed", value=len(needed), unit=self.parts)]  # fmt: skip
+                    Measurement(name="all_removed", value=float(at_all.mean()) / whole, n=len(asked))]  # fmt: skip
+        if enough:
+            # Of a set that is not enough itself this would be said of every member.
+            measured.append(Measurement(name="needed", value=len(needed), unit=self.parts))
         told = ""
         if len(beside):
             shares = beside.mean(-1) / whole
@@ -159,9 +161,10 @@ class MinimalSet(Experiment):
         text = (
             f"{verb} {len(members)} of {len(order)} {self.parts} ({self.method}): {listed or 'none'}. {left:.3f} "
             f"[{low:.3f}, {high:.3f}] of the intact {self.metric} is left: the task is "
-            f"{'kept' if left >= self.level else 'broken'} (level {self.level:g}). {len(needed)} of {len(members)} "
-            f"members are needed: the set is not enough without each of them alone."
+            f"{'kept' if left >= self.level else 'broken'} (level {self.level:g})."
         )
+        if enough:
+            text += f" {len(needed)} of {len(members)} members are needed: without each of them the set is not enough."
         if found is None:
             text = f"Not even all {len(order)} {self.parts} suffice to {self.goal} it on the search's prompts. {text}"
         elif not enough:
