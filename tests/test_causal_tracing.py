@@ -22,7 +22,8 @@ from lashley.tools.report.figures import draw
 
 N = 4
 FEW = ("gpt2", "gpt_neox", "gemma2")
-SOME = [pytest.param(kind, marks=() if kind in FEW else pytest.mark.slow) for kind in KINDS]
+# On the random opt noise has no steady effect, so that there is nothing to restore, and it is refused.
+SOME = [pytest.param(kind, marks=() if kind in FEW else pytest.mark.slow) for kind in KINDS if kind != "opt"]
 GIVEN: dict[str, Any] = {"task": "twins", "n": N, "draws": 2, "metric": "logit_diff"}
 
 
