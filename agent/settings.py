@@ -16,8 +16,8 @@ import click
 FILE = "lashley.toml"
 # The options that read their variable. The other settings are read where they are used.
 OPTIONS = (
-    "model", "task", "driver", "llm", "tools", "n", "experiments", "minutes", "steps", "tokens", "experiment_minutes",
-    "context", "reports", "display",
+    "model", "task", "driver", "llm", "tools", "n", "experiments", "minutes", "steps", "tokens", "max_cost", "price",
+    "experiment_minutes", "context", "reports", "display",
 )  # fmt: skip
 SETTINGS = (*OPTIONS, "base_url", "profile", "timeout", "db", "cache", "device")
 # Which options of which commands: not those that filter a list.

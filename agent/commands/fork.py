@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .faults import one_line
-from .limits import limits
+from .limits import budget_for, limits
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
@@ -53,8 +53,7 @@ def fork(
     from ...db.read import Reader
     from ...tools.context import Context
     from .. import fork as forks
-    from ..budget import Budget
-    from ..drivers.choose import choose
+    from ..drivers.choose import Choice, choose
     from ..live import live_view
     from ..loop import carry_on
     from ..shrink import answer_tokens
@@ -78,7 +77,7 @@ def fork(
             server.knock()
         click.echo(why, err=True)
         further: dict[str, Any] = {"steps": step + limits["steps"], "context": reads}
-        budget = Budget(experiments=experiments, **{**limits, **further})
+        budget = budget_for(Choice(chosen, why, server), experiments, {**limits, **further})
         with Context.open(db) as context:
             view = live_view(display)
             context.say = view.warned
