@@ -1,6 +1,7 @@
-"""Draws the two pictures of the README from a study that was run.
+"""Draws the pictures of the README from a study that was run.
 
     .venv/bin/python docs/make_images.py reports/R1 --db lashley.db
+    .venv/bin/python docs/make_images.py --web E4 --db lashley.db
 
 The run is drawn by the live view itself, fed with the logged turns; the report is photographed by chromium.
 """
@@ -134,16 +135,16 @@ def replay(reader: Reader, run: int, row: dict[str, Any], view: View) -> None:
             view.answered(calls[message.call_id], Answer(message.text, data))
 
 
-def photograph(report: Path, target: Path, height: int = 1290) -> None:
-    """The top of a report's HTML, as wide as it is read on a laptop."""
+def photograph(address: str, target: Path, height: int = 1290) -> None:
+    """The top of a page, as wide as it is read on a laptop."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("No chromium is installed, so there is no picture of the report.")
+        sys.exit("No chromium is installed, so there is no picture of a page.")
     with tempfile.TemporaryDirectory() as folder:
-        shot = Path(folder) / "report.png"
+        shot = Path(folder) / "page.png"
         subprocess.run(
             [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}",
-             f"--window-size=1000,{height}", f"--screenshot={shot}", report.resolve().as_uri()],
+             f"--window-size=1000,{height}", f"--screenshot={shot}", address],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         from PIL import Image
@@ -152,15 +153,32 @@ def photograph(report: Path, target: Path, height: int = 1290) -> None:
         Image.open(shot).convert("RGB").quantize(128).save(target, optimize=True)
 
 
+def served(db: str, id: str, target: Path) -> None:
+    """What `agent web` shows of an experiment or a run."""
+    agent = [sys.executable, "-m", "lashley.agent.main", "web", "--port", "0", "--db", db]
+    with subprocess.Popen(agent, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = re.search(r"http://[^/ ]+/", process.stdout.readline())
+            assert address is not None
+            photograph(f"{address[0]}{id}", target)
+        finally:
+            process.terminate()
+
+
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    given.add_argument("report", type=Path, help="the folder of a report, such as reports/R1")
+    given.add_argument("report", nargs="?", type=Path, help="the folder of a report, such as reports/R1")
+    given.add_argument("--web", metavar="ID", help="the page of an experiment in the browser")
     given.add_argument("--db", default="lashley.db")
     given = given.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    with Reader.open(given.db) as reader:
-        draw_run(reader, int(given.report.name.removeprefix("R")), IMAGES / "run.svg")
-    photograph(given.report / "report.html", IMAGES / "report.png")
+    if given.report is not None:
+        with Reader.open(given.db) as reader:
+            draw_run(reader, int(given.report.name.removeprefix("R")), IMAGES / "run.svg")
+        photograph((given.report / "report.html").resolve().as_uri(), IMAGES / "report.png")
+    if given.web is not None:
+        served(given.db, given.web, IMAGES / "web.png")
     for path in sorted(IMAGES.iterdir()):
         print(f"{path.relative_to(IMAGES.parent.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
