@@ -15,6 +15,7 @@ import pytest
 
 from lashley.db.read import Reader
 from lashley.db.store import Store
+from lashley.tools.report.render import render_run, write
 
 from .recorded import RUN
 from .webbed import Site, begin, serving, sweep, tracker
@@ -117,6 +118,33 @@ def test_a_table_sorts_by_what_it_shows(page: Any) -> None:
     assert table.locator("tbody tr:visible").count() == 25
     page.get_by_role("button", name="Show all 72").click()
     assert table.locator("tbody tr:visible").count() == 72
+
+
+@pytest.mark.parametrize("width", WIDTHS.values())
+def test_a_report_from_the_disk_answers_to_the_pointer(browser: Any, db: Path, tmp_path: Path, width: int) -> None:
+    with Reader.open(db) as reader:
+        (html,) = [path for path in write(render_run(reader, 3), tmp_path) if path.suffix == ".html"]
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda m: wrong.append(m.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(html.as_uri())
+    page.locator(".claims .value").first.click()
+    assert page.url.endswith("#E6")
+    table = page.locator("#E6 table[data-of]")
+    effects = table.locator("thead button", has_text="effect")
+    effects.click()
+    assert column(table, 2) == sorted(column(table, 2), reverse=True)
+    drawing = page.locator(".drawn[data-tips]").first
+    drawing.scroll_into_view_if_needed()
+    box = drawing.locator("image").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
+    assert page.locator(".tip:visible").text_content().startswith("L3.H2: −4.0")
+    page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
+    assert page.locator("tr.picked").get_attribute("data-site") == "L3.H2"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
+    assert wrong == []
 
 
 def test_two_experiments_are_compared(page: Any, db: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ...tools.report.figures import BadFigure, draw
-from ...tools.report.numbers import number, value_text
+from ...tools.report.tips import tips
 from ..commands.style import printable
 
 Row = dict[str, Any]
@@ -34,8 +33,9 @@ def drawn(figure: Row, experiment: Row) -> Row:
             svg = _svg(json.dumps(figure, sort_keys=True), place)
     except BadFigure as error:
         return {**entry, "svg": "", "fault": str(error), "tips": ""}
-    tips = _tips(figure, experiment)
-    return {**entry, "svg": Markup(svg), "fault": "", "tips": json.dumps(tips) if tips else ""}
+    said = tips(figure, experiment["effects"])
+    told = [[printable(tip) for tip in row] for row in said] if said else None
+    return {**entry, "svg": Markup(svg), "fault": "", "tips": json.dumps(told) if told else ""}
 
 
 @lru_cache(maxsize=256)
@@ -52,38 +52,3 @@ def without_styles(svg: str) -> str:
 def _attributes(style: re.Match[str]) -> str:
     pairs = [part.split(":", 1) for part in style[1].replace("&quot;", "'").split(";") if ":" in part]
     return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs if name.strip() not in _NOT_ATTRIBUTES)
-
-
-def _tips(figure: Row, experiment: Row) -> list[list[str]] | None:
-    """What is said of each cell that is drawn, or None where the figure is no grid that `draw` could draw."""
-    data, unit = figure["data"], figure["unit"]
-    if figure["kind"] == "head_heatmap":
-        values: list[Sequence[float | None]] = data["values"]
-        # As in the drawing: layers of which nothing was measured are left out, unless that is all.
-        kept = [i for i, row in enumerate(values) if any(v is not None for v in row)] or range(len(values))
-        told = _effects(experiment)
-        return [[_tip(f"L{i}.H{j}", value, unit, told) for j, value in enumerate(values[i])] for i in kept]
-    if figure["kind"] == "matrix":
-        texts = data.get("texts")
-        return [
-            [
-                _tip(f"{row} · {column}" + (f" · {texts[i][j]}" if texts and texts[i][j] else ""), value, unit, {})
-                for j, (column, value) in enumerate(zip(data["columns"], data["values"][i], strict=True))
-            ]
-            for i, row in enumerate(data["rows"])
-        ]
-    return None
-
-
-def _effects(experiment: Row) -> dict[tuple[str, float], Row]:
-    return {(effect["site"], effect["value"]): effect for effect in experiment["effects"]}
-
-
-def _tip(name: str, value: float | None, unit: str, effects: dict[tuple[str, float], Row]) -> str:
-    if value is None:
-        return printable(f"{name}: not measured")
-    effect = effects.get((name, value))
-    if effect is None:
-        return printable(f"{name}: {number(value)} {unit}".rstrip())
-    q = "" if effect["q"] is None else f", q = {number(effect['q'])}"
-    return printable(f"{name}: {value_text({**effect, 'unit': unit})}{q}")

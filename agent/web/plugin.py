@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 
 from ...db.errors import NoSuchId, NotAnId, NotRecorded, TrackerError
 from ...db.read import Reader
+from ...tools.report.render import POLICY
 from . import compare_page, pages, run_page
 from .templates import asset, fill
 
@@ -29,8 +30,8 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A report is one file with its own style inside, and no script.
-ONE_FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+# A report is one file, with its own style and script inside.
+ONE_FILE = f"{POLICY}; base-uri 'none'; frame-ancestors 'none'"
 # Datasette writes scripts into its pages. They, too, may ask nobody else for anything.
 DATASETTE = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

@@ -33,10 +33,9 @@ def fill(template: str, rows: dict[str, Any], reader: Reader | None) -> str:
 
 
 def asset(name: str) -> tuple[str, str]:
-    """The text of style.css, which begins with the report's own, or of script.js; and its media type."""
-    text = (_HERE / name).read_text(encoding="utf-8")
-    report = (_REPORT / "report.css").read_text(encoding="utf-8") if name == "style.css" else ""
-    return report + text, _KINDS[name]
+    """The text of style.css or of script.js, which begins with the report's own; and its media type."""
+    report = _REPORT / {"style.css": "report.css", "script.js": "page.js"}[name]
+    return report.read_text(encoding="utf-8") + (_HERE / name).read_text(encoding="utf-8"), _KINDS[name]
 
 
 @cache

@@ -22,6 +22,7 @@ from .numbers import count, number, setting, true_minus, value_parts, value_text
 from .numerals import masked
 from .spent import spent_text
 from .study import Study
+from .tips import tips
 from .words import STATISTICS, WORDS
 
 Row = dict[str, Any]
@@ -172,8 +173,8 @@ def _experiment(row: Row, study: Study) -> Row:
         # What a language model gave as a reason was not checked when it came.
         "reason": masked(row["reason"] or "", study) if study.run["llm"] else row["reason"] or "",
         "settings": _settings(row),
-        "measurements": [measured(one, one["name"]) for one in row["measurements"]],
-        "effects": [measured(one, one["site"]) for one in effects[:_EFFECTS]],
+        "measurements": [{**measured(one, one["name"]), "sort": one} for one in row["measurements"]],
+        "effects": [{**measured(one, one["site"]), "sort": one} for one in effects[:_EFFECTS]],
         "percentiles": any(effect.get("percentile") is not None for effect in effects[:_EFFECTS]),
         "metric": effects[0]["metric"] if effects else "",
         "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
@@ -359,8 +360,8 @@ def draw_figures(study: Study) -> list[Row]:
             entry: Row = {"of": one, "name": figure["name"], "stem": stem, "title": one_line(figure["title"])}
             entry["caption"] = " · ".join(part for part in (row["kind"], row["task"], row["split"]) if part)
             try:
-                entry |= {"svg": draw(figure, stem), "fault": ""}
+                entry |= {"svg": draw(figure, stem), "fault": "", "tips": tips(figure, row["effects"])}
             except BadFigure as error:
-                entry |= {"svg": "", "fault": str(error)}
+                entry |= {"svg": "", "fault": str(error), "tips": None}
             figures.append(entry)
     return figures
