@@ -156,7 +156,7 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
         return refusal(f"There is no tool '{name[:60]}'. Tools: {', '.join(tools)}.")
     tool = tools[name]
     try:
-        given = json_object(arguments or "{}", f"The arguments of {name}")
+        given = json_object(arguments or "{}", f"What {name} was given")
         if tool.is_experiment and given.pop("split", None) not in (None, "explore"):
             return refusal(CLOSED)
         return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
