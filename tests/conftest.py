@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 
 # Two workers with two threads each on two cores spend their time waiting for each other.
@@ -17,3 +18,6 @@ for name in list(os.environ):
 # The settings of whoever runs the tests are none of theirs.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="lashley-no-settings-")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A shell in the background starts its programs deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
