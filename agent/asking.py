@@ -33,7 +33,7 @@ def asked(work: Study) -> Reply:
                 raise
             now = window.tokens(messages)
             window.learn(fault, base + now)
-            if not window.holds(base) and standing.left_in(work.messages) is None:
+            if crowded(work, base):
                 continue
             if len(work.messages) == 1:
                 raise
@@ -48,10 +48,15 @@ def asked(work: Study) -> Reply:
     raise AssertionError("unreachable")
 
 
+def crowded(work: Study, base: int) -> bool:
+    """Whether all tools are offered, and leave too little room for a conversation."""
+    return not work.window.holds(base) and standing.left_in(work.messages) is None
+
+
 def narrowed(work: Study) -> int:
     """The tokens of the instructions and the tools, after the core alone is offered where all are too many."""
     base = work.window.base(work.instructions, work.specs())
-    if work.window.holds(base) or standing.left_in(work.messages) is not None:
+    if not crowded(work, base):
         return base
     said = prompts.fill("narrowed", limit=f"{work.window.limit:,}", core=", ".join(core()))
     work.tell(said, {standing.TOOLS: core()})

@@ -91,7 +91,7 @@ class Study:
     def tools(self) -> dict[str, Tool]:
         return offered(self.every, standing.left_in(self.messages))
 
-    @property
+    @cached_property
     def instructions(self) -> str:
         """As they were at the beginning, to the byte: a study that is narrowed later on is told so."""
         left_in = (self.messages[0].data or {}).get(standing.TOOLS)

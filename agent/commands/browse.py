@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 import click
 
 from .faults import one_line
+from .options import db_option
 
 if TYPE_CHECKING:
     from ...db.read import Reader
@@ -51,7 +52,6 @@ def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., No
             show_read(read, as_json)
 
     json_option = click.option("--json", "as_json", is_flag=True, help="The data as JSON.")
-    db_option = click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
     return db_option(json_option(browse))
 
 

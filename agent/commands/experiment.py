@@ -9,6 +9,7 @@ import click
 
 from .. import settings
 from .faults import one_line
+from .options import DB_HELP
 
 if TYPE_CHECKING:
     from ...tools.context import Context
@@ -39,7 +40,7 @@ class Kinds(click.Group):
             click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker has it already."),
             click.Option(["--predict"], metavar="WHAT", help=PREDICT),
             click.Option(["--reason"], help="Why, for the record."),
-            click.Option(["--db"], metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here."),
+            click.Option(["--db"], metavar="FILE", help=DB_HELP),
             click.Option(["--json", "as_json"], is_flag=True, help="The logged experiment as JSON."),
         ]
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 import click
 
 from ...db.flat import TABLES
+from .options import db_option
 
 FORMATS = ("csv", "jsonl", "parquet")
 AT_ONCE = 10_000
@@ -25,7 +26,7 @@ AT_ONCE = 10_000
 @click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the rows.")
 @click.option("--to", "folder", metavar="FOLDER", help="Where TABLE.csv goes, a file for each; else standard output.")
 @click.option("--run", metavar="ID", help="Only of this run, such as R1.")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | None, db: str | None) -> None:
     """Take TABLEs out of the tracker: runs, experiments, measurements, effects, samples, notes, hypotheses.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .options import db_option
+
 
 @click.command()
 @click.argument("id", metavar="ID")
@@ -16,7 +18,7 @@ import click
 @click.option("--to", "folder", metavar="FOLDER", default=".", help="Where E12-heads.png goes; else here.")
 @click.option("--dpi", type=click.IntRange(36, 600), default=150, show_default=True, help="Dots an inch of a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="The data of the figures as JSON, and no file.")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as_json: bool, db: str | None) -> None:
     """Draw the figures of the experiment ID (such as E12), or only those with these NAMEs."""
     import json

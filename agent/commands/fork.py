@@ -8,6 +8,7 @@ import click
 
 from .faults import one_line
 from .limits import budget_for, limits
+from .options import study_options
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
@@ -30,15 +31,7 @@ if TYPE_CHECKING:
 @server_options
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @limits
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
-@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
-@click.option(
-    "--display",
-    type=click.Choice(["auto", "rich", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to watch.",
-)
+@study_options
 def fork(
     run: str, step: int, goal: str | None, driver: DriverName | None, llm: str | None, base_url: str | None,
     experiments: int, db: str | None, reports: str, display: str, **limits: Any,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .faults import one_line
+from .options import db_option
 
 if TYPE_CHECKING:
     from ...db.read import Reader
@@ -25,7 +26,7 @@ WIDTH, MOST = 76, 40  # a diff of so many columns and lines
 @click.option("--fast", is_flag=True, help="Of a run: take the results from the tracker, and measure nothing.")
 @click.option("--experiments", "one_by_one", is_flag=True, help="Of a run: only measure its experiments again.")
 @click.option("--ignore-prompts", is_flag=True, help="Go on where instructions or tools have changed since.")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Relative to values above 1.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 def replay(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .faults import one_line
+from .options import db_option
 
 if TYPE_CHECKING:
     from ...db.read import Reader
@@ -18,16 +19,15 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
     """Write report.html, .md and .ipynb and figures/ under FOLDER/R1; gives the HTML file's path."""
     from ...tools.report.cells import notebook
     from ...tools.report.render import render_run, write
-    from ...tools.report.study import read_study
 
     target, report = Path(folder) / f"R{run}", render_run(reader, run)
-    write(report, target, ipynb=notebook(report, read_study(reader, run), reader.path, target))
+    write(report, target, ipynb=notebook(report, reader.path, target))
     return target / "report.html"
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 @click.option(
     "--to", "folder", metavar="FOLDER", default="reports", show_default=True, help="Where R1/report.html goes."
 )

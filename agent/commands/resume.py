@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from .faults import one_line
+from .options import study_options
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
@@ -16,15 +17,7 @@ from .server_options import server_options
 @click.argument("run", metavar="RUN")
 @click.option("--base-url", help="The server of the language model, as for `agent run`; else OPENAI_BASE_URL.")
 @server_options
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
-@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
-@click.option(
-    "--display",
-    type=click.Choice(["auto", "rich", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to watch.",
-)
+@study_options
 @click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once now.")
 def resume(run: str, base_url: str | None, db: str | None, reports: str, display: str, context: int | None) -> None:
     """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.

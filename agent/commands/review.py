@@ -8,6 +8,7 @@ import click
 
 from .faults import one_line
 from .limits import budget_for, limits
+from .options import study_options
 from .server_options import server_options
 
 if TYPE_CHECKING:
@@ -49,15 +50,7 @@ def exit_code(ending: Ending) -> int:
     help="Budget: experiments.",
 )
 @limits
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
-@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the reports go.")
-@click.option(
-    "--display",
-    type=click.Choice(["auto", "rich", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
-)
+@study_options
 def review(
     run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
     display: str, **limits: Any,

@@ -9,6 +9,7 @@ import click
 from .. import settings
 from .faults import one_line
 from .limits import budget_for, limits
+from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import server_options
 
@@ -59,15 +60,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Budget of the review: experiments.",
 )
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
-@click.option("--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes.")
-@click.option(
-    "--display",
-    type=click.Choice(["auto", "rich", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
-)
+@study_options
 def run(
     goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
     base_url: str | None, tools: str, n: int,

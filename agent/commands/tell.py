@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from .faults import one_line
+from .options import db_option
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.argument("words", nargs=-1, required=True)
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
     """Tell a study that is running something: RUN (such as R3) reads your WORDS before its next step.
 

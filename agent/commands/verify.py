@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .faults import one_line
+from .options import db_option
 
 if TYPE_CHECKING:
     from ...db.read import Reader
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", metavar="RUN|EXPERIMENT|FILE")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 @click.option("--report", "file", metavar="FILE", help="The report; else those in reports/R1, if they are there.")
 @click.option("--rerun", is_flag=True, help="Measure the experiments behind the report again, too.")
 @click.option("--json", "as_json", is_flag=True, help="The differences and remarks as JSON.")

@@ -9,6 +9,7 @@ import sys
 import click
 
 from .faults import one_line
+from .options import db_option
 
 PORT = 8765
 
@@ -18,7 +19,7 @@ PORT = 8765
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="Where; 0 takes one that is free."
 )
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
-@click.option("--db", metavar="FILE", help="The tracker; else LASHLEY_DB, else lashley.db here.")
+@db_option
 def web(port: int, no_open: bool, db: str | None) -> None:
     """Browse the tracker in a browser: runs, experiments, notes, hypotheses, and SQL. It cannot be changed there.
 

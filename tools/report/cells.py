@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .render import Report
-from .study import Study
 
 Cell = dict[str, Any]
 
 
-def notebook(report: Report, study: Study, tracker: Path, folder: Path) -> str:
+def notebook(report: Report, tracker: Path, folder: Path) -> str:
     """The notebook (nbformat 4.5) as it lies in `folder`, which finds the tracker relative to itself."""
     there = Path(os.path.relpath(tracker.resolve(), folder.resolve())).as_posix()
     parts: list[tuple[str, str]] = [
@@ -21,9 +20,9 @@ def notebook(report: Report, study: Study, tracker: Path, folder: Path) -> str:
         ("markdown", "## Each experiment\n\nRead from the tracker, and drawn anew."),
         ("code", f"import lashley\n\ntracker = lashley.open({there!r})"),
     ]
-    for id in study.finished:
+    for id, has_effects in report.finished.items():
         parts.append(("code", f'tracker["{id}"]'))
-        if study.experiments[id]["effects"]:
+        if has_effects:
             parts.append(("code", f'tracker["{id}"].effects()'))
     cells = [_cell(place, kind, text) for place, (kind, text) in enumerate(parts)]
     about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -38,12 +38,14 @@ POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_S
 
 
 class Report(Frozen):
-    """The same report in several forms. `front` is the Markdown without its appendix on each experiment; `figures` maps
-    a file's name without ending ("E12-heads") to its SVG."""
+    """The same report in several forms. `front` is the Markdown without its appendix on each experiment; `finished` are
+    the experiments that ended well, and whether they have effects; `figures` maps a file's name without ending
+    ("E12-heads") to its SVG."""
 
     title: str
     markdown: str
     front: str
+    finished: dict[str, bool]
     html: str
     figures: dict[str, str]
 
@@ -109,10 +111,12 @@ def render(
     view["claims"] = told(claims, study)
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
+    front, each = _markdown(title, text, study, view, figures)
     return Report(
         title=prose.plain(title, filler(study)) or one_line(study.run["goal"]),
-        markdown=_markdown(title, text, study, view, figures),
-        front=_markdown(title, text, study, view, figures, appendix=False),
+        markdown=prose.spaced(f"{front}\n\n{each}"),
+        front=prose.spaced(front),
+        finished={one: bool(study.experiments[one]["effects"]) for one in study.finished},
         html=_html(title, text, study, view, figures),
         figures={figure["stem"]: figure["svg"] for figure in figures if figure["svg"]},
     )
@@ -232,7 +236,8 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
     )
 
 
-def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row], appendix: bool = True) -> str:
+def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> tuple[str, str]:
+    """The report, and its appendix on each experiment, which shows the figures that the report has not."""
     templates, filled = _markdown_templates(), filler(study)
     blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
 
@@ -243,7 +248,5 @@ def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]
     body = _Raw(prose.to_markdown(prose.demoted(text), filled, blocks.of_slot))
     for claim in view["claims"]:
         claim["markdown"] = _Raw(prose.to_markdown(claim["sentence"], filled, blocks.of_slot))
-    page = templates.get_template("report.md.j2").render(
-        view, heading=heading, asked=_asked(title, study), body=body, figures_of=figures_of, appendix=appendix
-    )
-    return prose.spaced(page)
+    front = templates.get_template("report.md.j2").render(view, heading=heading, asked=_asked(title, study), body=body)
+    return front, templates.get_template("each.md.j2").render(view, figures_of=figures_of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,20 @@ from .numbers import number, value_text
 Row = dict[str, Any]
 
 
+def layers_shown(values: Sequence[Sequence[float | None]]) -> Sequence[int]:
+    """Which rows of a map of heads are drawn: a layer of which no head was measured would only push the others apart.
+    All, where nothing was measured."""
+    measured = [i for i, row in enumerate(values) if any(v is not None and math.isfinite(v) for v in row)]
+    return measured or range(len(values))
+
+
 def tips(figure: Row, effects: Sequence[Row]) -> list[list[str]] | None:
     """What is said of each cell that is drawn, row by row, or None where the figure, which `draw` could draw, is no
     grid."""
     data, unit = figure["data"], figure["unit"]
     if figure["kind"] == "head_heatmap":
         values: list[Sequence[float | None]] = data["values"]
-        # As in the drawing: layers of which nothing was measured are left out, unless that is all.
-        kept = [i for i, row in enumerate(values) if any(v is not None for v in row)] or range(len(values))
+        kept = layers_shown(values)
         told = {(effect["site"], effect["value"]): effect for effect in effects}
         return [[_tip(f"L{i}.H{j}", value, unit, told) for j, value in enumerate(values[i])] for i in kept]
     if figure["kind"] == "matrix":

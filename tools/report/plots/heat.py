@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 
 from ..figures import BadFigure
+from ..tips import layers_shown
 from .page import Shades, cells, colour_bar, grid, hatched, page, shown_ticks
 
 
@@ -26,9 +27,7 @@ def head_heatmap(figure: dict[str, Any]) -> Canvas:
     marked = np.array(marks, dtype=bool) if marks else np.zeros(values.shape, dtype=bool)
     if marked.shape != values.shape:
         raise BadFigure(f"significant is {marked.shape}, values are {values.shape}")
-    # A layer of which no head was measured is left out: its row would only push the others apart.
-    shown = np.flatnonzero(~np.isnan(values).all(1))
-    shown = shown if shown.size else np.arange(layers)
+    shown = np.array(layers_shown(values.tolist()))
     notes = ["● q < 0.05"] if marked[shown].any() else []
     notes += ["layers that are not shown: not measured"] if len(shown) < layers else []
     values, marked, layers = values[shown], marked[shown], len(shown)
