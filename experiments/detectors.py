@@ -100,19 +100,34 @@ def centred(logits: Tensor) -> Tensor:
 
 
 def copied(subject: Subject, seed: str) -> dict[str, Tensor]:
-    """For a random sample of tokens [layer * head, token] of 0 and 1: whether the head raises the token that it attends
-    to more than any other of the sample, and whether it lowers it more than any other."""
+    """`extremes` of what is said of a random sample of tokens."""
     ordinary = ordinary_tokens(subject)
-    logits = centred(said(subject, random.Random(seed).sample(ordinary, min(SAMPLE, len(ordinary)))))
-    own = logits.diagonal(dim1=1, dim2=2)
-    beyond = 1e-4 * logits.abs().amax((1, 2))[:, None, None]  # rounding prefers nobody
+    return extremes(centred(said(subject, random.Random(seed).sample(ordinary, min(SAMPLE, len(ordinary))))))
+
+
+def extremes(logits: Tensor, top: int = 1) -> dict[str, Tensor]:
+    """`centred` of some tokens -> [layer * head, token] of 0 and 1: whether the token that the head attends to is among
+    the `top` of them that it raises most (with 1: more than any other), and among those that it lowers most."""
+    own, beyond = logits.diagonal(dim1=1, dim2=2), rounding(logits)
     others = torch.eye(logits.shape[-1], dtype=torch.bool)
-    highest = logits.masked_fill(others, -torch.inf).amax(-1)
-    lowest = logits.masked_fill(others, torch.inf).amin(-1)
-    return {
-        "copying": (own > highest + beyond[..., 0]).float(),
-        "copy_suppression": (own < lowest - beyond[..., 0]).float(),
-    }
+    highest = logits.masked_fill(others, -torch.inf).topk(top, -1).values[..., -1]
+    lowest = logits.masked_fill(others, torch.inf).topk(top, -1, largest=False).values[..., -1]
+    return {"copying": (own > highest + beyond).float(), "copy_suppression": (own < lowest - beyond).float()}
+
+
+def next_said(logits: Tensor, ends: bool) -> Tensor:
+    """`centred` of a series -> [layer * head, step] of 0 and 1: whether the head raises what comes next more than any
+    other of the series. The last one leads to the first unless the series ends there."""
+    at = torch.arange(logits.shape[-1] - ends)
+    after = (at + 1) % logits.shape[-1]
+    own = logits[:, at, after]
+    rest = logits[:, at].scatter(2, after[None, :, None].expand(len(logits), -1, 1), -torch.inf).amax(-1)
+    return (own > rest + rounding(logits)).float()
+
+
+def rounding(logits: Tensor) -> Tensor:
+    """[head, 1]: what rounding can make of a difference; it prefers nobody."""
+    return 1e-4 * logits.abs().amax((1, 2))[:, None]
 
 
 def series_of(subject: Subject) -> dict[str, list[int]]:
@@ -141,11 +156,11 @@ def succeeded(subject: Subject) -> Tensor | None:
     first = 0
     for name, tokens in series.items():
         part = slice(first, first + len(tokens))
-        logits, first = centred(whole[:, part, part]), part.stop
-        ends = name in ROUND and len(tokens) == len(SERIES[name])
-        at = torch.arange(len(tokens) - (not ends))
-        after = (at + 1) % len(tokens)
-        own = logits[:, at, after]
-        rest = logits[:, at].scatter(2, after[None, :, None].expand(len(logits), -1, 1), -torch.inf).amax(-1)
-        found.append((own > rest + 1e-4 * logits.abs().amax((1, 2))[:, None]).float())
+        first = part.stop
+        found.append(next_said(centred(whole[:, part, part]), not goes_round(name, len(tokens))))
     return torch.cat(found, dim=1)
+
+
+def goes_round(name: str, count: int) -> bool:
+    """Whether the last of so many words of a series is followed by the first."""
+    return name in ROUND and count == len(SERIES[name])

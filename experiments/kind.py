@@ -94,6 +94,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.minimal_set import MinimalSet
     from .kinds.mlp_ablation import MlpAblation
     from .kinds.neuron_ablation import NeuronAblation
+    from .kinds.ov_qk import OvQk
     from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
     from .kinds.self_repair import SelfRepair
@@ -102,7 +103,8 @@ def kinds() -> dict[str, type[Experiment]]:
 
     ours: list[type[Experiment]] = [Baseline, HeadAblation, MlpAblation, NeuronAblation, LayerProgram]
     ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
-    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, MinimalSet, PruningCurve]
+    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, OvQk]
+    ours += [MinimalSet, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
     ours += [TokenEffects]
     found = {k.kind: k for k in ours}

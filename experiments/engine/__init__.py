@@ -34,7 +34,7 @@ from .reading import read
 from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run
-from .weights import HeadWeights, head_weights, unembedding, written
+from .weights import HeadWeights, head_weights, sought, unembedding, written
 
 __all__ = [
     "Activations",
@@ -58,6 +58,7 @@ __all__ = [
     "read",
     "resample_source",
     "run",
+    "sought",
     "streams",
     "unembedding",
     "vector_source",

@@ -92,6 +92,25 @@ def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor:
+    """How much each head looks for a token with the one stream while it stands at a token with the other, both rows of
+    x [token, d_model]: query times key [head, query, key], as it is before scale, softcap and mask.
+
+    The key stands `distance` tokens before the query: rotary positions turn the product by that and by nothing else,
+    other positions are in the stream. Biases and all norms included. Raises UnsupportedModel where the queries cannot
+    be seen.
+    """
+    block = replace(subject.anatomy.blocks[layer], n_kv_heads=0)
+    with QueryTap((len(x), subject.anatomy.n_heads, 1, 1)) as tap:
+        run_alone(subject, layer, block, x, distance)
+    slot = run_alone(subject, layer, block, x)
+    if len(tap.seen) != 1 or slot.k is None:
+        raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
+    q, k = (part[:, :, 0].float().transpose(0, 1) for part in (tap.seen[0], slot.k))
+    return q @ k.repeat_interleave(len(q) // len(k), 0).transpose(1, 2)
+
+
+@torch.inference_mode()
 def unembedding(subject: Subject, tokens: Tensor) -> Tensor:
     """The directions of the stream that raise these tokens' logits, [d_model, token], the final norm folded in."""
     head: Any = subject.anatomy.unembedding
@@ -113,19 +132,20 @@ def unembedding(subject: Subject, tokens: Tensor) -> Tensor:
     return (normed[:-1] - normed[-1:]) / LARGE @ rows.T.to(normed.device)
 
 
-def run_alone(subject: Subject, layer: int, block: Block, x: Tensor) -> KVSlot:
-    """Run an attention on x [row, d_model], each row a text of one token; the slot holds its keys and values."""
+def run_alone(subject: Subject, layer: int, block: Block, x: Tensor, position: int = 0) -> KVSlot:
+    """Run an attention on x [row, d_model], each row a text of one token at this position; the slot holds its keys and
+    values."""
     slot = KVSlot(keep=True)
     # What is recorded of one row is broadcast to all.
-    window = Window(alone(subject), torch.zeros(len(x), dtype=torch.long, device=subject.device), 0, 1)
+    window = Window(alone(subject, position), torch.zeros(len(x), dtype=torch.long, device=subject.device), 0, 1)
     h = x.to(subject.device, subject.dtype)[:, None]
     attention(block, h, window.kwargs(layer), slot, None, change_pattern=lambda p: p)
     return slot
 
 
-def alone(subject: Subject) -> Recording:
+def alone(subject: Subject, position: int) -> Recording:
     ids = torch.zeros((1, 1), dtype=torch.long, device=subject.device)
-    return record(subject.model, subject.anatomy, ids, torch.ones_like(ids), ids)
+    return record(subject.model, subject.anatomy, ids, torch.ones_like(ids), torch.full_like(ids, position))
 
 
 def output_weights(subject: Subject, block: Block) -> Tensor:

@@ -1,0 +1,66 @@
+"""The OV and QK circuits of all heads over a few tokens (Elhage et al. 2021), and scores of what they show.
+
+OV is what is said of each token when a head attends to it, QK how much it is looked for from each. Both are read as the
+model computes them, biases and the norm before the attention included, from the stream that a token has alone behind
+a BOS: its embedding for the first layer, what the first layer makes of it for later ones (where the paper has the
+embedding throughout). The norm after the attention and the final one are linear but for a positive factor, which is
+left out; so no score here depends on a scale.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from . import engine
+from .detectors import centred, extremes, next_said, said, seen_by
+from .subject import Subject
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def circuits(subject: Subject, tokens: list[int], distance: int) -> tuple[Tensor, Tensor]:
+    """What each head raises [layer * head, attended, raised], and looks for [layer * head, query, key] in a key that
+    stands `distance` tokens before; on the CPU. Raises UnsupportedModel where weights cannot be read."""
+    early, late = seen_by(subject, tokens)
+    layers = range(subject.anatomy.n_layers)
+    looked = [engine.sought(subject, layer, early if layer == 0 else late, distance).cpu() for layer in layers]
+    return said(subject, tokens).double(), torch.cat(looked).double()
+
+
+def scores(moved: Tensor, looked: Tensor, ends: bool | None, top: int) -> dict[str, np.ndarray]:
+    """By name [layer * head, token] of 0 and 1. `ends`: whether the tokens are a series that ends with the last
+    of them; None where they are no series."""
+    from .lab import numbers
+
+    about = centred(moved)
+    found = extremes(about, top)
+    if ends is not None:
+        found["successor"] = next_said(about, ends)
+    found["same_token"] = extremes(looked, top)["copying"]
+    return {name: numbers(each) for name, each in found.items()}
+
+
+def chance(name: str, count: int, top: int) -> float:
+    """What a score would be on average where what is raised has nothing to do with what is attended to."""
+    return 1 / count if name == "successor" else top / count
+
+
+def positive_eigenvalues(moved: Tensor) -> np.ndarray:
+    """[layer * head] from -1 to 1: the sum of the eigenvalues of OV, `centred`, over the sum of their sizes (Elhage et
+    al. 2021): 1 where all are positive, as in a head that copies, 0 where nothing is written."""
+    values = torch.linalg.eigvals(centred(moved))
+    sizes = values.abs().sum(-1)
+    # Of what is nothing but rounding no share is taken.
+    small = 1e-9 * moved.abs().amax((1, 2)) * moved.shape[-1]
+    return torch.where(sizes > small, values.real.sum(-1) / sizes.clamp(min=1e-300), 0.0).numpy()
+
+
+def deviations(matrix: Tensor, what: str) -> np.ndarray:
+    """A matrix about its means (OV: of what is raised, whatever is attended to; QK: of each query's keys), over its
+    standard deviation."""
+    about = matrix - matrix.mean(0 if what == "OV" else 1, keepdim=True)
+    return (about / about.std().clamp(min=1e-12)).numpy()
