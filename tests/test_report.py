@@ -27,7 +27,6 @@ from lashley.tools.report.numbers import NBSP, number, value_text
 from lashley.tools.report.render import Report, render, write
 from lashley.tools.report.slots import SlotError, fill, parse
 from lashley.tools.report.study import read_study
-from lashley.tools.report.tips import tips
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.13.0", "threads": 2}
 SUBJECT = {"name": "smollm2-135m", "fingerprint": "ab12" * 16, "architecture": "llama", "anatomy": {"layers": 30}}
@@ -464,15 +463,6 @@ def test_the_page_is_whole_and_asks_for_nothing(report: Report) -> None:
     assert not re.search(r"@import|url\((?!#)", report.html)
 
 
-def test_a_cell_of_an_effect_says_its_interval() -> None:
-    effect = {"site": "L0.H1", "value": 0.5, "low": 0.25, "high": 0.75, "n": 8, "q": 0.01}
-    figure = {"kind": "head_heatmap", "unit": "nats", "data": {"values": [[None, 0.5], [None, None]]}}
-    assert tips(figure, [effect]) == [
-        ["L0.H0: not measured", f"L0.H1: 0.50{NBSP}nats [0.25,{NBSP}0.75], n{NBSP}={NBSP}8, q = 0.01"]
-    ]
-    assert tips({**figure, "kind": "layer_bars"}, []) is None
-
-
 def test_tables_sort_by_what_was_measured_and_cells_say_their_number(report: Report, reader: Reader) -> None:
     effects = reader.experiment(5)["effects"]
     table = report.html[report.html.index('data-of="E5"', report.html.index('<section class="experiment" id="E5"')) :]
@@ -481,8 +471,9 @@ def test_tables_sort_by_what_was_measured_and_cells_say_their_number(report: Rep
     )
     assert {(site, float(value)) for site, value in sorted_by} <= {(e["site"], e["value"]) for e in effects}
     assert len(sorted_by) > 1
-    told = [json.loads(html.unescape(text)) for text in re.findall(r'data-tips="([^"]+)"', report.html)]
-    assert told[0] == [["L0.H0: 0.1 nats", "L0.H1: not measured"], ["L1.H0: −0.3 nats", "L1.H1: 0.2 nats"]]
+    told = json.loads(html.unescape(re.findall(r'data-tips="([^"]+)"', report.html)[0]).replace(NBSP, " "))
+    said = ["0.1 nats, n = 32", "not measured", "−0.3 nats, n = 32", "0.2 nats, n = 32"]
+    assert [tuple(mark[:2]) for mark in told] == list(zip(["L0.H0", "L0.H1", "L1.H0", "L1.H1"], said, strict=True))
 
 
 def test_each_number_links_to_its_experiment_and_tells_its_interval(report: Report) -> None:

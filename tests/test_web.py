@@ -27,7 +27,6 @@ from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.kind import kinds
 from lashley.tools.catalog import command_of, configuration
-from lashley.tools.report.numbers import number
 from lashley.tools.run_experiment import experiment_from
 
 from .recorded import RUN
@@ -181,23 +180,25 @@ def test_an_experiment_shows_every_number_that_was_measured(site: Site, db: Path
 def test_a_cell_says_the_number_that_it_is_coloured_by(site: Site, db: Path) -> None:
     with Reader.open(db) as reader:
         row = reader.experiment(6)
-    tips = json.loads(drawn(row["figures"][0], row)["tips"])
+    heads = json.loads(drawn(row["figures"][0], row)["tips"])
     kept = {effect["site"]: effect for effect in row["effects"]}
-    assert [[tip.split(":")[0] for tip in line] for line in tips] == [SITES[i : i + 6] for i in range(0, 72, 6)]
-    for tip in (tip for line in tips for tip in line):
-        site_, said = tip.split(": ")
-        said = [float(one.replace("−", "-")) for one in re.findall(r"−?\d[\d.]*", said)]
+    assert [mark[0] for mark in heads] == SITES
+    for site_, text, *_ in heads:
+        said = [float(one.replace("−", "-")) for one in re.findall(r"−?\d[\d.]*", text)]
         effect = kept[site_]
         assert said[:3] == pytest.approx([effect[k] for k in ("value", "low", "high")], abs=0.01)
         assert said[-1] == effect["q"]
     lens = json.loads(drawn(row["figures"][1], row)["tips"])
-    assert lens[0][0].endswith(f"␣the: {number(0.25)} probability")
-    assert lens[0][1].endswith(": not measured")
+    assert [mark[0].endswith(" · ␣the") for mark in lens] == [True, False]
+    assert [mark[1].replace("\u00a0", " ") for mark in lens] == ["0.25 probability, n = 1", "not measured"]
+    (intact, edited) = json.loads(drawn(row["figures"][2], row)["tips"])
+    assert [one[0] for one in (intact, edited)] == ["L0", "L1"]
     # Both are in the page, and a figure that cannot be drawn says why.
     html = site.get("/E6").text
     assert [json.loads(tag.attributes["data-tips"]) for tag in Page(html).tags if "data-tips" in tag.attributes] == [
-        tips,
+        heads,
         lens,
+        [intact, edited],
     ]
     assert "The layer_bars &#39;broken&#39; cannot be drawn" in html
 

@@ -5,6 +5,7 @@ It takes a Chromium that is installed (Debian's package `chromium`), and is left
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import pytest
 
 from lashley.db.read import Reader
 from lashley.db.store import Store
+from lashley.experiments.result import Figure, Result
 from lashley.tools.report.render import render_run, write
 
 from .recorded import RUN
+from .test_figures import EXAMPLES
 from .webbed import Site, begin, serving, sweep, tracker
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -143,6 +146,49 @@ def test_a_report_from_the_disk_answers_to_the_pointer(browser: Any, db: Path, t
     page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
     assert page.locator("tr.picked").get_attribute("data-site") == "L3.H2"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values())
+def test_every_figure_answers_to_the_pointer_and_to_the_keys(browser: Any, tmp_path: Path, width: int) -> None:
+    """One experiment with a figure of each kind; a report from the disk."""
+    figures = tuple(Figure(**{**one, "name": f"f{i}"}) for i, one in enumerate(EXAMPLES))
+    with Store.open(tmp_path / "lashley.db") as store:
+        begin(store, store.begin_run(**RUN), "zero", Result(figures=figures))
+    with Reader.open(tmp_path / "lashley.db") as reader:
+        (html,) = [path for path in write(render_run(reader, 1), tmp_path) if path.suffix == ".html"]
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda m: wrong.append(m.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(html.as_uri())
+    tip, drawings = page.locator(".tip"), page.locator(".drawn")
+    assert drawings.count() == len(EXAMPLES)
+    for at, drawing in enumerate(drawings.all()):
+        drawing.scroll_into_view_if_needed()
+        marks = json.loads(drawing.get_attribute("data-tips"))
+        svg = drawing.locator("svg").bounding_box()
+        wide = drawing.locator("svg").evaluate("one => one.viewBox.baseVal.width")
+        by = svg["width"] / wide
+        # What lies to the right may be scrolled out of a phone's sight.
+        name, said, x, y, w, h, *_ = min(marks, key=lambda mark: mark[2])
+        page.mouse.move(svg["x"] + by * (x + w / 2), svg["y"] + by * (y + h / 2))
+        assert tip.text_content() == f"{name}: {said}"
+        assert page.locator(".spot").is_visible()
+        page.mouse.move(1, 1)
+        assert tip.is_hidden()
+        drawing.focus()
+        seen: list[str] = []
+        for _ in marks:
+            page.keyboard.press("ArrowRight")
+            seen.append(tip.text_content())
+        assert seen == [f"{name}: {said}" for name, said, *_ in marks], EXAMPLES[at]["kind"]
+        page.keyboard.press("Home")
+        assert tip.text_content() == seen[0]
+        page.keyboard.press("Escape")
+        assert tip.is_hidden()
+        assert EXAMPLES[at]["title"] in drawing.get_attribute("aria-label")
     context.close()
     assert wrong == []
 

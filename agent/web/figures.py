@@ -10,9 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ...tools.report.figures import BadFigure, draw
-from ...tools.report.tips import tips
-from ..commands.style import printable
+from ...tools.report.figures import BadFigure, Drawing, drawing
+from ...tools.report.tips import marks
 
 Row = dict[str, Any]
 
@@ -25,22 +24,21 @@ _DRAWING = Lock()
 
 
 def drawn(figure: Row, experiment: Row) -> Row:
-    """A figure as `svg`, or why it cannot be drawn as `fault`; `tips` is what the cells of a grid say, row by row."""
+    """A figure as `svg`, or why it cannot be drawn as `fault`; `tips` is what its marks say and where they stand."""
     place = f"{experiment['id']}-{figure['name']}"
     entry: Row = {"of": experiment["id"], "name": figure["name"], "title": figure["title"], "kind": figure["kind"]}
     try:
         with _DRAWING:
-            svg = _svg(json.dumps(figure, sort_keys=True), place)
+            svg, places = _drawn(json.dumps(figure, sort_keys=True), place)
     except BadFigure as error:
         return {**entry, "svg": "", "fault": str(error), "tips": ""}
-    said = tips(figure, experiment["effects"])
-    told = [[printable(tip) for tip in row] for row in said] if said else None
-    return {**entry, "svg": Markup(svg), "fault": "", "tips": json.dumps(told) if told else ""}
+    return {**entry, "svg": Markup(svg), "fault": "", "tips": marks(figure, experiment["effects"], places)}
 
 
 @lru_cache(maxsize=256)
-def _svg(figure: str, place: str) -> str:
-    return without_styles(draw(json.loads(figure), place))
+def _drawn(figure: str, place: str) -> Drawing:
+    svg, places = drawing(json.loads(figure), place)
+    return Drawing(without_styles(svg), places)
 
 
 def without_styles(svg: str) -> str:

@@ -58,6 +58,4 @@ function follows(story) {
 
 document.querySelectorAll("main table.long").forEach(shortened);
 document.querySelectorAll(".copy").forEach(copies);
-addEventListener("resize", scrolled);
-scrolled();
 document.querySelectorAll("[data-live]").forEach(follows);

@@ -13,14 +13,17 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from ...experiments.result import Figure
 from .escape import one_line
+from .tips import Box, Place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+    from .plots.page import Plot
 
 
 class BadFigure(ValueError):
@@ -48,23 +51,50 @@ _RC: dict[Any, Any] = {
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
+class Drawing(NamedTuple):
+    """An SVG, and where its marks stand: boxes (x, y, width, height) in the units of its viewBox, y downwards, by the
+    place of the mark in the data."""
+
+    svg: str
+    places: dict[Place, list[Box]]
+
+
 def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
     """The figure as one SVG element without XML declaration: it can be a file, and it can stand in a page.
 
     Drawings of the same data on one page need a `place` each, or they would share the ids inside them.
     Raises BadFigure when the data do not fit the kind.
     """
+    return drawing(figure, place).svg
+
+
+def drawing(figure: Figure | Mapping[str, Any], place: str = "") -> Drawing:
+    """The same, with the places of its marks."""
     data = _data(figure)
     out = io.BytesIO()
     salt = hashlib.sha256(json.dumps([place, data], sort_keys=True, default=str).encode()).hexdigest()
-    _save(_canvas(data), out, "svg", salt)
-    return _slim(out.getvalue().decode(), one_line(data["title"]))
+    plot = _plot(data)
+    _save(plot.canvas, out, "svg", salt)
+    return Drawing(_slim(out.getvalue().decode(), one_line(data["title"])), _places(plot))
+
+
+def _places(plot: Plot) -> dict[Place, list[Box]]:
+    """Measured after the drawing, which moves axes of a fixed shape."""
+    to_page: Any = plot.axes.transData - plot.canvas.transFigure
+    wide, tall = (72 * float(side) for side in plot.canvas.get_size_inches())
+
+    def on_page(box: Box) -> Box:
+        (x0, y0), (x1, y1) = to_page.transform([box[:2], box[2:]]).tolist()
+        left, top = min(x0, x1) * wide, (1 - max(y0, y1)) * tall
+        return round(left, 1), round(top, 1), round(abs(x1 - x0) * wide, 1), round(abs(y1 - y0) * tall, 1)
+
+    return {place: [on_page(box) for box in boxes] for place, boxes in plot.spots.items()}
 
 
 def draw_png(figure: Figure | Mapping[str, Any], dpi: int = 150) -> bytes:
     """The figure as a PNG with transparent background. Raises BadFigure when the data do not fit the kind."""
     out = io.BytesIO()
-    _save(_canvas(_data(figure)), out, "png", "", dpi)
+    _save(_plot(_data(figure)).canvas, out, "png", "", dpi)
     return out.getvalue()
 
 
@@ -72,7 +102,7 @@ def _data(figure: Figure | Mapping[str, Any]) -> dict[str, Any]:
     return figure.model_dump(mode="json") if isinstance(figure, Figure) else dict(figure)
 
 
-def _canvas(data: dict[str, Any]) -> Canvas:
+def _plot(data: dict[str, Any]) -> Plot:
     import matplotlib as mpl
 
     from .plots import PLOTS

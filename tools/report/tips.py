@@ -1,14 +1,22 @@
-"""What a cell of a drawing says when it is pointed at: its place, its value, and of an effect its interval and q."""
+"""What a mark of a drawing says when it is pointed at: its name, its number with unit, interval and n, of an effect q.
+
+A mark is known by its place in the data of the figure, by which a drawing tells where on the page it stands.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .numbers import number, value_text
+from .escape import one_line
+from .numbers import count, number, value_text
 
 Row = dict[str, Any]
+Place = tuple[int, ...]
+Box = tuple[float, float, float, float]
+Said = Iterator[tuple[Place, str, str]]
 
 
 def layers_shown(values: Sequence[Sequence[float | None]]) -> Sequence[int]:
@@ -18,32 +26,124 @@ def layers_shown(values: Sequence[Sequence[float | None]]) -> Sequence[int]:
     return measured or range(len(values))
 
 
-def tips(figure: Row, effects: Sequence[Row]) -> list[list[str]] | None:
-    """What is said of each cell that is drawn, row by row, or None where the figure, which `draw` could draw, is no
-    grid."""
+def tips(figure: Row, effects: Sequence[Row]) -> dict[Place, tuple[str, str]]:
+    """The name of each mark that is drawn and what is said of it, for a figure that `draw` could draw. A mark that
+    shows an effect has its name."""
+    return {place: (one_line(name), one_line(text)) for place, name, text in _SAID[figure["kind"]](figure, effects)}
+
+
+def marks(figure: Row, effects: Sequence[Row], places: Mapping[Place, Sequence[Box]]) -> str:
+    """For the script of a page, as JSON: a list for each mark, of its name, of what is said of it, and of x, y, width
+    and height of each of its boxes."""
+    said = tips(figure, effects)
+    found = [[*said[place], *(end for box in places[place] for end in box)] for place in said if place in places]
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else ""
+
+
+def share_text(part: float, whole: float) -> str:
+    return f"{number(float(f'{100 * part / whole:.2g}'))}%"
+
+
+def _heads(figure: Row, effects: Sequence[Row]) -> Said:
+    values: list[Sequence[float | None]] = figure["data"]["values"]
+    told = {(effect["site"], effect["value"]): effect for effect in effects}
+    for i in layers_shown(values):
+        for j, value in enumerate(values[i]):
+            effect = told.get((f"L{i}.H{j}", value)) if value is not None else None
+            yield (i, j), f"L{i}.H{j}", _effect(effect, figure) if effect else _number(value, figure)
+
+
+def _cells(figure: Row, _: Sequence[Row]) -> Said:
+    data = figure["data"]
+    texts = data.get("texts")
+    rows, columns = (_named(data, side) for side in ("row", "column"))
+    for i, row in enumerate(rows):
+        for j, (column, value) in enumerate(zip(columns, data["values"][i], strict=True)):
+            if data.get("missing") == "blank" and not _is_number(value):
+                continue  # what cannot be
+            inside = f" · {texts[i][j]}" if texts and texts[i][j] else ""
+            yield (i, j), f"{row} · {column}{inside}", _number(value, figure)
+
+
+def _bars(figure: Row, effects: Sequence[Row]) -> Said:
+    data = figure["data"]
+    labels, values = [str(label) for label in data["labels"]], data["values"]
+    low, high = (data.get(side) or [None] * len(values) for side in ("low", "high"))
+    numbered = all(label.isdigit() for label in labels)
+    for i, (label, *interval) in enumerate(zip(labels, values, low, high, strict=True)):
+        same = [e for e in effects if [e["value"], e["low"], e["high"]] == interval]
+        if len(same) == 1:
+            yield (i,), same[0]["site"], _effect(same[0], figure)
+        else:
+            yield (i,), f"layer {label}" if numbered else label, _number(interval[0], figure, *interval[1:])
+
+
+def _curves(figure: Row, _: Sequence[Row]) -> Said:
+    data = figure["data"]
+    for i, one in enumerate(data["series"]):
+        series = f"{one['name']} · " if len(data["series"]) > 1 else ""
+        low, high = (one.get(side) or [None] * len(data["x"]) for side in ("low", "high"))
+        for j, (x, *value) in enumerate(zip(data["x"], one["y"], low, high, strict=True)):
+            at = number(x) if isinstance(x, int | float) else str(x)
+            yield (i, j), f"{series}{data.get('x_label', '')} {at}", _number(value[0], figure, *value[1:])
+
+
+def _points(figure: Row, _: Sequence[Row]) -> Said:
     data, unit = figure["data"], figure["unit"]
-    if figure["kind"] == "head_heatmap":
-        values: list[Sequence[float | None]] = data["values"]
-        kept = layers_shown(values)
-        told = {(effect["site"], effect["value"]): effect for effect in effects}
-        return [[_tip(f"L{i}.H{j}", value, unit, told) for j, value in enumerate(values[i])] for i in kept]
-    if figure["kind"] == "matrix":
-        texts = data.get("texts")
-        return [
-            [
-                _tip(f"{row} · {column}" + (f" · {texts[i][j]}" if texts and texts[i][j] else ""), value, unit, {})
-                for j, (column, value) in enumerate(zip(data["columns"], data["values"][i], strict=True))
-            ]
-            for i, row in enumerate(data["rows"])
-        ]
-    return None
+    groups = data.get("groups") or [""] * len(data["x"])
+    for i, (name, x, y, group) in enumerate(zip(data["labels"], data["x"], data["y"], groups, strict=True)):
+        if _is_number(x) and _is_number(y):
+            both = f"{data.get('x_label', 'x')} {number(x)}, {data.get('y_label', 'y')} {number(y)} {unit}".rstrip()
+            yield (i,), str(name), f"{both}, {count(figure['n'])}" + (f" ({group})" if group else "")
 
 
-def _tip(name: str, value: float | None, unit: str, effects: dict[tuple[str, float], Row]) -> str:
-    if value is None:
-        return f"{name}: not measured"
-    effect = effects.get((name, value))
-    if effect is None:
-        return f"{name}: {number(value)} {unit}".rstrip()
+def _parts(figure: Row, _: Sequence[Row]) -> Said:
+    data, unit = figure["data"], figure["unit"]
+    for i, (bar, counts) in enumerate(zip(data["bars"], data["counts"], strict=True)):
+        for j, (label, part) in enumerate(zip(data["labels"], counts, strict=True)):
+            if part:
+                yield (i, j), f"{bar} · {label}".replace("_", " "), _share(part, sum(counts), unit)
+
+
+def _slices(figure: Row, _: Sequence[Row]) -> Said:
+    data = figure["data"]
+    for i, (label, part) in enumerate(zip(data["labels"], data["counts"], strict=True)):
+        if part:
+            yield (i,), str(label).replace("_", " "), _share(part, sum(data["counts"]), figure["unit"])
+
+
+_SAID: dict[str, Callable[[Row, Sequence[Row]], Said]] = {
+    "head_heatmap": _heads,
+    "matrix": _cells,
+    "layer_bars": _bars,
+    "lines": _curves,
+    "scatter": _points,
+    "stacked_bars": _parts,
+    "pie": _slices,
+}
+
+
+def _named(data: Row, side: str) -> list[str]:
+    """The rows or the columns, the bare numbers with what is counted."""
+    names = [str(name) for name in data[f"{side}s"]]
+    counted = data.get(f"{side}_label", "")
+    return [f"{counted} {name}".strip() if name.isdigit() else name for name in names]
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _number(value: float | None, figure: Row, low: float | None = None, high: float | None = None) -> str:
+    if not _is_number(value):
+        return "not measured"
+    return value_text({"value": value, "low": low, "high": high, "unit": figure["unit"], "n": figure["n"]})
+
+
+def _effect(effect: Row, figure: Row) -> str:
     q = "" if effect["q"] is None else f", q = {number(effect['q'])}"
-    return f"{name}: {value_text({**effect, 'unit': unit})}{q}"
+    return value_text({**effect, "unit": figure["unit"]}) + q
+
+
+def _share(part: float, whole: float, unit: str) -> str:
+    return f"{number(part)} of {number(whole)} {unit} ({share_text(part, whole)})"

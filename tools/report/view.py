@@ -17,12 +17,12 @@ from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
-from .figures import BadFigure, draw
+from .figures import BadFigure, drawing
 from .numbers import count, number, setting, true_minus, value_parts, value_text
 from .numerals import masked
 from .spent import spent_text
 from .study import Study
-from .tips import tips
+from .tips import marks
 from .words import STATISTICS, WORDS
 
 Row = dict[str, Any]
@@ -360,8 +360,9 @@ def draw_figures(study: Study) -> list[Row]:
             entry: Row = {"of": one, "name": figure["name"], "stem": stem, "title": one_line(figure["title"])}
             entry["caption"] = " · ".join(part for part in (row["kind"], row["task"], row["split"]) if part)
             try:
-                entry |= {"svg": draw(figure, stem), "fault": "", "tips": tips(figure, row["effects"])}
+                svg, places = drawing(figure, stem)
+                entry |= {"svg": svg, "fault": "", "tips": marks(figure, row["effects"], places)}
             except BadFigure as error:
-                entry |= {"svg": "", "fault": str(error), "tips": None}
+                entry |= {"svg": "", "fault": str(error), "tips": ""}
             figures.append(entry)
     return figures

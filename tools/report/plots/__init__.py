@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from matplotlib.figure import Figure as Canvas
-
 from .bars import layer_bars
 from .heat import head_heatmap
 from .lines import lines
 from .matrix import matrix
+from .page import Plot
 from .scatter import scatter
 from .shares import pie, stacked_bars
 
-PLOTS: dict[str, Callable[[dict[str, Any]], Canvas]] = {
+PLOTS: dict[str, Callable[[dict[str, Any]], Plot]] = {
     "head_heatmap": head_heatmap,
     "layer_bars": layer_bars,
     "pie": pie,

@@ -9,14 +9,13 @@ import textwrap
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from ..escape import clipped, one_line
 from ..figures import INK, BadFigure
-from .page import LOWERED, RAISED, grid, page, plain, same_length, shown_ticks, zero_line
+from .page import LOWERED, RAISED, Plot, grid, page, plain, same_length, shown_ticks, zero_line
 
 
-def layer_bars(figure: dict[str, Any]) -> Canvas:
+def layer_bars(figure: dict[str, Any]) -> Plot:
     """One bar per layer, or per edit, with its interval as a whisker; long names lie, and the bars with them."""
     data = figure["data"]
     labels = [one_line(str(label)) for label in data["labels"]]
@@ -67,4 +66,9 @@ def layer_bars(figure: dict[str, Any]) -> Canvas:
     plain(axes)
     axes.tick_params(axis="y" if lying else "x", length=0)
     zero_line(axes, upright=lying)
-    return canvas
+    # Easier to point at than a bar: all that lies over and under it.
+    if lying:
+        left, right = axes.get_xlim()
+        return Plot(canvas, axes, {(i,): [(left, i - 0.5, right, i + 0.5)] for i in range(len(labels))})
+    bottom, top = axes.get_ylim()
+    return Plot(canvas, axes, {(i,): [(i - 0.5, bottom, i + 0.5, top)] for i in range(len(labels))})

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure as Canvas
 
 from ..figures import BadFigure
 from ..tips import layers_shown
-from .page import Shades, cells, colour_bar, grid, hatched, page, shown_ticks
+from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, page, shown_ticks
 
 
-def head_heatmap(figure: dict[str, Any]) -> Canvas:
+def head_heatmap(figure: dict[str, Any]) -> Plot:
     """Layers down, heads across; red raises the metric, blue lowers it, the scale is the same on both sides."""
 
     values = grid(figure["data"]["values"])
@@ -54,4 +53,4 @@ def head_heatmap(figure: dict[str, Any]) -> Canvas:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     colour_bar(canvas, axes, shades, figure["unit"])
-    return canvas
+    return Plot(canvas, axes, cell_spots(shown.tolist(), heads))

@@ -11,18 +11,18 @@ import textwrap
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from ..escape import clipped, one_line
 from ..figures import BadFigure
-from .page import grid, page, plain, same_length, shown_ticks, zero_line
+from ..tips import Box, Place
+from .page import Plot, grid, page, plain, same_length, shown_ticks, zero_line
 
 _SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _STYLES = ("-", "--", "-.", ":")
 
 
-def lines(figure: dict[str, Any]) -> Canvas:
+def lines(figure: dict[str, Any]) -> Plot:
     """Curves with their intervals as bands; each has its own dash, for those who cannot tell the colours."""
     data = figure["data"]
     series: list[dict[str, Any]] = data["series"]
@@ -60,4 +60,10 @@ def lines(figure: dict[str, Any]) -> Canvas:
     if len(names) > 1:
         place = (0.5, 0.04 / canvas.get_figheight())
         canvas.legend(loc="lower center", bbox_to_anchor=place, ncols=columns, frameon=False, fontsize=8)
-    return canvas
+    spots: dict[Place, list[Box]] = {
+        (i, j): [(at, value, at, value)]
+        for i, one in enumerate(series)
+        for j, (at, value) in enumerate(zip(x.tolist(), grid(one["y"]).tolist(), strict=True))
+        if math.isfinite(at) and math.isfinite(value)
+    }
+    return Plot(canvas, axes, spots)

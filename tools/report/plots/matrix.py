@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure as Canvas
 
 from ..escape import clipped, one_line
 from ..figures import INK, BadFigure
-from .page import Shades, cells, colour_bar, grid, hatched, page, shown_ticks
+from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, page, shown_ticks
 
 LETTER = 0.062  # width of a letter of 7 points, inches
 LABEL = 16  # characters of a label
@@ -23,7 +22,7 @@ PIXELS = 60  # an inch of the picture
 WIDEST = 11.0
 
 
-def matrix(figure: dict[str, Any]) -> Canvas:
+def matrix(figure: dict[str, Any]) -> Plot:
     """The first row on top. A diverging scale has white at zero and is the same on both sides; a sequential one goes
     from the lowest value, or from 0 where none lies below, to the highest."""
     data = figure["data"]
@@ -82,7 +81,7 @@ def matrix(figure: dict[str, Any]) -> Canvas:
     axes.tick_params(length=0, pad=3)
     axes.spines[:].set_visible(False)
     colour_bar(canvas, axes, shades, figure["unit"])
-    return canvas
+    return Plot(canvas, axes, cell_spots(range(high), wide))
 
 
 def cell(text: Any) -> str:

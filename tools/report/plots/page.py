@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,18 @@ from matplotlib.path import Path
 from ..escape import clipped, one_line
 from ..figures import INK, BadFigure
 from ..numbers import number
+from ..tips import Box, Place
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing, and where its marks stand: boxes (x0, y0, x1, y1) in the coordinates of `axes`, by the mark's place in
+    the data. A point is a box without extent."""
+
+    canvas: Canvas
+    axes: Axes
+    spots: Mapping[Place, Sequence[Box]]
+
 
 RAISED, LOWERED = "#d6604d", "#4393c3"
 LINE = 0.17  # height of a line of text, inches
@@ -100,6 +112,11 @@ def cells(axes: Axes, colours: np.ndarray, tall: int, wide: int) -> None:
     picture[np.arange(rows * tall) % tall < gap, :, 3] = 0
     picture[:, np.arange(columns * wide) % wide < gap, 3] = 0
     axes.imshow(picture, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="none", aspect="auto")
+
+
+def cell_spots(rows: Sequence[int], columns: int) -> dict[Place, list[Box]]:
+    """Of a grid, whose k-th row that is shown is rows[k] of the data."""
+    return {(row, j): [(j - 0.5, k - 0.5, j + 0.5, k + 0.5)] for k, row in enumerate(rows) for j in range(columns)}
 
 
 def hatched(axes: Axes, missing: np.ndarray) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 
 from ..escape import clipped, one_line
 from ..figures import INK, BadFigure
-from .page import LINE, grid, page, plain, same_length
+from .page import LINE, Plot, grid, page, plain, same_length
 
 # Hues of Okabe and Ito, and a shape for each, for those who cannot tell the hues.
 _GROUPS = (("#0072b2", "o"), ("#d55e00", "^"), ("#009e73", "s"), ("#cc79a7", "D"), ("#e69f00", "v"))
@@ -20,7 +19,7 @@ NAMED = 8
 WIDE, TALL = 4.4, 3.4  # inches
 
 
-def scatter(figure: dict[str, Any]) -> Canvas:
+def scatter(figure: dict[str, Any]) -> Plot:
     """Points by group, with the line on which both are the same; the points furthest out carry their names."""
     data = figure["data"]
     xs, ys, labels = grid(data["x"]), grid(data["y"]), [one_line(str(label)) for label in data["labels"]]
@@ -50,7 +49,8 @@ def scatter(figure: dict[str, Any]) -> Canvas:
     if len(names) > 1:
         place = (0.5, 0.06 / canvas.get_figheight())
         canvas.legend(loc="lower center", bbox_to_anchor=place, ncols=len(names), frameon=False, fontsize=8)
-    return canvas
+    spots = {(i,): [(x, y, x, y)] for i, (x, y) in enumerate(zip(xs.tolist(), ys.tolist(), strict=True)) if there[i]}
+    return Plot(canvas, axes, spots)
 
 
 def name_points(axes: Any, xs: np.ndarray, ys: np.ndarray, labels: list[str], there: np.ndarray) -> None:

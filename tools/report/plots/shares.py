@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from ..escape import clipped, one_line
 from ..figures import BadFigure
 from ..numbers import number
-from .page import grid, page, same_length
+from ..tips import Box, Place, share_text
+from .page import Plot, grid, page, same_length
 
 _CLASSES = {
     "correct": "#009e73",
@@ -46,7 +46,7 @@ def class_colours(names: Sequence[str]) -> list[str]:
     return [taken[name] for name in names]
 
 
-def pie(figure: dict[str, Any]) -> Canvas:
+def pie(figure: dict[str, Any]) -> Plot:
     """Shares of a whole as a ring, with every class, its count and its share in a list beside it."""
 
     names = [one_line(str(label)).replace("_", " ") for label in figure["data"]["labels"]]
@@ -55,7 +55,7 @@ def pie(figure: dict[str, Any]) -> Canvas:
     if not all(math.isfinite(count) and count >= 0 for count in counts):
         raise BadFigure("counts must be numbers from 0 up")
     total = sum(counts)
-    shares = [f" ({number(float(f'{100 * count / total:.2g}'))}%)" if total else "" for count in counts]
+    shares = [f" ({share_text(count, total)})" if total else "" for count in counts]
     lines = [textwrap.wrap(clipped(name, 80) + share, 32) for name, share in zip(names, shares, strict=True)]
     rows = sum(len(line) for line in lines)
     side = 2.0
@@ -88,10 +88,19 @@ def pie(figure: dict[str, Any]) -> Canvas:
         for line in name:
             canvas.text(3.38 / width, (y - 0.045) / height, line)
             y -= 0.24
-    return canvas
+    return Plot(canvas, axes, {(i,): ring_spots(counts, i) for i, count in enumerate(counts) if count})
 
 
-def stacked_bars(figure: dict[str, Any]) -> Canvas:
+def ring_spots(counts: Sequence[float], part: int) -> list[Box]:
+    """Small boxes along the part of the ring, which begins on top and goes round with the clock."""
+    before, whole = sum(counts[:part]), sum(counts)
+    steps = max(1, round(40 * counts[part] / whole))
+    turns = (2 * math.pi * (before + counts[part] * (k + 0.5) / steps) / whole for k in range(steps))
+    middles = [(0.81 * math.sin(turn), 0.81 * math.cos(turn)) for turn in turns]
+    return [(x - 0.08, y - 0.08, x + 0.08, y + 0.08) for x, y in middles]
+
+
+def stacked_bars(figure: dict[str, Any]) -> Plot:
     """One bar for each condition, in parts by class, over a table of the same counts: before and after in one look."""
     data = figure["data"]
     bars, labels = ([one_line(str(name)).replace("_", " ") for name in data[key]] for key in ("bars", "labels"))
@@ -132,4 +141,7 @@ def stacked_bars(figure: dict[str, Any]) -> Canvas:
         canvas.text(left / width, y / height, clipped(name, 28))
         for place, count in zip(places, counts[:, part], strict=True):
             canvas.text(place / width, y / height, number(float(count)), ha="right", weight="bold")
-    return canvas
+    spots: dict[Place, list[Box]] = {
+        (i, j): [(ends[i, j] - shares[i, j], i - 0.31, ends[i, j], i + 0.31)] for i, j in np.argwhere(counts).tolist()
+    }
+    return Plot(canvas, axes, spots)
