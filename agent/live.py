@@ -18,12 +18,15 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ..tools.report.spent import cost_text, dollars
 from .commands.style import printable
@@ -66,29 +69,34 @@ class View:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.still()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, hang: int = 0, beside: str = "") -> None:
+        """A line, and something beside it; `hang` is how far its further rows are moved in, where there are rows."""
         if self.console is not None:
-            self.console.print(text, highlight=False, emoji=False, soft_wrap=True)
+            self.console.print(
+                f"{text}  [dim]{beside}[/]" if beside else text, highlight=False, emoji=False, soft_wrap=True
+            )
 
     def still(self) -> None: ...
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
         self.budget = budget
         who = f"{driver.name} {driver.llm}".strip()
-        self.line(f"[bold]{run}[/] {shown(goal, 200)}")
+        self.line(f"[bold]{run}[/] {shown(goal, 200)}", 3)
         limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
         limits += "" if budget.max_cost is None else f", {dollars(budget.max_cost)}"
-        self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}")
+        self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}", 3)
 
     def thinking(self, step: int) -> None: ...
 
     def said(self, text: str) -> None:
+        self.still()
         self.line(f"\n[italic]{shown(text, 400)}[/]")
 
     def told(self, text: str) -> None:
         self.line(f"[bold]You:[/] {shown(text, 400)}")
 
     def called(self, step: int, call: Call, spent: Spent) -> None:
+        self.still()
         try:
             given = {
                 k: v
@@ -105,8 +113,8 @@ class View:
             if self.budget.price is not None:
                 most = "" if self.budget.max_cost is None else f"/{dollars(self.budget.max_cost)}"
                 cost = f" · {cost_text(spent.data())}{most}"
-            left = f"[dim]{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min{cost}[/]"
-        self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}  {left}")
+            left = f"{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min{cost}"
+        self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}", 3, left)
 
     def answered(self, call: Call, result: Answer) -> None:
         self.still()
@@ -115,10 +123,10 @@ class View:
         first = result.data.get("found") or lines[0]
         name = str(result.data.get("id", ""))
         label = f"{name} " if name and not str(first).startswith(name) else ""
-        self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}")
+        self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}", 3)
         if "predictions" in result.data:
             for line in lines[1:]:
-                self.line(f"     {shown(line, 200)}")
+                self.line(f"     {shown(line, 200)}", 7)
 
     def progress(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -137,32 +145,67 @@ class View:
 
 
 class Moving(View):
-    """For a terminal: a bar with the time that is left, gone when the sweep is done."""
+    """For a terminal: rows that break between words, and a last one that moves: how long the language model has been
+    thinking, or a bar with the time that is left, gone when the sweep is done."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
+        self.screen = console
         self.bar: Progress | None = None
         self.at: tuple[str, TaskID | None] = ("", None)
+        self.llm = ""
+
+    def line(self, text: str, hang: int = 0, beside: str = "") -> None:
+        rows = hung(Text.from_markup(text, emoji=False), self.screen, hang)
+        if beside:
+            fits = rows[-1].cell_len + 2 + len(beside) <= self.screen.width
+            last = rows.pop() if fits else Text(" " * (hang - 2))
+            rows.append(Text.assemble(last, "  ", (beside, "dim")))
+        for row in rows:
+            self.screen.print(row, highlight=False, soft_wrap=True)
+
+    def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
+        super().began(run, goal, driver, context, budget)
+        self.llm = driver.llm
+
+    def thinking(self, step: int) -> None:
+        # A protocol answers at once.
+        if self.llm:
+            self.still()
+            moving = self._moves(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+            moving.add_task(f"{shown(self.llm, 40)} is thinking", total=None)
+
+    def _moves(self, *columns: ProgressColumn) -> Progress:
+        self.bar, self.at = Progress(*columns, console=self.screen, transient=True), ("", None)
+        self.bar.start()
+        return self.bar
 
     def progress(self, what: str, done: int, total: int) -> None:
-        if self.bar is None:
-            columns = (TextColumn("   {task.description}"), BarColumn(), TaskProgressColumn())
-            self.bar = Progress(
-                *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console, transient=True
-            )
-            self.bar.start()
-            self.at = ("", None)
+        bar = self.bar
+        if bar is None:
+            bar = self._moves(
+                TextColumn("   {task.description}"), BarColumn(), TaskProgressColumn(),
+                TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("left"),
+            )  # fmt: skip
         if self.at[0] != what:
             if self.at[1] is not None:
-                self.bar.remove_task(self.at[1])
-            self.at = (what, self.bar.add_task(escape(what), total=total))
+                bar.remove_task(self.at[1])
+            self.at = (what, bar.add_task(escape(what), total=total))
         if self.at[1] is not None:
-            self.bar.update(self.at[1], completed=done, total=total)
+            bar.update(self.at[1], completed=done, total=total)
 
     def still(self) -> None:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+def hung(text: Text, screen: Console, hang: int) -> list[Text]:
+    """The rows of the text on this screen, broken between words; those after the first moved in."""
+    rows = list(text.wrap(screen, max(20, screen.width - hang), tab_size=1))
+    for row in rows:
+        row.rstrip()
+    return [Text.assemble(" " * hang, row) if place and row.plain else row for place, row in enumerate(rows)]
 
 
 def live_view(display: str = "auto") -> View:

@@ -30,7 +30,7 @@ from lashley.agent.budget import Budget, Spent
 from lashley.agent.commands.run import settle
 from lashley.agent.drivers.choose import choose
 from lashley.agent.drivers.conversation import Message
-from lashley.agent.live import View
+from lashley.agent.live import Moving, View
 from lashley.db.read import Reader
 from lashley.tools.context import Context
 from lashley.tools.registry import Answer
@@ -69,14 +69,6 @@ FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http
 """
 
 
-class Drawn(View):
-    """The plain view on a page as wide as the picture."""
-
-    def line(self, text: str) -> None:
-        assert self.console is not None
-        self.console.print(text, highlight=False)
-
-
 def draw_run(reader: Reader, run: int, target: Path) -> None:
     """The first lines of a run as they were shown."""
     row = reader.run(run)
@@ -84,7 +76,7 @@ def draw_run(reader: Reader, run: int, target: Path) -> None:
     page.print(f'[dim]$[/] [bold]agent run --goal "{row["goal"]}"[/]', highlight=False)
     for line in introduction(row):
         page.print(escape(line), highlight=False)
-    view, budget = Drawn(page), Budget.model_validate({k: row["budget"].get(k) for k in Budget.model_fields})
+    view, budget = Moving(page), Budget.model_validate({k: row["budget"].get(k) for k in Budget.model_fields})
     who: Any = SimpleNamespace(name=row["driver"], llm=row["llm"] or "")
     what: Any = SimpleNamespace(model=row["model"])
     view.began(row["id"], row["goal"], who, what, budget)
