@@ -58,6 +58,10 @@ class Reading:
         """Raises NoSuchId unless the row is there."""
         self._one(what, number, f"SELECT id FROM {TABLES[what]} WHERE id = ?")
 
+    def run_of(self, what: str, number: int) -> str | None:
+        """The run that an experiment, a note or a hypothesis belongs to; None where it belongs to none."""
+        return self._one(what, number, f"SELECT id, run FROM {TABLES[what]} WHERE id = ?")["run"]
+
 
 def every(conditions: Iterable[str]) -> str:
     return " AND ".join(conditions) or "1"

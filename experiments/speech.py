@@ -46,7 +46,7 @@ def compared(lab: Lab, prompts: tuple[Prompt, ...], said: list[str], changed: li
     seen = [name for name in FAILURES if any(name in c for c in counts)]
     effects = tuple(changed_share(name, kinds[0], kinds[1], asked) for name in seen)
     figure = Figure(
-        name="failures", kind="stacked_bars", title=f"What {lab.subject.name} answers: {lab.task}", unit="answers",
+        name="failures", kind="stacked_bars", title=f"What {lab.subject.name} answers: {lab.task.name}", unit="answers",
         n=len(prompts),
         data={"bars": ["intact", condition], "labels": seen, "counts": [[c[name] for name in seen] for c in counts]},
     )  # fmt: skip

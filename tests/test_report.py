@@ -28,6 +28,8 @@ from lashley.tools.report.render import Report, render, write
 from lashley.tools.report.slots import SlotError, fill, parse
 from lashley.tools.report.study import read_study
 
+from .recorded import EXPERIMENT, recorded
+
 ENVIRONMENT = {"python": "3.11", "torch": "2.13.0", "threads": 2}
 SUBJECT = {"name": "smollm2-135m", "fingerprint": "ab12" * 16, "architecture": "llama", "anatomy": {"layers": 30}}
 SOURCE = """# How SmolLM2 adds
@@ -625,3 +627,19 @@ def test_a_figure_that_cannot_be_drawn_is_said_not_hidden(tmp_path: Path) -> Non
     assert "cannot be drawn" in report.html
     assert "cannot be drawn" in report.markdown
     assert not any(stem.startswith("E7") for stem in report.figures)
+
+
+def test_what_another_run_has_is_named_with_its_run_and_is_no_link(tmp_path: Path) -> None:
+    """H2 of R2 revises H1, which is R1's, and its test is another run's, too."""
+    with Store.open(recorded(tmp_path / "lashley.db")) as store:
+        by_hand = store.begin_experiment(run=None, **EXPERIMENT)
+        store.set_hypothesis_status(2, "inconclusive", "By hand.", [by_hand])
+    with Reader.open(tmp_path / "lashley.db") as reader:
+        assert reader.hypothesis(2)["revises"] == "H1"
+        report = render("# Heads\n\nNothing.", reader, 2)
+    page = Page(report.html)
+    assert "<dd>H1 (of R1)</dd>" in report.html
+    assert f"By hand. (E{by_hand} (by hand))" in report.html
+    assert "- Revises: H1 (of R1)" in report.markdown
+    assert f"By hand. (E{by_hand} (by hand))" in report.markdown
+    assert {one for one in page.addresses if one.startswith("#")} <= {f"#{one}" for one in page.ids}

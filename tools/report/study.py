@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from ...db.ids import parse_id
@@ -20,6 +21,7 @@ class Study(Frozen):
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
     report    what its writer handed in (source, claims), if anything
+    elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
     reviews   the second opinions on it that have ended
     reviewed  what it is a second opinion on, as it stood when it began
     """
@@ -32,6 +34,7 @@ class Study(Frozen):
     families: list[dict[str, Any]]
     artifact: Callable[[str, str], bytes]
     report: dict[str, Any] | None = None
+    elsewhere: Mapping[str, str] = MappingProxyType({})
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
 
@@ -71,7 +74,15 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         families=_visible(reader.ledger(until=report["created"] if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
+        elsewhere=_elsewhere(reader, row, {one["id"] for one in (*experiments, *row["hypotheses"])}),
     )
+
+
+def _elsewhere(reader: Reader, run: dict[str, Any], own: set[str]) -> dict[str, str]:
+    spoken_of = {one for h in run["hypotheses"] for event in h["events"] for one in event["experiments"]}
+    spoken_of |= {h["revises"] for h in run["hypotheses"] if h["revises"]}
+    whose = {one: reader.run_of(*parse_id(one)) for one in sorted(spoken_of - own)}
+    return {one: f"of {run}" if run else "by hand" for one, run in whose.items()}
 
 
 def _visible(value: Any) -> Any:

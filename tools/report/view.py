@@ -54,6 +54,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
         "experiments": experiments,
         "alarms": _alarms(study),
         "hypotheses": [_hypothesis(row, study) for row in sorted(study.hypotheses.values(), key=_refuted_first)],
+        "elsewhere": study.elsewhere,
         "families": study.families,
         "kinds": _kinds(study, methods),
         "comparisons": _comparisons(study),
