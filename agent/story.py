@@ -39,6 +39,8 @@ def _step(at: str, deed: Row, experiments: dict[str, Row], calls: str) -> tuple[
     e = experiments.get(name)
     if e is None:
         return at, name, calls or deed["what"], on_one_line(deed["text"])
+    if e["status"] == "running":
+        return at, name, on_one_line(e["reason"] or e["kind"]), "running …"
     outcome = e["found"] if e["status"] == "done" else f"{e['status']}: {e['error'] or 'no result'}"
     return at, name, on_one_line(e["reason"] or e["kind"]), on_one_line(outcome or "")
 

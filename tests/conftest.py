@@ -5,6 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lashley.tests.webbed import Site
 
 # Two workers with two threads each on two cores spend their time waiting for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,3 +29,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A shell in the background starts its programs deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What the tests of `agent web` look at, asked and clicked: a tracker whose every text would like to be markup.
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lashley.tests.webbed import tracker
+
+    return tracker(tmp_path_factory.mktemp("web") / "lashley.db")
+
+
+@pytest.fixture(scope="module")
+def site(db: Path) -> Iterator[Site]:
+    from lashley.tests.webbed import serving
+
+    with serving(db) as site:
+        yield site

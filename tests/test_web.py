@@ -9,7 +9,6 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from lashley.tools.catalog import command_of, configuration
 from lashley.tools.run_experiment import experiment_from
 
 from .recorded import RUN
-from .webbed import EVIL, SITES, Answer, Site, begin, serving, sweep, tracker
+from .webbed import EVIL, SITES, Answer, Site, begin, sweep
 
 PAGES = (
     "/", "/experiments", "/experiments?kind=head_ablation&status=done", "/hypotheses", "/hypotheses?status=refuted",
@@ -51,17 +50,6 @@ FAULTS = (
     "/compare?one=E6&other=R1",
     "/compare?one=E6&other=E99",
 )
-
-
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tracker(tmp_path_factory.mktemp("web") / "lashley.db")
-
-
-@pytest.fixture(scope="module")
-def site(db: Path) -> Iterator[Site]:
-    with serving(db) as site:
-        yield site
 
 
 class Tag(NamedTuple):

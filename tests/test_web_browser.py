@@ -21,7 +21,7 @@ from lashley.tools.report.render import render_run, write
 
 from .recorded import RUN
 from .test_figures import EXAMPLES
-from .webbed import Site, begin, serving, sweep, tracker
+from .webbed import Site, begin, sweep
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)")
@@ -30,17 +30,6 @@ WIDTHS = {"phone": 420, "desk": 1280}
 LOOKED_AT = ("/", "/experiments", "/hypotheses", "/notes", "/R1", "/R2", "/R3", "/E6", "/N1", "/H2", "/R3/conversation",
              "/E99", "/compare?one=E6&other=E7")  # fmt: skip
 QUICK = {("light", "/R3"), ("dark", "/E6")}
-
-
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tracker(tmp_path_factory.mktemp("browser") / "lashley.db")
-
-
-@pytest.fixture(scope="module")
-def site(db: Path) -> Iterator[Site]:
-    with serving(db) as site:
-        yield site
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +228,10 @@ def test_a_page_follows_its_study_to_the_end(page: Any, db: Path) -> None:
         page.goto(f"/R{run}")
         page.get_by_text("the page follows it").wait_for()
         assert page.get_by_text("Nothing was done yet.").is_visible()
+        clock = page.locator("[data-since]")
+        before = clock.text_content()
+        assert re.fullmatch(r"\d+:\d\d", before)
+        page.wait_for_function("before => document.querySelector('[data-since]').textContent !== before", arg=before)
         number = begin(store, run, "zero", sweep("zero"))
         page.locator(f'[data-part="steps"] a[href="/E{number}"]').first.wait_for()
         store.finish_run(run, status="finished", spent={})

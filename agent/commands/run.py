@@ -219,7 +219,9 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     path = write_files(context.reader, context.run, reports)
     words = {"finished": "The study is finished.", "budget": "The budget is spent.",
              "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
-    click.echo(f"\n{words[ending.status]} {ending.why or ''}".rstrip(), err=True)
+    said, why = words[ending.status], ending.why or ""
+    # What says why often says how, too.
+    click.echo("\n" + (why if why.startswith(said.rstrip(".")) else f"{said} {why}".rstrip()), err=True)
     click.echo(f"Report: {path}", err=True)
     done = [e["id"] for e in context.reader.experiments(run=context.run) if e["status"] == "done"]
     again = f"    agent replay {done[-1]}" if done else ""

@@ -25,6 +25,15 @@ function copies(button) {
   });
 }
 
+// A clock: each second, and at once where the page was told anew.
+function tick() {
+  document.querySelectorAll("[data-since]").forEach((clock) => {
+    const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(clock.dataset.since)) / 1000));
+    clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    clock.parentElement.hidden = false;
+  });
+}
+
 function follows(story) {
   const now = story.querySelector(".now");
   const shown = {};
@@ -47,6 +56,7 @@ function follows(story) {
         }
         shown[name] = html;
       }
+      tick();
       say("This study is going on; the page follows it.");
     } catch (error) {
       say(`The tracker does not answer (${error.message}); asking again.`);
@@ -58,4 +68,5 @@ function follows(story) {
 
 document.querySelectorAll("main table.long").forEach(shortened);
 document.querySelectorAll(".copy").forEach(copies);
+if (document.querySelector("[data-since]")) setInterval(tick, 1000);
 document.querySelectorAll("[data-live]").forEach(follows);
