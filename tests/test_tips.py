@@ -40,6 +40,20 @@ def test_a_bar_of_one_effect_has_its_name() -> None:
     assert said(figure, own, {**own, "site": "L7"}) == {(0,): ("layer 0", "0.50 nats [0.25, 0.75], n = 32"), **alone}
 
 
+def test_a_cell_of_one_effect_has_its_name() -> None:
+    """By its exact value and both of its names: what shares only some of these is another one."""
+    figure = matrix([[0.5, 0.5], [0.5, -0.1]], rows=["1", "18"], columns=["s1", "s2"])
+    own = {**EFFECT, "site": "L18.resid_pre@s1"}
+    found = said(figure, own, {**EFFECT, "site": "L8.resid_pre@s2"})
+    assert found[1, 0] == ("L18.resid_pre@s1", SAID)
+    alone = ("layer 1 · s1", "0.5 nats, n = 32")
+    assert found[0, 0] == alone
+    assert [name for name, _ in found.values()] == [alone[0], "layer 1 · s2", own["site"], "layer 18 · s2"]
+    assert said(figure, own, {**own, "q": 0.5})[1, 0] == ("layer 18 · s1", "0.5 nats, n = 32")
+    heads = matrix([[0.5]], rows=["0"], columns=["1"], column_label="head")
+    assert said(heads, EFFECT) == {(0, 0): ("L0.H1", SAID)}
+
+
 def test_a_curve_a_point_a_part_and_a_cell_say_their_numbers() -> None:
     curve, cell, point = EXAMPLES[4], EXAMPLES[5], EXAMPLES[6]
     assert said(curve)[0, 0] == ("layers kept 1", "0.1 accuracy [0.0, 0.2], n = 32")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,14 +54,22 @@ def _heads(figure: Row, effects: Sequence[Row]) -> Said:
             yield (i, j), f"L{i}.H{j}", _effect(effect, figure) if effect else _number(value, figure)
 
 
-def _cells(figure: Row, _: Sequence[Row]) -> Said:
+def _cells(figure: Row, effects: Sequence[Row]) -> Said:
     data = figure["data"]
+    told: dict[float, list[Row]] = {}
+    for effect in effects:
+        told.setdefault(effect["value"], []).append(effect)
     texts = data.get("texts")
     rows, columns = (_named(data, side) for side in ("row", "column"))
     for i, row in enumerate(rows):
         for j, (column, value) in enumerate(zip(columns, data["values"][i], strict=True)):
             if data.get("missing") == "blank" and not _is_number(value):
                 continue  # what cannot be
+            names = (str(data["rows"][i]), str(data["columns"][j]))
+            same = [e for e in told.get(value, ()) if all(_names(name, e["site"]) for name in names)]
+            if len(same) == 1:
+                yield (i, j), same[0]["site"], _effect(same[0], figure)
+                continue
             inside = f" · {texts[i][j]}" if texts and texts[i][j] else ""
             yield (i, j), f"{row} · {column}{inside}", _number(value, figure)
 
@@ -128,6 +137,11 @@ def _named(data: Row, side: str) -> list[str]:
     names = [str(name) for name in data[f"{side}s"]]
     counted = data.get(f"{side}_label", "")
     return [f"{counted} {name}".strip() if name.isdigit() else name for name in names]
+
+
+def _names(name: str, site: str) -> bool:
+    """Is this row or column, such as 18 or s2, a part of the site, such as L18.resid_pre@s2?"""
+    return re.search(rf"(?<!\w)[LH]?{re.escape(name)}(?!\w)", site) is not None
 
 
 def _is_number(value: float | None) -> bool:
