@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from lashley.db.read import Reader
     from lashley.tests.webbed import Site
+    from lashley.tools.report.render import Report
 
 # Two workers with two threads each on two cores spend their time waiting for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -45,3 +47,21 @@ def site(db: Path) -> Iterator[Site]:
 
     with serving(db) as site:
         yield site
+
+
+# What the tests of reports read: see `reported.study`.
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    from lashley.db.read import Reader
+    from lashley.tests.reported import study
+
+    with Reader.open(study(tmp_path_factory.mktemp("tracker") / "lashley.db")) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def report(reader: Reader) -> Report:
+    from lashley.tests.reported import SOURCE
+    from lashley.tools.report.render import render
+
+    return render(SOURCE, reader, 1)

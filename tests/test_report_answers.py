@@ -10,7 +10,7 @@ import pytest
 from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Effect, Figure, Result
-from lashley.tests.test_report import add
+from lashley.tests.reported import add
 from lashley.tools.report.answers import answer_classes
 from lashley.tools.report.render import Report, render
 
