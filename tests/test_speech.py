@@ -48,9 +48,11 @@ LAYERS = LayerProgram(task="tiny", n=6, program="0-1")
 
 @pytest.mark.parametrize("experiment", [HEADS, LAYERS])
 def test_failures_before_and_after_add_up(experiment: HeadAblation | LayerProgram) -> None:
-    result = experiment.run(lab(CLOSED, "word"))
+    place = lab(CLOSED, "word")
+    result = experiment.run(place)
     (figure,) = result.figures
     assert figure.kind == "stacked_bars"
+    assert figure.title == f"What {place.subject.name} answers: {place.task.name}"
     assert [sum(counts) for counts in figure.data["counts"]] == [6, 6]
     changes = {e.site.removeprefix("answers "): e.value for e in result.effects if e.metric == "answer_share"}
     assert set(changes) == set(figure.data["labels"])
