@@ -97,6 +97,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.ov_qk import OvQk
     from .kinds.path_patching import PathPatching
     from .kinds.pruning_curve import PruningCurve
+    from .kinds.saliency import Saliency
     from .kinds.self_repair import SelfRepair
     from .kinds.token_effects import TokenEffects
     from .kinds.tuned_lens import TunedLens
@@ -106,7 +107,7 @@ def kinds() -> dict[str, type[Experiment]]:
     ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, OvQk]
     ours += [MinimalSet, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
-    ours += [TokenEffects]
+    ours += [TokenEffects, Saliency]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

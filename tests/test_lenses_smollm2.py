@@ -8,6 +8,7 @@ from lashley.experiments.kinds.block_influence import BlockInfluence
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
 from lashley.experiments.kinds.linear_shortcut import LinearShortcut
 from lashley.experiments.kinds.logit_lens import LogitLens
+from lashley.experiments.kinds.saliency import Saliency
 from lashley.experiments.kinds.token_effects import TokenEffects
 from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
@@ -64,6 +65,23 @@ def test_without_the_layer_that_writes_the_receiver_names_give_way_to_common_wor
     assert sum(went.values()) == pytest.approx(0, abs=1e-4)
     assert went["answer"] < -0.1 < 0.1 < went["the rest"]
     assert by_metric(result, "token_prob")["token ' the'"] > 0.01
+
+
+def test_the_receiver_rests_on_the_names_and_the_gradients_are_complete(ioi: Lab) -> None:
+    result = Saliency(task="ioi", n=4, steps=4).run(ioi)
+    found = by_metric(result, "occlusion")
+    assert set(sorted(found, key=lambda site: -abs(found[site]))[:3]) == {"io", "s1", "s2"}
+    assert found["io"] > 3 > 1 > max(abs(found["place"]), abs(found["object"]))
+    assert result["completeness"].value == pytest.approx(1, abs=0.05)
+    assert result["moved"].value > 2 * result["moved_shuffled"].value
+    assert result["identity"].value < 1e-3
+
+
+@pytest.mark.slow
+def test_a_mean_embedding_breaks_the_run_at_any_token_and_the_result_says_so(ioi: Lab) -> None:
+    notes = Saliency(task="ioi", n=4, steps=2, baseline="mean").run(ioi).notes
+    assert any("breaks the run" in note for note in notes)
+    assert any("not complete" in note for note in notes)
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def layer_bars(figure: dict[str, Any]) -> Plot:
         axes.spines["left"].set_visible(False)
     else:
         wide = min(6.1, max(2.6, 0.3 * len(labels)))
-        turned = longest > 3 and longest * 0.085 * len(labels) > wide
+        turned = longest > 3 and len(labels) * (0.09 + 0.075 * longest) > wide
         bottom = 0.5 + (0.075 * longest if turned else 0.1)
         canvas, axes = page(figure, wide, 2.5, 0.75, 0.25, bottom, notes)
         axes.bar(places, heights, yerr=whiskers if data.get("low") else None, color=colours, width=0.74, error_kw=style)

@@ -1,0 +1,234 @@
+"""Which tokens of a prompt count for its answer: occlusion, integrated gradients, input times gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..counterfactuals import Replaced
+    from ..lab import Lab
+    from ..statistics import Array
+    from ..tasks.task import Task
+
+WAYS = ("occlusion", "integrated", "gradient")
+TOLD = 8
+INSTEAD = {"other": "another prompt's tokens", "twin": "the twin's tokens", "mean": "the mean embedding",
+           "zero": "no embedding"}  # fmt: skip
+# What integrated gradients may miss of the whole difference, as a share of it, and still be told as they are.
+BAR = 0.05
+# Where one token of several moves as large a share of what all of them move, on average, the baseline breaks the run.
+BROKEN = 0.75
+
+
+class Saliency(Experiment):
+    """Which tokens of the prompt does the answer rest on? Three ways, beside each other, with other tokens instead.
+
+    occlusion puts the baseline at one token at a time, and is exact; integrated gradients take the mean slope over
+    `steps` runs on the way from a prompt of nothing but baseline; gradient is input times gradient, the slope here.
+    Values are metric with the token minus without: positive logit_diff means that it speaks for the answer. Sites are
+    the task's spans and "first token", "last token", "other tokens", summed over their tokens. A token that prompt and
+    baseline share counts 0 by construction, so by default (other) what is asked is: which of what tells one prompt from
+    the next? Controls: percentile, among 20 draws of other prompts' answers scored in the same runs; gap and
+    completeness, what integrated gradients miss of the whole; agreement, rank correlation with occlusion. Tokens that
+    stand in for one another hide each other from occlusion; effects need not sum to the whole. mean and zero are
+    nothing that a subject ever reads: every token seems to count, and integrated gradients need very many steps. Cost:
+    a run for each token, `steps` + 1 backward passes. Source: Sundararajan et al. 2017, arXiv 1703.01365.
+    """
+
+    kind: ClassVar[str] = "saliency"
+
+    metric: Annotated[Literal["logit_diff", "loss", "prob"], Field(description="What is measured.")] = "logit_diff"
+    baseline: Annotated[
+        Literal["other", "twin", "mean", "zero"],
+        Field(description="What stands instead. other: another prompt's tokens (same template and length, another "
+              "answer). twin: the corrupted prompt's. mean: the mean embedding. zero: none."),
+    ] = "other"  # fmt: skip
+    steps: Annotated[int, Field(ge=1, le=256, description="Runs on the way, for integrated gradients.")] = 16
+    shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if task.answer_kind == "open":
+            raise BadConfiguration(f"The prompts of {self.task} have no answer that a token could speak for.")
+        self.require_metric(self.metric, task)
+        if self.shown >= self.n:
+            raise BadConfiguration(f"shown is {self.shown}, and there are {self.n} prompts, 0 to {self.n - 1}.")
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from .. import engine, salience
+        from ..controls import compare, per_prompt
+        from ..counterfactuals import replaced
+        from ..lab import numbers
+        from ..lenses import with_zero
+        from ..scoring import METRICS, intact, readout_for
+        from ..statistics import effects, measurement, questions_asked
+
+        of = replaced(lab, self.draw, self.baseline)
+        asked, unit, batch = [p.key for p in of.prompts], METRICS[self.metric], of.batch
+        drawn = salience.shuffles(batch, self.seed) if self.metric == "logit_diff" else None
+        readout = readout_for(self.metric, batch) if drawn is None else salience.OwnAndOthers(batch, drawn)
+        sources = {"baseline": of.baseline}
+        run = compare(lab, "occlusion", batch, salience.occlusion(of.longest), readout, sources)
+        values = run.values(self.metric)
+        whole = values[0] - values[-1]
+        # Where nothing is replaced the difference would be rounding.
+        found: dict[str, Array] = {"occlusion": (values[0] - values[1:-1]) * of.differs}
+        edits = [salience.at_baseline(at) for at in salience.steps(of.longest)]
+        for way, towards in (("integrated", of.baseline), ("gradient", None)):
+            guessed = engine.attribution(lab.subject, batch, edits, readout_for(self.metric, batch), self.metric,
+                                         sources, lab.steps(way), towards, self.steps)  # fmt: skip
+            found[way] = -np.stack([numbers(g[:, 0]) for g in guessed]) * of.differs
+        # Of spans that every prompt has; the first that holds a token owns it.
+        spans = [s for s in sorted(set[str].intersection(*map(set, of.plain.spans))) if s != "last"]
+        spans.sort(key=lambda name: of.plain.spans[0][name])
+        sites, member = salience.parts(batch, spans, of.differs)
+        in_parts = {way: (member * each[None]).sum(1) for way, each in found.items()}
+        effect = {way: effects(sites, way, each, asked) for way, each in in_parts.items()}
+        total = measurement("whole", whole, unit, asked)
+        measured, text, notes = self.complete(found["integrated"].sum(0), whole, total, unit, asked)
+        counted = np.maximum(of.differs.sum(0), 1)
+        sizes = abs(found["occlusion"]).sum(0) / counted
+        if drawn is not None:
+            # [token, n, draw]
+            elsewhere = run.values("shuffled")
+            beside = (elsewhere[0] - elsewhere[1:-1]) * of.differs[..., None]
+            means = np.abs(np.einsum("ptn,tnd->pnd", member, beside).mean(1))
+            effect["occlusion"] = placed(effect["occlusion"], means)
+            measured += [measurement("moved", sizes, unit, asked),
+                         measurement("moved_shuffled", abs(beside).mean(-1).sum(0) / counted, unit, asked)]  # fmt: skip
+            text += f"A replaced token moves the prompt's own answers by {measured[-2].told} on average, by size, "
+            text += f"and other prompts' answers in the same runs by {measured[-1].told}. "
+        else:
+            notes.append("There is no control of shuffled answers: it needs logit_diff, and prompts whose answers are "
+                         "not those of all others.")  # fmt: skip
+        for way in WAYS[1:]:
+            near, rows = salience.agreement(found[way], found["occlusion"], of.differs)
+            if rows:
+                measured.append(measurement(f"agreement_{way}", near, "rank correlation", [asked[i] for i in rows]))
+                text += f"Ranks of {way} and occlusion agree by {measured[-1].told}. "
+        notes += self.doubted(effect, float(sizes.mean()), float(abs(whole).mean()), float(counted.mean()))
+        return Result(
+            measurements=(*intact(self.metric, values[0], asked), total, *measured, questions_asked(asked),
+                          run.identity(self.metric)),
+            effects=tuple(e for each in effect.values() for e in each),
+            figures=(self.map(lab, of, found, unit), self.bars(lab, effect["occlusion"], unit)),
+            found=self.ranked(of, effect["occlusion"]) + text + self.tokens(lab, of, found["occlusion"]),
+            notes=(*run.failed(self.metric), *notes, *lab.doubts(*self.draw)),
+            arrays={**per_prompt({way: with_zero(each) for way, each in in_parts.items()}, asked),
+                    **{f"{way}_by_token": each.astype("float32") for way, each in found.items()}},
+        )  # fmt: skip
+
+    def doubted(self, effect: Mapping[str, tuple[Effect, ...]], one: float, whole: float, tokens: float) -> list[str]:
+        """What makes the ways doubtful: a baseline that breaks the run at any place, and signs that are not the same.
+
+        one, whole  by how much one replaced token, and all, move the metric, by size; tokens: how many are replaced
+        """
+        notes: list[str] = []
+        if tokens >= 3 and one > BROKEN * whole:
+            notes.append(f"One replaced token alone moves {self.metric} by {one:.3f} on average, all together by "
+                         f"{whole:.3f}: this baseline breaks the run wherever it stands, so occlusion does not tell "
+                         f"which tokens count. Take {'more prompts' if self.baseline == 'other' else 'baseline other'}."
+                         )  # fmt: skip
+        for way in WAYS[1:]:
+            against = [f"{e.site} ({e.told} against {o.told})"
+                       for e, o in zip(effect[way], effect["occlusion"], strict=True)
+                       if clear(e) and clear(o) and e.value * o.value < 0]  # fmt: skip
+            if against:
+                notes.append(f"{way} has the other sign than occlusion at {', '.join(against)}: what such a place "
+                             "counts depends on what is asked, and is told by neither alone.")  # fmt: skip
+        return notes
+
+    def complete(
+        self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
+    ) -> tuple[list[Measurement], str, list[str]]:
+        """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
+        from ..statistics import measurement, ratio_bootstrap
+
+        gap = measurement("gap", abs(summed - whole), unit, asked)
+        missed = gap.value / max(float(abs(whole).mean()), 1e-9)
+        text = f"All replaced, {self.metric} changes by {total.told}; integrated gradients ({self.steps} steps) miss "
+        text += f"{gap.told} {unit} of it a prompt, {missed:.1%}. "
+        notes = [] if missed <= BAR else [
+            f"Integrated gradients are not complete: they miss {missed:.0%} of the whole difference, more than "
+            f"{BAR:.0%}. Do not rely on them; raise steps."
+        ]  # fmt: skip
+        if total.low is None or total.high is None or total.low * total.high <= 0:
+            notes.append(f"The whole difference is not clearly other than 0, so there is no share of it: on average "
+                         f"{self.metric} does not rest on what was replaced.")  # fmt: skip
+            return [gap], text, notes
+        value, low, high = (float(each) for each in ratio_bootstrap(summed, whole, asked))
+        share = Measurement(name="completeness", value=value, low=low, high=high, n=len(whole))
+        return [gap, share], text, notes
+
+    def ranked(self, of: Replaced, found: tuple[Effect, ...]) -> str:
+        """The parts by occlusion, and what could not count."""
+        order = sorted(found, key=lambda e: -abs(e.value))[:TOLD]
+        told = [f"{e}" + ("" if e.percentile is None else f" (above {e.percentile:.0f}% of shuffled answers)")
+                for e in order if clear(e)]  # fmt: skip
+        rest = ", ".join(str(e) for e in order if not clear(e))
+        text = f"Occlusion ({INSTEAD[self.baseline]} instead): {self.metric} rests on {', '.join(told) or 'no place'}"
+        text += f"; not shown to count (q 0.05 or more): {rest}. " if rest else ". "
+        if of.instead is None:
+            return text
+        tokens, differ = of.batch.prompt_len.double().mean().item(), of.differs.sum(0).mean()
+        text += f"Of {tokens:.1f} tokens a prompt {differ:.1f} are replaced; the rest are the same and count 0 by "
+        text += "construction. "
+        only = "One place alone is replaced, so that it carries the whole is no finding. "
+        return text + (only if len(found) == 1 else "")
+
+    def words(self, lab: Lab, of: Replaced) -> tuple[list[str], list[str]]:
+        """The tokens of the shown prompt, and what stands instead where that is another token."""
+        from ..counterfactuals import own_ids
+        from ..tokens import labels
+
+        own = labels(lab.subject.tokenizer, own_ids(of.plain)[self.shown])
+        if of.instead is None:
+            return own, [""] * len(own)
+        other = labels(lab.subject.tokenizer, of.instead[self.shown])
+        return own, [b if a != b else "" for a, b in zip(own, other, strict=True)]
+
+    def tokens(self, lab: Lab, of: Replaced, exact: Array) -> str:
+        own, instead = self.words(lab, of)
+        values = exact[: len(own), self.shown][::-1]
+        order = [i for i in abs(values).argsort(kind="stable")[::-1][:5] if values[i]]
+        told = ", ".join(f"{own[i]}{f' (for {instead[i]})' if instead[i] else ''} {values[i]:+.3f}" for i in order)
+        return f"In prompt {self.shown}: {told or 'none'}."
+
+    def map(self, lab: Lab, of: Replaced, found: dict[str, Array], unit: str) -> Figure:
+        own, instead = self.words(lab, of)
+        title = f"What each token counts for {self.metric}, prompt {self.shown}: {lab.subject.name}, {self.task}"
+        values: list[list[float | None]] = [found[way][: len(own), self.shown][::-1].tolist() for way in WAYS]
+        data = {"values": values, "rows": list(WAYS), "columns": own, "row_label": "", "column_label": "token",
+                "scale": "diverging"}  # fmt: skip
+        if of.instead is not None:
+            blank: list[float | None] = [None] * len(own)
+            data |= {"values": [blank, *values], "rows": ["instead", *WAYS], "missing": "blank",
+                     "texts": [instead, *([""] * len(own) for _ in WAYS)]}  # fmt: skip
+        return Figure(name="tokens", kind="matrix", title=title, unit=unit, n=1, data=data)
+
+    def bars(self, lab: Lab, found: tuple[Effect, ...], unit: str) -> Figure:
+        title = f"What {self.metric} rests on, by occlusion ({self.baseline}): {lab.subject.name}, {self.task}"
+        data = {"labels": [e.site for e in found], "values": [e.value for e in found],
+                "low": [e.low for e in found], "high": [e.high for e in found]}  # fmt: skip
+        return Figure(name="places", kind="layer_bars", title=title, unit=unit, n=self.n, data=data)
+
+
+def clear(effect: Effect) -> bool:
+    return effect.q is not None and effect.q < 0.05
+
+
+def placed(found: tuple[Effect, ...], beside: Array) -> tuple[Effect, ...]:
+    """Each with its percentile by size among the control's sizes, [site, draw]."""
+    return tuple(
+        e.model_copy(update={"percentile": 100 * float((row < abs(e.value)).mean())})
+        for e, row in zip(found, beside, strict=True)
+    )
