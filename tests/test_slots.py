@@ -221,6 +221,7 @@ PIECES = st.lists(st.sampled_from([*SLOTS, *MARKUP, " ", "word", "    ", ":"]), 
 
 @settings(max_examples=150, deadline=None)
 @given(pieces=PIECES)
+@example(pieces=["    ", "<b>"])  # in code
 @example(pieces=["{{E2.n}}", "```\n", "{{E2.n}}", "```\n", "- "])  # a slot in code in a heading
 def test_a_page_never_holds_an_unfilled_slot(reader: Reader, pieces: list[str]) -> None:
     source = "".join(pieces)
@@ -257,3 +258,9 @@ def sections(markdown: str) -> list[str]:
 def test_what_would_have_force_in_a_viewer_is_sent_back(reader: Reader, text: str, says: str) -> None:
     assert any(says in fault for fault in check(text, reader, 1))
     assert any(says in fault for fault in check("", reader, 1, [Claim(sentence=text, conditions=("E2.n > 1",))]))
+
+
+def test_what_is_code_in_a_text_is_none_in_a_sentence(reader: Reader) -> None:
+    """A claim is shown on a line of its own, without the blanks before it."""
+    assert check("    <b>", reader, 1) == []
+    assert any("is HTML" in one for one in check("", reader, 1, [Claim(sentence="    <b>", conditions=("E2.n > 1",))]))

@@ -20,7 +20,7 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
     claims whose conditions do not hold. Raises NoSuchId when there is no such run.
     """
     # HTML is sent back when it is written; a report that holds some can still be rendered, where it has no force.
-    written = (source, *(claim.sentence for claim in claims))
+    written = (source, *(claim.sentence.strip() for claim in claims))
     forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
     return [*all_faults(source, read_study(reader, run), claims), *forceful]
 

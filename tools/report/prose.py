@@ -225,7 +225,8 @@ def to_markdown(source: str, fill: Fill, block: Block) -> str:
             parts.append(one_line(fill(slot).text).replace("`", "ˋ"))
         else:
             parts.append(markdown_text(fill(slot).main) + fill(slot).rest)
-    return "".join((*parts, source[at:])).strip()
+    # What is moved in at the beginning is code, and would be HTML if it were not.
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", "".join((*parts, source[at:]))).rstrip()
 
 
 def demoted(source: str) -> str:
