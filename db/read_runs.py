@@ -115,12 +115,13 @@ class RunReader(ExperimentReader, ThoughtReader):
 
     def spent_so_far(self, run: int) -> Row:
         """What the log says that a run has spent, with its dearest reply. A protocol's replies have no tokens, and cost
-        nothing."""
+        nothing, and those that a fork shares are its parent's."""
         sql = (
             "SELECT total(said) AS steps, total(tokens_in) AS tokens_in, total(tokens_cached) AS tokens_cached, "
-            "total(tokens_out) AS tokens_out, total(said AND tokens_in + tokens_out IS NULL) AS uncounted, "
-            "total(said AND cost IS NULL) AS unpriced, total(cost) AS cost, max(0, max(cost)) AS dearest, "
-            "total(seconds) AS seconds FROM (SELECT *, role = 'assistant' AS said FROM turns WHERE run = ?)"
+            "total(tokens_out) AS tokens_out, total(own AND tokens_in + tokens_out IS NULL) AS uncounted, "
+            "total(own AND cost IS NULL) AS unpriced, total(cost) AS cost, max(0, max(cost)) AS dearest, "
+            "total(seconds) AS seconds FROM (SELECT turns.*, role = 'assistant' AS said, role = 'assistant' AND "
+            "step > coalesce(forked_at, 0) AS own FROM turns JOIN runs ON runs.id = run WHERE run = ?)"
         )
         row = self._rows(sql, run)[0]
         counts = {name: int(row[name]) for name in ("steps", "tokens_in", "tokens_cached", "tokens_out")}
