@@ -66,12 +66,19 @@ class Health(Frozen):
         return self.tools is not None
 
 
-def examine(driver: Driver, server: Server, reads: int | None = None) -> Health:
-    """Try the server by its driver. `reads` is how many tokens its model reads at once, where the user says it. Nothing
-    that a server does makes it fail."""
+def examine(
+    driver: Driver, server: Server, reads: int | None = None, say: Callable[[Check], None] = lambda check: None
+) -> Health:
+    """Try the server by its driver. `reads` is how many tokens its model reads at once, where the user says it; `say`
+    hears each check as it is made. Nothing that a server does makes it fail."""
     assert isinstance(driver, Asking)
     checks: list[Check] = []
-    tools = examined(driver, server, reads, checks.append)
+
+    def heard(check: Check) -> None:
+        checks.append(check)
+        say(check)
+
+    tools = examined(driver, server, reads, heard)
     if any(check.found == "no" and check.fatal for check in checks):
         tools = None
     who = {"driver": driver.name, "llm": driver.llm, "url": server.url, "profile": server.profile.name}
@@ -133,29 +140,38 @@ def spec(tool: Tool) -> ToolSpec:
     return ToolSpec(name=tool.name, description=tool.description, parameters=tool.schema)
 
 
-def tried(driver: Asking, specs: Sequence[ToolSpec]) -> tuple[Reply, Reply]:
-    """A first turn, and the one after the results of its calls. Raises DriverError."""
+def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
+    """A first turn, and the one after the results of its calls; of a model that only talked in both, two more, since
+    a study goes on with a schema then. Raises DriverError."""
     instructions = prompts.read("doctor")
     messages = [Message(role="user", text="Write the note now.")]
-    first = driver.reply(instructions, messages, specs)
-    messages.append(
-        Message(role="assistant", text=first.text, calls=first.calls, items=first.items, finish=first.finish)
-    )
-    messages += [Message(role="tool", call_id=call.id, text=RESULT) for call in first.calls]
-    messages.append(Message(role="user", text="Write another, with other words."))
-    return first, driver.reply(instructions, messages, specs)
+    turns: list[Reply] = []
+    while True:
+        turn = driver.reply(instructions, messages, specs)
+        turns.append(turn)
+        if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and talks(turns))):
+            return turns[-2:]
+        messages.append(
+            Message(role="assistant", text=turn.text, calls=turn.calls, items=turn.items, finish=turn.finish)
+        )
+        messages += [Message(role="tool", call_id=call.id, text=RESULT) for call in turn.calls]
+        messages.append(Message(role="user", text="Write another, with other words."))
 
 
-def calls(driver: Asking, turns: tuple[Reply, Reply]) -> Check:
+def talks(turns: Sequence[Reply]) -> bool:
+    return not any(turn.calls or turn.finish != "stop" for turn in turns)
+
+
+def calls(driver: Asking, turns: Sequence[Reply]) -> Check:
     """Whether it called what there is, with arguments that can be read."""
     by_schema = isinstance(driver, ChatDriver) and driver.by_schema
-    by = "a JSON schema, since it has no tools," if by_schema else "tools"
+    by = "a JSON schema, since without one it calls none," if by_schema else "tools"
     good = [any(call.name in TRIED and readable(call.arguments) for call in turn.calls) for turn in turns]
     if all(good):
         return yes("tools", f"It acts through {by} in two turns of two.")
     if any(good):
         return Check(name="tools", found="unknown", text=f"It acted through {by} in one turn of two: expect detours.")
-    text = "It takes tools, but called none in two turns: a study would end soon. Take a model that calls tools."
+    text = "It takes tools, but calls none, turn after turn: a study would end soon. Take a model that calls tools."
     if any(turn.finish == "length" for turn in turns):
         text = "Its answers were cut at their length limit before a call was whole."
     return Check(name="tools", found="no", text=text, fatal=True)

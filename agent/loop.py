@@ -29,6 +29,8 @@ from .stopping import Stop, ctrl_c
 # After the budget is spent, how often a report may be sent back before the program writes one.
 LAST_TRIES = 4
 SILENT_TURNS = 2
+# How often in a row the same call is done, and how often it may be made.
+SAME_DONE, SAME_MADE = 3, 10
 # A request is made where there is money for it and for one more.
 AND_THE_REPORT = 2
 STOPPED = "Stopped by the user."
@@ -216,9 +218,9 @@ def carry_on(work: Study) -> Ending:
                 work.live.warned(str(fault))
                 return Ending("stopped", str(fault))
             except DriverError as fault:
-                work.live.warned(str(fault))
                 if isinstance(fault, PASSING) and standing.last_reply(work.messages) is not None:
                     # What was begun well is worth going on with: the report would end it.
+                    work.live.warned(str(fault))
                     return Ending("stopped", str(fault))
                 ending = Ending("failed", str(fault))
             return close(work, ending)
@@ -295,6 +297,8 @@ def settle(work: Study) -> Ending | None:
     last, closing = standing.last_reply(work.messages), standing.closing(work.messages)
     if work.context.finished:
         return Ending(*closing) if closing is not None else Ending("finished")
+    if standing.repeats(work.messages) >= SAME_MADE:
+        return Ending("failed", f"The language model made the same call {SAME_MADE} times in a row.")
     if last is None or last.calls or work.messages[-1].role != "assistant":
         return None
     if work.by_protocol:
@@ -324,9 +328,12 @@ def act(work: Study, call: Call) -> None:
 
 
 def refusal(work: Study, call: Call) -> Answer | None:
-    """Why a call is not done, if it is not: at its end a study takes nothing but its report."""
+    """Why a call is not done, if it is not: it was done just now, or the study is at its end and takes nothing but its
+    report."""
     if work.context.finished:
         return Answer("The study is finished; this call was not done.", refused=True)
+    if (times := standing.repeats(work.messages)) > SAME_DONE:
+        return Answer(prompts.fill("repeated", times=times, last=work.last), refused=True)
     tool = work.tools.get(call.name)
     if tool is None or tool.is_last:
         return None

@@ -40,6 +40,21 @@ def silent(messages: Sequence[Message]) -> int:
     return count
 
 
+def repeats(messages: Sequence[Message]) -> int:
+    """How often in a row, since the user last spoke, the latest reply has been made, if it called something."""
+    count, same = 0, None
+    for message in reversed(messages):
+        if TOLD in (message.data or {}) and message.role == "user":
+            break
+        if message.role == "assistant":
+            calls = [(call.name, call.arguments) for call in message.calls]
+            same = calls if same is None else same
+            if not calls or calls != same:
+                break
+            count += 1
+    return count
+
+
 def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
     """What is left in of the tools that can be left out: as the study began, or as it was narrowed since. None: all."""
     return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)

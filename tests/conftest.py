@@ -1,4 +1,4 @@
-"""What all tests share: one thread per worker, and nothing of the user's own surroundings."""
+"""What all tests share: one thread per worker, nothing of the user's own surroundings, and what several look at."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from lashley.db.read import Reader
     from lashley.tests.webbed import Site
+    from lashley.tests.wire import Wire
     from lashley.tools.report.render import Report
 
 # Two workers with two threads each on two cores spend their time waiting for each other.
@@ -65,3 +66,12 @@ def report(reader: Reader) -> Report:
     from lashley.tools.report.render import render
 
     return render(SOURCE, reader, 1)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """A real HTTP server that answers as it is told to."""
+    from lashley.tests.wire import serving
+
+    with serving() as server:
+        yield server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from lashley.tools.catalog import named_task
 from lashley.tools.context import Context
 from lashley.tools.replay import replay
 
-from .wire import Wire, chat, serving
+from .wire import Wire, chat
 
 A, B = {"name": "a", "low": 11, "high": 40}, {"name": "b", "low": 2, "high": 9}
 DOUBLES = {
@@ -65,12 +64,6 @@ WORDS = [{"text": f"Number {i}: the word is", "answer": f" {w}", "distractor": "
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     return load("smollm2-135m").tokenizer
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
 
 
 def draft(**changed: Any) -> Draft:

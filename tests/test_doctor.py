@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,17 +18,11 @@ from lashley.agent.main import cli
 from lashley.tools.registry import all_tools
 from lashley.tools.toolset import core, offered
 
-from .wire import Answer, Wire, chat, function_call, response, serving
+from .wire import Answer, Wire, chat, function_call, response
 
 NOTE = {"title": "a", "text": "b.", "tags": [], "experiments": []}
 KEY = "sk-a-key-that-nobody-may-print"
 Script = Callable[[dict[str, Any]], object]
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as wire:
-        yield wire
 
 
 def refusal(message: str, status: int = 400) -> Answer:
@@ -67,6 +61,13 @@ def dropping(body: dict[str, Any]) -> dict[str, Any]:
     reply = chat("I will write the note.")
     reply["usage"]["prompt_tokens"] = len(json.dumps(body["messages"])) // 4
     return reply
+
+
+def shy(body: dict[str, Any]) -> dict[str, Any]:
+    """Takes tools and only talks; fills in a schema."""
+    if "response_format" in body:
+        return chat(json.dumps({"tool": "write_note", "arguments": NOTE}))
+    return chat("I will write the note.")
 
 
 def deaf(body: dict[str, Any]) -> object:
@@ -111,11 +112,17 @@ def test_one_that_drops_tools_is_driven_by_a_schema(wire: Wire) -> None:
     assert "JSON schema" in text(of, "tools")
 
 
-@pytest.mark.parametrize(("script", "why"), [(deaf, "neither tools nor a JSON schema"), (talking, "called none")])
+@pytest.mark.parametrize(("script", "why"), [(deaf, "neither tools nor a JSON schema"), (talking, "calls none")])
 def test_one_that_calls_nothing_drives_no_study(script: Script, why: str, wire: Wire) -> None:
     of = health(wire, script, context_length=200_000)
     assert why in text(of, "tools")
     assert (found(of)["tools"], of.tools) == ("no", None)
+
+
+def test_one_that_only_talks_is_driven_by_a_schema(wire: Wire) -> None:
+    of = health(wire, shy, context_length=200_000)
+    assert found(of) == {**GOOD, "strict": "no"}
+    assert "calls none" in text(of, "tools")
 
 
 def test_one_that_refuses_strict_works(wire: Wire) -> None:

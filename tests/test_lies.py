@@ -51,12 +51,6 @@ TEST: Step = ("test_hypothesis", {"hypothesis": "H1"})
 HONEST: dict[str, Any] = {"title": "Words", "claims": [], "interpretation": "It is right in {{E1.accuracy}}."}
 
 
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
-
-
 def told(wire: Wire, path: Path, *steps: Step) -> list[str]:
     """What a model that takes these steps, and then writes an honest report, is answered; the study's end is checked.
     The answers are those of this study alone, however many are in the tracker."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
@@ -17,18 +14,12 @@ from lashley.agent.loop import Ending, study
 from lashley.db.read import Reader
 from lashley.tools.context import Context
 
-from .wire import Wire, chat, function_call, output_text, response, serving
+from .wire import Wire, chat, function_call, output_text, response
 
 GOAL = "Which heads does SmolLM2 need to add small numbers?"
 BASELINE = {"task": "arithmetic", "n": 4, "reason": "First."}
 SOURCE = "It is right in {{E1.accuracy}} of the prompts."
 REPORT = {"title": "Sums", "claims": [], "interpretation": SOURCE}
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
 
 
 def call(name: str, arguments: Any, id: str = "call_1") -> dict[str, Any]:
@@ -143,6 +134,29 @@ def test_a_spent_budget_still_ends_in_a_report(wire: Wire, tmp_path: Path) -> No
     assert ending.report_by_program
     assert "{{E1.found}}" in (reader.report(1) or "")
     assert len(reader.experiments()) == 1
+
+
+def test_a_model_that_goes_round_in_a_circle_is_told_then_left(wire: Wire, tmp_path: Path) -> None:
+    wire.by(lambda _: call("list_tasks", {}))
+    ending, reader = run(wire, tmp_path)
+    assert (ending.status, ending.why) == ("failed", "The language model made the same call 10 times in a row.")
+    assert ending.report_by_program
+    said = answers(reader)
+    assert len(said) == 10
+    assert len(set(said[:3])) == 1
+    assert "arithmetic" in said[2]
+    assert "4 times in a row" in said[3]
+    assert "write_report" in said[3]
+
+
+def test_what_is_called_again_later_is_done(wire: Wire, tmp_path: Path) -> None:
+    names = [*["list_tasks"] * 3, "list_models"] * 3
+    for i, name in enumerate(names):
+        wire.then(call(name, {}, f"c{i}"))
+    wire.then(call("write_report", {"title": "Sums", "claims": [], "interpretation": "Nothing."}, "end"))
+    ending, reader = run(wire, tmp_path)
+    assert ending.status == "finished"
+    assert not any("in a row" in text for text in answers(reader))
 
 
 def test_a_model_that_only_talks_is_nudged_then_left(wire: Wire, tmp_path: Path) -> None:

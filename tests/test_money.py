@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from lashley.tools.errors import ToolError
 from lashley.tools.report.spent import cost_text, dollars, tokens_text
 
 from .test_resume import GOAL, ON, resume, scripted
-from .wire import Wire, chat, function_call, response, serving
+from .wire import Wire, chat, function_call, response
 
 WHO = ["--goal", GOAL, *ON, "--llm", "by-hand"]
 ASK = {"n": 4, "reason": "Another draw."}
@@ -35,12 +34,6 @@ USAGE = {"prompt_tokens": 100_000, "completion_tokens": 10_000}
 DETAILS = {"prompt_tokens_details": {"cached_tokens": 60_000, "cache_write_tokens": 30_000}}
 TOKENS = st.integers(0, 500_000)
 RATE = st.integers(0, 100_000).map(lambda n: n / 1000)
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
 
 
 def agent(*words: str, **environ: str) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from lashley.agent.drivers.conversation import BadRequest, Call, Message, Reply,
 from lashley.agent.drivers.profiles import BY_NAME, by_address, context_length
 from lashley.agent.drivers.server import Server
 
-from .wire import Wire, chat, serving
+from .wire import Wire, chat
 
 LONG = "Look at every head of every layer, one after the other. " * 20
 GOAL = (Message(role="user", text="Which heads add?"),)
@@ -30,12 +29,6 @@ TOOLS = tuple(
     )
     for name in ("note", "measure", "report")
 )
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as wire:
-        yield wire
 
 
 @pytest.mark.parametrize(
@@ -86,7 +79,8 @@ def test_each_is_sent_what_it_knows(name: str, wire: Wire) -> None:
     sent = wire.bodies[0]
     assert sent[profile.limits[0]] == 50
     assert ("strict" in sent["tools"][0]["function"]) == ("strict" in profile.options)
-    assert ("parallel_tool_calls" in sent) == ("parallel_tool_calls" in profile.options)
+    for option in ("parallel_tool_calls", "tool_choice"):
+        assert (option in sent) == (option in profile.options)
     assert {k: sent[k] for k in profile.extra} == profile.extra
 
 
@@ -102,6 +96,24 @@ def test_each_is_sent_what_it_knows(name: str, wire: Wire) -> None:
 )
 def test_the_context_length_is_read_where_it_is_told(entry: dict[str, Any], length: int | None) -> None:
     assert context_length(entry) == length
+
+
+@pytest.mark.parametrize(("name", "text"), [("compatible", None), ("llama-cpp-python", "")])
+def test_a_call_without_text_is_sent_as_the_server_takes_it(name: str, text: str | None, wire: Wire) -> None:
+    wire.then(chat("ok"))
+    said = Message(role="assistant", calls=(Call(id="c", name="note", arguments="{}"),))
+    answer = Message(role="tool", call_id="c", text="N1")
+    ChatDriver("m", wire.url, profile=name).reply(LONG, (*GOAL, said, answer), TOOLS)
+    assert wire.bodies[0]["messages"][2]["content"] == text
+
+
+def test_few_tools_that_were_dropped_are_noticed(wire: Wire) -> None:
+    """All together they are shorter than the instructions, and even so the count shows it."""
+    few = TOOLS[:1]
+    told = LONG * 2
+    assert len(few[0].description) < len(told)
+    wire.then(counted(chat("Sure! I will."), (len(told) + 100) // 8)).then(chat(object_of("note")))
+    assert ChatDriver("m", wire.url).reply(told, GOAL, few).calls
 
 
 # Without tools
@@ -147,6 +159,39 @@ def test_tools_that_were_read_are_not_taken_for_dropped(tokens: int | None, wire
     wire.then(chat("Hello.") | ({"usage": None} if tokens is None else counted({}, tokens)))
     driver, reply = spoken(wire)
     assert (reply.text, driver.by_schema) == ("Hello.", False)
+
+
+TALKED = (
+    *GOAL,
+    Message(role="assistant", text="I would look at heads."),
+    Message(role="user", text="Act."),
+    Message(role="assistant", text="Heads are interesting."),
+    Message(role="user", text="Act."),
+)
+
+
+def test_a_model_that_only_talks_is_asked_by_a_schema(wire: Wire) -> None:
+    wire.then(chat(object_of("note"))).then(chat(object_of("note")))
+    driver = ChatDriver("m", wire.url)
+    assert driver.reply(LONG, TALKED, TOOLS).calls[0].name == "note"
+    assert "tools" not in wire.bodies[0]
+    # And it stays so when the last turns are calls.
+    assert driver.reply(LONG, GOAL, TOOLS).calls
+    assert "response_format" in wire.bodies[1]
+
+
+@pytest.mark.parametrize("deaf", ["ignores", "refuses"])
+def test_a_talker_that_knows_no_schema_is_asked_by_tools_again(deaf: str, wire: Wire) -> None:
+    if deaf == "refuses":
+        for _ in range(2):
+            wire.then({"error": {"message": "response_format?"}}, 400)
+    for _ in range(2):
+        wire.then(chat("Heads!"))
+    driver = ChatDriver("m", wire.url, retries=0)
+    said = [driver.reply(LONG, TALKED, TOOLS) for _ in range(2)]
+    assert [reply.text for reply in said] == ["Heads!", "Heads!"]
+    assert "response_format" in wire.bodies[0]
+    assert "tools" in wire.bodies[-1]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from lashley.tools.report.reviewed import verdicts_of
 from lashley.tools.report.study import read_study
 
 from .recorded import ENVIRONMENT, tamper
-from .wire import Wire, chat, serving
+from .wire import Wire, chat
 
 MODEL, TASK, SECRET = "planted:induction", "induction", "because the moon was full"
 CLAIMS = [
@@ -87,12 +87,6 @@ def rendered(path: Path, run: int = 1) -> str:
         report = render_run(reader, run)
     assert "Second opinion" in report.html
     return report.markdown
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
 
 
 def calls(wire: Wire, *made: tuple[str, Any]) -> ChatDriver:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,10 @@ from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools
 from lashley.tools.toolset import MAKING, chosen, core, offered
 
-from .wire import Wire, chat, serving
+from .wire import Wire, chat
 
 ALWAYS = set(all_tools()) - set(kinds()) - {MAKING}
 REPORT = {"title": "Nothing", "claims": [], "interpretation": "Nothing was done."}
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with serving() as server:
-        yield server
 
 
 def test_core_is_a_part_that_a_protocol_could_work_with() -> None:

@@ -11,9 +11,10 @@ from .faults import one_line
 from .server_options import server_options
 
 if TYPE_CHECKING:
-    from ..doctor import Health
+    from ..doctor import Check, Health
     from ..drivers.choose import DriverName
 
+CHECKS = ("reachable", "model", "key", "tools", "strict", "context")
 MARKS = {"yes": "ok", "no": "no", "unknown": "?"}
 
 
@@ -46,11 +47,11 @@ def doctor(driver: DriverName, llm: str | None, base_url: str | None, context: i
         click.echo(why, err=True)
         from ..doctor import examine
 
-        found = examine(chosen, server, context)
+        found = examine(chosen, server, context, (lambda check: None) if as_json else show)
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        show(found, way(found, base_url, context))
+        conclude(found, way(found, base_url, context))
     raise click.exceptions.Exit(0 if found.works else 1)
 
 
@@ -65,18 +66,21 @@ def without_server(why: str, as_json: bool) -> None:
         click.echo(f'{why}\nWhat will work:\n  agent run --goal "..."')
 
 
-def show(found: Health, command: str) -> None:
+def show(check: Check) -> None:
+    """A line of what was found, as soon as it is: a slow model takes minutes for the next."""
     from rich.table import Table
 
     from .style import console, plain
 
-    out, table = console(), Table.grid(padding=(0, 2, 0, 0))
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=max(map(len, CHECKS)))
     table.add_column(overflow="fold")
-    for check in found.checks:
-        table.add_row(f"  {MARKS[check.found]}", check.name, plain(check.text))
-    out.print(table)
+    table.add_row(f"  {MARKS[check.found]:2}", check.name, plain(check.text))
+    console().print(table)
+
+
+def conclude(found: Health, command: str) -> None:
     if found.works:
         click.echo(f"What will work:\n  {command}")
     else:

@@ -22,8 +22,6 @@ LIMIT = re.compile(r"max_(completion_|output_)?tokens|in the completion")
 # Even English prose has no more characters per token than this; fewer tokens read means text that was cut.
 CHARACTERS_PER_TOKEN = 8
 WORTH_CHECKING = 16_000
-# And no prose of a goal has fewer: a prompt that was counted as less than its text alone had no tools in it.
-FEWEST_CHARACTERS_PER_TOKEN = 2
 WORTH_COUNTING = 500
 
 
@@ -31,7 +29,8 @@ class ChatDriver:
     """Takes turns over POST /chat/completions.
 
     `timeout` is in seconds for a whole answer; `base_url` None means OpenAI; `profile` names the kind of server, None
-    where that is to be found out. A server without tools is asked for each call by a JSON schema."""
+    where that is to be found out. A server without tools, and a model that only talks, is asked for each call by a
+    JSON schema."""
 
     name = "chat"
 
@@ -49,11 +48,14 @@ class ChatDriver:
         self.server = Server(base_url, api_key, timeout, retries, profile)
         self._max_output_tokens = max_output_tokens
         self._refused: set[str] = set()
-        # Whether calls are asked for by a schema, and whether that has worked.
-        self.by_schema = self._schema_works = False
+        # Whether calls are asked for by a schema, and whether that has worked, or was tried on a talker in vain.
+        self.by_schema = self._schema_works = self._vain = False
+        self._on_trial = False
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The model's next turn. Raises a DriverError."""
+        if tools and not self.by_schema and not self._vain and talked(messages):
+            self.by_schema = self._on_trial = True
 
         def read(body: dict[str, Any]) -> Reply | None:
             if tools and self.by_schema:
@@ -87,11 +89,13 @@ class ChatDriver:
             request["messages"] = [{"role": "system", "content": told}, *by_schema.as_text(messages)]
             request["response_format"] = by_schema.response_format(self._left(self.server.profile.formats)[0], tools)
         else:
-            request["messages"] = chat_messages(instructions, messages)
+            request["messages"] = chat_messages(instructions, messages, self.server.profile.no_text)
         if tools and not self.by_schema:
             request["tools"] = [self._tool(tool) for tool in tools]
             if "parallel_tool_calls" in self._options:
                 request["parallel_tool_calls"] = False
+            if "tool_choice" in self._options:
+                request["tool_choice"] = "auto"
         if self._max_output_tokens is not None and (limits := self._left(self.server.profile.limits)):
             request[limits[0]] = self._max_output_tokens
         if self.server.profile.extra:
@@ -123,8 +127,10 @@ class ChatDriver:
             return True
         if self.by_schema:
             formats = self._left(self.server.profile.formats)
-            if self._schema_works or len(formats) < 2:
+            if self._schema_works:
                 return False
+            if len(formats) < 2:
+                return self._back_to_tools()
             self._refused.add(formats[0])
             return True
         for option in self._options:
@@ -134,6 +140,12 @@ class ChatDriver:
         self.by_schema = bool(NO_TOOLS.search(said))
         return self.by_schema
 
+    def _back_to_tools(self) -> bool:
+        """Whether the schema was only tried, on a model that has tools and does not use them: so no more."""
+        if self._on_trial:
+            self.by_schema, self._on_trial, self._vain = False, False, True
+        return self._vain
+
     def _dropped(self, reply: Reply, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> bool:
         """Some servers leave out the tools without a word. The count of what was read shows it, at the first reply:
         later ones are long by what was said."""
@@ -142,8 +154,7 @@ class ChatDriver:
         text = length(instructions, messages)
         offered = sum(len(tool.description) + len(json.dumps(tool.parameters)) for tool in tools)
         # A count below the first bound leaves out what the server had read before, and shows nothing.
-        plausible = text / CHARACTERS_PER_TOKEN <= reply.tokens_in < text / FEWEST_CHARACTERS_PER_TOKEN
-        return text >= WORTH_COUNTING and offered > 3 * text and plausible
+        return text >= WORTH_COUNTING and text <= reply.tokens_in * CHARACTERS_PER_TOKEN < text + offered
 
     def _read_call(self, body: dict[str, Any], messages: Sequence[Message]) -> Reply:
         """The reply that a schema was asked for. Raises BadRequest where it was not heeded the first time."""
@@ -156,11 +167,13 @@ class ChatDriver:
             and call is None
             and not (reply.finish == "length" and reply.text.lstrip().startswith("{"))
         ):
+            if self._back_to_tools():
+                return reply
             raise BadRequest(
                 f"{self.llm} at {self.server.url} takes neither tools nor a JSON schema, and without one of them it "
                 f"cannot run experiments: {self.server.profile.tools_on}. Or take --driver autopilot."
             )
-        self._schema_works = True
+        self._schema_works, self._on_trial = True, False
         if call is None or reply.finish == "length":
             return reply
         return reply.model_copy(update={"text": "", "calls": (call,)})
@@ -181,13 +194,19 @@ class ChatDriver:
             )
 
 
+def talked(messages: Sequence[Message]) -> bool:
+    """Whether the last two replies are nothing but words, the second although the model had been asked to act."""
+    said = [message for message in messages if message.role == "assistant"][-2:]
+    return len(said) == 2 and all(message.finish == "stop" and not message.calls for message in said)
+
+
 def length(instructions: str, messages: Sequence[Message]) -> int:
     """The characters of a conversation, without tools."""
     return len(instructions) + sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
 
 
-def chat_messages(instructions: str, messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The conversation in the words of Chat Completions."""
+def chat_messages(instructions: str, messages: Sequence[Message], no_text: str | None = None) -> list[dict[str, Any]]:
+    """The conversation in the words of Chat Completions; `no_text` stands for a text that there is not."""
     wire: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
     for message in answered(messages):
         if message.role == "tool":
@@ -201,7 +220,7 @@ def chat_messages(instructions: str, messages: Sequence[Message]) -> list[dict[s
                 }
                 for call in message.calls
             ]
-            wire.append({"role": "assistant", "content": message.text or None, "tool_calls": calls})
+            wire.append({"role": "assistant", "content": message.text or no_text, "tool_calls": calls})
         else:
             wire.append({"role": message.role, "content": message.text})
     return wire

@@ -18,6 +18,7 @@ from .fields import a_dict, dicts
 
 Format = Literal["json_schema", "json_object"]
 Limit = Literal["max_completion_tokens", "max_tokens"]
+Option = Literal["strict", "parallel_tool_calls", "tool_choice"]
 
 
 class Profile(Frozen):
@@ -26,10 +27,12 @@ class Profile(Frozen):
     hosts, ports, owned_by, header   by which it is recognised: the address; the owner that /models gives its entries;
                                      a header of its answers, and a pattern of the value
     limits             the names that the limit of an answer's length may have, the likeliest first
-    options            what is sent with tools: "strict", "parallel_tool_calls"
+    options            what is sent with tools: "strict", "parallel_tool_calls", "tool_choice" ("auto", which is what
+                       leaving it out means to all others)
     formats            in which shapes it may take a JSON schema, the likeliest first: OpenAI's, or llama.cpp's
     tool_choice        whether one tool can be demanded: "kept"; "ignored"; "named" where "required" is not understood
     cuts_silently      a conversation that is too long loses its beginning, and no error is given
+    no_text            what stands for the text of a call that comes without any: null, as OpenAI has it, or ""
     extra              what else every request carries
     tools_on, longer   what a user does to have tools, and a longer context
     """
@@ -41,10 +44,11 @@ class Profile(Frozen):
     owned_by: tuple[str, ...] = ()
     header: tuple[str, str] | None = None
     limits: tuple[Limit, ...] = ("max_tokens", "max_completion_tokens")
-    options: tuple[Literal["strict", "parallel_tool_calls"], ...] = ("strict", "parallel_tool_calls")
+    options: tuple[Option, ...] = ("strict", "parallel_tool_calls")
     formats: tuple[Format, ...] = ("json_schema", "json_object")
     tool_choice: Literal["kept", "ignored", "named"] = "kept"
     cuts_silently: bool = False
+    no_text: Literal[""] | None = None
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
     tools_on: str = "take a model that calls tools, and see the server's documentation for how to turn that on"
     longer: str = "give the server a longer context"
@@ -93,12 +97,14 @@ PROFILES = (
     ),
     Profile(
         name="llama-cpp-python",
-        about="Calls tools only with a chat format for them; takes a schema only as json_object; fails on `required`.",
+        about="Calls tools only with a chat format for them, and drops them where tool_choice is not sent; takes a "
+        "schema only as json_object; fails on `required`, and on a call whose text is null.",
         owned_by=("me",),
         limits=("max_tokens",),
-        options=(),
+        options=("tool_choice",),
         formats=("json_object",),
         tool_choice="named",
+        no_text="",
         tools_on="start it with --chat_format chatml-function-calling",
         longer="start it with a larger --n_ctx",
     ),
