@@ -115,7 +115,11 @@ class Study:
         return not self.driver.llm
 
     def specs(self) -> Sequence[ToolSpec]:
-        return specs(self.tools)
+        """What is offered: not what was called over and over, until something else is."""
+        stuck = standing.repeats(self.messages) > SAME_DONE
+        last = standing.last_reply(self.messages) if stuck else None
+        over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
+        return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
 
     def tell(self, text: str, data: dict[str, Any] | None = None) -> None:
         """Say something to the driver, as the user."""

@@ -147,6 +147,17 @@ def test_a_model_that_goes_round_in_a_circle_is_told_then_left(wire: Wire, tmp_p
     assert "arithmetic" in said[2]
     assert "4 times in a row" in said[3]
     assert "write_report" in said[3]
+    offered = [{tool["function"]["name"] for tool in body["tools"]} for body in wire.bodies]
+    assert offered[3] - offered[4] == {"list_tasks"}, "so that something else is called"
+
+
+def test_what_was_called_over_and_over_is_offered_again(wire: Wire, tmp_path: Path) -> None:
+    for i, name in enumerate([*["list_tasks"] * 4, "list_models", "list_tasks"]):
+        wire.then(call(name, {}, f"c{i}"))
+    wire.then(call("write_report", {"title": "Sums", "claims": [], "interpretation": "Nothing."}, "end"))
+    ending, reader = run(wire, tmp_path)
+    assert ending.status == "finished"
+    assert "arithmetic" in answers(reader)[5]
 
 
 def test_what_is_called_again_later_is_done(wire: Wire, tmp_path: Path) -> None:

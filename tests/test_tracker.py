@@ -21,38 +21,12 @@ from hypothesis import strategies as st
 
 from lashley.db import schema
 from lashley.db.errors import NewerSchema, NoSuchId, NotATracker, TrackerError
-from lashley.db.ids import LETTERS, parse_id, show_id
-from lashley.db.location import tracker_path
 from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 
-from .recorded import older
+from .recorded import EXPERIMENT, RUN, older
 
-SUBJECT = {"name": "tiny", "fingerprint": "f1", "architecture": "llama", "anatomy": {"layers": 2, "heads": 3}}
-RUN: dict[str, Any] = {
-    "goal": "Which heads add?",
-    "driver": "autopilot",
-    "llm": None,
-    "model": "tiny",
-    "task": "arithmetic",
-    "seed": 0,
-    "budget": {"experiments": 40},
-    "environment": {"python": "3.11"},
-}
-EXPERIMENT: dict[str, Any] = {
-    "kind": "head_ablation",
-    "model": "tiny",
-    "task": "arithmetic",
-    "split": "explore",
-    "n": 8,
-    "config": {"mode": "mean"},
-    "config_hash": "c1",
-    "subject": SUBJECT,
-    "task_fingerprint": "t1",
-    "code_version": "1",
-    "environment": {"python": "3.11"},
-}
 EMPTY = Result().model_dump()
 
 
@@ -77,30 +51,6 @@ def one_line(error: pytest.ExceptionInfo[TrackerError], *needed: str) -> None:
     assert "\n" not in text
     for part in needed:
         assert part in text
-
-
-# --- ids and location
-
-
-@given(st.sampled_from(sorted(LETTERS)), st.integers(0, 10**18 - 1), st.booleans())
-def test_an_id_is_read_as_it_is_shown_in_any_case(what: str, number: int, lower: bool) -> None:
-    shown = show_id(what, number)
-    assert parse_id(f" {shown.lower() if lower else shown} ") == (what, number)
-
-
-@pytest.mark.parametrize("text", ["", "E", "12", "X1", "E1.5", "E-1", "E1 E2", "E٣", "E" + "9" * 19, "E1\n; drop"])
-def test_what_is_no_id_is_said_in_one_line(text: str) -> None:
-    with pytest.raises(TrackerError) as error:
-        parse_id(text)
-    one_line(error, "E12")
-
-
-def test_the_path_is_the_option_then_the_variable_then_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LASHLEY_DB", "~/studies.db")
-    assert tracker_path("given.db") == Path("given.db")
-    assert tracker_path() == Path.home() / "studies.db"
-    monkeypatch.setenv("LASHLEY_DB", "")
-    assert tracker_path() == Path("lashley.db")
 
 
 # --- the file
@@ -370,7 +320,7 @@ def test_what_has_ended_cannot_change(store: Store) -> None:
 
 
 def test_only_a_finished_experiment_of_the_same_everything_is_found(store: Store) -> None:
-    same = ("c1", "f1", "t1", "1")
+    same = ("c1", EXPERIMENT["subject"]["fingerprint"], "t1", EXPERIMENT["code_version"])
     failed = store.begin_experiment(run=None, **EXPERIMENT)
     store.fail_experiment(failed, "X", "x", 0.1)
     first = store.begin_experiment(run=None, **EXPERIMENT)
@@ -381,7 +331,7 @@ def test_only_a_finished_experiment_of_the_same_everything_is_found(store: Store
         assert store.find_experiment(*(part if i != place else "other" for i, part in enumerate(same))) is None
     without_task = store.begin_experiment(run=None, **{**EXPERIMENT, "task_fingerprint": None})
     store.finish_experiment(without_task, EMPTY, 0.1)
-    assert store.find_experiment("c1", "f1", None, "1") == without_task
+    assert store.find_experiment(*same[:2], None, same[3]) == without_task
 
 
 def test_ids_that_are_not_there_are_refused_with_the_nearest(store: Store) -> None:
