@@ -27,6 +27,7 @@ class Budget(BaseModel):
     context: int | None = Field(default=None, ge=1000)
     max_cost: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     price: Price | None = None
+    approve: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     def price_for(self, llm: str) -> Price | None:
         """The price of this language model: the run's, unless another one took over."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -29,7 +30,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ..tools.report.spent import cost_text, dollars
-from .commands.style import printable
+from .commands.style import cut, printable
 
 if TYPE_CHECKING:
     from ..tools.context import Context
@@ -142,6 +143,15 @@ class View:
 
     def warned(self, text: str) -> None:
         self.line(f"[yellow]{shown(text, 400)}[/]")
+
+    def asks(self, question: str) -> bool:
+        """At the terminal, with no for what is not answered (Enter, Ctrl-D). Raises KeyboardInterrupt or gives no at
+        Ctrl-C, and raises OSError where the terminal is gone."""
+        self.still()
+        try:
+            return click.confirm(cut(printable(" ".join(question.split())), 600), err=True)
+        except click.Abort:
+            return False
 
 
 class Moving(View):

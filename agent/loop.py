@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from .. import prompts
+from ..tools.approval import Approval
 from ..tools.context import Context
 from ..tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ..tools.report.default import default_source
@@ -37,7 +38,7 @@ STOPPED = "Stopped by the user."
 
 
 class Live(Protocol):
-    """Somebody who watches. Every method is told after the fact, and may do nothing."""
+    """Somebody who watches. Every method is told after the fact, and may do nothing; only `asks` wants an answer."""
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
     def thinking(self, step: int) -> None: ...
@@ -47,6 +48,7 @@ class Live(Protocol):
     def answered(self, call: Call, result: Answer) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
     def warned(self, text: str) -> None: ...
+    def asks(self, question: str) -> bool: ...
 
 
 def every_tool(context: Context) -> dict[str, Tool]:
@@ -240,6 +242,8 @@ def prepare(work: Study) -> None:
     work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     work.context.n = (work.messages[0].data or {}).get("n")
     work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    most = work.budget.approve
+    work.context.approval = None if most is None else Approval(most, work.stop.answers(work.live.asks))
 
 
 def close(work: Study, ending: Ending) -> Ending:
@@ -322,12 +326,14 @@ def act(work: Study, call: Call) -> None:
     context = work.context
     work.count()
     work.live.called(work.spent.steps, call, work.spent)
-    context.call, began = call.id, time.monotonic()
+    context.call, began, waited = call.id, time.monotonic(), context.waited
     refused = refusal(work, call)
     result = answer(work.tools, context, call.name, call.arguments) if refused is None else refused
     work.live.answered(call, result)
-    data = {**result.data, "refused": result.refused}
-    work.keep(Message(role="tool", text=result.text, call_id=call.id, data=data), seconds=time.monotonic() - began)
+    data, waited = {**result.data, "refused": result.refused}, context.waited - waited
+    work.spent.began += waited
+    seconds = time.monotonic() - began - waited
+    work.keep(Message(role="tool", text=result.text, call_id=call.id, data=data), seconds=seconds)
     work.count()
 
 

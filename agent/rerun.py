@@ -216,7 +216,7 @@ def rerun(
                 log=log, scratch=scratch,
             )  # fmt: skip
             prepare(work)
-            context.progress, context.experiment_minutes = progress, None
+            context.progress, context.experiment_minutes, context.approval = progress, None, None
             diverged, ended = None, True
             try:
                 ending = repeat(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -15,14 +15,36 @@ SAID = "\nStopping: this step is finished, then the report is written. Ctrl-C ag
 
 @dataclass
 class Stop:
-    """Whether the user wants the study to end."""
+    """Whether the user wants the study to end, or to stop at once; and whether the user is being asked something."""
 
     asked: bool = False
+    at_once: bool = False
+    waits: bool = False
+
+    def answers(self, ask: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Asks a question, to which Ctrl-C is a no. Raises KeyboardInterrupt where it stops at once, and where the
+        terminal is gone."""
+
+        def asked(question: str) -> bool:
+            try:
+                self.waits = True
+                answer = ask(question)
+            except KeyboardInterrupt:
+                answer = False
+            except OSError as gone:
+                raise KeyboardInterrupt from gone
+            finally:
+                self.waits = False
+            if self.at_once:
+                raise KeyboardInterrupt
+            return answer
+
+        return asked
 
 
 @contextmanager
 def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
-    """Within it the first Ctrl-C sets `stop.asked`, and the second raises KeyboardInterrupt."""
+    """Within it the first Ctrl-C sets `stop.asked` and ends a question, and the second raises KeyboardInterrupt."""
     before = signal.getsignal(signal.SIGINT)
     # Only the main thread is told of signals; a program in the background may have been started to ignore them.
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
@@ -30,11 +52,14 @@ def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
         return
 
     def told(_signal: int, _frame: FrameType | None) -> None:
-        if stop.asked:
+        stop.at_once = stop.asked
+        if stop.at_once:
             raise KeyboardInterrupt
         stop.asked = True
         # Not by print, which may be in the middle of a line of its own.
         os.write(2, SAID.format(how=f"and `agent resume {run}` goes on").encode())
+        if stop.waits:
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, told)
     try:

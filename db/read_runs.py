@@ -106,10 +106,12 @@ class RunReader(ExperimentReader, ThoughtReader):
         return self._rows(f"SELECT * FROM {table} WHERE {ours} AND call = ? ORDER BY rowid", run, call)
 
     def experiments_spent(self, run: int, but: Sequence[str] = ()) -> int:
-        """How many experiments of its own a run has done or seen fail, without those that these calls asked for."""
+        """How many experiments of its own a run has done or seen fail, without those that the user refused, and those
+        that these calls asked for."""
         sql = (
             "SELECT count(*) AS n FROM experiments WHERE run = ? AND status != 'running' "
-            "AND error_type IS NOT 'Interrupted' AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
+            "AND coalesce(error_type, '') NOT IN ('Interrupted', 'NotApproved') "
+            "AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
         )
         return self._rows(sql, run, json.dumps(list(but)))[0]["n"]
 

@@ -44,5 +44,9 @@ class TooLong(ExperimentError):
     """An experiment took longer than it was given."""
 
 
+class NotApproved(ExperimentError):
+    """An experiment would have taken longer than it may unasked, and the user refused it."""
+
+
 class NotANumber(ExperimentError):
     """A measurement came out as NaN or infinite; it is recorded as a failure, never as a number."""

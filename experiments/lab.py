@@ -14,6 +14,7 @@ import torch
 from . import engine, failures
 from .ability import ability
 from .batch import Batch, encode_answer, make_batch
+from .cost import seconds_per_run, whole_runs
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
@@ -53,9 +54,12 @@ class Lab:
     progress: Progress = silent
     # What an interrupted experiment had done, sweep by sweep; see `engine.run`.
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = field(default_factory=dict)
+    # Told before each run how many seconds it is expected to take; it may raise.
+    before: Callable[[float], None] | None = None
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
     _partnered: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
+    _speeds: dict[tuple[str, torch.dtype, int], float] = field(default_factory=dict)
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
         """n prompts and their tokens. Raises BadTask when the split holds fewer."""
@@ -149,7 +153,7 @@ class Lab:
         """The same subject and task without these prompts: to look for something that is then measured on them."""
         from .tasks.apart import apart
 
-        return Lab(self.subject, apart(self.task, n, split, seed), self.progress, self.kept)
+        return Lab(self.subject, apart(self.task, n, split, seed), self.progress, self.kept, self.before)
 
     def steps(self, what: str) -> Callable[[int, int], None]:
         """A progress callback of the engine's form, under a name."""
@@ -165,10 +169,21 @@ class Lab:
         subject: Subject | None = None,
     ) -> dict[str, torch.Tensor]:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
+        if self.before is not None:
+            self.before(self.expected(batch, interventions, readout, subject or self.subject))
         what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist()))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept)  # fmt: skip
+
+    def expected(
+        self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject
+    ) -> float:
+        """About how many seconds a run will take. How fast the subject is here is measured once a length."""
+        key = subject.name, subject.dtype, batch.length
+        if key not in self._speeds:
+            self._speeds[key] = seconds_per_run(subject, batch, readout)
+        return self._speeds[key] * len(batch) * whole_runs(interventions, subject.anatomy.n_layers)
 
     def speak(
         self,

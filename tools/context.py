@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..experiments.result import Result
     from ..experiments.subject import Subject
     from ..experiments.tasks.task import Task
+    from .approval import Approval
 
 Progress = Callable[[str, int, int], None]
 Measure = Callable[["Experiment", "Lab"], "Result"]
@@ -56,6 +57,7 @@ class Context:
     finished: bool = False
     experiment_minutes: float | None = None
     measure: Measure | None = None
+    approval: Approval | None = None
     own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
     _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
@@ -73,6 +75,11 @@ class Context:
         if self.run is None:
             return None
         return [self.run] if self.reviews is None else [self.run, self.reviews]
+
+    @property
+    def waited(self) -> float:
+        """How many seconds the user has thought about what was asked before experiments."""
+        return 0.0 if self.approval is None else self.approval.waited
 
     @property
     def alone(self) -> int | None:
@@ -180,5 +187,5 @@ class Context:
         if key not in self._labs:
             self._labs[key] = Lab(subject, found.for_tokenizer(subject.tokenizer))
         lab = self._labs[key]
-        lab.progress, lab.kept = self.progress, {}
+        lab.progress, lab.kept, lab.before = self.progress, {}, None
         return lab

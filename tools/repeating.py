@@ -59,8 +59,8 @@ class Repeated:
             raise Diverged("experiment", f"{name} is not in the log: there the call ran no experiment.")
         self._require_same_question(experiment, lab, logged)
         error: Exception | None = None
-        # What ended for want of time or memory says something of the machine.
-        if not self.fast and logged["error_type"] not in ("TooLong", "OutOfMemory"):
+        # What ended for want of time or memory says something of the machine, and what was refused of the user.
+        if not self.fast and logged["error_type"] not in ("TooLong", "OutOfMemory", "NotApproved"):
             try:
                 now = measured(experiment, lab)
                 if logged["status"] == "done":

@@ -16,6 +16,7 @@ from ..db.write_runs import INTERRUPTED
 from ..experiments import errors
 from ..experiments.errors import ExperimentError, NotANumber, OutOfMemory, TooLong
 from ..experiments.kind import Experiment
+from .approval import Gate
 from .context import Context
 from .deadline import within
 from .environment import code_version
@@ -78,17 +79,27 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         turn=context.turn,
         call=context.call,
     )
-    began = time.monotonic()
-    minutes = context.experiment_minutes
-    lab.progress = within(None if minutes is None else 60 * minutes, context.progress)
+    began, minutes = time.monotonic(), context.experiment_minutes
+    limit = None if minutes is None else 60 * minutes
+    gate = None if context.approval is None else Gate(context.approval, show_id("experiment", number), experiment)
+
+    def before(expected: float | None) -> None:
+        """The time in which the user thinks is not the experiment's."""
+        if gate is not None and gate.open(expected):
+            lab.progress = within(limit, context.progress)
+
+    def seconds() -> float:
+        return time.monotonic() - began - (gate.waited if gate else 0.0)
+
+    lab.progress, lab.before = within(limit, context.progress), before if gate else None
     try:
+        before(None)
         result = (context.measure or measured)(experiment, lab)
-        context.store.finish_experiment(
-            number, result.model_dump(), time.monotonic() - began, {k: array_bytes(v) for k, v in result.arrays.items()}
-        )
+        arrays = {k: array_bytes(v) for k, v in result.arrays.items()}
+        context.store.finish_experiment(number, result.model_dump(), seconds(), arrays)
     except KeyboardInterrupt:
         context.store.fail_experiment(
-            number, INTERRUPTED, "Stopped by the user.", time.monotonic() - began, unfinished.packed(lab.kept)
+            number, INTERRUPTED, "Stopped by the user.", seconds(), unfinished.packed(lab.kept)
         )
         raise
     except TrackerFails:
@@ -97,7 +108,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
         done = unfinished.packed(lab.kept) if isinstance(fault, TooLong) else {}
-        context.store.fail_experiment(number, kind, text[:2000], time.monotonic() - began, done)
+        context.store.fail_experiment(number, kind, text[:2000], seconds(), done)
         return Outcome(number, error=told(kind, text))
     return Outcome(number)
 

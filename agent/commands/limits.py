@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .options import Amount
+
 if TYPE_CHECKING:
     from ..budget import Budget
     from ..drivers.choose import Choice
@@ -14,14 +16,10 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIMITS = (
-    click.option(
-        "--minutes", type=click.FloatRange(0, min_open=True), default=30, show_default=True, help="Budget: time."
-    ),
+    click.option("--minutes", type=Amount(0, min_open=True), default=30, show_default=True, help="Budget: time."),
     click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns."),
     click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model."),
-    click.option(
-        "--max-cost", type=click.FloatRange(0, min_open=True), metavar="DOLLARS", help="Budget: money, in US dollars."
-    ),
+    click.option("--max-cost", type=Amount(0, min_open=True), metavar="DOLLARS", help="Budget: money, in US dollars."),
     click.option(
         "--price",
         metavar="IN,CACHED,OUT",
@@ -30,8 +28,14 @@ LIMITS = (
     ),
     click.option(
         "--experiment-minutes",
-        type=click.FloatRange(0, min_open=True),
+        type=Amount(0, min_open=True),
         help="The longest that one experiment may take; it is stopped between two chunks of its work.",
+    ),
+    click.option(
+        "--approve",
+        type=Amount(0),
+        metavar="SECONDS",
+        help="Ask at the terminal before an experiment that would take longer by its estimate; 0: before each.",
     ),
     click.option(
         "--context",
@@ -50,6 +54,7 @@ def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bo
     from ..budget import Budget
     from ..prices import HOW, price_of
 
+    require_terminal(given["approve"], "leave it out, or limit each experiment with --experiment-minutes.")
     llm, price = chosen.driver.llm, None
     by_hand, limits = given["price"], {name: limit for name, limit in given.items() if name != "price"}
     if llm:
@@ -60,6 +65,14 @@ def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bo
         if not said:
             click.echo(unknown if price is None else f"{llm} costs {price}.", err=True)
     return Budget(experiments=experiments, price=price, **limits)
+
+
+def require_terminal(approve: float | None, way_out: str) -> None:
+    """Raises UsageError where somebody is to be asked and nobody is there."""
+    import sys
+
+    if approve is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"--approve asks at the terminal, and there is none here: {way_out}")
 
 
 def limits(command: Command) -> Command:

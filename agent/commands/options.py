@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DB_HELP = "The tracker; else LASHLEY_DB, else lashley.db here."
 
 db_option = click.option("--db", metavar="FILE", help=DB_HELP)
+
+
+class Amount(click.FloatRange):
+    """A number within a range. Nan passes every comparison and infinity is never reached, so neither is taken."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
 
 
 def study_options(command: Command) -> Command:

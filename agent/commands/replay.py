@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .faults import one_line
-from .options import db_option
+from .options import Amount, db_option
 
 if TYPE_CHECKING:
     from ...db.read import Reader
@@ -27,7 +27,7 @@ WIDTH, MOST = 76, 40  # a diff of so many columns and lines
 @click.option("--experiments", "one_by_one", is_flag=True, help="Of a run: only measure its experiments again.")
 @click.option("--ignore-prompts", is_flag=True, help="Go on where instructions or tools have changed since.")
 @db_option
-@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Relative to values above 1.")
+@click.option("--tolerance", type=Amount(0), default=1e-4, show_default=True, help="Relative to values above 1.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 def replay(
     ids: tuple[str, ...], fast: bool, one_by_one: bool, ignore_prompts: bool, db: str | None, tolerance: float,

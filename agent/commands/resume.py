@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import click
 
 from .faults import one_line
-from .options import study_options
+from .limits import require_terminal
+from .options import Amount, study_options
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
@@ -19,19 +21,29 @@ from .server_options import server_options
 @server_options
 @study_options
 @click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once now.")
-def resume(run: str, base_url: str | None, db: str | None, reports: str, display: str, context: int | None) -> None:
+@click.option("--approve", type=Amount(0), metavar="SECONDS", help="Ask as `agent run` does; else as it was begun.")
+@click.option("--no-approve", is_flag=True, help="Ask no more before experiments.")
+def resume(
+    run: str, base_url: str | None, db: str | None, reports: str, display: str, context: int | None,
+    approve: float | None, no_approve: bool,
+) -> None:  # fmt: skip
     """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.
 
     The conversation goes on where it was, with the same subject, task, driver and budget. What is finished is not done
     again; an experiment that was cut short is.
     """
-    go_on_with(run, base_url, db, reports, display, context)
+    if no_approve and approve is not None:
+        raise click.UsageError("Give --approve or --no-approve, not both.")
+    go_on_with(
+        run, base_url, db, reports, display, context, {"approve": approve} if no_approve or approve is not None else {}
+    )
 
 
 def go_on_with(
-    run: str | None, base_url: str | None, db: str | None, reports: str, display: str, reads: int | None = None
-) -> NoReturn:
-    """Take up this run, or the last one that was stopped."""
+    run: str | None, base_url: str | None, db: str | None, reports: str, display: str, reads: int | None = None,
+    changed: Mapping[str, Any] | None = None,
+) -> NoReturn:  # fmt: skip
+    """Take up this run, or the last one that was stopped; with these limits changed from now on."""
     from ...db.location import tracker_path
     from ...db.read import Reader
     from ...tools.context import Context
@@ -46,6 +58,8 @@ def go_on_with(
         with Reader.open(tracker_path(db)) as reader:
             number = run_to_resume(reader, run)
             require_stopped(row := reader.run(number))
+        limits = {**row["budget"], **(changed or {})}
+        require_terminal(limits.get("approve"), f"agent resume {row['id']} --no-approve goes on without asking.")
         chosen, why, server = choose(
             row["driver"], row["llm"], base_url, max_output_tokens=reads and answer_tokens(reads)
         )
@@ -62,6 +76,7 @@ def go_on_with(
             with view:
                 work = resumed(context, chosen, number, view)
                 work.window.limit = reads
+                work.budget = work.budget.model_copy(update=dict(changed or {}))
                 ending = carry_on(work)
             if context.reviews is None:
                 finish(context, ending, reports)

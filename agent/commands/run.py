@@ -83,9 +83,12 @@ def run(
     if go_on:
         from .resume import go_on_with
 
+        asked = {"approve": limits["approve"]}
         if goal or any(map(settings.is_said, ("model", "task"))):
             raise click.UsageError("--continue goes on with what was asked: leave out --goal, --model and --task.")
-        go_on_with(None, base_url, db, reports, display, limits["context"])
+        go_on_with(
+            None, base_url, db, reports, display, limits["context"], {k: v for k, v in asked.items() if v is not None}
+        )
     if goal is None:
         raise click.UsageError("Missing option '--goal': what is to be found out, in words.")
     if not goal.strip():

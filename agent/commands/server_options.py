@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .options import Amount
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -27,7 +29,7 @@ def server_options(command: F) -> F:
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(0, min_open=True),
+            type=Amount(0, min_open=True),
             expose_value=False,
             callback=_export,
             help="Seconds for one whole answer of the language model; 600 otherwise.",

@@ -60,6 +60,8 @@ def budget_text(budget: Row) -> str:
         for name in ("experiments", "minutes", "steps", "tokens", "experiment_minutes", "context")
         if budget.get(name) is not None
     ]
+    if budget.get("approve") is not None:
+        limits.append(f"asks before an experiment of more than {budget['approve']:g} seconds")
     if budget.get("max_cost") is not None:
         limits.append(dollars(budget["max_cost"]))
     if budget.get("price"):

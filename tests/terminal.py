@@ -1,0 +1,57 @@
+"""`agent` in a process of its own that has a terminal, and somebody who answers what it asks."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from select import select
+
+from lashley.tests.killed import FORKED, ran
+
+
+def in_child(words: list[str], folder: str, terminal: str) -> None:
+    import torch
+
+    from lashley.agent.main import cli
+
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    os.setsid()
+    tty = os.open(terminal, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(tty, number)
+    sys.stdin = os.fdopen(0)
+    os.environ |= {"OPENAI_API_KEY": "", "NO_COLOR": "1", "COLUMNS": "200"}
+    cli.main(words, prog_name="agent")
+
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+KILL = signal.SIGKILL
+
+
+def at_terminal(*words: str, folder: Path, answers: Sequence[str | signal.Signals]) -> tuple[int, str]:
+    """`agent ...` with a terminal of its own, each question answered in turn, or met by a signal: exit code, and all
+    that was shown."""
+    ours, theirs = pty.openpty()
+    program = FORKED.Process(target=in_child, args=([*words], str(folder), os.ttyname(theirs)))
+    program.start()
+    shown, left = "", list(answers)
+    while program.is_alive():
+        if not select([ours], [], [], 0.2)[0]:
+            continue
+        shown += os.read(ours, 4096).decode(errors="replace")
+        if shown.count("[y/N]:") > len(answers) - len(left) and left:
+            answer = left.pop(0)
+            if isinstance(answer, signal.Signals):
+                os.kill(program.pid or 0, answer)
+            else:
+                os.write(ours, answer.encode())
+    while select([ours], [], [], 0)[0]:
+        shown += os.read(ours, 4096).decode(errors="replace")
+    os.close(ours)
+    os.close(theirs)
+    return ran(program), " ".join(shown.split())
