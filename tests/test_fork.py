@@ -135,6 +135,13 @@ def own(path: Path, run: int) -> list[dict[str, Any]]:
         return [e for e in reader.experiments(run=run) if e["run"] == f"R{run}"]
 
 
+def test_a_fork_ends_with_what_to_compare(studies: Path) -> None:
+    said = (studies.parent / "said.txt").read_text()
+    assert [line for line in said.splitlines() if line.startswith("Compare: ")] == [
+        f"Compare: agent diff {parent} {run}" for parent, run in (("R1", "R2"), ("R1", "R3"), ("R4", "R5"))
+    ]
+
+
 def test_show_and_runs_tell_the_parent(studies: Path) -> None:
     shown = CliRunner().invoke(cli, ["show", "R2", "--db", str(studies)]).stdout
     assert "forked from  R1 at step 2" in shown

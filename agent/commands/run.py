@@ -229,3 +229,5 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     done = [e["id"] for e in context.reader.experiments(run=context.run) if e["status"] == "done"]
     again = f"    agent replay {done[-1]}" if done else ""
     click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)
+    if (parent := context.reader.run(context.run)["parent"]) is not None:
+        click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)
