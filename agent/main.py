@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("browse", "Anything by its id: R1, E12, N3, H2."),
     "notes": ("browse", "Search the notes."),
     "web": ("web", "The same in a browser, and a study as it goes on."),
-    "top": ("top", "The strongest effects over all studies."),
+    "top": ("top", "The largest effects over all studies."),
     "export": ("export", "The tracker's tables as CSV, JSON lines or Parquet."),
     "figure": ("figure", "The figures of an experiment as PNG or SVG."),
     "doctor": ("doctor", "Try the language model's server, and say what will work with it."),

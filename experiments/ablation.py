@@ -97,6 +97,7 @@ class Ablation(Experiment):
         """Every place by itself."""
         from . import screening
         from .controls import among, per_prompt
+        from .outstanding import clear, largest
         from .scoring import intact
         from .statistics import effects, questions_asked
 
@@ -122,10 +123,8 @@ class Ablation(Experiment):
         measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
         if controls:
             measurements.append(Measurement(name="controls", value=len(controls)))
-        ranked = sorted(found, key=lambda e: -abs(e.value))
-        significant = f", {sum((e.q or 1) < 0.05 for e in found)} change {self.metric} (q < 0.05)"
-        text = f"Of {len(sites)} {self.parts}{significant if self.metric != 'kl' else ''}: strongest on {self.metric} "
-        text += f"{', '.join(map(str, ranked[:5]))}."
+        significant = f", {sum(map(clear, found))} change {self.metric} (q < 0.05)" if self.metric != "kl" else ""
+        text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
         kept, notes = {self.metric: values}, tuple[str, ...]()
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)

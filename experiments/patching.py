@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .errors import BadConfiguration
 from .kind import Experiment
+from .outstanding import clear
 from .result import Effect, Figure
 
 if TYPE_CHECKING:
@@ -204,10 +205,6 @@ def all_of(part: str, layers: Sequence[int], sizes: Mapping[str, int]) -> list[S
 
     indices = range(sizes[COUNTED[part][1]]) if part in COUNTED else (None,)
     return [Site(layer=layer, part=part, index=i) for layer in layers for i in indices]  # type: ignore[arg-type]
-
-
-def clear(effect: Effect | None) -> bool:
-    return effect is not None and effect.q is not None and effect.q < 0.05
 
 
 def head_map(lab: Lab, found: Mapping[Place, Effect], title: str, n: int) -> Figure:

@@ -32,7 +32,7 @@ def experiment_text(e: dict[str, Any], effects: int = STRONGEST, samples: int = 
     ranked = sorted(asked, key=lambda row: -abs(row["value"]))
     if ranked:
         shown = ranked[:effects]
-        lines.append(f"Effects on {shown[0]['metric']}, strongest {len(shown)} of {len(ranked)}:")
+        lines.append(f"Effects on {shown[0]['metric']}, largest {len(shown)} of {len(ranked)}:")
         for row in shown:
             lines.append(f"  {row['site']} {valued(row)}{tested(row)}")
     for s in e["samples"][:samples]:

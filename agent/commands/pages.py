@@ -87,7 +87,7 @@ def print_experiments(console: Console, rows: Sequence[Row]) -> None:
 
 def print_strongest(console: Console, rows: Sequence[Row]) -> None:
     """Places of one metric. What is the same for all of them is said once, below."""
-    console.print(plain(f"Strongest effects on {rows[0]['metric']}, each place as it was measured last", "bold"))
+    console.print(plain(f"Largest effects on {rows[0]['metric']}, each place as it was measured last", "bold"))
     differ = [name for name in ("kind", "method", "model", "task", "split") if len({row[name] for row in rows}) > 1]
     lines = [
         (row["site"], number(row["value"]), interval(row), row["n"], "" if row["q"] is None else f"{row['q']:.2g}",
@@ -151,7 +151,7 @@ def print_experiment(console: Console, experiment: Row, everything: bool = False
 
 
 def _print_effects(console: Console, effects: Sequence[Row], most: int | None) -> None:
-    print_heading(console, f"Effects, strongest first{_share(effects, most)}")
+    print_heading(console, f"Effects, largest first{_share(effects, most)}")
     strongest = sorted(effects, key=lambda row: -abs(row["value"]))[:most]
     rows = [
         (row["site"], row["metric"], number(row["value"]), interval(row), row["n"], number(row["q"]))

@@ -77,13 +77,12 @@ class ActivationPatching(Patching):
         return self.part if self.sites is None else "chosen sites"
 
     def told(self, scale: Scale, found: tuple[Effect, ...]) -> str:
-        ranked = sorted(found, key=lambda e: -abs(e.value))
-        clear = sum(e.q is not None and e.q < 0.05 for e in found)
+        from ..outstanding import clear, largest
+
         towards = "corrupted towards clean" if self.direction == "denoising" else "clean towards corrupted"
-        strongest = ", ".join(scale.said(e) for e in ranked[:5])
         return (
-            f"{scale.told}. Of {len(found)} patches ({self.direction}, {towards}) {clear} change it (q < 0.05); "
-            f"strongest by recovery: {strongest}."
+            f"{scale.told}. Of {len(found)} patches ({self.direction}, {towards}) {sum(map(clear, found))} change it "
+            f"(q < 0.05); {largest(found, ' by recovery', said=scale.said)}."
         )
 
     def donated(
@@ -108,7 +107,7 @@ class ActivationPatching(Patching):
         lent = kept.untested([str(p) for p in strongest], "donor", change[:, rows])
         own = sum(found[i].value for i in order) / len(order)
         donor = sum(e.value for e in lent) / len(lent)
-        told = f" The {len(order)} strongest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
+        told = f" The {len(order)} largest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
         few = len(pair.prompts) - len(rows)
         notes = (f"{few} of {len(pair.prompts)} prompts have no donor and are left out of it.",) if few else ()
         return lent, told, notes

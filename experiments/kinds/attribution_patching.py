@@ -111,14 +111,16 @@ class AttributionPatching(Patching):
         return np.stack([numbers(u) for u in units]), numbers(found[0][:, 0])
 
     def told(self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int) -> str:
-        ranked = sorted(exact, key=lambda e: -abs(e.value))
+        from ..outstanding import clear, largest
+
         named = {m.name: m.value for m in agreed}
-        words = f"Of {count} patches, estimated by {self.how}, the {verify} strongest and {len(exact) - verify} others "
-        words += f"drawn at random were made ({self.direction}). Strongest: {', '.join(map(scale.said, ranked[:5]))}."
+        words = f"Of {count} patches, estimated by {self.how}, the {verify} largest and {len(exact) - verify} others "
+        words += f"drawn at random were made ({self.direction}): {sum(map(clear, exact))} change it (q < 0.05); "
+        words += f"{largest(exact, ' by recovery', said=scale.said)}."
         if "correlation" in named:
             words += f" Estimate and patch correlate by {named['correlation']:.3f}"
             words += f" (ranks {named['screen_agreement']:.3f})." if "screen_agreement" in named else "."
-        return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the strongest."
+        return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
 
     def points(self, lab: Lab, exact: tuple[Effect, ...], near: list[float], verify: int) -> Figure:
         from ..recovery import UNIT

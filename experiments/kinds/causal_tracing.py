@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
-from ..patching import Place, clear
+from ..outstanding import clear, largest
+from ..patching import Place
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ class CausalTracing(Experiment):
         found = among(scale.effects([str(p) for p in places], back - noised))
         unit, taken = METRICS[self.metric], noised - intact
         matched = control_measurements(self.metric, taken, beside - intact, asked)
-        strongest = ", ".join(map(scale.said, sorted(found, key=lambda e: -abs(e.value))[:6]))
         return Result(
             measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),
                           measurement("total_effect", taken, unit, asked), *matched, questions_asked(asked),
@@ -109,8 +109,8 @@ class CausalTracing(Experiment):
             figures=(self.drawing(lab, places, found),),
             found=f"Noise on {self.span} changes {self.metric} from {intact.mean():.3f} to {noised.mean():.3f}."
                   f"{told(matched, 'places of as many other tokens')} Of {len(found)} windows of {self.part}, "
-                  f"{sum(map(clear, found))} bring some of it back, or take more (q < 0.05); strongest by recovery: "
-                  f"{strongest}.",
+                  f"{sum(map(clear, found))} bring some of it back, or take more (q < 0.05); "
+                  f"{largest(found, ' by recovery', 6, scale.said)}.",
             notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
                    *unmatched(matched), *lab.doubts(*self.draw)),
             arrays={**per_prompt({RECOVERY: np.stack([noised, *back])}, asked, beside), WHOLE: scale.whole},

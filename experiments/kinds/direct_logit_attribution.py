@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..outstanding import clear, largest
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -94,13 +95,12 @@ class DirectLogitAttribution(Experiment):
             if abs(own_score - whole).max() > TOLERANCE:
                 notes.append("This model caps or scales its logits; the shares are of the logits before that (whole).")
         ranked = sorted(found[: len(names)], key=lambda e: -abs(e.value))
-        clear = sum((e.q or 1) < 0.05 for e in ranked)
         return Result(
             measurements=tuple(measurements),
             effects=found,
             figures=(self.heat_map(lab, ranked), self.lines(lab, names, kept["share"], asked)),
-            found=f"{len(names)} shares add up to {summed.told} logits; {clear} are not zero (q < 0.05). Largest: "
-            f"{', '.join(map(str, ranked[:8]))}.",
+            found=f"{len(names)} shares add up to {summed.told} logits; {sum(map(clear, ranked))} are not zero "
+            f"(q < 0.05); {largest(ranked, count=8)}.",
             notes=(*notes, *lab.doubts(*self.draw)),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )

@@ -79,6 +79,7 @@ class LayerProgram(Experiment):
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
         """One change at every place."""
         from ..controls import among, compare, per_prompt
+        from ..outstanding import largest
         from ..scoring import intact
         from ..statistics import effects, questions_asked
 
@@ -89,9 +90,8 @@ class LayerProgram(Experiment):
         found = effects([p.name for p in programs], self.metric, values[1:] - values[0], asked)
         if self.sweep != "keep_first":  # which is no place among others: each of its programs holds the one before
             found = among(found)
-        ranked = sorted(found, key=lambda e: -abs(e.value))
-        text = f"Change of {self.metric}: strongest {', '.join(map(str, ranked[:5]))}; "
-        text += f"weakest {', '.join(map(str, ranked[-3:]))}."
+        least = sorted(found, key=lambda e: abs(e.value))[2::-1]
+        text = f"Change of {self.metric}: {largest(found)}; smallest: {', '.join(map(str, least))}."
         return Result(
             measurements=(*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)),
             effects=found,

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..patching import Contrast, clear
+from ..outstanding import clear, largest
+from ..patching import Contrast
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
     from ..controls import Compared
     from ..engine.paths import Edge, Through
     from ..lab import Lab
+    from ..recovery import Scale
     from ..sites import Site
     from ..tasks.task import Task
 
@@ -121,16 +123,16 @@ class PathPatching(Contrast):
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric)),
             effects=found,
             figures=(self.drawing(lab, edges, found),),
-            found=self.told(scale.told, [scale.said(e) for e in sorted(found, key=lambda e: -abs(e.value))[:6]], found),
+            found=self.told(scale, found),
             notes=(*run.failed(self.metric), *lab.doubts(*self.draw)),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},
         )
 
-    def told(self, ends: str, strongest: Sequence[str], found: Sequence[Effect]) -> str:
+    def told(self, scale: Scale, found: Sequence[Effect]) -> str:
         count = sum(map(clear, found))
         return (
-            f"{ends}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}) {count} change it "
-            f"(q < 0.05); strongest by recovery: {', '.join(strongest)}."
+            f"{scale.told}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}) {count} change "
+            f"it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
         )
 
     def drawing(self, lab: Lab, edges: Sequence[Edge], found: Sequence[Effect]) -> Figure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..kind import Experiment
-from ..patching import clear
+from ..outstanding import clear
 from ..removal import Method
 from ..result import Effect, Figure, Measurement, Result
 
