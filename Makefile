@@ -46,10 +46,11 @@ $(RIVALS)/.installed: benchmarks/rivals/constraints.txt
 
 bench-envs: $(RIVALS)/.installed  ## other libraries, in an environment of their own
 
-bench: setup bench-envs  ## what a sweep and a score cost: benchmarks/RESULTS.md and SCORING.md
+bench: setup bench-envs  ## what a sweep, a score and each kind cost: benchmarks/RESULTS.md, SCORING.md, KINDS.md
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.tasks
+	$(BIN)/python -m benchmarks.kinds
 
 bench-tried: setup  ## what could make a sweep faster: benchmarks/TRIED.md
 	$(BIN)/python -m benchmarks.tried

@@ -83,11 +83,13 @@ def with_zero(values: Array) -> Array:
     return np.concatenate([np.zeros_like(values[:1]), values])
 
 
-def told(sites: list[str], values: Mapping[str, Array]) -> str:
-    """A few layers from first to last, each with its means."""
+def told(sites: list[str], values: Mapping[str, Array], units: str) -> str:
+    """A few layers from first to last, each with its means, and what they are means of."""
     places = sorted({round(i * (len(sites) - 1) / (TOLD - 1)) for i in range(TOLD)})
     rows = [", ".join(f"{name} {values[name][i].mean():.3g}" for name in values) for i in places]
-    return "; ".join(f"{sites[i]}: {row}" for i, row in zip(places, rows, strict=True)) + "."
+    n = len(next(iter(values.values()))[0])
+    layers = "; ".join(f"{sites[i]}: {row}" for i, row in zip(places, rows, strict=True))
+    return f"Means over {n} prompts ({units}): {layers}."
 
 
 def settled(tops: Tensor, questions: Questions) -> Measurement:

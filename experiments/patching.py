@@ -190,7 +190,7 @@ class Patching(Contrast):
         size = {s: max(abs(e.value) for p, e in by_place.items() if p.site == s) for s in sites}
         shown = sorted(sites, key=lambda s: -size[s])[:ROWS] if len(sites) > ROWS else sites
         if len(shown) < len(sites):
-            title += f" (the strongest {ROWS} of {len(sites)})"
+            title += f" (the largest {ROWS} of {len(sites)})"
         plain = len({s.part for s in shown}) == 1 and shown[0].index is None
         cells = [[by_place.get(Place(s, p)) for p in at] for s in shown]
         data = {"values": [[None if e is None else e.value for e in row] for row in cells],

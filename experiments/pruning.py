@@ -134,7 +134,7 @@ def told_curve(
     held = [e for e in rows if (e.q or 1.0) >= 0.05 and e.metric != "kl"]
     half = rows[max(0, len(rows) // 2 - 1)]
     text += f" Half of the way ({half.site}) {metric} changes by {half.told}."
-    text += f" {len(held)} of {len(rows)} points show no change (q >= 0.05)." if metric != "kl" else ""
+    text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)." if metric != "kl" else ""
     return Result(
         measurements=tuple(measured),
         effects=rows,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
-from lashley.experiments.outstanding import clear, largest
+from lashley.experiments.outstanding import beside_shuffled, clear, largest
 from lashley.experiments.result import Effect
 from lashley.tests.test_planted import lab
 
@@ -49,3 +49,14 @@ def test_a_sweep_of_random_weights_calls_no_head_strong() -> None:
         assert ("strongest" in there.found) == any(map(clear, there.effects))
     found = HeadAblation(model=built, task="induction", n=16).run(lab(built)).found
     assert "strongest on logit_diff: L" in found
+
+
+def test_a_head_stands_out_only_above_all_of_shuffled_weights() -> None:
+    sites, values = ["A", "B", "C", "D"], [0.25, 0.5, 0.25, 0.25]
+    assert beside_shuffled(sites, values, 0.4, count=1) == "B 0.50 (shuffled weights at most 0.40)"
+    assert beside_shuffled(sites, values, 0.4, ", chance 0.25", 2) == (
+        "B 0.50, A 0.25 and 2 more (shuffled weights at most 0.40, chance 0.25)"
+    )
+    assert beside_shuffled(sites, values, 0.5) == (
+        "B 0.50, A 0.25, C 0.25 and 1 more (no head stands out: shuffled weights at most 0.50)"
+    )

@@ -233,6 +233,6 @@ def test_the_way_over_the_tokens_is_told() -> None:
     told = {(0, "s2"): 1.0, (0, "last"): 0.0, (2, "s2"): -0.2, (2, "last"): 0.6}
     places = [Place(site=Site(layer=layer, part="resid_pre"), positions=where) for layer, where in told]
     found = tuple(Effect(site="", metric="recovery", value=v, low=v, high=v, n=4) for v in told.values())
-    assert held(places, found) == " More than half of it before the layer: s2 L0; last L2."
+    assert held(places, found) == " More than half of it before the layers: s2 0; last 2."
     heads = [Place(site=Site(layer=0, part="z", index=0), positions="all")]
     assert held(heads, found[:1]) == ""

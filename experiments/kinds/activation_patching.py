@@ -117,12 +117,14 @@ def held(places: list[Place], found: tuple[Effect, ...]) -> str:
     """Where the stream holds more than half of it, layer by layer, in words: the way that it takes over the tokens."""
     if any(place.site.part != "resid_pre" for place in places):
         return ""
-    layers: dict[str, list[str]] = {}
+    from ..interventions import show_layers
+
+    layers: dict[str, list[int]] = {}
     for place, effect in zip(places, found, strict=True):
         if abs(effect.value) > 0.5 and place.positions != "all":
-            layers.setdefault(place.positions, []).append(f"L{place.site.layer}")
-    told = "; ".join(f"{where} {', '.join(held)}" for where, held in layers.items())
-    return f" More than half of it before the layer: {told}." if told else ""
+            layers.setdefault(place.positions, []).append(place.site.layer)
+    told = "; ".join(f"{where} {show_layers(tuple(held))}" for where, held in layers.items())
+    return f" More than half of it before the layers: {told}." if told else ""
 
 
 def not_everything(off: float, metric: str) -> tuple[str, ...]:

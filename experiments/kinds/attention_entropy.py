@@ -67,9 +67,9 @@ class AttentionEntropy(Experiment):
         sharpest = sorted((e for e in found if e.metric == "entropy"), key=lambda e: e.value)
         means = {name: float(values[0].mean()) for name, values in own.items()}
         means |= {f"{name}_shuffled": float(values[0].mean()) for name, values in others.items()}
-        text = f"Of {len(sites)} heads the mean entropy is {means['entropy']:.3f} (with shuffled weights "
-        text += f"{means['entropy_shuffled']:.3f}). Sharpest: {listed(sharpest[:5])}; most even: "
-        text += f"{listed(sharpest[:-4:-1])}. "
+        text = f"Of {len(sites)} heads the mean entropy over {self.n} prompts is {means['entropy']:.3f} of what even "
+        text += f"attention has (with shuffled weights {means['entropy_shuffled']:.3f}). Sharpest: "
+        text += f"{listed(sharpest[:5])}; most even: {listed(sharpest[:-4:-1])}. "
         measured = [
             questions_asked([p.key for p in prompts]),
             *(Measurement(name=f"mean_{name}", value=value, n=len(sites)) for name, value in means.items()),

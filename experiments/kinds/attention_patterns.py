@@ -61,6 +61,7 @@ class AttentionPatterns(Experiment):
         from ..attention import FIRST, even_weights, places, share_of, weights_from
         from ..controls import all_heads, per_prompt
         from ..lenses import with_zero
+        from ..outstanding import beside_shuffled
         from ..permuted import permuted
         from ..statistics import measurement, questions_asked, untested
 
@@ -93,12 +94,15 @@ class AttentionPatterns(Experiment):
                      for e, w in zip(untested(sites, metric, shares[metric], asked), weaker, strict=True)]  # fmt: skip
             by_chance = measurement(f"even_{name}", share_of(even, at)[0], "", asked)
             highest = Measurement(name=f"{metric}_shuffled", value=float(beside.max()), n=len(beside))
-            told.append(f"{name}: {listed(strongest(found))} (even {by_chance.value:.2f}, shuffled weights at most "
-                        f"{highest.value:.2f})")  # fmt: skip
+            also = f", even {by_chance.value:.2f}"
+            told.append(f"{name}: {beside_shuffled(sites, shares[metric].mean(-1), highest.value, also, TOLD)}")
             measured += [by_chance, highest]
             effects += found
         figures, looked = self.drawn(lab, batch, own, effects, list(spans))
-        text = f"Attention of {lab.subject.name}'s heads from {self.query}, strongest to each span. {'; '.join(told)}."
+        text = (
+            f"Attention of {lab.subject.name}'s heads from {self.query}, mean shares over {len(batch)} prompts, most "
+        )
+        text += f"to each span. {'; '.join(told)}."
         return Result(
             measurements=tuple(measured),
             effects=tuple(effects),
@@ -160,7 +164,3 @@ class AttentionPatterns(Experiment):
 
 def strongest(found: list[Effect], count: int = TOLD) -> list[Effect]:
     return sorted(found, key=lambda e: -e.value)[:count]
-
-
-def listed(found: list[Effect]) -> str:
-    return ", ".join(f"{e.site} {e.value:.2f}" for e in found)

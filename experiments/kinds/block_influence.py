@@ -52,7 +52,8 @@ class BlockInfluence(Experiment):
                  *effects(sites, "beyond_random", kept["beyond_random"], asked))  # fmt: skip
         measurements, notes = [questions_asked(asked)], ()
         ranked = sorted(found[: len(sites)], key=lambda e: e.value)
-        text = f"Least influence: {', '.join(map(str, ranked[:5]))}; most: {', '.join(map(str, ranked[:-4:-1]))}."
+        text = f"Influence (1 - cosine, mean over {len(prompts)} prompts), least: "
+        text += f"{', '.join(map(str, ranked[:5]))}; most: {', '.join(map(str, ranked[:-4:-1]))}."
         if self.skip:
             programs = [Intervention(name=s, program=tuple(k for k in layers if k != i)) for i, s in enumerate(sites)]
             run = compare(lab, "layers left out", batch, programs, lab.readout("kl", batch))

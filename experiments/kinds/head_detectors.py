@@ -48,6 +48,7 @@ class HeadDetectors(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from ..head_map import head_map
+        from ..outstanding import beside_shuffled
         from ..permuted import permuted
         from ..statistics import questions_asked
 
@@ -61,11 +62,12 @@ class HeadDetectors(Experiment):
         highest: list[Measurement] = []
         told: list[str] = []
         for name in names:
-            mine = sorted((e for e in effects if e.metric == name), key=lambda e: -e.value)
+            mine = [e for e in effects if e.metric == name]
             values = others[name].mean(-1)
             highest.append(Measurement(name=f"{name}_shuffled", value=float(values.max()), n=len(values), unit="score"))
-            shown = ", ".join(f"{e.site} {e.value:.2f}" for e in mine[:STRONGEST])
-            told.append(f"{name.replace('_', ' ')}: {shown} (at most {values.max():.2f} with shuffled weights)")
+            own_values, highest_there = [e.value for e in mine], float(values.max())
+            shown = beside_shuffled([e.site for e in mine], own_values, highest_there, count=STRONGEST)
+            told.append(f"{name.replace('_', ' ')}: {shown}")
         asked = questions_asked([str(i) for i in range(self.n)])
         return Result(
             measurements=(asked, *highest),
@@ -75,7 +77,7 @@ class HeadDetectors(Experiment):
                          own[name].shape[-1], effects, name, lab.subject.sizes)
                 for name in names if name == self.detector
             ),
-            found=f"Highest scores of {lab.subject.name}'s heads. {'; '.join(told)}.",
+            found=f"Highest scores of {lab.subject.name}'s heads, from 0 to 1, on {self.n} texts. {'; '.join(told)}.",
             notes=() if "successor" in own else
             ("This tokenizer has no series of days, months or numbers as single tokens, so there is no successor.",),
             arrays={f"{name}_scores": values for name, values in own.items()},

@@ -96,7 +96,7 @@ class LinearShortcut(Experiment):
         unit = METRICS[self.metric]
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
         text = ", ".join(f"{way} {m.told}" for way, m in whole.items())
-        text = f"Mean change of {self.metric} over {len(names)} stretches: {text}. "
+        text = f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
         undone: list[Measurement] = []
         low, high = whole["skipped"].low, whole["skipped"].high
         if low is not None and high is not None and low * high > 0:

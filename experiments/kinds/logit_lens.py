@@ -90,12 +90,13 @@ class LogitLens(Experiment):
         # What stands for the intact model in the arrays is 0: a value here is no change.
         kept = {name: with_zero(each) for name, each in values.items()}
         after = settled(tops, asked)
+        units = ", ".join("rank from 0" if name == "rank" else f"{name} in {UNITS[name]}" for name in values)
         return Result(
             measurements=(after, questions_asked(asked), identity),
             effects=found,
             figures=(self.map(lab, seen), *curves),
             found=f"The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
-            + told(sites, values),
+            + told(sites, values, units),
             notes=(*notes, *lab.doubts(*self.draw)),
             arrays=per_prompt(kept, asked),
         )

@@ -12,7 +12,6 @@ from ..kind import Experiment
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from ..lab import Lab
@@ -74,6 +73,7 @@ class OvQk(Experiment):
 
         from ..circuits import chance, circuits, positive_eigenvalues, scores
         from ..controls import all_heads
+        from ..outstanding import beside_shuffled
         from ..permuted import permuted
         from ..statistics import questions_asked, share
         from ..tokens import labels
@@ -100,7 +100,8 @@ class OvQk(Experiment):
                                       n=len(row), percentile=100 * float((beside < s.value).mean())))  # fmt: skip
             measured += [Measurement(name=f"{name}_shuffled", value=float(beside.max()), n=len(beside)),
                          Measurement(name=f"{name}_chance", value=guessed)]  # fmt: skip
-            told.append(f"{name}: {ranked(sites, rows.mean(-1), beside)}, chance {guessed:.2f})")
+            also = f", chance {guessed:.2f}"
+            told.append(f"{name}: {beside_shuffled(sites, rows.mean(-1), beside.max(), also, STRONGEST)}")
         positive, there = positive_eigenvalues(moved), positive_eigenvalues(moved_there)
         most = np.argsort(-own["copying"].mean(-1) - 1e-3 * positive, kind="stable")[:DRAWN].tolist()
         shown = [sites.index(str(s)) for s in self.sites(lab.subject.sizes)] or most
@@ -108,7 +109,7 @@ class OvQk(Experiment):
         measured += [Measurement(name=f"{EIGEN}[{sites[i]}]", value=float(positive[i]), n=len(words))
                      for i in listed]  # fmt: skip
         measured.append(Measurement(name=f"{EIGEN}_shuffled", value=float(there.max()), n=len(there)))
-        told.append(f"{EIGEN}: {ranked(sites, positive, there)})")
+        told.append(f"{EIGEN}: {beside_shuffled(sites, positive, there.max(), count=STRONGEST)}")
         pairs: list[str] = []
         figures: list[Figure] = []
         for i in shown:
@@ -175,13 +176,3 @@ class OvQk(Experiment):
         if len(ids) != 1 or ids[0] in lab.subject.tokenizer.all_special_ids:
             raise BadConfiguration(f"The word '{word}' is no single token of this model; leave it out.")
         return ids[0]
-
-
-def ranked(sites: list[str], values: np.ndarray, shuffled: np.ndarray) -> str:
-    """The highest, how many tie with them, and what they stand beside; not closed, so that more can be said there."""
-    order = sorted(range(len(sites)), key=lambda i: -values[i])
-    told = ", ".join(f"{sites[i]} {values[i]:.2f}" for i in order[:STRONGEST])
-    tied = sum(f"{values[i]:.2f}" == f"{values[order[STRONGEST - 1]]:.2f}" for i in order[STRONGEST:])
-    told += f" and {tied} more" if tied else ""
-    none = "no head stands out: " if values.max() <= shuffled.max() else ""
-    return f"{told} ({none}shuffled weights at most {shuffled.max():.2f}"

@@ -144,7 +144,7 @@ class PathPatching(Contrast):
         size = {row: max(abs(e.value) for (sender, _), e in cells.items() if sender == row) for row in rows}
         shown = [row for row in rows if row in sorted(rows, key=lambda r: -size[r])[:ROWS]]
         title = f"Recovery by direct paths, {self.direction}: {lab.subject.name}, {self.task}"
-        title += f" (the strongest {ROWS} of {len(rows)} senders)" if len(shown) < len(rows) else ""
+        title += f" (the largest {ROWS} of {len(rows)} senders)" if len(shown) < len(rows) else ""
         effects = [[cells.get((row, column)) for column in columns] for row in shown]
         data = {"values": [[None if e is None else e.value for e in row] for row in effects],
                 "significant": [[clear(e) for e in row] for row in effects], "rows": shown, "columns": columns,

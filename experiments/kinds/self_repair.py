@@ -143,12 +143,13 @@ class SelfRepair(Experiment):
         answers = {name: [e for e in found["response"] if e.site.endswith(f" after {name}")]
                    for name in (e.site for e in found["repair"])}  # fmt: skip
         for direct, total, repair in zip(found["direct"], found["total"], found["repair"], strict=True):
-            most = ", ".join(f"{e.site.split()[0]} {e.value:+.3f}" for e in answers[repair.site][:3])
+            shown = [f"{e.site.split()[0]} {e.value:+.3f}" for e in answers[repair.site][:3] if clear(e)]
+            most = ", ".join(shown) or "nothing answers clearly"
             lines.append(f"{repair.site}: direct {direct.value:+.3f}, total {total.value:+.3f}, repair "
                          f"{repair.value:+.3f}{' (q < 0.05)' if clear(repair) else ''}; {most}")  # fmt: skip
         share = next((m for m in measurements if m.name == "repaired"), None)
         other = next((m for m in measurements if m.name == "control_repair"), None)
-        said = f"{sum(map(clear, found['repair']))} of {len(lines)} heads are answered to (q < 0.05)"
+        said = f"{sum(map(clear, found['repair']))} of {len(lines)} heads are answered to (q < 0.05), in logits"
         said += f"; of what they write themselves comes back: {share.told}" if share else ""
         said += f"; repair of single other heads {other.value:+.3f}" if other else ""
         return f"{said}. {'. '.join(lines[:MOST])}."

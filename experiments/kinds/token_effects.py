@@ -127,7 +127,8 @@ class TokenEffects(Experiment):
         text = (
             f"Without {done.name} ({self.method if self.sites else 'left out'}), {self.by} on {len(held)} prompts that "
         )
-        text += f"the tokens were not chosen by: {told(found[: len(up)], 'up')}; {told(found[len(up) :], 'down')}. "
+        text += f"the tokens were not chosen by (there: those that did): {told(found[: len(up)], 'rose there')}; "
+        text += f"{told(found[len(up) :], 'fell there')}. "
         text += (
             f"{own} of {len(found)} move more than under at least 95% of {len(others)} random removals. "
             if others

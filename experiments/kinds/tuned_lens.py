@@ -99,7 +99,7 @@ class TunedLens(Experiment):
             figures=(over_layers("kl", title, UNITS["kl"], self.n, series),),
             found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.told} "
             f"nats. The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
-            + told(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}),
+            + told(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
             notes=(*failed, *notes, *lab.doubts(*self.draw)),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip
