@@ -85,6 +85,7 @@ def kinds() -> dict[str, type[Experiment]]:
     from .kinds.block_influence import BlockInfluence
     from .kinds.causal_tracing import CausalTracing
     from .kinds.direct_logit_attribution import DirectLogitAttribution
+    from .kinds.embedding_map import EmbeddingMap
     from .kinds.head_ablation import HeadAblation
     from .kinds.head_composition import HeadComposition
     from .kinds.head_detectors import HeadDetectors
@@ -107,7 +108,7 @@ def kinds() -> dict[str, type[Experiment]]:
     ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, OvQk]
     ours += [MinimalSet, PruningCurve]
     ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
-    ours += [TokenEffects, Saliency]
+    ours += [TokenEffects, Saliency, EmbeddingMap]
     found = {k.kind: k for k in ours}
     for entry in entry_points(group=GROUP):
         added = entry.load()

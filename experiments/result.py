@@ -92,7 +92,9 @@ class Figure(Frozen):
     layer_bars    {"labels": [str], "values": [float], "low": [float], "high": [float]}
     pie           {"labels": [str], "counts": [int]}
     stacked_bars  {"bars": [str], "labels": [str], "counts": [bar][label]}
-    scatter       {"x": [..], "y": [..], "labels": [str], "groups": [str], "x_label": str, "y_label": str}
+    scatter       {"x": [..], "y": [..], "labels": [str], "groups": [str], "x_label": str, "y_label": str,
+                   "diagonal": false on a map, where x and y are no two measures of the same,
+                   "rest": the group of all that is in no other, if there is one}
     lines         {"x": [..], "x_label": str, "series": [{"name": str, "y": [..], "low": [..], "high": [..]}]}
     matrix        {"values": [row][column] or null, "rows": [str], "columns": [str], "row_label": str,
                    "column_label": str, "texts": [row][column] (short, such as a token) or none,

@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ...tools.report.spent import cost_text, tokens_text
+from .points import print_points
 from .style import (
     Row,
     cut,
@@ -141,6 +142,9 @@ def print_experiment(console: Console, experiment: Row, everything: bool = False
         elif figure["kind"] == "matrix":
             print_heading(console, figure["title"])
             _print_matrix(console, figure["data"], figure["unit"])
+        elif figure["kind"] == "scatter":
+            print_heading(console, figure["title"])
+            print_points(console, figure["data"])
     if experiment["samples"]:
         _print_samples(console, experiment["samples"], None if everything else SAMPLES)
     if experiment["artifacts"]:

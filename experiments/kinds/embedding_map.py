@@ -1,0 +1,236 @@
+"""How prompts lie to each other inside the model: a map of two axes, and how well labels separate in all dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..kind import Experiment
+from ..result import Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from ..batch import Batch
+    from ..lab import Lab
+    from ..separation import Labelled
+    from ..sites import Site
+    from ..statistics import Array
+    from ..subject import Subject
+    from ..tasks.prompt import Prompt
+    from ..tasks.task import Task
+
+PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out", "z")
+# Labels that a drawing names; the rarer ones are drawn as one.
+NAMED = 8
+OTHERS = "other labels"
+
+
+class EmbeddingMap(Experiment):
+    """Do prompts with the same label lie together inside the model? A map of their activations at one site.
+
+    Takes each prompt's activation at `site`, at one token, and draws it by `label` on two axes: pca, the directions of
+    most variance, or tsne. What counts is measured in all dimensions, not on the map: accuracy, how often the nearest
+    centroid of labels is the right one, with all prompts of the same question left out. Beside it: accuracy_shuffled
+    and p, labels shuffled over the questions; accuracy_shuffled_weights, a model in which nothing is learned, since a
+    random one tells many inputs apart, too; accuracy_embedding, what the token itself and its place tell before the
+    first layer; accuracy_map, how much of it the two axes show. Labels that lie together can be read there; that the
+    model reads them is shown by ablation or patching alone. t-SNE's distances, sizes of clusters and gaps mean nothing;
+    it shows clusters in noise, too. Cheap: two passes. Sources: van der Maaten and Hinton 2008, JMLR 9; Wattenberg et
+    al. 2016, 10.23915/distill.00002.
+    """
+
+    kind: ClassVar[str] = "embedding_map"
+
+    site: Annotated[
+        str | None,
+        Field(description="L14.resid_post, L7.resid_pre, L7.attn, L7.mlp or L7.H3. Null: the stream in the middle."),
+    ] = None
+    position: Annotated[
+        str, Field(description="The token: last, or the last token of a span of the task.")
+    ] = "last"  # fmt: skip
+    label: Annotated[str, Field(description="answer, template, or a span of the task (its words).")] = "answer"
+    method: Annotated[Literal["pca", "tsne"], Field(description="What is drawn.")] = "pca"
+    perplexity: Annotated[float, Field(ge=1, le=100, description="Of tsne: about how many neighbours count.")] = 10.0
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if "n_layers" in sizes:
+            self.place(sizes)
+        self.compared(task.prompts(*self.draw))
+        if self.method == "tsne":
+            if find_spec("sklearn") is None:
+                raise BadConfiguration('t-SNE needs scikit-learn: pip install "lashley[tsne]", or take method pca.')
+            if self.perplexity >= self.n:
+                raise BadConfiguration(f"The perplexity must be below the number of prompts, {self.n}.")
+
+    def place(self, sizes: Mapping[str, int]) -> Site:
+        from ..sites import Site, check_site, parse_site
+
+        if self.site is None:
+            return Site(layer=(sizes["n_layers"] - 1) // 2, part="resid_post")
+        site = parse_site(self.site)
+        if site.part not in PARTS or (site.part == "z" and site.index is None):
+            raise BadConfiguration(f"{site} cannot be mapped; write L7.resid_post, L7.resid_pre, L7.attn, L7.mlp or "
+                                   "L7.H3.")  # fmt: skip
+        return check_site(site, sizes) if "n_heads" in sizes else site
+
+    def labels(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Each prompt's. Raises BadConfiguration where a prompt has none."""
+        if self.label == "answer":
+            found = [p.answer.strip() for p in prompts]
+        elif self.label == "template":
+            found = [p.template for p in prompts]
+        else:
+            found = [p.text[slice(*p.spans[self.label])].strip() if self.label in p.spans else "" for p in prompts]
+        if not all(found):
+            spans = sorted(set[str].intersection(*(set(p.spans) for p in prompts)))
+            raise BadConfiguration(f"Not every prompt of {self.task} has a label '{self.label}'; labels are: answer, "
+                                   f"template{''.join(f', {s}' for s in spans)}, as far as its prompts have them."
+                                   )  # fmt: skip
+        return found
+
+    def compared(self, prompts: Sequence[Prompt]) -> Labelled:
+        """Raises BadConfiguration where no label of theirs can be told from another."""
+        from ..separation import labelled
+
+        labels = self.labels(prompts)
+        of = labelled(labels, [p.key for p in prompts])
+        if of is None:
+            raise BadConfiguration(
+                f"Of the {len(set(labels))} labels of {self.n} prompts there are no two that have two prompts each, so "
+                "there is nothing to compare; raise n, or take another label."
+            )
+        return of
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from .. import separation
+        from ..permuted import permuted
+        from ..sites import Site
+        from ..statistics import questions_asked, share, share_change
+
+        prompts, batch = lab.prompts(*self.draw)
+        labels, asked = self.labels(prompts), [p.key for p in prompts]
+        site = self.place(lab.subject.sizes)
+        of = self.compared(prompts)
+        values = activations(lab.subject, batch, site, self.position)
+        lab.progress("activations", 1, 3)
+        entry = activations(lab.subject, batch, Site(layer=0, part="resid_pre"), self.position)
+        twin = activations(permuted(lab.subject, self.seed), batch, site, self.position)
+        lab.progress("activations", 2, 3)
+        coordinates, spread = separation.principal(values)
+        products = separation.inner(values[of.rows])
+        correct = separation.right(products, of)
+        null = separation.shuffled(products, of, self.seed)
+        beside = separation.right(separation.inner(twin[of.rows]), of)
+        questions = [asked[i] for i in of.rows]
+        accuracy = share("accuracy", correct, questions)
+        low, high = (float(v) for v in np.quantile(null, [0.025, 0.975]))
+        by_chance = Measurement(name="accuracy_shuffled", value=float(null.mean()), low=low, high=high, n=len(null))
+        p = float((1 + (null >= correct.mean() - 1e-9).sum()) / (1 + len(null)))
+        learned = share("accuracy_shuffled_weights", beside, questions)
+        above = share_change("above_shuffled_weights", correct - beside, questions)
+        first = share("accuracy_embedding", separation.right(separation.inner(entry[of.rows]), of), questions)
+        on_map = share("accuracy_map", separation.right(separation.inner(coordinates[of.rows]), of), questions)
+        explained = [Measurement(name=f"explained_{i + 1}", value=float(v), n=self.n) for i, v in enumerate(spread[:2])]
+        lab.progress("activations", 3, 3)
+        drawn = coordinates if self.method == "pca" else self.embedded(values)
+        return Result(
+            measurements=(accuracy, by_chance, Measurement(name="p", value=p, n=len(null)), above, learned, first,
+                          on_map, *explained, questions_asked(questions)),
+            figures=(self.points(lab, site, drawn, labels, spread),),
+            found=self.told(lab, site, of, accuracy, by_chance, p, above, learned, first, on_map, spread, values),
+            notes=(*self.doubted(of, first, accuracy, p), *self.doubts(lab)),
+            arrays={"coordinates": drawn.astype("float32"), "explained": spread.astype("float32"),
+                    "labels": np.array([list(dict.fromkeys(labels)).index(x) for x in labels], dtype=np.int32),
+                    "correct": correct.astype("float32"), "accuracy_shuffled": null.astype("float32")},
+        )  # fmt: skip
+
+    def embedded(self, values: Array) -> Array:
+        """values [n, d] -> t-SNE's coordinates [n, 2], by the seed."""
+        import numpy as np
+        from sklearn.manifold import TSNE
+
+        made = TSNE(2, perplexity=self.perplexity, init="pca", method="exact", random_state=self.seed, n_jobs=1)
+        return np.asarray(made.fit_transform(values), dtype=float)
+
+    def doubts(self, lab: Lab) -> tuple[str, ...]:
+        return () if lab.task.answer_kind == "open" else lab.doubts(*self.draw)
+
+    def doubted(self, of: Labelled, first: Measurement, accuracy: Measurement, p: float) -> list[str]:
+        notes: list[str] = []
+        if not of.by_question:
+            notes.append("No two labels are shared by different questions, so prompts are left out one by one: that "
+                         "prompts of one question lie together may be no more than that they share words.")  # fmt: skip
+        if of.dropped:
+            notes.append(f"{of.dropped} of {self.n} prompts have a label that no other has; they are drawn, and not "
+                         "counted.")  # fmt: skip
+        if p < 0.05 and accuracy.low is not None and first.value >= accuracy.low:
+            notes.append(f"Before the first layer the token there tells the labels as well (accuracy_embedding "
+                         f"{first.told}): what is found need not be the layers' doing.")  # fmt: skip
+        if self.method == "tsne":
+            notes.append("Drawn by t-SNE: distances, gaps and sizes of clusters on the map mean nothing, another seed "
+                         "or perplexity gives another map, and it shows clusters in noise, too. Read accuracy and p, "
+                         "which are of all dimensions.")  # fmt: skip
+        return notes
+
+    def told(
+        self, lab: Lab, site: Site, of: Labelled, accuracy: Measurement, chance: Measurement, p: float,
+        above: Measurement, learned: Measurement, first: Measurement, on_map: Measurement, spread: Array, values: Array,
+    ) -> str:  # fmt: skip
+        what = "each question" if of.by_question else "each prompt"
+        text = f"{len(of.rows)} prompts at {site}, {self.position} token, by {self.label} ({len(of.names)} labels). "
+        text += f"Nearest centroid in all {values.shape[1]} dimensions, {what} left out: right for {accuracy.told}; "
+        text += f"with shuffled labels {chance.told}, p {p:.3g}; with shuffled weights {learned.told}, "
+        text += f"a difference of {above.told}; before the first layer {first.told}. "
+        tells = p < 0.05 and (above.low or 0) > 0
+        text += (
+            f"So {self.label} can be read here better than from an untrained model; whether the model reads it is "
+            "another question. " if tells
+            else f"So it is not shown that training made {self.label} readable here. "
+        )  # fmt: skip
+        shown = float(spread[:2].sum())
+        return (
+            text + f"The first two components hold {shown:.0%} of the variance ({spread[0]:.0%} and "
+            f"{float(spread[1]) if len(spread) > 1 else 0.0:.0%}); on them alone it is {on_map.told}."
+        )
+
+    def points(self, lab: Lab, site: Site, at: Array, labels: list[str], spread: Array) -> Figure:
+        from collections import Counter
+
+        common = [name for name, _ in Counter(labels).most_common()]
+        named = set(common if len(common) <= NAMED + 1 else common[:NAMED])
+        groups = [label if label in named else OTHERS for label in labels]
+        order = sorted(range(len(labels)), key=lambda i: (groups[i] == OTHERS, common.index(labels[i]), i))
+        axes = [f"component {i + 1} ({spread[i]:.0%} of variance)" if i < len(spread) else "" for i in range(2)]
+        if self.method == "tsne":
+            axes = ["t-SNE 1 (distances mean nothing)", "t-SNE 2"]
+        title = f"{self.label} at {site}, {self.position} token ({self.method}): {lab.subject.name}, {self.task}"
+        data = {"x": [float(at[i, 0]) for i in order], "y": [float(at[i, 1]) for i in order],
+                "labels": ["" for _ in order], "groups": [groups[i] for i in order], "x_label": axes[0],
+                "y_label": axes[1], "diagonal": False, "rest": OTHERS}  # fmt: skip
+        return Figure(name="map", kind="scatter", title=title, unit="", n=self.n, data=data)
+
+
+def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Array:
+    """What is at the site at the last token of a span of each prompt, [n, width]. Raises BadConfiguration where a
+    prompt has no such span."""
+    import torch
+
+    from .. import engine
+    from ..lab import numbers
+
+    missing = [i for i, row in enumerate(batch.spans) if position not in row]
+    if missing:
+        known = sorted(set[str].intersection(*map(set, batch.spans)))
+        raise BadConfiguration(f"Not every prompt has the position '{position}'; positions are: {', '.join(known)}.")
+    columns = torch.tensor([row[position][1] - 1 for row in batch.spans])
+    found = engine.read(subject, batch, {site.part}, [site.layer]).at(site.layer, site.part).cpu()
+    found = found[torch.arange(len(batch)), columns]
+    if site.index is not None:
+        found = found.unflatten(-1, (subject.sizes["n_heads"], -1))[:, site.index]
+    return numbers(found)
