@@ -30,11 +30,10 @@ from lashley.experiments.sites import head
 from lashley.tests.killed import sound
 from lashley.tests.terminal import CTRL_C, CTRL_D, KILL, at_terminal
 from lashley.tests.tiny import batch_of, tiny_subject
+from lashley.tests.wire import Wire, chat, serving
 from lashley.tools.approval import Approval, Gate, lasting
 from lashley.tools.context import Context, silent
 from lashley.tools.registry import all_tools, answer
-
-from .wire import Wire, chat, serving
 
 ON = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--display", "plain"]
 PLANTED = "planted:induction"

@@ -14,9 +14,9 @@ from lashley.agent.drivers.conversation import (
     BadRequest,
     NoKey,
 )
+from lashley.tests.wire import Wire
 
 from .driven import KEY
-from .wire import Wire
 
 
 def choose_in(environ: dict[str, str], **asked: Any) -> Any:

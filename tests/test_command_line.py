@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from lashley.db import schema
-
-from .wire import serving
+from lashley.tests.wire import serving
 
 AGENT = [sys.executable, "-c", "from lashley.agent.main import main; main()"]
 

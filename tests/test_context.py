@@ -20,10 +20,9 @@ from lashley.agent.shrink import SHRUNK, Window, characters, is_mark, marked, se
 from lashley.db.read import Reader
 from lashley.experiments.kind import kinds
 from lashley.experiments.subject import load
+from lashley.tests.wire import Answer, Wire, chat, serving
 from lashley.tools.context import Context
 from lashley.tools.toolset import core
-
-from .wire import Answer, Wire, chat, serving
 
 CONTEXT, ANSWER = 16_000, 2000
 

@@ -24,11 +24,10 @@ from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
 from lashley.experiments.tasks.making import BadDraft, made
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
+from lashley.tests.wire import Wire, chat
 from lashley.tools.catalog import named_task
 from lashley.tools.context import Context
 from lashley.tools.replay import replay
-
-from .wire import Wire, chat
 
 A, B = {"name": "a", "low": 11, "high": 40}, {"name": "b", "low": 2, "high": 9}
 DOUBLES = {

@@ -15,10 +15,9 @@ from lashley.agent.doctor import Health, examine, spec
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.main import cli
+from lashley.tests.wire import Answer, Wire, chat, function_call, response
 from lashley.tools.registry import all_tools
 from lashley.tools.toolset import core, offered
-
-from .wire import Answer, Wire, chat, function_call, response
 
 NOTE = {"title": "a", "text": "b.", "tags": [], "experiments": []}
 KEY = "sk-a-key-that-nobody-may-print"

@@ -19,9 +19,9 @@ from lashley.agent.drivers.conversation import (
     WrongKey,
 )
 from lashley.agent.drivers.responses import ResponsesDriver
+from lashley.tests.wire import Wire, chat
 
 from .driven import BOTH, GOAL, KEY, ask, driver, good, refusing
-from .wire import Wire, chat
 
 ERRORS: list[tuple[int, object, type[DriverError], str]] = [
     (401, refusing(f"Incorrect API key provided: {KEY}."), WrongKey, "OPENAI_API_KEY"),

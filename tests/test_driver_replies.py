@@ -14,9 +14,9 @@ from lashley.agent.drivers.conversation import (
     Message,
 )
 from lashley.agent.drivers.responses import ResponsesDriver
+from lashley.tests.wire import Wire, chat, function_call, output_text, reasoning, response
 
 from .driven import BOTH, GOAL, ask, calling, good
-from .wire import Wire, chat, function_call, output_text, reasoning, response
 
 
 @BOTH

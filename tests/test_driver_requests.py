@@ -17,9 +17,9 @@ from lashley.agent.drivers.conversation import (
 )
 from lashley.agent.drivers.history import UNANSWERED
 from lashley.agent.drivers.responses import ResponsesDriver, response_input
+from lashley.tests.wire import Wire, chat, output_text, reasoning, response
 
 from .driven import BOTH, GOAL, KEY, TOOL, ask, calling, driver, good, refusing
-from .wire import Wire, chat, output_text, reasoning, response
 
 
 def test_chat_sends_what_the_api_asks_for(wire: Wire) -> None:

@@ -17,11 +17,10 @@ from lashley.agent.rerun import rerun
 from lashley.db.read import Reader
 from lashley.tests.killed import agent, ran
 from lashley.tests.test_resume import GOAL, ON, scripted
+from lashley.tests.wire import Wire, chat, function_call, reasoning, response, serving
 from lashley.tools.context import silent
 from lashley.tools.evidence.verdict import verdicts
 from lashley.tools.verify import verify_tracker
-
-from .wire import Wire, chat, function_call, reasoning, response, serving
 
 OTHER = "Is layer 0 needed?"
 

@@ -19,11 +19,11 @@ from lashley.agent.shrink import brief
 from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Result, Sample
+from lashley.tests.wire import chat, serving
 from lashley.tools.context import Context
 from lashley.tools.registry import Answer, all_tools, answer
 
 from .recorded import EXPERIMENT, RUN
-from .wire import chat, serving
 
 NESTED = '{"heads": ["\\ud800"], "n": 4}'
 CALLS = [

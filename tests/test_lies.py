@@ -23,6 +23,7 @@ from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.experiments.tasks.registry import tasks
+from lashley.tests.wire import Wire, chat, serving
 from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer
 from lashley.tools.report.check import check
@@ -30,7 +31,6 @@ from lashley.tools.report.claims import Claim
 from lashley.tools.report.render import render_run, write
 
 from .recorded import EXPERIMENT, RUN, recorded
-from .wire import Wire, chat, serving
 
 Step = tuple[str, dict[str, Any]]
 LOOK: Step = ("baseline", {"n": 8, "reason": "Can it?"})

@@ -12,9 +12,8 @@ from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.live import View
 from lashley.agent.loop import Ending, study
 from lashley.db.read import Reader
+from lashley.tests.wire import Wire, chat, function_call, output_text, response
 from lashley.tools.context import Context
-
-from .wire import Wire, chat, function_call, output_text, response
 
 GOAL = "Which heads does SmolLM2 need to add small numbers?"
 BASELINE = {"task": "arithmetic", "n": 4, "reason": "First."}

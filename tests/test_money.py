@@ -20,11 +20,11 @@ from lashley.agent.prices import FILE, TABLE, Long, Price, among, price_of, read
 from lashley.db.read import Reader
 from lashley.tests.killed import agent as process
 from lashley.tests.killed import ran, sound
+from lashley.tests.wire import Wire, chat, function_call, response
 from lashley.tools.errors import ToolError
 from lashley.tools.report.spent import cost_text, dollars, tokens_text
 
 from .test_resume import GOAL, ON, resume, scripted
-from .wire import Wire, chat, function_call, response
 
 WHO = ["--goal", GOAL, *ON, "--llm", "by-hand"]
 ASK = {"n": 4, "reason": "Another draw."}

@@ -11,8 +11,7 @@ from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import BadRequest, Call, Message, Reply, ToolSpec
 from lashley.agent.drivers.profiles import BY_NAME, by_address, context_length
 from lashley.agent.drivers.server import Server
-
-from .wire import Wire, chat
+from lashley.tests.wire import Wire, chat
 
 LONG = "Look at every head of every layer, one after the other. " * 20
 GOAL = (Message(role="user", text="Which heads add?"),)

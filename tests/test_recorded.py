@@ -28,11 +28,10 @@ from lashley.tests.killed import agent, ran
 from lashley.tests.limited import limited, no_power
 from lashley.tests.test_disk import read_only
 from lashley.tests.test_resume import GOAL, ON, scripted
+from lashley.tests.wire import Wire, chat, serving
 from lashley.tools import repeating
 from lashley.tools.context import silent
 from lashley.tools.run_experiment import measured
-
-from .wire import Wire, chat, serving
 
 
 @pytest.fixture(scope="module")

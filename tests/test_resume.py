@@ -20,8 +20,7 @@ from lashley.db.read import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.tests.killed import BEFORE, CALL, agent, began, left, phase, ran, sound
-
-from .wire import Wire, chat, serving
+from lashley.tests.wire import Wire, chat, serving
 
 ON = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--display", "none"]
 GOAL = "Which heads continue a repeated list?"

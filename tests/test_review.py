@@ -26,6 +26,7 @@ from lashley.db.read import Reader
 from lashley.db.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
+from lashley.tests.wire import Wire, chat
 from lashley.tools.context import Context
 from lashley.tools.report.default import default_source
 from lashley.tools.report.opinion import Opinion, assertions, claims_of, opinion_faults, standings
@@ -34,7 +35,6 @@ from lashley.tools.report.reviewed import verdicts_of
 from lashley.tools.report.study import read_study
 
 from .recorded import ENVIRONMENT, tamper
-from .wire import Wire, chat
 
 MODEL, TASK, SECRET = "planted:induction", "induction", "because the moon was full"
 CLAIMS = [

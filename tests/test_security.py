@@ -29,12 +29,12 @@ from lashley.experiments.errors import UnsupportedModel
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.subject import load
+from lashley.tests.wire import serving
 from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer, review_tools
 
 from .recorded import ENVIRONMENT, recorded
 from .test_resume import GOAL, ON, scripted
-from .wire import serving
 
 DOES = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "urllib.")
 HEARD: list[tuple[str, str]] = []

@@ -9,9 +9,9 @@ from typing import Any
 
 from lashley.db.read import Reader
 from lashley.tests.killed import agent, left, ran, sound
+from lashley.tests.wire import serving
 
 from .test_resume import agents, resume, scripted
-from .wire import serving
 
 WORDS = "Look at layer 0 too, please."
 

@@ -12,11 +12,10 @@ from click.testing import CliRunner
 from lashley.agent.instruments import instruments
 from lashley.agent.main import cli
 from lashley.experiments.kind import kinds
+from lashley.tests.wire import Wire, chat
 from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools
 from lashley.tools.toolset import MAKING, chosen, core, offered
-
-from .wire import Wire, chat
 
 ALWAYS = set(all_tools()) - set(kinds()) - {MAKING}
 REPORT = {"title": "Nothing", "claims": [], "interpretation": "Nothing was done."}
