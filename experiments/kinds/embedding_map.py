@@ -209,7 +209,8 @@ class EmbeddingMap(Experiment):
         axes = [f"component {i + 1} ({spread[i]:.0%} of variance)" if i < len(spread) else "" for i in range(2)]
         if self.method == "tsne":
             axes = ["t-SNE 1 (distances mean nothing)", "t-SNE 2"]
-        title = f"{self.label} at {site}, {self.position} token ({self.method}): {lab.subject.name}, {self.task}"
+        where = f"{site}, {self.position} token ({self.method})"
+        title = f"Prompts by {self.label} at {where}: {lab.subject.name}, {self.task}"
         data = {"x": [float(at[i, 0]) for i in order], "y": [float(at[i, 1]) for i in order],
                 "labels": ["" for _ in order], "groups": [groups[i] for i in order], "x_label": axes[0],
                 "y_label": axes[1], "diagonal": False, "rest": OTHERS}  # fmt: skip
