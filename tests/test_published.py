@@ -93,14 +93,11 @@ def on_smollm(trial: Trial) -> Trial:
 
 
 @pytest.mark.slow
-def test_every_trial_is_run_on_smollm2_but_for_the_one_that_its_tokens_forbid() -> None:
+def test_every_trial_is_run_on_smollm2() -> None:
     given = [on_smollm(trial) for trial in trials()]
     found = list(hold("smollm2-135m", given))
-    assert {one.kind for one in found if one.value is not None} == {trial.kind for trial in given}
-    forbidden = given[-1]
-    assert forbidden.config["task"] == "greater_than"
-    print(*(f"{one.check.quantity} {one.value} {one.why}" for one in found), sep="\n")
-    assert {one.check.quantity for one in found if one.value is None} == {c.quantity for c in forbidden.checks}
+    assert [one.check for one in found] == [check for trial in given for check in trial.checks]
+    assert not [f"{one.check.quantity}: {one.why}" for one in found if one.value is None]
 
 
 def test_without_the_model_there_is_one_line(tmp_path: Path) -> None:
