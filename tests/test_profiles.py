@@ -193,6 +193,17 @@ def test_a_talker_that_knows_no_schema_is_asked_by_tools_again(deaf: str, wire: 
     assert "tools" in wire.bodies[-1]
 
 
+def test_a_server_that_then_loses_its_tools_is_refused_in_a_line(wire: Wire) -> None:
+    """Once the schema was tried in vain, there is nothing left to go back to."""
+    wire.then(chat("Heads!")).then({"error": {"message": "m does not support tools"}}, 400)
+    for _ in range(2):
+        wire.then({"error": {"message": "response_format?"}}, 400)
+    driver = ChatDriver("m", wire.url, retries=0)
+    assert driver.reply(LONG, TALKED, TOOLS).text == "Heads!"
+    with pytest.raises(BadRequest, match="response_format"):
+        driver.reply(LONG, TALKED, TOOLS)
+
+
 @pytest.mark.parametrize(
     "complaint", ["m does not support tools", '"auto" tool choice requires --enable-auto-tool-choice']
 )

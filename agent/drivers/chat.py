@@ -142,9 +142,10 @@ class ChatDriver:
 
     def _back_to_tools(self) -> bool:
         """Whether the schema was only tried, on a model that has tools and does not use them: so no more."""
-        if self._on_trial:
-            self.by_schema, self._on_trial, self._vain = False, False, True
-        return self._vain
+        if not self._on_trial:
+            return False
+        self.by_schema, self._on_trial, self._vain = False, False, True
+        return True
 
     def _dropped(self, reply: Reply, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> bool:
         """Some servers leave out the tools without a word. The count of what was read shows it, at the first reply:
