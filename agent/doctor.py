@@ -15,7 +15,7 @@ from pydantic import computed_field
 from .. import prompts
 from ..tools.registry import Tool, all_tools
 from ..tools.toolset import core, offered
-from .drivers.chat import ChatDriver
+from .drivers.chat import ChatDriver, talked
 from .drivers.conversation import (
     BadRequest,
     ContextOverflow,
@@ -149,17 +149,13 @@ def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
     while True:
         turn = driver.reply(instructions, messages, specs)
         turns.append(turn)
-        if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and talks(turns))):
-            return turns[-2:]
         messages.append(
             Message(role="assistant", text=turn.text, calls=turn.calls, items=turn.items, finish=turn.finish)
         )
+        if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and talked(messages))):
+            return turns[-2:]
         messages += [Message(role="tool", call_id=call.id, text=RESULT) for call in turn.calls]
         messages.append(Message(role="user", text="Write another, with other words."))
-
-
-def talks(turns: Sequence[Reply]) -> bool:
-    return not any(turn.calls or turn.finish != "stop" for turn in turns)
 
 
 def calls(driver: Asking, turns: Sequence[Reply]) -> Check:

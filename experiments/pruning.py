@@ -14,6 +14,7 @@ import numpy as np
 
 from .controls import compare, per_prompt
 from .errors import BadConfiguration
+from .outstanding import clear
 from .removal import Method, removal, replacements
 from .result import Figure, Measurement, Result
 from .scoring import METRICS, WORSE, intact
@@ -131,7 +132,7 @@ def told_curve(
         measured += [gained, better]
         text += f" On average over the curve this spares {gained.told} of {metric} against random orders, and is "
         text += f"better than {100 * better.value:.0f}% of {len(means)} of them."
-    held = [e for e in rows if (e.q or 1.0) >= 0.05 and e.metric != "kl"]
+    held = [e for e in rows if not clear(e) and e.metric != "kl"]
     half = rows[max(0, len(rows) // 2 - 1)]
     text += f" Half of the way ({half.site}) {metric} changes by {half.told}."
     text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)." if metric != "kl" else ""

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,31 +113,38 @@ def test_a_table_sorts_by_what_it_shows(page: Any) -> None:
     assert table.locator("tbody tr:visible").count() == 72
 
 
-@pytest.mark.parametrize("width", WIDTHS.values())
-def test_a_report_from_the_disk_answers_to_the_pointer(browser: Any, db: Path, tmp_path: Path, width: int) -> None:
+@contextmanager
+def from_disk(browser: Any, db: Path, run: int, folder: Path, width: int) -> Iterator[Any]:
+    """The report of a run, opened as a file without a network; at the end it has complained of nothing."""
     with Reader.open(db) as reader:
-        (html,) = [path for path in write(render_run(reader, 3), tmp_path) if path.suffix == ".html"]
+        (html,) = [path for path in write(render_run(reader, run), folder) if path.suffix == ".html"]
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
     page, wrong = context.new_page(), []
     page.on("console", lambda m: wrong.append(m.text))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(html.as_uri())
-    page.locator(".claims .value").first.click()
-    assert page.url.endswith("#E6")
-    table = page.locator("#E6 table[data-of]")
-    effects = table.locator("thead button", has_text="effect")
-    effects.click()
-    assert column(table, 2) == sorted(column(table, 2), reverse=True)
-    drawing = page.locator(".drawn[data-tips]").first
-    drawing.scroll_into_view_if_needed()
-    box = drawing.locator("image").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
-    assert page.locator(".tip:visible").text_content().startswith("L3.H2: −4.0")
-    page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
-    assert page.locator("tr.picked").get_attribute("data-site") == "L3.H2"
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    yield page
     context.close()
     assert wrong == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values())
+def test_a_report_from_the_disk_answers_to_the_pointer(browser: Any, db: Path, tmp_path: Path, width: int) -> None:
+    with from_disk(browser, db, 3, tmp_path, width) as page:
+        page.locator(".claims .value").first.click()
+        assert page.url.endswith("#E6")
+        table = page.locator("#E6 table[data-of]")
+        effects = table.locator("thead button", has_text="effect")
+        effects.click()
+        assert column(table, 2) == sorted(column(table, 2), reverse=True)
+        drawing = page.locator(".drawn[data-tips]").first
+        drawing.scroll_into_view_if_needed()
+        box = drawing.locator("image").first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
+        assert page.locator(".tip:visible").text_content().startswith("L3.H2: −4.0")
+        page.mouse.click(box["x"] + box["width"] * 2.5 / 6, box["y"] + box["height"] * 3.5 / 12)
+        assert page.locator("tr.picked").get_attribute("data-site") == "L3.H2"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("width", WIDTHS.values())
@@ -145,41 +153,33 @@ def test_every_figure_answers_to_the_pointer_and_to_the_keys(browser: Any, tmp_p
     figures = tuple(Figure(**{**one, "name": f"f{i}"}) for i, one in enumerate(EXAMPLES))
     with Store.open(tmp_path / "lashley.db") as store:
         begin(store, store.begin_run(**RUN), "zero", Result(figures=figures))
-    with Reader.open(tmp_path / "lashley.db") as reader:
-        (html,) = [path for path in write(render_run(reader, 1), tmp_path) if path.suffix == ".html"]
-    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
-    page, wrong = context.new_page(), []
-    page.on("console", lambda m: wrong.append(m.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(html.as_uri())
-    tip, drawings = page.locator(".tip"), page.locator(".drawn")
-    assert drawings.count() == len(EXAMPLES)
-    for at, drawing in enumerate(drawings.all()):
-        drawing.scroll_into_view_if_needed()
-        marks = json.loads(drawing.get_attribute("data-tips"))
-        svg = drawing.locator("svg").bounding_box()
-        wide = drawing.locator("svg").evaluate("one => one.viewBox.baseVal.width")
-        by = svg["width"] / wide
-        # What lies to the right may be scrolled out of a phone's sight.
-        name, said, x, y, w, h, *_ = min(marks, key=lambda mark: mark[2])
-        page.mouse.move(svg["x"] + by * (x + w / 2), svg["y"] + by * (y + h / 2))
-        assert tip.text_content() == f"{name}: {said}"
-        assert page.locator(".spot").is_visible()
-        page.mouse.move(1, 1)
-        assert tip.is_hidden()
-        drawing.focus()
-        seen: list[str] = []
-        for _ in marks:
-            page.keyboard.press("ArrowRight")
-            seen.append(tip.text_content())
-        assert seen == [f"{name}: {said}" for name, said, *_ in marks], EXAMPLES[at]["kind"]
-        page.keyboard.press("Home")
-        assert tip.text_content() == seen[0]
-        page.keyboard.press("Escape")
-        assert tip.is_hidden()
-        assert EXAMPLES[at]["title"] in drawing.get_attribute("aria-label")
-    context.close()
-    assert wrong == []
+    with from_disk(browser, tmp_path / "lashley.db", 1, tmp_path, width) as page:
+        tip, drawings = page.locator(".tip"), page.locator(".drawn")
+        assert drawings.count() == len(EXAMPLES)
+        for at, drawing in enumerate(drawings.all()):
+            drawing.scroll_into_view_if_needed()
+            marks = json.loads(drawing.get_attribute("data-tips"))
+            svg = drawing.locator("svg").bounding_box()
+            wide = drawing.locator("svg").evaluate("one => one.viewBox.baseVal.width")
+            by = svg["width"] / wide
+            # What lies to the right may be scrolled out of a phone's sight.
+            name, said, x, y, w, h, *_ = min(marks, key=lambda mark: mark[2])
+            page.mouse.move(svg["x"] + by * (x + w / 2), svg["y"] + by * (y + h / 2))
+            assert tip.text_content() == f"{name}: {said}"
+            assert page.locator(".spot").is_visible()
+            page.mouse.move(1, 1)
+            assert tip.is_hidden()
+            drawing.focus()
+            seen: list[str] = []
+            for _ in marks:
+                page.keyboard.press("ArrowRight")
+                seen.append(tip.text_content())
+            assert seen == [f"{name}: {said}" for name, said, *_ in marks], EXAMPLES[at]["kind"]
+            page.keyboard.press("Home")
+            assert tip.text_content() == seen[0]
+            page.keyboard.press("Escape")
+            assert tip.is_hidden()
+            assert EXAMPLES[at]["title"] in drawing.get_attribute("aria-label")
 
 
 def test_two_experiments_are_compared(page: Any, db: Path) -> None:

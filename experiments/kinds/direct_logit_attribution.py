@@ -114,7 +114,7 @@ class DirectLogitAttribution(Experiment):
         rows = [at[i : i + heads] for i in range(0, len(at), heads)]
         title = f"What each head adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
         data = {"values": [[e.value for e in row] for row in rows],
-                "significant": [[(e.q or 1.0) < 0.05 for e in row] for row in rows]}  # fmt: skip
+                "significant": [[clear(e) for e in row] for row in rows]}  # fmt: skip
         return Figure(name="heads", kind="head_heatmap", title=title, unit="logits", n=self.n, data=data)
 
     def lines(self, lab: Lab, names: list[str], shares: Array, asked: list[str]) -> Figure:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..outstanding import clear
 from ..result import Effect, Figure
 from ..sites import Part, Site
 
@@ -105,12 +106,12 @@ class HeadAblation(Ablation):
         sizes, seen = lab.subject.sizes, screened.seen if screened else {}
         empty: list[list[Any]] = [[None] * sizes["n_heads"] for _ in range(sizes["n_layers"])]
         values, significant = [list(r) for r in empty], [list(r) for r in empty]
-        clear = {e.site for e in found if (e.q or 1.0) < 0.05}
+        outstanding = {e.site for e in found if clear(e)}
         for name, value in {**seen, **{e.site: e.value for e in found}}.items():
             site = parse_site(name)
             assert site.index is not None
             values[site.layer][site.index] = value
-            significant[site.layer][site.index] = name in clear
+            significant[site.layer][site.index] = name in outstanding
         how = f"{self.method}, screened in bf16" if seen else self.method
         title = f"Change of {self.metric} when a head is removed ({how}): {lab.subject.name}, {self.task}"
         return (Figure(name="heads", kind="head_heatmap", title=title, unit=METRICS[self.metric], n=self.n,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..outstanding import clear
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -220,10 +221,6 @@ class Saliency(Experiment):
         data = {"labels": [e.site for e in found], "values": [e.value for e in found],
                 "low": [e.low for e in found], "high": [e.high for e in found]}  # fmt: skip
         return Figure(name="places", kind="layer_bars", title=title, unit=unit, n=self.n, data=data)
-
-
-def clear(effect: Effect) -> bool:
-    return effect.q is not None and effect.q < 0.05
 
 
 def placed(found: tuple[Effect, ...], beside: Array) -> tuple[Effect, ...]:
