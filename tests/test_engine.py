@@ -255,7 +255,8 @@ def test_the_whole_stream_of_another_prompt_gives_its_logits(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_its_heads_an_attention_writes_its_bias(kind: str) -> None:
-    subject, batch = tiny_subject(kind), batch_of(ROWS)
+    """Exactly: what rounding leaves where nothing should be, a norm after it would make a thousand times as large."""
+    subject = tiny_subject(kind)
     for layer, block in enumerate(subject.anatomy.blocks):
         bias = getattr(block.o_proj, "bias", None)
         written = torch.zeros(1, 1, subject.anatomy.d_model) if bias is None else bias[None, None]
@@ -263,9 +264,11 @@ def test_without_its_heads_an_attention_writes_its_bias(kind: str) -> None:
             written = norm(written)
         source = engine.Activations({(layer, "attn_out"): written})
         heads = [Edit(site=Site(layer=layer, part="z", index=h)) for h in range(subject.anatomy.n_heads)]
-        by_heads = logits_of(subject, batch, *heads)
-        by_bias = logits_of(subject, batch, everywhere("attn_out", layer, op="replace", source="bias"), bias=source)
-        assert gap(by_heads, by_bias) <= TOLERANCE
+        for rows in (ROWS, [[87, 88]], [[11, 84, 23]]):
+            batch = batch_of(rows)
+            by_heads, at_once = logits_of(subject, batch, *heads), logits_of(subject, batch, everywhere("z", layer))
+            by_bias = logits_of(subject, batch, everywhere("attn_out", layer, op="replace", source="bias"), bias=source)
+            assert max(gap(by_heads, by_bias), gap(at_once, by_bias)) <= TOLERANCE / 10
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -92,13 +92,19 @@ class Layer:
         return attention(anatomy.blocks[self.number], x, window.kwargs(self.number), slot, change_z, change_pattern)
 
     def edited_attention(self, rows: slice) -> Tensor:
-        """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's."""
-        W_O, editor = self.anatomy.blocks[self.number].W_O, self.editor.only(rows)
+        """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's.
+
+        Where a norm follows, z' W_O anew: of an attention without its heads the difference leaves some 1e-7 where
+        nothing should be, and a norm makes much of little.
+        """
+        block, editor = self.anatomy.blocks[self.number], self.editor.only(rows)
         raw = self.clean_at("attn_raw", rows)
         edits = editor.of("z")
         if not edits:
             return raw
-        z = self.clean_at("z", rows)
+        z, W_O = self.clean_at("z", rows), block.W_O
+        if block.attn_post:
+            return block.o_proj(editor.edit(z, "z"))
         touched = torch.cat([e.rows for e in edits])
         if len(touched.unique()) < len(touched):
             return raw + (editor.edit(z, "z") - z) @ W_O
