@@ -76,12 +76,12 @@ def measured(subject: Subject, batch: Batch, heads: Heads, **limits: Any) -> Ten
     return engine.run(subject, batch, runs, PairReadout(batch), **limits)["logit_diff"]
 
 
-def screen(folder: str, ids: Tensor, pair: Tensor, device: str, verify: int = VERIFY) -> Sweep:
-    """All heads in bf16, then the strongest in fp32. Rounding the weights is part of it."""
+def screen(folder: str, ids: Tensor, pair: Tensor, device: str, verify: int = VERIFY, narrowed: bool = True) -> Sweep:
+    """All heads in bf16 and narrowed, then the strongest in fp32. Rounding the weights is part of it."""
     subject, batch = load(folder, ids, pair, device)
 
     def guess(heads: Heads) -> Tensor:
-        values = measured(rounded(subject), batch, heads)
+        values = measured(rounded(subject), batch, heads, narrowed="logit_diff" if narrowed else None)
         return values[1:] - values[0]
 
     return verified(subject, batch, guess, verify)

@@ -39,8 +39,9 @@ class Way:
 WAYS = {
     "engine": Way("engine, fp32", "ours.py", "exact", ours=True),
     "small": Way("engine, fp32, in 256 MB", "ours.py", "exact", ours=True, options={"memory": 256_000_000}),
-    "bf16": Way("all in bf16", "ours.py", "screen", ours=True, options={"verify": 0}),
-    "screen": Way("all in bf16, the strongest in fp32", "ours.py", "screen", ours=True),
+    "bf16": Way("all in bf16", "ours.py", "screen", ours=True, options={"verify": 0, "narrowed": False}),
+    "narrowed": Way("all in bf16, narrowed", "ours.py", "screen", ours=True, options={"verify": 0}),
+    "screen": Way("the same, the strongest in fp32", "ours.py", "screen", ours=True),
     "attribution": Way("all by gradients, the strongest in fp32", "ours.py", "attribution", ours=True),
     "plain": Way("plain loop of hooks", "rivals/plain_hooks.py"),
     "transformer_lens": Way("TransformerLens", "rivals/transformer_lens.py", python=RIVALS),

@@ -146,8 +146,9 @@ class Ablation(Experiment):
         raise NotImplementedError
 
     def measured(
-        self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), subject: Subject | None = None
-    ) -> tuple[Compared, tuple[str, ...]]:
+        self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), subject: Subject | None = None,
+        narrowed: str | None = None,
+    ) -> tuple[Compared, tuple[str, ...]]:  # fmt: skip
         """The metric without each place, then under each control; and what is to be said about it."""
         from .controls import compare
         from .removal import removal, replacements
@@ -157,7 +158,7 @@ class Ablation(Experiment):
         everything = [*(removal(str(s), [s], self.method) for s in sites), *controls]
         sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
         doing = f"{len(sites)} {self.parts}{' in bf16' if subject else ''}"
-        return compare(lab, doing, batch, everything, readout, sources, subject), notes
+        return compare(lab, doing, batch, everything, readout, sources, subject, narrowed), notes
 
     def removed_at_once(self, lab: Lab, sites: list[Site]) -> Result:
         """The places as one set, with random sets beside it."""

@@ -72,12 +72,13 @@ def compare(
     readout: Readout,
     sources: Mapping[str, Source] | None = None,
     subject: Subject | None = None,
+    narrowed: str | None = None,
 ) -> Compared:
     """`lab.run` of the interventions, of the intact model and of the identity. Costs one run of the batch more."""
     from .lab import INTACT
 
     same = identity(interventions[0], lab.subject.anatomy.n_layers)
-    scores = lab.run(doing, batch, [INTACT, *interventions, same], readout, sources, subject)
+    scores = lab.run(doing, batch, [INTACT, *interventions, same], readout, sources, subject, narrowed)
     return Compared({name: s[:-1] for name, s in scores.items()}, {name: s[-1] for name, s in scores.items()})
 
 

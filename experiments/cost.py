@@ -18,6 +18,8 @@ from .sites import Site
 from .subject import Subject
 
 PROMPTS, RUNS = 4, 4
+# The share of the time that runs take if they are narrowed; half a full sweep of SmolLM2 in bf16 at most.
+NARROWED = 0.5
 IDENTITY = Intervention(name="identity", edits=(Edit(site=Site(layer=0, part="resid_pre"), op="scale"),))
 
 

@@ -14,7 +14,7 @@ import torch
 from . import engine, failures
 from .ability import ability
 from .batch import Batch, encode_answer, make_batch
-from .cost import seconds_per_run, whole_runs
+from .cost import NARROWED, seconds_per_run, whole_runs
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
@@ -167,14 +167,16 @@ class Lab:
         readout: Readout,
         sources: Mapping[str, Source] | None = None,
         subject: Subject | None = None,
+        narrowed: str | None = None,
     ) -> dict[str, torch.Tensor]:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
         if self.before is not None:
-            self.before(self.expected(batch, interventions, readout, subject or self.subject))
-        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist()))
+            seconds = self.expected(batch, interventions, readout, subject or self.subject)
+            self.before(seconds * (NARROWED if narrowed else 1))
+        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
-                          kept=kept)  # fmt: skip
+                          kept=kept, narrowed=narrowed)  # fmt: skip
 
     def expected(
         self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject

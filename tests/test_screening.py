@@ -57,13 +57,22 @@ def test_a_bf16_screen_finds_the_strongest_and_says_how_well_it_agrees() -> None
     result = swept("screen")
     assert {e.site for e in exact[:5]} <= {e.site for e in result.effects[:8]}
     assert result["screen_agreement"].value > 0.95
-    assert result["screen_missed"].value == 0
+    # The eighth may well stand ninth.
+    assert result["screen_missed"].value <= 1
     (figure,) = result.figures
     drawn = [v for row in figure.data["values"] for v in row if v is not None]
     dots = [v for row in figure.data["significant"] for v in row if v is not None]
     assert len(drawn) == len(dots) == 27
     assert "bf16" in figure.title
     assert result.arrays["screened"].shape == (16, 8)
+
+
+def test_a_screen_by_kl_which_has_no_slope_goes_all_the_way() -> None:
+    config = {"layers": LAYERS, "n": 4, "sweep": "screen", "verify": 4, "metric": "kl"}
+    result = HeadAblation.model_validate(config).run(lab("arithmetic"))
+    assert result["screen_agreement"].value > 0.95
+    assert "first order" not in result.found
+    assert "first order" in swept("screen").found
 
 
 def test_a_screen_that_has_nothing_to_choose_measures_all() -> None:

@@ -12,8 +12,10 @@ runs travel on together, so that every layer is called once for all of them.
     pattern      attention patterns, seen and changed where they are made
     edits        what an edit does to a tensor
     readout      what is read from the logits
+    narrowing    what of a run the readout does not listen to, for a quick look
     plan         which runs there are, and what they need
     memory       how many of them fit
+    travel       runs on their way through the layers
     sweep        many interventions on one batch
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass

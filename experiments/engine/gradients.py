@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -28,7 +29,9 @@ from .edits import Editor, Source
 from .forward import KVSlot, Window, attention, mlp, record_batch, through, unembed
 from .layer import gather_columns
 from .readout import Readout, read_columns
-from .sweep import Progress
+
+if TYPE_CHECKING:
+    from .sweep import Progress
 
 # Tokens whose activations are kept for one backward pass. A layer keeps some 20 numbers per token and d_model.
 BACKWARD_TOKENS = 4096

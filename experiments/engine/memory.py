@@ -59,11 +59,12 @@ def to_lay_out(subject: Subject, tokens: int, budget: int) -> tuple[list[nn.Modu
     return found, budget - needed
 
 
-def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budget: int) -> int:
-    """How many prompts' clean passes may be kept."""
+def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budget: int, slopes: bool = False) -> int:
+    """How many prompts' clean passes may be kept; with slopes, one more vector per layer and position."""
     sizes, length = subject.sizes, batch.length
     kept = {*parts, *({"attn_raw"} if "attn_out" in parts else ())}
     per_token = sizes["n_layers"] * sum(part_width(part, sizes, length) for part in kept)
+    per_token += slopes * sizes["n_layers"] * sizes["d_model"]
     # And the recording: the embedded tokens, the last stream, a mask for full and one for sliding attention.
     per_token += 2 * sizes["d_model"] + 2 * length
     per_prompt = length * per_token * subject.dtype.itemsize

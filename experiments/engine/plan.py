@@ -17,6 +17,7 @@ from .activations import CleanRun
 from .edits import columns_of, frozen_parts
 from .forward import Recording
 from .layer import AFTER_MLP, AFTER_Z, ENTRY, FULL
+from .narrowing import Narrowing
 from .readout import Readout, read_columns
 from .sources import Source
 
@@ -44,9 +45,16 @@ class Plan:
     readout: Readout
     read_columns: Tensor
     logits_at_once: int
+    narrowing: Narrowing | None = None
 
 
-def needed_parts(subject: Subject, batch: Batch, interventions: Sequence[Intervention], readout: Readout) -> set[Part]:
+def needed_parts(
+    subject: Subject,
+    batch: Batch,
+    interventions: Sequence[Intervention],
+    readout: Readout,
+    narrowed: str | None = None,
+) -> set[Part]:
     """What the clean pass must keep for these interventions."""
     parts: set[Part] = {"resid_pre"}
     edited: set[Part] = {e.site.part for i in interventions for e in i.changes}
@@ -59,7 +67,7 @@ def needed_parts(subject: Subject, batch: Batch, interventions: Sequence[Interve
         parts.add("mlp_out")
     columns = read_columns(batch, readout)
     parts |= frozen_parts(interventions)
-    if any(first_column(batch, i, columns) > 0 for i in interventions):
+    if narrowed or any(first_column(batch, i, columns) > 0 for i in interventions):
         parts |= {"k", "v"}
     return parts
 
@@ -78,7 +86,7 @@ def grouped(plan: Plan) -> dict[tuple[tuple[int, ...] | None, int], list[int]]:
     """Interventions that can travel together: the same layer program, the same first column."""
     groups: dict[tuple[tuple[int, ...] | None, int], list[int]] = {}
     for which, intervention in enumerate(plan.interventions):
-        first = first_column(plan.batch, intervention, plan.read_columns)
+        first = 0 if plan.narrowing else first_column(plan.batch, intervention, plan.read_columns)
         groups.setdefault((intervention.program, first), []).append(which)
     return groups
 

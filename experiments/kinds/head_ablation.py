@@ -45,8 +45,9 @@ class HeadAblation(Ablation):
     sweep: Annotated[
         Sweep,
         Field(
-            description="How a sweep looks. exact: every head in fp32. screen: every head in bf16, attribution: all at "
-            "once by gradients, which misses heads of early layers; then the strongest are measured in fp32."
+            description="How a sweep looks. exact: every head in fp32. screen: every head in bf16, to first order "
+            "where the metric's slope is small. attribution: all at once by gradients, which misses heads of early "
+            "layers. After either of these the strongest are measured in fp32."
         ),
     ] = "exact"
     verify: Annotated[int, Field(ge=1, description="How many of the strongest of a screen are measured in fp32.")] = 24
@@ -82,12 +83,15 @@ class HeadAblation(Ablation):
             order = screening.chosen(guesses, self.verify, self.seed)
             # Gradients are no changes that changes could be compared with.
             return Screened(order, guesses[order], "by gradients", len(sites), notes=notes)
-        compared, notes = self.measured(lab, sites, subject=rounded(lab.subject))
+        # kl has no slope at the intact model, where it is lowest.
+        narrowed = None if self.metric == "kl" else self.metric
+        compared, notes = self.measured(lab, sites, subject=rounded(lab.subject), narrowed=narrowed)
         values = compared.values(self.metric)
         guesses = values[1:] - values[0]
         seen = dict(zip(map(str, sites), guesses.mean(-1).tolist(), strict=True))
         order = screening.chosen(guesses, self.verify, self.seed)
-        return Screened(order, guesses[order], "in bf16", len(sites), seen, notes)
+        how = "in bf16" if narrowed is None else "in bf16 (to first order where the slope of the metric is small)"
+        return Screened(order, guesses[order], how, len(sites), seen, notes)
 
     def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
         """[site, n]: the change by each head as gradients have it."""

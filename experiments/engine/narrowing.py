@@ -1,0 +1,159 @@
+"""Runs that grow narrower as they go up: for a quick look at many edits, never for a measurement.
+
+What an edit changes at a position matters as long as the readout listens to it. The slopes of a metric, from one
+backward pass, say where that is, layer by layer: in the upper layers mostly at the last positions. A position with
+little of the slope is dropped: from there on it has its clean values, and what the edit had changed there counts to
+first order, change . slope. What goes on is computed in full.
+
+The columns of a prompt stand in the order in which they are dropped, in all of its runs, so that what goes on is always
+the last ones. Keys are found by their mask and their rotary angles, not by their place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..batch import Batch
+from ..subject import Subject
+from .activations import CleanRun
+from .forward import Recording, picked
+from .gradients import gradients, slices, trace
+from .layer import gather_columns
+from .readout import Readout, read_columns
+
+# What stays of the slope at the first layer and at the last, in equal steps between. The upper layers are run by most
+# of a sweep, and what is left of the way there is nearer to linear.
+SHARES = (0.95, 0.7)
+# A change of a stream by more than this share of its own size counts as one of this share: norms let nothing through
+# that is as large as its slope says, above all at the first token.
+LARGEST = 0.2
+# Tokens whose slopes are found at once; with SmolLM2 each takes some 1.5 MB.
+BACKWARD_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """How the runs of some prompts grow narrower.
+
+    metric     whose slopes these are
+    order      [batch, position] the columns, in the order in which they are dropped
+    place      [batch, position] where each column stands in that order
+    first      per layer, how many of them have been dropped when it begins
+    slopes     per layer [batch, position, d_model]: d metric / d resid_pre, columns as in the batch
+    recording  what the attentions are called with, columns in this order
+    """
+
+    metric: str
+    order: Tensor
+    place: Tensor
+    first: tuple[int, ...]
+    slopes: tuple[Tensor, ...]
+    recording: Recording
+
+    @property
+    def width(self) -> int:
+        """How many columns a layer computes on average, at least 1."""
+        return max(1, round(self.order.shape[1] - sum(self.first) / len(self.first)))
+
+    def dropped(self, step: int, x: Tensor, rows: Tensor, clean: CleanRun) -> tuple[Tensor, Tensor]:
+        """The stream x [row, column, d_model] before a layer, in this order and not yet cut for it, of the prompts
+        rows [row] -> what goes on, and what the rest counts for, [row]."""
+        had = x.shape[1]
+        begin, end = self.order.shape[1] - had, self.first[step]
+        if end <= begin:
+            return x, x.new_zeros(len(x), dtype=torch.float32)
+        columns = picked(self.order, rows)[:, begin:end].to(x.device)
+        before, slope = (
+            gather_columns(picked(values, rows).to(x.device), columns).float()
+            for values in (clean.at(step, "resid_pre"), self.slopes[step])
+        )
+        change = x[:, : end - begin].float() - before
+        size = change.norm(dim=-1) / before.norm(dim=-1).clamp(min=1e-12)
+        counts = (change * slope).sum(-1) * (LARGEST / size.clamp(min=LARGEST))
+        return x[:, end - begin :], counts.sum(-1)
+
+    def ordered(self, clean: CleanRun) -> OrderedRun:
+        return OrderedRun(clean.values, order=self.order)
+
+
+@dataclass
+class OrderedRun(CleanRun):
+    """A clean run with its columns in another order, [batch, position]; for what is kept column by column."""
+
+    order: Tensor | None = None
+
+    def at(self, layer: int, part: str) -> Tensor:
+        assert self.order is not None
+        values = super().at(layer, part)
+        return gather_columns(values, self.order.to(values.device))
+
+
+def narrowing(subject: Subject, batch: Batch, recording: Recording, readout: Readout, metric: str) -> Narrowing:
+    """Find out where the readout listens. One pass forward and one backward."""
+    slopes: list[list[Tensor]] = []
+    with torch.inference_mode(False):
+        for rows in slices(batch, BACKWARD_TOKENS):
+            traced, _ = trace(subject, batch, rows, readout, metric)
+            slopes.append(gradients(traced.metric, traced.entry))
+    whole = tuple(torch.cat(parts) for parts in zip(*slopes, strict=True))
+    first, gone_at = when_dropped(whole, batch, read_columns(batch, readout))
+    order = gone_at.argsort(dim=1, stable=True)
+    return Narrowing(metric, order, order.argsort(dim=1), first, whole, in_order(recording, order))
+
+
+def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor) -> tuple[tuple[int, ...], Tensor]:
+    """How many columns have been dropped before each layer, and before which layer each of them is, [batch, position].
+
+    As many for all prompts; never what is read; and none comes back.
+    """
+    here = batch.mask.device
+    gone_at = torch.full_like(batch.mask, len(slopes))
+    reads = torch.zeros_like(batch.mask, dtype=torch.bool).scatter(1, read_at, True)
+    first: list[int] = []
+    stay = batch.length
+    for layer, (slope, share) in enumerate(zip(slopes, np.linspace(*SHARES, len(slopes)), strict=True)):
+        weight = slope.float().norm(dim=-1).to(here) * batch.mask
+        held = weight.sort(dim=1, descending=True).values.cumsum(1)
+        enough = (held / held[:, -1:].clamp(min=1e-30)).mean(0) < share
+        stay = min(stay, max(int(enough.sum()) + 1, int(reads.sum(1).max())))
+        weight = weight.masked_fill(gone_at < layer, -1).masked_fill(reads, torch.inf)
+        gone = weight.argsort(dim=1, descending=True, stable=True)[:, stay:]
+        gone_at.scatter_reduce_(1, gone, torch.full_like(gone, layer), "amin")
+        first.append(batch.length - stay)
+    return tuple(first), gone_at
+
+
+def in_order(recording: Recording, order: Tensor) -> Recording:
+    """The recording with the columns of each prompt in another order, queries and keys alike."""
+    known: dict[int, Any] = {}
+    n, length = order.shape
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return type(value)(moved(v) for v in value)
+        if isinstance(value, dict):
+            return {name: moved(v) for name, v in value.items()}
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in known:
+            known[id(value)] = moved_tensor(value)
+        return known[id(value)]
+
+    def moved_tensor(value: Tensor) -> Tensor:
+        here = order.to(value.device)
+        if value.dim() == 4 and value.shape[2] == length:
+            value = value.expand(n, -1, -1, -1)
+            queries = here[:, None, :, None].expand(-1, value.shape[1], -1, value.shape[3])
+            value = value.gather(2, queries)
+            return value.gather(3, here[:, None, None].expand(-1, *value.shape[1:3], -1))
+        if value.dim() in (2, 3) and value.shape[1] == length:
+            value = value.expand(n, *value.shape[1:])
+            return value.gather(1, here if value.dim() == 2 else here[..., None].expand(-1, -1, value.shape[2]))
+        return value
+
+    return replace(recording, kwargs=tuple(moved(given) for given in recording.kwargs))

@@ -1,0 +1,83 @@
+"""Runs on their way through the layers: from where each of them enters to the columns that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .edits import Editor, placed_by_layer
+from .forward import Window, picked
+from .layer import FULL, Layer, gather_columns, joined
+from .narrowing import Narrowing
+from .plan import Plan, Run
+
+
+def in_full(
+    plan: Plan, layers: Sequence[int], first: int, runs: Sequence[Run], prompts: Tensor, columns: Tensor
+) -> Tensor:
+    """These rows, of the prompts [row], after the last of the layers, at the columns to be read: [row, k, d_model].
+
+    Only of the rows that entered somewhere, which stand first."""
+    anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
+    placed = placed_by_layer(plan.interventions, [r.which for r in runs], prompts.device)
+    x = plan.recording.embedded[:0, first:]
+    window = Window(plan.recording, prompts[:0], first, batch.length)
+    for step in range(runs[0].step, len(layers)):
+        device = plan.recording.devices[layers[step]]
+        x, running = x.to(device), len(x)
+        entering = [r for r in runs[running:] if r.step <= step]
+        if entering:
+            rows = prompts[: running + len(entering)]
+            x = torch.cat([x, picked(clean.at(step, "resid_pre")[:, first:], rows[running:]).to(device)])
+            window = Window(plan.recording, rows, first, batch.length)
+        # A run may have a freeze before its entry, where it does nothing yet.
+        editor = Editor(batch, plan.sources, anatomy.d_head, prompts, first, batch.length, placed.get(layers[step], ()))
+        layer = Layer(
+            anatomy=anatomy,
+            clean=clean,
+            number=layers[step],
+            entries=[FULL] * running + [r.entry for r in entering],
+            editor=editor.only(slice(0, len(x))).to(device),
+            window=window,
+        )
+        x = layer.run(x, columns[: len(x)].to(device) if step == len(layers) - 1 else None)
+    return x
+
+
+def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts: Tensor) -> tuple[Tensor, Tensor]:
+    """Run these rows, of the prompts [row], from their entries through the last layer -> the stream at the columns that
+    are read [row, k, d_model], and what was dropped on the way counts for, [row].
+
+    A row computes all columns of the layer where it enters, and of the later ones those that have not been dropped.
+    """
+    anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
+    ordered, last = narrowing.ordered(clean), anatomy.n_layers - 1
+    placed = placed_by_layer(plan.interventions, [r.which for r in runs], prompts.device)
+    x, counts = plan.recording.embedded[:0], torch.zeros(len(runs), device=prompts.device)
+    for step in range(runs[0].step, anatomy.n_layers):
+        device, pieces = plan.recording.devices[step], list[Tensor]()
+        if old := len(x):
+            rows, first = prompts[:old], narrowing.first[step]
+            editor = Editor(batch, plan.sources, anatomy.d_head, rows, first, batch.length).to(device)
+            window = Window(narrowing.recording, rows, first, batch.length)
+            layer = Layer(anatomy, ordered, step, [FULL] * old, editor, window)
+            read_at = narrowing.place[rows].gather(1, plan.read_columns[rows]) - first
+            pieces.append(layer.run(x.to(device), read_at.to(device) if step == last else None))
+        if entries := [r.entry for r in runs[old:] if r.step <= step]:
+            some = slice(old, old + len(entries))
+            rows, edits = prompts[some], placed.get(step) or ()
+            editor = Editor(batch, plan.sources, anatomy.d_head, prompts, 0, batch.length, edits).only(some).to(device)
+            window = Window(plan.recording, rows, 0, batch.length)
+            layer = Layer(anatomy, clean, step, entries, editor, window)
+            stream = picked(clean.at(step, "resid_pre"), rows).to(device)
+            out = layer.run(stream, plan.read_columns[rows].to(device) if step == last else None)
+            pieces.append(out if step == last else gather_columns(out, narrowing.order[rows].to(device)))
+        done = 0
+        for i, piece in enumerate(pieces if step < last else ()):
+            rows = slice(done, done := done + len(piece))
+            pieces[i], dropped = narrowing.dropped(step + 1, piece, prompts[rows], clean)
+            counts[rows] += dropped.to(counts.device)
+        x = joined(pieces) if pieces else x
+    return x, counts
