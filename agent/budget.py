@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..db.read_runs import known_cost
 from .drivers.conversation import Reply
 from .prices import Price
 
@@ -93,7 +94,7 @@ class Spent:
             "tokens_cached": self.tokens_cached,
             "tokens_out": self.tokens_out,
             "uncounted": self.uncounted,
-            "cost": None if self.unpriced and not self.cost else round(self.cost, 6),
+            "cost": known_cost(self.cost, self.unpriced),
             "unpriced": self.unpriced,
             "minutes": round(self.minutes, 2),
         }

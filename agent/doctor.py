@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import computed_field
 
 from .. import prompts
-from ..tools.registry import Tool, all_tools
+from ..tools.registry import all_tools
 from ..tools.toolset import core, offered
 from .drivers.chat import ChatDriver, talked
 from .drivers.conversation import (
@@ -95,7 +95,7 @@ def examined(driver: Asking, server: Server, reads: int | None, say: Callable[[C
     profile = server.profile
     say(yes("reachable", f"{server.url} answers; it is taken for {profile.name}. {profile.about}"))
     say(listed(driver.llm, entries))
-    specs = [spec(tool) for name, tool in all_tools().items() if name in TRIED]
+    specs = [ToolSpec.of(tool) for name, tool in all_tools().items() if name in TRIED]
     try:
         turns = tried(driver, specs)
     except DriverError as fault:
@@ -134,10 +134,6 @@ def listed(llm: str, entries: Sequence[dict[str, Any]]) -> Check:
         return Check(name="model", found="unknown", text=f"The server lists no models; {llm} is asked all the same.")
     others = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     return Check(name="model", found="unknown", text=f"{llm} is not among those that it lists ({others}).")
-
-
-def spec(tool: Tool) -> ToolSpec:
-    return ToolSpec(name=tool.name, description=tool.description, parameters=tool.schema)
 
 
 def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
@@ -192,7 +188,7 @@ def room(reads: int | None, per_character: float, server: Server, by_user: bool)
     """How much of a context the tools take, and the widest choice that fits."""
     window, every = Window(limit=reads, per_character=per_character), all_tools()
     sizes = {
-        which: window.base(prompts.read("system"), [spec(tool) for tool in offered(every, names).values()])
+        which: window.base(prompts.read("system"), [ToolSpec.of(tool) for tool in offered(every, names).values()])
         for which, names in (("all", None), ("core", core()))
     }
     need = f"All tools take about {sizes['all']:,} tokens of each request, --tools core {sizes['core']:,}"

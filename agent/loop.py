@@ -62,7 +62,7 @@ def instructions(context: Context, tools: dict[str, Tool]) -> str:
 
 
 def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
-    return [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in tools.values()]
+    return [ToolSpec.of(tool) for tool in tools.values()]
 
 
 def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:

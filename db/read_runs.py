@@ -137,8 +137,7 @@ class RunReader(ExperimentReader, ThoughtReader):
             return row
         spent = self.spent_so_far(parse_id(row["id"])[1])
         minutes, _ = round(spent.pop("seconds") / 60, 2), spent.pop("dearest")
-        cost = None if spent["unpriced"] and not spent["cost"] else round(spent["cost"], 6)
-        return {**row, "spent": {**spent, "cost": cost, "minutes": minutes}}
+        return {**row, "spent": {**spent, "cost": known_cost(spent["cost"], spent["unpriced"]), "minutes": minutes}}
 
     def report(self, run: int) -> str | None:
         """The source of the run's latest report."""
@@ -156,3 +155,8 @@ class RunReader(ExperimentReader, ThoughtReader):
             until,
         )
         return parsed(rows[0]) if rows else None
+
+
+def known_cost(cost: float, unpriced: int) -> float | None:
+    """What replies cost, in dollars; None where nothing is known but that some had no price."""
+    return None if unpriced and not cost else round(cost, 6)

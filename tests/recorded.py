@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlite_utils import Database
 
 from lashley.db import schema
+from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
 from lashley.db.store import Store
 from lashley.experiments.prediction import Prediction, judge
@@ -150,3 +152,16 @@ def chain_anew(path: Path, run: int) -> None:
         chain = linked(chain, sha256)
         updates.append(("UPDATE seals SET chain = ? WHERE id = ?", [chain, id]))
     tamper(path, *updates)
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    """What the file itself holds, or a change behind the tracker's back."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(sql).fetchall()
+
+
+def one_line(error: pytest.ExceptionInfo[TrackerError], *needed: str) -> None:
+    text = str(error.value)
+    assert "\n" not in text
+    for part in needed:
+        assert part in text

@@ -16,14 +16,15 @@ from lashley.experiments.engine import narrowing
 from lashley.experiments.engine.forward import record_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
 from lashley.experiments.rounded import rounded
 from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import Part, Site, head
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.subject import Subject, load, prepare
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import cut, first_token, hooked, one_position, tokens_of
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject
 
 # Of different lengths, so that there are pads.
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
@@ -172,6 +173,28 @@ def test_neither_chunks_nor_what_was_kept_change_it_and_it_says_how_far_it_is() 
     assert torch.equal(narrowed(subject, batch, made), whole)
     # Prompts that go through in pieces drop what these need to have dropped.
     assert narrowed(subject, batch, made, memory=40_000).isfinite().all()
+
+
+def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole() -> None:
+    lab = Lab(load("smollm2-135m", "cpu"), task("arithmetic"))
+    settings = {"num_layers": 3, "hidden_size": 32, "num_heads": 4, "intermediate_size": 48, "window_size": 4,
+                "attention_types": [[["global", "local", "global"], 1]], "vocab_size": 49152}  # fmt: skip
+    neo = prepare("tiny-neo", tiny_model("gpt_neo", **settings), lab.subject.tokenizer, "cpu")
+    _, batch = lab.prompts(4, "explore", 0)
+    assert engine.narrowable(lab.subject, batch)
+    assert engine.narrowable(rounded(lab.subject), batch)
+    assert not engine.narrowable(neo, batch)
+    assert not engine.narrowable(rounded(neo), batch)
+    with pytest.raises(BadConfiguration, match="minds the order"):
+        narrowed(neo, batch, [Intervention(name="head", edits=(Edit(site=head(0, 1)),))])
+    found = HeadAblation(n=4, sweep="screen", verify=3).run(Lab(neo, task("arithmetic"))).found
+    assert "screened in bf16;" in found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_go_by_mask_and_angles_can_be_narrowed(kind: str) -> None:
+    for subject in (tiny_subject(kind), rounded(tiny_subject(kind))):
+        assert engine.narrowable(subject, batch_of(ROWS))
 
 
 def test_edits_of_several_layers_and_programs_are_refused() -> None:

@@ -20,7 +20,7 @@ from lashley.db.read import Reader
 from lashley.db.seals import SORTS, Seals
 from lashley.db.store import Store
 
-from .recorded import EXPERIMENT, RUN, chain_anew, found, older, recorded, tamper
+from .recorded import EXPERIMENT, RUN, chain_anew, found, older, recorded, rows, tamper
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,6 @@ def differences(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         seals = Seals(connection)
         return [*seals.check_chains(), *(line for run in seals.runs() for line in seals.check(run).differences)]
-
-
-def rows(path: Path, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        return connection.execute(sql).fetchall()
 
 
 def test_what_the_program_writes_holds_and_everything_is_sealed(path: Path) -> None:

@@ -7,9 +7,12 @@ own wire format and its answer back into a `Reply`. Everything here is data that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from ...tools.registry import Tool
 
 Finish = Literal["stop", "length", "refusal"]
 
@@ -68,6 +71,10 @@ class ToolSpec(Frozen):
     name: str
     description: str
     parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, tool: Tool) -> ToolSpec:
+        return cls(name=tool.name, description=tool.description, parameters=tool.schema)
 
 
 class Driver(Protocol):

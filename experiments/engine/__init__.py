@@ -32,6 +32,7 @@ from .edges import Edges, edge_attribution
 from .generate import generate
 from .gradients import attribution
 from .lens import lens, streams
+from .narrowing import narrowable
 from .reading import read
 from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
@@ -55,6 +56,7 @@ __all__ = [
     "head_weights",
     "lens",
     "mean_source",
+    "narrowable",
     "patch_source",
     "places_source",
     "read",

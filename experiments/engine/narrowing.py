@@ -6,7 +6,7 @@ little of the slope is dropped: from there on it has its clean values, and what 
 first order, change . slope. What goes on is computed in full.
 
 The columns of a prompt stand in the order in which they are dropped, in all of its runs, so that what goes on is always
-the last ones. Keys are found by their mask and their rotary angles, not by their place.
+the last ones. An attention must not mind: it has to tell keys by their mask and their angles, not by where they stand.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
+from ..errors import BadConfiguration
 from ..subject import Subject
 from .activations import CleanRun
-from .forward import Recording, picked
+from .forward import Recording, Window, attention, mlp, picked, record_batch, through
 from .gradients import gradients, slices, trace
 from .layer import gather_columns
 from .readout import Readout, read_columns
@@ -32,6 +33,8 @@ SHARES = (0.95, 0.7)
 # A change of a stream by more than this share of its own size counts as one of this share: norms let nothing through
 # that is as large as its slope says, above all at the first token.
 LARGEST = 0.2
+# How far attentions over the same tokens in another order may be apart, as a share of their size; bf16 makes it 0.01.
+APART = 0.05
 # Tokens whose slopes are found at once; with SmolLM2 each takes some 1.5 MB.
 BACKWARD_TOKENS = 256
 
@@ -94,7 +97,12 @@ class OrderedRun(CleanRun):
 
 
 def narrowing(subject: Subject, batch: Batch, recording: Recording, readout: Readout, metric: str) -> Narrowing:
-    """Find out where the readout listens. One pass forward and one backward."""
+    """Find out where the readout listens. One pass forward and one backward.
+
+    Raises BadConfiguration where the subject is not `narrowable`.
+    """
+    if not narrowable(subject, batch):
+        raise BadConfiguration(f"The attention of {subject.name} minds the order of its keys; its runs stay whole.")
     slopes: list[list[Tensor]] = []
     with torch.inference_mode(False):
         for rows in slices(batch, BACKWARD_TOKENS):
@@ -104,6 +112,29 @@ def narrowing(subject: Subject, batch: Batch, recording: Recording, readout: Rea
     first, gone_at = when_dropped(whole, batch, read_columns(batch, readout))
     order = gone_at.argsort(dim=1, stable=True)
     return Narrowing(metric, order, order.argsort(dim=1), first, whole, in_order(recording, order))
+
+
+@torch.inference_mode()
+def narrowable(subject: Subject, batch: Batch) -> bool:
+    """Whether the attentions give the same for tokens in another order. Tried on the longest prompt, in every layer.
+
+    That of GPT-Neo does not: it has a mask of its own, by place.
+    """
+    longest = int(batch.mask.sum(1).argmax())
+    recording = record_batch(subject.model, subject.anatomy, batch.rows(longest, longest + 1))
+    row = torch.zeros(1, dtype=torch.long, device=batch.ids.device)
+    turned = in_order(recording, torch.arange(batch.length - 1, -1, -1, device=row.device)[None])
+    usual, other = (Window(one, row, 0, batch.length) for one in (recording, turned))
+    x = recording.embedded
+    for layer, block in enumerate(subject.anatomy.blocks):
+        x = x.to(recording.devices[layer])
+        raw = attention(block, x, usual.kwargs(layer), None, None)
+        again = attention(block, x.flip(1), other.kwargs(layer), None, None).flip(1)
+        if float((raw - again).norm()) > APART * float(raw.norm()):
+            return False
+        attn_out = through(block.attn_post, raw)
+        x = x + attn_out + mlp(block, x if block.parallel else x + attn_out)
+    return True
 
 
 def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor) -> tuple[tuple[int, ...], Tensor]:

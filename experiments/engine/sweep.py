@@ -67,8 +67,9 @@ def run(
     interrupted call with the same arguments is not run again.
 
     With `narrowed`, the name of one value of the readout, that value is estimated in less than half of the time, and
-    nothing else is read (`narrowing`); each intervention must then be edits of one layer. Raises BadConfiguration for
-    positions or sources that are not there, and OutOfMemory where not even one run of one prompt fits.
+    nothing else is read (`narrowing`); each intervention must then be edits of one layer, and the subject `narrowable`.
+    Raises BadConfiguration for positions or sources that are not there, and OutOfMemory where not even one run of one
+    prompt fits.
     """
     if narrowed and any(i.program or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
         raise BadConfiguration("Only edits of one layer at a time can be narrowed; run the others in full.")

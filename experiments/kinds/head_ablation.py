@@ -73,7 +73,7 @@ class HeadAblation(Ablation):
         return self.verify
 
     def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
-        from .. import screening
+        from .. import engine, screening
         from ..rounded import rounded
 
         if self.sweep == "exact" or self.verify >= len(sites):
@@ -83,9 +83,11 @@ class HeadAblation(Ablation):
             order = screening.chosen(guesses, self.verify, self.seed)
             # Gradients are no changes that changes could be compared with.
             return Screened(order, guesses[order], "by gradients", len(sites), notes=notes)
+        twin = rounded(lab.subject)
         # kl has no slope at the intact model, where it is lowest.
-        narrowed = None if self.metric == "kl" else self.metric
-        compared, notes = self.measured(lab, sites, subject=rounded(lab.subject), narrowed=narrowed)
+        can = self.metric != "kl" and engine.narrowable(twin, lab.prompts(*self.draw)[1])
+        narrowed = self.metric if can else None
+        compared, notes = self.measured(lab, sites, subject=twin, narrowed=narrowed)
         values = compared.values(self.metric)
         guesses = values[1:] - values[0]
         seen = dict(zip(map(str, sites), guesses.mean(-1).tolist(), strict=True))

@@ -1,0 +1,95 @@
+"""Claims whose conditions do not hold, or hold by chance, are refused, whoever makes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lashley.db.read import Reader
+from lashley.db.store import Store
+from lashley.experiments.result import Effect, Measurement, Result
+from lashley.tools.context import Context
+from lashley.tools.registry import all_tools, answer
+from lashley.tools.report.check import check
+from lashley.tools.report.claims import Claim
+
+from .recorded import EXPERIMENT, RUN
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """R1: of forty heads one changes by chance (E1); a set that changes by chance (E2)."""
+    path = tmp_path_factory.mktemp("many") / "t.db"
+    with Store.open(path) as store:
+        run = store.begin_run(**RUN)
+        chance = {"metric": "loss", "value": 0.4, "low": 0.05, "high": 0.75, "n": 8, "p": 0.02, "q": 0.04}
+        nothing = {"metric": "loss", "value": 0.01, "low": -0.3, "high": 0.3, "n": 8, "p": 0.9, "q": 0.95}
+        heads = [
+            Effect(site=f"L{i // 8}.H{i % 8}", percentile=99.0, **(chance if i == 3 else nothing)) for i in range(40)
+        ]
+        change = {"value": 0.4, "low": 0.05, "high": 0.75, "n": 8}
+        measured = [Measurement(name=name, **change) for name in ("loss_increase", "accuracy_drop", "excess")]
+        measured += [Measurement(name="percentile", value=99.0, low=97.0, high=100.0, n=20)]
+        measured += [
+            Measurement(name=name, value=v, low=v, high=v, n=8)
+            for name, v in (("intact_accuracy", 0.9), ("accuracy", 0.5))
+        ]
+        for effects, measurements in ((heads, []), ([Effect(site="L0.H3 + L0.H4", **chance)], measured)):
+            result = Result(measurements=tuple(measurements), effects=tuple(effects), found="x")
+            store.finish_experiment(store.begin_experiment(run=run, **EXPERIMENT), result.model_dump(), 1.0)
+        store.add_hypothesis(run, "Bare.", "", "")
+        store.set_hypothesis_status(1, "supported", "I say so.")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("E1.effect[L0.H1] > 0", "the whole interval"),
+        ("E1.effect[L0.H1] > -0.1", "the whole interval"),
+        ("E1.effect[L0.H3] > 0", "over the run"),
+        ("E1.effect[L0.H3, loss] >= 0.01", "over the run"),
+        ("E1.effect[L0.H3] between 0.01 and 99", "over the run"),
+        ("E1.effect[L0.H3] - effect[L0.H1] > 0", "does not hold"),
+        ("E1.effect[L0.H3] - effect[L4.H7] between -0.2 and 9", "does not hold"),
+        ("E1.rank[L0.H3] < 2", "over the run"),
+        ("E1.percentile[L0.H3] > 95", "over the run"),
+        ("E1.p[L0.H3] < 0.05", "over the run"),
+        ("E1.q[L0.H3] < 0.05", "over the run"),
+        ("E2.loss_increase > 0", "over the run"),
+        ("E2.accuracy_drop > 0.01", "over the run"),
+        ("E2.excess > 0", "over the run"),
+        ("E2.percentile > 95", "over the run"),
+        ("E2.intact_accuracy - accuracy > 0.1", "over the run"),
+        ("E9.accuracy > 0", "E9 is no experiment of R1"),
+        ("H1 is supported", "has no predictions"),
+        ("H9 is supported", "H9 is no hypothesis of R1"),
+        ("H1 is true", "is no condition"),
+        ("It is so.", "is no condition"),
+        ("E1.effect[L0.H3]", "is no condition"),
+        ("E1.effect[L0.H3] > 0 or 1 > 0", "is no condition"),
+        ("1 > 0", "is no condition"),
+        ("", "is no condition"),
+    ],
+)
+def test_a_claim_that_does_not_hold_is_refused(many: Path, condition: str, why: str) -> None:
+    with Context.open(str(many), run=1) as context:
+        given = {
+            "title": "t",
+            "interpretation": "x",
+            "claims": [{"sentence": "It matters.", "conditions": [condition]}],
+        }
+        said = answer(all_tools(), context, "write_report", json.dumps(given))
+        assert said.refused
+        assert why in said.text, said.text
+        assert context.reader.latest_report(1) is None
+
+
+def test_that_an_effect_is_small_needs_no_significance(many: Path) -> None:
+    with Reader.open(many) as reader:
+        small = Claim(
+            sentence="It is small.", conditions=("E1.effect[L0.H1] < 0.5", "E1.effect[L0.H1] between -1 and 1")
+        )
+        assert check("x", reader, 1, [small]) == []
