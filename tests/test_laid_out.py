@@ -96,4 +96,6 @@ def test_it_is_done_where_it_pays_and_fits(subject: Subject) -> None:
     needed = sum(m.weight.nbytes for m in found if isinstance(m.weight, Tensor))
     assert left == ENOUGH - needed
     assert memory.to_lay_out(subject, enough - 1, ENOUGH) == ([], ENOUGH)
+    # Narrowed runs have smaller products, and gain by it earlier.
+    assert memory.to_lay_out(subject, enough // 2, ENOUGH, narrowed=True) == (found, left)
     assert memory.to_lay_out(subject, enough, 4 * needed - 1) == ([], 4 * needed - 1)

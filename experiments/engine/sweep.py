@@ -71,14 +71,13 @@ def run(
     Raises BadConfiguration for positions or sources that are not there, and OutOfMemory where not even one run of one
     prompt fits.
     """
-    if narrowed and any(i.program or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
+    if narrowed and any(i.program is not None or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
         raise BadConfiguration("Only edits of one layer at a time can be narrowed; run the others in full.")
     tokens = len(interventions) * len(batch) * batch.length
-    # Products over fewer tokens gain more by it.
-    to_be_laid = tokens * NARROWED_CHUNK * 2 if narrowed else tokens
-    projections, memory = to_lay_out(subject, to_be_laid, memory or free_bytes(subject.device))
-    at_once = CHUNK_TOKENS if subject.device.type == "cpu" else CHUNK_TOKENS_GPU
-    at_once = chunk_tokens or at_once * (NARROWED_CHUNK if narrowed else 1)
+    budget = memory or free_bytes(subject.device)
+    projections, memory = to_lay_out(subject, tokens, budget, narrowed is not None)
+    usual = CHUNK_TOKENS if subject.device.type == "cpu" else CHUNK_TOKENS_GPU
+    at_once = chunk_tokens or usual * (NARROWED_CHUNK if narrowed else 1)
     tell = Counter(len(interventions) * len(batch), progress)
     given = dict(sources or {})
     pieces: list[dict[str, Tensor]] = []
