@@ -93,3 +93,13 @@ def test_that_an_effect_is_small_needs_no_significance(many: Path) -> None:
             sentence="It is small.", conditions=("E1.effect[L0.H1] < 0.5", "E1.effect[L0.H1] between -1 and 1")
         )
         assert check("x", reader, 1, [small]) == []
+
+
+def test_a_claim_without_conditions_is_refused(many: Path) -> None:
+    with Context.open(str(many), run=1) as context:
+        words = {"title": "Words", "interpretation": "It is so."}
+        claims = [{"sentence": "It matters.", "conditions": []}]
+        said = answer(all_tools(), context, "write_report", json.dumps({**words, "claims": claims}))
+        assert said.refused
+        bare = [{"sentence": "It matters."}]
+        assert answer(all_tools(), context, "write_report", json.dumps({**words, "claims": bare})).refused

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lashley import prompts
-from lashley.agent.doctor import Health, examine, spec
+from lashley.agent.doctor import Health, examine
 from lashley.agent.drivers.chat import ChatDriver
+from lashley.agent.drivers.conversation import ToolSpec
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.main import cli
 from lashley.tests.wire import Answer, Wire, chat, function_call, response
@@ -163,7 +164,7 @@ def test_what_the_tools_take_is_what_a_study_sends(per_token: int, wire: Wire) -
     said = [int(number.replace(",", "")) for number in re.findall(r"[\d,]{4,}", text(of, "context"))][1:]
     driver, every = ChatDriver("m", wire.url), all_tools()
     for number, names in zip(said, (None, core()), strict=True):
-        specs = [spec(tool) for tool in offered(every, names).values()]
+        specs = [ToolSpec.of(tool) for tool in offered(every, names).values()]
         sent = driver.request(prompts.read("system"), (), specs)
         assert number == pytest.approx(len(json.dumps(sent)) / per_token, rel=0.15)
 

@@ -300,15 +300,6 @@ def test_what_another_study_measured_on_them_is_shown_by_no_tool(wire: Wire, pat
 # --- claims that do not hold
 
 
-def test_a_claim_without_conditions_is_refused(many: Path) -> None:
-    with Context.open(str(many), run=1) as context:
-        claims = [{"sentence": "It matters.", "conditions": []}]
-        said = answer(all_tools(), context, "write_report", json.dumps({**HONEST, "claims": claims}))
-        assert said.refused
-        bare = [{"sentence": "It matters."}]
-        assert answer(all_tools(), context, "write_report", json.dumps({**HONEST, "claims": bare})).refused
-
-
 def test_a_verdict_is_the_programs(wire: Wire, tmp_path: Path) -> None:
     """L0.H0 does nothing: that it is needed is refuted, whatever is said afterwards."""
     idle = {**HEAD, "config": '{"heads": ["L0.H0"], "n": 8, "method": "mean"}'}
