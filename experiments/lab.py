@@ -14,7 +14,7 @@ import torch
 from . import engine, failures
 from .ability import ability
 from .batch import Batch, encode_answer, make_batch
-from .cost import NARROWED, seconds_per_run, whole_runs
+from .cost import seconds_per_run, whole_runs
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
@@ -59,7 +59,7 @@ class Lab:
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
     _partnered: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
-    _speeds: dict[tuple[str, torch.dtype, int], float] = field(default_factory=dict)
+    _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
         """n prompts and their tokens. Raises BadTask when the split holds fewer."""
@@ -171,21 +171,21 @@ class Lab:
     ) -> dict[str, torch.Tensor]:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
         if self.before is not None:
-            seconds = self.expected(batch, interventions, readout, subject or self.subject)
-            self.before(seconds * (NARROWED if narrowed else 1))
+            self.before(self.expected(batch, interventions, readout, subject or self.subject, narrowed is not None))
         what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept, narrowed=narrowed)  # fmt: skip
 
     def expected(
-        self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject
+        self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject, narrowed: bool
     ) -> float:
         """About how many seconds a run will take. How fast the subject is here is measured once a length."""
-        key = subject.name, subject.dtype, batch.length
+        # A twin has the subject's name, and another model.
+        key = id(subject.model), batch.length
         if key not in self._speeds:
             self._speeds[key] = seconds_per_run(subject, batch, readout)
-        return self._speeds[key] * len(batch) * whole_runs(interventions, subject.anatomy.n_layers)
+        return self._speeds[key] * len(batch) * whole_runs(interventions, subject.anatomy.n_layers, narrowed)
 
     def speak(
         self,

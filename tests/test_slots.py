@@ -223,6 +223,7 @@ PIECES = st.lists(st.sampled_from([*SLOTS, *MARKUP, " ", "word", "    ", ":"]), 
 @given(pieces=PIECES)
 @example(pieces=["    ", "<b>"])  # in code
 @example(pieces=["{{E2.n}}", "```\n", "{{E2.n}}", "```\n", "- "])  # a slot in code in a heading
+@example(pieces=["```\n", "    ", "```\n"])  # no end of a code block, but four blanks and more of it
 def test_a_page_never_holds_an_unfilled_slot(reader: Reader, pieces: list[str]) -> None:
     source = "".join(pieces)
     if check(source, reader, 1):

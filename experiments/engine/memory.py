@@ -61,11 +61,12 @@ def to_lay_out(subject: Subject, tokens: int, budget: int, narrowed: bool = Fals
 
 
 def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budget: int, slopes: bool = False) -> int:
-    """How many prompts' clean passes may be kept; with slopes, one more vector per layer and position."""
+    """How many prompts' clean passes may be kept; with slopes, these and the keys and values anew."""
     sizes, length = subject.sizes, batch.length
     kept = {*parts, *({"attn_raw"} if "attn_out" in parts else ())}
     per_token = sizes["n_layers"] * sum(part_width(part, sizes, length) for part in kept)
-    per_token += slopes * sizes["n_layers"] * sizes["d_model"]
+    if slopes:
+        per_token += sizes["n_layers"] * (sizes["d_model"] + 2 * part_width("k", sizes, length))
     # And the recording: the embedded tokens, the last stream, a mask for full and one for sliding attention.
     per_token += 2 * sizes["d_model"] + 2 * length
     per_prompt = length * per_token * subject.dtype.itemsize

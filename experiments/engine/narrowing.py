@@ -11,7 +11,7 @@ the last ones. An attention must not mind: it has to tell keys by their mask and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ..batch import Batch
-from ..errors import BadConfiguration
 from ..subject import Subject
 from .activations import CleanRun
 from .forward import Recording, Window, attention, mlp, picked, record_batch, through
@@ -49,6 +48,7 @@ class Narrowing:
     first      per layer, how many of them have been dropped when it begins
     slopes     per layer [batch, position, d_model]: d metric / d resid_pre, columns as in the batch
     recording  what the attentions are called with, columns in this order
+    clean      the clean run, columns in this order
     """
 
     metric: str
@@ -57,6 +57,7 @@ class Narrowing:
     first: tuple[int, ...]
     slopes: tuple[Tensor, ...]
     recording: Recording
+    clean: OrderedRun
 
     @property
     def width(self) -> int:
@@ -80,38 +81,83 @@ class Narrowing:
         counts = (change * slope).sum(-1) * (LARGEST / size.clamp(min=LARGEST))
         return x[:, end - begin :], counts.sum(-1)
 
-    def ordered(self, clean: CleanRun) -> OrderedRun:
-        return OrderedRun(clean.values, order=self.order)
-
 
 @dataclass
 class OrderedRun(CleanRun):
-    """A clean run with its columns in another order, [batch, position]; for what is kept column by column."""
+    """A clean run with its columns in another order, [batch, position]; for what is kept column by column.
 
-    order: Tensor | None = None
+    What was asked for once is kept: keys and values, for all runs to come.
+    """
+
+    clean: CleanRun = field(default_factory=CleanRun)
+    order: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def at(self, layer: int, part: str) -> Tensor:
-        assert self.order is not None
-        values = super().at(layer, part)
-        return gather_columns(values, self.order.to(values.device))
+        if (layer, part) not in self.values:
+            values = self.clean.at(layer, part)
+            self.values[layer, part] = gather_columns(values, self.order.to(values.device))
+        return self.values[layer, part]
 
 
-def narrowing(subject: Subject, batch: Batch, recording: Recording, readout: Readout, metric: str) -> Narrowing:
-    """Find out where the readout listens. One pass forward and one backward.
+def narrowing(
+    subject: Subject, batch: Batch, clean: CleanRun, recording: Recording, readout: Readout, metric: str,
+    first: tuple[int, ...] | None = None,
+) -> Narrowing:  # fmt: skip
+    """Find out where the readout listens. One pass forward and one backward; what these keep is not in any budget.
 
-    Raises BadConfiguration where the subject is not `narrowable`.
+    `first` says how many columns are dropped before each layer, if these prompts are part of more (`how_many`).
     """
-    if not narrowable(subject, batch):
-        raise BadConfiguration(f"The attention of {subject.name} minds the order of its keys; its runs stay whole.")
-    slopes: list[list[Tensor]] = []
-    with torch.inference_mode(False):
-        for rows in slices(batch, BACKWARD_TOKENS):
-            traced, _ = trace(subject, batch, rows, readout, metric)
-            slopes.append(gradients(traced.metric, traced.entry))
-    whole = tuple(torch.cat(parts) for parts in zip(*slopes, strict=True))
-    first, gone_at = when_dropped(whole, batch, read_columns(batch, readout))
+    parts = [slopes_of(subject, batch, rows, readout, metric) for rows in slices(batch, BACKWARD_TOKENS)]
+    slopes = tuple(torch.cat(layers) for layers in zip(*parts, strict=True))
+    first = first or how_many(subject, batch, readout, metric, parts[0])
+    gone_at = when_dropped(slopes, batch, read_columns(batch, readout), first)
     order = gone_at.argsort(dim=1, stable=True)
-    return Narrowing(metric, order, order.argsort(dim=1), first, whole, in_order(recording, order))
+    return Narrowing(metric, order, order.argsort(dim=1), first, slopes, in_order(recording, order),
+                     OrderedRun(clean=clean, order=order))  # fmt: skip
+
+
+def slopes_of(subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric: str) -> list[Tensor]:
+    """d metric / d resid_pre of some prompts, per layer [row, position, d_model]; nothing else of the graph is left."""
+    with torch.inference_mode(False):
+        traced, _ = trace(subject, batch, rows, readout, metric)
+        return gradients(traced.metric, traced.entry)
+
+
+def how_many(
+    subject: Subject, batch: Batch, readout: Readout, metric: str, slopes: list[Tensor] | None = None
+) -> tuple[int, ...]:
+    """How many columns are dropped before each layer, of every prompt; never those that are read.
+
+    It goes by the first prompts alone, whose `slopes` may be handed in, so that it is the same however many of the
+    others go through at once.
+    """
+    rows = slices(batch, BACKWARD_TOKENS)[0]
+    slopes = slopes or slopes_of(subject, batch, rows, readout, metric)
+    reads, mask = read_columns(batch, readout).shape[1], batch.mask[rows]
+    first: list[int] = []
+    stay = batch.length
+    for slope, share in zip(slopes, np.linspace(*SHARES, len(slopes)), strict=True):
+        weight = slope.float().norm(dim=-1).to(mask.device) * mask
+        held = weight.sort(dim=1, descending=True).values.cumsum(1)
+        enough = (held / held[:, -1:].clamp(min=1e-30)).mean(0) < share
+        stay = min(stay, max(int(enough.sum()) + 1, reads))
+        first.append(batch.length - stay)
+    return tuple(first)
+
+
+def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor, first: tuple[int, ...]) -> Tensor:
+    """Before which layer each column is dropped, [batch, position]; those that stay, after the last one.
+
+    As many of every prompt, those with the least slope; never what is read; and none comes back.
+    """
+    gone_at = torch.full_like(batch.mask, len(slopes))
+    reads = torch.zeros_like(batch.mask, dtype=torch.bool).scatter(1, read_at, True)
+    for layer, slope in enumerate(slopes):
+        weight = slope.float().norm(dim=-1).to(gone_at.device) * batch.mask
+        weight = weight.masked_fill(gone_at < layer, -1).masked_fill(reads, torch.inf)
+        gone = weight.argsort(dim=1, descending=True, stable=True)[:, batch.length - first[layer] :]
+        gone_at.scatter_reduce_(1, gone, torch.full_like(gone, layer), "amin")
+    return gone_at
 
 
 @torch.inference_mode()
@@ -130,33 +176,11 @@ def narrowable(subject: Subject, batch: Batch) -> bool:
         x = x.to(recording.devices[layer])
         raw = attention(block, x, usual.kwargs(layer), None, None)
         again = attention(block, x.flip(1), other.kwargs(layer), None, None).flip(1)
-        if float((raw - again).norm()) > APART * float(raw.norm()):
+        if not float((raw - again).norm()) <= APART * float(raw.norm()):
             return False
         attn_out = through(block.attn_post, raw)
         x = x + attn_out + mlp(block, x if block.parallel else x + attn_out)
     return True
-
-
-def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor) -> tuple[tuple[int, ...], Tensor]:
-    """How many columns have been dropped before each layer, and before which layer each of them is, [batch, position].
-
-    As many for all prompts; never what is read; and none comes back.
-    """
-    here = batch.mask.device
-    gone_at = torch.full_like(batch.mask, len(slopes))
-    reads = torch.zeros_like(batch.mask, dtype=torch.bool).scatter(1, read_at, True)
-    first: list[int] = []
-    stay = batch.length
-    for layer, (slope, share) in enumerate(zip(slopes, np.linspace(*SHARES, len(slopes)), strict=True)):
-        weight = slope.float().norm(dim=-1).to(here) * batch.mask
-        held = weight.sort(dim=1, descending=True).values.cumsum(1)
-        enough = (held / held[:, -1:].clamp(min=1e-30)).mean(0) < share
-        stay = min(stay, max(int(enough.sum()) + 1, int(reads.sum(1).max())))
-        weight = weight.masked_fill(gone_at < layer, -1).masked_fill(reads, torch.inf)
-        gone = weight.argsort(dim=1, descending=True, stable=True)[:, stay:]
-        gone_at.scatter_reduce_(1, gone, torch.full_like(gone, layer), "amin")
-        first.append(batch.length - stay)
-    return tuple(first), gone_at
 
 
 def in_order(recording: Recording, order: Tensor) -> Recording:

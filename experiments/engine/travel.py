@@ -53,7 +53,7 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
     A row computes all columns of the layer where it enters, and of the later ones those that have not been dropped.
     """
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
-    ordered, last = narrowing.ordered(clean), anatomy.n_layers - 1
+    last = anatomy.n_layers - 1
     placed = placed_by_layer(plan.interventions, [r.which for r in runs], prompts.device)
     x, counts = plan.recording.embedded[:0], torch.zeros(len(runs), device=prompts.device)
     for step in range(runs[0].step, anatomy.n_layers):
@@ -62,7 +62,7 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
             rows, first = prompts[:old], narrowing.first[step]
             editor = Editor(batch, plan.sources, anatomy.d_head, rows, first, batch.length).to(device)
             window = Window(narrowing.recording, rows, first, batch.length)
-            layer = Layer(anatomy, ordered, step, [FULL] * old, editor, window)
+            layer = Layer(anatomy, narrowing.clean, step, [FULL] * old, editor, window)
             read_at = narrowing.place[rows].gather(1, plan.read_columns[rows]) - first
             pieces.append(layer.run(x.to(device), read_at.to(device) if step == last else None))
         if entries := [r.entry for r in runs[old:] if r.step <= step]:

@@ -92,7 +92,7 @@ class HeadAblation(Ablation):
         guesses = values[1:] - values[0]
         seen = dict(zip(map(str, sites), guesses.mean(-1).tolist(), strict=True))
         order = screening.chosen(guesses, self.verify, self.seed)
-        how = "in bf16" if narrowed is None else "in bf16 (to first order where the slope of the metric is small)"
+        how = "in bf16" if narrowed is None else "in bf16 and partly to first order"
         return Screened(order, guesses[order], how, len(sites), seen, notes)
 
     def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
@@ -105,7 +105,7 @@ class HeadAblation(Ablation):
         return np.stack([found[s.layer][:, s.index] for s in sites]), notes
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
-        """What was measured, and where nothing was, what a bf16 screen saw; dots only where it was measured."""
+        """What was measured, and where nothing was, what a screen saw; dots only where it was measured."""
         from ..scoring import METRICS
         from ..sites import parse_site
 
@@ -118,7 +118,7 @@ class HeadAblation(Ablation):
             assert site.index is not None
             values[site.layer][site.index] = value
             significant[site.layer][site.index] = name in outstanding
-        how = f"{self.method}, screened in bf16" if seen else self.method
+        how = f"{self.method}, screened {screened.how}" if screened and seen else self.method
         title = f"Change of {self.metric} when a head is removed ({how}): {lab.subject.name}, {self.task}"
         return (Figure(name="heads", kind="head_heatmap", title=title, unit=METRICS[self.metric], n=self.n,
                        data={"values": values, "significant": significant}),)  # fmt: skip

@@ -138,7 +138,7 @@ def _viewers() -> MarkdownIt:
 
 def unwanted(source: str) -> list[str]:
     """What would have force where report.md is shown: HTML, pictures, and a code block without an end."""
-    faults, tokens = list[str](), _viewers().parse(source)
+    faults, tokens = list[str](), _viewers().parse(source.rstrip("\n") + "\n")
     parts = [part for token in tokens for part in token.children or ()]
     for token in (*tokens, *parts):
         if token.type in ("html_inline", "html_block"):
@@ -148,8 +148,8 @@ def unwanted(source: str) -> list[str]:
             faults.append("Pictures are not taken; {{E5.figure}} shows a figure.")
     for token in tokens:
         if token.type == "fence" and token.map is not None:
-            end = source.split("\n")[token.map[1] - 1].strip()
-            if token.map[1] - token.map[0] < 2 or end.strip(token.markup[0]) or len(end) < len(token.markup):
+            # One that is closed has two lines more than it holds; what looks like its end may be too far to the right.
+            if token.map[1] - token.map[0] < token.content.count("\n") + 2:
                 faults.append(f"A code block is opened by {token.markup} and not closed; close it.")
     return list(dict.fromkeys(faults))
 
