@@ -147,10 +147,11 @@ def unwanted(source: str) -> list[str]:
         elif token.type == "image":
             faults.append("Pictures are not taken; {{E5.figure}} shows a figure.")
     for token in tokens:
-        if token.type == "fence" and token.map is not None:
-            # One that is closed has two lines more than it holds; what looks like its end may be too far to the right.
-            if token.map[1] - token.map[0] < token.content.count("\n") + 2:
-                faults.append(f"A code block is opened by {token.markup} and not closed; close it.")
+        if token.type != "fence" or token.map is None:
+            continue
+        # One that is closed has two lines more than it holds; what looks like its end may be too far to the right.
+        if token.map[1] - token.map[0] < token.content.count("\n") + 2:
+            faults.append(f"A code block is opened by {token.markup} and not closed; close it.")
     return list(dict.fromkeys(faults))
 
 
