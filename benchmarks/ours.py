@@ -44,6 +44,7 @@ def load(folder: str, ids: Tensor, pair: Tensor, device: str) -> tuple[Subject, 
         targets=pair[:, :1], answer_at=torch.zeros(n, dtype=torch.long, device=ids.device), pair=pair,
         prompt_len=torch.full((n,), length, device=ids.device), spans=({"last": (length - 1, length)},) * n,
         groups=(("benchmark", length),) * n,
+        questions=tuple(map(str, range(n))),
     )  # fmt: skip
     return subject, batch
 

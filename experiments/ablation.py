@@ -14,7 +14,7 @@ from pydantic import Field
 
 from .errors import BadConfiguration
 from .kind import Experiment
-from .removal import Method
+from .removal import Method, Removed
 from .result import Effect, Figure, Measurement, Result
 from .sites import COUNTED, Part, Site
 
@@ -55,10 +55,7 @@ class Ablation(Experiment):
     parts: ClassVar[str]
 
     together: Annotated[bool, Field(description="Remove them all at once instead of one at a time.")] = False
-    method: Annotated[
-        Method,
-        Field(description="zero: it becomes 0. mean: its mean over the prompts. resample: another prompt's value."),
-    ] = "zero"
+    method: Removed = "zero"
     metric: Annotated[
         Literal["logit_diff", "loss", "prob", "kl"],
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),

@@ -31,6 +31,7 @@ class Batch:
     prompt_len  [batch], tokens of the prompt alone
     spans       per row, name -> (first, last + 1) in columns; "last" is always there
     groups      per row, what must agree for two prompts to be aligned position by position
+    questions   per row, what is asked: the prompt's key
     """
 
     ids: Tensor
@@ -43,6 +44,7 @@ class Batch:
     prompt_len: Tensor
     spans: tuple[dict[str, tuple[int, int]], ...]
     groups: tuple[tuple[str, int], ...]
+    questions: tuple[str, ...]
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -55,7 +57,7 @@ class Batch:
         """The same batch with fewer rows and the same columns."""
         s = slice(first, last)
         return Batch(self.ids[s], self.mask[s], self.position_ids[s], self.reads, self.targets[s], self.answer_at[s],
-                     self.pair[s], self.prompt_len[s], self.spans[s], self.groups[s])  # fmt: skip
+                     self.pair[s], self.prompt_len[s], self.spans[s], self.groups[s], self.questions[s])  # fmt: skip
 
     def without_answers(self) -> Batch:
         """The same prompts, ending where an answer would begin."""
@@ -135,6 +137,7 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
         prompt_len=torch.tensor([len(r["head"]) for r in rows], device=device),
         spans=tuple(spans),
         groups=tuple((r["prompt"].template, len(r["head"])) for r in rows),
+        questions=tuple(r["prompt"].key for r in rows),
     )
 
 
@@ -152,6 +155,7 @@ def token_batch(ids: Tensor) -> Batch:
         prompt_len=torch.full((rows,), length, device=ids.device),
         spans=tuple({"last": (length - 1, length)} for _ in range(rows)),
         groups=(("tokens", length),) * rows,
+        questions=tuple(map(str, range(rows))),
     )
 
 

@@ -15,13 +15,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from . import engine
 from .batch import Batch, encode_answer, make_batch
 from .engine import Source
 from .engine.activations import Activations
-from .engine.sources import content
+from .engine.donors import anywhere, means
 from .errors import BadConfiguration, BadTask
 from .lab import LOOKED_AT, Lab
 from .statistics import Array
@@ -71,9 +70,8 @@ def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
         return Replaced(prompts, batch, plain, longest, source, np.array(changed, dtype=float).T, instead)
     prompts, plain = lab.prompts(*draw)
     batch, longest = by_token(plain)
-    embedded = engine.read(lab.subject, batch, {"resid_pre"}, [0]).at(0, "resid_pre")
     there = np.arange(longest)[:, None] < batch.prompt_len.cpu().numpy()
-    source = baseline(batch, embedded, kind == "mean")
+    source = baseline(lab, draw, batch, kind == "mean")
     return Replaced(prompts, batch, plain, longest, source, there.astype(np.float64), None)
 
 
@@ -138,10 +136,19 @@ def by_token(batch: Batch) -> tuple[Batch, int]:
     return replace(batch, spans=tuple(spans)), longest
 
 
-def baseline(batch: Batch, embedded: Tensor, mean: bool) -> Activations:
-    """embedded [batch, position, d_model] with the mean embedding, or none, at the tokens of the prompts."""
-    vector = embedded[content(batch)].mean(0) if mean else torch.zeros_like(embedded[0, 0])
+def baseline(lab: Lab, draw: tuple[int, Split, int], batch: Batch, mean: bool) -> Activations:
+    """The embeddings of the batch, [batch, position, d_model], with a vector at the prompts' own tokens: zero, or the
+    mean embedding of other prompts, which ask and answer otherwise.
+
+    Raises BadConfiguration where a prompt has no other one.
+    """
+    embedded = engine.read(lab.subject, batch, {"resid_pre"}, [0]).at(0, "resid_pre")
+    vectors = torch.zeros_like(embedded[:, :1])
+    if mean:
+        more = lab.with_donors(*draw)
+        others = engine.read(lab.subject, more, {"resid_pre"}, [0]).at(0, "resid_pre")
+        vectors = means(others, more, anywhere(more, len(batch)))[:, :1]
     columns = torch.arange(batch.length, device=batch.ids.device)
     end = torch.tensor([row["last"][1] for row in batch.spans], device=columns.device)
     inside = batch.mask.bool() & (columns[None] < end[:, None])
-    return Activations({(0, "resid_pre"): torch.where(inside[..., None].to(embedded.device), vector, embedded)})
+    return Activations({(0, "resid_pre"): torch.where(inside[..., None].to(embedded.device), vectors, embedded)})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from . import engine, failures
 from .ability import ability
 from .batch import Batch, encode_answer, make_batch
 from .cost import seconds_per_run, whole_runs
+from .donors import more_donors
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
@@ -26,8 +25,6 @@ from .tasks.task import Task
 
 Progress = Callable[[str, int, int], None]
 INTACT = Intervention(name="intact")
-# A mean over fewer prompts than this is mostly the noise of which prompts they were.
-PARTNERS = 8
 LOOKED_AT = 4000
 
 
@@ -58,7 +55,7 @@ class Lab:
     before: Callable[[float], None] | None = None
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
-    _partnered: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
+    _with_donors: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
@@ -118,36 +115,20 @@ class Lab:
             found[[i for i, _ in kept]] = numbers(scores["loss"][0])
         return found
 
-    def partnered(self, n: int, split: Split, seed: int) -> Batch:
-        """The same prompts, and after them others that share template and length with those that few share them with.
+    def with_donors(self, n: int, split: Split, seed: int) -> Batch:
+        """The same prompts, and after them others, so that each of these has prompts to take a mean or a resample from.
 
         The others come from the explore split, whatever split is measured on, and fit into the same columns. They are
-        looked for once.
+        looked for once. See `engine.donors` for who lends to whom.
         """
         key = (n, split, seed)
-        if key not in self._partnered:
-            self._partnered[key] = self._with_partners(n, split, seed)
-        return self._partnered[key]
-
-    def _with_partners(self, n: int, split: Split, seed: int) -> Batch:
-        drawn, batch = self.prompts(n, split, seed)
-        lacking = {
-            group: PARTNERS - count for group, count in Counter(batch.groups).items() if group[0] and count < PARTNERS
-        }
-        templates, known = {template for template, _ in lacking}, {p.text for p in drawn}
-        others: list[Prompt] = []
-        for prompt in islice(self.task.source.stream("explore", seed), LOOKED_AT):
-            if not lacking:
-                break
-            if prompt.template not in templates or prompt.text in known:
-                continue
-            head, answer, _ = encode_answer(self.subject.tokenizer, prompt.text, prompt.answer)
-            group = (prompt.template, len(head))
-            if group in lacking and len(answer) <= batch.reads:
-                others.append(prompt)
-                lacking[group] -= 1
-                lacking = {g: left for g, left in lacking.items() if left}
-        return make_batch(self.subject.tokenizer, [*drawn, *others], self.subject.device) if others else batch
+        if key not in self._with_donors:
+            drawn, batch = self.prompts(n, split, seed)
+            others = more_donors(self, drawn, batch, seed)
+            self._with_donors[key] = (
+                make_batch(self.subject.tokenizer, [*drawn, *others], self.subject.device) if others else batch
+            )
+        return self._with_donors[key]
 
     def apart(self, n: int, split: Split, seed: int) -> Lab:
         """The same subject and task without these prompts: to look for something that is then measured on them."""

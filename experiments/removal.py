@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from .errors import BadConfiguration
 from .sites import Part, Site, check_site, head
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
-    from .batch import Batch
     from .engine import Source
     from .interventions import Intervention
     from .lab import Lab
 
 Method = Literal["zero", "mean", "resample"]
+# The field of a kind that removes something.
+Removed = Annotated[
+    Method,
+    Field(
+        description="zero: it becomes 0. mean: the mean over other prompts that ask and answer otherwise. resample: "
+        "its value on one of these."
+    ),
+]
 Parts = Literal["heads", "mlps", "layers"]
 
 
@@ -54,30 +63,31 @@ def replacements(
 ) -> tuple[dict[str, Source], tuple[str, ...]]:
     """The values that take the place of what is removed (of `layers`; None: all), and what has to be said about them.
 
-    Where few of the drawn prompts share template and length, more such prompts are run for nothing but their values.
+    They are those of other prompts that ask and answer otherwise (`engine.donors`). Where few of the drawn prompts are
+    such donors, more prompts are run for nothing but their values. Raises BadConfiguration where a prompt has no donor.
     """
     from . import engine
 
     if method == "zero":
         return {}, ()
-    more, n = lab.partnered(*draw), draw[0]
+    more, n = lab.with_donors(*draw), draw[0]
     seen = engine.read(lab.subject, more, parts, layers)
-    source = engine.mean_source(seen, more) if method == "mean" else engine.resample_source(seen, more, draw[-1])
-    alone = sum(members == 1 for members in partner_counts(more)[:n])
+    source = engine.mean_source(seen, more, n) if method == "mean" else engine.resample_source(seen, more, draw[-1], n)
     notes: list[str] = []
     if len(more) > n:
         notes.append(
-            f"The {method} is taken over {len(more) - n} more prompts of the explore split, so that each "
-            "prompt has others of its template and length beside it."
+            f"The {method} is taken over {len(more) - n} more prompts of the explore split, so that each prompt has "
+            "enough others beside it that ask and answer otherwise."
         )
-    if alone:
+    scattered, like = source.lent.scattered.any(-1), source.lent.like
+    if other := int((~like & ~scattered).sum()):
         notes.append(
-            f"{alone} of {n} prompts share template and length with no other prompt; "
-            f"their {method} is taken over all positions of the others."
+            f"For {other} of {n} prompts too few others of their template and length answer otherwise; their {method} "
+            "is taken from prompts of the same length, whatever their template."
         )
-    return {method: engine.RowsOfSource(source, 0, n)}, tuple(notes)
-
-
-def partner_counts(batch: Batch) -> list[int]:
-    """Per row, how many prompts there are of its template and length, itself among them."""
-    return [1 if not group[0] else batch.groups.count(group) for group in batch.groups]
+    if lone := int(scattered.sum()):
+        notes.append(
+            f"For {lone} of {n} prompts too few others of their length answer otherwise; their {method} is taken from "
+            "all positions of the prompts that do."
+        )
+    return {method: source}, tuple(notes)

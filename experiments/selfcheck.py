@@ -55,6 +55,7 @@ def probe(subject: Subject) -> Batch:
         ids=ids, mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0), reads=1,
         targets=ids[:, :1], answer_at=torch.zeros(2, dtype=torch.long, device=device), pair=ids[:, :2],
         prompt_len=mask.sum(-1), spans=({"last": (5, 6)}, {"last": (5, 6)}), groups=(("probe", 6), ("probe", 4)),
+        questions=("0", "1"),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,13 +31,25 @@ def training_prompts(
     free = [p for p in islice(task.source.stream("explore", seed), LOOKED_AT) if p.text not in texts]
     apart = [p for p in free if p.key not in keys]
     if len(apart) >= min(count, 4 * FEWEST):
-        return apart[:count], ()
+        return apart[:count], one_sided(apart[:count])
     if len(free) < FEWEST:
         raise BadConfiguration(
             f"Beside the {len(measured)} prompts that are measured on, {task.name} has {len(free)} to fit a map on; "
             f"{FEWEST} are needed. Use fewer prompts (n), or another task."
         )
-    return free[:count], ("The map was fitted on other prompts, which ask some of the same questions.",)
+    asked = "The map was fitted on other prompts, which ask some of the same questions."
+    return free[:count], (asked, *one_sided(free[:count]))
+
+
+def one_sided(drawn: Sequence[Prompt]) -> tuple[str, ...]:
+    """The note that most of these prompts answer alike, where they do; nothing else."""
+    answer, count = Counter(p.answer for p in drawn).most_common(1)[0]
+    if not answer or 2 * count <= len(drawn):
+        return ()
+    return (
+        f"{count} of the {len(drawn)} prompts that the map was fitted on answer {answer!r}, so a constant "
+        "vector alone can say it.",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from lashley.experiments import engine
 from lashley.experiments.batch import Batch, make_batch
 from lashley.experiments.bundled import bundled_folder
 from lashley.experiments.engine import Activations
-from lashley.experiments.errors import BadTask
+from lashley.experiments.engine.donors import FEWEST
+from lashley.experiments.errors import BadConfiguration, BadTask
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task
 from lashley.tests.tiny import VOCABULARY, tiny_tokenizer
@@ -102,63 +103,83 @@ def marked(batch: Batch) -> Activations:
     return Activations({(0, "z"): torch.stack([rows, columns, batch.mask], -1).double()})
 
 
-def alike(made: list[tuple[Prompt, list[int], list[int]]], row: int) -> list[int]:
-    """The rows of the same template and length, itself included."""
-    prompt, text, _ = made[row]
-    same = [i for i, (p, t, _) in enumerate(made) if p.template == prompt.template and len(t) == len(text)]
-    return same if prompt.template else [row]
+def plain_donors(made: list[tuple[Prompt, list[int], list[int]]], row: int) -> tuple[list[int], bool]:
+    """Who lends to a prompt, written down plainly, and whether column by column."""
+    own, text, answer = made[row]
+    far = [i for i, (p, _, a) in enumerate(made) if p.key != own.key and a[0] != answer[0]]
+    as_long = [i for i in far if len(made[i][1]) == len(text)]
+    same = [i for i in as_long if own.template and made[i][0].template == own.template]
+    forms = [(same, True), (as_long, True), (far, False)]
+    return next(form for enough in (FEWEST, 1, 0) for form in forms if len(form[0]) >= enough)
 
 
 @given(prompts())
 @FAST
-def test_a_mean_is_taken_column_by_column_within_template_and_length(
+def test_a_mean_is_taken_over_prompts_that_ask_and_answer_otherwise(
     made: list[tuple[Prompt, list[int], list[int]]],
 ) -> None:
     batch = make_batch(TOKENIZER, [p for p, _, _ in made])
-    source = engine.mean_source(marked(batch), batch)
-    means = source.at(0, "z")
-    lone = 0
-    for row in range(len(made)):
-        partners = alike(made, row)
-        lone += len(partners) == 1
+    lent = [plain_donors(made, row) for row in range(len(made))]
+    if not all(donors for donors, _ in lent):
+        with pytest.raises(BadConfiguration, match=r"^\d of \d prompts have no other prompt that asks something else"):
+            engine.mean_source(marked(batch), batch)
+        return
+    means = engine.mean_source(marked(batch), batch).at(0, "z")
+    last = [int(batch.mask[i].nonzero().max()) for i in range(len(made))]
+    for row, (donors, aligned) in enumerate(lent):
         for column in batch.mask[row].nonzero()[:, 0].tolist():
-            if len(partners) > 1:
-                there = [i for i in partners if batch.mask[i, column]]
-                wanted = [sum(there) / len(there), column, 1.0]
+            if aligned:
+                there = [(i, column) for i in donors if batch.mask[i, column]] or [(i, last[i]) for i in donors]
             else:
-                tokens = [
-                    (i, c) for i in range(len(made)) for c in batch.mask[i].nonzero()[1:, 0].tolist()
-                    if i != row or len(made) == 1
-                ]  # fmt: skip
-                wanted = [sum(i for i, _ in tokens) / len(tokens), sum(c for _, c in tokens) / len(tokens), 1.0]
+                there = [(i, c) for i in donors for c in batch.mask[i].nonzero()[1:, 0].tolist()]
+            wanted = [sum(i for i, _ in there) / len(there), sum(c for _, c in there) / len(there), 1.0]
             assert means[row, column].tolist() == pytest.approx(wanted)
-    assert (source.matched, source.n) == (len(made) - lone, len(made))
 
 
 @given(prompts(), st.integers(0, 5))
 @FAST
-def test_a_resample_is_another_prompts_token(made: list[tuple[Prompt, list[int], list[int]]], seed: int) -> None:
+def test_a_resample_is_a_token_of_a_prompt_that_asks_and_answers_otherwise(
+    made: list[tuple[Prompt, list[int], list[int]]], seed: int
+) -> None:
     batch = make_batch(TOKENIZER, [p for p, _, _ in made])
-    source = engine.resample_source(marked(batch), batch, seed)
-    drawn = source.at(0, "z")
-    givers: list[int] = []
-    for row in range(len(made)):
-        partners = alike(made, row)
+    lent = [plain_donors(made, row) for row in range(len(made))]
+    if not all(donors for donors, _ in lent):
+        with pytest.raises(BadConfiguration, match=r"^\d of \d prompts have no other prompt that asks something else"):
+            engine.resample_source(marked(batch), batch, seed)
+        return
+    drawn = engine.resample_source(marked(batch), batch, seed).at(0, "z")
+    for row, (donors, aligned) in enumerate(lent):
         there = batch.mask[row].bool()
         rows, columns, tokens = drawn[row][there].unbind(-1)
         assert bool((tokens == 1).all())
-        if len(made) > 1:
-            assert bool((rows != row).all())
-        if len(partners) > 1:
+        assert set(rows.tolist()) <= set(donors)
+        if aligned:
             other = int(rows[0])
             assert bool((rows == other).all())
-            assert other in partners
-            givers.append(other)
             last = int(batch.mask[other].nonzero().max())
             assert columns.tolist() == [min(c, last) for c in there.nonzero()[:, 0].tolist()]
-    assert len(set(givers)) == len(givers)
     again = engine.resample_source(marked(batch), batch, seed).at(0, "z")
     assert torch.equal(drawn, again)
+
+
+def test_only_the_first_prompts_borrow_and_all_may_lend() -> None:
+    words = [("w3 w4", " w5"), ("w6 w7", " w8"), ("w9 w10", " w5"), ("w11 w12", " w13")]
+    made = [Prompt(text=text, answer=answer, template="t", key=text) for text, answer in words]
+    batch = make_batch(TOKENIZER, made)
+    means = engine.mean_source(marked(batch), batch, 1).at(0, "z")
+    assert means.shape[0] == 1
+    # The third prompt answers as the first does.
+    assert means[0, 0, 0] == pytest.approx((1 + 3) / 2)
+    assert set(engine.resample_source(marked(batch), batch, 0, 1).at(0, "z")[:, 0, 0].tolist()) <= {1.0, 3.0}
+
+
+def test_prompts_of_one_question_do_not_lend_to_each_other() -> None:
+    made = [
+        Prompt(text=f"w{i} w4", answer=f" w{i + 20}", template="t", key=key)
+        for i, key in ((5, "a"), (6, "a"), (7, "b"))
+    ]
+    batch = make_batch(TOKENIZER, made)
+    assert engine.mean_source(marked(batch), batch).at(0, "z")[:, 0, 0].tolist() == [2.0, 2.0, 0.5]
 
 
 def test_an_open_prompt_has_no_answer_to_read() -> None:

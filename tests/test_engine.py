@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -80,13 +80,18 @@ def batches(draw: st.DrawFn) -> tuple[Batch, Batch]:
     """A batch of mixed lengths, and another of the same shape to patch from."""
     token = st.integers(3, VOCABULARY - 1)
     reads = draw(st.integers(1, 2))
-    lengths = draw(st.lists(st.integers(reads + 1, 9), min_size=1, max_size=4))
+    lengths = draw(st.lists(st.integers(reads + 1, 9), min_size=2, max_size=4))
     spans = []
     for length in lengths:
         first = draw(st.integers(0, length - 1))
         spans.append({"span": (first, draw(st.integers(first + 1, length)))})
     first, second = ([draw(st.lists(token, min_size=n, max_size=n)) for n in lengths] for _ in range(2))
-    return batch_of(first, reads, spans), batch_of(second, reads, spans)
+    return nothing_asked(batch_of(first, reads, spans)), nothing_asked(batch_of(second, reads, spans))
+
+
+def nothing_asked(batch: Batch) -> Batch:
+    """The same tokens without answers, so that each prompt may lend to all others."""
+    return replace(batch, targets=torch.full_like(batch.targets, -1))
 
 
 @dataclass
@@ -131,11 +136,12 @@ class Case:
             assert self.resample.columns is not None
             row = int(self.resample.rows[prompt, column])
             return self.clean[row][site][int(self.resample.columns[prompt, column]) - first_token(self.batch, row)]
-        alike = [c[site] for c in self.clean if len(c[site]) == len(self.clean[prompt][site])]
-        if len(alike) > 1:
+        others = {i: c[site] for i, c in enumerate(self.clean) if i != prompt}
+        alike = [c for c in others.values() if len(c) == len(self.clean[prompt][site])]
+        # There are never as many as FEWEST, so any that are as long will do.
+        if alike:
             return torch.stack([c[position] for c in alike]).mean(0)
-        others = [c[site][1:] for i, c in enumerate(self.clean) if i != prompt or len(self.clean) == 1]
-        return torch.cat(others).mean(0)
+        return torch.cat([c[1:] for c in others.values()]).mean(0)
 
     def touched(self, edit: Edit, prompt: int, position: int) -> bool:
         if edit.positions == "all":

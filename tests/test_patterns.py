@@ -14,7 +14,7 @@ from lashley.experiments.selfcheck import Logits
 from lashley.experiments.sites import Site, check_site, parse_site
 from lashley.experiments.subject import prepare
 from lashley.tests.slow_way import clean_values, first_token, tokens_of
-from lashley.tests.test_engine import TOLERANCE, Case, batches, everywhere, gap, logits_of, own_logits
+from lashley.tests.test_engine import TOLERANCE, Case, batches, everywhere, gap, logits_of, nothing_asked, own_logits
 from lashley.tests.tiny import BASE, KINDS, WIDE, batch_of, tiny_model, tiny_subject, tiny_tokenizer
 
 FEW = settings(
@@ -79,7 +79,7 @@ def test_edited_patterns_equal_the_slow_way(kind: str, data: st.DataObject) -> N
 @every_kind
 @pytest.mark.parametrize("method", ["mean", "resample"])
 def test_patterns_of_other_prompts_equal_the_slow_way(kind: str, method: str) -> None:
-    subject, batch = tiny_subject(kind), batch_of(ALIKE)
+    subject, batch = tiny_subject(kind), nothing_asked(batch_of(ALIKE))
     case = Case(subject, batch, batch)
     for layer in range(subject.anatomy.n_layers):
         site = Site(layer=layer, part="pattern", index=layer)
@@ -113,7 +113,7 @@ def test_means_and_resamples_of_patterns_need_prompts_of_one_length() -> None:
     subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
     clean = engine.read(subject, batch, {"pattern"})
     for source in (engine.mean_source(clean, batch), engine.resample_source(clean, batch, 0)):
-        with pytest.raises(BadConfiguration, match=r"^1 of 3 prompts share template and length with no other prompt"):
+        with pytest.raises(BadConfiguration, match=r"^1 of 3 prompts have no donor of their length"):
             logits_of(subject, batch, everywhere("pattern", 1, op="replace", source="other"), other=source)
     place = engine.places_source(clean, batch, batch, [0, 1, 2], [5, 5, 5])
     with pytest.raises(BadConfiguration, match=r"^The source 'place' has one vector for all queries; a pattern"):

@@ -166,18 +166,23 @@ def test_a_twin_counts_only_where_it_differs() -> None:
 def test_a_mean_baseline_is_the_plain_way(kind: str) -> None:
     lab = word_lab(kind)
     of = replaced(lab, (N, "explore", 0), "mean")
-    batch = of.batch
-    embedded = engine.read(lab.subject, batch, {"resid_pre"}, [0]).at(0, "resid_pre")
-    vector = embedded[(batch.mask > 0) & (batch.position_ids > 0)].mean(0)
+    batch, more = of.batch, lab.with_donors(N, "explore", 0)
+    embedded = engine.read(lab.subject, more, {"resid_pre"}, [0]).at(0, "resid_pre")
+    content = (more.mask > 0) & (more.position_ids > 0)
     kept = saliency(baseline="mean", steps=1).run(lab).arrays["occlusion_by_token"]
     model, d_head = lab.subject.model, lab.subject.anatomy.d_head
-    for row in range(N):
+    for row, prompt in enumerate(of.prompts):
+        # No word of the prompt itself is in its mean, nor of one with its answer.
+        lent = [more.questions[j] != prompt.key and int(more.targets[j, more.answer_at[row]]) != int(batch.pair[row, 0])
+                for j in range(len(more))]  # fmt: skip
+        vector = embedded[content & torch.tensor(lent)[:, None]].mean(0)
         for k in range(1, int(batch.prompt_len[row]) + 1):
             place = int(batch.prompt_len[row]) - k
             one = Intervention(name="one", edits=(salience.at_baseline(f"t{k}"),))
             whole, less = (
                 float(led(batch, row, slow_logits(model, tokens_of(batch, row), each,
-                                                  lambda _, at, place=place: at == place, lambda *_: vector, d_head)))
+                                                  lambda _, at, place=place: at == place,
+                                                  lambda *_, vector=vector: vector, d_head)))
                 for each in (Intervention(name="intact"), one)
             )  # fmt: skip
             assert kept[k - 1, row] == pytest.approx(whole - less, abs=TOLERANCE), (kind, row, k)

@@ -12,8 +12,10 @@ import torch
 
 from lashley.experiments import screening
 from lashley.experiments.batch import Batch, make_batch
+from lashley.experiments.donors import DONORS
+from lashley.experiments.engine.donors import FEWEST, donors
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.lab import PARTNERS, Lab
+from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
 from lashley.experiments.statistics import effects
 from lashley.experiments.subject import load
@@ -108,13 +110,15 @@ def test_those_that_were_not_measured_count_in_the_correction() -> None:
 
 
 @pytest.mark.parametrize("split", ["explore", "confirm"])
-def test_prompts_with_few_partners_get_more_of_the_explore_split(split: str) -> None:
+def test_prompts_with_few_donors_get_more_of_the_explore_split(split: str) -> None:
     bench = lab("ioi")
     _, batch = bench.prompts(6, split, 1)  # type: ignore[arg-type]
-    more = bench.partnered(6, split, 1)  # type: ignore[arg-type]
+    more = bench.with_donors(6, split, 1)  # type: ignore[arg-type]
     assert more.ids.shape[1] == batch.length
     assert (more.ids[:6] == batch.ids).all()
-    assert all(more.groups.count(group) == PARTNERS for group in batch.groups)
+    lent = donors(more, 6)
+    assert lent.like.all()
+    assert (lent.aligned.sum(-1) >= DONORS).all()
     assert set(more.groups) == set(batch.groups)
     shown = {tuple(row) for row in more.ids[6:].tolist()}
     assert len(shown) == len(more) - 6
@@ -124,20 +128,35 @@ def test_prompts_with_few_partners_get_more_of_the_explore_split(split: str) -> 
     assert texts <= explore
 
 
-def test_prompts_that_have_partners_stay_as_they_are() -> None:
+def test_prompts_that_have_donors_stay_as_they_are() -> None:
     bench = lab("arithmetic")
-    _, batch = bench.prompts(8, "explore", 0)
-    assert bench.partnered(8, "explore", 0) is batch
-    assert len(make_batch(bench.subject.tokenizer, bench.prompts(8, "explore", 0)[0])) == 8
+    _, batch = bench.prompts(16, "explore", 0)
+    assert bench.with_donors(16, "explore", 0) is batch
+    assert len(make_batch(bench.subject.tokenizer, bench.prompts(16, "explore", 0)[0])) == 16
 
 
-def test_a_mean_over_partners_is_their_mean() -> None:
-    """Against hooks on the model itself: z of all partners read, averaged by hand, put in place."""
+@pytest.mark.parametrize("name", ["json_closing", "rules", "gender", "arithmetic", "continents", "successor"])
+def test_every_prompt_of_a_task_has_donors_that_ask_and_answer_otherwise(name: str) -> None:
+    bench = lab(name)
+    prompts, _ = bench.prompts(16, "explore", 0)
+    more = bench.with_donors(16, "explore", 0)
+    lent = donors(more, 16)
+    for row, prompt in enumerate(prompts):
+        takes = (lent.aligned | lent.scattered)[row].nonzero()[:, 0].tolist()
+        assert len(takes) >= FEWEST
+        for donor in takes:
+            assert more.questions[donor] != prompt.key
+            read = int(more.answer_at[row])
+            assert more.targets[donor, read] != more.targets[row, read]
+
+
+def test_a_mean_over_donors_is_their_mean() -> None:
+    """Against hooks on the model itself: z of all donors read, averaged by hand, put in place."""
     bench, name, layer, h = lab("ioi"), "L28.H1", 28, 1
     config = {"task": "ioi", "heads": [name, "L20.H3"], "n": 4, "method": "mean", "seed": 1}
     result = HeadAblation.model_validate(config).run(bench)
     assert any("more prompts of the explore split" in note for note in result.notes)
-    more, batch = bench.partnered(4, "explore", 1), bench.prompts(4, "explore", 1)[1]
+    more, batch = bench.with_donors(4, "explore", 1), bench.prompts(4, "explore", 1)[1]
     model, width = bench.subject.model, slice(64 * h, 64 * (h + 1))
     o_proj = model.get_submodule(f"model.layers.{layer}.self_attn.o_proj")
 
@@ -155,7 +174,11 @@ def test_a_mean_over_partners_is_their_mean() -> None:
     seen: list[torch.Tensor] = []
     logit_diff(more, lambda _, args: seen.append(args[0][..., width].clone()))
     means = torch.stack([
-        torch.stack([seen[0][j] for j, g in enumerate(more.groups) if g == group]).mean(0) for group in batch.groups
+        torch.stack([
+            seen[0][j] for j, g in enumerate(more.groups)
+            if g == group and more.questions[j] != asked and more.targets[j, 0] != target[0]
+        ]).mean(0)
+        for group, asked, target in zip(batch.groups, batch.questions, batch.targets, strict=True)
     ])  # fmt: skip
 
     def put(_: Any, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

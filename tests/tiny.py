@@ -106,5 +106,5 @@ def batch_of(rows: list[list[int]], reads: int = 1, spans: list[dict[str, tuple[
         ids=ids, mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0), reads=reads,
         targets=ids[:, -reads:].roll(-1, 1), answer_at=torch.zeros(len(rows), dtype=torch.long), pair=ids[:, -2:],
         prompt_len=mask.sum(-1) - (reads - 1), spans=tuple(placed),
-        groups=tuple(("t", len(row) - (reads - 1)) for row in rows),
+        groups=tuple(("t", len(row) - (reads - 1)) for row in rows), questions=tuple(map(str, range(len(rows)))),
     )  # fmt: skip

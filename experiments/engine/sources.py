@@ -1,8 +1,7 @@
 """Where edits take their values from: means, other prompts of the batch, another batch, given places, given vectors.
 
-Means are position-matched: an average over the prompts of one template and one length, column by column. A
-resample takes another such prompt's activation. A prompt with no partner of its length falls back on all
-positions of the others, and the count says so. A patch takes the activation of a prompt's twin in another batch.
+Means and resamples are taken of a prompt's donors (`donors`): other prompts that ask and answer otherwise, column by
+column where they have its length. A patch takes the activation of a prompt's twin in another batch.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ..errors import BadConfiguration
 from ..sites import Part, part_width
 from ..subject import Subject
 from .activations import Activations
+from .donors import Donors, donors, drawn, means
 from .pattern import fit_keys
 
 
@@ -30,61 +30,27 @@ class Source(Protocol):
 
 @dataclass
 class Mean:
-    """Means over the batch, per prompt. `matched` of the `n` prompts had a partner position by position."""
+    """The means of each prompt's donors."""
 
     clean: Activations
     batch: Batch
-    matched: int
-    n: int
+    lent: Donors
     _means: dict[tuple[int, str], Tensor] = field(default_factory=dict)
 
     def at(self, layer: int, part: Part) -> Tensor:
         if part == "pattern":
-            refuse_lone("mean", self.matched, self.n)
+            refuse_scattered("mean", self.lent)
         if (layer, part) not in self._means:
-            self._means[layer, part] = group_means(self.clean.at(layer, part), self.batch)
+            self._means[layer, part] = means(self.clean.at(layer, part), self.batch, self.lent)
         return self._means[layer, part]
 
 
-def partners(batch: Batch) -> dict[tuple[str, int], list[int]]:
-    """Rows by what aligns them. A prompt without a template aligns with nothing, so it stands alone."""
-    groups: dict[tuple[str, int], list[int]] = {}
-    for i, (template, length) in enumerate(batch.groups):
-        groups.setdefault((template or f"alone {i}", length), []).append(i)
-    return groups
+def mean_source(clean: Activations, batch: Batch, n: int | None = None) -> Mean:
+    """For the first n prompts of the batch (None: for all), of which `clean` is the intact run.
 
-
-def content(batch: Batch) -> Tensor:
-    """[batch, position] of bool: tokens that are neither pads nor the first token (a BOS, or its stand-in)."""
-    return (batch.mask.bool()) & (batch.position_ids > 0)
-
-
-def group_means(values: Tensor, batch: Batch) -> Tensor:
-    """values [batch, position, width] -> for each prompt the mean over its partners, column by column, or over all
-    positions of the other prompts where it has none. Pads enter no mean."""
-    out = values.clone()
-    inside = content(batch)
-    for members in partners(batch).values():
-        index = torch.tensor(members, device=values.device)
-        if len(members) > 1:
-            # Answers may differ in length, so that a column is a token of one prompt and a pad of another.
-            there = batch.mask[index][..., None].to(values.dtype)
-            out[index] = (values[index] * there).sum(0) / there.sum(0).clamp(min=1)
-        else:
-            out[index] = values[others(inside, members[0])].mean(0)
-    return out
-
-
-def others(inside: Tensor, prompt: int) -> Tensor:
-    """Where a prompt without a partner takes its values from: all content but its own, unless there is no other."""
-    if len(inside) == 1:
-        return inside
-    return inside & (torch.arange(len(inside), device=inside.device) != prompt)[:, None]
-
-
-def mean_source(clean: Activations, batch: Batch) -> Mean:
-    matched = sum(len(m) for m in partners(batch).values() if len(m) > 1)
-    return Mean(clean, batch, matched, len(batch))
+    Raises BadConfiguration where one of them has no donor.
+    """
+    return Mean(clean, batch, donors(batch, n))
 
 
 @dataclass
@@ -107,47 +73,30 @@ class Places:
 
 @dataclass
 class Resample(Places):
-    """Places in other prompts. `matched` of the `n` prompts had a partner position by position."""
+    """Places in each prompt's donors."""
 
-    matched: int
-    n: int
+    lent: Donors
 
     def at(self, layer: int, part: Part) -> Tensor:
         if part == "pattern":
-            refuse_lone("resample", self.matched, self.n)
+            refuse_scattered("resample", self.lent)
         return super().at(layer, part)
 
 
-def refuse_lone(method: str, matched: int, n: int) -> None:
+def refuse_scattered(method: str, lent: Donors) -> None:
     """A pattern belongs to the keys of its own prompt, so only prompts of one length can lend each other theirs."""
-    if matched < n:
+    if scattered := int(lent.scattered.any(-1).sum()):
         raise BadConfiguration(
-            f"{n - matched} of {n} prompts share template and length with no other prompt, so there is no {method} of "
+            f"{scattered} of {len(lent.scattered)} prompts have no donor of their length, so there is no {method} of "
             "their patterns; take prompts of one length."
         )
 
 
-def resample_source(clean: Activations, batch: Batch, seed: int) -> Resample:
-    """A seeded cyclic shift within each group of aligned prompts; a lone prompt draws positions from the others."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.arange(len(batch))[:, None].repeat(1, batch.length)
-    columns = torch.arange(batch.length)[None].repeat(len(batch), 1)
-    inside, mask = content(batch).cpu(), batch.mask.cpu()
-    matched = 0
-    for members in partners(batch).values():
-        if len(members) > 1:
-            order = [members[i] for i in torch.randperm(len(members), generator=generator).tolist()]
-            for member, other in zip(order, order[1:] + order[:1], strict=True):
-                rows[member] = other
-                # A partner with a shorter answer gives its last token's for what it has no token for.
-                columns[member].clamp_(max=int(mask[other].nonzero().max()))
-            matched += len(members)
-        else:
-            places = others(inside, members[0]).nonzero()
-            drawn = places[torch.randint(len(places), (batch.length,), generator=generator)]
-            rows[members[0]], columns[members[0]] = drawn[:, 0], drawn[:, 1]
-    device = batch.ids.device
-    return Resample(clean, rows.to(device), columns.to(device), matched, len(batch))
+def resample_source(clean: Activations, batch: Batch, seed: int, n: int | None = None) -> Resample:
+    """As `mean_source`, of one donor for each prompt, drawn by the seed."""
+    lent, device = donors(batch, n), batch.ids.device
+    rows, columns = drawn(batch, lent, seed)
+    return Resample(clean, rows.to(device), columns.to(device), lent)
 
 
 @dataclass(frozen=True)

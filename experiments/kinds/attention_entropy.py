@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
-from ..removal import Method
+from ..removal import Removed
 from ..result import Effect, Result
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ class AttentionEntropy(Experiment):
 
     prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
-    method: Annotated[
-        Method, Field(description="zero, the mean over the prompts, or resample: another prompt's z.")
-    ] = "zero"
+    method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside the curve.")] = 10
     metric: Annotated[Literal["logit_diff", "loss", "prob", "kl"], Field(description="What the curve measures.")] = (
         "logit_diff"

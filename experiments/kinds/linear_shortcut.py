@@ -127,7 +127,7 @@ class LinearShortcut(Experiment):
         from .. import engine
         from ..affine import closest, fitted
         from ..engine.activations import Activations
-        from ..engine.sources import content
+        from ..engine.donors import content
         from ..training import fitting
 
         measured, batch = lab.prompts(*self.draw)

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..minimal import Smallest
-from ..removal import Method, Parts
+from ..removal import Parts, Removed
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class MinimalSet(Experiment):
         float, Field(gt=0, lt=1, description="The share of the intact metric from which on the task counts as kept.")
     ] = 0.5
     beam: Annotated[int, Field(ge=1, le=8, description="How many sets the search follows at once.")] = 1
-    method: Annotated[Method, Field(description="zero, the mean over the prompts, or resample: another prompt's.")] = (
-        "zero"
-    )
+    method: Removed = "zero"
     metric: Annotated[Literal["logit_diff", "prob"], Field(description="What is measured.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:

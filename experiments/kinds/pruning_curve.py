@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
-from ..removal import Method, Parts
+from ..removal import Parts, Removed
 from ..result import Result
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class PruningCurve(Experiment):
         Field(description="How the order is found: each removed by itself, or all at once by gradients (heads only)."),
     ] = "ablation"
     first: Annotated[Literal["weakest", "strongest"], Field(description="What is removed first.")] = "weakest"
-    method: Annotated[Method, Field(description="zero, the mean over the prompts, or resample: another prompt's.")] = (
-        "zero"
-    )
+    method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside it.")] = 10
     metric: Annotated[
         Literal["logit_diff", "loss", "prob", "kl"],

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..kind import Experiment
 from ..outstanding import clear
-from ..removal import Method
+from ..removal import Removed
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ class SelfRepair(Experiment):
     heads: Annotated[
         list[str] | None, Field(description="Heads such as L7.H3. Null: the 8 that write most towards the answer.")
     ] = None
-    method: Annotated[
-        Method,
-        Field(description="zero: z becomes 0. mean: its mean over the prompts. resample: another prompt's z."),
-    ] = "mean"
+    method: Removed = "mean"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         from ..sites import named_heads

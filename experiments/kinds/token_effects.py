@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
-from ..removal import Method
+from ..removal import Method, Removed
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class TokenEffects(Experiment):
         list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")
     ] = None
     program: Annotated[str | None, Field(description='Or the layers to run, such as "0-4, 6-29".')] = None
-    method: Annotated[Method, Field(description="zero, the mean over the prompts, or resample: another prompt's.")] = (
-        "zero"
-    )
+    method: Removed = "zero"
     by: Annotated[Literal["prob", "log_prob"], Field(description="What the tokens are ranked by.")] = "prob"
     tokens: Annotated[int, Field(ge=1, le=100, description="How many that rise, and how many that fall.")] = 10
 

@@ -108,7 +108,7 @@ class TunedLens(Experiment):
         """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
         from .. import engine
         from ..affine import fitted
-        from ..engine.sources import content
+        from ..engine.donors import content
         from ..lab import numbers
         from ..scoring import FirstReadout
         from ..training import fitting
