@@ -54,7 +54,7 @@ def read_model(
     settle(config)
     try:
         # A shape that is wrong is told with the rest; without this, transformers would only say that there is one.
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             where, config=config, dtype=dtype, use_safetensors=True, device_map=device_map,
             output_loading_info=True, ignore_mismatched_sizes=True, **known,
         )  # fmt: skip
@@ -63,6 +63,7 @@ def read_model(
             raise
         refuse_incomplete(name, told)
         raise
+    model, info = loaded
     refuse_incomplete(name, info, saved_as(config, model))
     return model
 
@@ -125,7 +126,7 @@ def unfinished(fault: BaseException) -> Mapping[str, Any] | None:
     """
     trace = fault.__traceback__
     while trace is not None:
-        info = trace.tb_frame.f_locals.get("loading_info")
+        info: Any = trace.tb_frame.f_locals.get("loading_info")
         if trace.tb_next is None and hasattr(info, "conversion_errors"):
             return {**info.to_dict(), "unjoined": list(info.conversion_errors)}
         trace = trace.tb_next

@@ -34,7 +34,7 @@ def convert(file: Path, target: Path) -> None:
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, trust_remote_code=False)
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(file.parent), gguf_file=file.name, dtype=torch.float32, trust_remote_code=False,
             output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
@@ -42,6 +42,7 @@ def convert(file: Path, target: Path) -> None:
     except Exception as fault:
         said = " ".join(str(fault).split()) or type(fault).__name__
         raise UnsupportedModel(f"{name} could not be read as a GGUF model: {said}. {AGAIN}") from fault
+    model, info = loaded
     refuse_incomplete(name, info, way_out=AGAIN)
     use_rope_factors(file, model)
     refuse_left_out(file, model)

@@ -59,7 +59,7 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
     if path.is_dir():
         return in_folder(name, path, progress)
     asked, _, revision = name.partition("@")
-    if revision and (canonical(asked) in ALIASES or Path(asked).expanduser().exists()):
+    if asked and revision and (canonical(asked) in ALIASES or Path(asked).expanduser().exists()):
         raise UnsupportedModel(f"Only models on the Hub have revisions: '{asked}' is here, so leave '@{revision}' out.")
     if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?(@[\w.\-/]+)?", name) or name.startswith((".", "/")):
         raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
