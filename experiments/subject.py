@@ -89,9 +89,10 @@ def load(
             model = read_model(place.base, str(where), place.revision, place.local, dtype)
         tokenizer = tokenizer_of(place)
         made_of = MadeOf(place.base, fingerprint(model, tokenizer), adapters.fingerprint_of(name, place.adapter))
+        model = adapters.merged(name, model, place.adapter)
         if progress is not None:
             progress(merging(name, place))
-        return prepare(alias, adapters.merged(name, model, place.adapter), tokenizer, device, made_of)
+        return prepare(alias, model, tokenizer, device, made_of)
     except ExperimentError:
         raise
     except Exception as fault:

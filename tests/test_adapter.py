@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from lashley.agent.main import cli
 from lashley.experiments.errors import UnsupportedModel
 from lashley.experiments.subject import load, sizes_of
 from lashley.tests.saved_models import Tensors, adapter, config, saved, tensors
@@ -176,3 +178,18 @@ def test_a_prompt_that_was_learnt_is_no_weight(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "p" / FILES[0]).read_text())["base_model_name_or_path"] == str(base)
     with pytest.raises(UnsupportedModel, match="cannot be merged into weights: it is of the sort PROMPT_TUNING"):
         load(str(tmp_path / "p"))
+
+
+def test_the_command_shows_what_a_subject_was_merged_from(tmp_path: Path) -> None:
+    folder = adapter(tmp_path / "lora", saved(tmp_path / "base"))
+    shown = CliRunner().invoke(cli, ["models", "check", str(folder)])
+    made_of = load(str(folder)).made_of
+    assert made_of is not None
+    assert shown.exit_code == 0
+    assert (
+        f"{made_of.adapter_fingerprint}, merged into {tmp_path / 'base'} ({made_of.base_fingerprint})" in shown.output
+    )
+    tensors(folder, less, FILES[1])
+    shown = CliRunner().invoke(cli, ["models", "check", str(folder)])
+    assert (shown.exit_code, shown.output.count("\n")) == (2, 1)
+    assert "Error: " in shown.output

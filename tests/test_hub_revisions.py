@@ -1,8 +1,12 @@
-"""Revisions of a Hub model, from a cache that is laid out as the Hub's own client does it: no network."""
+"""Revisions of a Hub model: from a cache laid out as the Hub's own client does it, and over HTTP on loopback."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from lashley.experiments import hub
 from lashley.experiments.errors import UnknownName, UnsupportedModel
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.subject import load, sizes_of
+from lashley.tests import hub_on_loopback
 from lashley.tests.saved_models import adapter, config, saved
 from lashley.tools.context import Context
 from lashley.tools.replay import replay
@@ -89,3 +94,50 @@ def test_an_adapter_on_the_hub_names_its_base_with_its_revision(tmp_path: Path, 
     assert subject.made_of is not None
     assert (subject.made_of.base, subject.sizes["n_layers"]) == ("some/model@step1000", 2)
     assert subject.made_of.base_fingerprint == load("some/model@step1000").fingerprint
+
+
+LOADS = """
+import json, sys
+from lashley.experiments.errors import ExperimentError
+from lashley.experiments.subject import load
+for name in sys.argv[1:]:
+    try:
+        subject = load(name)
+        found = [subject.sizes["n_layers"], subject.made_of and subject.made_of.base]
+    except ExperimentError as fault:
+        found = str(fault)
+    print(json.dumps({name: found}))
+"""
+
+
+def test_from_the_hub_and_from_what_it_left_in_the_cache_come_the_same_models(tmp_path: Path) -> None:
+    """In processes of their own, since where the Hub is and whether it may be asked is read when they start."""
+    pytest.importorskip("peft")
+    folders = {layers: saved(tmp_path / str(layers), num_hidden_layers=layers) for layers in (2, 3)}
+    lora = adapter(tmp_path / "lora", folders[2])
+    config(lora, "adapter_config.json", base_model_name_or_path="some/model", revision="step1000")
+    both = adapter(saved(tmp_path / "both"), folders[3])
+    names = ("some/model", "some/model@step1000", "some/lora", "some/both", "some/model@step9", "some/other")
+    with hub_on_loopback.hub(
+        {"some/model": {"main": folders[3], "step1000": folders[2]}, "some/lora": {"main": lora},
+         "some/both": {"main": both}}
+    ) as address:  # fmt: skip
+        asked = loaded(tmp_path, names, {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"})
+    cached = loaded(tmp_path, names, {"HF_HUB_OFFLINE": "1"})
+    wanted = {
+        "some/model": [3, None], "some/model@step1000": [2, None], "some/lora": [2, "some/model@step1000"],
+        "some/both": [3, "some/both"],
+    }  # fmt: skip
+    assert {name: asked[name] for name in wanted} == wanted == {name: cached[name] for name in wanted}
+    assert asked["some/model@step9"] == "The model 'some/model' has no revision 'step9' on the Hub."
+    assert "'some/model@step9' is not on this machine" in str(cached["some/model@step9"])
+    assert "It was not found on the Hub" in str(asked["some/other"])
+
+
+def loaded(home: Path, names: tuple[str, ...], surroundings: dict[str, str]) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, *names], env={**os.environ, "HF_HOME": str(home / "hf"), **surroundings},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {name: what for line in done.stdout.splitlines() for name, what in json.loads(line).items()}
