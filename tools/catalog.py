@@ -26,7 +26,7 @@ def models() -> list[dict[str, Any]]:
     """
     import importlib.util
 
-    from ..experiments.bundled import ALIASES, PARAMETERS, WHEEL, cache_folder, is_whole, planted_place
+    from ..experiments.bundled import ALIASES, PARAMETERS, WHEEL, converted_folder, is_whole, planted_place
     from ..experiments.hub import cached_models
     from ..experiments.planted.truth import TRUTHS
 
@@ -38,7 +38,7 @@ def models() -> list[dict[str, Any]]:
         ready = (
             is_whole(planted_place(alias))
             if planted
-            else any(Path(cache_folder()).glob("SmolLM2-135M-Instruct*/config.json"))
+            else any(converted_folder().glob("SmolLM2-135M-Instruct*/config.json"))
         )
         making = "built" if planted else "converted"
         state = "ready" if ready else f"{making} on first use" if installed else "not installed: make setup"

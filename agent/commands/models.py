@@ -34,8 +34,8 @@ def models(ctx: click.Context, as_json: bool) -> None:
         also = f"    also: {', '.join(row['also'])}" if row["also"] else f"    {row['about']}" if row["about"] else ""
         click.echo(f"{row['name']:<18} {size:<17} {row['state']}{also}")
     click.echo(
-        "Also: any Hub id (gpt2, EleutherAI/pythia-160m), a local folder, a .gguf file;"
-        " four bytes of memory for each parameter.",
+        "Also: any Hub id (gpt2, EleutherAI/pythia-160m@step1000), a local folder of a model or of a LoRA adapter, a"
+        " .gguf file; four bytes of memory for each parameter.",
         err=True,
     )
 
@@ -55,6 +55,9 @@ def check(name: str, as_json: bool) -> None:
         click.echo(f"{found['name']}  fingerprint {found['fingerprint']}")
         for key, value in found["anatomy"].items():
             click.echo(f"  {key:<14} {value}")
+        if made := found.get("made_of"):
+            into = f"{made['base']} ({made['base_fingerprint']})"
+            click.echo(f"  {'adapter':<14} {made['adapter_fingerprint']}, merged into {into}")
         for one in found["checks"]:
             mark = "ok  " if one["passed"] else "FAIL"
             click.echo(f"  {mark} {one['name']} (off by {one['deviation']:.1e}, limit {one['tolerance']:.0e})")

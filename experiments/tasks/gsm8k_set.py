@@ -62,8 +62,8 @@ def from_hub(name: str, dataset: str = DATASET) -> str:
     try:
         rows = load_dataset(dataset, "main", split=PARTS[name])
     except (OSError, ValueError, DatasetsError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadTask(f"'{name}' could not be had from the Hub ({first}); give its file as --task FILE.") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise BadTask(f"'{name}' could not be had from the Hub ({said}); give its file as --task FILE.") from error
     # A file's repeated line is its owner's to mend; of a published dataset nobody here can.
     once = {" ".join(row["question"].split()): row for row in rows}
     return "\n".join(json.dumps({"question": row["question"], "answer": row["answer"]}) for row in once.values())
