@@ -172,7 +172,7 @@ def prepare(name: str, model: PreTrainedModel, tokenizer: Any, device: str | Non
         fingerprint=fingerprint(model, tokenizer),
         device=chosen,
         dtype=next(model.parameters()).dtype,
-        sizes={k: v for k, v in anatomy.describe().items() if isinstance(v, int) and not isinstance(v, bool)},
+        sizes=anatomy.sizes(),
     )
     check_or_refuse(subject)
     return subject

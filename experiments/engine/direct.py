@@ -104,9 +104,17 @@ def direct(
     biases = constant
     sites, values = [Site(layer=0, part="resid_pre")], [torch.einsum("be,bke->bk", here(0, "resid_pre"), along)]
     for layer, block in enumerate(anatomy.blocks):
-        raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], anatomy.n_heads)[:, :, 0]
+        if block.has_mlp:
+            values.append(torch.einsum("bd,bkd->bk", here(layer, "mlp_out"), along))
+            sites.append(Site(layer=layer, part="mlp_out"))
+        if not block.n_heads:
+            if block.has_attn:  # it has no heads, so all of it is one component
+                values.append(torch.einsum("bd,bkd->bk", here(layer, "attn_out"), along))
+                sites.append(Site(layer=layer, part="attn_out"))
+            continue
+        raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], block.n_heads)[:, :, 0]
         scale, behind = raw.new_ones(len(raw), 1), raw.new_zeros(anatomy.d_model)
-        own = bias_of(block.o_proj, anatomy.n_heads * anatomy.d_head, subject)
+        own = bias_of(block.o_proj, block.n_heads * block.d_head, subject)
         if block.attn_post:
             post = frozen(
                 linear_part(block.attn_post, anatomy.d_model, subject), raw, here(layer, "attn_out"),
@@ -116,8 +124,7 @@ def direct(
         written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
         values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
         biases = biases + torch.einsum("bd,bkd->bk", scale * own + behind, along)
-        values.append(torch.einsum("bd,bkd->bk", here(layer, "mlp_out"), along))
-        sites += [*(head(layer, h) for h in range(anatomy.n_heads)), Site(layer=layer, part="mlp_out")]
+        sites += [head(layer, h) for h in range(block.n_heads)]
     whole = torch.einsum("bd,bkd->bk", normed, directions.to(normed))
     return Direct(tuple(sites), torch.stack(values).cpu(), biases.cpu(), whole.cpu(), along, constant)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ..anatomy import Block
+from ..block import Block
 from ..errors import UnsupportedModel
 
 Change = Callable[[Tensor], Tensor]
