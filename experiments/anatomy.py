@@ -60,16 +60,29 @@ class Anatomy:
         return max(b.d_mlp for b in self.blocks)
 
     @property
+    def with_heads(self) -> list[int]:
+        """The layers that have heads: all, but in a hybrid."""
+        return [layer for layer, block in enumerate(self.blocks) if block.n_heads]
+
+    @property
     def by_column(self) -> bool:
         """Whether later columns can be run alone: every layer keeps keys and values of the earlier ones."""
         return all(block.by_column for block in self.blocks)
+
+    def require_sum(self) -> None:
+        """Raise UnsupportedModel where the last stream is not the plain sum of what the layers add."""
+        if any(block.tail for block in self.blocks):
+            raise UnsupportedModel(
+                f"The layers of {self.architecture} multiply all that came before them, so what a part adds to the "
+                "stream is not what reaches the logits or a later part of it."
+            )
 
     def describe(self) -> dict[str, Any]:
         """The anatomy as plain data, for the tracker and for people. Where layers differ, a size is the largest, and
         `by_layer` has all of them."""
         blocks = self.blocks
         counts = {
-            "n_heads": [b.n_heads for b in blocks], "n_kv_heads": [b.n_kv_heads for b in blocks],
+            "n_heads": [b.n_heads for b in blocks], "n_kv_heads": [b.units("k") for b in blocks],
             "d_head": [b.d_head for b in blocks], "d_mlp": [b.d_mlp for b in blocks],
         }  # fmt: skip
         differing = {
@@ -131,7 +144,7 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
     if unembedding is None:
         raise UnsupportedModel(f"{type(model).__name__} has no unembedding; only causal language models are supported.")
     n_heads = getattr(config, "num_attention_heads", None) or 0
-    traces = trace_layers(model, layers, ids[:1].expand(ROWS, -1))
+    traces = trace_layers(model, layers, ids[:1].expand(ROWS, -1), cache=n_heads > 0)
     if len(traces) != len(layers) or any(t.layer is not layer for t, layer in zip(traces, layers, strict=True)):
         raise UnsupportedModel(
             f"{type(model).__name__}: its {len(layers)} layers do not run one after the other, each once."

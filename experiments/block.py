@@ -7,7 +7,7 @@ added inside a module) is written down as a small module of ours, so that a bran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,31 @@ class Alone(nn.Module):
         return self.module(h, **{self.residual_arg: torch.zeros_like(h)})
 
 
+class Together(nn.Module):
+    """Several modules that read the same and whose outputs are added: experts and a shared MLP (Granite)."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, h: Tensor) -> Tensor:
+        outs = [part(h) for part in self.parts]
+        return sum(out[0] if isinstance(out, tuple) else out for out in outs)  # type: ignore[return-value]
+
+
+class Added(nn.Module):
+    """All that a layer adds to the stream, where its branches cannot be told apart (Zamba2, Falcon-H1)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, **kwargs: Any) -> Tensor:
+        hidden = next(value for value in kwargs.values() if isinstance(value, Tensor))
+        out = self.layer(**kwargs)
+        return (out[0] if isinstance(out, tuple) else out) - hidden
+
+
 @dataclass(frozen=True)
 class Block:
     """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out).
@@ -58,6 +83,8 @@ class Block:
     biases       arguments that hold numbers for each head, [row * head, ...] (True) or [head, ...] (False)
     n_heads      0 where what mixes tokens has no heads; then so are d_head (the width of z), n_kv_heads, d_key, d_value
     d_mlp        0 where no neurons were found: in a mixture of experts each token has others
+    latent       whether what is cached are no keys and values of heads but what these are made of (latent attention):
+                 there are no K and V sites
     down_scale   what the MLP's own code multiplies the down projection's output by
     """
 
@@ -82,12 +109,18 @@ class Block:
     residual_arg: str = ""
     biases: Mapping[str, bool] = field(default_factory=dict)
     down_scale: float = 1.0
+    latent: bool = False
     tail: tuple[nn.Module, ...] = ()
 
     @property
     def W_O(self) -> Tensor:
         """The output projection, [n_heads * d_head, d_model], whatever way its module stores it."""
         return matrix(self.o_proj)
+
+    @property
+    def called(self) -> nn.Module:
+        """The module of the model's own code that is called with what the attention is called with."""
+        return self.attn.layer if isinstance(self.attn, Added) else self.attn
 
     @property
     def has_attn(self) -> bool:
@@ -108,8 +141,8 @@ class Block:
 
     def units(self, part: str) -> int:
         """How many heads, KV heads or neurons a part has; of the other parts there is one."""
-        counts = {"z": self.n_heads, "pattern": self.n_heads, "k": self.n_kv_heads, "v": self.n_kv_heads,
-                  "neurons": self.d_mlp}  # fmt: skip
+        kv = 0 if self.latent else self.n_kv_heads
+        counts = {"z": self.n_heads, "pattern": self.n_heads, "k": kv, "v": kv, "neurons": self.d_mlp}
         return counts.get(part, 1)
 
     def width(self, part: str) -> int:

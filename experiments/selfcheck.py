@@ -83,12 +83,13 @@ def self_check(subject: Subject) -> list[Check]:
     logits = run(subject, batch, [identity, scaled, late], Logits(), clean=clean)["logits"]
     seen = batch.mask.bool().cpu()
     checks = [
+        padding(subject, batch, own),
         Check(name="the engine's logits equal the model's own", deviation=gap(logits[0][seen], own.cpu()[seen])),
         Check(name="an identity edit in the middle changes nothing", deviation=gap(logits[1][seen], logits[0][seen])),
     ]
     checks += sums_of_heads(subject, clean)
     checks += sums_of_neurons(subject, clean, seen)
-    checks += [padding(subject, batch, own), late_columns(subject, batch, own), generated_token(subject, batch)]
+    checks += [late_columns(subject, batch, own), generated_token(subject, batch)]
     return checks
 
 
@@ -149,7 +150,9 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
     writer = Writer(subject, batch, None, [Intervention(name="intact")], rows, {}, room=1)
     token = writer.begin().argmax(-1)
     logits = writer.add(token)
-    ids, mask = (torch.cat([old, new[:, None]], 1) for old, new in ((batch.ids, token), (batch.mask, batch.mask[:, -1])))
+    ids, mask = (
+        torch.cat([old, new[:, None]], 1) for old, new in ((batch.ids, token), (batch.mask, batch.mask[:, -1]))
+    )
     places = (mask.cumsum(-1) - 1).clamp(min=0)
     own = subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, -1]
     return Check(name="after a generated token the logits equal the model's own", deviation=gap(logits, own))

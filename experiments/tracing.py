@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from torch.overrides import TorchFunctionMode
+from transformers import Cache, PreTrainedModel
 
 from .block import Projection
 from .errors import ExperimentError, UnsupportedModel
@@ -51,26 +52,63 @@ class Event:
 
 @dataclass
 class LayerTrace:
-    """One layer that ran: the stream before and after it, its children, the keys and values that it cached."""
+    """One layer that ran: the stream before and after it, its children, what it was called with, the keys and values
+    that it cached, whether it cached anything else (the state of a mixer, an index of keys), and how many heads each of
+    its patterns has."""
 
     layer: nn.Module
     x: Tensor
     out: Tensor
     returned: int
     events: list[Event]
+    arguments: dict[str, Any]
     kv: tuple[Tensor, Tensor] | None
+    more_cached: bool
+    heads: list[int]
 
 
-class Spy(DynamicCache):
-    """A cache that shows the keys and values it is given, [row, kv_head, position, width]."""
+SOFTMAX = (nn.functional.softmax, torch.softmax, torch.special.softmax, Tensor.softmax)
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config=config)
-        self.new: list[tuple[Tensor, Tensor]] = []
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        self.new.append((key_states, value_states))
-        return super().update(key_states, value_states, *args, **kwargs)
+class PatternsSeen(TorchFunctionMode):
+    """While open, how many heads each pattern [row, head, query, key] over some columns has: attentions that are
+    computed step by step take one softmax of all heads over the keys."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.heads: list[int] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in SOFTMAX and out.dim() == 4 and out.shape[2] == self.columns <= out.shape[3]:
+            self.heads.append(out.shape[1])
+        return out
+
+
+@contextmanager
+def caches_watched() -> Iterator[list[tuple[str, Any, Any]]]:
+    """While open, what layers hand to the cache that the model makes for itself: ("update", keys, values), each
+    [row, kv_head, position, width], and by other names what is no keys and values."""
+    seen: list[tuple[str, Any, Any]] = []
+    names = [name for name in dir(Cache) if name.startswith("update")]
+    usual = {name: getattr(Cache, name) for name in names}
+
+    def watched(name: str) -> Any:
+        def call(self: Cache, first: Any, second: Any = None, *args: Any, **kwargs: Any) -> Any:
+            seen.append((name, first, second))
+            given = (first, *(() if second is None else (second,)), *args)
+            return usual[name](self, *given, **kwargs)
+
+        return call
+
+    try:
+        for name in names:
+            setattr(Cache, name, watched(name))
+        yield seen
+    finally:
+        for name in names:
+            setattr(Cache, name, usual[name])
 
 
 @contextmanager
@@ -142,22 +180,24 @@ def hidden_name(named: dict[str, Any]) -> str | None:
     return next((name for name, value in named.items() if isinstance(value, Tensor)), None)
 
 
-def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> list[LayerTrace]:
-    """Run the model once on ids [batch, position] and write down what each layer's children saw."""
+def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cache: bool) -> list[LayerTrace]:
+    """Run the model once on ids [batch, position] and write down what each layer's children saw, with a cache whose
+    keys and values are written down as well or without one."""
     traces: list[LayerTrace] = []
     handles: list[Any] = []
-    takes_cache = "past_key_values" in inspect.signature(model.forward).parameters
-    spy = Spy(model.config.get_text_config()) if takes_cache else None
+    cached: list[tuple[str, Any, Any]] = []
+    patterns = PatternsSeen(ids.shape[1])
 
     def watch(layer: nn.Module) -> None:
         open_: dict[str, Any] = {"events": []}
+        of_layer = inspect.signature(layer.forward)
         running: list[list[Projected]] = [[]]
 
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             open_["x"] = kept(hidden_of(args, kwargs)[0])
             open_["events"].clear()  # layers may share a module
-            if spy is not None:
-                spy.new.clear()
+            cached.clear()
+            patterns.heads.clear()
 
         def begin(*_: Any) -> None:
             running.append([])
@@ -182,16 +222,17 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> 
                 running[-1].append(Projected(module, kept(args[0]), kept(out)))
 
         def leave(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-            hidden = first_tensor(out)
+            hidden, named = first_tensor(out), named_arguments(of_layer, args, kwargs)
             if hidden is None or open_.get("x") is None:
                 raise UnsupportedModel(f"{type(layer).__name__} does not hand on one stream of hidden states.")
-            kv = spy.new[0] if spy is not None and len(spy.new) == 1 else None
-            kv = None if kv is None else (kept(kv[0]), kept(kv[1]))
+            new = [(kept(k), kept(v)) for name, k, v in cached if name == "update"]
+            kv = new[0] if len(new) == 1 else None
             returned = len(out) if isinstance(out, tuple) else 0
-            traces.append(LayerTrace(layer, open_["x"], kept(hidden), returned, list(open_["events"]), kv))
+            traces.append(LayerTrace(layer, open_["x"], kept(hidden), returned, list(open_["events"]), named, kv,
+                                     more_cached=len(cached) > len(new), heads=list(patterns.heads)))  # fmt: skip
 
         handles.append(layer.register_forward_pre_hook(enter, with_kwargs=True))
-        for name, module in layer.named_children():
+        for module in layer.children():
             handles.append(module.register_forward_pre_hook(begin))
         for module in layer.modules():
             if isinstance(module, Projection):
@@ -203,14 +244,12 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor) -> 
 
     for layer in layers:
         watch(layer)
+    configs = model.config, model.config.get_text_config()
     try:
         # As the engine calls them: step by step, with masks that are added.
         own = f"{type(model).__name__}: the model's own code fails on a text of {ids.shape[1]} tokens"
-        with refusing(own), torch.inference_mode(), eager(model.config, model.config.get_text_config()):
-            if spy is None:
-                model(input_ids=ids, use_cache=False)
-            else:
-                model(input_ids=ids, past_key_values=spy, use_cache=True)
+        with refusing(own), torch.inference_mode(), eager(*configs), caches_watched() as cached, patterns:
+            model(input_ids=ids, use_cache=cache)
     finally:
         for handle in handles:
             handle.remove()

@@ -53,6 +53,7 @@ def edge_attribution(
 ) -> Edges:
     """The estimates for all edges, when `edit` (of which the site is not used) is made to each sender."""
     anatomy = subject.anatomy
+    anatomy.require_sum()
     senders, receivers = all_senders(anatomy), all_receivers(anatomy)
     after = torch.tensor([[follows(anatomy, r, s) for r in receivers] for s in senders], device=subject.device)
     found: list[Tensor] = []

@@ -88,7 +88,7 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
     devices = [next((p.device for p in b.layer.parameters() if not p.is_meta), ids.device) for b in anatomy.blocks]
 
     def attention_stub(block: Block, numbers: list[int]) -> Callable[..., Any]:
-        signature, turns = inspect.signature(block.attn.forward), iter(numbers)
+        signature, turns = inspect.signature(block.called.forward), iter(numbers)
 
         def forward(*args: Any, **given: Any) -> Any:
             number = next(turns)
@@ -112,9 +112,9 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
     stubs: dict[nn.Module, Callable[..., Any]] = {}
     sharing: dict[nn.Module, list[int]] = {}
     for number, block in enumerate(anatomy.blocks):
-        sharing.setdefault(block.attn, []).append(number)
+        sharing.setdefault(block.called, []).append(number)
     for block in anatomy.blocks:
-        stubs[block.attn] = attention_stub(block, sharing[block.attn])
+        stubs[block.called] = attention_stub(block, sharing[block.called])
         if not block.mlp_returns_tuple:
             stubs |= dict.fromkeys(block.mlp, same)
     handle = anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)
@@ -232,7 +232,7 @@ def attention(
         return torch.zeros_like(x)
     h = through(block.attn_pre, x)
     config = getattr(block.attn, "config", None)
-    kwargs = {**kwargs, block.hidden_arg: h}
+    kwargs = {block.hidden_arg: h, **kwargs}
     if block.cache_arg:
         kwargs[block.cache_arg] = kv
     if block.residual_arg:

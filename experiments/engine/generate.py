@@ -96,7 +96,8 @@ class Writer:
         ids, mask = torch.cat([batch.ids, empty], 1), torch.cat([batch.mask, torch.ones_like(empty)], 1)
         position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
         self.recording = record(subject.model, subject.anatomy, ids, mask, position_ids)
-        self.ids, self.position_ids = ids[self.prompts], position_ids[self.prompts]
+        self.ids, self.mask, self.position_ids = (t[self.prompts] for t in (ids, mask, position_ids))
+        self.rows = self.prompts  # which row of the recording each run has
         self.end = batch.length
 
     def begin(self) -> Tensor:
@@ -107,13 +108,16 @@ class Writer:
         """Write a token [row]; the logits [row, vocabulary] of the next one."""
         self.ids[:, self.end] = token
         self.end += 1
-        # Where a layer keeps no keys and values, all columns are run once more.
-        first = self.end - 1 if self.subject.anatomy.by_column else 0
-        new = slice(first, self.end)
-        hidden = embed(self.subject.model, self.subject.anatomy, self.ids[:, new], self.position_ids[:, new])
-        if first == 0:
+        model, anatomy = self.subject.model, self.subject.anatomy
+        if not anatomy.by_column:  # a layer keeps no keys and values, so all columns are run once more
+            known = (t[:, : self.end] for t in (self.ids, self.mask, self.position_ids))
+            self.recording = record(model, anatomy, *known)
+            self.rows = torch.arange(len(self.ids), device=self.ids.device)
             self.slots = [KVSlot(keep=True) for _ in self.layers]
-        return self.forward(hidden, first, self.end)
+            return self.forward(self.recording.embedded, 0, self.end)
+        new = slice(self.end - 1, self.end)
+        hidden = embed(model, anatomy, self.ids[:, new], self.position_ids[:, new])
+        return self.forward(hidden, self.end - 1, self.end)
 
     def write(self, max_new_tokens: int, stop: Sequence[str]) -> list[str]:
         tokenizer, start = self.subject.tokenizer, self.end
@@ -137,7 +141,7 @@ class Writer:
     def forward(self, x: Tensor, first: int, last: int) -> Tensor:
         """Columns [first, last) through the program; the logits [row, vocabulary] of the last one."""
         anatomy = self.subject.anatomy
-        window = Window(self.recording, self.prompts, first, last)
+        window = Window(self.recording, self.rows, first, last)
         for slot, layer in zip(self.slots, self.layers, strict=True):
             x = x.to(self.recording.devices[layer])
             editor = Editor(self.batch, self.sources, anatomy, self.prompts, first, last,

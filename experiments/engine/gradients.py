@@ -158,7 +158,9 @@ def attribution(
             # Some architectures flatten rows and positions before their projections.
             old = value.view(len(rows), batch.length, -1)
             product = (editor.changed(old, edit, rows) - old) * slope.view_as(old)
-            into.append(product.unflatten(-1, (subject.anatomy.blocks[edit.site.layer].units(edit.site.part), -1)).sum((1, 3)))
+            into.append(
+                product.unflatten(-1, (subject.anatomy.blocks[edit.site.layer].units(edit.site.part), -1)).sum((1, 3))
+            )
         if progress is not None:
             progress(done + 1, len(parts))
     return [torch.cat(pieces).float().cpu() for pieces in found]
@@ -186,4 +188,3 @@ def part_of_the_way(editor: Editor, rows: Tensor, share: float) -> Callable[[Ten
     """Embedded tokens moved by a share of the way to other ones."""
     there = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source=TOWARDS)
     return lambda x: x + share * (editor.changed(x, there, rows) - x)
-

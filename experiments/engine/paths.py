@@ -85,6 +85,7 @@ class Paths:
         """The edit that is this path, and the source of its values, which it calls by its own name."""
         if not follows(self.anatomy, edge.receiver, edge.sender):
             raise BadConfiguration(f"{edge.receiver} does not come after {edge.sender}, so no path leads there.")
+        self.anatomy.require_sum()
         new, block = self.received(edge), self.anatomy.blocks[edge.receiver.layer]
         width = block.n_heads * block.d_head
         edit = Edit(site=edge.receiver, op="replace", source=name)
@@ -107,6 +108,8 @@ class Paths:
     def read(self, layer: int, block: Block, x: Tensor, moved: Tensor, by: Through) -> Tensor:
         """The heads' outputs z [batch, position, head * d_head] where what they read by `by` comes from the moved
         stream, and the rest from x."""
+        if by != "all" and not block.units("k"):
+            raise BadConfiguration(f"The heads of layer {layer} show no keys and values; patch them by all.")
         n, kept = block.n_kv_heads, dict[str, Tensor]()
 
         def keep(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,10 +58,20 @@ class QueryTap(TorchFunctionMode):
         return out
 
 
+def readable(subject: Subject, layer: int) -> Block:
+    """The layer's block. Raises UnsupportedModel where its heads have no keys and values that could be seen."""
+    block = subject.anatomy.blocks[layer]
+    if not block.units("k"):
+        raise UnsupportedModel(
+            f"{type(block.attn).__name__} shows no keys and values of single heads, so their weights cannot be read."
+        )
+    return block
+
+
 @torch.inference_mode()
 def head_weights(subject: Subject, layer: int) -> HeadWeights:
     """The matrices of all heads of a layer, in fp32. Raises UnsupportedModel where they cannot be seen."""
-    anatomy, block = subject.anatomy, subject.anatomy.blocks[layer]
+    anatomy, block = subject.anatomy, readable(subject, layer)
     rows = torch.cat([linear_part(block.attn_pre, anatomy.d_model, subject), torch.zeros(1, anatomy.d_model)])
     bare = replace(block, attn_pre=(), n_kv_heads=0)
     norms = [m for m in block.attn.modules() if is_norm(m)]
@@ -85,7 +95,7 @@ def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
     [head, token, d_model], biases of the values and all norms before it included; up to one positive factor where a
     norm follows the attention.
     """
-    block = subject.anatomy.blocks[layer]
+    block = readable(subject, layer)
     slot = run_alone(subject, layer, block, x)
     assert slot.v is not None
     v = slot.v[:, :, 0].float().transpose(0, 1)
@@ -101,7 +111,7 @@ def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor
     other positions are in the stream. Biases and all norms included. Raises UnsupportedModel where the queries cannot
     be seen.
     """
-    block = replace(subject.anatomy.blocks[layer], n_kv_heads=0)
+    block = replace(readable(subject, layer), n_kv_heads=0)
     with QueryTap((len(x), block.n_heads, 1, 1)) as tap:
         run_alone(subject, layer, block, x, distance)
     slot = run_alone(subject, layer, block, x)
