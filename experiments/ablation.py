@@ -224,5 +224,5 @@ def chosen_layers(layers: Sequence[int] | None, sizes: Mapping[str, int]) -> Seq
     if not found:
         raise BadConfiguration("layers is empty; null means all.")
     for layer in found:
-        check_site(Site(layer=layer, part="mlp_out"), sizes)
+        check_site(Site(layer=layer, part="resid_post"), sizes)
     return found

@@ -45,7 +45,7 @@ def weights_from(subject: Subject, batch: Batch, queries: Spans) -> Array:
     for first in range(0, len(batch), AT_ONCE):
         part = batch.rows(first, min(first + AT_ONCE, len(batch)))
         seen = engine.read(subject, part, {"pattern"})
-        patterns = [seen.pattern(layer) for layer in range(subject.anatomy.n_layers)]
+        patterns = [seen.pattern(layer) for layer in subject.anatomy.with_heads]
         for row, (a, b) in enumerate(queries[first : first + len(part)]):
             found.append(torch.cat([p[row][:, a:b].double().mean(1).cpu() for p in patterns]))
     return torch.stack(found, dim=1).numpy()

@@ -26,7 +26,7 @@ def circuits(subject: Subject, tokens: list[int], distance: int) -> tuple[Tensor
     """What each head raises [layer * head, attended, raised], and looks for [layer * head, query, key] in a key that
     stands `distance` tokens before; on the CPU. Raises UnsupportedModel where weights cannot be read."""
     early, late = seen_by(subject, tokens)
-    layers = range(subject.anatomy.n_layers)
+    layers = subject.anatomy.with_heads
     looked = [engine.sought(subject, layer, early if layer == 0 else late, distance).cpu() for layer in layers]
     return said(subject, tokens).double(), torch.cat(looked).double()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from . import engine
 from .engine import HeadWeights
+from .errors import UnsupportedModel
 from .subject import Subject
 
 THROUGH = ("q", "k", "v")
@@ -60,11 +61,15 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
     """Scores [3, sender, receiver], heads layer by layer, NaN where the receiver's layer is not later; and those of
     TURNED random pairs, one of which was turned at random, [3, draw]."""
     a = subject.anatomy
-    weights = [engine.head_weights(subject, layer) for layer in range(a.n_layers)]
+    layers = a.with_heads
+    if len({(a.blocks[layer].n_heads, a.blocks[layer].d_head) for layer in layers}) > 1:
+        raise UnsupportedModel(f"{subject.name}'s layers differ in the number or width of heads; composition scores of "
+                               "such heads cannot be compared.")  # fmt: skip
+    weights = [engine.head_weights(subject, layer) for layer in layers]
     writing, reading = [written(w).float().cpu() for w in weights], [read(w).float().cpu() for w in weights]
-    total = a.n_layers * a.n_heads
+    total = len(layers) * a.n_heads
     found = np.full((3, total, total), np.nan)
-    for late in range(1, a.n_layers):
+    for late in range(1, len(layers)):
         senders = torch.cat(writing[:late])
         columns = slice(late * a.n_heads, (late + 1) * a.n_heads)
         for which in range(3):
@@ -73,7 +78,7 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
             product = senders.flatten(0, 1) @ r.permute(1, 0, 2).flatten(1)
             squares = product.square().unflatten(0, (len(senders), -1)).unflatten(2, (a.n_heads, -1)).sum((1, 3))
             found[which, : len(senders), columns] = squares.sqrt().numpy()
-        progress(late, a.n_layers - 1)
+        progress(late, len(layers) - 1)
     return found, turned(torch.cat(writing), torch.cat(reading, dim=1), seed)
 
 

@@ -21,7 +21,7 @@ from .interventions import Edit, Intervention
 from .removal import Method, removal
 from .result import Effect, Measurement
 from .scoring import METRICS, WORSE
-from .sites import COUNTED, Part, Site
+from .sites import Part, Site, sites_of
 from .statistics import Array, measurement, share
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ def random_others(
 
 
 def every(part: Part, sizes: Mapping[str, int]) -> list[Site]:
-    """All places of a part: layer by layer, each head or neuron where it has these."""
-    units = range(sizes[COUNTED[part][1]]) if part in COUNTED else (None,)
-    return [Site(layer=layer, part=part, index=unit) for layer in range(sizes["n_layers"]) for unit in units]
+    """All places of a part that there are, layer by layer."""
+    return sites_of(part, sizes)
 
 
 def all_heads(sizes: Mapping[str, int]) -> list[Site]:

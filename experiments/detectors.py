@@ -67,7 +67,7 @@ def attended(subject: Subject, ids: Tensor, length: int) -> dict[str, Tensor]:
             "first_token": torch.zeros_like(query)}  # fmt: skip
     for begin in range(0, len(ids), AT_ONCE):
         seen = engine.read(subject, token_batch(ids[begin : begin + AT_ONCE]), {"pattern"})
-        patterns = [seen.pattern(layer).float().cpu() for layer in range(subject.anatomy.n_layers)]
+        patterns = [seen.pattern(layer).float().cpu() for layer in subject.anatomy.with_heads]
         for name, key in keys.items():
             scores = [p[:, :, query, key].mean(-1) for p in patterns]
             found[name].append(torch.cat(scores, dim=1).T)
@@ -89,7 +89,7 @@ def said(subject: Subject, tokens: Sequence[int]) -> Tensor:
     early, late = seen_by(subject, tokens)
     directions = engine.unembedding(subject, torch.tensor(list(tokens), device=subject.device))
     found: list[Tensor] = []
-    for layer in range(subject.anatomy.n_layers):
+    for layer in subject.anatomy.with_heads:
         found.append((engine.written(subject, layer, early if layer == 0 else late) @ directions).cpu())
     return torch.cat(found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .result import Effect, Figure
+from .sites import count
 
 
 def head_map(
@@ -12,7 +13,8 @@ def head_map(
 ) -> Figure:
     """The effects on a metric, one for each head, layer by layer."""
     values = iter([e.value for e in found if e.metric == metric])
-    grid = [[next(values) for _ in range(sizes["n_heads"])] for _ in range(sizes["n_layers"])]
+    widest, layers = range(sizes["n_heads"]), range(sizes["n_layers"])
+    grid = [[next(values) if h < count("z", layer, sizes) else None for h in widest] for layer in layers]
     return Figure(
         name=name, kind="matrix", title=title, unit=unit, n=n,
         data={"values": grid, "rows": [str(i) for i in range(sizes["n_layers"])],

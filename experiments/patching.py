@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .interventions import Intervention
     from .lab import Lab
     from .recovery import Scale
-    from .sites import Site
+    from .sites import Part, Site
     from .tasks.task import Task
     from .twins import Twins
 
@@ -120,13 +120,12 @@ class Patching(Contrast):
 
     def swept(self, sizes: Mapping[str, int]) -> list[Site]:
         """The sites meant. Raises BadConfiguration where one is not there, or cannot be patched."""
-        from .sites import check_site, parse_site
+        from .sites import check_site, parse_site, sites_of
 
         if self.sites is None:
-            layers = range(sizes["n_layers"]) if self.layers is None else sorted(set(self.layers))
-            if not layers:
+            if self.layers == []:
                 raise BadConfiguration("layers is empty; null means all.")
-            return [check_site(site, sizes) for site in all_of(self.part, layers, sizes)]
+            return sites_of(self.part, sizes, self.layers)
         if self.layers is not None:
             raise BadConfiguration("Give sites or layers, not both.")
         found = [check_site(parse_site(text), sizes) for text in self.sites]
@@ -165,10 +164,11 @@ class Patching(Contrast):
         lacking = CONTROLS - (len(places) - 1)
         if lacking <= 0:
             return []
+        from .sites import sites_of
+
         chosen, layers = [p.site for p in places], {p.site.layer for p in places}
-        kinds = sorted({(p.site.part, p.positions) for p in places})
-        free = [Place(site, at) for part, at in kinds for site in all_of(part, range(sizes["n_layers"]), sizes)
-                if site not in chosen]  # fmt: skip
+        kinds: list[tuple[Part, str]] = sorted({(p.site.part, p.positions) for p in places})
+        free = [Place(site, at) for part, at in kinds for site in sites_of(part, sizes) if site not in chosen]
         random.Random(self.seed).shuffle(free)
         return sorted(free, key=lambda p: p.site.layer not in layers)[:lacking]
 
@@ -198,13 +198,6 @@ class Patching(Contrast):
                 "rows": [str(s.layer if plain else s) for s in shown], "columns": tokens_at(lab, pair, at),
                 "row_label": "layer" if plain else "", "column_label": "position", "scale": "diverging"}  # fmt: skip
         return Figure(name="places", kind="matrix", title=title, unit=UNIT, n=self.n, data=data)
-
-
-def all_of(part: str, layers: Sequence[int], sizes: Mapping[str, int]) -> list[Site]:
-    from .sites import COUNTED, Site
-
-    indices = range(sizes[COUNTED[part][1]]) if part in COUNTED else (None,)
-    return [Site(layer=layer, part=part, index=i) for layer in layers for i in indices]  # type: ignore[arg-type]
 
 
 def head_map(lab: Lab, found: Mapping[Place, Effect], title: str, n: int) -> Figure:

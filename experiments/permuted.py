@@ -24,8 +24,17 @@ def permuted(subject: Subject, seed: int) -> Subject:
     copies: dict[int, Tensor] = {id(t): t for t in chain(model.parameters(), model.buffers())}
     for weight in model.parameters():
         if weight.dim() == 2:
-            rows, columns = (torch.randperm(size, generator=generator).to(weight.device) for size in weight.shape)
-            copies[id(weight)] = nn.Parameter(weight.detach()[rows][:, columns], requires_grad=False)
+            copies[id(weight)] = nn.Parameter(shuffled(weight.detach(), generator), requires_grad=False)
+        elif weight.dim() == 3:
+            # Experts, one matrix after the other. The small kernels of convolutions are 3-D as well.
+            stack = torch.stack([shuffled(one, generator) for one in weight.detach()])
+            copies[id(weight)] = nn.Parameter(stack, requires_grad=False)
     # One copy of both, so that the anatomy's modules are the new model's.
     twin, anatomy = copy.deepcopy((model, subject.anatomy), copies)
     return replace(subject, model=twin, anatomy=anatomy)
+
+
+def shuffled(matrix: Tensor, generator: torch.Generator) -> Tensor:
+    """The matrix [rows, columns] with both in another order."""
+    rows, columns = (torch.randperm(size, generator=generator).to(matrix.device) for size in matrix.shape)
+    return matrix[rows][:, columns]

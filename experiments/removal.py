@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from .errors import BadConfiguration
-from .sites import Part, Site, check_site, head
+from .sites import Part, Site, check_site, count, sites_of
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
@@ -37,13 +37,14 @@ def elements(
     if not chosen:
         raise BadConfiguration("layers is empty; null means all.")
     for layer in chosen:
-        check_site(Site(layer=layer, part="mlp_out"), sizes)
-    if parts == "heads":
-        return {str(s): (s,) for layer in chosen for s in (head(layer, h) for h in range(sizes["n_heads"]))}
-    mlps = {layer: Site(layer=layer, part="mlp_out") for layer in chosen}
-    if parts == "mlps":
-        return {str(site): (site,) for site in mlps.values()}
-    return {f"L{layer}": (Site(layer=layer, part="attn_out"), mlp) for layer, mlp in mlps.items()}
+        check_site(Site(layer=layer, part="resid_post"), sizes)
+    if parts != "layers":
+        return {str(s): (s,) for s in sites_of("z" if parts == "heads" else "mlp_out", sizes, layers)}
+    branches: tuple[Part, ...] = ("attn_out", "mlp_out")
+    return {
+        f"L{layer}": tuple(Site(layer=layer, part=part) for part in branches if count(part, layer, sizes))
+        for layer in chosen
+    }
 
 
 def removal(name: str, sites: Sequence[Site], method: Method) -> Intervention:

@@ -15,7 +15,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from .anatomy import Block
+from .block import Block
 from .kernels import FastConv1D, FastLinear
 from .subject import Subject
 
@@ -33,7 +33,8 @@ def rounded(subject: Subject, dtype: torch.dtype = torch.bfloat16) -> Subject:
 
 
 def rounded_tensors(block: Block) -> list[Tensor]:
-    """All of the attention, and the MLP's projections; those take an input of any type (`kernels`)."""
+    """All of an attention with heads, and the MLP's projections; those take an input of any type (`kernels`)."""
     inside = [m for module in block.mlp for m in module.modules() if isinstance(m, (FastLinear, FastConv1D))]
-    found = chain(block.attn.parameters(), block.attn.buffers(), *(m.parameters() for m in inside))
+    attention = chain(block.attn.parameters(), block.attn.buffers()) if block.n_heads else ()
+    found = chain(attention, *(m.parameters() for m in inside))
     return [t for t in found if t.is_floating_point()]

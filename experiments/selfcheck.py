@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import torch
 
 from .batch import Batch
-from .engine import read, run
+from .block import matrix
+from .engine import CleanRun, read, run
+from .engine.forward import through
+from .engine.generate import Writer
 from .errors import UnsupportedModel
 from .interventions import Edit, Intervention
 from .result import Frozen
 from .sites import Site
 from .subject import Subject
+from .tracing import refusing
 
 TOLERANCE = 2e-4
 
@@ -70,30 +74,65 @@ def self_check(subject: Subject) -> list[Check]:
     own = subject.model(
         input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
     ).logits
-    clean = read(subject, batch, ["resid_pre", "z", "attn_out", "mlp_out", "k", "v"])
+    clean = read(subject, batch, ["resid_pre", "z", "attn_out", "neurons", "mlp_out", "k", "v"])
     middle = anatomy.n_layers // 2
     identity = Intervention(name="identity")
     scaled = Intervention(name="x", edits=(Edit(site=Site(layer=middle, part="resid_pre"), op="scale"),))
-    late = Intervention(
-        name="late", edits=(Edit(site=Site(layer=0, part="z", index=0), op="scale", factor=1.0, positions="last"),)
-    )
+    with_heads = [layer for layer, block in enumerate(anatomy.blocks) if block.n_heads]
+    place = Site(layer=with_heads[0], part="z", index=0) if with_heads else Site(layer=0, part="resid_pre")
+    late = Intervention(name="late", edits=(Edit(site=place, op="scale", factor=1.0, positions="last"),))
     logits = run(subject, batch, [identity, scaled, late], Logits(), clean=clean)["logits"]
     seen = batch.mask.bool().cpu()
     checks = [
+        padding(subject, batch, own),
         Check(name="the engine's logits equal the model's own", deviation=gap(logits[0][seen], own.cpu()[seen])),
         Check(name="an identity edit in the middle changes nothing", deviation=gap(logits[1][seen], logits[0][seen])),
     ]
-    # Weights that come only while their module runs are never used by themselves.
-    for last in [n for n, block in enumerate(anatomy.blocks) if not block.W_O.is_meta][-1:]:
-        block = anatomy.blocks[last]
-        bias = getattr(block.o_proj, "bias", None)
-        heads = clean.at(last, "z").unflatten(-1, (anatomy.n_heads, anatomy.d_head))
-        written = torch.einsum("bphd,hdm->bpm", heads, block.W_O.unflatten(0, (anatomy.n_heads, anatomy.d_head)))
-        written = written if bias is None else written + bias
-        raw = clean.at(last, "attn_raw")
-        checks.append(Check(name="the heads' outputs and the bias sum to the attention", deviation=gap(written, raw)))
-    checks.append(late_columns(subject, batch, own))
+    checks += sums_of_heads(subject, clean)
+    checks += sums_of_neurons(subject, clean, seen)
+    checks += [late_columns(subject, batch, own), generated_token(subject, batch)]
     return checks
+
+
+def worst(name: str, deviations: list[float]) -> list[Check]:
+    return [Check(name=name, deviation=max(deviations))] if deviations else []
+
+
+def sums_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
+    """In every layer that has heads, each head's z times its part of W_O, and the bias, are the attention's output."""
+    found: list[float] = []
+    for layer, block in enumerate(subject.anatomy.blocks):
+        # Weights that come only while their module runs are never used by themselves.
+        if not block.n_heads or block.W_O.is_meta:
+            continue
+        bias = getattr(block.o_proj, "bias", None)
+        heads = clean.at(layer, "z").unflatten(-1, (block.n_heads, block.d_head))
+        written = torch.einsum("bphd,hdm->bpm", heads, block.W_O.unflatten(0, (block.n_heads, block.d_head)))
+        found.append(gap(written if bias is None else written + bias, clean.at(layer, "attn_raw")))
+    return worst("the heads' outputs and the bias sum to the attention", found)
+
+
+def sums_of_neurons(subject: Subject, clean: CleanRun, seen: torch.Tensor) -> list[Check]:
+    """In every layer that has neurons, these times the output projection, and the bias, are the MLP's output: the input
+    of a gate or a router is none."""
+    found: list[float] = []
+    for layer, block in enumerate(subject.anatomy.blocks):
+        if block.down_proj is None or matrix(block.down_proj).is_meta:
+            continue
+        bias = getattr(block.down_proj, "bias", None)
+        written = clean.at(layer, "neurons") @ matrix(block.down_proj)
+        written = (written if bias is None else written + bias) * block.down_scale
+        mlp_out = clean.at(layer, "mlp_out")
+        found.append(gap(through(block.after_down(), written)[seen], mlp_out[seen]))
+    return worst("the neurons times the output projection are the MLP's output", found)
+
+
+def padding(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
+    """What stands before a prompt to fill its row changes nothing: the padded prompt by itself has the same logits."""
+    row = batch.mask[1].bool()
+    ids, places = batch.ids[1][row][None], batch.position_ids[1][row][None]
+    alone = subject.model(input_ids=ids, position_ids=places, use_cache=False).logits[0]
+    return Check(name="a prompt has the same logits with and without padding", deviation=gap(alone, own[1][row]))
 
 
 def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
@@ -106,11 +145,27 @@ def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     )
 
 
+def generated_token(subject: Subject, batch: Batch) -> Check:
+    """After a token that the engine generated it has the logits that the model has of the longer text."""
+    rows = [(0, prompt) for prompt in range(len(batch))]
+    writer = Writer(subject, batch, None, [Intervention(name="intact")], rows, {}, room=1)
+    token = writer.begin().argmax(-1)
+    logits = writer.add(token)
+    ids, mask = (
+        torch.cat([old, new[:, None]], 1) for old, new in ((batch.ids, token), (batch.mask, batch.mask[:, -1]))
+    )
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    own = subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, -1]
+    return Check(name="after a generated token the logits equal the model's own", deviation=gap(logits, own))
+
+
 def check_or_refuse(subject: Subject) -> None:
     """Raise UnsupportedModel, naming the law, when the subject breaks one."""
-    for check in self_check(subject):
+    who = f"{subject.name} ({subject.anatomy.architecture}) is not supported"
+    with refusing(f"{who}: its layers cannot be run one by one"):
+        checks = self_check(subject)
+    for check in checks:
         if not check.passed:
             raise UnsupportedModel(
-                f"{subject.name} ({subject.anatomy.architecture}) is not supported: {check.name}, but here they are "
-                f"{check.deviation:.1e} apart (limit {check.tolerance:.0e})."
+                f"{who}: {check.name}, but here they are {check.deviation:.1e} apart (limit {check.tolerance:.0e})."
             )

@@ -26,6 +26,8 @@ COUNTED: dict[str, tuple[str, str]] = {
     "pattern": ("head", "n_heads"), "z": ("head", "n_heads"), "k": ("KV head", "n_kv_heads"),
     "v": ("KV head", "n_kv_heads"), "neurons": ("neuron", "d_mlp"),
 }  # fmt: skip
+# What a layer of a hybrid may lack altogether, and the size that says so.
+BRANCHES = {"attn_out": ("attention", "attn"), "mlp_out": ("MLP", "mlp")}
 PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
 
 
@@ -89,12 +91,58 @@ def named(names: Sequence[str], part: Literal["z", "neurons"], sizes: Mapping[st
     return found
 
 
+def count(part: str, layer: int, sizes: Mapping[str, int]) -> int:
+    """How many heads, KV heads or neurons a layer has; of the other parts 1, or 0 where the layer lacks it."""
+    name = COUNTED[part][1] if part in COUNTED else BRANCHES.get(part, ("", ""))[1]
+    usual = sizes[name] if part in COUNTED else 1
+    return sizes.get(f"L{layer}.{name}", usual)
+
+
+def sites_of(part: Part, sizes: Mapping[str, int], layers: Sequence[int] | None = None) -> list[Site]:
+    """All places of a part, layer by layer, each head or neuron where it has these.
+
+    Of the layers that have it, or of those named. Raises BadConfiguration where one that is named has none, or all."""
+    chosen = range(sizes["n_layers"]) if layers is None else sorted(set(layers))
+    found: list[Site] = []
+    for layer in chosen:
+        if layers is not None:
+            check_site(Site(layer=layer, part=part), sizes)
+        units = range(count(part, layer, sizes)) if part in COUNTED else [None][: count(part, layer, sizes)]
+        found += [Site(layer=layer, part=part, index=unit) for unit in units]
+    if not found and chosen:
+        check_site(Site(layer=chosen[0], part=part), sizes)
+    return found
+
+
+def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration:
+    """The error that a layer does not have a part, with the layers that have it."""
+    what = (COUNTED | BRANCHES)[part][0]
+    there = [other for other in range(sizes["n_layers"]) if count(part, other, sizes)]
+    whole = {"neurons": "mlp", "mlp_out": "attn", "attn_out": "mlp"}.get(part, "attn")
+    instead = f"L{layer}.{whole}" if whole != "mlp" or count("mlp_out", layer, sizes) else f"L{layer}.resid_post"
+    why = {
+        "neurons": "its MLP is a mixture of experts, or none",
+        "mlp_out": "all it adds to the stream comes from its mixer",
+        "attn_out": "it mixes no tokens",
+    }.get(part, "what mixes its tokens is no attention with heads")
+    if not there:
+        return BadConfiguration(
+            f"No layer of this model has a {what}: in each, {why}. Use the whole ({instead}) instead."
+        )
+    many = f"{what}s" if part in COUNTED else what
+    return BadConfiguration(
+        f"Layer {layer} has no {many} ({why}); the layers that have {'one' if part in BRANCHES else 'some'}: "
+        f"{', '.join(map(str, there))}. {instead} is all of it."
+    )
+
+
 def part_width(part: str, sizes: dict[str, int], length: int) -> int:
     """How many numbers a part has at one position of prompts of `length` columns."""
     if part == "pattern":
         return sizes["n_heads"] * length
     if part in ("z", "k", "v"):
-        return sizes[COUNTED[part][1]] * sizes["d_head"]
+        d_head = sizes["d_head"] if part == "z" else sizes.get("d_kv", sizes["d_head"])
+        return sizes[COUNTED[part][1]] * d_head
     return sizes["d_mlp" if part == "neurons" else "d_model"]
 
 
@@ -104,10 +152,11 @@ def check_site(site: Site, sizes: Mapping[str, int]) -> Site:
         raise BadConfiguration(
             f"There is no layer {site.layer}: this model has {sizes['n_layers']} layers, 0 to {sizes['n_layers'] - 1}."
         )
-    if site.index is not None:
-        what, count = COUNTED[site.part]
-        if site.index >= sizes[count]:
-            raise BadConfiguration(
-                f"There is no {what} {site.index} in {site}: each layer has {sizes[count]}, 0 to {sizes[count] - 1}."
-            )
+    there = count(site.part, site.layer, sizes) if site.part not in COUNTED or COUNTED[site.part][1] in sizes else 1
+    if not there:
+        raise lacking(site.part, site.layer, sizes)
+    if site.index is not None and site.index >= there:
+        what, size = COUNTED[site.part]
+        which = "each layer" if f"L{site.layer}.{size}" not in sizes else "this layer"
+        raise BadConfiguration(f"There is no {what} {site.index} in {site}: {which} has {there}, 0 to {there - 1}.")
     return site

@@ -205,7 +205,7 @@ def prepare(
             fingerprint=made_of.fingerprint if made_of else fingerprint(model, tokenizer, weights),
             device=chosen,
             dtype=next(model.parameters()).dtype,
-            sizes={k: v for k, v in anatomy.describe().items() if isinstance(v, int) and not isinstance(v, bool)},
+            sizes=anatomy.sizes(),
             made_of=made_of,
         )
         check_or_refuse(subject)

@@ -57,7 +57,11 @@ def tiny_model(kind: str, **changed: Any) -> PreTrainedModel:
     """A model of this architecture in which every parameter is random, the same one each time."""
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = AutoConfig.for_model(kind, **{"vocab_size": VOCABULARY, **ends, **SETTINGS.get(kind, BASE), **changed})
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return randomised(AutoModelForCausalLM.from_config(config, dtype=torch.float32))
+
+
+def randomised(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with every parameter random, the same each time."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ..anatomy import layers_replaced
 from ..batch import Batch
+from ..block import Block
 from ..errors import UnsupportedModel
 from ..interventions import Edit
-from ..sites import Site, head
+from ..sites import Part, Site, head
 from ..subject import Subject
 from .activations import unflat_heads
 from .forward import forwards_replaced, through
@@ -85,6 +86,7 @@ def direct(
     UnsupportedModel where a norm is none that can be frozen.
     """
     anatomy = subject.anatomy
+    anatomy.require_sum()
     seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"}, edits=edits, sources=sources)
     at = (batch.length - batch.reads + batch.answer_at)[:, None]
 
@@ -104,22 +106,32 @@ def direct(
     biases = constant
     sites, values = [Site(layer=0, part="resid_pre")], [torch.einsum("be,bke->bk", here(0, "resid_pre"), along)]
     for layer, block in enumerate(anatomy.blocks):
-        raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], anatomy.n_heads)[:, :, 0]
-        scale, behind = raw.new_ones(len(raw), 1), raw.new_zeros(anatomy.d_model)
-        own = bias_of(block.o_proj, anatomy.n_heads * anatomy.d_head, subject)
-        if block.attn_post:
-            post = frozen(
-                linear_part(block.attn_post, anatomy.d_model, subject), raw, here(layer, "attn_out"),
-                through(block.attn_post, raw[:1, None] * 0)[:, 0],
-            )  # fmt: skip
-            scale, behind, own = post.scale, post.bias, own @ post.matrix
-        written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
-        values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
-        biases = biases + torch.einsum("bd,bkd->bk", scale * own + behind, along)
-        values.append(torch.einsum("bd,bkd->bk", here(layer, "mlp_out"), along))
-        sites += [*(head(layer, h) for h in range(anatomy.n_heads)), Site(layer=layer, part="mlp_out")]
+        if block.n_heads:
+            raw, z = here(layer, "attn_raw"), unflat_heads(here(layer, "z")[:, None], block.n_heads)[:, :, 0]
+            scale, behind = raw.new_ones(len(raw), 1), raw.new_zeros(anatomy.d_model)
+            own = bias_of(block.o_proj, block.n_heads * block.d_head, subject)
+            if block.attn_post:
+                post = frozen(
+                    linear_part(block.attn_post, anatomy.d_model, subject), raw, here(layer, "attn_out"),
+                    through(block.attn_post, raw[:1, None] * 0)[:, 0],
+                )  # fmt: skip
+                scale, behind, own = post.scale, post.bias, own @ post.matrix
+            written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
+            values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
+            biases = biases + torch.einsum("bd,bkd->bk", scale * own + behind, along)
+            sites += [head(layer, h) for h in range(block.n_heads)]
+        # Without heads, all of the attention is one component.
+        for part in whole_parts(block):
+            values.append(torch.einsum("bd,bkd->bk", here(layer, part), along))
+            sites.append(Site(layer=layer, part=part))
     whole = torch.einsum("bd,bkd->bk", normed, directions.to(normed))
     return Direct(tuple(sites), torch.stack(values).cpu(), biases.cpu(), whole.cpu(), along, constant)
+
+
+def whole_parts(block: Block) -> list[Part]:
+    """The branches of a layer that are no sum of heads."""
+    attention: list[Part] = ["attn_out"] if block.has_attn and not block.n_heads else []
+    return [*attention, "mlp_out"] if block.has_mlp else attention
 
 
 def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:

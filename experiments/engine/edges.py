@@ -53,13 +53,14 @@ def edge_attribution(
 ) -> Edges:
     """The estimates for all edges, when `edit` (of which the site is not used) is made to each sender."""
     anatomy = subject.anatomy
+    anatomy.require_sum()
     senders, receivers = all_senders(anatomy), all_receivers(anatomy)
     after = torch.tensor([[follows(anatomy, r, s) for r in receivers] for s in senders], device=subject.device)
     found: list[Tensor] = []
     for done, rows in enumerate(parts := slices(batch, EDGE_TOKENS)):
         traced, _ = trace(subject, batch, rows, readout, metric)
         read = torch.stack(slopes(anatomy, traced))
-        editor = Editor(batch, sources or {}, anatomy.d_head, rows, 0, batch.length)
+        editor = Editor(batch, sources or {}, anatomy, rows, 0, batch.length)
         with torch.no_grad():
             written = torch.stack(changes(anatomy, traced, edit, editor))
             found.append(torch.einsum("sbpd,rbpd->bsr", written, read) * after)
@@ -78,9 +79,11 @@ def all_receivers(anatomy: Anatomy) -> list[Site]:
 
 def components(anatomy: Anatomy) -> list[Site]:
     """Layer by layer, the heads and then the MLP."""
-    layers = range(anatomy.n_layers)
-    heads = range(anatomy.n_heads)
-    return [s for layer in layers for s in (*(head(layer, h) for h in heads), Site(layer=layer, part="mlp_out"))]
+    found: list[Site] = []
+    for layer, block in enumerate(anatomy.blocks):
+        found += [head(layer, h) for h in range(block.n_heads)]
+        found += [Site(layer=layer, part="mlp_out")] if block.has_mlp else []
+    return found
 
 
 def follows(anatomy: Anatomy, receiver: Site, sender: Site) -> bool:
@@ -93,18 +96,20 @@ def follows(anatomy: Anatomy, receiver: Site, sender: Site) -> bool:
 
 def slopes(anatomy: Anatomy, traced: Traced) -> list[Tensor]:
     """d metric / d what each receiver reads, through it alone: [row, position, d_model], in `all_receivers` order."""
-    layers = range(anatomy.n_layers)
-    z, mlp_out = ([traced.values[layer, part] for layer in layers] for part in ("z", "mlp_out"))
-    at = gradients(traced.metric, [*z, *mlp_out, traced.final])
+    outputs = [(layer, part) for layer, block in enumerate(anatomy.blocks) for part, there in
+               (("z", block.n_heads), ("mlp_out", block.has_mlp)) if there]  # fmt: skip
+    *at, final = gradients(traced.metric, [*(traced.values[place] for place in outputs), traced.final])
     found: list[Tensor] = []
-    for layer in layers:
-        for h in range(anatomy.n_heads):
-            width = slice(h * anatomy.d_head, (h + 1) * anatomy.d_head)
-            own = torch.zeros_like(at[layer])
-            own[..., width] = at[layer][..., width]
-            found.append(carried(z[layer], traced.entry[layer], own))
-        found.append(carried(mlp_out[layer], traced.middle[layer], at[anatomy.n_layers + layer]))
-    return [*found, at[-1]]
+    for (layer, part), slope in zip(outputs, at, strict=True):
+        out, block = traced.values[layer, part], anatomy.blocks[layer]
+        for h in range(block.n_heads) if part == "z" else ():
+            width = slice(h * block.d_head, (h + 1) * block.d_head)
+            own = torch.zeros_like(slope)
+            own[..., width] = slope[..., width]
+            found.append(carried(out, traced.entry[layer], own))
+        if part == "mlp_out":
+            found.append(carried(out, traced.middle[layer], slope))
+    return [*found, final]
 
 
 def carried(out: Tensor, back_to: Tensor, slope: Tensor) -> Tensor:
@@ -121,12 +126,13 @@ def changes(anatomy: Anatomy, traced: Traced, edit: Edit, editor: Editor) -> lis
 
     found = [change(0, "resid_pre")]
     for layer, block in enumerate(anatomy.blocks):
-        dz, raw = change(layer, "z"), traced.values[layer, "attn_raw"].detach()
-        for h in range(anatomy.n_heads):
-            width = slice(h * anatomy.d_head, (h + 1) * anatomy.d_head)
+        dz, raw = change(layer, "z") if block.n_heads else None, traced.values[layer, "attn_raw"].detach()
+        for h in range(block.n_heads):
+            assert dz is not None
+            width = slice(h * block.d_head, (h + 1) * block.d_head)
             written = dz[..., width] @ block.W_O[width]
             # A norm that follows the attention sees all heads at once, so the change is taken behind it.
             post = block.attn_post
             found.append(through(post, raw + written) - through(post, raw) if post else written)
-        found.append(change(layer, "mlp_out"))
+        found += [change(layer, "mlp_out")] if block.has_mlp else []
     return found

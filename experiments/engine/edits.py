@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..anatomy import Anatomy
 from ..batch import Batch
 from ..errors import BadConfiguration
 from ..interventions import Edit, Intervention
@@ -68,12 +69,12 @@ class Editor:
 
     batch    the prompts; prompt [row] says which one each row runs
     first    the columns that the tensors at hand stand for are [first, last)
-    d_head   the width of one head of z, k or v
+    anatomy  says how wide one head of z, k or v is in each layer
     """
 
     batch: Batch
     sources: Mapping[str, Source]
-    d_head: int
+    anatomy: Anatomy
     prompt: Tensor
     first: int
     last: int
@@ -115,8 +116,11 @@ class Editor:
 
     def width(self, edit: Edit) -> slice:
         """Which numbers of its part an edit is about: all of them, one head's, or one neuron's."""
-        i, d = edit.site.index, {"neurons": 1, "pattern": self.last}.get(edit.site.part, self.d_head)
-        return slice(None) if i is None else slice(i * d, (i + 1) * d)
+        i, part = edit.site.index, edit.site.part
+        if i is None:
+            return slice(None)
+        d = self.last if part == "pattern" else self.anatomy.blocks[edit.site.layer].width(part)
+        return slice(i * d, (i + 1) * d)
 
     def changed(self, old: Tensor, edit: Edit, prompts: Tensor) -> Tensor:
         """old [row, column, width], what the edit is about, for some prompts [row]: the same after the edit."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..anatomy import Anatomy, Block, first_tensor, hidden_of, layers_replaced
+from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
+from ..block import Block
+from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from . import short
 from .pattern import Change, pattern_tap
 
@@ -63,25 +65,6 @@ class KVSlot:
 
 
 @contextmanager
-def attending(how: str, *configs: Any) -> Iterator[None]:
-    """While open, attentions of these configurations are computed in another of the ways that transformers knows."""
-    configs = tuple({id(c): c for c in configs if hasattr(c, "_attn_implementation")}.values())
-    before = [c._attn_implementation for c in configs]
-    for config in configs:
-        config._attn_implementation = how
-    try:
-        yield
-    finally:
-        for config, name in zip(configs, before, strict=True):
-            config._attn_implementation = name
-
-
-def eager(*configs: Any) -> AbstractContextManager[None]:
-    """While open, models of these configurations build explicit additive masks and compute patterns step by step."""
-    return attending("eager", *configs)
-
-
-@contextmanager
 def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterator[None]:
     """While open, modules compute something else. Who spreads a model over devices has put forwards of their own
     there, and these come back."""
@@ -100,18 +83,21 @@ def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterat
 
 def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
     """Run the model with every attention and MLP stubbed out, and keep what they were called with."""
-    kwargs: list[dict[str, Any]] = []
+    kwargs: list[dict[str, Any]] = [{} for _ in anatomy.blocks]
     embedded: list[Tensor] = []
-    devices: list[torch.device] = []
+    devices = [next((p.device for p in b.layer.parameters() if not p.is_meta), ids.device) for b in anatomy.blocks]
 
-    def attention_stub(block: Block) -> Callable[..., Any]:
+    def attention_stub(block: Block, numbers: list[int]) -> Callable[..., Any]:
+        signature, turns = inspect.signature(block.called.forward), iter(numbers)
+
         def forward(*args: Any, **given: Any) -> Any:
-            hidden = hidden_of(args, given)[0]
-            assert hidden is not None
-            devices.append(hidden.device)
-            named = {k: v for k, v in given.items() if k not in (block.hidden_arg, block.cache_arg)}
-            kwargs.append({**named, "use_cache": False} if "use_cache" in given else named)
-            return torch.zeros_like(hidden), None
+            number = next(turns)
+            named = named_arguments(signature, args, given)
+            hidden = named.pop(block.hidden_arg)
+            devices[number] = hidden.device
+            kwargs[number] = arguments_of(block, named, len(ids))
+            nothing = torch.zeros_like(hidden)
+            return (nothing, *[None] * (block.attn_returns - 1)) if block.attn_returns else nothing
 
         return forward
 
@@ -124,8 +110,11 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
         embedded.append(hidden)
 
     stubs: dict[nn.Module, Callable[..., Any]] = {}
+    sharing: dict[nn.Module, list[int]] = {}
+    for number, block in enumerate(anatomy.blocks):
+        sharing.setdefault(block.called, []).append(number)
     for block in anatomy.blocks:
-        stubs[block.attn] = attention_stub(block)
+        stubs[block.called] = attention_stub(block, sharing[block.called])
         if not block.mlp_returns_tuple:
             stubs |= dict.fromkeys(block.mlp, same)
     handle = anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)
@@ -137,6 +126,18 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
     known: dict[int, Tensor] = {}
     fitted = (fit(given, attention_dtype(block), known) for block, given in zip(anatomy.blocks, kwargs, strict=True))
     return Recording(embedded[0], tuple(fitted), int(ids.shape[0]), int(ids.shape[1]), tuple(devices))
+
+
+def arguments_of(block: Block, named: dict[str, Any], rows: int) -> dict[str, Any]:
+    """What an attention is called with besides the hidden states, its cache and a stream that it adds itself.
+
+    Numbers for each head, [row * head, query, key] or [head, query, key], are kept as [row, head, query, key], as masks
+    are."""
+    kept = {k: v for k, v in named.items() if k not in (block.cache_arg, block.residual_arg)}
+    for name, by_row in block.biases.items():
+        if isinstance(kept.get(name), Tensor):
+            kept[name] = kept[name].unflatten(0, (rows if by_row else 1, -1))
+    return {**kept, "use_cache": False} if "use_cache" in kept else kept
 
 
 def attention_dtype(block: Block) -> torch.dtype:
@@ -204,6 +205,8 @@ class Window:
         if not self._whole:
             if value.dim() == 4 and value.shape[2] == length:
                 value = value[:, :, self.first : self.last, : self.last]
+            elif value.dim() == 4 and value.shape[2] == 1 and value.shape[3] == length:
+                value = value[..., : self.last]  # the same for all queries
             elif value.dim() in (2, 3) and value.shape[1] == length:
                 value = value[:, self.first : self.last]
             elif value.dim() == 1 and value.shape[0] == length:
@@ -225,10 +228,18 @@ def attention(
 
     change_z is given [row, position, n_heads * d_head], change_pattern [row, head, query, key].
     """
-    h = x
-    for module in block.attn_pre:
-        h = module(h)
+    if not block.has_attn:
+        return torch.zeros_like(x)
+    h = through(block.attn_pre, x)
     config = getattr(block.attn, "config", None)
+    kwargs = {block.hidden_arg: h, **kwargs}
+    if block.cache_arg:
+        kwargs[block.cache_arg] = kv
+    if block.residual_arg:
+        kwargs[block.residual_arg] = torch.zeros_like(h)
+    for name, by_row in block.biases.items():
+        if isinstance(kwargs.get(name), Tensor):
+            kwargs[name] = kwargs[name].expand(len(h), -1, -1, -1).flatten(0, 1) if by_row else kwargs[name][0]
     with ExitStack() as stack:
         if getattr(config, "_attn_implementation", None) == "sdpa":
             stack.enter_context(attending(short.NAME, config))
@@ -239,11 +250,7 @@ def attention(
             keys = x.shape[1] + (kv.get_seq_length() if kv is not None else 0)
             stack.enter_context(eager(config))
             stack.enter_context(pattern_tap(block, (x.shape[0], x.shape[1], keys), change_pattern))
-        if isinstance(block.hidden_arg, int):
-            out = block.attn(h, **kwargs, **{block.cache_arg: kv})
-        else:
-            out = block.attn(**{block.hidden_arg: h}, **kwargs, **{block.cache_arg: kv})
-    result = first_tensor(out)
+        result = first_tensor(block.attn(**kwargs))
     assert result is not None
     return result
 
@@ -258,12 +265,16 @@ def through(modules: tuple[nn.Module, ...], h: Tensor) -> Tensor:
 def mlp(block: Block, u: Tensor, change_neurons: Change | None = None) -> Tensor:
     """The MLP branch from the stream u, [row, position, d_model]; its neurons are the down projection's input."""
     if change_neurons is None or block.down_proj is None:
-        return through(block.mlp, u)
+        return through(block.mlp, u).view_as(u)
     handle = block.down_proj.register_forward_pre_hook(lambda _, args: (change_neurons(args[0]), *args[1:]))
     try:
-        return through(block.mlp, u)
+        return through(block.mlp, u).view_as(u)
     finally:
         handle.remove()
+
+
+class Embedded(Exception):
+    """Leaves the model's own code where its layers would begin: neither norm nor head is needed."""
 
 
 def embed(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, position_ids: Tensor) -> Tensor:
@@ -272,10 +283,9 @@ def embed(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, position_ids: T
 
     def keep(hidden: Tensor) -> Tensor:
         got.append(hidden)
-        # The norm and the head run over one column whatever is asked; one row is the least they can be given.
-        return hidden[:1]
+        raise Embedded
 
-    with layers_replaced(anatomy, keep):
+    with layers_replaced(anatomy, keep), suppress(Embedded):
         model(input_ids=ids, position_ids=position_ids, use_cache=False, **few_logits(model))
     return got[0]
 

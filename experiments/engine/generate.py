@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..anatomy import Block
 from ..batch import Batch
+from ..block import Block
 from ..interventions import Intervention
 from ..subject import Subject
 from .edits import INTACT, Editor, frozen_parts, placed_by_layer
-from .forward import KVSlot, Recording, Window, attention, embed, mlp, record, through, unembed
+from .forward import KVSlot, Window, attention, embed, mlp, record, through, unembed
 from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
 from .reading import read
@@ -56,7 +56,8 @@ def generate(
             chunk = pairs[begin:end]
             with pieces.halved():
                 with refused_memory(subject, batch):
-                    writer = Writer(subject, batch, program, interventions, chunk, sources or {})
+                    writer = Writer(subject, batch, program, interventions, chunk, sources or {},
+                                    max_new_tokens)  # fmt: skip
                     written = writer.write(max_new_tokens, stop)
                 for (which, prompt), text in zip(chunk, written, strict=True):
                     texts[which][prompt] = text
@@ -84,48 +85,66 @@ class Writer:
         interventions: Sequence[Intervention],
         pairs: Sequence[tuple[int, int]],
         sources: Mapping[str, Source],
+        room: int,
     ) -> None:
         self.subject, self.batch, self.sources = subject, batch, sources
         self.layers = program if program is not None else tuple(range(subject.anatomy.n_layers))
         self.prompts = torch.tensor([p for _, p in pairs], device=batch.ids.device)
         self.placed = placed_by_layer(interventions, [which for which, _ in pairs], batch.ids.device)
         self.slots = [KVSlot(keep=True) for _ in self.layers]
+        empty = torch.zeros((len(batch), room), dtype=torch.long, device=batch.ids.device)
+        ids, mask = torch.cat([batch.ids, empty], 1), torch.cat([batch.mask, torch.ones_like(empty)], 1)
+        position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
+        self.recording = record(subject.model, subject.anatomy, ids, mask, position_ids)
+        self.ids, self.mask, self.position_ids = (t[self.prompts] for t in (ids, mask, position_ids))
+        self.rows = self.prompts  # which row of the recording each run has
+        self.end = batch.length
+
+    def begin(self) -> Tensor:
+        """The logits [row, vocabulary] of the first token to be written."""
+        return self.forward(self.recording.embedded[self.prompts][:, : self.end], 0, self.end)
+
+    def add(self, token: Tensor) -> Tensor:
+        """Write a token [row]; the logits [row, vocabulary] of the next one."""
+        self.ids[:, self.end] = token
+        self.end += 1
+        model, anatomy = self.subject.model, self.subject.anatomy
+        if not anatomy.by_column:  # a layer keeps no keys and values, so all columns are run once more
+            known = (t[:, : self.end] for t in (self.ids, self.mask, self.position_ids))
+            self.recording = record(model, anatomy, *known)
+            self.rows = torch.arange(len(self.ids), device=self.ids.device)
+            self.slots = [KVSlot(keep=True) for _ in self.layers]
+            return self.forward(self.recording.embedded, 0, self.end)
+        new = slice(self.end - 1, self.end)
+        hidden = embed(model, anatomy, self.ids[:, new], self.position_ids[:, new])
+        return self.forward(hidden, self.end - 1, self.end)
 
     def write(self, max_new_tokens: int, stop: Sequence[str]) -> list[str]:
-        batch, tokenizer = self.batch, self.subject.tokenizer
-        end = batch.length
-        room = torch.zeros((len(batch), max_new_tokens), dtype=torch.long, device=batch.ids.device)
-        ids = torch.cat([batch.ids, room], 1)
-        mask = torch.cat([batch.mask, torch.ones_like(room)], 1)
-        position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
-        recording = record(self.subject.model, self.subject.anatomy, ids, mask, position_ids)
-        ids, position_ids = ids[self.prompts], position_ids[self.prompts]
-        logits = self.forward(recording, recording.embedded[self.prompts][:, :end], 0, end)
-        finished = torch.zeros(len(self.prompts), dtype=torch.bool, device=ids.device)
+        tokenizer, start = self.subject.tokenizer, self.end
+        logits = self.begin()
+        finished = torch.zeros(len(self.prompts), dtype=torch.bool, device=self.ids.device)
         written = 0
         while True:
             token = logits.argmax(-1)
-            ids[:, end + written] = torch.where(finished, tokenizer.eos_token_id or 0, token)
+            new = torch.where(finished, tokenizer.eos_token_id or 0, token)
+            self.ids[:, start + written] = new
             written += 1
             if tokenizer.eos_token_id is not None:
                 finished |= token == tokenizer.eos_token_id
-            texts = tokenizer.batch_decode(ids[:, end : end + written], skip_special_tokens=True)
+            texts = tokenizer.batch_decode(self.ids[:, start : start + written], skip_special_tokens=True)
             if stop:
-                finished |= torch.tensor([cut_at(t, stop) != t for t in texts], device=ids.device)
+                finished |= torch.tensor([cut_at(t, stop) != t for t in texts], device=self.ids.device)
             if written == max_new_tokens or bool(finished.all()):
                 return [cut_at(t, stop) for t in texts]
-            last = end + written
-            new = slice(last - 1, last)
-            hidden = embed(self.subject.model, self.subject.anatomy, ids[:, new], position_ids[:, new])
-            logits = self.forward(recording, hidden, last - 1, last)
+            logits = self.add(new)
 
-    def forward(self, recording: Recording, x: Tensor, first: int, last: int) -> Tensor:
+    def forward(self, x: Tensor, first: int, last: int) -> Tensor:
         """Columns [first, last) through the program; the logits [row, vocabulary] of the last one."""
         anatomy = self.subject.anatomy
-        window = Window(recording, self.prompts, first, last)
+        window = Window(self.recording, self.rows, first, last)
         for slot, layer in zip(self.slots, self.layers, strict=True):
-            x = x.to(recording.devices[layer])
-            editor = Editor(self.batch, self.sources, anatomy.d_head, self.prompts, first, last,
+            x = x.to(self.recording.devices[layer])
+            editor = Editor(self.batch, self.sources, anatomy, self.prompts, first, last,
                             self.placed.get(layer, ())).to(x.device)  # fmt: skip
             x = written_layer(anatomy.blocks[layer], x, window.kwargs(layer), slot, editor)
         return unembed(self.subject.model, anatomy, x[:, -1:])[:, -1].to(self.prompts.device)
@@ -141,4 +160,4 @@ def written_layer(block: Block, x: Tensor, kwargs: dict[str, Any], slot: KVSlot,
     change_p = edited_pattern(editor) if editor.touches("pattern") else None
     attn_out = editor.edit(through(block.attn_post, attention(block, x, kwargs, slot, change_z, change_p)), "attn_out")
     mlp_out = mlp(block, x if block.parallel else x + attn_out, change)
-    return editor.edit(x + attn_out + editor.edit(mlp_out, "mlp_out"), "resid_post")
+    return editor.edit(through(block.tail, x + attn_out + editor.edit(mlp_out, "mlp_out")), "resid_post")

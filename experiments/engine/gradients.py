@@ -98,7 +98,7 @@ def trace_block(
 
     def keep_kv(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         k, v = kept("k", flat_heads(k)), kept("v", flat_heads(v))
-        return unflat_heads(k, anatomy.n_kv_heads), unflat_heads(v, anatomy.n_kv_heads)
+        return unflat_heads(k, block.n_kv_heads), unflat_heads(v, block.n_kv_heads)
 
     def keep_pattern(p: Tensor) -> Tensor:
         return unflat_heads(kept("pattern", flat_heads(p)), p.shape[1])
@@ -111,7 +111,7 @@ def trace_block(
     u = x if block.parallel else x + attn_out
     traced.middle.append(u)
     mlp_out = kept("mlp_out", mlp(block, u, lambda h: kept("neurons", h)))
-    out = kept("resid_post", x + attn_out + mlp_out)
+    out = kept("resid_post", through(block.tail, x + attn_out + mlp_out))
     traced.values.update({(layer, part): value for part, value in keep.items()})
     return out
 
@@ -148,7 +148,7 @@ def attribution(
     patterns = any(e.site.part == "pattern" for e in edits)
     all_sources = {**(sources or {}), **({} if towards is None else {TOWARDS: towards})}
     for done, rows in enumerate(parts := slices(batch)):
-        editor = Editor(batch, all_sources, subject.anatomy.d_head, rows, 0, batch.length)
+        editor = Editor(batch, all_sources, subject.anatomy, rows, 0, batch.length)
         values, slopes = traced_slopes(subject, batch, edits, rows, readout, metric, patterns, None)
         if towards is not None:
             ways = [part_of_the_way(editor, rows, (step + 0.5) / steps) for step in range(steps)]
@@ -158,7 +158,9 @@ def attribution(
             # Some architectures flatten rows and positions before their projections.
             old = value.view(len(rows), batch.length, -1)
             product = (editor.changed(old, edit, rows) - old) * slope.view_as(old)
-            into.append(product.unflatten(-1, (units(subject, edit), -1)).sum((1, 3)))
+            into.append(
+                product.unflatten(-1, (subject.anatomy.blocks[edit.site.layer].units(edit.site.part), -1)).sum((1, 3))
+            )
         if progress is not None:
             progress(done + 1, len(parts))
     return [torch.cat(pieces).float().cpu() for pieces in found]
@@ -186,11 +188,3 @@ def part_of_the_way(editor: Editor, rows: Tensor, share: float) -> Callable[[Ten
     """Embedded tokens moved by a share of the way to other ones."""
     there = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source=TOWARDS)
     return lambda x: x + share * (editor.changed(x, there, rows) - x)
-
-
-def units(subject: Subject, edit: Edit) -> int:
-    """How many heads, KV heads or neurons the edit's part has."""
-    a = subject.anatomy
-    return {"z": a.n_heads, "k": a.n_kv_heads, "v": a.n_kv_heads, "neurons": a.d_mlp, "pattern": a.n_heads}.get(
-        edit.site.part, 1
-    )

@@ -58,7 +58,7 @@ class Layer:
             x, attn_out = gather_columns(x, cut), gather_columns(attn_out, cut)
         middle = x + attn_out
         mlp_out = editor.edit(self.mlp_out(x if block.parallel else middle, cut), "mlp_out")
-        out = editor.edit(middle + mlp_out, "resid_post")
+        out = editor.edit(through(block.tail, middle + mlp_out), "resid_post")
         return gather_columns(out, columns) if columns is not None and cut is None else out
 
     def attn_out(self, x: Tensor) -> Tensor:
@@ -75,21 +75,21 @@ class Layer:
         return joined(pieces)
 
     def full_attention(self, x: Tensor) -> Tensor:
-        anatomy, n, first = self.anatomy, len(x), self.editor.first
+        block, n, first = self.anatomy.blocks[self.number], len(x), self.editor.first
         editor, window = self.editor.only(slice(0, n)), self.window
         if len(window.rows) != n:
             window = Window(window.recording, editor.prompt, window.first, window.last)
         slot: KVSlot | None = None
-        if first > 0:
+        if first > 0 and block.n_kv_heads:
             before = (self.clean.at(self.number, part)[:, :first] for part in ("k", "v"))
             k, v = (picked(values, editor.prompt).to(x.device) for values in before)
-            slot = KVSlot(unflat_heads(k, anatomy.n_kv_heads), unflat_heads(v, anatomy.n_kv_heads))
+            slot = KVSlot(unflat_heads(k, block.n_kv_heads), unflat_heads(v, block.n_kv_heads))
         if editor.touches("k", "v"):
             slot = slot or KVSlot()
             slot.edit = lambda k, v: edited_kv(editor, k, v)
         change_z = (lambda z: editor.edit(z, "z")) if editor.touches("z") else None
         change_pattern = edited_pattern(editor) if editor.touches("pattern") else None
-        return attention(anatomy.blocks[self.number], x, window.kwargs(self.number), slot, change_z, change_pattern)
+        return attention(block, x, window.kwargs(self.number), slot, change_z, change_pattern)
 
     def edited_attention(self, rows: slice) -> Tensor:
         """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's.

@@ -166,6 +166,8 @@ def narrowable(subject: Subject, batch: Batch) -> bool:
 
     That of GPT-Neo does not: it has a mask of its own, by place.
     """
+    if not subject.anatomy.by_column:
+        return False
     longest = int(batch.mask.sum(1).argmax())
     recording = record_batch(subject.model, subject.anatomy, batch.rows(longest, longest + 1))
     row = torch.zeros(1, dtype=torch.long, device=batch.ids.device)
@@ -179,7 +181,7 @@ def narrowable(subject: Subject, batch: Batch) -> bool:
         if not float((raw - again).norm()) <= APART * float(raw.norm()):
             return False
         attn_out = through(block.attn_post, raw)
-        x = x + attn_out + mlp(block, x if block.parallel else x + attn_out)
+        x = through(block.tail, x + attn_out + mlp(block, x if block.parallel else x + attn_out))
     return True
 
 

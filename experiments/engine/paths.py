@@ -14,8 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy, Block
+from ..anatomy import Anatomy
 from ..batch import Batch
+from ..block import Block
 from ..errors import BadConfiguration
 from ..interventions import Edit, Intervention
 from ..sites import Part, Site
@@ -84,7 +85,9 @@ class Paths:
         """The edit that is this path, and the source of its values, which it calls by its own name."""
         if not follows(self.anatomy, edge.receiver, edge.sender):
             raise BadConfiguration(f"{edge.receiver} does not come after {edge.sender}, so no path leads there.")
-        new, width = self.received(edge), self.anatomy.n_heads * self.anatomy.d_head
+        self.anatomy.require_sum()
+        new, block = self.received(edge), self.anatomy.blocks[edge.receiver.layer]
+        width = block.n_heads * block.d_head
         edit = Edit(site=edge.receiver, op="replace", source=name)
         return Intervention(name=name, edits=(edit,)), HeadValues(edge.receiver, new, width)
 
@@ -99,13 +102,15 @@ class Paths:
         if to.part == "mlp_out":
             return mlp(block, (x if block.parallel else x + self.clean.at(to.layer, "attn_out")) + written)
         assert to.index is not None
-        d = self.anatomy.d_head
+        d = block.d_head
         return self.read(to.layer, block, x, x + written, edge.by)[..., to.index * d : (to.index + 1) * d].clone()
 
     def read(self, layer: int, block: Block, x: Tensor, moved: Tensor, by: Through) -> Tensor:
         """The heads' outputs z [batch, position, head * d_head] where what they read by `by` comes from the moved
         stream, and the rest from x."""
-        n, kept = self.anatomy.n_kv_heads, dict[str, Tensor]()
+        if by != "all" and not block.units("k"):
+            raise BadConfiguration(f"The heads of layer {layer} show no keys and values; patch them by all.")
+        n, kept = block.n_kv_heads, dict[str, Tensor]()
 
         def keep(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             kept.update(k=flat_heads(k), v=flat_heads(v))
@@ -146,7 +151,7 @@ class Paths:
     def change(self, sender: Site) -> Tensor:
         old = self.clean.at(sender.layer, sender.part)
         edit = Edit(site=sender, op="replace", source="sender", positions=self.positions)
-        editor = Editor(self.batch, {"sender": self.source}, self.anatomy.d_head, self._rows, 0, self.batch.length)
+        editor = Editor(self.batch, {"sender": self.source}, self.anatomy, self._rows, 0, self.batch.length)
         width = editor.width(edit)
         moved = editor.changed(old[..., width], edit, self._rows) - old[..., width]
         if sender.part != "z":

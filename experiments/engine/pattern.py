@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ..anatomy import Block
+from ..block import Block
 from ..errors import UnsupportedModel
+from ..tracing import SOFTMAX
 
 Change = Callable[[Tensor], Tensor]
-SOFTMAX = (functional.softmax, torch.softmax, torch.special.softmax, Tensor.softmax)
 
 
 class Tap(TorchFunctionMode):

@@ -63,18 +63,19 @@ def needed_parts(
         parts.add("z")
     if entries - {FULL}:
         parts.add("attn_out")
-    if AFTER_MLP in entries or (subject.anatomy.blocks[0].parallel and AFTER_Z in entries):
+    if AFTER_MLP in entries or (AFTER_Z in entries and any(b.parallel for b in subject.anatomy.blocks)):
         parts.add("mlp_out")
     columns = read_columns(batch, readout)
     parts |= frozen_parts(interventions)
-    if narrowed or any(first_column(batch, i, columns) > 0 for i in interventions):
+    if narrowed or any(first_column(subject, batch, i, columns) > 0 for i in interventions):
         parts |= {"k", "v"}
     return parts
 
 
-def first_column(batch: Batch, intervention: Intervention, columns: Tensor) -> int:
-    """The first column, over all prompts, that this intervention changes and that can reach what is read."""
-    if intervention.program is not None or not intervention.changes:
+def first_column(subject: Subject, batch: Batch, intervention: Intervention, columns: Tensor) -> int:
+    """The first column, over all prompts, that this intervention changes and that can reach what is read; 0 where a
+    layer can only be run over all columns at once."""
+    if intervention.program is not None or not intervention.changes or not subject.anatomy.by_column:
         return 0
     chosen = torch.stack([columns_of(batch, e.positions) for e in intervention.changes]).any(0).any(0)
     touched = chosen.nonzero()
@@ -86,7 +87,7 @@ def grouped(plan: Plan) -> dict[tuple[tuple[int, ...] | None, int], list[int]]:
     """Interventions that can travel together: the same layer program, the same first column."""
     groups: dict[tuple[tuple[int, ...] | None, int], list[int]] = {}
     for which, intervention in enumerate(plan.interventions):
-        first = 0 if plan.narrowing else first_column(plan.batch, intervention, plan.read_columns)
+        first = 0 if plan.narrowing else first_column(plan.subject, plan.batch, intervention, plan.read_columns)
         groups.setdefault((intervention.program, first), []).append(which)
     return groups
 

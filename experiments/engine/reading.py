@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..anatomy import Block
 from ..batch import Batch
+from ..block import Block
 from ..interventions import Edit, Intervention
 from ..sites import Part
 from ..subject import Subject
@@ -90,7 +90,7 @@ def read_slice(
     x = recording.embedded
     for layer, block in enumerate(anatomy.blocks):
         x = x.to(recording.devices[layer])
-        editor = Editor(batch, sources, anatomy.d_head, rows, 0, batch.length, placed.get(layer, ())).to(x.device)
+        editor = Editor(batch, sources, anatomy, rows, 0, batch.length, placed.get(layer, ())).to(x.device)
         x = read_block(values, layer, block, x, window, parts if layer in layers else set(), editor)
     values[anatomy.n_layers, "resid_pre"] = x
     return recording, values
@@ -134,10 +134,10 @@ def read_block(
     u = x if block.parallel else x + attn_out
     mlp_out = mlp(block, u, keep_neurons if "neurons" in parts or editor.touches("neurons") else None)
     mlp_out = editor.edit(mlp_out, "mlp_out")
-    out = editor.edit(x + attn_out + mlp_out, "resid_post")
+    out = editor.edit(through(block.tail, x + attn_out + mlp_out), "resid_post")
     keep |= {"attn_raw": raw, "attn_out": attn_out, "mlp_out": mlp_out, "resid_post": out}
     if slot is not None and slot.k is not None and slot.v is not None:
         keep |= {"k": flat_heads(slot.k), "v": flat_heads(slot.v)}
-    for part in (*parts, *({"attn_raw"} if "attn_out" in parts else ())):
-        values[layer, part] = keep[part]
+    for part in {*parts, *({"attn_raw"} if "attn_out" in parts else ())} & keep.keys():
+        values[layer, part] = keep[part]  # a layer without heads has no z
     return out

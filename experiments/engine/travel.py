@@ -33,7 +33,7 @@ def in_full(
             x = torch.cat([x, picked(clean.at(step, "resid_pre")[:, first:], rows[running:]).to(device)])
             window = Window(plan.recording, rows, first, batch.length)
         # A run may have a freeze before its entry, where it does nothing yet.
-        editor = Editor(batch, plan.sources, anatomy.d_head, prompts, first, batch.length, placed.get(layers[step], ()))
+        editor = Editor(batch, plan.sources, anatomy, prompts, first, batch.length, placed.get(layers[step], ()))
         layer = Layer(
             anatomy=anatomy,
             clean=clean,
@@ -60,7 +60,7 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
         device, pieces = plan.recording.devices[step], list[Tensor]()
         if old := len(x):
             rows, first = prompts[:old], narrowing.first[step]
-            editor = Editor(batch, plan.sources, anatomy.d_head, rows, first, batch.length).to(device)
+            editor = Editor(batch, plan.sources, anatomy, rows, first, batch.length).to(device)
             window = Window(narrowing.recording, rows, first, batch.length)
             layer = Layer(anatomy, narrowing.clean, step, [FULL] * old, editor, window)
             read_at = narrowing.place[rows].gather(1, plan.read_columns[rows]) - first
@@ -68,7 +68,7 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
         if entries := [r.entry for r in runs[old:] if r.step <= step]:
             some = slice(old, old + len(entries))
             rows, edits = prompts[some], placed.get(step) or ()
-            editor = Editor(batch, plan.sources, anatomy.d_head, prompts, 0, batch.length, edits).only(some).to(device)
+            editor = Editor(batch, plan.sources, anatomy, prompts, 0, batch.length, edits).only(some).to(device)
             window = Window(plan.recording, rows, 0, batch.length)
             layer = Layer(anatomy, clean, step, entries, editor, window)
             stream = picked(clean.at(step, "resid_pre"), rows).to(device)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..anatomy import Block, Projection, layers_replaced
+from ..anatomy import layers_replaced
+from ..block import Block, Projection
 from ..errors import UnsupportedModel
 from ..subject import Subject
 from .forward import KVSlot, Recording, Window, attention, forwards_replaced, record, through
@@ -57,22 +58,32 @@ class QueryTap(TorchFunctionMode):
         return out
 
 
+def readable(subject: Subject, layer: int) -> Block:
+    """The layer's block. Raises UnsupportedModel where its heads have no keys and values that could be seen."""
+    block = subject.anatomy.blocks[layer]
+    if not block.units("k"):
+        raise UnsupportedModel(
+            f"{type(block.attn).__name__} shows no keys and values of single heads, so their weights cannot be read."
+        )
+    return block
+
+
 @torch.inference_mode()
 def head_weights(subject: Subject, layer: int) -> HeadWeights:
     """The matrices of all heads of a layer, in fp32. Raises UnsupportedModel where they cannot be seen."""
-    anatomy, block = subject.anatomy, subject.anatomy.blocks[layer]
+    anatomy, block = subject.anatomy, readable(subject, layer)
     rows = torch.cat([linear_part(block.attn_pre, anatomy.d_model, subject), torch.zeros(1, anatomy.d_model)])
     bare = replace(block, attn_pre=(), n_kv_heads=0)
     norms = [m for m in block.attn.modules() if is_norm(m)]
     with forwards_replaced(*((m, as_linear(m, subject)) for m in norms)), ExitStack() as stack:
-        tap = stack.enter_context(QueryTap((len(rows), anatomy.n_heads, 1, 1)))
+        tap = stack.enter_context(QueryTap((len(rows), block.n_heads, 1, 1)))
         slot = run_alone(subject, layer, bare, rows)
     if len(tap.seen) != 1 or slot.k is None or slot.v is None:
         raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
     q, k, v = (part[:, :, 0].float() for part in (tap.seen[0], slot.k, slot.v))
     # The last row is the answer to nothing: the bias.
     q, k, v = ((part[:-1] - part[-1:]).transpose(0, 1) for part in (q, k, v))
-    shared = anatomy.n_heads // k.shape[0]
+    shared = block.n_heads // k.shape[0]
     k, v = (part.repeat_interleave(shared, 0) for part in (k, v))
     return HeadWeights(q, k, v, output_weights(subject, block))
 
@@ -84,11 +95,11 @@ def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
     [head, token, d_model], biases of the values and all norms before it included; up to one positive factor where a
     norm follows the attention.
     """
-    block = subject.anatomy.blocks[layer]
+    block = readable(subject, layer)
     slot = run_alone(subject, layer, block, x)
     assert slot.v is not None
     v = slot.v[:, :, 0].float().transpose(0, 1)
-    return v.repeat_interleave(subject.anatomy.n_heads // v.shape[0], 0) @ output_weights(subject, block)
+    return v.repeat_interleave(block.n_heads // v.shape[0], 0) @ output_weights(subject, block)
 
 
 @torch.inference_mode()
@@ -100,8 +111,8 @@ def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor
     other positions are in the stream. Biases and all norms included. Raises UnsupportedModel where the queries cannot
     be seen.
     """
-    block = replace(subject.anatomy.blocks[layer], n_kv_heads=0)
-    with QueryTap((len(x), subject.anatomy.n_heads, 1, 1)) as tap:
+    block = replace(readable(subject, layer), n_kv_heads=0)
+    with QueryTap((len(x), block.n_heads, 1, 1)) as tap:
         run_alone(subject, layer, block, x, distance)
     slot = run_alone(subject, layer, block, x)
     if len(tap.seen) != 1 or slot.k is None:
@@ -151,12 +162,12 @@ def alone(subject: Subject, position: int) -> Recording:
 def output_weights(subject: Subject, block: Block) -> Tensor:
     """[head, d_head, d_model], with a norm behind the attention folded in."""
     anatomy = subject.anatomy
-    size = anatomy.n_heads * anatomy.d_head
+    size = block.n_heads * block.d_head
     eye = torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
     # By running it, so that weights that are fetched only for that are there.
     out = block.o_proj(eye)
     W_O = (out[:-1] - out[-1:]).float()
-    return (W_O @ linear_part(block.attn_post, anatomy.d_model, subject).to(W_O)).unflatten(0, (anatomy.n_heads, -1))
+    return (W_O @ linear_part(block.attn_post, anatomy.d_model, subject).to(W_O)).unflatten(0, (block.n_heads, -1))
 
 
 def linear_part(modules: tuple[nn.Module, ...], size: int, subject: Subject) -> Tensor:

@@ -119,6 +119,7 @@ class AttentionPatterns(Experiment):
         own  [layer * head, prompt, position], the weights from the query
         """
         from ..attention import FIRST, largest_group, last_column, mean_patterns
+        from ..controls import all_heads
         from ..sites import parse_site
         from ..tokens import labels
 
@@ -146,6 +147,7 @@ class AttentionPatterns(Experiment):
         of = f"mean of {len(alike)}; … stands for what differs" if len(alike) > 1 else "one prompt"
         of += f"; the last {SHOWN} of {length} tokens" if first else ""
         looking = own[:, alike, end - length : end].mean(1)
+        place = {site: i for i, site in enumerate(all_heads(lab.subject.sizes))}
         figures, looked = [overview], list[str]()
         for head, pattern in zip(heads, mean_patterns(lab.subject, batch, alike, heads), strict=True):
             grid = pattern[first:, first:].tolist()
@@ -156,7 +158,7 @@ class AttentionPatterns(Experiment):
                       "rows": texts[first:], "columns": texts[first:], "row_label": "from", "column_label": "to",
                       "missing": "blank", "scale": "sequential"},
             ))  # fmt: skip
-            seen = looking[head.layer * lab.subject.sizes["n_heads"] + (head.index or 0)]
+            seen = looking[place[head]]
             top = [f"{texts[i]} ({i}) {seen[i]:.2f}" for i in seen.argsort(kind="stable")[::-1][:TOLD]]
             looked.append(f"{head} at {', '.join(top)}")
         return tuple(figures), f"Token by token ({of}; counted from 0): {'; '.join(looked)}."

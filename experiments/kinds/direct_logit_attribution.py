@@ -107,14 +107,14 @@ class DirectLogitAttribution(Experiment):
 
     def heat_map(self, lab: Lab, found: list[Effect]) -> Figure:
         """The heads' shares."""
-        from ..controls import all_heads
+        from ..sites import head
 
-        by_site, heads = {e.site: e for e in found}, lab.subject.sizes["n_heads"]
-        at = [by_site[str(site)] for site in all_heads(lab.subject.sizes)]
-        rows = [at[i : i + heads] for i in range(0, len(at), heads)]
+        sizes, by_site = lab.subject.sizes, {e.site: e for e in found}
+        there = range(sizes["n_layers"]), range(sizes["n_heads"])
+        rows = [[by_site.get(str(head(layer, h))) for h in there[1]] for layer in there[0]]
         title = f"What each head adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
-        data = {"values": [[e.value for e in row] for row in rows],
-                "significant": [[clear(e) for e in row] for row in rows]}  # fmt: skip
+        data = {"values": [[None if e is None else e.value for e in row] for row in rows],
+                "significant": [[e is not None and clear(e) for e in row] for row in rows]}  # fmt: skip
         return Figure(name="heads", kind="head_heatmap", title=title, unit="logits", n=self.n, data=data)
 
     def lines(self, lab: Lab, names: list[str], shares: Array, asked: list[str]) -> Figure:
@@ -124,10 +124,13 @@ class DirectLogitAttribution(Experiment):
         from ..lenses import curve
 
         layers = range(lab.subject.anatomy.n_layers)
-        heads = [[i for i, name in enumerate(names) if name.startswith(f"L{layer}.H")] for layer in layers]
-        mlps = [names.index(f"L{layer}.mlp") for layer in layers]
-        series = [curve("all heads of the layer", np.stack([shares[which].sum(0) for which in heads]), asked),
-                  curve("MLP", shares[mlps], asked)]  # fmt: skip
+
+        def summed(*starts: str) -> Array:
+            """Per layer, the shares of what has one of these names; 0 where nothing has."""
+            which = [[n.startswith(tuple(f"L{layer}.{s}" for s in starts)) for n in names] for layer in layers]
+            return np.stack([shares[np.array(one)].sum(0) for one in which])
+
+        series = [curve("all heads of the layer", summed("H", "attn"), asked), curve("MLP", summed("mlp"), asked)]
         title = f"What each layer adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
         data = {"x": list(layers), "x_label": "layer", "series": series}
         return Figure(name="layers", kind="lines", title=title, unit="logits", n=self.n, data=data)

@@ -233,5 +233,5 @@ def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Ar
     found = engine.read(subject, batch, {site.part}, [site.layer]).at(site.layer, site.part).cpu()
     found = found[torch.arange(len(batch)), columns]
     if site.index is not None:
-        found = found.unflatten(-1, (subject.sizes["n_heads"], -1))[:, site.index]
+        found = found.unflatten(-1, (subject.anatomy.blocks[site.layer].n_heads, -1))[:, site.index]
     return numbers(found)

@@ -60,13 +60,13 @@ class HeadAblation(Ablation):
             )
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
-        from ..sites import head, named_heads
+        from ..sites import named_heads, sites_of
 
         if self.heads is not None and self.layers is not None:
             raise BadConfiguration("Give heads or layers, not both.")
         if self.heads is not None:
             return named_heads(self.heads, sizes)
-        return [head(layer, h) for layer in chosen_layers(self.layers, sizes) for h in range(sizes["n_heads"])]
+        return sites_of("z", sizes, None if self.layers is None else chosen_layers(self.layers, sizes))
 
     @property
     def strongest(self) -> int:

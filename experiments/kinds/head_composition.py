@@ -91,13 +91,15 @@ class HeadComposition(Experiment):
         import numpy as np
 
         sizes = lab.subject.sizes
-        count, heads = sizes["n_layers"], sizes["n_heads"]
+        heads = sizes["n_heads"]
+        with_heads = lab.subject.anatomy.with_heads
+        count = len(with_heads)
         if chosen:
             grid, labels, what = own[np.ix_(chosen, chosen)], [names[i] for i in chosen], "head"
         else:
             filled = np.nan_to_num(own, nan=-1.0).reshape(count, heads, count, heads).max((1, 3))
             # Nothing reads what the last layer writes, and the first reads nothing.
-            grid, labels, what = np.where(filled < 0, np.nan, filled), [str(i) for i in range(count)], "layer"
+            grid, labels, what = np.where(filled < 0, np.nan, filled), [str(i) for i in with_heads], "layer"
             grid = grid[:-1, 1:] if count > 1 else grid
         values: list[list[Any]] = [[None if np.isnan(v) else float(v) for v in row] for row in grid]
         rows, columns = labels[: len(grid)], labels[len(labels) - len(grid) :]

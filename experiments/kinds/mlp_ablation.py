@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..result import Effect, Figure
-from ..sites import Part, Site
+from ..sites import Part, Site, sites_of
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -34,7 +34,7 @@ class MlpAblation(Ablation):
     layers: Annotated[list[int] | None, Field(description="The MLPs of these layers. Null: all.")] = None
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
-        return [Site(layer=layer, part=self.part) for layer in chosen_layers(self.layers, sizes)]
+        return sites_of(self.part, sizes, None if self.layers is None else chosen_layers(self.layers, sizes))
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         from ..scoring import METRICS

@@ -51,7 +51,7 @@ class NeuronAblation(Ablation):
             raise BadConfiguration("kl is lowest at the intact model and has no gradient there; name the neurons.")
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
-        from ..sites import named
+        from ..sites import named, sites_of
 
         if self.neurons is not None and self.layers is not None:
             raise BadConfiguration("Give neurons or layers, not both.")
@@ -61,8 +61,7 @@ class NeuronAblation(Ablation):
             if len(self.neurons) > NAMED:
                 raise BadConfiguration(f"{len(self.neurons)} neurons are too many; name at most {NAMED}.")
             return named(self.neurons, "neurons", sizes)
-        layers = chosen_layers(self.layers, sizes)
-        return [Site(layer=layer, part=self.part, index=i) for layer in layers for i in range(sizes["d_mlp"])]
+        return sites_of(self.part, sizes, None if self.layers is None else chosen_layers(self.layers, sizes))
 
     @property
     def strongest(self) -> int:

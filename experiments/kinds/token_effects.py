@@ -15,7 +15,7 @@ from ..result import Effect, Figure, Result
 if TYPE_CHECKING:
     from ..interventions import Intervention
     from ..lab import Lab
-    from ..sites import Site
+    from ..sites import Part, Site
     from ..tasks.task import Task
 
 DRAWS = 20
@@ -171,14 +171,14 @@ def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, s
     import random
 
     from ..controls import random_sets
-    from ..patching import all_of
     from ..removal import removal
+    from ..sites import sites_of
 
     if all(s.part == "z" for s in sites):
         return random_sets(sites, sizes, method, seed)
     draw = random.Random(seed)
-    parts = sorted({s.part for s in sites})
-    free = {part: [s for s in all_of(part, range(sizes["n_layers"]), sizes) if s not in sites] for part in parts}
+    parts: list[Part] = sorted({s.part for s in sites})
+    free = {part: [s for s in sites_of(part, sizes) if s not in sites] for part in parts}
     count = {part: sum(s.part == part for s in sites) for part in parts}
     if any(len(free[part]) < count[part] for part in parts):
         return []

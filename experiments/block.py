@@ -1,0 +1,163 @@
+"""One decoder layer as a residual sum: out = x + attention + MLP, and the modules that stand for each branch.
+
+A layer may lack one of the two, and what mixes tokens need be no attention: a state-space or recurrent mixer stands in
+the same place and has no heads. What a layer's own code does between its modules (a constant factor, a residual that is
+added inside a module) is written down as a small module of ours, so that a branch is always a chain of modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+Projection = (nn.Linear, Conv1D)
+
+
+class Nothing(nn.Module):
+    """The branch that a layer does not have: it adds 0."""
+
+    def forward(self, h: Tensor, *_: Any, **__: Any) -> Tensor:
+        return torch.zeros_like(h)
+
+
+class Scaled(nn.Module):
+    """What the layer's own code multiplies a branch by before it is added (Granite, MiniCPM3)."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h * self.factor
+
+
+class Alone(nn.Module):
+    """A module that adds the stream to its output itself (BLOOM, MPT), given 0 in the stream's place."""
+
+    def __init__(self, module: nn.Module, residual_arg: str) -> None:
+        super().__init__()
+        self.module, self.residual_arg = module, residual_arg
+
+    def forward(self, h: Tensor) -> Any:
+        return self.module(h, **{self.residual_arg: torch.zeros_like(h)})
+
+
+class Together(nn.Module):
+    """Several modules that read the same and whose outputs are added: experts and a shared MLP (Granite)."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(modules)
+
+    def forward(self, h: Tensor) -> Tensor:
+        outs = [part(h) for part in self.parts]
+        return sum(out[0] if isinstance(out, tuple) else out for out in outs)  # type: ignore[return-value]
+
+
+class Added(nn.Module):
+    """All that a layer adds to the stream, where its branches cannot be told apart (Zamba2, Falcon-H1)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, **kwargs: Any) -> Tensor:
+        hidden = next(value for value in kwargs.values() if isinstance(value, Tensor))
+        out = self.layer(**kwargs)
+        return (out[0] if isinstance(out, tuple) else out) - hidden
+
+
+@dataclass(frozen=True)
+class Block:
+    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out).
+
+    attn, mlp    hold `Nothing` where the layer has no such branch
+    cache_arg    how the attention is given keys and values; empty where it keeps none, so that it can only be run over
+                 all columns at once (a state-space mixer)
+    residual_arg the argument by which the attention is given the stream that it adds itself; mostly empty
+    biases       arguments that hold numbers for each head, [row * head, ...] (True) or [head, ...] (False)
+    n_heads      0 where what mixes tokens has no heads; then so are d_head (the width of z), n_kv_heads, d_key, d_value
+    d_mlp        0 where no neurons were found: in a mixture of experts each token has others
+    latent       whether what is cached are no keys and values of heads but what these are made of (latent attention):
+                 there are no K and V sites
+    down_scale   what the MLP's own code multiplies the down projection's output by
+    """
+
+    layer: nn.Module
+    attn: nn.Module
+    attn_pre: tuple[nn.Module, ...]
+    attn_post: tuple[nn.Module, ...]
+    o_proj: nn.Module
+    mlp: tuple[nn.Module, ...]
+    down_proj: nn.Module | None
+    parallel: bool
+    hidden_arg: str
+    cache_arg: str
+    attn_returns: int
+    mlp_returns_tuple: bool
+    n_heads: int
+    d_head: int
+    n_kv_heads: int
+    d_key: int
+    d_value: int
+    d_mlp: int
+    residual_arg: str = ""
+    biases: Mapping[str, bool] = field(default_factory=dict)
+    down_scale: float = 1.0
+    latent: bool = False
+    tail: tuple[nn.Module, ...] = ()
+
+    @property
+    def W_O(self) -> Tensor:
+        """The output projection, [n_heads * d_head, d_model], whatever way its module stores it."""
+        return matrix(self.o_proj)
+
+    @property
+    def called(self) -> nn.Module:
+        """The module of the model's own code that is called with what the attention is called with."""
+        return self.attn.layer if isinstance(self.attn, Added) else self.attn
+
+    @property
+    def has_attn(self) -> bool:
+        return not isinstance(self.attn, Nothing)
+
+    @property
+    def has_mlp(self) -> bool:
+        return not isinstance(self.mlp[0], Nothing)
+
+    @property
+    def by_column(self) -> bool:
+        """Whether later columns can be run alone, from the keys and values of the earlier ones."""
+        return bool(self.cache_arg) or not self.has_attn
+
+    @property
+    def post_norms(self) -> bool:
+        return any(not isinstance(m, Scaled) for m in self.attn_post)
+
+    def units(self, part: str) -> int:
+        """How many heads, KV heads or neurons a part has; of the other parts there is one."""
+        kv = 0 if self.latent else self.n_kv_heads
+        counts = {"z": self.n_heads, "pattern": self.n_heads, "k": kv, "v": kv, "neurons": self.d_mlp}
+        return counts.get(part, 1)
+
+    def width(self, part: str) -> int:
+        """How many numbers one head of z, k or v has at a position; of neurons 1."""
+        return {"z": self.d_head, "k": self.d_key, "v": self.d_value, "neurons": 1}[part]
+
+    def after_down(self) -> tuple[nn.Module, ...]:
+        """The modules of the MLP's chain behind the one that holds the down projection."""
+        assert self.down_proj is not None
+        at = max(i for i, m in enumerate(self.mlp) if any(part is self.down_proj for part in m.modules()))
+        return self.mlp[at + 1 :]
+
+
+def matrix(projection: nn.Module) -> Tensor:
+    """The weights of a projection, [in, out]."""
+    weight = projection.weight
+    assert isinstance(weight, Tensor)
+    return weight if isinstance(projection, Conv1D) else weight.T

@@ -1,0 +1,316 @@
+"""Which modules of a layer are its attention and its MLP, told by what flowed through them.
+
+Whoever reads the layer's input and leads to the attention is its norm, whoever carries the attention's output on is its
+post-norm, and the MLP is the chain whose last output is what is left of `out - x - attn_out`. A layer must be such a
+sum, sequential or parallel; what its branches are multiplied by is found from the sum itself. Another is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .block import Added, Alone, Block, Nothing, Scaled, Together
+from .errors import UnsupportedModel
+from .tracing import Event, LayerTrace, Projected, hidden_name
+
+CACHES = ("past_key_values", "layer_past", "past_key_value")
+# What only a module that looks at other tokens is given.
+OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
+TOLERANCE = 2e-5
+# A factor that is found may be off by so much from the one that the layer holds, in half precision.
+NEAR = 5e-3
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Equal values, whether or not batch and position were flattened together (OPT does)."""
+    return a.numel() == b.numel() and torch.equal(a.reshape(-1), b.reshape(-1))
+
+
+def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
+    limit = max(TOLERANCE, 4 * torch.finfo(a.dtype).eps) * scale.abs().max()
+    return a.numel() == b.numel() and bool((a.reshape(-1) - b.reshape(-1)).abs().max() <= limit)
+
+
+def mixers(events: list[Event]) -> list[Event]:
+    """What mixes tokens: given what only such a module needs, or else called an attention."""
+    able = [e for e in events if any(p.dim() >= 2 for p in e.module.parameters())]
+    named = [e for e in able if "attn" in e.name.lower() or "attention" in e.name.lower()]
+    return [e for e in able if OTHER_TOKENS & e.arguments.keys()] or named[:1]
+
+
+def chain_back(
+    events: list[Event], end: Tensor, starts: tuple[Tensor, ...], exact: bool = True
+) -> tuple[list[Event], int] | None:
+    """The modules that lead from one of `starts` to the tensor `end`, and which start it was."""
+    chain: list[Event] = []
+    while True:
+        for which, start in enumerate(starts):
+            if same(end, start) or (not exact and close(end, start, start)):
+                return chain[::-1], which
+        before = next((e for e in reversed(events) if same(e.out, end) and e not in chain), None)
+        if before is None:
+            return None
+        chain.append(before)
+        end = before.given
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one branch adds: the chain of events, the tensor it ends in, the argument by which it was given the stream
+    that it added itself; and where the chain ends in two modules side by side, these."""
+
+    events: tuple[Event, ...]
+    out: Tensor
+    residual_arg: str = ""
+    parts: tuple[Event, ...] = ()
+
+
+def without_residual(event: Event, streams: tuple[Tensor, ...]) -> Branch:
+    """The event's output, less the stream where it was handed one to add."""
+    for name, value in event.arguments.items():
+        if isinstance(value, Tensor) and value.shape == event.out.shape and any(same(value, s) for s in streams):
+            return Branch((event,), event.out - value, name)
+    return Branch((event,), event.out)
+
+
+def factors(r: Tensor, terms: list[Tensor], layer: nn.Module) -> list[float] | None:
+    """The numbers by which the terms are multiplied to add up to r; None where there are none."""
+    if all(t.numel() == r.numel() for t in terms):
+        columns = torch.stack([t.reshape(-1).double() for t in terms], 1)
+        found = torch.linalg.lstsq(columns, r.reshape(-1, 1).double()).solution[:, 0].tolist()
+        held = [1.0, *(float(v) for v in vars(layer).values() if isinstance(v, float))]
+        found = [min(held, key=lambda h: abs(h - f)) if near(f, held) else f for f in found]
+        if close(sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)), r, r):  # type: ignore[arg-type]
+            return found
+    return None
+
+
+def near(value: float, held: list[float]) -> bool:
+    return any(abs(value - h) <= NEAR * abs(h) for h in held)
+
+
+def added(modules: tuple[nn.Module, ...], factor: float) -> tuple[nn.Module, ...]:
+    return modules if factor == 1 else (*modules, Scaled(factor))
+
+
+def read_block(trace: LayerTrace, n_heads: int) -> Block:
+    """Turn what one layer did into a `Block`. Raises UnsupportedModel where it is no residual sum."""
+    layer, x = trace.layer, trace.x
+    name = type(layer).__name__
+    if trace.out.shape != x.shape:
+        raise UnsupportedModel(f"{name}: its layers do not hand on one stream: {tuple(x.shape)} became "
+                               f"{tuple(trace.out.shape)}.")  # fmt: skip
+    attns = mixers(trace.events)
+    if len(attns) > 1:
+        return whole_layer(trace)
+    attn = attns[0] if attns else None
+    pre: tuple[Event, ...] = ()
+    post: list[Event] = []
+    attn_out = torch.zeros_like(x)
+    residual = ""
+    if attn is not None:
+        leading = chain_back([e for e in trace.events if e is not attn], attn.given, (x,))
+        if leading is None:
+            raise UnsupportedModel(f"{name}: its attention ({attn.name}) reads something else than the layer's input.")
+        pre = tuple(leading[0])
+        branch = without_residual(attn, (x, attn.given))
+        attn_out, residual = branch.out, branch.residual_arg
+        for event in trace.events[trace.events.index(attn) + 1 :] if not residual else ():
+            if same(event.given, attn_out):
+                post.append(event)
+                attn_out = event.out
+    others = [e for e in trace.events if e is not attn and e not in post]
+    tail = 1.0
+    found = find_mlp(trace, attn, attn_out, residual, others)
+    if found is None and (tail := scale_of_all(trace, attn_out)) != 1:
+        trace = replace(trace, out=trace.out / tail)
+        found = find_mlp(trace, attn, attn_out, residual, others)
+    if found is None:
+        raise UnsupportedModel(f"{name}: {why_no_sum(trace, attn_out)}")
+    a, m, branch, parallel = found
+    down, down_scale = find_down(branch)
+    heads = heads_of(trace, attn, n_heads, residual)
+    return Block(
+        layer=layer,
+        attn=Nothing() if attn is None else attn.module,
+        attn_pre=tuple(e.module for e in pre),
+        attn_post=added(tuple(e.module for e in post), a),
+        o_proj=heads.o_proj or Nothing(),
+        mlp=mlp_modules(branch, m),
+        down_proj=down.module if down else None,
+        parallel=parallel,
+        hidden_arg=attn.hidden_arg if attn else "",
+        cache_arg=heads.cache_arg,
+        attn_returns=attn.returns if attn else 0,
+        mlp_returns_tuple=any(e.returns for e in (*branch.events, *branch.parts)),
+        n_heads=heads.n_heads,
+        d_head=heads.d_head,
+        n_kv_heads=heads.n_kv_heads,
+        d_key=heads.d_key,
+        d_value=heads.d_value,
+        latent=heads.latent,
+        d_mlp=down.given.shape[-1] if down else 0,
+        tail=() if tail == 1 else (Scaled(tail),),
+        residual_arg=residual,
+        biases={} if attn is None else biases_of(attn, x.shape[0], n_heads),
+        down_scale=down_scale,
+    )
+
+
+def find_mlp(
+    trace: LayerTrace, attn: Event | None, attn_out: Tensor, residual: str, others: list[Event]
+) -> tuple[float, float, Branch, bool] | None:
+    """The factors of attention and MLP, the MLP, and whether it reads the layer's input; None where this is no sum."""
+    x, r = trace.x, trace.out - trace.x
+    own = [] if attn is None else [attn_out]
+    streams = (x,) if attn is None else (x, attn.out) if residual else (x, x + attn_out)
+    if attn is not None and (alone := factors(r, own, trace.layer)) is not None:
+        return alone[0], 1.0, Branch((), torch.zeros_like(x)), False
+    beside = [without_residual(event, streams) for event in reversed(others)]
+    beside += [Branch((), a.out + b.out, parts=(a, b)) for b, a in combinations(reversed(others), 2)
+               if a.out.shape == b.out.shape and same(a.given, b.given)]  # fmt: skip
+    for last in beside:
+        if last.out.numel() != x.numel():
+            continue
+        terms = factors(r, [*own, last.out], trace.layer)
+        if terms is None:
+            continue
+        a, m = (1.0, terms[0]) if attn is None else (terms[0], terms[1])
+        middle = attn.out if residual and attn is not None else x + attn_out * a if attn is not None else x
+        ends = last.events or last.parts
+        leading = [e for e in others if e not in ends]
+        chain = chain_back(leading, ends[0].given, (middle, x), exact=a == 1)
+        if chain is not None:
+            branch = replace(last, events=(*chain[0], *last.events))
+            return a, m, branch, attn is not None and chain[1] == 1
+    return None
+
+
+def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
+    """What a layer multiplies its whole output by (Gemma 4's layer_scalar), where it holds such a number; else 1."""
+    held = [float(b) for b in trace.layer.buffers(recurse=False) if b.numel() == 1]
+    return next((s for s in held if s not in (0.0, 1.0)), 1.0)
+
+
+def whole_layer(trace: LayerTrace) -> Block:
+    """A layer whose branches cannot be told apart: all that it adds stands in the place of the attention, without
+    heads."""
+    named = dict(trace.arguments)
+    hidden = hidden_name(named)
+    if hidden is None:
+        raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
+    return Block(
+        layer=trace.layer, attn=Added(trace.layer), attn_pre=(), attn_post=(), o_proj=Nothing(), mlp=(Nothing(),),
+        down_proj=None, parallel=False, hidden_arg=hidden, cache_arg="", attn_returns=trace.returned,
+        mlp_returns_tuple=False, n_heads=0, d_head=0, n_kv_heads=0, d_key=0, d_value=0, d_mlp=0,
+    )  # fmt: skip
+
+
+def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
+    """What is wrong with a layer that is no sum, as far as it can be seen."""
+    if any(same(e.out, trace.out) for e in trace.events):
+        last = next(e for e in trace.events if same(e.out, trace.out))
+        return (
+            f"its output is not x + attention + MLP but what {last.name} makes of a sum (post-norm layers), so what a "
+            "part adds to the stream cannot be taken out."
+        )
+    x, rest = trace.x, [e.out for e in trace.events if e.out.shape == trace.x.shape]
+    for first, second in combinations(trace.events, 2):
+        if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer):
+            return f"it adds a third branch ({second.name}) beside attention and MLP ({first.name})."
+    for out in rest:
+        if by_channel(trace.out, [x, attn_out, out]):
+            return (
+                "it multiplies the stream itself and not only what is added to it, so what a part adds does not "
+                "stay as it is."
+            )
+    return "its output is not x + attention + MLP, so an ablation would not mean one thing."
+
+
+def by_channel(whole: Tensor, terms: list[Tensor]) -> bool:
+    """Whether, channel by channel, the whole is a sum of the terms with a factor each."""
+    columns = torch.stack([t.flatten(0, 1).double() for t in terms], -1).transpose(0, 1)
+    wanted = whole.flatten(0, 1).double().T[..., None]
+    found = columns @ (torch.linalg.pinv(columns) @ wanted)
+    return bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
+
+
+def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
+    modules = [e.module for e in branch.events]
+    if branch.parts:
+        modules.append(Together([e.module for e in branch.parts]))
+    if not modules:
+        return (Nothing(),)
+    if branch.residual_arg:
+        modules[-1] = Alone(modules[-1], branch.residual_arg)
+    return added(tuple(modules), factor)
+
+
+def proportional(a: Tensor, b: Tensor) -> float | None:
+    """c where a = c b; None where there is no such c."""
+    if a.numel() != b.numel():
+        return None
+    size = float(b.double().square().sum())
+    c = float((a.reshape(-1).double() * b.reshape(-1).double()).sum()) / size if size else 0.0
+    c = 1.0 if abs(c - 1) <= TOLERANCE else c
+    return c if c and close(c * b.reshape(-1), a, a) else None
+
+
+def find_down(branch: Branch) -> tuple[Projected | None, float]:
+    """The projection whose output is the MLP's, so that what it is given are neurons; and what its output is multiplied
+    by. Experts and gates have other projections, and none of them is it."""
+    for event in reversed(branch.events if not branch.parts else ()):
+        out = branch.out if event is branch.events[-1] else event.out
+        for projected in reversed(event.inside):
+            scale = proportional(out, projected.out)
+            if scale is not None:
+                return projected, scale
+    return None, 1.0
+
+
+@dataclass(frozen=True)
+class Heads:
+    o_proj: nn.Module | None = None
+    cache_arg: str = ""
+    n_heads: int = 0
+    d_head: int = 0
+    n_kv_heads: int = 0
+    d_key: int = 0
+    d_value: int = 0
+    latent: bool = False
+
+
+def heads_of(trace: LayerTrace, attn: Event | None, n_heads: int, residual: str) -> Heads:
+    """The heads of an attention that caches the keys and values of each, and ends in a projection."""
+    accepted = () if attn is None else (a for a in CACHES if a in attn.arguments)
+    cache_arg = next(iter(accepted), "")
+    kv = trace.kv
+    if attn is None or kv is None or not cache_arg or not attn.inside or not n_heads:
+        return Heads()
+    out = attn.out - attn.arguments[residual] if residual else attn.out
+    last = attn.inside[-1]
+    k, v = kv
+    columns = attn.given.shape[1]
+    width = last.given.shape[-1]
+    if len(trace.heads) == 1:
+        n_heads = trace.heads[0]  # which may be another number than the configuration says
+    told_apart = k.dim() == v.dim() == 4 and k.shape[2] == v.shape[2] == columns and n_heads % k.shape[1] == 0
+    if not told_apart or last.given.shape[-1] % n_heads or proportional(out, last.out) != 1:
+        return Heads()
+    if trace.more_cached:  # an index of its own beside keys and values: only run over all columns, without a cache
+        return Heads(o_proj=last.module, n_heads=n_heads, d_head=width // n_heads)
+    return Heads(
+        o_proj=last.module, cache_arg=cache_arg, n_heads=n_heads, d_head=last.given.shape[-1] // n_heads,
+        n_kv_heads=k.shape[1], d_key=k.shape[3], d_value=v.shape[3], latent=n_heads * v.shape[3] != width,
+    )  # fmt: skip
+
+
+def biases_of(attn: Event, rows: int, n_heads: int) -> dict[str, bool]:
+    """The arguments with numbers for each head, such as ALiBi's, and whether each row has its own."""
+    found: dict[str, Any] = {k: v for k, v in attn.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
+    return {k: len(v) != n_heads for k, v in found.items() if len(v) in (n_heads, rows * n_heads) and len(v) != rows}
