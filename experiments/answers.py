@@ -1,8 +1,8 @@
 """Is a generated text right?
 
 Only the generated text is looked at, never the prompt. A number is right by its value, so that "80" is not 8
-and "9." is 9; a word by its letters (`letters` says which of them count); yes and no by what they say. A text that repeats the question before it
-answers ("3 + 5 = 8", "The capital of Kenya is Nairobi") is read where it answers.
+and "9." is 9; a word by its letters (`letters` says which of them count); yes and no by what they say. A text that
+repeats the question before it answers ("3 + 5 = 8", "The capital of Kenya is Nairobi") is read where it answers.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ READ_AS: dict[str, str] = {
 
 
 def readable(kind: AnswerKind, answer: str) -> bool:
-    """Is the answer counted as right where it is what the subject says? True for a blank one, which is told as empty."""
+    """Is the answer counted as right where the subject says it? True for a blank one, which is told as empty."""
     if not answer.strip():
         return True
     if kind == "number":

@@ -92,6 +92,7 @@ def self_check(subject: Subject) -> list[Check]:
         raw = clean.at(last, "attn_raw")
         checks.append(Check(name="the heads' outputs and the bias sum to the attention", deviation=gap(written, raw)))
     checks.append(late_columns(subject, batch, own))
+    checks.append(alone(subject, batch, own))
     return checks
 
 
@@ -102,6 +103,24 @@ def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], Logits(every_column=False))["logits"]
     return Check(
         name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
+    )
+
+
+def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
+    """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
+    a prompt may depend on the prompts beside it."""
+    row = batch.mask[-1].bool()
+    ids = batch.ids[-1:, row]
+    positions = batch.position_ids[-1:, row]
+    logits = subject.model(
+        input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions, use_cache=False
+    ).logits
+    # In half precision other shapes of a product already round otherwise.
+    tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2
+    return Check(
+        name="a prompt alone has the same logits as beside a longer one",
+        deviation=gap(logits[0], own[-1, row]),
+        tolerance=tolerance,
     )
 
 

@@ -55,6 +55,8 @@ def check(name: str, as_json: bool) -> None:
         click.echo(f"{found['name']}  fingerprint {found['fingerprint']}")
         for key, value in found["anatomy"].items():
             click.echo(f"  {key:<14} {value}")
+        for note in found["notes"]:
+            click.echo(f"  {note}")
         for one in found["checks"]:
             mark = "ok  " if one["passed"] else "FAIL"
             click.echo(f"  {mark} {one['name']} (off by {one['deviation']:.1e}, limit {one['tolerance']:.0e})")

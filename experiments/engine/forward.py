@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, Block, first_tensor, hidden_of, layers_replaced
 from ..batch import Batch
+from ..room import require_room
 from . import short
 from .pattern import Change, pattern_tap
 
@@ -99,7 +100,11 @@ def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterat
 
 
 def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
-    """Run the model with every attention and MLP stubbed out, and keep what they were called with."""
+    """Run the model with every attention and MLP stubbed out, and keep what they were called with.
+
+    Raises BadTask where the batch is longer than the model has positions.
+    """
+    require_room(model, int(mask.sum(-1).max()), 0)
     kwargs: list[dict[str, Any]] = []
     embedded: list[Tensor] = []
     devices: list[torch.device] = []

@@ -57,7 +57,9 @@ def counted_as_right(prompts: Sequence[Numbered], kind: AnswerKind) -> Iterator[
             taken = next((a for a in right if given is not None and counts_as(kind, given, a)), None)
             if taken is not None:
                 way_out = "" if any(counts_as("text", given, a) for a in right) else f", or {STRICT}"
-                says = f"{given!r} would be counted as the answer {taken!r}, read as {READ_AS[kind]}"
+                says = (
+                    f"{given!r} would be counted as the answer {taken!r} (answers are read as {kind}: {READ_AS[kind]})"
+                )
                 yield Fault(line, f"{says}; give another one{way_out}.", field)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .prompt import Prompt, Split
@@ -28,6 +29,7 @@ class Lines:
     def identity(self) -> Any:
         return [p.model_dump(exclude_defaults=True) for p in self.prompts]
 
-    def line_of(self, text: str) -> int | None:
-        """The line of the prompt with this text; None where there is no file."""
-        return next((n for p, n in zip(self.prompts, self.numbers, strict=False) if p.text == text), None)
+    @cached_property
+    def line_of(self) -> dict[str, int]:
+        """The line of each text; empty where there is no file."""
+        return {p.text: number for p, number in zip(self.prompts, self.numbers, strict=False)}
