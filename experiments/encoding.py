@@ -69,17 +69,18 @@ def found_offsets(tokenizer: Any, ids: list[int]) -> Offsets:
     For a tokenizer that does not tell. A token that is a piece of a character, as a byte is, stands for all of it.
     """
     places: Offsets = []
-    length, begins, read = 0, 0, 0
+    first = known = begins = read = 0
     for i in range(len(ids)):
         # Decoding from the last whole piece on costs the same at each token, and keeps the blanks between two.
         before = tokenizer.decode(ids[begins:read], clean_up_tokenization_spaces=False)
         now = tokenizer.decode(ids[begins : i + 1], clean_up_tokenization_spaces=False)
         whole = now.rstrip("\ufffd")
-        more = max(0, len(whole) - len(before))
+        last = known + max(0, len(whole) - len(before))
         # A piece at the end is of the character that comes next.
-        places.append((length, length + (more + 1 if whole != now else max(1, more))))
-        if more and whole == now:
-            length, begins, read = length + more, read, i + 1
+        places.append((first, last + 1 if whole != now else max(last, first + 1)))
+        first = last
+        if whole == now and last > known:
+            known, begins, read = last, read, i + 1
     return places
 
 

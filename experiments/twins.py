@@ -100,8 +100,8 @@ def passed_over(passed: int, looked_at: int, what: str) -> tuple[str, ...]:
     if not passed:
         return ()
     return (
-        f"{passed} of the first {looked_at} prompts of the draw were passed over: none of them {what}. What is measured "
-        "holds for the others.",
+        f"{passed} of the first {looked_at} prompts of the draw were passed over: none of them {what}. What is "
+        "measured holds for the others.",
     )
 
 

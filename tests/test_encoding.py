@@ -1,4 +1,4 @@
-"""What a tokenizer puts around a text, does not know or does not tell: prompts are measured as they stand all the same."""
+"""What a tokenizer puts around a text, does not know, or does not tell."""
 
 from __future__ import annotations
 

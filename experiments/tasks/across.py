@@ -53,8 +53,8 @@ def counted_as_right(prompts: Sequence[Numbered], kind: AnswerKind) -> Iterator[
     for line, prompt in prompts:
         right = (prompt.answer, *prompt.accepted)
         for field in ("distractor", "corrupted_answer"):
-            given = getattr(prompt, field)
-            taken = next((a for a in right if given is not None and counts_as(kind, given, a)), None)
+            given = getattr(prompt, field) or ""
+            taken = next((a for a in right if counts_as(kind, given, a)), None)
             if taken is not None:
                 way_out = "" if any(counts_as("text", given, a) for a in right) else f", or {STRICT}"
                 says = (
