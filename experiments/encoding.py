@@ -155,7 +155,7 @@ def habits(tokenizer: Any) -> tuple[str, ...]:
         )
     if not has_offsets(tokenizer):
         found.append(
-            "Its tokenizer does not say which characters a token stands for: spans are found by decoding token by token."
+            "Its tokenizer does not say which characters a token stands for: spans are found by decoding its tokens."
         )
     return tuple(found)
 

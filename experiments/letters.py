@@ -19,7 +19,7 @@ UNSPACED = (
 )  # fmt: skip
 ACCENTED = ("LATIN ", "GREEK ")
 # Signs that make another word of the one they follow: C, C++ and C#; 5 and 5%; A and A-.
-SIGNS = r"(?:[+#%‰°]+|[-−]+(?=\s|\Z))"
+SIGNS = r"(?:[+#%‰°]+|[-−]+(?=[\s.,;:!?]|\Z))"
 # In the shape of a text, where w stands for a letter, u for one of a script without spaces, m for a mark.
 WORD = re.compile(rf"um*|[wm]+(?:['-][wm]+)*(?:{SIGNS}(?![wmu]))?")
 SIGN = re.compile(SIGNS)

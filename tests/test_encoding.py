@@ -111,7 +111,7 @@ def test_a_subject_with_a_tokenizer_of_bytes_is_measured() -> None:
     task = word_task(prompts)
     card = subject_card(subject, task, 1, "explore", 0, n=4)
     assert card["examples"][0]["spans"] == {"a": (0, 1)}
-    assert any("decoding token by token" in note for note in card["notes"])
+    assert any("found by decoding" in note for note in card["notes"])
     _, batch = Lab(subject, task).prompts(4, "explore", 0)
     assert batch.length == 7 + 2
 
