@@ -1,8 +1,8 @@
 """Is a generated text right?
 
 Only the generated text is looked at, never the prompt. A number is right by its value, so that "80" is not 8
-and "9." is 9; a word by its letters; yes and no by what they say. A text that repeats the question before it
-answers ("3 + 5 = 8", "The capital of Kenya is Nairobi") is read where it answers.
+and "9." is 9; a word by its letters (`letters` says which of them count); yes and no by what they say. A text that
+repeats the question before it answers ("3 + 5 = 8", "The capital of Kenya is Nairobi") is read where it answers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import unicodedata
 from decimal import Decimal
 
+from .letters import SIGN, folded, runs_on, same_word, words
 from .tasks.task import AnswerKind
 
 # A digit after a letter belongs to a word (H2), and 1,234 is one number while 3,4 are two.
@@ -18,7 +19,6 @@ NUMBER = re.compile(
     r"(?<![^\W_])(?<![0-9]\.)(?P<sign>[-+−]?)\$?(?P<sign_after>[-−]?)"
     r"(?P<value>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)(?:/(?P<over>[0-9]+))?"
 )
-WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # Numbers joined by signs at the very beginning: the question again, and after the equals sign its answer.
 EXPRESSION = re.compile(
     r"[^\w.+−-]*[-−]?\$?[0-9][0-9.,]*(?:(?:\s*[-+−*×÷]\s*|\s+[/x]\s+|/)[-−]?\$?[0-9][0-9.,]*)+\s*(?P<equals>=)?"
@@ -44,11 +44,11 @@ def is_correct(answer_kind: AnswerKind, generated: str, answer: str) -> bool:
             Where the text begins with numbers joined by signs, the first number after their equals sign counts
     yes_no  the first word is yes (or true), no (or false), as in the answer; "The answer is" before it is passed over
     true_false_unknown  the same, and unknown (or uncertain, or: cannot be determined)
-    word    the first words are those of the answer, whatever their case, accents and punctuation; "The capital of
-            Kenya is" and the like before them is passed over
+    word    the first words are those of the answer, whatever their case and the punctuation between them; accents on
+            Latin and Greek letters may be missing; "The capital of Kenya is" and the like before them is passed over
     name    the same, and articles, titles and "to", "in", "of" are passed over, too
-    text    the text begins with the answer, exactly but for blanks around it, and does not run on inside a word, or
-            after closing brackets with more of them
+    text    the text begins with the answer, exactly but for blanks around it and the Unicode form, and does not run
+            on: inside a word, with a sign (C, C++), or after closing brackets with more of them
 
     Raises ValueError for `open`: of an open prompt nothing is right or wrong.
     """
@@ -63,11 +63,21 @@ def is_correct(answer_kind: AnswerKind, generated: str, answer: str) -> bool:
     if answer_kind in ("word", "name"):
         expected = words_of(answer)
         read = names_said if answer_kind == "name" else words_of
-        return bool(expected) and any(read(text)[: len(expected)] == expected for text in readings(generated))
-    said, expected = generated.strip(), answer.strip()
-    after = said[len(expected) : len(expected) + 1]
-    runs_on = after.isalnum() if expected[-1].isalnum() else expected[-1] in CLOSERS and after in CLOSERS
-    return said.startswith(expected) and not (after and runs_on)
+        return bool(expected) and any(begins_with(read(text), expected) for text in readings(generated))
+    said, expected = (unicodedata.normalize("NFC", text).strip() for text in (generated, answer))
+    after = said[len(expected) :]
+    more = after[:1] in CLOSERS if expected[-1] in CLOSERS else runs_on(expected, after) or is_sign(expected, after)
+    return said.startswith(expected) and not (after and more)
+
+
+def begins_with(said: list[str], expected: list[str]) -> bool:
+    """Are the first of these words the expected ones?"""
+    return len(said) >= len(expected) and all(map(same_word, said, expected))
+
+
+def is_sign(before: str, after: str) -> bool:
+    """Does `after` begin with a sign that makes another word of the end of `before`?"""
+    return before[-1].isalnum() and SIGN.match(after) is not None
 
 
 def number_said(text: str) -> Decimal | None:
@@ -120,20 +130,45 @@ def readings(text: str) -> tuple[str, ...]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words in small letters, without accents and without the punctuation around them."""
-    return [word.casefold() for word in _plain_words(text)]
+    """The words in small letters, without the punctuation around them."""
+    return [folded(word) for word in words(text)]
 
 
 def names_said(text: str) -> list[str]:
     """The words from the first name on, in small letters; empty where the text does not begin with a name."""
-    words = _plain_words(text)
-    while words and words[0].casefold() in BEFORE_NAMES:
-        del words[0]
+    found = words(text)
+    while found and found[0].casefold() in BEFORE_NAMES:
+        del found[0]
     # A script without capitals tells no names from words.
-    is_name = bool(words) and not words[0][0].islower()
-    return [word.casefold() for word in words] if is_name else []
+    is_name = bool(found) and not found[0][0].islower()
+    return [folded(word) for word in found] if is_name else []
 
 
-def _plain_words(text: str) -> list[str]:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return WORD.findall(plain.replace("’", "'"))
+def is_number(answer: str) -> bool:
+    """Is this a number and nothing else?"""
+    return bool(re.fullmatch(r"[-+−]?\$?[\d,]*\.?\d+", answer.strip())) and first_number(answer) is not None
+
+
+# What an answer must be to be read as each kind.
+READ_AS: dict[str, str] = {
+    "number": "a number and nothing else",
+    "yes_no": "yes or no (true or false)",
+    "true_false_unknown": "true, false or unknown",
+    "word": "one to three words",
+    "name": "a name: a capital letter first",
+    "text": "text",
+}
+
+
+def readable(kind: AnswerKind, answer: str) -> bool:
+    """Is the answer counted as right where the subject says it? True for a blank one, which is told as empty."""
+    if not answer.strip():
+        return True
+    if kind == "number":
+        return is_number(answer)
+    return is_correct(kind, answer, answer) and (kind not in ("word", "name") or len(answer.split()) <= 3)
+
+
+def counts_as(kind: AnswerKind, said: str, answer: str) -> bool:
+    """Would grading take what is said for the answer?"""
+    return bool(said.strip() and answer.strip()) and is_correct(kind, said, answer)

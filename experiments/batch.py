@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .encoding import Offsets, encode_answer
 from .errors import BadTask
 from .tasks.prompt import Prompt
 
@@ -66,47 +67,29 @@ class Batch:
                        reads=1, targets=self.targets[:, :1])  # fmt: skip
 
 
-def encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids and their character offsets. Whether a BOS is put in front is the tokenizer's own habit."""
-    out = tokenizer(text, return_offsets_mapping=True)
-    return list(out["input_ids"]), [tuple(o) for o in out["offset_mapping"]]
-
-
-def encode_answer(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-    """Tokens of the prompt and of the answer after it: none where nothing is asked (an empty answer).
-
-    Raises BadTask where the two cannot be told apart.
-    """
-    prompt, offsets = encode(tokenizer, text)
-    if not answer:
-        return prompt, [], offsets
-    both, _ = encode(tokenizer, text + answer)
-    if both[: len(prompt)] != prompt or len(both) == len(prompt):
-        raise BadTask(
-            f"The tokenizer joins the end of the prompt and the answer {answer!r} into one token "
-            f"(prompt ends {text[-12:]!r}); move the space to the other side, or use another task."
-        )
-    return prompt, both[len(prompt) :], offsets
+def encoded(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
+    """The prompt's tokens (`head`), its answer's, where answer and distractor first differ (`at`) and the two tokens
+    there (`pair`), and its spans in tokens of the head. Raises BadTask where the tokenizer cannot carry it."""
+    head, answer, offsets = encode_answer(tokenizer, prompt.text, prompt.answer)
+    other = encode_answer(tokenizer, prompt.text, prompt.distractor)[1] if prompt.distractor is not None else None
+    at = 0
+    pair = (answer[0] if answer else -1, -1)
+    if other is not None:
+        differ = [i for i, (a, b) in enumerate(zip(answer, other, strict=False)) if a != b]
+        if not differ:
+            raise BadTask(
+                f"Answer {prompt.answer!r} and distractor {prompt.distractor!r} have the same tokens as far as the "
+                "shorter one goes, so no token tells them apart."
+            )
+        at = differ[0]
+        pair = (answer[at], other[at])
+    spans = {name: token_span(offsets, a, b, 0) for name, (a, b) in prompt.spans.items()}
+    return {"prompt": prompt, "head": head, "answer": answer, "spans": spans, "at": at, "pair": pair}
 
 
 def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device | str = "cpu") -> Batch:
     """One batch of all prompts, open ones without an answer. Raises BadTask where no token tells a distractor apart."""
-    rows: list[dict[str, Any]] = []
-    for prompt in prompts:
-        head, answer, offsets = encode_answer(tokenizer, prompt.text, prompt.answer)
-        other = encode_answer(tokenizer, prompt.text, prompt.distractor)[1] if prompt.distractor is not None else None
-        at = 0
-        pair = (answer[0] if answer else -1, -1)
-        if other is not None:
-            differ = [i for i, (a, b) in enumerate(zip(answer, other, strict=False)) if a != b]
-            if not differ:
-                raise BadTask(
-                    f"Answer {prompt.answer!r} and distractor {prompt.distractor!r} have the same tokens as far as the "
-                    "shorter one goes, so no token tells them apart."
-                )
-            at = differ[0]
-            pair = (answer[at], other[at])
-        rows.append({"prompt": prompt, "head": head, "answer": answer, "offsets": offsets, "at": at, "pair": pair})
+    rows = [encoded(tokenizer, prompt) for prompt in prompts]
     reads = max(1, *(len(r["answer"]) for r in rows))
     # Every prompt ends at the same column, so that what is read lies in the same columns of every row.
     width = max(len(r["head"]) for r in rows) + reads - 1
@@ -123,7 +106,7 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
         # Columns after a shorter answer hold pads that nothing before them can see.
         mask[i, start : start + len(filled)] = 1
         targets[i, : len(answer)] = torch.tensor(answer)
-        named = {name: token_span(row["offsets"], a, b, start) for name, (a, b) in row["prompt"].spans.items()}
+        named = {name: (a + start, b + start) for name, (a, b) in row["spans"].items()}
         spans.append({**named, "last": (start + len(head) - 1, start + len(head))})
     position_ids = (mask.cumsum(-1) - 1).clamp(min=0)
     return Batch(
@@ -159,7 +142,7 @@ def token_batch(ids: Tensor) -> Batch:
     )
 
 
-def token_span(offsets: list[tuple[int, int]], first: int, last: int, shift: int) -> tuple[int, int]:
+def token_span(offsets: Offsets, first: int, last: int, shift: int) -> tuple[int, int]:
     """The columns whose tokens overlap the characters [first, last)."""
     inside = [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
     if not inside:

@@ -31,7 +31,9 @@ class Chance:
 
 def chance_of(task: Task, prompts: Sequence[Prompt]) -> Chance:
     """The chance level of one or more prompts that have answers."""
-    answer, times = Counter(p.answer.strip().casefold() for p in prompts).most_common(1)[0]
+    # Counted as answers are graded: only a text is read letter by letter.
+    fold = str if task.answer_kind == "text" else str.casefold
+    answer, times = Counter(fold(p.answer.strip()) for p in prompts).most_common(1)[0]
     # Where all have one answer, saying it leaves no room above; then only what the prompts offer says what chance is.
     same = Chance(times / len(prompts), f"always answering {answer!r}") if times < len(prompts) else None
     if task.guess is None:

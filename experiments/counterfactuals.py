@@ -25,7 +25,7 @@ from .errors import BadConfiguration, BadTask
 from .lab import LOOKED_AT, Lab
 from .statistics import Array
 from .tasks.prompt import Prompt, Split
-from .twins import Twins, as_twin, twins
+from .twins import Twins, as_twin, passed_over, twins
 
 Instead = Literal["other", "twin", "mean", "zero"]
 # Prompts among which another one is looked for.
@@ -42,6 +42,7 @@ class Replaced:
     baseline   the other embeddings
     differs    [token, n], tokens counted from the end: 1 where there is a token and the baseline is another one
     instead    per prompt, the ids that stand there instead, from its first token to its last; None for no tokens
+    notes      what the result has to say about prompts that were passed over
     """
 
     prompts: tuple[Prompt, ...]
@@ -51,6 +52,7 @@ class Replaced:
     baseline: Source
     differs: Array
     instead: list[list[int]] | None
+    notes: tuple[str, ...] = ()
 
 
 def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
@@ -67,7 +69,7 @@ def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
         ids, instead = own_ids(plain), own_ids(pair.corrupted)
         pairs = [list(zip(a, b, strict=True))[::-1] for a, b in zip(ids, instead, strict=True)]
         changed = [[a != b for a, b in row] + [False] * (longest - len(row)) for row in pairs]
-        return Replaced(prompts, batch, plain, longest, source, np.array(changed, dtype=float).T, instead)
+        return Replaced(prompts, batch, plain, longest, source, np.array(changed, dtype=float).T, instead, pair.notes)
     prompts, plain = lab.prompts(*draw)
     batch, longest = by_token(plain)
     there = np.arange(longest)[:, None] < batch.prompt_len.cpu().numpy()
@@ -95,7 +97,9 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
         pool[prompt.template].append(prompt)
     chosen: list[Prompt] = []
     lent: list[Prompt] = []
+    looked_at = 0
     for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
+        looked_at += 1
         free = [p for p in pool[prompt.template] if p.key != prompt.key and p.answer != prompt.answer]
         rng.shuffle(free)
         found = next((p for p in free if fits(lab, prompt, p.text)), None)
@@ -111,7 +115,10 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
             + (f"ask for at most {len(chosen)}, or " if chosen else "") + "take baseline twin, mean or zero."
         )  # fmt: skip
     tokens, device = lab.subject.tokenizer, lab.subject.device
-    return Twins(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device))
+    notes = passed_over(
+        looked_at - n, looked_at, "has another prompt of its template, with as many tokens and another answer"
+    )
+    return Twins(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device), notes)
 
 
 def fits(lab: Lab, prompt: Prompt, text: str) -> bool:

@@ -23,6 +23,7 @@ from .answers import (
     verdict,
     words_of,
 )
+from .letters import same_word
 from .tasks.family import listed
 from .tasks.prompt import Prompt
 from .tasks.task import AnswerKind
@@ -99,7 +100,8 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
     first = next((word for word in said if word not in LITTLE), "")
     if not said:
         return "format"
-    return "copied_operand" if first in words_of(prompt.text) else "hallucination"
+    copied = any(same_word(first, word) for word in words_of(prompt.text))
+    return "copied_operand" if copied else "hallucination"
 
 
 def is_right(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> bool:

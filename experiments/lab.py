@@ -12,12 +12,14 @@ import torch
 from . import engine, failures
 from .ability import ability
 from .batch import Batch, encode_answer, make_batch
+from .carried import most_after, require_carried
 from .cost import seconds_per_run, whole_runs
 from .donors import more_donors
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
 from .result import Sample
+from .room import require_room
 from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from .subject import Subject
 from .tasks.prompt import Prompt, Split
@@ -58,12 +60,20 @@ class Lab:
     _with_donors: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises BadTask where the subject cannot carry a line of the task."""
+        require_carried(self.subject, self.task)
+
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
-        """n prompts and their tokens. Raises BadTask when the split holds fewer."""
+        """n prompts and their tokens. Raises BadTask when the split holds fewer, and for a prompt without room."""
         key = (n, split, seed)
         if key not in self._batches:
             drawn = self.task.prompts(n, split, seed)
-            self._batches[key] = drawn, make_batch(self.subject.tokenizer, drawn, self.subject.device)
+            batch = make_batch(self.subject.tokenizer, drawn, self.subject.device)
+            lengths = zip(drawn, batch.prompt_len.tolist(), (batch.targets >= 0).sum(1).tolist(), strict=True)
+            for prompt, length, answer in lengths:
+                require_room(self.subject.model, length, most_after(self.task, answer), prompt.text)
+            self._batches[key] = drawn, batch
         return self._batches[key]
 
     def intact(self, n: int, split: Split, seed: int) -> Intact:

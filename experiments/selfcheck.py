@@ -90,7 +90,7 @@ def self_check(subject: Subject) -> list[Check]:
     ]
     checks += sums_of_heads(subject, clean)
     checks += sums_of_neurons(subject, clean, seen)
-    checks += [late_columns(subject, batch, own), generated_token(subject, batch)]
+    checks += [late_columns(subject, batch, own), generated_token(subject, batch), alone(subject, batch, own)]
     return checks
 
 
@@ -157,6 +157,22 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
     places = (mask.cumsum(-1) - 1).clamp(min=0)
     own = subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, -1]
     return Check(name="after a generated token the logits equal the model's own", deviation=gap(logits, own))
+def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
+    """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
+    a prompt may depend on the prompts beside it."""
+    row = batch.mask[-1].bool()
+    ids = batch.ids[-1:, row]
+    positions = batch.position_ids[-1:, row]
+    logits = subject.model(
+        input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions, use_cache=False
+    ).logits
+    # In half precision other shapes of a product already round otherwise.
+    tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2
+    return Check(
+        name="a prompt alone has the same logits as beside a longer one",
+        deviation=gap(logits[0], own[-1, row]),
+        tolerance=tolerance,
+    )
 
 
 def check_or_refuse(subject: Subject) -> None:

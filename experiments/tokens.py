@@ -12,9 +12,12 @@ BEFORE = ("Ġ", "▁")
 
 def token_text(tokenizer: Any, token: int) -> str:
     """The token as text, with its leading space; what is no text by itself (a piece of a letter, a special token) as
-    the vocabulary writes it."""
+    the vocabulary writes it.
+
+    A model's vocabulary is often rounded up: what its tokenizer has no token for is named as that."""
+    if token >= len(tokenizer) or (raw := tokenizer.convert_ids_to_tokens(token)) is None:
+        return f"<no token {token}>"
     text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
-    raw = str(tokenizer.convert_ids_to_tokens(token))
     if not text or "\ufffd" in text:
         return raw
     return f" {text}" if raw.startswith(BEFORE) and not text.startswith(" ") else text

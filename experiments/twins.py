@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from .batch import Batch, encode_answer, make_batch
+from .encoding import encode
 from .errors import BadConfiguration, BadTask
 from .lab import LOOKED_AT, Lab
 from .tasks.prompt import Prompt, Split
@@ -34,6 +35,8 @@ class Twins:
     prompts: tuple[Prompt, ...]
     clean: Batch
     corrupted: Batch
+    # What the result has to say about prompts of the draw that were passed over.
+    notes: tuple[str, ...] = ()
 
     @property
     def asked(self) -> list[str]:
@@ -65,9 +68,12 @@ def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> T
     n, split, seed = draw
     found: dict[tuple[str, int], list[Prompt]] = {}
     chosen: list[Prompt] = []
+    looked_at = passed = 0
     for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
+        looked_at += 1
         length = aligned(lab, prompt)
         if length is None:
+            passed += 1
             continue
         group = found.setdefault((prompt.template or prompt.text, length) if one_length else ("", 0), [])
         group.append(prompt)
@@ -78,14 +84,25 @@ def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> T
         most = max(map(len, found.values()), default=0)
         raise BadConfiguration(
             f"The task {lab.task.name} has {most or 'no'} prompts with a corrupted twin of as many tokens"
-            f"{' and of one template and length' if one_length else ''}, and {n} were asked for; "
-            + (f"ask for at most {most}." if most else "take a task that has twins, such as ioi.")
+            f"{' and of one template and length' if one_length else ''} ({passed} of {looked_at} have none), and {n} "
+            "were asked for; " + (f"ask for at most {most}." if most else "take a task that has twins, such as ioi.")
         )
     prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
     clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
     other = make_batch(lab.subject.tokenizer, [as_twin(p, p.corrupted) for p in prompts], lab.subject.device)
     spans = tuple(named(clean, other, row, one_length) for row in range(n))
-    return Twins(prompts, replace(clean, spans=spans), replace(other, spans=spans))
+    notes = passed_over(passed, looked_at, "has a corrupted twin of as many tokens that takes the same answers")
+    return Twins(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
+
+
+def passed_over(passed: int, looked_at: int, what: str) -> tuple[str, ...]:
+    """A note on the prompts that were left out because none of what they need is there; nothing where none was."""
+    if not passed:
+        return ()
+    return (
+        f"{passed} of the first {looked_at} prompts of the draw were passed over: none of them {what}. What is "
+        "measured holds for the others.",
+    )
 
 
 def rival(prompt: Prompt) -> str | None:
@@ -131,7 +148,7 @@ def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[i
     found: dict[tuple[str, int], list[Prompt]] = {group: [] for group in wanted}
     templates = {template for template, _ in wanted}
     for other in candidates(lab, seed, templates):
-        tokens = len(lab.subject.tokenizer(other.text)["input_ids"])
+        tokens = len(encode(lab.subject.tokenizer, other.text)[0])
         if len(found.get((other.template, tokens), [None] * DONORS)) < DONORS:
             found[other.template, tokens].append(other)
         if all(len(some) == DONORS for some in found.values()):

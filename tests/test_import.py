@@ -96,8 +96,8 @@ def test_what_the_csv_writer_writes_is_read_back(cells: list[tuple[str, str]]) -
     whole = [pair for pair in named if not any(c in "\r\n\0" or 0xD800 <= ord(c) < 0xE000 for c in "".join(pair))]
     out = io.StringIO()
     csv.writer(out).writerows([("text", "answer"), *whole])
-    prompts, found = read_prompts(out.getvalue(), "csv")
-    assert [(p.text, p.answer) for p in prompts] == whole
+    prompts, found, _ = read_prompts(out.getvalue(), "csv")
+    assert [(p.text, p.answer) for _, p in prompts] == whole
     assert bool(found) == (not whole)
 
 

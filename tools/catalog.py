@@ -135,30 +135,36 @@ def task_named(context: Context, name: str) -> str:
     return context.find_task(name).name
 
 
-def file_faults(file: str, name: str | None) -> tuple[str, ...]:
-    """All that is wrong in the lines of a task file. Raises BadTask where it is not one, or cannot have this name."""
+def file_faults(file: str, name: str | None, kind: Any = None, subject: Any = None) -> tuple[str, ...]:
+    """All that is wrong in the lines of a task file, also for a subject that is to carry them, where one is given.
+
+    Raises BadTask where it is not one, or cannot have this name.
+    """
+    from ..experiments.carried import lines_not_carried
     from ..experiments.tasks.from_file import BadLines, from_file
 
     try:
-        from_file(file, name)
+        task = from_file(file, name, kind)
     except BadLines as bad:
         return bad.faults
-    return ()
+    return () if subject is None else tuple(f"{file}, {at}: {says}" for at, says in lines_not_carried(subject, task))
 
 
-def import_task(context: Context, file: str, name: str | None) -> dict[str, Any]:
+def import_task(context: Context, file: str, name: str | None, kind: Any = None) -> dict[str, Any]:
     """Keep a task file in the tracker; its card. Raises BadTask or ToolError."""
-    task = context.add_task_file(file, name)
+    task = context.add_task_file(file, name, kind)
     return next(card for card in task_cards({task.name: task}) if card["name"] == task.name)
 
 
 def check_subject(name: str, say: Any) -> dict[str, Any]:
     """`check_model` without a tracker."""
+    from ..experiments.encoding import habits
     from ..experiments.selfcheck import self_check
     from ..experiments.subject import load
 
     subject = load(name, progress=say)
-    return {**subject.describe(), "checks": [{**c.model_dump(), "passed": c.passed} for c in self_check(subject)]}
+    checks = [{**c.model_dump(), "passed": c.passed} for c in self_check(subject)]
+    return {**subject.describe(), "notes": list(habits(subject.tokenizer)), "checks": checks}
 
 
 def kept(path: Path) -> dict[str, Task]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..experiments.lab import Lab
     from ..experiments.result import Result
     from ..experiments.subject import Subject
-    from ..experiments.tasks.task import Task
+    from ..experiments.tasks.task import AnswerKind, Task
     from .approval import Approval
 
 Progress = Callable[[str, int, int], None]
@@ -114,6 +114,7 @@ class Context:
     def subject(self, name: str) -> Subject:
         """Load a subject, once. Raises UnknownName or UnsupportedModel."""
         from ..experiments import subject as subjects
+        from ..experiments.encoding import habits
 
         key = subjects.canonical(name)
         if key not in self._subjects:
@@ -122,6 +123,8 @@ class Context:
             self._subjects.clear()
             self._labs.clear()
             self._subjects[key] = subjects.load(key, progress=self.say)
+            for habit in habits(self._subjects[key].tokenizer):
+                self.say(habit)
         return self._subjects[key]
 
     def sizes(self, name: str) -> dict[str, int]:
@@ -143,14 +146,15 @@ class Context:
         """The tasks that are not built in: those of this process and those that the tracker keeps."""
         return {**kept_tasks(self.reader), **self.own_tasks}
 
-    def add_task_file(self, path: str, name: str | None = None) -> Task:
+    def add_task_file(self, path: str, name: str | None = None, kind: AnswerKind | None = None) -> Task:
         """Read a user's JSONL or CSV file, keep its prompts in the tracker, and know it by its name from now on.
+        `kind` is how its answers are read, where they do not say it themselves.
 
         Raises BadTask, and ToolError where the name is that of a task that a language model made.
         """
         from ..experiments.tasks.from_file import from_file
 
-        task = from_file(Path(path), name)
+        task = from_file(Path(path), name, kind)
         kept = self.reader.task_file(task.name)
         if kept is not None and kept["maker"] not in (None, USER):
             raise ToolError(f"{kept['maker']} made a task '{task.name}'; rename the file, or import it with --name.")

@@ -27,6 +27,7 @@ def subject_card(
 
     Raises BadTask where the tokenizer cannot carry the task.
     """
+    from ..experiments.encoding import habits
     from ..experiments.kinds.baseline import Baseline
     from ..experiments.lab import Lab
 
@@ -42,23 +43,21 @@ def subject_card(
         "examples": [in_tokens(subject.tokenizer, prompt) for prompt in prompts],
         "measurements": [m.model_dump() for m in result.measurements],
         "found": result.found,
-        "notes": list(result.notes),
+        "notes": [*habits(subject.tokenizer), *result.notes],
     }
 
 
 def in_tokens(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
     """The prompt's tokens as texts (with what the tokenizer puts in front), those of the answers, and the spans as
     half-open ranges of tokens."""
-    from ..experiments.batch import encode_answer, token_span
+    from ..experiments.batch import encoded
+    from ..experiments.encoding import encode_answer
+    from ..experiments.tokens import token_text
 
     def texts(ids: list[int]) -> list[str]:
-        return [str(tokenizer.decode([token])) for token in ids]
+        return [token_text(tokenizer, token) for token in ids]
 
-    head, answer, offsets = encode_answer(tokenizer, prompt.text, prompt.answer)
+    row = encoded(tokenizer, prompt)
     distractor = encode_answer(tokenizer, prompt.text, prompt.distractor or "")[1]
-    return {
-        "tokens": texts(head),
-        "answer": texts(answer),
-        "distractor": texts(distractor),
-        "spans": {name: token_span(offsets, first, last, 0) for name, (first, last) in prompt.spans.items()},
-    }
+    return {"tokens": texts(row["head"]), "answer": texts(row["answer"]), "distractor": texts(distractor),
+            "spans": row["spans"]}  # fmt: skip

@@ -58,6 +58,8 @@ def check(name: str, as_json: bool) -> None:
         if made := found.get("made_of"):
             into = f"{made['base']} ({made['base_fingerprint']})"
             click.echo(f"  {'adapter':<14} {made['adapter_fingerprint']}, merged into {into}")
+        for note in found["notes"]:
+            click.echo(f"  {note}")
         for one in found["checks"]:
             mark = "ok  " if one["passed"] else "FAIL"
             click.echo(f"  {mark} {one['name']} (off by {one['deviation']:.1e}, limit {one['tolerance']:.0e})")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .faults import one_line
 
 SHOWN = 20
+KINDS = ("number", "word", "name", "yes_no", "true_false_unknown", "text")
 DB_HELP = "The tracker that keeps it; else LASHLEY_DB, else lashley.db here."
 NOBODY = (
     "The autopilot cannot make a task; a language model must. Set OPENAI_API_KEY, or give --base-url for a server of "
@@ -66,19 +69,27 @@ def generate(
 @click.command("import")
 @click.argument("file")
 @click.option("--name", help="Its name, if not the file's.")
+@click.option(
+    "--answer-kind", type=click.Choice(KINDS), help="How answers are read; text: letter by letter.  [default: as seen]"
+)
+@click.option("--model", help="Check every line with this model's tokenizer and length, too.")
 @click.option("--db", metavar="FILE", help=DB_HELP)
-def import_(file: str, name: str | None, db: str | None) -> None:
+def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db: str | None) -> None:
     """Keep the prompts of a JSONL or CSV FILE as a task. All lines must be good, or none is taken.
 
-    Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template; accepted and spans in
-    JSON. The answer begins with the space that the text leaves out.
+    Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template, answer_kind (for all
+    lines); accepted and spans in JSON. The answer begins with the space that the text leaves out.
     """
     from ...tools.catalog import file_faults, import_task
     from ...tools.context import Context
     from .style import printable
 
     with one_line():
-        faults = file_faults(file, name)
+        faults = file_faults(file, name, answer_kind)
+        if model is not None and not faults:
+            from ...tools.subject_card import loaded
+
+            faults = file_faults(file, name, answer_kind, loaded(model, say))
         for fault in faults[:SHOWN]:
             say(printable(" ".join(fault.split())))
         if faults:
@@ -87,7 +98,7 @@ def import_(file: str, name: str | None, db: str | None) -> None:
             raise click.exceptions.Exit(2)
         # Only now: a bad file leaves no tracker behind.
         with Context.open(db) as context:
-            task = import_task(context, file, name)
+            task = import_task(context, file, name, answer_kind)
     sizes = task["prompts"]
     click.echo(
         f"{task['name']} is kept: {sizes['explore']:,} prompts to explore and {sizes['confirm']:,} to confirm; its "

@@ -22,6 +22,7 @@ from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
 from ..block import Block
 from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
+from ..room import require_room
 from . import short
 from .pattern import Change, pattern_tap
 
@@ -82,7 +83,11 @@ def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterat
 
 
 def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
-    """Run the model with every attention and MLP stubbed out, and keep what they were called with."""
+    """Run the model with every attention and MLP stubbed out, and keep what they were called with.
+
+    Raises BadTask where the batch is longer than the model has positions.
+    """
+    require_room(model, int(mask.sum(-1).max()), 0)
     kwargs: list[dict[str, Any]] = [{} for _ in anatomy.blocks]
     embedded: list[Tensor] = []
     devices = [next((p.device for p in b.layer.parameters() if not p.is_meta), ids.device) for b in anatomy.blocks]

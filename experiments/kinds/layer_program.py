@@ -164,11 +164,12 @@ def token_changes(lab: Lab, log_probs: Any, asked: list[str]) -> tuple[Effect, .
     """
     from ..lab import numbers
     from ..statistics import untested
+    from ..tokens import token_text
 
     before, after = log_probs[0], log_probs[1]
     moves = after.exp() - before.exp()
     moved = moves.mean(0)
     up = moved.topk(TOKENS).indices.tolist()
     down = (-moved).topk(TOKENS).indices.tolist()
-    names = [f"token {lab.subject.tokenizer.decode([t])!r}" for t in up + down]
+    names = [f"token {token_text(lab.subject.tokenizer, t)!r}" for t in up + down]
     return untested(names, "token_prob", numbers(moves[:, up + down]).T, asked)

@@ -124,7 +124,7 @@ class PathPatching(Contrast):
             effects=found,
             figures=(self.drawing(lab, edges, found),),
             found=self.told(scale, found),
-            notes=(*run.failed(self.metric), *lab.doubts(*self.draw)),
+            notes=(*pair.notes, *run.failed(self.metric), *lab.doubts(*self.draw)),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},
         )
 

@@ -11,9 +11,12 @@ from math import prod
 from string import Formatter
 from typing import Any
 
+from ..answers import counts_as
+from ..letters import goes_without_spaces, normal
 from .draft import Draft, Example, Slot, Template
 from .expression import NoValue, sum_asked, value_of, written
 from .family import fill, shuffled
+from .task import AnswerKind
 
 # A draw is at most 512 prompts; more than this would only make the tracker larger.
 MOST = 2000
@@ -47,11 +50,6 @@ class Written:
 
     def complain(self, what: str, says: str, field: str = "") -> Complaint:
         return Complaint(self.place + (f".{field}" if field else ""), says, what, self.row)
-
-
-def normal(text: str) -> str:
-    """The text in small letters with single blanks: what two texts share that are the same to a reader."""
-    return " ".join(text.split()).casefold()
 
 
 def write_out(draft: Draft) -> tuple[list[Written], list[Complaint]]:
@@ -190,7 +188,7 @@ def filled(template: Template, given: str, row: Mapping[str, str], text: str) ->
     if template.answer_is == "text":
         return fill(given, **row)[0]
     numbers = {name: int(value) for name, value in row.items() if re.fullmatch(r"-?[0-9]{1,15}", value)}
-    return ("" if NO_SPACE.search(text) else " ") + written(value_of(given, numbers))
+    return ("" if NO_SPACE.search(text) or goes_without_spaces(text[-1:]) else " ") + written(value_of(given, numbers))
 
 
 def content_slots(template: Template) -> list[str]:
@@ -205,8 +203,9 @@ def content_slots(template: Template) -> list[str]:
     return names or [slot.name for slot in template.slots]
 
 
-def with_twins(prompts: list[Written], split_of: Any) -> list[Written]:
-    """Each prompt of a template with a twin: the next one of the same template and split that has another answer."""
+def with_twins(prompts: list[Written], split_of: Any, kind: AnswerKind) -> list[Written]:
+    """Each prompt of a template with a twin: the next one of the same template and split that has another answer, as
+    answers of this kind are read."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, prompt in enumerate(prompts):
         if prompt.row:
@@ -215,8 +214,9 @@ def with_twins(prompts: list[Written], split_of: Any) -> list[Written]:
     for places in groups.values():
         for at, i in enumerate(places):
             others = (prompts[j].fields for j in places[at + 1 :] + places[:at])
-            answer = prompts[i].fields["answer"].strip()
-            twin = next((other for other in others if other["answer"].strip() != answer), None)
+            answer = prompts[i].fields["answer"]
+            differs = (o for o in others if o["answer"].strip() and not counts_as(kind, o["answer"], answer))
+            twin = next((o for o in differs if o["answer"].strip() != answer.strip()), None)
             if twin is not None:
                 twins = {"corrupted": twin["text"], "corrupted_answer": twin["answer"]}
                 twinned[i] = replace(prompts[i], fields={**prompts[i].fields, **twins})

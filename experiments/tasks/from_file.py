@@ -4,7 +4,8 @@
 
 Only `text` and `answer` must be there; records of GSM8K, with `question` and `answer`, are taken, too. Without a key
 the text is its own key; without a template nothing says that two prompts align. The split is made by hash, as
-everywhere. Faults are told all together, each with its line.
+everywhere. How the answers are read is seen in them, unless a line gives `answer_kind`, for all of them. Faults are
+told all together, each with its line.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from ..answers import first_number, polarity, words_of
+from ..answers import READ_AS, is_number, polarity, words_of
 from ..errors import BadTask
+from ..letters import goes_without_spaces, only_words, runs_on
 from ..result import Frozen
 from . import gsm8k_set
+from .across import Numbered, faults_across
 from .lines import Lines
 from .prompt import Prompt, faults_of
 from .records import Fault, Form, Record, jsonl, table, unknown
@@ -28,7 +32,9 @@ from .registry import UNLISTED, tasks
 from .task import AnswerKind, Task
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
-TEXTS = {"text", "answer", "distractor", "corrupted", "corrupted_answer", "template", "key", "question"}
+TEXTS = {"text", "answer", "distractor", "corrupted", "corrupted_answer", "template", "key", "question", "answer_kind"}
+# What a record may say of the whole task.
+KIND = "answer_kind"
 # What a record may not say for itself, and why.
 NOT_GIVEN = {
     "split": "the split is made by hash of the key; remove the field.",
@@ -67,8 +73,11 @@ class Steady:
         return self.chance
 
 
-def from_file(path: str | Path, name: str | None = None) -> Task:
-    """The task in a JSONL or CSV file, named like the file. Raises `BadTask`: `BadLines` where it has faults."""
+def from_file(path: str | Path, name: str | None = None, kind: AnswerKind | None = None) -> Task:
+    """The task in a JSONL or CSV file, named like the file, its answers read as `kind` if that is given.
+
+    Raises `BadTask`: `BadLines` where it has faults.
+    """
     path = Path(path)
     try:
         content = path.read_bytes().decode("utf-8-sig")
@@ -77,7 +86,7 @@ def from_file(path: str | Path, name: str | None = None) -> Task:
     except UnicodeDecodeError as error:
         raise BadTask(f"The task file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     form: Form = "csv" if path.suffix.lower() == ".csv" else "jsonl"
-    return from_text(name or path.stem, content, form, str(path))
+    return from_text(name or path.stem, content, form, str(path), kind=kind)
 
 
 def from_hub(name: str) -> Task:
@@ -90,15 +99,26 @@ def from_jsonl(name: str, content: str, card: Card | None = None) -> Task:
     return from_text(name, content, "jsonl", name, card)
 
 
-def from_text(name: str, content: str, form: Form, file: str, card: Card | None = None) -> Task:
-    """The task that this text of a file is. Raises `BadLines`: for each fault line, field and what to do."""
+def from_text(
+    name: str, content: str, form: Form, file: str, card: Card | None = None, kind: AnswerKind | None = None
+) -> Task:
+    """The task that this text of a file is. Raises `BadLines`: for each fault line, field and what to do.
+
+    A task with a card was checked as a whole when it was kept, so that only its lines are looked at again.
+    """
     check_name(name, file)
-    prompts, faults = read_prompts(content, form)
-    if faults:
-        raise BadLines([fault.told(file) for fault in faults])
+    found, faults, declared = read_prompts(content, form)
+    prompts = tuple(prompt for _, prompt in found)
+    if card is None and found:
+        kind = kind or declared
+        card = card_of(name, prompts, kind)
+        faults += faults_across(found, card.answer_kind, kind is not None)
+    if faults or card is None:
+        raise BadLines([fault.told(file) for fault in sorted(faults, key=lambda fault: fault.line)])
+    numbers = tuple(line for line, _ in found)
     if form == "csv":
-        content = as_jsonl(prompts)
-    return task_of(name, prompts, content, card or card_of(name, prompts))
+        content = as_jsonl(prompts, numbers)
+    return task_of(name, prompts, content, card, numbers)
 
 
 def check_name(name: str, file: str) -> None:
@@ -111,12 +131,15 @@ def check_name(name: str, file: str) -> None:
         raise BadTask(f"{file}: '{name}' is the name of a task that is there already; rename the file.")
 
 
-def read_prompts(content: str, form: Form) -> tuple[tuple[Prompt, ...], list[Fault]]:
-    """All prompts of a file, and all its faults in the order of their lines."""
-    known = {**Prompt.model_fields, "question": None}
+def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault], AnswerKind | None]:
+    """All prompts of a file, what is wrong with its lines in their order, and the kind of answer that it asks for."""
+    known = {**Prompt.model_fields, "question": None, KIND: None}
     records, faults = jsonl(content) if form == "jsonl" else table(content, known, TEXTS)
-    prompts: dict[str, tuple[int, Prompt]] = {}
+    prompts: dict[str, Numbered] = {}
+    kinds: dict[str, int] = {}
     for record in records:
+        if (kind := record.given.pop(KIND, None)) is not None:
+            faults += wrong_kind(record.line, kind, kinds)
         prompt, found = _prompt(record)
         faults += found
         if prompt is None:
@@ -128,22 +151,40 @@ def read_prompts(content: str, form: Form) -> tuple[tuple[Prompt, ...], list[Fau
     if not prompts and not faults:
         wanted = "a header (text,answer) and rows below it" if form == "csv" else "one JSON object a line"
         faults.append(Fault(0, f"there are no prompts; write {wanted}, with text and answer."))
-    return tuple(prompt for _, prompt in prompts.values()), sorted(faults, key=lambda fault: fault.line)
+    kind: Any = next(iter(kinds), None)
+    return list(prompts.values()), sorted(faults, key=lambda fault: fault.line), kind
 
 
-def as_jsonl(prompts: Sequence[Prompt]) -> str:
-    """The prompts as the lines of a file, from which they are read again as they are."""
-    return "\n".join(json.dumps(p.model_dump(exclude_defaults=True), ensure_ascii=False) for p in prompts)
+def wrong_kind(line: int, kind: Any, kinds: dict[str, int]) -> list[Fault]:
+    """What is wrong with the kind of answer that a line asks for; `kinds` keeps the first one, and its line."""
+    if kind not in READ_AS:
+        return [Fault(line, f"there is no such kind; take {', '.join(READ_AS)}.", KIND)]
+    if kinds and kind not in kinds:
+        ((other, first),) = kinds.items()
+        return [Fault(line, f"'{kind}', and in line {first} '{other}'; all answers of a task are read alike.", KIND)]
+    kinds.setdefault(kind, line)
+    return []
 
 
-def card_of(name: str, prompts: Sequence[Prompt]) -> Card:
-    """The card of prompts that come without one."""
+def as_jsonl(prompts: Sequence[Prompt], numbers: Sequence[int] = ()) -> str:
+    """The prompts as the lines of a file, from which they are read again as they are; with `numbers`, each in its line,
+    and blank lines between them."""
+    lines: list[str] = []
+    for i, prompt in enumerate(prompts):
+        lines += [""] * (numbers[i] - 1 - len(lines) if numbers else 0)
+        lines.append(json.dumps(prompt.model_dump(exclude_defaults=True), ensure_ascii=False))
+    return "\n".join(lines)
+
+
+def card_of(name: str, prompts: Sequence[Prompt], kind: AnswerKind | None = None) -> Card:
+    """The card of prompts that come without one, with the kind of answer that is asked for, if one is."""
+    answers = [p.answer for p in prompts]
     return Card(
         title=f"Prompts from {name}",
         description=f"{len(prompts)} prompts of your own.\nChance is unknown.",
-        answer_kind=kind_of([p.answer for p in prompts]),
-        max_new_tokens=length_of([p.answer for p in prompts]),
-        stop=stop_of([p.answer for p in prompts]),
+        answer_kind=kind or kind_of(answers),
+        max_new_tokens=length_of(answers),
+        stop=stop_of(answers),
     )
 
 
@@ -157,10 +198,10 @@ def stop_of(answers: Sequence[str]) -> tuple[str, ...]:
     return () if any("\n" in answer for answer in answers) else ("\n",)
 
 
-def task_of(name: str, prompts: tuple[Prompt, ...], content: str, card: Card) -> Task:
+def task_of(name: str, prompts: tuple[Prompt, ...], content: str, card: Card, numbers: tuple[int, ...] = ()) -> Task:
     guess = None if card.chance is None else Steady(card.chance)
     given = {field: value for field, value in card if field != "chance"}
-    return Task(name=name, keywords=(), source=Lines(prompts), content=content, guess=guess, **given)
+    return Task(name=name, keywords=(), source=Lines(prompts, numbers), content=content, guess=guess, **given)
 
 
 def card_from(task: Task) -> Card:
@@ -175,14 +216,10 @@ def kind_of(answers: Sequence[str]) -> AnswerKind:
         return "number"
     if all(len(words_of(a)) == 1 and polarity(a) is not None for a in answers):
         return "yes_no"
-    if all(1 <= len(words_of(a)) <= 3 for a in answers):
+    # A sign that is no part of a word, and a script without spaces, are only told apart letter by letter.
+    if all(1 <= len(words_of(a)) <= 3 and only_words(a) and not goes_without_spaces(a) for a in answers):
         return "word"
     return "text"
-
-
-def is_number(answer: str) -> bool:
-    """Is this a number and nothing else?"""
-    return bool(re.fullmatch(r"[-+−]?\$?[\d,]*\.?\d+", answer.strip())) and first_number(answer) is not None
 
 
 def _prompt(record: Record) -> tuple[Prompt | None, list[Fault]]:
@@ -211,6 +248,7 @@ def _prompt(record: Record) -> tuple[Prompt | None, list[Fault]]:
 
 
 def joined(text: str, answer: str) -> str:
-    """The word that the end of the text and the beginning of the answer would make; empty where they are apart."""
-    runs_on = text[-1:].isalpha() and answer[:1].isalpha()
-    return text.split()[-1] + answer.split()[0] if runs_on else ""
+    """The word that the end of the text and the beginning of the answer would make; empty where they are apart, or
+    where one of them is written without spaces between words."""
+    digit = text[-1:].isdigit() or answer[:1].isdigit()
+    return text.split()[-1] + answer.split()[0] if runs_on(text, answer) and not digit else ""

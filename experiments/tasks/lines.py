@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .prompt import Prompt, Split
@@ -12,9 +13,10 @@ from .prompt import Prompt, Split
 
 @dataclass(frozen=True)
 class Lines:
-    """A source of prompts that are simply there."""
+    """A source of prompts that are simply there, and the lines of the file (from 1) in which they begin, if in one."""
 
     prompts: tuple[Prompt, ...]
+    numbers: tuple[int, ...] = field(default=(), compare=False)
 
     def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
         own = [p for p in self.prompts if p.split == split]
@@ -26,3 +28,8 @@ class Lines:
 
     def identity(self) -> Any:
         return [p.model_dump(exclude_defaults=True) for p in self.prompts]
+
+    @cached_property
+    def line_of(self) -> dict[str, int]:
+        """The line of each text; empty where there is no file."""
+        return {p.text: number for p, number in zip(self.prompts, self.numbers, strict=False)}

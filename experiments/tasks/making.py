@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..answers import first_number, is_correct
+from ..answers import READ_AS, counts_as, first_number, is_number, readable
 from ..errors import BadTask
+from ..letters import goes_without_spaces, normal
 from .draft import Draft
 from .expression import NoValue, sum_asked, value_of, written
-from .filling import Complaint, Written, normal, with_twins, write_out
-from .from_file import NAME, Card, as_jsonl, is_number, joined, length_of, stop_of, task_of
+from .filling import Complaint, Written, with_twins, write_out
+from .from_file import NAME, Card, as_jsonl, joined, length_of, stop_of, task_of
 from .prompt import SPLITS, Prompt, faults_of, split_of
 from .task import Task
 
@@ -34,14 +35,6 @@ LEFT_OUT = {
 }
 # What has to be said of a prompt's words, or taken for one token by a reader.
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
-READ_AS = {
-    "number": "a number and nothing else",
-    "yes_no": "yes or no (true or false)",
-    "true_false_unknown": "true, false or unknown",
-    "word": "one to three words",
-    "name": "a name: a capital letter first",
-    "text": "text",
-}
 
 
 class BadDraft(BadTask):
@@ -63,7 +56,7 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
     found += complaints
     if draft.examples or draft.templates:
         found += wrong_together(draft, kept)
-    kept = with_twins(kept, split_of)
+    kept = with_twins(kept, split_of, draft.answer_kind)
     pairs, complaints = as_prompts(kept)
     found += complaints
     untold = [*wrong_tokens(pairs, tokenizer)]
@@ -157,6 +150,7 @@ def wrong(draft: Draft, prompt: Written) -> Iterator[Complaint]:
     answers = [("answer", prompt.text, fields["answer"])]
     if "corrupted" in fields and "corrupted_answer" in fields:
         answers.append(("corrupted_answer", fields["corrupted"], fields["corrupted_answer"]))
+        yield from counted_as_right(draft, prompt, "corrupted_answer")
     elif "corrupted" in fields:
         yield prompt.complain("twin", "the twin has no answer; give corrupted_answer, too.", "corrupted")
     for field, text, answer in answers:
@@ -170,8 +164,14 @@ def wrong(draft: Draft, prompt: Written) -> Iterator[Complaint]:
         yield prompt.complain(
             "joined", f"it runs on from the text as '{together}'; begin it with a space.", "distractor"
         )
-    if any(right(kind, distractor, answer) for answer in (fields["answer"], *fields.get("accepted", ()))):
-        yield prompt.complain("right", f"{distractor!r} would be counted as right; give a wrong answer.", "distractor")
+    yield from counted_as_right(draft, prompt, "distractor")
+
+
+def counted_as_right(draft: Draft, prompt: Written, field: str) -> Iterator[Complaint]:
+    """A wrong answer that grading would take for the right one."""
+    given, right = prompt.fields[field], (prompt.fields["answer"], *prompt.fields.get("accepted", ()))
+    if any(counts_as(draft.answer_kind, given, answer) for answer in right):
+        yield prompt.complain("right", f"{given!r} would be counted as right; give a wrong answer.", field)
 
 
 def wrong_answer(draft: Draft, prompt: Written, field: str, text: str, answer: str) -> Iterator[Complaint]:
@@ -197,22 +197,10 @@ def wrong_answer(draft: Draft, prompt: Written, field: str, text: str, answer: s
         yield prompt.complain("sum", f"{asked[0]} is {shown(asked[1])}, not {answer.strip()}.", field)
 
 
-def readable(kind: str, answer: str) -> bool:
-    """Is the answer counted as right where it is what the subject says?"""
-    if not answer.strip():
-        return True  # told as empty
-    if kind == "number":
-        return is_number(answer)
-    fits = is_correct(kind, answer, answer)  # pyright: ignore[reportArgumentType]
-    return fits and (kind not in ("word", "name") or len(answer.split()) <= 3)
-
-
-def right(kind: str, said: str, answer: str) -> bool:
-    return bool(said.strip() and answer.strip()) and is_correct(kind, said, answer)  # pyright: ignore[reportArgumentType]
-
-
 def leaks(text: str, answer: str) -> bool:
     """Do the words of the answer stand in the text, one after the other? Signs alone (brackets) do not count."""
+    if goes_without_spaces(answer):
+        return answer.strip() in text
     # A single letter is only itself: "a" is everywhere, and no option A.
     fold = str if len(answer.strip()) == 1 else str.casefold
     words, sought = TOKEN.findall(fold(text)), TOKEN.findall(fold(answer))

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..letters import visible
 from ..result import Frozen
 
 Split = Literal["explore", "confirm"]
@@ -23,6 +24,11 @@ def split_of(key: str) -> Split:
     # Any bit would do. The first of byte 15 gives each split half of the twenty small sums, the smallest family
     # there is, and there no answer is more frequent than 1 in 5.
     return "explore" if hashlib.sha256(key.encode()).digest()[15] < 128 else "confirm"
+
+
+def blank_at_end(text: str) -> bool:
+    """Does the text end with a blank, seen or unseen? The end of a line is none: what follows it begins without one."""
+    return text[-1] not in "\r\n" and (text[-1].isspace() or not visible(text[-1]))
 
 
 class Inconsistent(ValueError):
@@ -71,7 +77,7 @@ class Prompt(Frozen):
 
     def _faults(self) -> Iterator[str]:
         for name, text in (("text", self.text), ("corrupted", self.corrupted)):
-            if text is not None and (not text.strip() or text[-1] in " \t"):
+            if text is not None and (not visible(text).strip() or blank_at_end(text)):
                 yield f"{name} is blank or ends with a blank; move the blank to the beginning of the answer"
         if not self.open:
             for name in ("answer", "distractor", "corrupted_answer"):

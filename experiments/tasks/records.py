@@ -42,6 +42,24 @@ class Record:
 Read = tuple[list[Record], list[Fault]]
 
 
+class Twice(ValueError):
+    """A key stands twice in one JSON object, of which `json` would keep the last."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(key)
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Raises Twice."""
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise Twice(key)
+        made[key] = value
+    return made
+
+
 def unknown(field: str, known: Collection[str]) -> str:
     """What to say of a field that there is not."""
     near = difflib.get_close_matches(field, known, n=1)
@@ -57,7 +75,10 @@ def jsonl(content: str) -> Read:
         if not line.strip():
             continue
         try:
-            given = json.loads(line)
+            given = json.loads(line, object_pairs_hook=each_once)
+        except Twice as twice:
+            faults.append(Fault(number, "this key stands twice in one object; remove one of the two.", twice.key))
+            continue
         except json.JSONDecodeError as error:
             faults.append(Fault(number, f"not JSON ({error.msg} at column {error.colno}); write one object a line."))
             continue
@@ -95,7 +116,9 @@ def table(content: str, known: Collection[str], texts: Collection[str]) -> Read:
             if not cell:
                 continue
             try:
-                given[name] = cell if name in texts else json.loads(cell)
+                given[name] = cell if name in texts else json.loads(cell, object_pairs_hook=each_once)
+            except Twice as twice:
+                faults.append(Fault(line, f"'{twice.key}' stands twice in one object; remove one of the two.", name))
             except (ValueError, RecursionError):
                 faults.append(Fault(line, f"'{cell[:40]}' is no JSON, which this field is written in.", name))
         if given:
