@@ -261,6 +261,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Told:
         "experiments": [{"id": e["id"], "found": e["found"], "notes": e["notes"]} for e in experiments],
         # A test changes what the others have to show, so each answer tells the verdicts of all.
         "statuses": {h["id"]: h["status"] for h in rows},
+        "verdicts": {h["id"]: spoken(h, found) for h in rows},
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...experiments.draws import can_show, possible_sets
 from ...experiments.draws import least_p as least_of_sets
 from ...experiments.prediction import Prediction
 from ...experiments.prediction import least_p as least_of_questions
@@ -45,6 +46,12 @@ def basis(context: Context, prediction: Prediction) -> Basis:
     questions = len({p.key for p in task.prompts(*experiment.draw)})
     beyond = prediction.comparison == BEYOND
     return Basis(questions=questions, sets=experiment.random_sets(context.sizes(experiment.model)) if beyond else None)
+
+
+def sets_can_show(places: int, size: int) -> bool:
+    """Whether there are so many random sets of this size, of so many places, that a set can be shown to be beyond
+    them."""
+    return can_show(possible_sets(places, size))
 
 
 def sets_needed(count: int) -> int:
