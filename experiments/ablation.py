@@ -61,6 +61,11 @@ class Ablation(Experiment):
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "logit_diff"
 
+    controls: Annotated[
+        int,
+        Field(ge=1, le=2000, description="How many random sets stand beside a set; beyond_control draws its own."),
+    ] = 20
+
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         counted = {COUNTED[self.part][1]} if self.part in COUNTED else set[str]()
@@ -72,11 +77,22 @@ class Ablation(Experiment):
         """The places meant. Raises BadConfiguration where one is not there."""
         raise NotImplementedError
 
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        from .controls import every
+        from .draws import possible_sets
+
+        if not {"n_layers", *({COUNTED[self.part][1]} if self.part in COUNTED else ())} <= set(sizes):
+            return None
+        sites = self.sites(sizes)
+        if not (self.together or len(sites) == 1):
+            return None
+        return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
+
     def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
         """Look quickly at many places, to measure few; None to measure all."""
         return None
 
-    def controls(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
+    def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         """Single other places, beside those that are measured one at a time."""
         from .controls import random_others
 
@@ -102,7 +118,7 @@ class Ablation(Experiment):
         asked = [p.key for p in prompts]
         screened = self.screen(lab, sites)
         measured = sites if screened is None else [sites[i] for i in screened.order]
-        controls = self.controls(lab, measured, screened)
+        controls = self.others(lab, measured, screened)
         compared, more = self.measured(lab, measured, controls)
         values = compared.values(self.metric)
         values, beside = values[: 1 + len(measured)], values[1 + len(measured) :]
@@ -168,7 +184,7 @@ class Ablation(Experiment):
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         removed = removal(" + ".join(map(str, sites)), sites, self.method)
-        controls = random_sets(sites, lab.subject.sizes, self.method, self.seed)
+        controls = random_sets(sites, lab.subject.sizes, self.method, self.seed, self.controls)
         is_open = lab.task.answer_kind == "open"
         readout = lab.readout("kl", batch) if is_open else AnswerReadout(batch, intact=lab.prediction(batch))
         everything = [removed, *controls]

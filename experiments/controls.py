@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .draws import DRAWS, can_show, possible_sets
 from .interventions import Edit, Intervention
 from .removal import Method, removal
 from .result import Effect, Measurement
 from .scoring import METRICS, WORSE
 from .sites import Part, Site, sites_of
-from .statistics import Array, measurement, share
+from .statistics import Array, excess_bootstrap, measurement, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .lab import Lab
     from .subject import Subject
 
-DRAWS = 20
 # Float32 logits are off by some 1e-5 when they are computed in another order; ten times the effect of nothing is no 0.
 TOLERANCE = 1e-3
 
@@ -97,25 +97,31 @@ def identity(intervention: Intervention, n_layers: int) -> Intervention:
 # --- matched places ------------------------------------------------------------------------------------------
 
 
-def random_sets(sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:
-    """20 different sets of as many others of the same part: of the same layers, then, when these have no more, of any.
+def random_sets(
+    sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int = DRAWS
+) -> list[Intervention]:
+    """`count` different sets of as many others of the same part: of the same layers, then, when these have no more, of
+    any; all of them, where a model has no more than `count`.
 
-    A model that has not 20 such sets gives those of the same layers only, which are the closest match.
+    A model that has not even 20 such sets gives those of the same layers only, which are the closest match.
     """
     draw, part = random.Random(seed), sites[0].part
     chosen = {(s.layer, s.index) for s in sites}
     free = [place for s in every(part, sizes) if (place := (s.layer, s.index)) not in chosen]
     by_layer = {layer: [place for place in free if place[0] == layer] for layer in {s.layer for s in sites}}
-    strict = 10 if math.comb(len(free), len(chosen)) < DRAWS else 5
+    possible = possible_sets(len(free) + len(chosen), len(chosen))
+    strict = 10 if possible < DRAWS else 5
     sets: list[set[tuple[int, int | None]]] = []
-    for tries in range(10 * DRAWS) if len(free) >= len(chosen) else ():
+    if DRAWS < possible <= count:
+        sets = [set(taken) for taken in combinations(free, len(chosen))]
+    for tries in range(10 * count) if len(free) >= len(chosen) and not sets else ():
         taken: set[tuple[int, int | None]] = set()
         for site in sites:
-            beside = [p for p in by_layer[site.layer] if p not in taken] if tries < strict * DRAWS else []
+            beside = [p for p in by_layer[site.layer] if p not in taken] if tries < strict * count else []
             taken.add(draw.choice(beside or [p for p in free if p not in taken]))
         if taken not in sets:
             sets.append(taken)
-        if len(sets) == DRAWS:
+        if len(sets) == count:
             break
     others = [[Site(layer=layer, part=part, index=index) for layer, index in taken] for taken in sets]
     return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(others)]
@@ -143,8 +149,8 @@ def all_heads(sizes: Mapping[str, int]) -> list[Site]:
     return every("z", sizes)
 
 
-def moved_programs(program: tuple[int, ...], n_layers: int, seed: int) -> list[Intervention]:
-    """Up to 20 programs of the same form: as many other layers left out, or the same pattern at other places.
+def moved_programs(program: tuple[int, ...], n_layers: int, seed: int, count: int = DRAWS) -> list[Intervention]:
+    """Up to `count` programs of the same form: as many other layers left out, or the same pattern at other places.
 
     Empty where there is none: nothing was changed, more than half of the layers are gone, or the change has no room to
     move.
@@ -155,17 +161,17 @@ def moved_programs(program: tuple[int, ...], n_layers: int, seed: int) -> list[I
     draw = random.Random(seed)
     if set(program) < set(every) and list(program) == sorted(set(program)):
         gone = n_layers - len(program)
-        if math.comb(len(program), gone) <= DRAWS:
+        if math.comb(len(program), gone) <= count:
             sets = list(combinations(program, gone))
         else:
             drawn: dict[tuple[int, ...], None] = {}
-            while len(drawn) < DRAWS:
+            while len(drawn) < count:
                 drawn[tuple(sorted(draw.sample(program, gone)))] = None
             sets = list(drawn)
         found = [tuple(layer for layer in every if layer not in out) for out in sets]
     else:
         found = shifted(program, n_layers)
-        found = draw.sample(found, min(DRAWS, len(found)))
+        found = draw.sample(found, min(count, len(found)))
     return [Intervention(name=f"random {i}", program=layers) for i, layers in enumerate(found)]
 
 
@@ -190,29 +196,39 @@ def control_measurements(
     metric: str, change: Array, controls: Array, questions: Sequence[str] | None = None
 ) -> list[Measurement]:
     """change [n] of what was edited and controls [set, n] of random sets -> the mean change of the sets, the largest
-    one, and the share that changed less (in these n counts the sets), and the excess.
+    one, and the share that changed less (in these n counts the sets), and what says whether it is beyond them.
 
-    excess  the damage beyond the mean of the sets, prompt by prompt; positive is worse, whatever the metric
+    control_rank  its place among itself and the sets by damage, 1 for the worst; a set that does as much is before it
+    control_p     control_rank over how many there are: how often one of so many, drawn at random, has such a place
+    excess        the damage beyond the mean of the sets; positive is worse, whatever the metric; its interval counts
+                  the draw of the prompts and that of the sets
     """
     if not len(controls):
         return []
-    unit, means = METRICS[metric], controls.mean(-1)
+    unit, means, worse = METRICS[metric], controls.mean(-1), WORSE[metric]
     weaker = share("percentile", (abs(means) < abs(change.mean())).astype(float))
     assert weaker.low is not None
     assert weaker.high is not None
+    rank = 1 + int((worse * means >= worse * change.mean()).sum())
+    excess, low, high = excess_bootstrap(worse * change, worse * controls, questions)
     return [
         measurement("control_change", means, unit),
         Measurement(name="control_largest", value=float(max(means, key=abs)), n=len(means), unit=unit),
         Measurement(name="percentile", value=weaker.value * 100, low=weaker.low * 100, high=weaker.high * 100,
                     n=len(means), unit="%"),
-        measurement("excess", WORSE[metric] * (change - controls.mean(0)), unit, questions),
+        Measurement(name="control_rank", value=rank, n=len(means) + 1),
+        Measurement(name="control_p", value=rank / (len(means) + 1), n=len(means)),
+        Measurement(name="excess", value=excess, low=low, high=high, n=len(change), unit=unit),
     ]  # fmt: skip
 
 
 def told(matched: Sequence[Measurement], what: str) -> str:
     """`control_measurements` in words, to follow what was found."""
-    percentile = next((m for m in matched if m.name == "percentile"), None)
-    return "" if percentile is None else f" Stronger than {percentile.value:.0f}% of {percentile.n} {what}."
+    rank = next((m for m in matched if m.name == "control_rank"), None)
+    if rank is None or rank.n is None:
+        return ""
+    few = ", the least that so few can show" if rank.value == 1 and not can_show(rank.n - 1) else ""
+    return f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {rank.value / rank.n:.2g}{few})."
 
 
 def unmatched(matched: Sequence[Measurement]) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ class Experiment(Frozen):
     def run(self, lab: Lab) -> Result:
         raise NotImplementedError
 
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        """How many random sets, at most, will stand beside what is edited; None where there are none, or nobody knows
+        beforehand."""
+        return None
+
     @property
     def draw(self) -> tuple[int, Split, int]:
         """What decides the prompts: how many, of which split, by which seed."""

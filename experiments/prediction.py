@@ -17,7 +17,6 @@ from .result import Frozen, Number
 
 Comparison = Literal["above", "below", "between", "beyond_control"]
 Side = Literal["for", "against", "neither"]
-BEYOND = 95.0  # percent of the matched random components that have to be weaker
 EXCESS = "excess"
 
 
@@ -27,7 +26,7 @@ class Prediction(Frozen):
     config      the whole configuration, model, task, n, split and seed included
     quantity    a number of its result, such as accuracy_drop or effect[L7.H3]
     comparison  above `low`, below `high`, between the two, or beyond_control: more damage than the mean of the matched
-                random components (`excess` above 0), and than at least 95% of them one by one
+                random sets (`excess` above 0), and a rank by damage among them that chance seldom gives (`control_p`)
     """
 
     kind: str
@@ -75,10 +74,10 @@ def judge(
     interval: tuple[float | None, float | None],
     n: int | None,
     questions: int | None,
-    percentile: float | None = None,
+    control_p: float | None = None,
 ) -> Judgement:
-    """`questions` is how many independent things the interval rests on; `percentile`, for beyond_control, the share of
-    matched random components that are weaker, in percent."""
+    """`questions` is how many independent things the interval rests on; `control_p`, for beyond_control, the p of the
+    rank among the matched random sets. The larger p of the two counts, since both must be shown."""
     low, high = interval
 
     def against(bound: float) -> float:
@@ -93,14 +92,19 @@ def judge(
             p = max(against(a), against(b)) if holds else against(a if value <= a else b)
         case "beyond_control":
             holds, p = value > 0, against(0.0)
-            if holds and (percentile is None or percentile < BEYOND):
-                p = 1.0
+            if holds:
+                p = 1.0 if control_p is None else max(p, control_p)
         case _:
             bound = prediction.low if prediction.comparison == "above" else prediction.high
             assert bound is not None
             holds, p = (value > bound) == (prediction.comparison == "above"), against(bound)
     side: Side = "neither" if p >= 1 else "for" if holds else "against"
     return Judgement(value=value, low=low, high=high, n=n, p=p, side=side)
+
+
+def least_p(questions: int) -> float:
+    """The smallest p that an interval over so many independent questions can show."""
+    return 2.0 ** (1 - min(questions, 1000))
 
 
 def p_of_bound(value: float, low: float | None, high: float | None, bound: float, questions: int | None) -> float:
@@ -115,7 +119,7 @@ def p_of_bound(value: float, low: float | None, high: float | None, bound: float
 
     if low is None or high is None or questions is None or questions < 2 or value == bound:
         return 1.0
-    least = 2.0 ** (1 - min(questions, 1000))
+    least = least_p(questions)
     edge = value - low if bound < value else high - value
     if edge <= 0:
         return min(1.0, least)

@@ -84,13 +84,13 @@ def self_check(subject: Subject) -> list[Check]:
     logits = run(subject, batch, [identity, scaled, late], Logits(), clean=clean)["logits"]
     seen = batch.mask.bool().cpu()
     checks = [
-        padding(subject, batch, own),
+        alone(subject, batch, own),
         Check(name="the engine's logits equal the model's own", deviation=gap(logits[0][seen], own.cpu()[seen])),
         Check(name="an identity edit in the middle changes nothing", deviation=gap(logits[1][seen], logits[0][seen])),
     ]
     checks += sums_of_heads(subject, clean)
     checks += sums_of_neurons(subject, clean, seen)
-    checks += [late_columns(subject, batch, own), generated_token(subject, batch), alone(subject, batch, own)]
+    checks += [late_columns(subject, batch, own), generated_token(subject, batch)]
     return checks
 
 
@@ -127,14 +127,6 @@ def sums_of_neurons(subject: Subject, clean: CleanRun, seen: torch.Tensor) -> li
     return worst("the neurons times the output projection are the MLP's output", found)
 
 
-def padding(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
-    """What stands before a prompt to fill its row changes nothing: the padded prompt by itself has the same logits."""
-    row = batch.mask[1].bool()
-    ids, places = batch.ids[1][row][None], batch.position_ids[1][row][None]
-    alone = subject.model(input_ids=ids, position_ids=places, use_cache=False).logits[0]
-    return Check(name="a prompt has the same logits with and without padding", deviation=gap(alone, own[1][row]))
-
-
 def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     """A run that recomputes the last column alone, from cached keys and values, gives the model's logits."""
 
@@ -157,6 +149,8 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
     places = (mask.cumsum(-1) - 1).clamp(min=0)
     own = subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, -1]
     return Check(name="after a generated token the logits equal the model's own", deviation=gap(logits, own))
+
+
 def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
     a prompt may depend on the prompts beside it."""

@@ -8,6 +8,10 @@ different sums count as 10.
   than the normal (Hesterberg, The American Statistician 69, 2015): for few questions it is too narrow else.
 - The interval of a share of a difference (recovery: 0 as the corrupted run, 1 as the clean one) is that of a ratio of
   means, both taken over the same resampled questions.
+- The interval of what a set does beyond random sets (excess) counts both draws: questions and sets are each resampled
+  (the pigeonhole bootstrap; Owen, Annals of Applied Statistics 1, 2007). With fewer sets than questions its tails are
+  those of so few. Whether the set is beyond them is read from its rank: p is the rank over how many there are, which is
+  exact whatever the sets do, and never below 1 / (1 + sets).
 - The interval of a share is Wilson's score interval (1927), which keeps its width where every prompt gave the same.
 - The interval of a change of share is Tango's score interval for paired shares (Statistics in Medicine 17, 1998),
   which keeps its width where no prompt changed.
@@ -32,6 +36,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +85,39 @@ def bootstrap(values: Array, questions: Questions = None) -> tuple[Array, Array,
     return mean, np.minimum(low, mean), np.maximum(high, mean)
 
 
+@lru_cache(maxsize=4)
+def _drawn(count: int, seed: int) -> Array:
+    """How often each of `count` things is in each resample, [RESAMPLES, count]; the same whenever it is asked for."""
+    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    drawn += count * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count).astype(float)
+    times.flags.writeable = False
+    return times
+
+
 def _resampled(sums: Array, sizes: Array) -> Array:
     """Sums by question [..., G] and how many values each has [G] -> means over resampled questions [..., RESAMPLES]."""
-    count = len(sizes)
-    drawn = np.random.default_rng(SEED).integers(0, count, (RESAMPLES, count))
     # Counts instead of copies: a resampled mean is a ratio of two sums, and all effects share one matrix product.
-    times = np.zeros((RESAMPLES, count))
-    np.add.at(times, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
+    times = _drawn(len(sizes), SEED)
     return (sums @ times.T) / (times @ sizes)
+
+
+def excess_bootstrap(
+    values: Array, others: Array, questions: Questions = None
+) -> tuple[float, float | None, float | None]:
+    """The mean of values [n] minus that of others [set, n], low and high of it; both the questions and the sets were
+    drawn, and both are resampled. There is no interval with one question or one set."""
+    excess = float(values.mean() - others.mean())
+    (own, sizes), (beside, _) = clustered(values, questions), clustered(others, questions)
+    count = min(len(sizes), len(beside))
+    if count < 2:
+        return excess, None, None
+    asked, sets = _drawn(len(sizes), SEED), _drawn(len(beside), SEED + 2)
+    # In a resample each set's sum over the questions counts as often as the set was drawn.
+    of_sets = ((asked @ beside.T) * sets).sum(-1) / len(beside)
+    tail = _tail(count)
+    low, high = np.quantile((asked @ own - of_sets) / (asked @ sizes), [tail, 1 - tail])
+    return excess, min(float(low), excess), max(float(high), excess)
 
 
 def resampled(values: Array, questions: Questions = None) -> Array:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lashley.agent.budget import Budget
 from lashley.agent.drivers.autopilot import Autopilot, protocol
 from lashley.agent.drivers.autopilot_judge import Yardstick, layers_named, listing, without, yardstick_for_heads
+from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import View
 from lashley.agent.loop import Ending, study
 from lashley.db.read import Reader
@@ -90,6 +95,10 @@ class World:
     logit_diff: bool = True
     random_sets: bool = True
     together: float = 0.0
+    stand_ins: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    # How verdicts move while a study goes on: given those so far, those that hold now.
+    moved: Callable[[dict[str, str]], dict[str, str]] = dict
     steps: list[tuple[str, str, Data]] = field(default_factory=list[tuple[str, str, Data]])
     ids: dict[str, int] = field(default_factory=dict[str, int])
     proposed: dict[str, list[Data]] = field(default_factory=dict[str, "list[Data]"])
@@ -110,6 +119,8 @@ class World:
         return self.heads.get(site, 0.0) + (self.zero_only.get(site, 0.0) if method == "zero" else 0.0)
 
     def answer(self, tool: str, given: Data) -> Data:
+        if tool in self.refused:
+            return {"refused": True}
         if tool == "list_tasks":
             return {"tasks": [{"name": "sums", "answer_kind": "number"}, {"name": "yes", "answer_kind": "yes_no"}]}
         if tool == "propose_hypothesis":
@@ -118,7 +129,7 @@ class World:
             return {"id": name}
         if tool == "test_hypothesis":
             return self.test(given["hypothesis"])
-        if tool not in ("baseline", "layer_program", "head_ablation"):
+        if tool not in ("baseline", "layer_program", "head_ablation", "minimal_set"):
             return {}
         found = {"id": self.id("E"), "config": {"task": given["task"], "model": "m", **given}, "effects": []}
         measured: Data = {"accuracy": {"value": self.accuracy, "low": self.accuracy - 0.1}, "intact_accuracy": {}}
@@ -133,11 +144,16 @@ class World:
                 for i in range(int(piece.split("-")[0]), int(piece.split("-")[-1]) + 1)
             }
             found["effects"] = [self.of(given["program"], self.layers.get(min(gone), 0.0), "loss")]
+        elif tool == "minimal_set":
+            assert not set(given["besides"] or ()) & set(self.stand_ins)
+            found["effects"] = [self.of(site, 3.0, given["metric"]) for site in self.stand_ins or ["L0.H0"]]
+            measured["share"] = {"value": 0.2, "low": 0.1, "high": 0.3 if self.stand_ins else 0.9}
         elif tool == "head_ablation":
             sites = given.get("heads") or [f"L{i}.H{h}" for i in given["layers"] for h in range(2)]
             values = [self.damage(site, given["method"]) for site in sites]
             if given.get("together") or len(sites) == 1:
-                sites, values = [" + ".join(sites)], [sum(values) + self.together]
+                at_once = 3.0 * (set(sites) == {*self.stand_ins})
+                sites, values = [" + ".join(sites)], [sum(values) + self.together + at_once]
                 if self.random_sets:
                     measured["percentile"] = {"value": 100.0 if abs(values[0]) > 0.1 else 40.0}
             sign = 1 if given["metric"] == "loss" else -1
@@ -177,8 +193,9 @@ class World:
             said.append({**one, "judged": judged, "verdict": verdict})
         words = [one["verdict"] for one in said]
         status = "refuted" if "refuted" in words else "supported" if set(words) == {"supported"} else "inconclusive"
-        self.status[name] = status
-        return {"id": name, "status": status, "verdict": status, "predictions": said}
+        self.status = self.moved({**self.status, name: status})
+        return {"id": name, "status": self.status[name], "verdict": self.status[name], "predictions": said,
+                "statuses": dict(self.status), "verdicts": dict(self.status)}  # fmt: skip
 
     def run(self) -> str:
         """The text of the report; every step is kept."""
@@ -260,7 +277,7 @@ def test_what_is_undecided_is_tested_again_and_does_not_pass_for_harmless() -> N
     world.run()
     assert world.verdicts() == {"H1": "inconclusive", "H2": "refuted", "H3": "inconclusive", "H4": "inconclusive"}
     together = [config["heads"] for config in world.tested() if config.get("together")]
-    assert together == [["L3.H1"]] * 6 + [["L0.H0", "L0.H1"]]
+    assert together == [["L3.H1"]] * 4 + [["L0.H0", "L0.H1"]]
 
 
 def test_no_head_at_all_is_said_and_not_claimed() -> None:
@@ -272,11 +289,81 @@ def test_no_head_at_all_is_said_and_not_claimed() -> None:
     assert "What was not tested" in text
 
 
-def test_where_no_random_sets_can_be_drawn_nothing_is_supported() -> None:
+def test_random_sets_are_predicted_of_only_where_there_are_enough_of_them() -> None:
+    for world, predicted in ((World(n_layers=5), 0), (World(n_layers=12), 1)):
+        text = world.run()
+        beyond = [one for one in world.proposed["H3"] if one["quantity"] == "excess"]
+        assert [one["config"]["method"] for one in beyond] == ["mean"] * predicted
+        assert ("too few other heads for random sets to show anything" in text) == (not predicted)
+        assert ("rank {{" in text) == bool(predicted)
+        assert world.verdicts()["H3"] == "supported"
     world = World(random_sets=False)
+    world.run()
+    assert world.verdicts()["H3"] == "inconclusive", "what was predicted and cannot be read shows nothing"
+
+
+def test_heads_that_the_joint_search_finds_are_predicted_together_and_alone() -> None:
+    world = World(stand_ins=("L5.H0", "L7.H1"))
     text = world.run()
-    assert world.verdicts()["H3"] == "inconclusive"
-    assert "too few other heads for random sets" in text
+    (name,) = [h for h, made in world.proposed.items() if made[0]["config"].get("heads") == ["L5.H0", "L7.H1"]]
+    predicted = world.proposed[name]
+    assert [one["quantity"] for one in predicted] == ["logit_diff_change"] * 3 + ["effect[L5.H0]", "effect[L7.H1]"]
+    assert {one["config"]["method"] for one in predicted[3:]} == {"mean"}
+    assert world.verdicts()[name] == "supported"
+    assert f"{name} is supported" in [claim["conditions"][0] for claim in world.claims]
+    assert "It is L5.H0 and L7.H1: without them" in text
+    # Where none are found, none are predicted, and that is said.
+    world = World()
+    assert "None was shown to be such a set" in world.run()
+    assert "stand in for each other" not in " ".join(claim["sentence"] for claim in world.claims)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_whatever_becomes_of_verdicts_the_report_says_them_as_they_are(random: Random) -> None:
+    """A later test may strengthen or weaken an earlier verdict; the claims are those that hold at the end."""
+    words = ["supported", "refuted", "inconclusive"]
+
+    def moved(verdicts: dict[str, str]) -> dict[str, str]:
+        return {name: random.choice(words) for name in verdicts}
+
+    world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0}, stand_ins=("L5.H0", "L7.H1"), moved=moved)
+    world.run()
+    said = [claim["conditions"][0] for claim in world.claims if claim["conditions"][0].startswith("H")]
+    assert sorted(said) == sorted(f"{name} is {status}" for name, status in world.verdicts().items())
+    assert len(said) == 5
+
+
+@pytest.mark.parametrize("tool", ["minimal_set", "propose_hypothesis", "test_hypothesis", "write_note"])
+def test_a_step_that_is_refused_is_left_out_and_nothing_is_claimed_of_it(tool: str) -> None:
+    world = World(refused=(tool,), stand_ins=("L5.H0", "L7.H1"))
+    text = world.run()
+    assert "What was not tested" in text
+    tested = tool not in ("propose_hypothesis", "test_hypothesis")
+    assert any(claim["conditions"][0].startswith("H") for claim in world.claims) == tested
+    assert ("stand in for each other is" in text.replace(", so that all of them are needed and none alone,", "")) == (
+        tested and tool != "minimal_set"
+    )
+
+
+def test_a_report_whose_claims_are_refused_is_written_without_them() -> None:
+    driver, world = Autopilot(), World()
+    messages = [Message(role="user", text="x", data={"goal": "What adds?", "model": "m", "task": "sums", "n": 32})]
+    written: list[Data] = []
+    while True:
+        reply = driver.reply("", messages, ())
+        if not reply.calls:
+            break
+        call = reply.calls[0]
+        given = json.loads(call.arguments)
+        refused = call.name == "write_report"
+        written += [given] * refused
+        answer = {"refused": True} if refused else world.answer(call.name, given)
+        messages += [Message(role="assistant", text=reply.text, calls=reply.calls),
+                     Message(role="tool", text="It was not taken.", call_id=call.id, data=answer)]  # fmt: skip
+    assert reply.text == "The protocol is done."
+    assert [bool(one["claims"]) for one in written] == [True, False]
+    assert written[0]["interpretation"] == written[1]["interpretation"]
 
 
 def test_chance_at_yes_and_no_is_not_ability() -> None:

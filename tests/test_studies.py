@@ -69,13 +69,39 @@ def test_two_heads_that_stand_in_for_each_other_are_needed_together_and_not_alon
     assert set(alone) <= {"refuted", "inconclusive"}, alone
 
 
-def test_the_autopilot_finds_what_is_needed_alone_and_does_not_claim_that_a_pair_can_be_spared() -> None:
+def test_the_autopilot_finds_what_is_needed_alone_and_what_is_needed_only_as_a_pair() -> None:
     truth = TRUTHS["planted:backup"]
     found = studied("planted:backup", "induction")
     together = next(said for said in found.verdicts if "is needed for" in said and "zero, mean and resample" in said)
     assert found.verdicts[together] == "confirmed"
     assert set(truth.needed) <= heads_in((together,))
     assert not [said for said in found.supported if "do not stand in for each other" in said]
+    (pair,) = [said for said in found.supported if " stand in for each other: removed all at once" in said]
+    assert heads_in((pair,)) == set(truth.redundant)
+    assert heads_in(found.supported) == {*truth.needed, *truth.redundant}
+
+
+def test_a_verdict_that_a_later_test_strengthens_is_told_with_it_and_can_be_claimed() -> None:
+    """Holm counts what is untested as showing nothing: so few questions show something only when the rest does."""
+    answers: list[Data] = []
+
+    def protocol(study: Data) -> Protocol:
+        about = {"rationale": "It may be.", "refuted_if": "It is not."}
+        for n, bounds in ((8, [-1.0]), (16, [-1.0, -1.2, -1.4, -1.6, -1.8, -2.0])):
+            config = json.dumps({"heads": ["L0.H1"], "together": True, "method": "zero", "n": n})
+            predictions = [{"kind": "head_ablation", "config": config, "quantity": "logit_diff_change",
+                            "comparison": "below", "high": high} for high in bounds]  # fmt: skip
+            yield "Predict.", "propose_hypothesis", {**about, "statement": f"n {n}", "predictions": predictions}
+        for name in ("H1", "H2"):
+            answers.append((yield "Test.", "test_hypothesis", {"hypothesis": name}))
+        claim = {"sentence": "It is needed.", "conditions": ["H1 is supported"]}
+        yield "Say.", "write_report", {"title": "t", "claims": [claim], "interpretation": "x"}
+
+    found = studied("planted:induction", "induction", protocol=protocol)
+    first, last = answers[-2:]
+    assert first["statuses"] == {"H1": "inconclusive", "H2": "open"}
+    assert last["statuses"] == {"H1": "supported", "H2": "supported"}
+    assert found.claims == ("H1 is supported",)
 
 
 def test_a_layer_that_writes_nothing_is_predicted_to_be_spared() -> None:

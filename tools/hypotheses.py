@@ -8,12 +8,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ..db.ids import show_id
+from ..experiments.draws import DRAWS
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from .context import Context
 from .errors import ToolError
 from .evidence.conditions import parse_bound
+from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
 from .evidence.verdict import METHODS, said, spoken, verdicts
@@ -91,6 +93,7 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
         except (ToolError, ExperimentError, NoQuantity, ValidationError) as fault:
             text = str(fault.errors()[0]["msg"]) if isinstance(fault, ValidationError) else str(fault)
             raise ToolError(f"Prediction {place}: {text.removeprefix('Value error, ')}") from fault
+    made = with_sets(made, context.reader.hypotheses_of(context.run))
     for one in made:
         if _said(one.model_dump()) in known:
             raise ToolError(
@@ -107,10 +110,30 @@ def recorded(context: Context, number: int) -> Told:
     name, made = show_id("hypothesis", number), context.reader.hypothesis(number)["predictions"]
     text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
     text += "\n".join(f"  {about(one)}" for one in made)
+    why = impossible(context, name)
+    text += f"\n{why} Propose it so that it can be shown, in a hypothesis that revises this one." if why else ""
     return f"{text}\ntest_hypothesis tests it, once.", {
         "id": name,
         "predictions": [prediction_of(p).model_dump() for p in made],
+        "impossible": why,
     }
+
+
+def with_sets(made: list[Prediction], before: list[Row]) -> list[Prediction]:
+    """The predictions with as many random sets as beyond_control needs, where the number was left to the program: so
+    many that rank 1 is a verdict although a few other predictions of the study show nothing.
+
+    Predictions of the same experiment share it, so they have the same sets.
+    """
+    beyond = [one for one in made if one.comparison == BEYOND and one.config.get("controls") == DRAWS]
+    earlier = sum(one["comparison"] == BEYOND for h in before for one in h["predictions"])
+    wanted = max(DRAWS, sets_needed(len(beyond) + earlier + SLACK))
+    grown = [(one.kind, one.config) for one in beyond]
+    return [
+        one.model_copy(update={"config": {**one.config, "controls": wanted}})
+        if (one.kind, one.config) in grown else one
+        for one in made
+    ]  # fmt: skip
 
 
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
@@ -161,7 +184,7 @@ def _changes(given: Predicted) -> Row:
 
 def _said(row: Row) -> str:
     """A prediction but for its draw, to find it again."""
-    config = {k: v for k, v in row["config"].items() if k not in ("seed", "split")}
+    config = {k: v for k, v in row["config"].items() if k not in ("seed", "split", "controls")}
     return json.dumps(
         [row["kind"], config, *(row[k] for k in ("quantity", "comparison", "low", "high"))], sort_keys=True
     )
@@ -186,9 +209,14 @@ def predict_by_hand(context: Context, kind: str, config: Row, text: str, reason:
         bound = parse_bound(text)
         given = Predicted(kind=kind, config=json.dumps(config), quantity=bound.quantity.text,
                           comparison=bound.comparison, low=bound.low, high=bound.high)  # fmt: skip
-    made = [p.model_dump() for p in predictions(context, given)]
+    rows = context.reader.hypotheses_of(context.run)
+    made = [p.model_dump() for p in with_sets(predictions(context, given), rows)]
     number = context.store.add_hypothesis(context.run, about(made[0]), reason or "Predicted by hand.", "", made)
-    return tell_verdict(context, number, run_tests(context, number))
+    why = impossible(context, show_id("hypothesis", number))
+    if why:
+        context.say(why)
+    said, data = tell_verdict(context, number, run_tests(context, number))
+    return f"{said}\n{why}" if why else said, data
 
 
 class TestHypothesis(Arguments):
@@ -231,6 +259,9 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Told:
     return "\n".join(lines), {
         "id": row["id"], "status": row["status"], "verdict": spoken(row, found), "predictions": judged,
         "experiments": [{"id": e["id"], "found": e["found"], "notes": e["notes"]} for e in experiments],
+        # A test changes what the others have to show, so each answer tells the verdicts of all.
+        "statuses": {h["id"]: h["status"] for h in rows},
+        "verdicts": {h["id"]: spoken(h, found) for h in rows},
     }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A study without a language model: a fixed protocol that chooses each configuration from the last results.
 
 Baseline first (a task the subject cannot do is left for one it can), layers before heads, a zoom to where the
-damage is, the strongest heads again under the other ablations. What each step suggests is written down with its
+damage is, the strongest heads again under the other ablations, a set of the other heads without which the task is lost.
+What each step suggests is written down with its
 predictions; when the search is over, all of them are tested on prompts that nothing was run on; a report. It reads
 only what the tools answered: the whole protocol is a function of the conversation, so it can be taken up again at
 any step.
@@ -12,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import autopilot_review
-from .autopilot_confirm import predict_backup, predict_heads, test_all
+from .autopilot_confirm import predict_backup, predict_heads, predict_stand_ins, test_all
 from .autopilot_course import Course, Data, Protocol, as_reply
 from .autopilot_judge import heads_named, layers_named, listing, yardstick_for_heads
 from .autopilot_report import nothing_report, report
-from .autopilot_search import search_heads, search_layers
+from .autopilot_search import search_heads, search_jointly, search_layers
 from .conversation import Message, Reply, ToolSpec
 
 # The lower end of the accuracy's interval from which damage can be seen: more than is got by chance.
 ABLE, ABLE_YES_NO = 0.35, 0.5
+# What a study can go on without: when it is refused, the protocol is told so, and claims nothing of it.
+SPARED = ("minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
 
 
 class Autopilot:
@@ -39,10 +42,11 @@ class Autopilot:
             if message.role == "user" and message.data and "spent" in message.data:
                 break
             if message.role == "tool":
-                if (message.data or {}).get("refused"):
+                answer = message.data or {}
+                if answer.get("refused") and tool not in SPARED:
                     return Reply(text=f"A step was refused, so the protocol cannot go on: {message.text[:300]}")
                 try:
-                    thought, tool, arguments = steps.send(message.data or {})
+                    thought, tool, arguments = steps.send(answer)
                 except StopIteration:
                     return Reply(text="The protocol is done.")
         else:
@@ -88,26 +92,42 @@ def protocol(study: Data) -> Protocol:
                     yardstick=yardstick_for_heads(baseline), able=bar(kinds.get(task, "")))  # fmt: skip
     yield from search_layers(course)
     yield from search_heads(course)
+    yield from search_jointly(course)
     if course.kept:
         yield from predict_heads(course)
-    if len(course.vanished) > 1:
+    if course.stand_ins:
+        yield from predict_stand_ins(course)
+    # Of heads that were just predicted to stand in for each other the contrary is not predicted, too.
+    if len(course.vanished) > 1 and not set(course.stand_ins) & set(course.vanished):
         yield from predict_backup(course)
     yield from test_all(course)
     yield "What a later study should know.", "write_note", note(course)
-    yield "The report.", "write_report", report(course)
+    yield from written(report(course))
+
+
+def written(given: Data) -> Protocol:
+    """The report; without the claims, should they be refused. Should that be refused, too, the program writes one."""
+    found = yield "The report.", "write_report", given
+    if found.get("refused"):
+        yield "The claims were refused; the report without them.", "write_report", {**given, "claims": []}
 
 
 def note(course: Course) -> Data:
+    def verdict(about: str) -> str:
+        return course.verdicts.get(course.proposed.get(about, ""), "not tested")
+
     tests = course.tests("together")
     kept = heads_named(course.kept) if course.kept else "no head"
     said = [
         f"Searched head by head: {layers_named(course.searched)}.",
-        f"Left by the search and tested on held-out prompts: {kept} ({course.tested['together']['verdict']})."
+        f"Left by the search and tested on held-out prompts: {kept} ({verdict('together')})."
         if course.kept
         else "The search left no head that is needed by itself.",
     ]
     if course.vanished:
         said.append(f"Zero alone misled on {listing(course.vanished)}: without damage under mean or resample.")
+    if course.stand_ins:
+        said.append(f"Heads that stand in for each other: {listing(course.stand_ins)} ({verdict('stand_ins')}).")
     return {
         "title": f"{course.task}: heads that matter in {course.baseline['config']['model']}"[:120],
         "text": " ".join(said),

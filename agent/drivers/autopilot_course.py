@@ -34,8 +34,12 @@ class Course:
     vanished     those of them whose change under mean or resample lay within the bound
     wider        the search by means, where few heads were left; `found_wider` are the heads it added
     kept         what is left, by intervals that do not reach zero
+    joint        the search for a set of other heads without which the task is lost; `stand_ins` are its members
     proposed     the ids of the hypotheses by what they are about, in the order in which they were written down
-    tested       what came of them
+    impossible   which of them no outcome can support or refute, for too few questions
+    tested       what came of them, each when it was tested
+    statuses     of all hypotheses by id, after the last test, and `verdicts` in words: a later test changes what an
+                 earlier one has to show
     """
 
     study: Data
@@ -56,8 +60,13 @@ class Course:
     wider: Data | None = None
     found_wider: list[str] = field(default_factory=list[str])
     kept: list[str] = field(default_factory=list[str])
+    joint: Data | None = None
+    stand_ins: list[str] = field(default_factory=list[str])
     proposed: dict[str, str] = field(default_factory=dict[str, str])
+    impossible: list[str] = field(default_factory=list[str])
     tested: dict[str, Data] = field(default_factory=dict[str, Data])
+    statuses: dict[str, str] = field(default_factory=dict[str, str])
+    verdicts: dict[str, str] = field(default_factory=dict[str, str])
 
     def predict(self, kind: str, config: Data, comparison: str, quantity: str = "excess", **bounds: float) -> Data:
         """A prediction on held-out prompts of the course's task."""
@@ -67,6 +76,20 @@ class Course:
     def tests(self, about: str) -> list[Data]:
         """The predictions of a hypothesis that were tested, each with verdict, value and experiment."""
         return [one for one in self.tested.get(about, {}).get("predictions", []) if one["judged"]]
+
+    def status(self, about: str) -> str:
+        """The verdict on a hypothesis as it stands; "open" without a test."""
+        return self.statuses.get(self.proposed.get(about, ""), "open") if about in self.tested else "open"
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.sweep["effects"])
+
+    @property
+    def n_heads(self) -> int:
+        """Of a layer, as the sweep over heads has them."""
+        found = [effect["site"].split(".")[0] for effect in self.heads["effects"]]
+        return max(map(found.count, found))
 
     @property
     def random_sets(self) -> bool:
@@ -91,4 +114,8 @@ def propose(
             "statement": statement, "rationale": rationale, "refuted_if": refuted_if, "predictions": list(predictions),
         },
     )  # fmt: skip
-    course.proposed[about] = recorded["id"]
+    # What is refused is not claimed, and the study goes on without it.
+    if not recorded.get("refused"):
+        course.proposed[about] = recorded["id"]
+        if recorded.get("impossible"):
+            course.impossible.append(about)

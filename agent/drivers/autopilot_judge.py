@@ -17,6 +17,7 @@ Judgement = Literal["needed", "spare", "undecided"]
 NATS = 0.1  # a change of loss that leaves the answer's tokens at 90% of their probability
 PART = 0.1  # of the intact logit difference
 Q = 0.05
+LOST = 0.5  # with less than this share of the intact metric left, the task is lost
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Numbers and verdicts stand in slots, so that no sentence can say more than the t
 from __future__ import annotations
 
 from .autopilot_course import METHODS, Course, Data
-from .autopilot_judge import heads_named, layer_of, layers_named, listing
+from .autopilot_judge import LOST, heads_named, layer_of, layers_named, listing
 
 
 def report(course: Course) -> Data:
@@ -26,8 +26,9 @@ def claims(course: Course) -> list[Data]:
 
     def claim(about: str, sentence: str) -> None:
         # Without a test there is no verdict.
-        if course.tested.get(about, {}).get("status", "open") != "open":
-            name, status = course.proposed[about], course.tested[about]["status"]
+        status = course.status(about)
+        if status != "open":
+            name = course.proposed[about]
             verdict = f"{sentence} is {slot(name, 'verdict')}"
             found.append({"sentence": f"{verdict} ({name}).", "conditions": [f"{name} is {status}"]})
 
@@ -47,6 +48,8 @@ def claims(course: Course) -> list[Data]:
         one = len(course.chosen) == 1
         claim("methods", f"That {'the head' if one else 'each of the heads'} that zero shows as strongest, "
               f"{listing(course.chosen)}, is needed by itself under its mean, too,")  # fmt: skip
+    claim("stand_ins", f"That {listing(course.stand_ins)} stand in for each other, so that all of them are needed and "
+          "none alone,")  # fmt: skip
     claim("backup", f"That {listing(course.vanished)} do not stand in for each other")
     said: list[str] = []
     if course.needed_layer is not None:
@@ -142,7 +145,35 @@ def heads(course: Course) -> list[str]:
             f"As few were left, the search went on by means in {layers_of(course.wider)}. It added {found}.",
             slot(course.wider, "figure"),
         ]
-    return blocks
+    return blocks + jointly(course)
+
+
+def jointly(course: Course) -> list[str]:
+    """The search for heads that stand in for each other."""
+    if course.joint is None:
+        return []
+    rest = (
+        "heads of the layers that were searched" if not course.kept else "other heads of the layers that were searched"
+    )
+    asked = (
+        f"Heads that stand in for each other show little one at a time. So a set of the {rest} was looked for without "
+    )
+    asked += "which the task is lost (by their means"
+    asked += f"; {listing(course.kept)} stayed in place). " if course.kept else "). "
+    left = f"a share of {slot(course.joint, 'share')} of what is intact is left"
+    if course.stand_ins:
+        test = experiment_of(course, "stand_ins", "mean")
+        said = f"It is {listing(course.stand_ins)}: without them {left}."
+        if test is not None:
+            said += (
+                f" On held-out prompts their removal at once changes the {course.yardstick.noun} by "
+                f"{slot(test, course.yardstick.measured)}."
+            )
+    elif course.joint["measurements"]["share"]["high"] < LOST:
+        said = f"The smallest that was found has this many heads: {slot(course.joint, 'size')}. Without them {left}."
+    else:
+        said = f"None was shown to be such a set: without the best that was found {left}."
+    return [asked + said]
 
 
 def confirmation(course: Course) -> list[str]:
@@ -159,14 +190,24 @@ def confirmation(course: Course) -> list[str]:
             )
             if course.random_sets:
                 row += (
-                    f"random sets of as many heads change it by {slot(test, 'control_change')} in the mean, and by "
-                    f"less in {slot(test, 'percentile')} of the draws (here n counts draws)."
+                    f"random sets of as many heads change it by {slot(test, 'control_change')} in the mean (here n "
+                    f"counts the sets), and among these it has by damage the rank {slot(test, 'control_rank')}."
                 )
             else:
-                row += "there are too few other heads for random sets."
+                row += "there are too few other heads for random sets to show anything."
             rows.append(row)
     names = heads_named(course.kept)
     return ["## The test on held-out prompts", f"T{names[1:]}, removed at once:", "\n".join(rows)]
+
+
+def undecidable(course: Course) -> str:
+    """The hypotheses on which no outcome could have been a verdict."""
+    names = [course.proposed[about] for about in course.impossible]
+    return (
+        f"{listing(names)}: so few different questions can show nothing; more prompts (--n) are needed."
+        if names
+        else ""
+    )
 
 
 def untested(course: Course) -> list[str]:
@@ -174,8 +215,10 @@ def untested(course: Course) -> list[str]:
     others = sorted(set(range(n_layers)) - set(course.searched))
     items = [
         f"Heads of {layers_named(others)}: none was removed." if others else "",
+        undecidable(course),
         "Heads in pairs or larger sets, but for those named above: a head that has a backup is missed when heads are "
-        "removed one at a time, and so is one whose effect is smaller than the bound.",
+        "removed one at a time, and so is one whose effect is smaller than the bound. A search for a set without which "
+        "the task is lost finds one such set, and there may be others.",
         "The other half of each layer (its MLP), single neurons, and what one part sends to another.",
         "What these parts do. That damage follows when a part is removed says that it matters here, not how.",
         f"Other models, other tasks, and other wordings of `{course.task}`.",

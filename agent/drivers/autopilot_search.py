@@ -6,7 +6,7 @@ What it finds is a suggestion, written down as a hypothesis; `autopilot_confirm`
 from __future__ import annotations
 
 from .autopilot_course import METHODS, Course, Data, Protocol, propose
-from .autopilot_judge import LAYERS, judged, layer_of, layers_named, listing, without
+from .autopilot_judge import LAYERS, LOST, judged, layer_of, layers_named, listing, without
 
 SEARCHED = 6  # how many layers are searched for heads at a time
 FOLLOWED = 6  # how many heads are followed up
@@ -115,6 +115,30 @@ def other_ablations(course: Course) -> Protocol:
     # What is undecided here may still be worth the test on other prompts.
     promising = [{e["site"] for e in r["effects"] if yardstick.promising(e)} for r in course.repeats]
     course.kept = [site for site in chosen if all(site in p for p in promising)]
+
+
+def search_jointly(course: Course) -> Protocol:
+    """Heads that stand in for each other show nothing one by one: a set of those that were not kept, without which the
+    task is lost."""
+    if len(course.searched) * course.n_heads - len(course.kept) < 2:
+        return
+    metric = "logit_diff" if course.yardstick.metric == "logit_diff" else "prob"
+    found = yield (
+        "A head that has a stand-in shows nothing by itself. Is there a set of the other heads without which the task "
+        "is lost?",
+        "minimal_set",
+        {
+            "task": course.task, "layers": sorted(course.searched), "besides": course.kept or None, "method": "mean",
+            "metric": metric, "reason": "Single removals miss heads that stand in for each other.",
+        },
+    )  # fmt: skip
+    if found.get("refused"):
+        return
+    course.joint = found
+    members = [e["site"] for e in found["effects"]]
+    # Broken by the whole interval; and so few that a head can be said to stand in for another.
+    if found["measurements"]["share"]["high"] < LOST and 2 <= len(members) <= FOLLOWED:
+        course.stand_ins = members
 
 
 def search_on(course: Course, further: list[int]) -> Protocol:

@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
 from ..block import Block
-from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from ..room import require_room
+from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from . import short
 from .pattern import Change, pattern_tap
 

@@ -69,6 +69,11 @@ class CausalTracing(Experiment):
             common = ", ".join(sorted(set[str].intersection(*spans))) or "none"
             raise BadConfiguration(f"Not every prompt of {self.task} has the span '{self.span}'; spans: {common}.")
 
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        from ..noise import CONTROLS
+
+        return CONTROLS
+
     def run(self, lab: Lab) -> Result:
         import numpy as np
 

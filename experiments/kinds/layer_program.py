@@ -42,6 +42,22 @@ class LayerProgram(Experiment):
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
 
+    controls: Annotated[
+        int,
+        Field(
+            ge=1, le=2000,
+            description="How many programs of the same form stand beside one; beyond_control draws its own.",
+        ),
+    ] = 20  # fmt: skip
+
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        from ..controls import moved_programs
+
+        if self.program is None or "n_layers" not in sizes:
+            return None
+        program = self.programs(sizes["n_layers"])[0].program or ()
+        return len(moved_programs(program, sizes["n_layers"], self.seed, self.controls))
+
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if "n_layers" in sizes:
@@ -120,7 +136,7 @@ class LayerProgram(Experiment):
         values = kept[self.metric]
         change = values[1:] - values[0]
         found = effects([program.name], self.metric, change, asked)
-        controls = moved_programs(program.program or (), lab.subject.anatomy.n_layers, self.seed)
+        controls = moved_programs(program.program or (), lab.subject.anatomy.n_layers, self.seed, self.controls)
         # By a readout of their own: twenty times the predictions over the whole vocabulary are not to be kept.
         run = compare(lab, "random programs", batch, [program, *controls], lab.readout(self.metric, batch))
         beside = run.values(self.metric)[2:]

@@ -17,6 +17,7 @@ from ..result import Effect, Figure, Measurement, Result
 if TYPE_CHECKING:
     from ..interventions import Intervention
     from ..lab import Lab
+    from ..sites import Site
     from ..tasks.prompt import Split
     from ..tasks.task import Task
 
@@ -28,12 +29,14 @@ class MinimalSet(Experiment):
 
     Searches on other explore prompts: by each one's own damage, then by halving, then dropping members one at a time
     until none can be spared (`beam` sets followed at once; 1 is greedy). The set is then tried on these prompts: share
-    is what it leaves of the intact metric, with interval; random_share what 20 random sets as large leave. Each member
-    is verified by itself: effect[L7.H3] is the change when the set is without it, `needed` counts members without which
-    the set is not enough. Finds parts that back each other up, which single removals miss. A set that cannot lose a
-    member need not be the only one, nor the smallest: other seeds and a wider beam may give others. Under zero a kept
-    set can fail because the stream is far from its usual range, so compare with mean. Cost: layers and MLPs a hundred
-    runs or so; heads a sweep and up to a thousand, keep more than break.
+    is what it leaves of the intact metric, and the task is called broken or kept only where the whole interval lies on
+    one side of the level; random_share is what 20 random sets as large leave. Each member is verified by itself:
+    effect[L7.H3] is the change when the set is without it, `members_needed` counts members without which the whole
+    interval lies on the other side of the level. Finds parts that back each other up, which single removals miss. A set
+    that cannot lose a member need not be the only one, nor the smallest: other seeds and a wider beam may give others.
+    One part that is needed alone breaks the task by itself: to find those that stand in for each other, name it in
+    `besides`. Under zero a kept set can fail because the stream is far from its usual range, so compare with mean.
+    Cost: layers and MLPs a hundred runs or so; heads a sweep and up to a thousand, keep more than break.
     """
 
     kind: ClassVar[str] = "minimal_set"
@@ -43,6 +46,10 @@ class MinimalSet(Experiment):
     ] = "break"
     parts: Annotated[Parts, Field(description="What sets are made of. A layer is its attention and its MLP.")] = "heads"
     layers: Annotated[list[int] | None, Field(description="Only parts of these layers; others stay. Null: all.")] = None
+    besides: Annotated[
+        list[str] | None,
+        Field(description="Parts that stay in any case, such as heads that are known to be needed alone: L0.H1."),
+    ] = None
     level: Annotated[
         float, Field(gt=0, lt=1, description="The share of the intact metric from which on the task counts as kept.")
     ] = 0.5
@@ -51,18 +58,31 @@ class MinimalSet(Experiment):
     metric: Annotated[Literal["logit_diff", "prob"], Field(description="What is measured.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..removal import elements
-
         super().check(sizes, task)
         if {"n_layers", "n_heads"} <= set(sizes):
-            elements(self.parts, sizes, self.layers)
+            self.searched_for(sizes)
         self.require_metric(self.metric, task)
+
+    def searched_for(self, sizes: Mapping[str, int]) -> dict[str, tuple[Site, ...]]:
+        """What sets are made of, by name. Raises BadConfiguration for what is not there."""
+        from ..removal import elements
+
+        every = elements(self.parts, sizes, self.layers)
+        unknown = [name for name in self.besides or () if name not in every]
+        if unknown:
+            raise BadConfiguration(
+                f"{unknown[0]} is not among the {self.parts} that are searched, so it cannot be left in place; leave "
+                "it out of besides."
+            )
+        found = {name: sites for name, sites in every.items() if name not in (self.besides or ())}
+        if not found:
+            raise BadConfiguration("besides names all parts, so there is nothing to search; name fewer.")
+        return found
 
     def run(self, lab: Lab) -> Result:
         from .. import pruning
-        from ..removal import elements
 
-        every = elements(self.parts, lab.subject.sizes, self.layers)
+        every = self.searched_for(lab.subject.sizes)
         other, draw = pruning.search_lab(lab, self.draw)
         damage = pruning.damage_alone(other, draw, every, self.method, self.metric)
         names = list(every)
@@ -96,9 +116,9 @@ class MinimalSet(Experiment):
         return smallest(order, score, self.beam)
 
     def removal(self, lab: Lab, names: Collection[str], order: Sequence[str]) -> Intervention:
-        from ..removal import elements, removal
+        from ..removal import removal
 
-        every = elements(self.parts, lab.subject.sizes, self.layers)
+        every = self.searched_for(lab.subject.sizes)
         return removal("without", [site for name in order if name in names for site in every[name]], self.method)
 
     def set_removal(self, lab: Lab, members: Collection[str], order: Sequence[str]) -> Intervention:
@@ -134,37 +154,40 @@ class MinimalSet(Experiment):
             )
         whole = float(intact.mean())
         left, low, high = (float(x) for x in ratio_bootstrap(own, intact, asked))
-        enough = self.enough(left)
-        needed = [
-            name for name, row in zip(members, without, strict=True) if not self.enough(float(row.mean()) / whole)
-        ]
+        enough = self.shown(low, high)
+        bounds = [(float(a), float(b)) for _, a, b in (ratio_bootstrap(row, intact, asked) for row in without)]
+        needed = [name for name, at in zip(members, bounds, strict=True) if self.shown(*at) is False]
         measured = [base, questions_asked(asked), run.identity(self.metric),
                     Measurement(name="size", value=len(members), unit=self.parts),
                     Measurement(name="share", value=left, low=low, high=high, n=len(asked)),
                     Measurement(name="all_removed", value=float(at_all.mean()) / whole, n=len(asked))]  # fmt: skip
         if enough:
             # Of a set that is not enough itself this would be said of every member.
-            measured.append(Measurement(name="needed", value=len(needed), unit=self.parts))
+            measured.append(Measurement(name="members_needed", value=len(needed), unit=self.parts))
         told = ""
         if len(beside):
             shares = beside.mean(-1) / whole
             outdone = share("better", (shares > left if self.goal == "break" else shares < left).astype(float))
             at_random = measurement("random_share", shares)
             measured += [at_random, outdone.model_copy(update={"name": "better_than_random"})]
-            told = f" {len(shares)} random sets as large leave {at_random.told}; {100 * outdone.value:.0f}% leave "
-            told += "more." if self.goal == "break" else "less."
+            as_good = int((shares <= left if self.goal == "break" else shares >= left).sum())
+            told = f" {len(shares)} random sets as large leave {at_random.told}; by what it leaves the set has rank "
+            told += f"{1 + as_good} of {1 + len(shares)} among them (p {(1 + as_good) / (1 + len(shares)):.2g})."
         rows = effects(members, self.metric, without - own, asked) if members else ()
         verb = "Without" if self.goal == "break" else "With nothing but"
         listed = ", ".join(members[:NAMED]) + (f" and {len(members) - NAMED} more" if len(members) > NAMED else "")
         text = (
             f"{verb} {len(members)} of {len(order)} {self.parts} ({self.method}): {listed or 'none'}. {left:.3f} "
-            f"[{low:.3f}, {high:.3f}] of the intact {self.metric} is left: the task is "
-            f"{'kept' if left >= self.level else 'broken'} (level {self.level:g})."
+            f"[{low:.3f}, {high:.3f}] of the intact {self.metric} is left: {self.said(low, high)}."
         )
         if enough:
-            text += f" {len(needed)} of {len(members)} members are needed: without each of them the set is not enough."
+            text += f" {len(needed)} of {len(members)} members are shown to be needed: without each of them the set is "
+            text += "not enough."
         if found is None:
             text = f"Not even all {len(order)} {self.parts} suffice to {self.goal} it on the search's prompts. {text}"
+        elif enough is None:
+            notes = (*notes, "Whether the set is enough on these prompts is open: the interval holds the level. More "
+                             "prompts narrow it.")  # fmt: skip
         elif not enough:
             notes = (*notes, "On these prompts the set, which was found on others, is not enough.")
         searched = f" Found on other prompts among {found.tried} sets." if found else ""
@@ -178,8 +201,16 @@ class MinimalSet(Experiment):
                               beside),
         )  # fmt: skip
 
-    def enough(self, share: float) -> bool:
-        return (share >= self.level) == (self.goal == "keep")
+    def shown(self, low: float, high: float) -> bool | None:
+        """Whether a share with this interval is enough; None where the interval holds the level."""
+        if low < self.level <= high:
+            return None
+        return (low >= self.level) == (self.goal == "keep")
+
+    def said(self, low: float, high: float) -> str:
+        if low < self.level <= high:
+            return f"whether the task is kept or broken is not shown (level {self.level:g})"
+        return f"the task is {'kept' if low >= self.level else 'broken'} (level {self.level:g})"
 
     def drawings(self, lab: Lab, rows: Sequence[Effect], found: Smallest | None) -> tuple[Figure, ...]:
         from ..scoring import METRICS

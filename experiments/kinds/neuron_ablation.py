@@ -83,7 +83,7 @@ class NeuronAblation(Ablation):
         order = screening.chosen(guesses, self.verify, self.seed)
         return Screened(order, guesses[order], "by gradients on other prompts", family=0, notes=notes)
 
-    def controls(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
+    def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         from ..controls import DRAWS, random_others
 
         count = None if screened is None else DRAWS

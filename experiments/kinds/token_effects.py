@@ -121,17 +121,13 @@ class TokenEffects(Experiment):
         moved = measurement("kl", numbers(divergence(before, after)), "nats", asked)
         top = numbers((before.argmax(-1) != after.argmax(-1)).double())
         unit = "log-probability, nats" if log else "probability"
-        own = sum((e.percentile or 0) >= 95 for e in found)
+        own = sum(e.percentile == 100.0 for e in found)
         text = (
             f"Without {done.name} ({self.method if self.sites else 'left out'}), {self.by} on {len(held)} prompts that "
         )
         text += f"the tokens were not chosen by (there: those that did): {told(found[: len(up)], 'rose there')}; "
         text += f"{told(found[len(up) :], 'fell there')}. "
-        text += (
-            f"{own} of {len(found)} move more than under at least 95% of {len(others)} random removals. "
-            if others
-            else ""
-        )
+        text += f"{own} of {len(found)} move more than under each of {len(others)} random removals. " if others else ""
         text += "Probability went: " + ", ".join(f"{e.site} {e.told}" for e in went) + "."
         # What is kept by prompt is of the measured half, as the tokens' effects are.
         return Result(

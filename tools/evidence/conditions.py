@@ -28,7 +28,8 @@ _ID = re.compile(r"(E\d{1,18})\.(.+)")
 # How a condition says that there is an effect: by a bound that leaves out zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
     **dict.fromkeys(("effect", "accuracy_drop", "loss_increase", "prob_change", "logit_diff_change", "excess"), "away"),
-    **dict.fromkeys(("percentile",), "high"), **dict.fromkeys(("rank", "p", "q", "p_max"), "low"),
+    **dict.fromkeys(("percentile",), "high"),
+    **dict.fromkeys(("rank", "p", "q", "p_max", "control_rank", "control_p"), "low"),
 }  # fmt: skip
 FORMS = "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase between -0.1 and 0.1, H2 is supported"
 

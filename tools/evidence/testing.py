@@ -7,11 +7,12 @@ showed nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ...db.ids import parse_id, show_id
 from ...db.read import Reader
-from ...experiments.prediction import Judgement, Prediction, judge
+from ...experiments.prediction import EXCESS, Judgement, Prediction, judge
 from ..context import Context
 from ..environment import code_version
 from ..run_experiment import experiment_from, run_experiment
@@ -53,8 +54,24 @@ def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgem
     """What this experiment says of a prediction. Raises NoQuantity."""
     logged = reader.experiment(experiment)
     found = read(logged, parse(prediction.quantity), lambda name: reader.artifact(experiment, name))
-    percentile = next((m["value"] for m in logged["measurements"] if m["name"] == "percentile"), None)
-    return judge(prediction, found.value, (found.low, found.high), found.n, found.questions, percentile)
+    questions, beside = found.questions, control_rank(logged["measurements"])
+    if prediction.quantity == EXCESS and questions is not None and beside is not None:
+        # Its interval rests on the draw of the sets as well.
+        questions = min(questions, beside[1] - 1)
+    p = None if beside is None else beside[0] / beside[1]
+    return judge(prediction, found.value, (found.low, found.high), found.n, questions, p)
+
+
+def control_rank(measurements: Sequence[Row]) -> tuple[float, int] | None:
+    """The place of a set by damage among itself and the random sets beside it, and how many that are."""
+    named = {one["name"]: one for one in measurements}
+    if "control_rank" in named:
+        return named["control_rank"]["value"], named["control_rank"]["n"]
+    if "percentile" not in named:
+        return None
+    # An earlier version kept the share of the sets that changed less.
+    weaker, sets = named["percentile"]["value"], named["percentile"]["n"]
+    return 1 + round(sets * (100 - weaker) / 100), sets + 1
 
 
 def misjudged(reader: Reader, run: int | None) -> list[str]:
@@ -77,8 +94,9 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
                 found.append(f"{where}: {fault}")
                 continue
             if logged["code_version"] != code_version():
-                # Another version may have reckoned p otherwise; what was measured is what it was.
-                del now["p"]
+                # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what
+                # it was.
+                del now["p"], now["side"]
             differs = [k for k, value in now.items() if value != judged[k] and not _same(value, judged[k])]
             if differs:
                 what = ", ".join(differs)

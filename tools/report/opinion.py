@@ -29,7 +29,7 @@ from .study import Study
 Row = dict[str, Any]
 Word = Literal["stands", "falls", "undecided"]
 # What differs between a test and its repetition.
-_FREE = {"model", "task", "n", "seed", "split", "method", "verify"}
+_FREE = {"model", "task", "n", "seed", "split", "method", "verify", "controls"}
 
 
 class Opinion(Frozen):

@@ -42,7 +42,14 @@ WORDS: tuple[tuple[str, str], ...] = (
     (
         "control_change, control_largest, excess",
         "What the random places or sets changed, in the mean and at most, and by how much more the edited part itself "
-        "did harm than their mean: above 0, whatever the metric, it did more.",
+        "did harm than their mean: above 0, whatever the metric, it did more. The interval of excess counts the draw "
+        "of the prompts and the draw of the sets.",
+    ),
+    (
+        "control_rank, control_p",
+        "The place of the edited part by damage among itself and its random sets, 1 for the worst; and that place over "
+        "how many they are, which is how often one of them, drawn at random, would have it. Twenty sets can show no "
+        "less than 1 in 21.",
     ),
     (
         "identity",

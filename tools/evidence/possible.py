@@ -1,0 +1,115 @@
+"""Whether a verdict is possible at all, said when predictions are written down and not after their test.
+
+So many different questions, and so many random sets, show no p below a certain one, whatever comes out; and all
+predictions of a study share one correction. Where even the best outcome would be inconclusive, a test costs time and
+shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...experiments.draws import can_show, possible_sets
+from ...experiments.draws import least_p as least_of_sets
+from ...experiments.prediction import Prediction
+from ...experiments.prediction import least_p as least_of_questions
+from ...experiments.result import Frozen
+from ..context import Context
+from ..run_experiment import experiment_from
+from .testing import prediction_of
+from .verdict import ALPHA, holm
+
+Row = dict[str, Any]
+BEYOND = "beyond_control"
+# How many other predictions of the study may show nothing before random sets are too few.
+SLACK = 2
+MOST_SETS, MOST_QUESTIONS = 2000, 64
+
+
+class Basis(Frozen):
+    """What a prediction's test will rest on: how many different questions, and for beyond_control how many random
+    sets."""
+
+    questions: int
+    sets: int | None = None
+
+    @property
+    def least(self) -> float:
+        """The smallest p that it can show."""
+        return max(min(1.0, least_of_questions(self.questions)), 0.0 if self.sets is None else least_of_sets(self.sets))
+
+
+def basis(context: Context, prediction: Prediction) -> Basis:
+    experiment = experiment_from(prediction.kind, prediction.config)
+    task = context.find_task(experiment.task)
+    questions = len({p.key for p in task.prompts(*experiment.draw)})
+    beyond = prediction.comparison == BEYOND
+    return Basis(questions=questions, sets=experiment.random_sets(context.sizes(experiment.model)) if beyond else None)
+
+
+def sets_can_show(places: int, size: int) -> bool:
+    """Whether there are so many random sets of this size, of so many places, that a set can be shown to be beyond
+    them."""
+    return can_show(possible_sets(places, size))
+
+
+def sets_needed(count: int) -> int:
+    """How many random sets let a verdict stand where so many predictions are no better."""
+    return next(sets for sets in range(1, MOST_SETS) if least_of_sets(sets) * count < ALPHA or sets == MOST_SETS - 1)
+
+
+def impossible(context: Context, hypothesis: str) -> str:
+    """One line where no verdict on a hypothesis of this study is possible, and what it would take; else nothing."""
+    rows = context.reader.hypotheses_of(context.run)
+    predictions = [one for h in rows for one in h["predictions"]]
+    own = [one["id"] for h in rows if h["id"] == hypothesis for one in h["predictions"]]
+    rests = {one["id"]: basis(context, prediction_of(one)) for one in predictions if one["judged"] is None}
+    known = {one["id"]: one["judged"]["p"] for one in predictions if one["judged"] is not None}
+    return why_impossible(own, rests, known)
+
+
+def why_impossible(own: Sequence[int], rests: Mapping[int, Basis], known: Mapping[int, float]) -> str:
+    """own: the predictions of a hypothesis; rests: what the untested ones of the study rest on; known: the p of the
+    others; all by id."""
+    best = _best({**known, **{one: at.least for one, at in rests.items()}})
+    stuck = [one for one in own if one in rests and best[one] >= ALPHA]
+    if not stuck:
+        return ""
+    count = len(rests) + len(known)
+    where = f"with {count} prediction{'s' * (count != 1)} in the study"
+    said: list[str] = []
+    few = [one for one in stuck if min(1.0, least_of_questions(rests[one].questions)) >= ALPHA / count]
+    if few:
+        least = min(rests[one].questions for one in few)
+        said.append(
+            f"{least} different question{'s' * (least != 1)} can show no p below "
+            f"{min(1.0, least_of_questions(least)):.2g}; {_questions_needed(few, rests, known)} are needed"
+        )
+    beside = [sets for one in stuck if (sets := rests[one].sets) is not None and least_of_sets(sets) >= ALPHA / count]
+    if beside:
+        said.append(
+            f"{min(beside)} random sets can show no p below {least_of_sets(min(beside)):.2g}; "
+            f"{sets_needed(_no_better(rests, known))} or more are needed"
+        )
+    return f"No verdict is possible {where}: {'; '.join(said)}."
+
+
+def _no_better(rests: Mapping[int, Basis], known: Mapping[int, float]) -> int:
+    """How many predictions show, at best, no more than random sets do."""
+    return sum(at.sets is not None for at in rests.values()) + sum(p >= ALPHA for p in known.values())
+
+
+def _best(p: Mapping[int, float]) -> dict[int, float]:
+    return dict(zip(p, holm(list(p.values())), strict=True))
+
+
+def _questions_needed(few: Sequence[int], rests: Mapping[int, Basis], known: Mapping[int, float]) -> int:
+    """The smallest number of different questions that leaves none of these without a possible verdict; random sets,
+    which more questions do not help, are told by themselves."""
+    for questions in range(2, MOST_QUESTIONS):
+        most = {one: at.least for one, at in rests.items()}
+        best = _best({**known, **most, **{one: least_of_questions(questions) for one in few}})
+        if all(best[one] < ALPHA for one in few):
+            return questions
+    return MOST_QUESTIONS
