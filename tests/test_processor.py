@@ -151,12 +151,8 @@ def test_a_screen_looks_in_what_pays_says_so_and_measures_the_same(on_processor:
     ranks, fp32 = {}, "screened in fp32 (this processor is not faster in bf16) and partly to first order;"
     for seconds, said, not_said in (
         (WITH_BF16, "screened in bf16 and partly to first order;", "fp32 (this"),
-        (
-            WITHOUT_BF16,
-            "screened in fp32 (this processor is not faster in bf16) and partly to first order;",
-            "in bf16 ",
-        ),
-        (HARDLY, "screened in fp32 (this processor is not faster in bf16) and partly to first order;", "in bf16 "),
+        (WITHOUT_BF16, fp32, "in bf16 "),
+        (HARDLY, fp32, "in bf16 "),
     ):
         on_processor(seconds)
         result = screened()
