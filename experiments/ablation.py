@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .controls import Compared
     from .interventions import Intervention
     from .lab import Lab
+    from .screening import Look
     from .statistics import Array
-    from .subject import Subject
     from .tasks.prompt import Split
     from .tasks.task import Task
 
@@ -34,7 +34,7 @@ class Screened:
 
     order    which places, the strongest first and then some of the rest, drawn at random
     guesses  [place, n], what the look saw of these
-    how      in words, such as "by gradients"
+    how      in words, such as "by gradients", and in which precision
     family   of how many places they are the strongest by these very prompts; 0 where they were found on others
     seen     by name, the mean of all that was seen, where it can stand beside what is measured
     """
@@ -44,7 +44,6 @@ class Screened:
     how: str
     family: int
     seen: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 class Ablation(Experiment):
@@ -88,9 +87,9 @@ class Ablation(Experiment):
             return None
         return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
 
-    def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
-        """Look quickly at many places, to measure few; None to measure all."""
-        return None
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+        """Look quickly at many places, to measure few; None to measure all. And what is to be said about it."""
+        return None, ()
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         """Single other places, beside those that are measured one at a time."""
@@ -116,7 +115,7 @@ class Ablation(Experiment):
 
         prompts, _ = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
-        screened = self.screen(lab, sites)
+        screened, remarks = self.screen(lab, sites)
         measured = sites if screened is None else [sites[i] for i in screened.order]
         controls = self.others(lab, measured, screened)
         compared, more = self.measured(lab, measured, controls)
@@ -138,18 +137,18 @@ class Ablation(Experiment):
             measurements.append(Measurement(name="controls", value=len(controls)))
         significant = f", {sum(map(clear, found))} change {self.metric} (q < 0.05)" if self.metric != "kl" else ""
         text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
-        kept, notes = {self.metric: values}, tuple[str, ...]()
+        kept = {self.metric: values}
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)
             measurements += agreement
             text += screening.told(screened.how, agreement, self.strongest)
-            kept["screened"], notes = screened.guesses, screened.notes
+            kept["screened"] = screened.guesses
         return Result(
             measurements=tuple(measurements),
             effects=found,
             figures=self.drawings(lab, found, screened),
             found=text,
-            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *notes, *more, *lab.doubts(*self.draw)))),
+            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more, *lab.doubts(*self.draw)))),
             arrays=per_prompt(kept, asked, beside),
         )
 
@@ -159,18 +158,19 @@ class Ablation(Experiment):
         raise NotImplementedError
 
     def measured(
-        self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), subject: Subject | None = None,
-        narrowed: str | None = None,
-    ) -> tuple[Compared, tuple[str, ...]]:  # fmt: skip
-        """The metric without each place, then under each control; and what is to be said about it."""
+        self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), look: Look | None = None
+    ) -> tuple[Compared, tuple[str, ...]]:
+        """The metric without each place, then under each control; and what is to be said about it. With a look, only
+        as exactly as that is."""
         from .controls import compare
         from .removal import removal, replacements
 
         _, batch = lab.prompts(*self.draw)
+        subject, narrowed = (None, None) if look is None else (look.subject, look.narrowed)
         readout = lab.readout(self.metric, batch, subject)
         everything = [*(removal(str(s), [s], self.method) for s in sites), *controls]
         sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
-        doing = f"{len(sites)} {self.parts}{' in bf16' if subject else ''}"
+        doing = f"{len(sites)} {self.parts}{f' {look.how}' if look else ''}"
         return compare(lab, doing, batch, everything, readout, sources, subject, narrowed), notes
 
     def removed_at_once(self, lab: Lab, sites: list[Site]) -> Result:

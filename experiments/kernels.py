@@ -1,10 +1,11 @@
 """The same arithmetic by faster kernels.
 
 On x86 torch hands fp32 products to MKL, which keeps its best kernels for its maker's processors: on others it reaches
-about half of what oneDNN, which is in torch as well, reaches in the same precision. And the GELU of GPT-2 is written
-as seven passes over its input where one does. Nearly all the time of a sweep is spent in these two, so a subject's
-modules are switched over when it is prepared. Weights, names and what is saved stay as they are; products that are
-not fp32 on a CPU, or need a gradient, go the usual way.
+about half of what oneDNN, which is in torch as well, reaches in the same precision. On some of its maker's it is a
+tenth faster. Which of them multiplies is measured (`processor`). And the GELU of GPT-2 is written as seven passes over
+its input where one does. Nearly all the time of a sweep is spent in these two, so a subject's modules are switched over
+when it is prepared. Weights, names and what is saved stay as they are; products that are not fp32 on a CPU, or need a
+gradient, go the usual way.
 
 oneDNN brings weights into an order of its own at every product, which is a tenth of its time. While `laid_out` is
 open they are there in that order as well. In fp32 the results have the same bits.
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-# On machines without MKL torch's own choice is oneDNN, or the machine's own library.
-BOTH = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+from .processor import BOTH, speeds
+
 # For which `laid_out` brings weights in order; any number of rows is right with any.
 ROWS = 1024
 # The last is what oneDNN says where it gets no memory for its code; of a descriptor, the same words mean another thing.
@@ -36,7 +37,7 @@ def without_gradient(x: Tensor, weight: Tensor) -> bool:
 def usable(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN multiplies these, and faster than torch's own choice."""
     plain = BOTH and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    return plain and without_gradient(x, weight)
+    return plain and without_gradient(x, weight) and speeds(x.device).onednn
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -85,7 +86,7 @@ def can_be_laid_out(module: nn.Module) -> bool:
     if not BOTH or not isinstance(module, (FastLinear, FastConv1D)) or module.weight.device.type != "cpu":
         return False
     bf16 = module.weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bf16 or module.weight.dtype == torch.float32
+    return bf16 or (module.weight.dtype == torch.float32 and speeds(module.weight.device).onednn)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Only the projections, and what attention does between them, are rounded. The residual stream, the norms before them
 and the unembedding stay as they are: on SmolLM2's heads this ranks better than a model that is bf16 throughout, in
 the same time. The twin shares every other tensor with the subject. Its numbers choose what to measure; they are
-never the measurement.
+never the measurement. It is faster only on processors that multiply in bf16 themselves: `screening.look` asks first.
 """
 
 from __future__ import annotations

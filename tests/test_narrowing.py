@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lashley.experiments import engine
 from lashley.experiments.batch import Batch
+from lashley.experiments.cost import SLOPES, whole_runs
 from lashley.experiments.engine import narrowing
 from lashley.experiments.engine.forward import record_batch
 from lashley.experiments.errors import BadConfiguration
@@ -20,12 +21,15 @@ from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
 from lashley.experiments.rounded import rounded
 from lashley.experiments.scoring import AnswerReadout, PairReadout
+from lashley.experiments.screening import NOTHING_PAYS
 from lashley.experiments.sites import Part, Site, head
 from lashley.experiments.subject import Subject, load, prepare
 from lashley.experiments.tasks.registry import task
+from lashley.tests.processors import WITH_BF16, WITHOUT_BF16, OnProcessor, on_processor
 from lashley.tests.slow_way import cut, first_token, hooked, one_position, tokens_of
 from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject
 
+__all__ = ["on_processor"]
 # Of different lengths, so that there are pads.
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
 PLACES: list[tuple[Part, int | None]] = [
@@ -176,7 +180,7 @@ def test_neither_chunks_nor_what_was_kept_change_it_and_it_says_how_far_it_is() 
     assert torch.allclose(narrowed(subject, batch, made, memory=40_000), whole, atol=1e-5)
 
 
-def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole() -> None:
+def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole(on_processor: OnProcessor) -> None:
     lab = Lab(load("smollm2-135m", "cpu"), task("arithmetic"))
     settings = {"num_layers": 3, "hidden_size": 32, "num_heads": 4, "intermediate_size": 48, "window_size": 4,
                 "attention_types": [[["global", "local", "global"], 1]], "vocab_size": 49152}  # fmt: skip
@@ -188,8 +192,11 @@ def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole() -> None:
     assert not engine.narrowable(rounded(neo), batch)
     with pytest.raises(BadConfiguration, match="minds the order"):
         narrowed(neo, batch, [Intervention(name="head", edits=(Edit(site=head(0, 1)),))])
-    found = HeadAblation(n=4, sweep="screen", verify=3).run(Lab(neo, task("arithmetic"))).found
-    assert "screened in bf16;" in found
+    screen = HeadAblation(n=4, sweep="screen", verify=3)
+    on_processor(WITH_BF16)
+    assert "screened in bf16;" in screen.run(Lab(neo, task("arithmetic"))).found
+    on_processor(WITHOUT_BF16)
+    assert NOTHING_PAYS in screen.run(Lab(neo, task("arithmetic"))).notes
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -217,6 +224,11 @@ def test_on_smollm2_it_finds_the_strongest_heads_and_ranks_all(name: str) -> Non
             for s in (head(layer, h) for layer in range(a.n_layers) for h in range(a.n_heads))]  # fmt: skip
     plan = scheduled(lab.subject, batch)
     assert plan.width < 0.6 * batch.length
+    # What it is expected to take, and what it computes; the slopes beside it.
+    above = [sum(batch.length - first for first in plan.first[edit.site.layer + 1 :]) / batch.length
+             for one in made for edit in one.edits]  # fmt: skip
+    computed = 1 + SLOPES + sum(1 + layers for layers in above) / a.n_layers
+    assert computed / 1.5 < whole_runs(made, a.n_layers, narrowed=True) < 1.5 * computed
     exact = engine.run(lab.subject, batch, [Intervention(name="intact"), *made], PairReadout(batch))["logit_diff"]
     wanted = (exact[1:] - exact[0]).mean(1).numpy()
     top = set(np.argsort(-abs(wanted))[:10].tolist())

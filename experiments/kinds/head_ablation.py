@@ -45,9 +45,9 @@ class HeadAblation(Ablation):
     sweep: Annotated[
         Sweep,
         Field(
-            description="How a sweep looks. exact: every head in fp32. screen: every head in bf16, to first order "
-            "where the metric's slope is small. attribution: all at once by gradients, which misses heads of early "
-            "layers. After either of these the strongest are measured in fp32."
+            description="How a sweep looks. exact: every head in fp32. screen: every head, to first order where the "
+            "metric's slope is small, and in bf16 where this processor is faster in it. attribution: all at once by "
+            "gradients, which misses heads of early layers. After either of these the strongest are measured in fp32."
         ),
     ] = "exact"
     verify: Annotated[int, Field(ge=1, description="How many of the strongest of a screen are measured in fp32.")] = 24
@@ -72,28 +72,25 @@ class HeadAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
-        from .. import engine, screening
-        from ..rounded import rounded
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+        from .. import screening
 
         if self.sweep == "exact" or self.verify >= len(sites):
-            return None
+            return None, ()
         if self.sweep == "attribution":
             guesses, notes = self.estimated(lab, sites)
             order = screening.chosen(guesses, self.verify, self.seed)
             # Gradients are no changes that changes could be compared with.
-            return Screened(order, guesses[order], "by gradients", len(sites), notes=notes)
-        twin = rounded(lab.subject)
-        # kl has no slope at the intact model, where it is lowest.
-        can = self.metric != "kl" and engine.narrowable(twin, lab.prompts(*self.draw)[1])
-        narrowed = self.metric if can else None
-        compared, notes = self.measured(lab, sites, subject=twin, narrowed=narrowed)
+            return Screened(order, guesses[order], "by gradients", len(sites)), notes
+        look = screening.look(lab.subject, lab.prompts(*self.draw)[1], self.metric, [s.layer for s in sites])
+        if look is None:
+            return None, (screening.NOTHING_PAYS,)
+        compared, notes = self.measured(lab, sites, look=look)
         values = compared.values(self.metric)
         guesses = values[1:] - values[0]
         seen = dict(zip(map(str, sites), guesses.mean(-1).tolist(), strict=True))
         order = screening.chosen(guesses, self.verify, self.seed)
-        how = "in bf16" if narrowed is None else "in bf16 and partly to first order"
-        return Screened(order, guesses[order], how, len(sites), seen, notes)
+        return Screened(order, guesses[order], look.how, len(sites), seen), notes
 
     def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
         """[site, n]: the change by each head as gradients have it."""

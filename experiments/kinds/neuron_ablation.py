@@ -67,21 +67,21 @@ class NeuronAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> Screened | None:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
         import numpy as np
 
         from .. import pruning, screening
         from ..ablation import estimates
 
         if self.neurons is not None or self.verify >= len(sites):
-            return None
+            return None, ()
         # Found on other prompts, so that what is measured here was not picked for what it does here.
         other, draw = pruning.search_lab(lab, self.draw)
         layers = sorted({s.layer for s in sites})
         found, notes = estimates(other, draw, self.part, layers, self.method, self.metric)
         guesses = np.concatenate([found[layer].T for layer in layers])
         order = screening.chosen(guesses, self.verify, self.seed)
-        return Screened(order, guesses[order], "by gradients on other prompts", family=0, notes=notes)
+        return Screened(order, guesses[order], "by gradients on other prompts", family=0), notes
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         from ..controls import DRAWS, random_others
