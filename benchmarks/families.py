@@ -61,7 +61,7 @@ def number(found: dict[str, Any]) -> str:
 
 def row(logged: dict[str, Any]) -> list[str]:
     found = {m["name"]: m for m in logged["measurements"]}
-    able = "no" if any("not shown to do the task" in note for note in logged["notes"]) else "yes"
+    able = "no" if any(doubt["code"] == "unable" for doubt in logged["doubts"]) else "yes"
     values = [number(found[name]) if name in found else "" for name in ("chance", *MEASURED)]
     return [logged["task"], logged["split"], str(logged["n"]), f"{found['questions']['value']:.0f}", *values, able]
 

@@ -85,3 +85,10 @@ def what_replies_cost(db: Database) -> None:
     """Of a reply's tokens those that came from the server's cache and went into it; and its price in US dollars."""
     for column in ("tokens_cached INTEGER", "tokens_written INTEGER", "cost REAL"):
         db.conn.execute(f"ALTER TABLE turns ADD COLUMN {column}")
+
+
+def doubts(db: Database) -> None:
+    """Why what an experiment found may mean nothing, by codes: nobody has to know it by the wording of a note."""
+    db.executescript("""
+        ALTER TABLE experiments ADD COLUMN doubts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(doubts));
+    """)

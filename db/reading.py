@@ -14,7 +14,7 @@ from .ids import TABLES, no_such_id, show_id
 
 Row = dict[str, Any]
 
-_JSON = {"anatomy", "budget", "claims", "config", "content", "data", "experiments", "notes", "spent", "tags"}
+_JSON = {"anatomy", "budget", "claims", "config", "content", "data", "doubts", "experiments", "notes", "spent", "tags"}
 _YES_OR_NO = {"correct", "changed_correct"}
 
 

@@ -306,6 +306,7 @@ MIGRATIONS = (
     words_of_the_user,
     requests_and_forks,
     migrations.what_replies_cost,
+    migrations.doubts,
 )
 VERSION = len(MIGRATIONS)
 

@@ -46,7 +46,7 @@ SORTS = {
     "words": Sort("told"),
     "experiment begun": Sort(
         "experiments",
-        changing=frozenset({"status", "error_type", "error", "found", "notes", "ended", "seconds"}),
+        changing=frozenset({"status", "error_type", "error", "found", "notes", "doubts", "ended", "seconds"}),
     ),
     "experiment": Sort("experiments", at_end=True, parts=PARTS),
     "reuse": Sort("reuses", key="experiment"),

@@ -80,8 +80,9 @@ class ExperimentWriter(Writing):
                 self._db.table(table).insert_all([stored(row) for row in rows])
             self._add_artifacts(experiment, artifacts or {})
             found, notes = result["found"], as_json(list(result["notes"]))
+            doubts = as_json(list(result.get("doubts", ())))
             ended: dict[str, Any] = {"status": "done", "ended": now(), "seconds": seconds}
-            self._update("experiment", experiment, found=found, notes=notes, **ended)
+            self._update("experiment", experiment, found=found, notes=notes, doubts=doubts, **ended)
             self._seals.add("experiment", experiment)
         self._let_go(show_id("experiment", experiment))
 

@@ -148,7 +148,8 @@ class Ablation(Experiment):
             effects=found,
             figures=self.drawings(lab, found, screened),
             found=text,
-            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more, *lab.doubts(*self.draw)))),
+            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more))),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt(kept, asked, beside),
         )
 
@@ -207,7 +208,8 @@ class Ablation(Experiment):
         kept = {name: run.values(name)[:2] for name in run.scores}
         return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
                       figures=spoken.figures, found=text,
-                      notes=(*run.failed(self.metric), *notes, *unmatched(matched), *lab.doubts(*self.draw)),
+                      notes=(*run.failed(self.metric), *notes, *unmatched(matched)),
+                      doubts=lab.doubts(*self.draw, self.metric),
                       arrays=per_prompt(kept, asked, beside))  # fmt: skip
 
 

@@ -3,6 +3,9 @@
 There are two of them. One always gives the same answer, the commonest of these prompts. The other reads the prompt and
 picks at random among the answers that it offers: one of two names, a word of the list, a number of two digits. How many
 those are is the task's to say (`Task.guess`). Chance is what the better of the two gets.
+
+For the preference between answer and distractor, one guesser always prefers the same word, and the other picks one of
+the two.
 """
 
 from __future__ import annotations
@@ -40,3 +43,18 @@ def chance_of(task: Task, prompts: Sequence[Prompt]) -> Chance:
         return same or Chance(0.0, "nothing to guess from")
     picked = Chance(sum(map(task.guess, prompts)) / len(prompts), "picking one of the answers that the prompt offers")
     return same if same is not None and same.value > picked.value else picked
+
+
+def preference_chance(prompts: Sequence[Prompt]) -> Chance:
+    """The share of prompts whose answer is preferred by somebody who does not read them.
+
+    Whoever always prefers one word is right where it is the answer, wrong where it is the distractor, and right in half
+    of the other prompts.
+    """
+    wins = Counter(p.answer.strip().casefold() for p in prompts)
+    wins.subtract((p.distractor or "").strip().casefold() for p in prompts)
+    word, more = wins.most_common(1)[0]
+    # Where one word is the answer of all, preferring it leaves no room above.
+    if 0 < more < len(prompts):
+        return Chance(0.5 + 0.5 * more / len(prompts), f"always preferring {word!r}")
+    return Chance(0.5, "picking one of the two")

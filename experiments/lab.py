@@ -18,7 +18,7 @@ from .donors import more_donors
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
-from .result import Sample
+from .result import Doubt, Sample
 from .room import require_room
 from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from .subject import Subject
@@ -88,10 +88,11 @@ class Lab:
             self._intact[key] = Intact(said, correct, {name: numbers(values[0]) for name, values in scores.items()})
         return self._intact[key]
 
-    def doubts(self, n: int, split: Split, seed: int) -> tuple[str, ...]:
-        """A note for the result where the subject is not shown to do the task on these prompts; nothing else."""
+    def doubts(self, n: int, split: Split, seed: int, metric: str | None = None) -> tuple[Doubt, ...]:
+        """What a result in this metric has to say where the intact subject does not do, on these prompts, what the
+        metric rests on; see `ability`."""
         found = ability(self.task, self.prompts(n, split, seed)[0], self.intact(n, split, seed))
-        return () if found is None else found.notes
+        return () if found is None else found.doubts(metric)
 
     def readout(
         self, metric: str, batch: Batch, subject: Subject | None = None

@@ -141,7 +141,8 @@ def told_curve(
         effects=rows,
         figures=(drawn(lab, found, asked, metric, what, first),),
         found=text,
-        notes=(*found.notes, *lab.doubts(*draw)),
+        notes=found.notes,
+        doubts=lab.doubts(*draw, metric),
         arrays=per_prompt({metric: found.values}, asked, found.beside.reshape(-1, found.values.shape[-1])),
     )
 

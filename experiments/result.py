@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-# By these words in a note a report finds the experiments in which that control failed.
-UNABLE = "the intact model is not shown to do the task"
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -38,6 +35,18 @@ class Measurement(Frozen):
     def told(self) -> str:
         """The value with its interval: "0.250 [0.132, 0.421]"."""
         return f"{self.value:.3f}" if self.low is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Doubt(Frozen):
+    """Why what was found may mean nothing, as a code that a program acts on and a sentence for readers.
+
+    unable         the intact model is shown neither to say the answer nor to prefer it
+    not_preferred  it says the answer, and what was measured rests on preference
+    not_said       it prefers the answer, and is not shown to say it
+    """
+
+    code: Literal["unable", "not_preferred", "not_said"]
+    text: str
 
 
 class Effect(Frozen):
@@ -111,7 +120,10 @@ class Figure(Frozen):
 
 
 class Result(Frozen):
-    """Everything that an experiment found. `found` is what a reader is told first, in a few lines."""
+    """Everything that an experiment found. `found` is what a reader is told first, in a few lines.
+
+    The sentences of `doubts` stand among the notes, too.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -119,7 +131,15 @@ class Result(Frozen):
     figures: tuple[Figure, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     arrays: dict[str, Any] = Field(default_factory=dict, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _doubts_are_notes(cls, data: dict[str, Any]) -> dict[str, Any]:
+        doubts = [Doubt.model_validate(one) for one in data.get("doubts", ())]
+        notes = tuple(data.get("notes", ()))
+        return {**data, "doubts": doubts, "notes": (*notes, *(d.text for d in doubts if d.text not in notes))}
 
     def __getitem__(self, name: str) -> Measurement:
         for measurement in self.measurements:

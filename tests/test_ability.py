@@ -1,13 +1,15 @@
-"""Whether a subject can do a task at all: by whole intervals, above chance and above the distractor."""
+"""What a subject can do: it says the answer, it prefers the answer, each by an exact test against chance."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from lashley.experiments.ability import ability
-from lashley.experiments.chance import chance_of
+from lashley.experiments.ability import LEVEL, ability, exact_p
+from lashley.experiments.chance import chance_of, preference_chance
 from lashley.experiments.lab import Intact
+from lashley.experiments.result import Result
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.task import Task
@@ -22,14 +24,85 @@ def intact(right: int, preferred: int) -> Intact:
 
 
 @pytest.mark.parametrize(
-    ("right", "preferred", "able"), [(32, 32, True), (20, 30, True), (8, 30, False), (30, 16, False), (0, 0, False)]
+    ("right", "preferred", "says", "prefers"),
+    [(32, 32, True, True), (20, 30, True, True), (8, 30, False, True), (30, 20, True, False), (9, 20, False, False)],
 )
-def test_both_must_be_above_chance_by_the_whole_interval(right: int, preferred: int, able: bool) -> None:
+def test_each_grade_is_tested_against_its_own_chance(right: int, preferred: int, says: bool, prefers: bool) -> None:
     found = ability(TASK, PROMPTS, intact(right, preferred))
     assert found is not None
-    assert (not found.reasons) is able
-    assert bool(found.notes) is not able
-    assert ("not shown" in found.told) is not able
+    assert found.prefers is not None
+    assert (found.says.shown, found.prefers.shown, found.able) == (says, prefers, says or prefers)
+    assert ("not shown to do the task" in found.told) is not found.able
+    # A quarter of the answers are the same word, which is never the distractor: chance is 1/4, and 1/2 + 1/8.
+    assert found.says.p == pytest.approx(float(binomtest(right, 32, 0.25, "greater").pvalue))
+    assert found.prefers.p == pytest.approx(float(binomtest(preferred, 32, 0.625, "greater").pvalue))
+
+
+CODES: dict[tuple[bool, bool], dict[str | None, list[str]]] = {
+    (True, True): {"logit_diff": [], "accuracy": [], "loss": [], None: []},
+    (False, True): {name: ["not_said"] for name in ("logit_diff", "accuracy", "loss", None)},
+    (True, False): {"logit_diff": ["not_preferred"], "accuracy": [], "loss": [], None: []},
+    (False, False): {name: ["unable"] for name in ("logit_diff", "accuracy", "loss", None)},
+}
+
+
+@pytest.mark.parametrize("grades", list(CODES))
+def test_what_is_doubted_follows_from_what_was_measured(grades: tuple[bool, bool]) -> None:
+    says, prefers = grades
+    found = ability(TASK, PROMPTS, intact(30 if says else 0, 30 if prefers else 0))
+    assert found is not None
+    for metric, codes in CODES[grades].items():
+        doubts = found.doubts(metric)
+        assert [one.code for one in doubts] == codes
+        assert Result(doubts=doubts, notes=("first",)).notes == ("first", *(one.text for one in doubts))
+
+
+def test_who_only_prefers_is_told_so_and_not_that_it_cannot() -> None:
+    """The capitals that a small model tells from wrong ones, and does not generate."""
+    capitals = [Prompt(text=f"{i} is", answer=f" c{i}", distractor=f" c{(i + 5) % 16}", key=str(i)) for i in range(16)]
+    right = np.zeros(16)
+    found = ability(TASK, capitals, Intact([""] * 16, right, {"logit_diff": np.full(16, 8.0)}))
+    assert found is not None
+    assert found.able
+    assert "is not shown to say the answer (accuracy 0.000" in found.told
+    assert "but it prefers the answer to the distractor (a share of 1.000" in found.told
+    assert "mean nothing" not in found.told
+
+
+def test_a_fixed_preference_is_no_ability() -> None:
+    """Always preferring True is right in 24 of 32 prompts where 24 answers are True."""
+    words = [(" True", " False") if i % 4 else (" False", " True") for i in range(32)]
+    prompts = [Prompt(text=f"{i}:", answer=a, distractor=d, key=str(i)) for i, (a, d) in enumerate(words)]
+    always = np.array([1.0 if a == " True" else -1.0 for a, _ in words])
+    assert preference_chance(prompts).told == "0.750 (always preferring 'true')"
+    found = ability(TASK, prompts, Intact([""] * 32, np.zeros(32), {"logit_diff": always}))
+    assert found is not None
+    assert not found.able
+    one_answer = [p.model_copy(update={"answer": " True", "distractor": " False"}) for p in prompts]
+    assert preference_chance(one_answer).value == 0.5
+
+
+def test_the_exact_test_counts_questions() -> None:
+    right = np.array([1.0, 1.0, 1.0, 0.0] * 8)
+    own = [str(i) for i in range(32)]
+    assert exact_p(right, 0.5, own) == pytest.approx(float(binomtest(24, 32, 0.5, "greater").pvalue))
+    # Eight questions, each right in three of its four prompts: six of eight.
+    shared = [str(i // 4) for i in range(32)]
+    assert exact_p(right, 0.5, shared) == pytest.approx(float(binomtest(6, 8, 0.5, "greater").pvalue))
+    assert exact_p(np.zeros(32), 0.0, own) == 1.0
+    assert exact_p(right, 0.0, own) == 0.0
+
+
+@pytest.mark.parametrize("chance", [0.25, 0.5])
+def test_a_guesser_seldom_passes(chance: float) -> None:
+    """At most one in forty passes one test, whatever the number of prompts to a question."""
+    rng = np.random.default_rng(3)
+    for each in (1, 3):
+        asked = [str(i // each) for i in range(24)]
+        # The prompts of a question share its fate: the worst case.
+        fates = rng.random((2000, 24 // each)) < chance
+        passed = [exact_p(np.repeat(fate, each).astype(float), chance, asked) < LEVEL for fate in fates]
+        assert np.mean(passed) <= LEVEL + 0.01
 
 
 def guessed(by: float) -> Task:
@@ -51,8 +124,9 @@ def test_with_a_chance_of_one_half_sixteen_of_twenty_are_not_enough_and_thirty_o
     few, many = ability(even, PROMPTS, intact(20, 32)), ability(even, PROMPTS, intact(30, 32))
     assert few is not None
     assert many is not None
-    assert "not above a chance of 0.500" in few.reasons[0]
-    assert not many.reasons
+    assert "against a chance of 0.500" in few.says.told
+    assert not few.says.shown
+    assert many.says.shown
 
 
 def test_of_open_prompts_there_is_no_verdict() -> None:
@@ -83,10 +157,10 @@ def test_every_task_has_a_chance_and_no_more_than_one_answer_gives(name: str) ->
 
 def test_how_few_questions_there_are_is_said_where_the_verdict_is_no() -> None:
     shared = [p.model_copy(update={"key": str(i % 4)}) for i, p in enumerate(PROMPTS)]
-    found = ability(TASK, shared, intact(20, 32))
+    found = ability(TASK, shared, intact(8, 16))
     assert found is not None
     assert "32 prompts that ask 4 different questions" in found.told
-    assert "32 prompts that ask 4 different questions" in found.notes[0]
+    assert "32 prompts that ask 4 different questions" in found.doubts()[0].text
     same = ability(TASK, PROMPTS, intact(20, 32))
     assert same is not None
-    assert not same.reasons
+    assert "questions" not in same.told

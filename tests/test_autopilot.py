@@ -86,7 +86,8 @@ class World:
     """Answers as the tools would give them, of a subject whose parts do known damage."""
 
     n_layers: int = 12
-    accuracy: float = 0.9
+    # What a baseline shows of the subject; see `experiments.result.Doubt`.
+    doubts: list[str] = field(default_factory=list[str])
     layers: dict[int, float] = field(default_factory=lambda: {0: 5.0, 3: 1.0})
     heads: dict[str, float] = field(default_factory=lambda: {"L3.H1": 2.0})
     zero_only: dict[str, float] = field(default_factory=dict[str, float])
@@ -132,9 +133,11 @@ class World:
         if tool not in ("baseline", "layer_program", "head_ablation", "minimal_set"):
             return {}
         found = {"id": self.id("E"), "config": {"task": given["task"], "model": "m", **given}, "effects": []}
-        measured: Data = {"accuracy": {"value": self.accuracy, "low": self.accuracy - 0.1}, "intact_accuracy": {}}
-        if tool == "baseline" and self.logit_diff:
-            measured["logit_diff"] = {"value": 5.0, "low": 4.0}
+        measured: Data = {"accuracy": {"value": 0.9, "low": 0.8}, "intact_accuracy": {}}
+        if tool == "baseline":
+            found["doubts"] = self.doubts
+            if self.logit_diff:
+                measured |= {"logit_diff": {"value": 5.0, "low": 4.0}, "prefers_answer": {"value": 1.0, "low": 0.9}}
         if tool == "layer_program" and "sweep" in given:
             found["effects"] = [self.of(f"skip L{i}", self.layers.get(i, 0.0), "loss") for i in range(self.n_layers)]
         elif tool == "layer_program":
@@ -239,7 +242,8 @@ def test_every_claim_says_what_must_hold_and_the_answer_comes_first() -> None:
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
     world.run()
     assert [claim["conditions"] for claim in world.claims] == [
-        ["H3 is supported"], ["H2 is refuted"], ["H4 is supported"], ["H1 is supported"], ["E1.accuracy > 0.35"],
+        ["H3 is supported"], ["H2 is refuted"], ["H4 is supported"], ["H1 is supported"], ["E1.accuracy_p < 0.025"],
+        ["E1.prefers_answer_p < 0.025"],
     ]  # fmt: skip
 
 
@@ -366,14 +370,26 @@ def test_a_report_whose_claims_are_refused_is_written_without_them() -> None:
     assert written[0]["interpretation"] == written[1]["interpretation"]
 
 
-def test_chance_at_yes_and_no_is_not_ability() -> None:
-    world = World(accuracy=0.42)  # an interval from 0.32
+def test_a_subject_that_neither_says_nor_prefers_the_answer_is_left_for_another_task() -> None:
+    world = World(doubts=["unable"])
     text = world.run()
-    assert "none of the tasks" in text
+    assert "neither to say the answers of these tasks nor to prefer them" in text
     assert [s[2]["task"] for s in world.steps if s[1] == "baseline"] == ["sums", "yes"]
-    world = World(accuracy=0.55)  # from 0.45: enough for a number, too little for yes and no
-    world.run()
-    assert [s[2]["task"] for s in world.steps if s[1] == "baseline"] == ["sums"]
+    assert world.claims == []
+
+
+def test_one_grade_of_ability_is_enough_and_decides_what_is_measured_and_claimed() -> None:
+    for doubt, metric, claimed in (
+        ("not_said", "logit_diff", "E1.prefers_answer_p < 0.025"), ("not_preferred", "loss", "E1.accuracy_p < 0.025")
+    ):  # fmt: skip
+        world = World(doubts=[doubt])
+        text = world.run()
+        assert [s[2]["task"] for s in world.steps if s[1] == "baseline"] == ["sums"]
+        assert {s[2]["metric"] for s in world.steps if s[1] == "head_ablation"} == {metric}
+        about = [c for claim in world.claims for c in claim["conditions"] if c.startswith("E1.")]
+        assert about == [claimed]
+        assert ("is not shown to say it" in text) == (doubt == "not_said")
+        assert ("the share of right answers goes from" in text) == (doubt == "not_preferred")
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 5, 7])

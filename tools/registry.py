@@ -104,6 +104,7 @@ def facts(logged: dict[str, Any]) -> dict[str, Any]:
         "measurements": {m["name"]: m for m in logged["measurements"]},
         "effects": logged["effects"],
         "found": logged["found"],
+        "doubts": [doubt["code"] for doubt in logged["doubts"]],
     }
 
 

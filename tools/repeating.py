@@ -110,7 +110,9 @@ class Repeated:
     def _result(self, logged: Row) -> Result:
         import numpy as np
 
-        parts = {part: logged[part] for part in ("measurements", "effects", "samples", "figures", "found", "notes")}
+        parts = {
+            part: logged[part] for part in ("measurements", "effects", "samples", "figures", "found", "notes", "doubts")
+        }
         arrays = {
             one["name"]: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one["name"])), allow_pickle=False)
             for one in logged["artifacts"]

@@ -38,24 +38,33 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         )
     if lab.task.fingerprint() != logged["task_fingerprint"]:
         raise ToolError(f"{name} was measured on another version of the task {experiment.task}.")
-    if code_version() != logged["code_version"]:
+    newer = code_version() != logged["code_version"]
+    if newer:
         warnings.append(f"logged with code {logged['code_version']}, replayed with {code_version()}")
     for package, version in dict[str, str](logged["environment"].get("packages") or {}).items():
         here = context.environment["packages"].get(package)
         if here != version and package != "lashley":
             warnings.append(f"logged with {package} {version}, replayed with {here}")
     result = measured(experiment, lab).model_dump()
-    return {"id": name, **compare(logged, result, tolerance), "warnings": warnings}
+    found = compare(logged, result, tolerance, newer)
+    if found["more"]:
+        warnings.append(f"this code measures more: {', '.join(found['more'])}")
+    return {"id": name, **found, "warnings": warnings}
 
 
-def compare(logged: dict[str, Any], now: dict[str, Any], tolerance: float) -> dict[str, Any]:
-    """Every measurement, effect and sample of two results, by name."""
+def compare(logged: dict[str, Any], now: dict[str, Any], tolerance: float, newer: bool = False) -> dict[str, Any]:
+    """Every measurement, effect and sample of two results, by name. What other code (`newer`) measures besides is no
+    difference, and is listed as "more"."""
     differences: list[str] = []
+    more: list[str] = []
     compared, largest = 0, 0.0
     for table, key in (("measurements", ("name",)), ("effects", ("site", "metric"))):
         before = {tuple(row[k] for k in key): row for row in logged[table]}
         after = {tuple(row[k] for k in key): row for row in now[table]}
         for missing in before.keys() ^ after.keys():
+            if newer and missing in after:
+                more.append(" ".join(missing))
+                continue
             where = "the log only" if missing in before else "the replay only"
             differences.append(f"{' '.join(missing)}: in {where}")
         for name in before.keys() & after.keys():
@@ -77,4 +86,5 @@ def compare(logged: dict[str, Any], now: dict[str, Any], tolerance: float) -> di
                 differences.append(f"sample {i} {column}: {x!r} then {y!r}")
     if len(logged["samples"]) != len(now["samples"]):
         differences.append(f"samples: {len(logged['samples'])} then {len(now['samples'])}")
-    return {"same": not differences, "compared": compared, "largest": largest, "differences": sorted(differences)}
+    return {"same": not differences, "compared": compared, "largest": largest, "differences": sorted(differences),
+            "more": sorted(more)}  # fmt: skip

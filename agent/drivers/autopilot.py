@@ -20,8 +20,6 @@ from .autopilot_report import nothing_report, report
 from .autopilot_search import search_heads, search_jointly, search_layers
 from .conversation import Message, Reply, ToolSpec
 
-# The lower end of the accuracy's interval from which damage can be seen: more than is got by chance.
-ABLE, ABLE_YES_NO = 0.35, 0.5
 # What a study can go on without: when it is refused, the protocol is told so, and claims nothing of it.
 SPARED = ("minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
 
@@ -56,28 +54,23 @@ class Autopilot:
         return Reply(text="The budget is spent.")
 
 
-def bar(answer_kind: str) -> float:
-    return ABLE_YES_NO if answer_kind == "yes_no" else ABLE
-
-
-def able(found: Data, answer_kind: str) -> bool:
-    accuracy = found.get("measurements", {}).get("accuracy")
-    return accuracy is not None and accuracy["low"] > bar(answer_kind)
+def able(found: Data) -> bool:
+    """Whether a baseline shows that the subject says the answer or prefers it, against chance."""
+    return "accuracy" in found.get("measurements", {}) and "unable" not in found.get("doubts", ())
 
 
 def protocol(study: Data) -> Protocol:
     """The steps of a study, each told what the one before it gave."""
     listed = yield "What tasks are there, should this one be too hard?", "list_tasks", {}
-    kinds = {t["name"]: t["answer_kind"] for t in listed.get("tasks", [])}
     tried: list[Data] = []
-    for task in (study["task"], *(name for name in kinds if name != study["task"])):
+    for task in dict.fromkeys((study["task"], *(t["name"] for t in listed.get("tasks", [])))):
         baseline = yield (
             f"Can the subject do {task} at all?",
             "baseline",
             {"task": task, "reason": f"Baseline of {task}: damage to what cannot be done means nothing."},
         )
         tried.append(baseline)
-        if able(baseline, kinds.get(task, "")):
+        if able(baseline):
             break
     else:
         yield (
@@ -88,8 +81,8 @@ def protocol(study: Data) -> Protocol:
         return
     baseline = tried[-1]
     task = baseline["config"]["task"]
-    course = Course(study=study, task=task, left=tried[:-1], baseline=baseline,
-                    yardstick=yardstick_for_heads(baseline), able=bar(kinds.get(task, "")))  # fmt: skip
+    yardstick = yardstick_for_heads(baseline)
+    course = Course(study=study, task=task, left=tried[:-1], baseline=baseline, yardstick=yardstick)
     yield from search_layers(course)
     yield from search_heads(course)
     yield from search_jointly(course)
@@ -119,6 +112,7 @@ def note(course: Course) -> Data:
     tests = course.tests("together")
     kept = heads_named(course.kept) if course.kept else "no head"
     said = [
+        f"Intact, the subject {course.does}.",
         f"Searched head by head: {layers_named(course.searched)}.",
         f"Left by the search and tested on held-out prompts: {kept} ({verdict('together')})."
         if course.kept

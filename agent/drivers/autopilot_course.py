@@ -27,7 +27,6 @@ class Course:
     """Experiments as the tools gave them, in the order in which they are made.
 
     left         baselines of tasks that the subject could not do
-    able         the accuracy that the baseline is shown to exceed
     sweep        each layer left out; `needed_layer` and `spare_layer` are what it suggests
     searched     layers whose heads were removed one by one
     chosen       the strongest heads under zero; `repeats` are the same under mean and resample
@@ -47,7 +46,6 @@ class Course:
     left: list[Data]
     baseline: Data
     yardstick: Yardstick
-    able: float
     sweep: Data = field(default_factory=dict[str, Any])
     needed_layer: int | None = None
     spare_layer: int | None = None
@@ -90,6 +88,26 @@ class Course:
         """Of a layer, as the sweep over heads has them."""
         found = [effect["site"].split(".")[0] for effect in self.heads["effects"]]
         return max(map(found.count, found))
+
+    @property
+    def says(self) -> bool:
+        """Whether the intact subject is shown to say the answer."""
+        return "not_said" not in self.baseline.get("doubts", ())
+
+    @property
+    def prefers(self) -> bool:
+        """Whether it is shown to prefer the answer to the distractor."""
+        graded = "prefers_answer" in self.baseline["measurements"]
+        return graded and "not_preferred" not in self.baseline.get("doubts", ())
+
+    @property
+    def does(self) -> str:
+        """What it can do, after "the subject"."""
+        if not self.says:
+            return "prefers the answer to a wrong one, and is not shown to say it"
+        if self.prefers:
+            return "says the answer, and prefers it to a wrong one"
+        return "says the answer"
 
     @property
     def random_sets(self) -> bool:

@@ -91,9 +91,10 @@ LAYERS = Yardstick("loss", NATS)
 
 
 def yardstick_for_heads(baseline: Data) -> Yardstick:
-    """A tenth of the intact logit difference; the loss where the task has none, or where it is none to speak of."""
+    """A tenth of the intact logit difference; the loss where there is none, or none to speak of, or where the
+    subject is not shown to prefer the answer."""
     difference = baseline["measurements"].get("logit_diff")
-    if difference is None or difference["low"] <= 0:
+    if difference is None or difference["low"] <= 0 or "not_preferred" in baseline.get("doubts", ()):
         return LAYERS
     # Two digits, so that what is said is what is tested.
     return Yardstick("logit_diff", float(f"{PART * difference['value']:.2g}"))

@@ -8,6 +8,9 @@ from __future__ import annotations
 from .autopilot_course import METHODS, Course, Data
 from .autopilot_judge import LOST, heads_named, layer_of, layers_named, listing
 
+# The level of the baseline's exact tests against chance.
+CHANCE = 0.025
+
 
 def report(course: Course) -> Data:
     """The arguments of write_report for a study whose task could be done."""
@@ -37,10 +40,14 @@ def claims(course: Course) -> list[Data]:
         mean = experiment_of(course, "together", "mean")
         damage = ""
         if mean is not None:
+            right = (
+                f"the share of right answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')} on "
+                "held-out prompts, and "
+            )
             damage = (
-                f"With {heads_named(kept)} replaced by {'its mean' if one else 'their means'}, the share of right "
-                f"answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')} on held-out prompts, "
-                f"and the {course.yardstick.noun} changes by {slot(mean, course.yardstick.measured)}. "
+                f"With {heads_named(kept)} replaced by {'its mean' if one else 'their means'}, "
+                f"{right if course.says else 'on held-out prompts '}the {course.yardstick.noun} changes by "
+                f"{slot(mean, course.yardstick.measured)}. "
             )
         claim("together", f"{damage}That {'it is' if one else 'they are, together,'} needed for `{course.task}`")
         claim("each", "That each of them is needed by itself")
@@ -57,11 +64,18 @@ def claims(course: Course) -> list[Data]:
     if course.spare_layer is not None:
         said.append(f"layer {course.spare_layer} can")
     claim("layers", f"That {' and '.join(said)}")
-    found.append({
-        "sentence": f"Intact, the subject answers a share of {slot(base, 'accuracy')} of the prompts of "
-        f"`{course.task}` correctly: it can do the task.",
-        "conditions": [f"{base['id']}.accuracy > {course.able:g}"],
-    })  # fmt: skip
+    if course.says:
+        found.append({
+            "sentence": f"Intact, the subject says the answer: a share of {slot(base, 'accuracy')} of the prompts of "
+            f"`{course.task}`, more than chance gives.",
+            "conditions": [f"{base['id']}.accuracy_p < {CHANCE}"],
+        })  # fmt: skip
+    if course.prefers:
+        found.append({
+            "sentence": f"Intact, the subject prefers the answer to a plausible wrong one in a share of "
+            f"{slot(base, 'prefers_answer')} of the prompts of `{course.task}`, more than chance gives.",
+            "conditions": [f"{base['id']}.prefers_answer_p < {CHANCE}"],
+        })  # fmt: skip
     return found
 
 
@@ -79,8 +93,11 @@ def ability(course: Course) -> list[str]:
         f"correctly; its loss on the answer is {slot(base, 'loss')}"
     )
     if "logit_diff" in base["measurements"]:
-        text += f", and it prefers the answer to a plausible wrong one by {slot(base, 'logit_diff')}"
-    return ["## What the subject can do", f"{text}.", slot(base, "figure")]
+        text += f", and its logit difference to a plausible wrong one is {slot(base, 'logit_diff')}"
+    tested = f"Tested against chance, it {course.does}."
+    if not course.says:
+        tested += " What is found here is about what it prefers; accuracies of generated text mean little."
+    return ["## What the subject can do", f"{text}. {tested}", slot(base, "figure")]
 
 
 def layers(course: Course) -> list[str]:
@@ -238,10 +255,15 @@ def slot(of: Data | str, what: str) -> str:
 def nothing_report(study: Data, tried: list[Data]) -> Data:
     """The arguments of write_report for a study that found no task to study damage on."""
     lines = [
-        "The subject does none of the tasks well enough to study damage: what cannot be done cannot be damaged. The "
-        "share of right answers:",
+        "The subject is shown neither to say the answers of these tasks nor to prefer them to wrong ones: what cannot "
+        "be done cannot be damaged. The share of right answers, and of prompts where the answer is preferred:",
         "",
-        *(f"- `{b['config']['task']}`: {slot(b, 'accuracy')}" for b in tried if "accuracy" in b["measurements"]),
+        *(
+            f"- `{b['config']['task']}`: {slot(b, 'accuracy')}"
+            + (f", {slot(b, 'prefers_answer')}" if "prefers_answer" in b["measurements"] else "")
+            for b in tried
+            if "accuracy" in b.get("measurements", {})
+        ),
         "",
         "## What was not tested",
         "",

@@ -67,8 +67,8 @@ class ActivationPatching(Patching):
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
             found=self.told(scale, found) + held(places, found) + told,
-            notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more,
-                   *lab.doubts(*self.draw)),
+            notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
                     WHOLE: scale.whole},
         )  # fmt: skip

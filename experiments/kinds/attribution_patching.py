@@ -76,7 +76,8 @@ class AttributionPatching(Patching):
             figures=(self.points(lab, exact, near.tolist(), verify),
                      self.drawing(lab, pair, places, estimates, f"Estimated recovery ({self.how}), {self.direction}")),
             found=self.told(scale, exact, agreed, verify, len(places)),
-            notes=(*pair.notes, *run.failed(self.metric), *lab.doubts(*self.draw)),
+            notes=(*pair.notes, *run.failed(self.metric)),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole,
                     "attribution": guesses.astype(np.float32)},
         )  # fmt: skip

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 class Baseline(Experiment):
     """Can the intact model do the task? Run this first: damage to something it cannot do means nothing.
 
-    Gives accuracy (greedy text, answer parsed from what was generated, never from the prompt), answer loss over
-    all answer tokens, logit difference to a distractor, probability, rank, the failures by class, and whether all that
-    is above chance. For open prompts: repetition, distinct words, perplexity.
+    There are two grades, each tested against chance: it says the answer (accuracy: greedy text, answer parsed from what
+    was generated, never from the prompt), and it prefers the answer (prefers_answer: the share of prompts where it
+    scores the answer above the distractor). Logit differences rest on preference, accuracies on speech.
+    Gives also answer loss over all answer tokens, logit difference, probability, rank, and the failures by class. For
+    open prompts: repetition, distinct words, perplexity.
     Cost: one pass and a few generated tokens per prompt.
     """
 
@@ -40,12 +42,15 @@ class Baseline(Experiment):
             written = summed_up(writing(lab, prompts, intact.said), prompts)
             found = f"{lab.subject.name} goes on from {len(prompts)} prompts of {self.task}. {told_writing(written)}"
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
-        measurements = [able.accuracy, Measurement(name="chance", value=able.chance.value)]
+        accuracy, accuracy_p = able.says.measurements
+        measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]
         for name in ("loss", "logit_diff", "prob", "rank"):
             if name in intact.scores:
                 measurements.append(measurement(name, intact.scores[name], METRICS.get(name, ""), asked))
-        if able.prefers_answer is not None:
-            measurements.append(able.prefers_answer)
+        if able.prefers is not None:
+            prefers, prefers_p = able.prefers.measurements
+            by_chance = Measurement(name="prefers_chance", value=able.prefers.chance.value)
+            measurements += [prefers, by_chance, prefers_p]
         measurements.append(questions_asked(asked))
         counts = Counter(s.failure or "correct" for s in samples).most_common()
         right = int(intact.correct.sum())
@@ -58,6 +63,6 @@ class Baseline(Experiment):
                        data={"labels": [k for k, _ in counts], "counts": [c for _, c in counts]}),
             ),
             found=f"{lab.subject.name} answers {right} of {len(prompts)} prompts of {self.task} correctly. {able.told}",
-            notes=able.notes,
+            doubts=able.doubts("logit_diff"),
             arrays=per_prompt(intact.scores, asked),
         )  # fmt: skip

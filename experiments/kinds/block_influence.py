@@ -71,7 +71,8 @@ class BlockInfluence(Experiment):
             effects=found,
             figures=(self.bars(lab, found[: len(sites)]),),
             found=text,
-            notes=(*notes, *lab.doubts(*self.draw)),
+            notes=tuple(notes),
+            doubts=lab.doubts(*self.draw),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )
 

@@ -117,7 +117,8 @@ class CausalTracing(Experiment):
                   f"{sum(map(clear, found))} bring some of it back, or take more (q < 0.05); "
                   f"{largest(found, ' by recovery', 6, scale.said)}.",
             notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
-                   *unmatched(matched), *lab.doubts(*self.draw)),
+                   *unmatched(matched)),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: np.stack([noised, *back])}, asked, beside), WHOLE: scale.whole},
         )  # fmt: skip
 

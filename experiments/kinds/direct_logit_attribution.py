@@ -101,7 +101,8 @@ class DirectLogitAttribution(Experiment):
             figures=(self.heat_map(lab, ranked), self.lines(lab, names, kept["share"], asked)),
             found=f"{len(names)} shares add up to {summed.told} logits; {sum(map(clear, ranked))} are not zero "
             f"(q < 0.05); {largest(ranked, count=8)}.",
-            notes=(*notes, *lab.doubts(*self.draw)),
+            notes=tuple(notes),
+            doubts=lab.doubts(*self.draw, "logit_diff" if self.towards == "distractor" else None),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )
 

@@ -144,7 +144,8 @@ class EmbeddingMap(Experiment):
                           on_map, *explained, questions_asked(questions)),
             figures=(self.points(lab, site, drawn, labels, spread),),
             found=self.told(lab, site, of, accuracy, by_chance, p, above, learned, first, on_map, spread, values),
-            notes=(*self.doubted(of, first, accuracy, p), *self.doubts(lab)),
+            notes=tuple(self.doubted(of, first, accuracy, p)),
+            doubts=lab.doubts(*self.draw),
             arrays={"coordinates": drawn.astype("float32"), "explained": spread.astype("float32"),
                     "labels": np.array([list(dict.fromkeys(labels)).index(x) for x in labels], dtype=np.int32),
                     "correct": correct.astype("float32"), "accuracy_shuffled": null.astype("float32")},
@@ -157,9 +158,6 @@ class EmbeddingMap(Experiment):
 
         made = TSNE(2, perplexity=self.perplexity, init="pca", method="exact", random_state=self.seed, n_jobs=1)
         return np.asarray(made.fit_transform(values), dtype=float)
-
-    def doubts(self, lab: Lab) -> tuple[str, ...]:
-        return () if lab.task.answer_kind == "open" else lab.doubts(*self.draw)
 
     def doubted(self, of: Labelled, first: Measurement, accuracy: Measurement, p: float) -> list[str]:
         notes: list[str] = []

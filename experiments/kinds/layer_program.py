@@ -113,7 +113,8 @@ class LayerProgram(Experiment):
             effects=found,
             figures=(self.bars(lab, found),),
             found=text,
-            notes=(*run.failed(self.metric), *lab.doubts(*self.draw)),
+            notes=run.failed(self.metric),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt({self.metric: values}, asked),
         )
 
@@ -159,7 +160,8 @@ class LayerProgram(Experiment):
             samples=spoken.samples,
             figures=spoken.figures,
             found=text + told(matched, "programs that do the same to other layers"),
-            notes=(*run.failed(self.metric), *unmatched(matched), *lab.doubts(*self.draw)),
+            notes=(*run.failed(self.metric), *unmatched(matched)),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt(kept, asked, beside),
         )  # fmt: skip
 

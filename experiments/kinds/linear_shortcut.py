@@ -118,7 +118,8 @@ class LinearShortcut(Experiment):
             effects=tuple(effect for each in found for effect in each),
             figures=(self.drawing(lab, names, found[: len(WAYS)], damage, asked),),
             found=text + ".",
-            notes=(*run.failed(self.metric), *notes, *lab.doubts(*self.draw)),
+            notes=(*run.failed(self.metric), *notes),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip
 

@@ -97,7 +97,8 @@ class LogitLens(Experiment):
             figures=(self.map(lab, seen), *curves),
             found=f"The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
             + told(sites, values, units),
-            notes=(*notes, *lab.doubts(*self.draw)),
+            notes=tuple(notes),
+            doubts=lab.doubts(*self.draw),
             arrays=per_prompt(kept, asked),
         )
 

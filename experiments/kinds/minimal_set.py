@@ -196,7 +196,8 @@ class MinimalSet(Experiment):
             effects=rows,
             figures=self.drawings(lab, rows, found),
             found=text + told + searched,
-            notes=(*run.failed(self.metric), *notes, *lab.doubts(*self.draw)),
+            notes=(*run.failed(self.metric), *notes),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt({self.metric: values[[2, *range(3, 3 + len(members))]], "intact": intact[None]}, asked,
                               beside),
         )  # fmt: skip

@@ -124,7 +124,8 @@ class PathPatching(Contrast):
             effects=found,
             figures=(self.drawing(lab, edges, found),),
             found=self.told(scale, found),
-            notes=(*pair.notes, *run.failed(self.metric), *lab.doubts(*self.draw)),
+            notes=(*pair.notes, *run.failed(self.metric)),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},
         )
 

@@ -123,7 +123,8 @@ class Saliency(Experiment):
             effects=tuple(e for each in effect.values() for e in each),
             figures=(self.map(lab, of, found, unit), self.bars(lab, effect["occlusion"], unit)),
             found=self.ranked(of, effect["occlusion"]) + text + self.tokens(lab, of, found["occlusion"]),
-            notes=(*of.notes, *run.failed(self.metric), *notes, *lab.doubts(*self.draw)),
+            notes=(*of.notes, *run.failed(self.metric), *notes),
+            doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({way: with_zero(each) for way, each in in_parts.items()}, asked),
                     **{f"{way}_by_token": each.astype("float32") for way, each in found.items()}},
         )  # fmt: skip

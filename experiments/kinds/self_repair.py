@@ -108,8 +108,8 @@ class SelfRepair(Experiment):
             effects=tuple(effect for rows in found.values() for effect in rows),
             figures=(self.points(lab, found), self.matrix(lab, names, gone, intact.sites, found["response"])),
             found=self.told(found, measurements),
-            notes=(*run.failed("logit_diff"), *untrue(off, capped), *notes, *(() if beside else unmatched(())),
-                   *lab.doubts(*self.draw)),
+            notes=(*run.failed("logit_diff"), *untrue(off, capped), *notes, *(() if beside else unmatched(()))),
+            doubts=lab.doubts(*self.draw, "logit_diff"),
             arrays=per_prompt({name: with_zero(rows) for name, rows in kept.items()}, asked),
         )  # fmt: skip
 

@@ -138,7 +138,8 @@ class TokenEffects(Experiment):
                      self.bars(lab, "classes", f"Where probability went without {done.name}", went, "probability",
                                self.n, len(went))),
             found=text,
-            notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(())), *lab.doubts(*self.draw)),
+            notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(()))),
+            doubts=lab.doubts(*self.draw),
             arrays={**per_prompt({metric: with_zero(change[:, held])}, half),
                     "mean_change": numbers(moves.mean(0)).astype("float32")},
         )  # fmt: skip

@@ -100,7 +100,8 @@ class TunedLens(Experiment):
             found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.told} "
             f"nats. The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
             + told(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
-            notes=(*failed, *notes, *lab.doubts(*self.draw)),
+            notes=(*failed, *notes),
+            doubts=lab.doubts(*self.draw),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip
 

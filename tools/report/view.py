@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...experiments.kind import own_settings
-from ...experiments.result import UNABLE
 from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
@@ -29,6 +28,7 @@ Row = dict[str, Any]
 _EFFECTS, _SAMPLES = 10, 4
 # Rounding stays below this; see the identity control of the experiments.
 IDENTITY = 1e-3
+_OLDER = "On these prompts the intact model is not shown to do the task"
 _HEAD = re.compile(r"L\d+\.H\d+")
 
 
@@ -53,6 +53,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
         "statistics": STATISTICS,
         "experiments": experiments,
         "alarms": _alarms(study),
+        "doubted": _doubted(study),
         "hypotheses": [_hypothesis(row, study) for row in sorted(study.hypotheses.values(), key=_refuted_first)],
         "elsewhere": study.elsewhere,
         "families": study.families,
@@ -94,11 +95,22 @@ def _alarms(study: Study) -> list[tuple[str, list[str]]]:
                 found.setdefault(
                     "The identity control failed: an intervention that changes nothing changed the result.", []
                 ).append(one)
-        if any(UNABLE in note for note in row["notes"]):
-            found.setdefault(
-                "The intact subject is not shown to do the task on these prompts, so damage to it means little.", []
-            ).append(one)
     return list(found.items())
+
+
+def _doubted(study: Study) -> list[str]:
+    """The experiments that changed a subject which is not shown to do the task. That it cannot is a finding, so a
+    baseline is none of them."""
+    return [
+        one
+        for one in study.finished
+        if (row := study.experiments[one])["effects"]
+        and (
+            any(doubt["code"] == "unable" for doubt in row["doubts"])
+            # Before there were codes, it stood in a note alone.
+            or any(note.startswith(_OLDER) for note in row["notes"])
+        )
+    ]
 
 
 def _refuted_first(row: Row) -> tuple[int, int]:

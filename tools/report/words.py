@@ -20,6 +20,12 @@ WORDS: tuple[tuple[str, str], ...] = (
         "0 when it does not. Accuracy is the share of prompts that it answers rightly in its own words.",
     ),
     (
+        "It says the answer, it prefers the answer",
+        "Two grades of ability, each tested against chance by questions (exact binomial test, one-sided, p < 0.025): "
+        "the texts that the intact model generates are right (accuracy), and it scores the answer above a plausible "
+        "wrong one (prefers_answer). An effect on a logit difference rests on preference, one on accuracy on speech.",
+    ),
+    (
         "Effect",
         "The edited model minus the intact one, on the same prompts. What was needed shows as a loss that rises, or a "
         "logit difference that falls.",
