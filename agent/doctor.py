@@ -145,9 +145,7 @@ def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
     while True:
         turn = driver.reply(instructions, messages, specs)
         turns.append(turn)
-        messages.append(
-            Message(role="assistant", text=turn.text, calls=turn.calls, items=turn.items, finish=turn.finish)
-        )
+        messages.append(Message.of(turn))
         if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and talked(messages))):
             return turns[-2:]
         messages += [Message(role="tool", call_id=call.id, text=RESULT) for call in turn.calls]
@@ -158,12 +156,18 @@ def calls(driver: Asking, turns: Sequence[Reply]) -> Check:
     """Whether it called what there is, with arguments that can be read."""
     by_schema = isinstance(driver, ChatDriver) and driver.by_schema
     by = "a JSON schema, since without one it calls none," if by_schema else "tools"
+    mended = dict.fromkeys(one.what for turn in turns for one in turn.mended)
+    noted = f" Its replies are mended: {' '.join(mended)}" if mended else ""
+    hint = next((f" Where it ended, {turn.hint}" for turn in turns if turn.hint), "")
     good = [any(call.name in TRIED and readable(call.arguments) for call in turn.calls) for turn in turns]
     if all(good):
-        return yes("tools", f"It acts through {by} in two turns of two.")
+        return yes("tools", f"It acts through {by} in two turns of two.{noted}")
     if any(good):
-        return Check(name="tools", found="unknown", text=f"It acted through {by} in one turn of two: expect detours.")
+        return Check(
+            name="tools", found="unknown", text=f"It acted through {by} in one turn of two: expect detours.{noted}"
+        )
     text = "It takes tools, but calls none, turn after turn: a study would end soon. Take a model that calls tools."
+    text += hint
     if any(turn.finish == "length" for turn in turns):
         text = "Its answers were cut at their length limit before a call was whole."
     return Check(name="tools", found="no", text=text, fatal=True)

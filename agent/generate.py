@@ -26,7 +26,7 @@ def generate(context: Context, driver: Driver, description: str, n: int, say: Ca
     messages = [Message(role="user", text=asked)]
     for turn in range(1, TRIES + 1):
         reply = driver.reply("", messages, specs)
-        messages.append(Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items))
+        messages.append(Message.of(reply))
         if reply.finish == "refusal":
             raise BadReply(f"{driver.llm} refuses: {reply.text}")
         for call in reply.calls:

@@ -292,10 +292,14 @@ def ask(work: Study) -> None:
     cost = None if price is None else price.of(reply)
     if not work.by_protocol:
         work.spent.add(reply, cost)
-    said = Message(role="assistant", text=reply.text, calls=reply.calls, items=reply.items, finish=reply.finish)
-    work.context.turn = work.keep(said, reply, time.monotonic() - began, cost)
+    known = {one.what for message in work.messages for one in message.mended}
+    work.context.turn = work.keep(Message.of(reply), reply, time.monotonic() - began, cost)
     if reply.text:
         work.live.said(reply.text)
+    for one in reply.mended:
+        # What happens again and again is logged each time, and said once.
+        if one.what not in known:
+            work.live.warned(f"Mended: {one.what}")
 
 
 def settle(work: Study) -> Ending | None:
@@ -315,7 +319,7 @@ def settle(work: Study) -> Ending | None:
     if last.finish == "refusal":
         return Ending("failed", f"The language model refuses: {' '.join(last.text.split())[:300]}")
     if standing.silent(work.messages) > SILENT_TURNS:
-        return Ending("failed", "The language model stopped calling tools.")
+        return Ending("failed", f"The language model stopped calling tools{f': {last.hint}' if last.hint else '.'}")
     cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
     work.tell("Your answer was cut off at its length limit." if cut else nudge)
     return None

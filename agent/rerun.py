@@ -24,7 +24,7 @@ from ..tools.repeating import Diverged, Repeated
 from ..tools.toolset import offered
 from . import standing
 from .budget import Budget, Spent
-from .drivers.conversation import DriverError, Message, Reply, ToolSpec
+from .drivers.conversation import KEPT, DriverError, Message, Reply, ToolSpec
 from .drivers.recorded import Recorded
 from .live import View
 from .loop import Ending, Study, close, converse, prepare
@@ -254,8 +254,9 @@ def replies(log: Log) -> Iterator[Reply]:
             what = f"The program asks for a reply, where the log goes on with a message of the {turn['role']}."
             raise Diverged("request", what, turn["content"]["text"])
         said = Message.model_validate(turn["content"])
-        yield Reply(text=said.text, calls=said.calls, finish=said.finish, items=said.items,
-                    tokens_in=turn["tokens_in"], tokens_out=turn["tokens_out"])  # fmt: skip
+        yield Reply(
+            **{name: getattr(said, name) for name in KEPT}, tokens_in=turn["tokens_in"], tokens_out=turn["tokens_out"]
+        )
     if log.row["status"] == "failed":
         raise DriverError(log.row["error"])
     raise Diverged("request", "The log ends here, and the program asks for another reply.")

@@ -91,6 +91,44 @@ def empty(api: str) -> dict[str, Any]:
     return {**said(api, ""), ("choices" if api == "chat" else "output"): []}
 
 
+def named(name: str) -> Callable[[Wire, str], object]:
+    """A good call of a tool that the server calls otherwise."""
+    return body(lambda api: calls(api, ("c", name, note("odd"))))
+
+
+def as_text(text: str) -> Callable[[Wire, str], object]:
+    """A reply of which NOTE is the arguments of a good call, and which calls nothing."""
+    return body(lambda api: said(api, text.replace("NOTE", note("odd"))))
+
+
+def chunks(api: str) -> list[str]:
+    """The events of a stream that makes a good call."""
+    if api == "responses":
+        whole = calls(api, ("c", "write_note", note("odd")))
+        begun = {"type": "response.created", "response": {**whole, "status": "in_progress", "output": []}}
+        piece = {"type": "response.function_call_arguments.delta", "delta": note("odd")[:9], "output_index": 0}
+        events = [begun, piece, {"type": "response.completed", "response": whole}]
+        return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
+    given = note("odd")
+    deltas: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None},
+        {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "write_note", "arguments": ""}}]},
+        *({"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in (given[:9], given[9:])),
+    ]
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    events = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    events += [{**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}]
+    return [*(f"data: {json.dumps(event)}\n\n" for event in events), "data: [DONE]\n\n"]
+
+
+def stream(wire: Wire, api: str) -> object:
+    return wire.then("".join(chunks(api)), content_type="text/event-stream")
+
+
+def half_a_stream(wire: Wire, api: str) -> object:
+    return wire.then("".join(chunks(api)[:-2]), content_type="text/event-stream")
+
+
 def bad_utf8(api: str) -> bytes:
     return json.dumps(calls(api, ("c", "write_note", note("odd @")))).encode().replace(b"@", b"\xff\xfe")
 
@@ -157,11 +195,44 @@ FAULTS = (
         "Arguments as an object, not as text", body(lambda a: calls(a, ("c", "write_note", json.loads(note("odd")))))
     ),
     Fault("Arguments that are no JSON", body(lambda a: calls(a, ("c", "write_note", '{"title": ')))),
+    Fault("A name with a channel after it (gpt-oss)", named("write_note<|channel|>commentary")),
+    Fault("A name with a namespace (`functions.write_note`)", named("functions.write_note")),
+    Fault("A name with another namespace (`default_api:write_note`)", named("default_api:write_note")),
+    Fault("A name in other letters (`Write_Note`)", named("Write_Note")),
+    Fault("A name with other signs (`write-note`)", named("write-note")),
+    Fault(
+        "A list as a text",
+        body(lambda a: calls(a, ("c", "write_note", note("odd").replace('"tags": []', '"tags": "[\\"a\\"]"')))),
+    ),
+    Fault(
+        "All arguments as a text within JSON", body(lambda a: calls(a, ("c", "write_note", json.dumps(note("odd")))))
+    ),
     Fault("A call of a tool without a name", body(lambda a: calls(a, ("c", "", "{}")))),
     Fault("Text in place of a call", body(lambda a: said(a, 'I call write_note({"title": "odd"}).'))),
+    Fault("A whole call as JSON", as_text('{"name": "write_note", "arguments": NOTE}')),
+    Fault("A whole call in a code fence", as_text('```json\n{"name": "write_note", "arguments": NOTE}\n```')),
+    Fault(
+        "A whole call between tags (`<tool_call>`)",
+        as_text('<tool_call>\n{"name": "write_note", "arguments": NOTE}\n</tool_call>'),
+    ),
+    Fault("A whole call by a tag (`<function=write_note>`)", as_text("<function=write_note>NOTE</function>")),
+    Fault(
+        "A whole call after a sign (`[TOOL_CALLS]`)",
+        as_text('[TOOL_CALLS] [{"name": "write_note", "arguments": NOTE}]'),
+    ),
+    Fault(
+        "A whole call in Python",
+        as_text('[write_note(title="odd", text="Seen.", tags=[], experiments=[])]'),
+    ),
+    Fault(
+        "A call between tags, in a text",
+        as_text('I note it.\n<tool_call>\n{"name": "write_note", "arguments": NOTE}\n</tool_call>'),
+    ),
     Fault("An empty text", body(lambda a: said(a, ""))),
     Fault("No choices, no output", body(empty)),
     Fault("No usage", body(lambda a: without(a, "usage"))),
+    Fault("A stream, although none was asked for", stream),
+    Fault("A stream that ends too early", half_a_stream),
     Fault("A web page with 200", body(lambda _: "<html>Welcome</html>")),
     Fault("An error with 200", body(lambda _: error("overloaded"))),
     Fault("Brackets ten thousand deep", body(lambda _: '{"choices": ' + "[" * 10_000)),
@@ -214,6 +285,7 @@ def happens(fault: Fault, api: str, for_ever: bool) -> Happened:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert (report is None) == (ending.status == "stopped"), "a report, or it can be gone on with"
         assert row["status"] == ending.status
+        mended = any(turn["content"].get("mended") for turn in turns)
         replies = [turn for turn in turns if turn["role"] == "assistant"]
         again = len(wire.received) - len(replies)
         told = [
@@ -225,19 +297,25 @@ def happens(fault: Fault, api: str, for_ever: bool) -> Happened:
     if not for_ever and again and ending.status == "finished":
         words.append("It is asked again.")
     elif told and (for_ever or ending.status == "finished"):
-        words.append(f"The model is told: “{brief(told[0])}”" if not told[0].startswith("N2") else "It is done.")
+        words.append(
+            f"The model is told: “{brief(told[0])}”"
+            if not told[0].startswith("N2")
+            else "It is done, as mended."
+            if mended
+            else "It is done."
+        )
     by = {"finished": "", "budget": "The budget ends it.", "stopped": "It stops", "failed": "It ends"}[ending.status]
     if ending.status in ("stopped", "failed"):
         words.append(f"{by}{', and can be gone on with' if ending.status == 'stopped' else ', with a report'}:")
-        words.append(brief(ending.why or "").replace(wire.url, "URL"))
+        words.append(brief(ending.why or "", 300).replace(wire.url, "URL"))
     elif by:
         words.append(by)
     return Happened(" ".join(words) or "Nothing.", ending.status, notes)
 
 
-def brief(text: str) -> str:
+def brief(text: str, most: int = 160) -> str:
     """The first sentence."""
-    return re.split(r"(?<=[.!])\s", " ".join(text.split()), maxsplit=1)[0][:160]
+    return re.split(r"(?<=[.!])\s", " ".join(text.split()), maxsplit=1)[0][:most]
 
 
 class Row(NamedTuple):

@@ -13,6 +13,9 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     holds NaN or a number of thousands of digits."""
     try:
         given: object = json.loads(text, parse_constant=_refuse)
+        # JSON within JSON: some models write the object as a text.
+        if isinstance(given, str) and given.lstrip().startswith("{"):
+            given = json.loads(given, parse_constant=_refuse)
     except (ValueError, RecursionError) as fault:
         raise ToolError(f"{what} is no JSON ({fault}). Send one JSON object.") from fault
     if not isinstance(given, dict):

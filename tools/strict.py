@@ -8,6 +8,7 @@ in strict mode at all is refused when the tool is defined.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -242,7 +243,8 @@ def _walk(node: Schema, path: str = "$", level: int = 1) -> Iterator[tuple[str, 
 def fill_nulls(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments without the nulls that mean a default, so that `model_validate` puts the defaults in.
 
-    Anything unexpected is left as it is, for the validation to complain about.
+    A list, an object or a null that was sent as text is taken where no text is wanted, as `model_validate` takes
+    numbers and booleans. Anything unexpected is left as it is, for the validation to complain about.
     """
     raw = model.model_json_schema()
     return cast(dict[str, Any], _filled(arguments, raw, raw.get("$defs", {})))
@@ -250,6 +252,8 @@ def fill_nulls(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, A
 
 def _filled(value: Any, node: Schema, defs: Schema) -> Any:
     node, _ = _resolve(node, defs, "", frozenset())
+    if isinstance(value, str):
+        value = _from_text(value, _wanted(node, defs))
     variants = node.get("anyOf") or node.get("oneOf")
     if variants:
         fitting = [
@@ -271,6 +275,30 @@ def _filled(value: Any, node: Schema, defs: Schema) -> Any:
         for name, part in cast(dict[str, Any], value).items()
         if not (part is None and name in properties and name not in required)
     }
+
+
+def _wanted(node: Schema, defs: Schema) -> set[str]:
+    """The JSON types that a schema takes; "string" also where it does not say."""
+    node, _ = _resolve(node, defs, "", frozenset())
+    if variants := node.get("anyOf") or node.get("oneOf"):
+        return {kind for variant in variants for kind in _wanted(variant, defs)}
+    values = node.get("enum", [node["const"]] if "const" in node else [])
+    return set(_types(node)) or {_json_type(value) for value in values} or {"string"}
+
+
+def _from_text(text: str, wanted: set[str]) -> Any:
+    """The list, object or null that the text is as JSON or as Python, if one is wanted and no text is."""
+    bare = text.strip()
+    if "string" in wanted or not bare.startswith(("[", "{", "null", "None")):
+        return text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value: object = read(bare)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        kind = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else _json_type(value)
+        return cast(Any, value) if kind in wanted & {"array", "object", "null"} else text
+    return text
 
 
 def _fits(value: Any, node: Schema, defs: Schema) -> bool:

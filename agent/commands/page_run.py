@@ -106,5 +106,7 @@ def _print_turn(console: Console, run: Row, turn: Row) -> None:
     console.print(plain(f"{since(run['started'], turn['created'])}  step {turn['step']}  {turn['role']}", "bold"))
     if content.get("text"):
         console.print(indented(content["text"]))
+    for one in content.get("mended", ()):
+        console.print(indented(f"mended: {one['what']}", "dim"))
     for call in content.get("calls", ()):
         console.print(indented(f"→ {call['name']} {call['arguments']}", "cyan"))

@@ -16,6 +16,7 @@ from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, 
 from .faults import NO_TOOLS, Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
 from .history import answered, call_of, sendable_arguments, sendable_name
+from .mending import mended
 from .server import Server
 
 LIMIT = re.compile(r"max_(completion_|output_)?tokens|in the completion")
@@ -59,8 +60,8 @@ class ChatDriver:
 
         def read(body: dict[str, Any]) -> Reply | None:
             if tools and self.by_schema:
-                return self._read_call(body, messages)
-            reply = read_completion(body, messages, self.server.url)
+                return self._read_call(body, messages, tools)
+            reply = mended(read_completion(body, messages, self.server.url), body, messages, tools, self.server.profile)
             return None if self._dropped(reply, instructions, messages, tools) else reply
 
         def asked() -> tuple[dict[str, Any], Reply | None]:
@@ -157,17 +158,17 @@ class ChatDriver:
         # A count below the first bound leaves out what the server had read before, and shows nothing.
         return text >= WORTH_COUNTING and text <= reply.tokens_in * CHARACTERS_PER_TOKEN < text + offered
 
-    def _read_call(self, body: dict[str, Any], messages: Sequence[Message]) -> Reply:
+    def _read_call(self, body: dict[str, Any], messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The reply that a schema was asked for. Raises BadRequest where it was not heeded the first time."""
         reply = read_completion(body, messages, self.server.url)
         if reply.finish == "refusal":
             return reply
         call = by_schema.call_in(reply.text, messages)
-        if (
-            not self._schema_works
-            and call is None
-            and not (reply.finish == "length" and reply.text.lstrip().startswith("{"))
-        ):
+        cut_object = reply.finish == "length" and reply.text.lstrip().startswith("{")
+        if call is not None and reply.finish != "length":
+            reply = reply.model_copy(update={"text": "", "calls": (call,)})
+        reply = mended(reply, body, messages, tools, self.server.profile)
+        if not self._schema_works and call is None and not reply.calls and not cut_object:
             if self._back_to_tools():
                 return reply
             raise BadRequest(
@@ -175,9 +176,7 @@ class ChatDriver:
                 f"cannot run experiments: {self.server.profile.tools_on}. Or take --driver autopilot."
             )
         self._schema_works, self._on_trial = True, False
-        if call is None or reply.finish == "length":
-            return reply
-        return reply.model_copy(update={"text": "", "calls": (call,)})
+        return reply
 
     def _check_that_all_was_read(self, body: dict[str, Any], instructions: str, messages: Sequence[Message]) -> None:
         """Ollama cuts a long conversation silently, and answers what is left of it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 if TYPE_CHECKING:
     from ...tools.registry import Tool
@@ -30,12 +30,21 @@ class Call(Frozen):
     arguments: str
 
 
+class Mended(Frozen):
+    """One thing in a reply that was not taken as it came: what was done, in a sentence, and what had come."""
+
+    what: str
+    was: str = ""
+
+
 class Reply(Frozen):
     """What a driver answered. `items` are provider objects to be handed back unchanged (reasoning items).
 
     tokens_in, tokens_out   what the server counted, None where it does not say
     tokens_cached           those of tokens_in that it had read before, which cost less; None where it does not say
     tokens_written          those of tokens_in that it put into its cache, which may cost more; None likewise
+    mended                  what was not taken as it came, and is logged with the reply
+    hint                    why calls that the text shows cannot be run; empty where it shows none
     """
 
     text: str = ""
@@ -46,13 +55,19 @@ class Reply(Frozen):
     tokens_cached: int | None = None
     tokens_written: int | None = None
     items: tuple[dict[str, Any], ...] = ()
+    mended: tuple[Mended, ...] = ()
+    hint: str = ""
+
+
+# What of a reply is kept in the conversation.
+KEPT = ("text", "calls", "items", "finish", "mended", "hint")
 
 
 class Message(Frozen):
     """One entry of the conversation.
 
     user       text
-    assistant  text, calls, items, finish: how the reply ended
+    assistant  text, calls, items, finish: how the reply ended; mended, hint: see Reply
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
     """
 
@@ -63,6 +78,18 @@ class Message(Frozen):
     data: dict[str, Any] | None = None
     items: tuple[dict[str, Any], ...] = ()
     finish: Finish = "stop"
+    mended: tuple[Mended, ...] = ()
+    hint: str = ""
+
+    @classmethod
+    def of(cls, reply: Reply) -> Message:
+        """A reply as the conversation keeps it."""
+        return cls(role="assistant", **{name: getattr(reply, name) for name in KEPT})
+
+    @model_serializer(mode="wrap")
+    def _as_logged(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what few messages have: logs from before it was kept stay the same to the byte."""
+        return {name: value for name, value in dump(self).items() if value or name not in ("mended", "hint")}
 
 
 class ToolSpec(Frozen):

@@ -56,9 +56,13 @@ def sendable_name(name: str) -> str:
 
 
 def sendable_arguments(text: str) -> str:
-    """The arguments, or {} where they are no JSON object: one such call in the history fails every later request."""
+    """The arguments, or {} where they are no JSON object: one such call in the history fails every later request.
+    An object that was written as a text is sent as the object that it was taken for."""
     try:
-        return text if isinstance(json.loads(text, parse_constant=_refuse), dict) else "{}"
+        given: object = json.loads(text, parse_constant=_refuse)
+        if isinstance(given, str):
+            text, given = given, json.loads(given, parse_constant=_refuse)
+        return text if isinstance(given, dict) else "{}"
     except (ValueError, RecursionError):
         return "{}"
 

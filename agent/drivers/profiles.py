@@ -32,6 +32,7 @@ class Profile(Frozen):
     formats            in which shapes it may take a JSON schema, the likeliest first: OpenAI's, or llama.cpp's
     tool_choice        whether one tool can be demanded: "kept"; "ignored"; "named" where "required" is not understood
     cuts_silently      a conversation that is too long loses its beginning, and no error is given
+    parses             whether it reads the calls of a model only when it was started so
     no_text            what stands for the text of a call that comes without any: null, as OpenAI has it, or ""
     extra              what else every request carries
     tools_on, longer   what a user does to have tools, and a longer context
@@ -48,6 +49,7 @@ class Profile(Frozen):
     formats: tuple[Format, ...] = ("json_schema", "json_object")
     tool_choice: Literal["kept", "ignored", "named"] = "kept"
     cuts_silently: bool = False
+    parses: bool = False
     no_text: Literal[""] | None = None
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
     tools_on: str = "take a model that calls tools, and see the server's documentation for how to turn that on"
@@ -82,6 +84,7 @@ PROFILES = (
         about="Calls tools only when it was started with a tool parser.",
         owned_by=("vllm",),
         formats=("json_schema",),
+        parses=True,
         tools_on="start it with --enable-auto-tool-choice --tool-call-parser NAME",
         longer="start it with a larger --max-model-len",
     ),
@@ -92,6 +95,7 @@ PROFILES = (
         header=("server", r"^llama\.cpp"),
         limits=("max_tokens",),
         options=("parallel_tool_calls",),
+        parses=True,
         tools_on="start it with --jinja, and a model whose template knows tools",
         longer="start it with a larger --ctx-size",
     ),

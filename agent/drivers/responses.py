@@ -14,6 +14,7 @@ from .conversation import BadReply, Call, Message, Reply, ToolSpec
 from .faults import Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
 from .history import answered, call_of, sendable_arguments, sendable_name
+from .mending import mended
 from .server import Server
 
 REASONING = "reasoning.encrypted_content"
@@ -55,7 +56,9 @@ class ResponsesDriver:
                 **self.request(instructions, messages, tools)
             ),
             self._concede,
-            lambda body: read_response(body, messages, self.server.url),
+            lambda body: mended(
+                read_response(body, messages, self.server.url), body, messages, tools, self.server.profile
+            ),
         )
 
     def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:

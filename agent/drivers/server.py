@@ -18,6 +18,7 @@ from .conversation import BadReply, BadRequest, DriverError, Unreachable, WrongK
 from .faults import QUOTA, Complaint, complaint_of, fault_of
 from .fields import dicts
 from .profiles import BY_NAME, UNKNOWN, Profile, by_address, by_answer
+from .streamed import is_stream, put_together
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -172,11 +173,16 @@ class Server:
 
     def _object(self, text: str) -> dict[str, Any]:
         try:
-            body: object = json.loads(text)
+            body: object = put_together(text) if is_stream(text) else json.loads(text)
             # Half of a surrogate pair (a cut emoji) can be neither stored nor sent again.
             plain = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             # What a server echoes is logged, and sent again. A short key is a placeholder, and may be a word.
             body = json.loads(plain.replace(self._key, "[key]") if self._key and len(self._key) >= 16 else plain)
+        except BadReply as reason:
+            raise BadReply(
+                f"{self.url} answers in a stream, although none was asked for, and {reason}: turn streaming off there, "
+                "or ask the server behind it."
+            ) from None
         except (ValueError, RecursionError):
             what = "a web page" if text.lstrip()[:1] == "<" else "an empty body" if not text.strip() else "no JSON"
             raise BadReply(f"{self.url} answered with {what}: is the base URL right? It usually ends in /v1.") from None

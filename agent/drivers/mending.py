@@ -1,0 +1,86 @@
+"""What a server or its model evidently meant, in place of what came: tools by their names, calls that came as text.
+
+It is done before a reply is logged, and the reply says what was done. So a study that is repeated from its log is
+given what the study itself was given. Nothing is guessed: a name must be that of one tool but for what servers add to
+it, and a text must be nothing but calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from .conversation import Call, Mended, Message, Reply, ToolSpec
+from .history import call_of
+from .profiles import PROFILES, UNKNOWN, Profile
+from .streamed import MARK
+from .written_calls import calls_written, shows_calls
+
+# Namespaces before a name (`functions.`, `default_api:`, `mcp__`) and the name itself.
+SPACED = re.compile(r"(?:[\w-]+?(?:\.|::?|/|__))*([\w -]+)", re.ASCII)
+TO = re.compile(r"\bto=([\w.:/-]+)", re.ASCII)
+
+
+def mended(
+    reply: Reply, body: Mapping[str, Any], messages: Sequence[Message], tools: Sequence[ToolSpec], profile: Profile
+) -> Reply:
+    """The reply as it was meant, with a record of everything that was changed; and where a text shows calls that
+    nobody can run, with the reason why."""
+    # A tool that was called over and over is not offered for a turn, and keeps its name all the same.
+    known = {tool.name for tool in tools} | {call.name for message in messages for call in message.calls}
+    done: list[Mended] = []
+    if body.get(MARK):
+        done.append(Mended(what="The server sent a stream although none was asked for; it was put together."))
+    calls = [_named(call, known, done) for call in reply.calls]
+    changes: dict[str, Any] = {}
+    if reply.finish == "stop" and tools and not calls and reply.text:
+        written = calls_written(reply.text, lambda name: tool_named(name, known) is not None)
+        for one in written:
+            found = call_of(None, tool_named(one.name, known), one.arguments, messages, calls)
+            calls.append(found)
+        if written:
+            done.append(Mended(what=f"A call came as text: {no_parser(profile)}", was=reply.text))
+            # As items of the server they would be handed back as the text that they came as.
+            changes = {"text": "", "items": ()}
+        elif shows_calls(reply.text, known):
+            changes = {"hint": f"its last text shows a call that cannot be run, and {no_parser(profile)}"}
+    names = {call.id: call.name for call in calls}
+    items = tuple(
+        {**item, "name": names[item["call_id"]]} if item.get("call_id") in names else item for item in reply.items
+    )
+    return reply.model_copy(update={"items": items, "calls": tuple(calls), "mended": tuple(done), **changes})
+
+
+def no_parser(profile: Profile) -> str:
+    """Why calls come as text, and what to do about it."""
+    said = [f"{one.name}: {one.tools_on}" for one in PROFILES if one.parses] if profile is UNKNOWN else []
+    ways = "; ".join(said) or f"{profile.name}: {profile.tools_on}"
+    return f"the server seems to have no tool parser for this model ({ways})."
+
+
+def _named(call: Call, known: Collection[str], done: list[Mended]) -> Call:
+    name = tool_named(call.name, known)
+    if name is None or name == call.name:
+        return call
+    done.append(Mended(what=f"The tool was called {call.name[:80]!r}; it is {name}.", was=call.name))
+    return call.model_copy(update={"name": name})
+
+
+def tool_named(name: str, known: Collection[str]) -> str | None:
+    """The one tool that this name means: without what servers put before and after it, in any letters and with any
+    signs between the words. None where it means none, or more than one."""
+    if name in known:
+        return name
+    # gpt-oss: `note<|channel|>commentary`, or `<|channel|>commentary to=functions.note <|constrain|>json`.
+    addressed = TO.search(name)
+    bare = addressed[1] if addressed else name.split("<|")[0]
+    bare = re.sub(r"(\(\)|:\d+)$", "", bare.strip().strip("\"'`")).strip()
+    spaced = SPACED.fullmatch(bare)
+    wanted = {letters(bare), letters(spaced[1])} if spaced else set[str]()
+    found = [one for one in known if letters(one) in wanted - {""}]
+    return found[0] if len(found) == 1 else None
+
+
+def letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
