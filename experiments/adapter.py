@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,19 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 ASIDE = {"base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "task_type", "peft_version"}
 # Relative to the largest logit: fp32 adds in another order.
 TOLERANCE = 2e-4
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What a subject was merged from: the base model's name and fingerprint, and its adapter's fingerprint."""
+
+    base: str
+    base_fingerprint: str
+    adapter_fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.base_fingerprint} {self.adapter_fingerprint}".encode()).hexdigest()[:16]
 
 
 def settings(name: str, folder: Path) -> dict[str, Any]:
@@ -124,7 +138,7 @@ def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
                 "unexpected_keys": found.unexpected_keys,
                 "mismatched_keys": shapes,
             },
-            way_out="Save the adapter again with save_pretrained(), and see that base_model_name_or_path is right.",
+            way_out="See that base_model_name_or_path is right; or merge it in peft, and save the whole model.",
         )
         both.eval()
         words = len(torch.as_tensor(model.get_input_embeddings().weight))

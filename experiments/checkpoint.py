@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -197,19 +196,3 @@ def refuse_not_finite(name: str, weights: Mapping[str, Tensor]) -> None:
             f"tensor{'s' if len(bad) > 1 else ''}: {shortened(bad)}. Nothing can be measured with it: take an earlier "
             "checkpoint."
         )
-
-
-def damaged_file(folder: Path) -> str | None:
-    """What is wrong with the first file of weights in a folder that cannot be read, as a sentence; None if none is."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            if stream.read(40).startswith(b"version https://git-lfs"):
-                return f"{file.name} is a pointer of Git LFS, not the weights: run `git lfs pull` in the folder."
-        try:
-            with safe_open(file, "pt"):
-                pass
-        except SafetensorError as fault:
-            return f"{file.name} is damaged or cut short ({fault}): copy or download it again."
-    return None

@@ -40,7 +40,7 @@ def convert(file: Path, target: Path) -> None:
         )  # fmt: skip
     # Whatever a file makes its readers say: it is one line for the user.
     except Exception as fault:
-        said = " ".join(str(fault).split()) or type(fault).__name__
+        said = " ".join(str(fault).split()).rstrip(".") or type(fault).__name__
         raise UnsupportedModel(f"{name} could not be read as a GGUF model: {said}. {AGAIN}") from fault
     model, info = loaded
     refuse_incomplete(name, info, way_out=AGAIN)

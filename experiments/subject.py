@@ -19,26 +19,15 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from . import adapter as adapters
+from .adapter import MadeOf
 from .allocator import keep_freed_memory
 from .anatomy import Anatomy, find_anatomy
-from .checkpoint import damaged_file, read_model, refuse_not_finite, use_own_attention
+from .checkpoint import read_model, refuse_not_finite, use_own_attention
 from .device import chosen_device
-from .errors import ExperimentError, OutOfMemory, UnsupportedModel
+from .errors import ExperimentError, UnsupportedModel
 from .kernels import is_refused_memory, speed_up
+from .loading_faults import not_loaded, reason
 from .places import Place, canonical, locate
-
-
-@dataclass(frozen=True)
-class MadeOf:
-    """What a subject was merged from: the base model's name and fingerprint, and its adapter's fingerprint."""
-
-    base: str
-    base_fingerprint: str
-    adapter_fingerprint: str
-
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(f"{self.base_fingerprint} {self.adapter_fingerprint}".encode()).hexdigest()[:16]
 
 
 @dataclass(eq=False)
@@ -133,21 +122,6 @@ def merging(name: str, place: Place) -> str:
         f"The adapter in {name} is merged into the full model beside it. If that model holds it already, move "
         f"{adapters.CONFIG} out of the folder"
     )
-
-
-def not_loaded(name: str, place: Place | None, fault: Exception) -> ExperimentError:
-    """A fault that transformers or a file caused, as one line: all of it, since what is cut off may be the reason."""
-    if is_refused_memory(fault):
-        return OutOfMemory(f"The model '{name}' does not fit into memory: in fp32 it takes 4 bytes for each parameter.")
-    if place is not None and place.local and (damage := damaged_file(Path(place.where))) is not None:
-        return UnsupportedModel(f"The model '{name}' could not be loaded: {damage}")
-    return UnsupportedModel(f"The model '{name}' could not be loaded: {reason(fault)}")
-
-
-def reason(fault: BaseException) -> str:
-    """What an error says, on one line, with its class where its words alone say little ('KeyError: 'own'')."""
-    said = " ".join(str(fault).split())
-    return said if isinstance(fault, (OSError, ValueError)) and said else f"{type(fault).__name__}: {said}"
 
 
 def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[str, int]:

@@ -159,6 +159,8 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     assert held
     (folder / FILES[1]).rename(folder / "adapter_model.bin")
     refused(r"no adapter_model\.safetensors; pickled weights are refused")
+    (folder / FILES[1]).write_bytes((folder / "adapter_model.bin").read_bytes()[:900])
+    refused(r"adapter_model\.safetensors is damaged or cut short")
     (folder / "adapter_model.bin").rename(folder / FILES[1])
     for name in [m for m in sys.modules if m.partition(".")[0] == "peft"]:
         monkeypatch.delitem(sys.modules, name)
