@@ -122,7 +122,7 @@ def not_known(tokenizer: Any, text: str, begins: int, ids: list[int], places: Of
     for token, (first, last) in zip(ids, places, strict=True):
         written = text[max(first, begins) : last]
         # Where a tokenizer has no token of its own for it (GPT-2 takes its end of text), the text may mean that one.
-        if token in unknown_tokens(tokenizer) and written.strip() not in tokenizer.all_special_tokens:
+        if last > first and token in unknown_tokens(tokenizer) and written.strip() not in tokenizer.all_special_tokens:
             return written.strip() or text[begins:].strip()
     if not has_offsets(tokenizer):
         return ""
@@ -130,6 +130,11 @@ def not_known(tokenizer: Any, text: str, begins: int, ids: list[int], places: Of
     # Which character was left out cannot be told: the offsets after it are those of its neighbours.
     whole = all(i in covered or c.isspace() for i, c in enumerate(text) if i >= begins)
     return "" if whole else text[begins:].strip()
+
+
+def holds_unknown(tokenizer: Any, text: str) -> bool:
+    """Does the tokenizer leave something of the text out, or put its unknown token there?"""
+    return bool(not_known(tokenizer, text, 0, *encode(tokenizer, text)))
 
 
 def unknown_tokens(tokenizer: Any) -> set[int]:

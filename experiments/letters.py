@@ -51,7 +51,7 @@ def runs_on(before: str, after: str) -> bool:
 
 def visible(text: str) -> str:
     """The text without characters that take no place, such as a zero-width space or a soft hyphen."""
-    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 def words(text: str) -> list[str]:

@@ -17,6 +17,7 @@ from lashley.experiments.errors import BadTask, UnsupportedModel
 from lashley.experiments.kinds.activation_patching import ActivationPatching
 from lashley.experiments.lab import Lab
 from lashley.experiments.room import room
+from lashley.experiments.scoring import AnswerReadout
 from lashley.experiments.selfcheck import check_or_refuse, self_check
 from lashley.experiments.subject import Subject, prepare
 from lashley.experiments.tasks.from_file import from_jsonl
@@ -149,6 +150,13 @@ def test_a_prompt_alone_is_as_in_a_batch(kind: str) -> None:
     experts = {"num_key_value_heads": 2, "num_local_experts": 4}
     subject = subject_of(kind, **experts) if kind == "mixtral" else tiny_subject(kind)
     assert {check.name: check for check in self_check(subject)}[ALONE].passed
+    short, longer = (Prompt(text=words(n), answer=" w5", distractor=" w6", key=str(n)) for n in (5, 11))
+    alone, beside = (make_batch(subject.tokenizer, given) for given in ([short], [short, longer]))
+    apart, together = (
+        engine.run(subject, batch, [engine_identity()], AnswerReadout(batch)) for batch in (alone, beside)
+    )
+    for metric in ("loss", "logit_diff", "prob"):
+        assert torch.allclose(apart[metric][0, 0], together[metric][0, 0], atol=1e-4), metric
 
 
 def test_a_model_that_minds_what_else_is_in_the_batch_is_seen() -> None:

@@ -337,3 +337,35 @@ def test_generate_without_a_language_model_is_one_line(more: list[str], tmp_path
     assert done.stderr.startswith("Error: The autopilot cannot make a task")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "t.db").exists()
+
+
+def test_a_twin_whose_answer_would_be_counted_as_right_is_refused(tokenizer: Any) -> None:
+    twin = {"text": "Sky above, colour:", "answer": " azure", "distractor": " zoo", "corrupted": "Sea above, colour:"}
+    told = refusal(words({**twin, "corrupted_answer": " Azure!"}), tokenizer)
+    assert told.endswith("examples[20].corrupted_answer: ' Azure!' would be counted as right; give a wrong answer.")
+    made(words({**twin, "corrupted_answer": " teal"}), tokenizer, set())
+
+
+def test_a_twin_of_a_template_has_another_answer_as_answers_are_read(tokenizer: Any) -> None:
+    places = [f"place {n}" for n in range(60)]
+    colours = [(" Red", " red", " blue")[n % 3] for n in range(60)]
+    slots = [{"name": "place", "values": places}, {"name": "colour", "values": colours}]
+    form = {"text": "At {place} the colour is", "slots": slots, "answer_is": "text", "answer": "{colour}",
+            "distractor": " black", "paired": True}  # fmt: skip
+    for kind, same in (("word", False), ("text", True)):
+        task = made(draft(templates=[form], answer_kind=kind), tokenizer, set())
+        pairs = {(p.answer, p.corrupted_answer) for p in prompts_of(task)}
+        assert bool({(" Red", " red"), (" red", " Red")} & pairs) == same
+
+
+def test_a_task_in_a_script_without_spaces_is_made(tokenizer: Any) -> None:
+    words_of = "红黄蓝绿黑白灰紫橙棕金银粉青褐米靛赭绯碧"
+    asked = [{"text": f"第{n}个颜色是", "answer": word, "distractor": "水"} for n, word in enumerate(words_of)]
+    more = [{"text": f"第{n + 20}个东西是", "answer": word, "distractor": "水"} for n, word in enumerate(words_of)]
+    task = made(draft(templates=None, answer_kind="text", examples=[*asked, *more]), tokenizer, set())
+    assert len(prompts_of(task)) == 40
+    leak = {"text": "红色的颜色是", "answer": "红", "distractor": "水"}
+    told = refusal(draft(templates=None, answer_kind="text", examples=[*asked, *more, leak]), tokenizer)
+    assert "'红' stands in the prompt" in told
+    double = {**DOUBLES, "text": "{a}的两倍加{b}等于"}
+    assert {p.answer[0].isdigit() for p in prompts_of(made(draft(templates=[double]), tokenizer, set()))} == {True}

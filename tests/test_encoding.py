@@ -111,7 +111,7 @@ def test_a_subject_with_a_tokenizer_of_bytes_is_measured() -> None:
     task = word_task(prompts)
     card = subject_card(subject, task, 1, "explore", 0, n=4)
     assert card["examples"][0]["spans"] == {"a": (0, 1)}
-    assert any("found by decoding" in note for note in card["notes"])
+    assert any("found by decoding" in note for note in card["tokenizer"])
     _, batch = Lab(subject, task).prompts(4, "explore", 0)
     assert batch.length == 7 + 2
 
@@ -119,3 +119,17 @@ def test_a_subject_with_a_tokenizer_of_bytes_is_measured() -> None:
 def test_a_row_of_the_vocabulary_without_a_token_is_named() -> None:
     assert token_text(tiny_tokenizer(), 96) == "<no token 96>"
     assert labels(ByT5Tokenizer(), [ord("a") + 3, 384]) == ["a", "<no␣token␣384>"]
+
+
+def test_the_card_counts_prompts_that_the_tokenizer_does_not_know() -> None:
+    prompts = tuple(
+        Prompt(text=f"w{3 + i} {'zebra' if i % 2 else 'w9'} w5", answer=" w6", distractor=" w7", key=str(i))
+        for i in range(40)
+    )  # fmt: skip
+    card = subject_card(
+        prepare("tiny", tiny_model("gpt2"), tiny_tokenizer(), "cpu"), word_task(prompts), 1, "explore", 0
+    )
+    n = min(32, word_task(prompts).capacity("explore"))
+    unknown = sum("zebra" in p.text for p in word_task(prompts).prompts(n))
+    told = f"{unknown} of {n} prompts hold something that its tokenizer does not know"
+    assert [note.startswith(told) for note in card["tokenizer"]] == [True]

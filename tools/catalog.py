@@ -140,14 +140,18 @@ def file_faults(file: str, name: str | None, kind: Any = None, subject: Any = No
 
     Raises BadTask where it is not one, or cannot have this name.
     """
-    from ..experiments.carried import lines_not_carried
     from ..experiments.tasks.from_file import BadLines, from_file
 
     try:
         task = from_file(file, name, kind)
     except BadLines as bad:
         return bad.faults
-    return () if subject is None else tuple(f"{file}, {at}: {says}" for at, says in lines_not_carried(subject, task))
+    if subject is None:
+        return ()
+    # Only here, since it imports torch.
+    from ..experiments.carried import lines_not_carried
+
+    return tuple(f"{file}, {at}: {says}" for at, says in lines_not_carried(subject, task))
 
 
 def import_task(context: Context, file: str, name: str | None, kind: Any = None) -> dict[str, Any]:

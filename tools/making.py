@@ -21,6 +21,7 @@ def create_task(context: Context, given: Draft) -> Told:
     What is wrong comes back all at once; mend it and send the whole task again. Every tool that takes a task then takes
     its name, here and in later studies.
     """
+    from ..experiments.carried import require_carried
     from ..experiments.tasks.gsm8k_set import PARTS
     from ..experiments.tasks.making import made
     from ..experiments.tasks.prompt import SPLITS
@@ -31,7 +32,9 @@ def create_task(context: Context, given: Draft) -> Told:
         task = context.add_stored_task(row["name"], row["fingerprint"])
     if task is None:
         taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
-        task = made(given, context.subject(context.model).tokenizer, taken)
+        subject = context.subject(context.model)
+        task = made(given, subject.tokenizer, taken)
+        require_carried(subject, task)
         task = context.know(task, context.maker, given.model_dump(exclude_none=True))
     sizes = {split: task.capacity(split) for split in SPLITS}
     lines = [f"The task {task.name} is made: {' and '.join(f'{n} prompts to {split}' for split, n in sizes.items())}."]

@@ -27,7 +27,7 @@ def subject_card(
 
     Raises BadTask where the tokenizer cannot carry the task.
     """
-    from ..experiments.encoding import habits
+    from ..experiments.encoding import beginning, habits, holds_unknown
     from ..experiments.kinds.baseline import Baseline
     from ..experiments.lab import Lab
 
@@ -36,6 +36,9 @@ def subject_card(
     asked = Baseline(model=subject.name, task=task.name, n=min(n, exist), split=split, seed=seed)
     result = asked.run(Lab(subject, fitted))
     prompts = fitted.prompts(examples, split, seed)
+    unknown = [p for p in fitted.prompts(asked.n, split, seed) if holds_unknown(subject.tokenizer, p.text)]
+    notes = [f"{len(unknown)} of {asked.n} prompts hold something that its tokenizer does not know; the first: "
+             f"{beginning(unknown[0].text)}."] if unknown else []  # fmt: skip
     return {
         "model": subject.name,
         "fingerprint": subject.fingerprint,
@@ -43,7 +46,8 @@ def subject_card(
         "examples": [in_tokens(subject.tokenizer, prompt) for prompt in prompts],
         "measurements": [m.model_dump() for m in result.measurements],
         "found": result.found,
-        "notes": [*habits(subject.tokenizer), *result.notes],
+        "tokenizer": [*habits(subject.tokenizer), *notes],
+        "notes": list(result.notes),
     }
 
 

@@ -130,7 +130,7 @@ def show_subject(card: dict[str, Any]) -> None:
         interval = "" if m["low"] is None else f" [{m['low']:.3f}, {m['high']:.3f}]"
         n = "" if m["n"] is None else f", n = {m['n']}"
         click.echo(f"  {m['name']:<16} {m['value']:.3f}{interval}{n}")
-    for note in card["notes"]:
+    for note in card["tokenizer"]:
         click.echo(note)
     if card["left_out"]:
         click.echo(card["left_out"])

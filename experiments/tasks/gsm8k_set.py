@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from ..errors import BadTask
+from ..letters import normal
 
 DATASET = "openai/gsm8k"
 # The names by which the Hub's two parts can be asked for.
@@ -65,5 +66,5 @@ def from_hub(name: str, dataset: str = DATASET) -> str:
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadTask(f"'{name}' could not be had from the Hub ({said}); give its file as --task FILE.") from error
     # A file's repeated line is its owner's to mend; of a published dataset nobody here can.
-    once = {" ".join(row["question"].split()): row for row in rows}
+    once = {normal(row["question"]): row for row in rows}
     return "\n".join(json.dumps({"question": row["question"], "answer": row["answer"]}) for row in once.values())
