@@ -6,6 +6,7 @@ does burdens both.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -52,3 +53,7 @@ def operations(subject: Subject, prompts: int, length: int, layers: Sequence[int
         mlp if l == last else length * mlp + (last - 1 - l) * length * layer + length * kv + layer - kv for l in layers
     ]
     return prompts * length * a.n_layers * layer + a.n_heads * prompts * sum(per_run)
+
+
+if __name__ == "__main__":
+    print(product_rate(sys.argv[1]))

@@ -22,7 +22,7 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kernels import FastConv1D, FastGELU, FastLinear
 from lashley.experiments.rounded import rounded
 from lashley.experiments.scoring import PairReadout
-from lashley.experiments.screening import chosen
+from lashley.experiments.screening import chosen, look
 from lashley.experiments.sites import Site, head
 from lashley.experiments.subject import Subject, prepare
 
@@ -78,11 +78,16 @@ def measured(subject: Subject, batch: Batch, heads: Heads, **limits: Any) -> Ten
 
 
 def screen(folder: str, ids: Tensor, pair: Tensor, device: str, verify: int = VERIFY, narrowed: bool = True) -> Sweep:
-    """All heads in bf16 and narrowed, then the strongest in fp32. Rounding the weights is part of it."""
+    """A screen's look at all heads, then the strongest in fp32. Rounding the weights, where that pays, is part of it.
+    Not narrowed it is in bf16 whatever pays."""
     subject, batch = load(folder, ids, pair, device)
 
     def guess(heads: Heads) -> Tensor:
-        values = measured(rounded(subject), batch, heads, narrowed="logit_diff" if narrowed else None)
+        found = look(subject, batch, "logit_diff", [layer for layer, _ in heads]) if narrowed else None
+        if found is None:
+            values = measured(rounded(subject), batch, heads)
+        else:
+            values = measured(found.subject, batch, heads, narrowed=found.narrowed)
         return values[1:] - values[0]
 
     return verified(subject, batch, guess, verify)

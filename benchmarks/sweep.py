@@ -10,6 +10,8 @@ machine does burdens all. See README.md.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +23,7 @@ import torch
 from .cases import CASES, Laid, lay
 from .floor import operations, product_rate
 from .table import Measured, Row, page, table
-from .ways import WAYS, Failed, Process, Way
+from .ways import WAYS, WITHOUT_BF16, Failed, Process, Way
 
 
 def started(
@@ -45,8 +47,13 @@ def started(
     return processes, said, failed
 
 
-def measure(laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, every: int, device: str) -> Measured:
-    """Let the ways take turns: ours sweep all heads of `layers` each time, the rivals one in `every` over all turns."""
+def measure(
+    laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, every: int, device: str
+) -> list[Measured]:
+    """Let the ways take turns: ours sweep all heads of `layers` each time, the rivals one in `every` over all turns.
+
+    Those on an imitated processor without bf16 take turns with the others, and get a table and a floor of their own.
+    """
     a = laid.subject.anatomy
     layers = [layer for layer in layers or range(a.n_layers) if layer < a.n_layers]
     heads = [(layer, h) for layer in layers for h in range(a.n_heads)]
@@ -56,7 +63,8 @@ def measure(laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, 
         for way in ways
         if way.name in processes
     }
-    rates: list[float] = []
+    kinds = sorted({way.imitated for way in ways})
+    rates: dict[bool, list[float]] = {imitated: [] for imitated in kinds}
     for turn in range(-1, rounds):
         # The turn before the first warms up; the order turns, too.
         for name in sorted(processes, key=list(rows).index, reverse=bool(turn % 2)):
@@ -74,11 +82,29 @@ def measure(laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, 
                 continue
             if turn >= 0:
                 row.add(share, swept)
-        rates.append(product_rate(device))
+        for imitated in kinds:
+            rates[imitated].append(rate_without_bf16(device) if imitated else product_rate(device))
     for process in processes.values():
         process.close()
     least = operations(laid.subject, len(laid.ids), len(laid.ids[0]), layers)
-    return Measured(laid.title, len(heads), least / max(rates), max(rates), laid.intact, [*rows.values(), *failed])
+    imitating = {way.name for way in ways if way.imitated}
+    every_row = [*rows.values(), *failed]
+    return [
+        Measured(
+            f"{laid.title}{', without bf16' * imitated}", len(heads), least / max(rates[imitated]),
+            max(rates[imitated]), laid.intact, [row for row in every_row if (row.name in imitating) == imitated],
+        )
+        for imitated in kinds
+    ]  # fmt: skip
+
+
+def rate_without_bf16(device: str) -> float:
+    """`product_rate` in a process that is kept to AVX2."""
+    done = subprocess.run(
+        [sys.executable, "-P", Path(__file__).with_name("floor.py"), device], env={**os.environ, **WITHOUT_BF16},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
 
 
 def chosen(names: str, known: dict[str, Any]) -> list[Any]:
@@ -102,6 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     fitting = ",".join(name for name, case in CASES.items() if options.device == "cuda" or not case.gpu_only)
     cases, ways = chosen(options.only or fitting, CASES), chosen(options.ways, WAYS)
+    ways = [way for way in ways if options.device == "cpu" or not way.imitated]
     layers = [int(layer) for layer in options.layers.split(",")] if options.layers else None
     begun = time.perf_counter()
     measured: list[Measured] = []
@@ -109,8 +136,9 @@ def main() -> None:
         every = options.every or (case.every if options.device == "cpu" else 1)
         with tempfile.TemporaryDirectory() as folder:
             laid = lay(case, Path(folder))
-            measured.append(measure(laid, ways, layers, options.rounds or case.rounds, every, options.device))
-        print(table(measured[-1]), flush=True)
+            found = measure(laid, ways, layers, options.rounds or case.rounds, every, options.device)
+        print(*map(table, found), sep="\n", flush=True)
+        measured += found
     command = " ".join(["python -m benchmarks.sweep", *sys.argv[1:]])
     text = page(measured, options.device, command, time.perf_counter() - begun)
     if not options.no_write and not options.layers:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime
 import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import stats
+
+from lashley.experiments.processor import processor
 
 from .ways import WAYS, Swept
 
@@ -80,7 +80,7 @@ def agreement(row: Row, reference: Row, intact: float) -> str:
 def table(m: Measured) -> str:
     reference = m.rows[0]
     ours = reference.seconds(m.heads) if reference.per_head else float("nan")
-    plain = next((r.seconds(m.heads) for r in m.rows if r.name == PLAIN and r.per_head), None)
+    plain = next((r.seconds(m.heads) for r in m.rows if r.name.startswith(PLAIN) and r.per_head), None)
     lines = [
         f"### {m.title}: {m.heads} heads\n",
         f"The floor is {m.floor:.2f} s, at {m.rate / 1e9:.0f} GFLOP/s.\n",
@@ -111,13 +111,8 @@ def table(m: Measured) -> str:
 
 def machine(device: str) -> str:
     """The processor and its cores, as far as the system tells."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        name = lines[0].split(":", 1)[1].strip() if lines else name
     gpu = f"{torch.cuda.get_device_name()}, beside " if device == "cuda" else ""
-    return f"{gpu}{name}, {os.cpu_count()} cores"
+    return f"{gpu}{processor()}, {os.cpu_count()} cores"
 
 
 def page(measured: Sequence[Measured], device: str, command: str, seconds: float) -> str:

@@ -94,7 +94,7 @@ def main() -> None:
             laid = lay(case, Path(folder))
             lines += [f"\n### {laid.title}, layers {options.layers}\n", *HEAD]
             for way in ways:
-                lines.append(line(measure(laid, [engine("as it is"), way], layers, options.rounds, 1, "cpu")))
+                lines.append(line(measure(laid, [engine("as it is"), way], layers, options.rounds, 1, "cpu")[0]))
                 print(lines[-1], flush=True)
     lines += ["", *(f"Not tried: {reason}." for reason in missing)]
     if not options.no_write:

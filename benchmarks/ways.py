@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Way:
     python       of the environment that it needs
     options      further arguments of the function
     environment  further variables of its process
+    imitated     whether that makes of this processor one without bf16; such ways are compared with each other
     """
 
     name: str
@@ -33,6 +34,16 @@ class Way:
     python: Path = Path(sys.executable)
     options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    imitated: bool = False
+
+
+# What keeps oneDNN, torch and MKL to AVX2: there bf16 is emulated, and fp32 half as fast as with AVX-512.
+WITHOUT_BF16 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+
+
+def without_bf16(way: Way) -> Way:
+    environment = {**way.environment, **WITHOUT_BF16}
+    return replace(way, name=f"{way.name}, without bf16", environment=environment, imitated=True)
 
 
 # The first is what all others are compared with. Those of ours that only approximate it get their ranks compared, too.
@@ -40,8 +51,8 @@ WAYS = {
     "engine": Way("engine, fp32", "ours.py", "exact", ours=True),
     "small": Way("engine, fp32, in 256 MB", "ours.py", "exact", ours=True, options={"memory": 256_000_000}),
     "bf16": Way("all in bf16", "ours.py", "screen", ours=True, options={"verify": 0, "narrowed": False}),
-    "narrowed": Way("all in bf16, narrowed", "ours.py", "screen", ours=True, options={"verify": 0}),
-    "screen": Way("the same, the strongest in fp32", "ours.py", "screen", ours=True),
+    "narrowed": Way("a screen's look", "ours.py", "screen", ours=True, options={"verify": 0}),
+    "screen": Way("a screen: the look, the strongest in fp32", "ours.py", "screen", ours=True),
     "attribution": Way("all by gradients, the strongest in fp32", "ours.py", "attribution", ours=True),
     "plain": Way("plain loop of hooks", "rivals/plain_hooks.py"),
     "transformer_lens": Way("TransformerLens", "rivals/transformer_lens.py", python=RIVALS),
@@ -49,6 +60,7 @@ WAYS = {
     "nnsight_folded": Way("nnsight, 8 heads a trace", "rivals/nnsight.py", "folded", python=RIVALS),
     "pyvene": Way("pyvene", "rivals/pyvene.py", python=RIVALS),
 }
+WAYS |= {f"{name}_without_bf16": without_bf16(WAYS[name]) for name in ("engine", "narrowed", "screen", "plain")}
 
 
 class Failed(Exception):

@@ -28,7 +28,7 @@ from .device import device_name
 
 # Another number whenever what is measured, or how, changes.
 VERSION = 1
-# Rows, inputs and outputs of the product that is timed: a chunk of a sweep in a small model; a GPU needs more to be busy.
+# Rows, inputs and outputs of the product that is timed: a chunk of a sweep in a small model; a GPU needs more work.
 SIZE, SIZE_GPU = (1012, 576, 576), (8192, 1024, 4096)
 # So many weights take turns, since those of a layer are not in the processor's cache when its turn comes.
 WEIGHTS = 8
@@ -101,7 +101,7 @@ def _speeds(device: str) -> Speeds:
 
 
 def here(device: torch.device) -> Where:
-    name = processor() if device.type == "cpu" else device_name(str(device))
+    name = processor_and_abilities() if device.type == "cpu" else device_name(str(device))
     limits = {variable: os.environ[variable] for variable in LIMITS if variable in os.environ}
     return Where(processor=name, torch=torch.__version__, limits=limits)
 
@@ -181,16 +181,19 @@ def timed(way: Callable[[], Tensor], device: torch.device) -> float:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it, and what it can do: virtual machines give several the same name."""
-    name, able = platform.processor() or platform.machine(), ""
+    """The processor's name as the system tells it."""
+    return first_core().get("model name") or platform.processor() or platform.machine()
+
+
+def processor_and_abilities() -> str:
+    """Virtual machines give different processors the same name; what they can do tells them apart."""
+    core = first_core()
+    able = sorted((core.get("flags") or core.get("Features", "")).split())
+    return f"{processor()}, {hashlib.sha256(' '.join(able).encode()).hexdigest()[:8]}"
+
+
+def first_core() -> dict[str, str]:
+    """What Linux says about the first core; elsewhere nothing."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            title, _, value = (part.strip() for part in line.partition(":"))
-            if title == "model name":
-                name = value
-            elif title in ("flags", "Features"):
-                able = hashlib.sha256(" ".join(sorted(value.split())).encode()).hexdigest()[:8]
-            if not title:
-                break  # the first core's lines end here
-    return f"{name}, {able}" if able else name
+    lines = info.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if info.is_file() else []
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -36,8 +36,9 @@ def laid(kind: str, folder: Path) -> Laid:
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_the_engine_and_the_plain_loop_give_the_same_and_a_failure_stays_in_its_row(kind: str, tmp_path: Path) -> None:
     broken = Way("broken", "rivals/plain_hooks.py", "no_such_function")
-    ways = [*(WAYS[name] for name in ("engine", "screen", "attribution", "plain")), broken]
-    m = measure(laid(kind, tmp_path), ways, None, 2, 2, "cpu")
+    imitated = ["engine_without_bf16", "narrowed_without_bf16"]
+    ways = [*(WAYS[name] for name in ("engine", "screen", "attribution", "plain", *imitated)), broken]
+    m, without = measure(laid(kind, tmp_path), ways, None, 2, 2, "cpu")
     ours, screen, attribution, plain, failed = m.rows
     assert (len(ours.values), len(plain.values), m.heads) == (12, 6, 12)
     for at, values in plain.values.items():
@@ -45,6 +46,11 @@ def test_the_engine_and_the_plain_loop_give_the_same_and_a_failure_stays_in_its_
     for way in (screen, attribution):  # of so few heads all are verified
         assert {at: pytest.approx(v, abs=1e-4) for at, v in way.values.items()} == ours.values
     assert len({tuple(v) for v in plain.values.values()}) == 6, "each head changes something else"
+    assert [row.name for row in without.rows] == ["engine, fp32, without bf16", "a screen's look, without bf16"]
+    for at, values in without.rows[0].values.items():
+        assert values == pytest.approx(ours.values[at], abs=1e-4)
+    assert without.floor > 0
+    assert "without bf16: 12 heads" in table(without)
     assert "no_such_function" in failed.fault
     assert "| broken | failed: " in table(m)
 
