@@ -45,6 +45,13 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         if here != version and package != "lashley":
             warnings.append(f"logged with {package} {version}, replayed with {here}")
     result = measured(experiment, lab).model_dump()
+    if code_version() != logged["code_version"]:
+        known = {one["name"] for one in logged["measurements"]}
+        more = [one["name"] for one in result["measurements"] if one["name"] not in known]
+        if more:
+            # What a later version measures besides says nothing against what was logged.
+            result["measurements"] = [one for one in result["measurements"] if one["name"] in known]
+            warnings.append(f"this version also measures {', '.join(more)}, which the log does not have")
     return {"id": name, **compare(logged, result, tolerance), "warnings": warnings}
 
 
