@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# Tokens whose embeddings are multiplied at once, and how small a product of float32 matrices is nothing.
+AT_ONCE, ROUNDING = 16_384, 1e-6
+
+
 def circuits(subject: Subject, tokens: list[int], distance: int) -> tuple[Tensor, Tensor]:
     """What each head raises [layer * head, attended, raised], and looks for [layer * head, query, key] in a key that
     stands `distance` tokens before; on the CPU. Raises UnsupportedModel where weights cannot be read."""
@@ -57,6 +61,31 @@ def positive_eigenvalues(moved: Tensor) -> np.ndarray:
     # Of what is nothing but rounding no share is taken.
     small = 1e-9 * moved.abs().amax((1, 2)) * moved.shape[-1]
     return torch.where(sizes > small, values.real.sum(-1) / sizes.clamp(min=1e-300), 0.0).numpy()
+
+
+def whole_eigenvalues(subject: Subject) -> np.ndarray:
+    """[layer * head] from -1 to 1: the sum of the eigenvalues of a head's whole OV circuit, from the embedding of every
+    token of the vocabulary to its logit, over the sum of their sizes (Elhage et al. 2021).
+
+    The circuit E V O U [vocabulary, vocabulary] has the eigenvalues of O U E V [d_head, d_head], and zeros.
+    """
+    table: Tensor = subject.model.get_input_embeddings().weight  # type: ignore[union-attr]
+    between = torch.zeros(subject.anatomy.d_model, subject.anatomy.d_model, dtype=torch.float64)
+    count = min(len(table), subject.anatomy.unembedding.weight.shape[0])  # type: ignore[union-attr]
+    for tokens in torch.arange(count).split(AT_ONCE):
+        rows = table[tokens.to(table.device)].detach().double().cpu()
+        between += engine.unembedding(subject, tokens).double().cpu() @ rows
+    found: list[Tensor] = []
+    for layer in range(subject.anatomy.n_layers):
+        weights = engine.head_weights(subject, layer)
+        out, into = weights.O.double().cpu(), weights.V.double().cpu()
+        whole = out @ between @ into
+        # Of what is nothing but rounding no share is taken: the product is far smaller than its factors allow.
+        allowed = out.norm(dim=(1, 2)) * between.norm() * into.norm(dim=(1, 2))
+        there = whole.norm(dim=(1, 2)) > ROUNDING * allowed
+        values = torch.linalg.eigvals(torch.where(there[:, None, None], whole, 0.0))
+        found.append(values.real.sum(-1) / values.abs().sum(-1).clamp(min=1e-300))
+    return torch.cat(found).numpy()
 
 
 def deviations(matrix: Tensor, what: str) -> np.ndarray:

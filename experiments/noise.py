@@ -40,20 +40,29 @@ def marked(batch: Batch, span: str, seed: int) -> Batch:
 
 
 @torch.inference_mode()
-def noises(subject: Subject, batch: Batch, strength: float, draws: int, seed: int) -> dict[str, Source]:
-    """For each draw Gaussian noise at every token, [batch, position, d_model], to be added to what the first layer
-    reads.
+def spread(subject: Subject, batch: Batch, span: str | None = None) -> float:
+    """The deviation of embeddings, which noise is measured in; each token's taken at position 0, so that what positions
+    add does not count.
 
-    Its deviation is `strength` times that of the embeddings of all tokens of these prompts, each taken at position 0
-    and around their mean: what positions add does not count.
+    Without a span, of all tokens of these prompts, each once and around their mean. With one, of the tokens of that
+    span as often as they occur, all their numbers together and around the mean number, as causal tracing was published
+    (Meng et al. 2022, arXiv 2202.05262).
     """
-    tokens = batch.ids[batch.mask.bool()].unique()[:, None]
-    seen = embed(subject.model, subject.anatomy, tokens, torch.zeros_like(tokens))[:, 0].float()
-    deviation = float((seen - seen.mean(0)).square().mean().sqrt())
+    if span is None:
+        tokens = batch.ids[batch.mask.bool()].unique()
+    else:
+        tokens = torch.cat([row[slice(*named[span])] for row, named in zip(batch.ids, batch.spans, strict=True)])
+    seen = embed(subject.model, subject.anatomy, tokens[:, None], torch.zeros_like(tokens[:, None]))[:, 0].float()
+    return float((seen - (seen.mean(0) if span is None else seen.mean())).square().mean().sqrt())
+
+
+def noises(subject: Subject, batch: Batch, deviation: float, draws: int, seed: int) -> dict[str, Source]:
+    """For each draw Gaussian noise of this deviation at every token, [batch, position, d_model], to be added to what
+    the first layer reads."""
     made: dict[str, Source] = {}
     for i in range(draws):
         generator = torch.Generator().manual_seed(1_000_003 * seed + i)
-        drawn = torch.randn(len(batch), batch.length, seen.shape[1], generator=generator)
-        values = (strength * deviation * drawn).to(subject.device, subject.dtype)
+        drawn = torch.randn(len(batch), batch.length, subject.anatomy.d_model, generator=generator)
+        values = (deviation * drawn).to(subject.device, subject.dtype)
         made[f"noise {i}"] = Activations({(0, "resid_pre"): values})
     return made

@@ -26,16 +26,19 @@ def by_metric(result: Result, metric: str) -> dict[str, float]:
     return {e.site: e.value for e in result.effects if e.metric == metric}
 
 
+@pytest.mark.parametrize("tokens", ["prompt_and_answer", "prompt"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_layer_turns_the_stream_as_far_as_a_plain_loop_says(kind: str) -> None:
+def test_each_layer_turns_the_stream_as_far_as_a_plain_loop_says(kind: str, tokens: str) -> None:
     lab = word_lab(kind)
-    _, batch = lab.prompts(N, "explore", 0)
-    found = by_metric(BlockInfluence.model_validate(GIVEN).run(lab), "influence")
+    prompts, batch = lab.prompts(N, "explore", 0)
+    found = by_metric(BlockInfluence.model_validate({**GIVEN, "tokens": tokens}).run(lab), "influence")
     total = 0.0
     for prompt in range(N):
         values = clean_values(lab.subject.model, tokens_of(batch, prompt))
         x, y = (values[Site(layer=layer, part="resid_post")] for layer in (0, 1))
         turns = [1 - float(a @ b / (a.norm() * b.norm())) for a, b in zip(x, y, strict=True)]
+        if tokens == "prompt":
+            turns = turns[: len(lab.subject.tokenizer(prompts[prompt].text)["input_ids"])]
         total += sum(turns) / len(turns)
     assert found["L1"] == pytest.approx(total / N, abs=1e-5)
     assert list(found) == ["L0", "L1", "L2"]

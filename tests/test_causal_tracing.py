@@ -11,7 +11,7 @@ from torch import Tensor
 from lashley.experiments.batch import make_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.causal_tracing import CausalTracing
-from lashley.experiments.noise import marked, noises
+from lashley.experiments.noise import marked, noises, spread
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Part, Site
 from lashley.tests.slow_way import clean_values, hooked
@@ -36,7 +36,7 @@ def slow_recovery(kind: str, layers: list[int], part: Part, at: str) -> float:
     bench, subject = twin_lab(kind), tiny_subject(kind)
     prompts = bench.task.prompts(N, "explore", 0)
     batch = make_batch(subject.tokenizer, prompts)
-    drawn = noises(subject, marked(batch, "subject", 0), 3.0, 2, 0)
+    drawn = noises(subject, marked(batch, "subject", 0), 3.0 * spread(subject, batch), 2, 0)
     frozen = [Site(layer=layer, part=part) for layer in layers]
     took, gave = 0.0, 0.0
     for row, prompt in enumerate(prompts):
@@ -109,6 +109,33 @@ def test_the_control_spans_are_as_long_as_the_span_and_apart_from_it_and_from_th
             assert int(mask.argmax()) < begin < stop <= named["last"][1]
     names = [frozenset(name for name in named if name.startswith("other ")) for named in more.spans]
     assert len(set(names)) == 1, "each prompt has all controls"
+
+
+def test_the_unit_of_the_noise_is_what_the_embeddings_say() -> None:
+    """Word by word, from the table: of the subjects as ROME has it, of all tokens each once; the result says which."""
+    bench = twin_lab("llama")
+    prompts = bench.task.prompts(N, "explore", 0)
+    table: Tensor = bench.subject.model.get_input_embeddings().weight  # type: ignore[union-attr, assignment]
+    subjects: list[Tensor] = []
+    for prompt in prompts:
+        tokens = ids("llama", prompt.text)[0]
+        subjects += [table[tokens[i]].detach() for i in columns("llama", prompt, "subject")]
+    by_hand = float(torch.stack(subjects).std(correction=0))
+    of_subject = CausalTracing(**GIVEN, unit="subject").run(bench)
+    assert of_subject["noise_unit"].value == pytest.approx(by_hand, rel=1e-5)
+    every = torch.stack([table[i].detach() for i in sorted({int(i) for p in batch_ids(prompts) for i in p})])
+    plain = CausalTracing(**GIVEN).run(bench)
+    wanted = float((every - every.mean(0)).square().mean().sqrt())
+    assert plain["noise_unit"].value == pytest.approx(wanted, rel=1e-5)
+    # Noise of as many units is noise of that size.
+    scaled = CausalTracing(**GIVEN, unit="subject", noise=3.0 * wanted / by_hand).run(bench)
+    assert values(scaled) == pytest.approx(values(plain), abs=1e-3)
+    assert of_subject["noise_unit"].value != pytest.approx(plain["noise_unit"].value, rel=1e-3)
+
+
+def batch_ids(prompts: Any) -> list[list[int]]:
+    batch = make_batch(tiny_subject("llama").tokenizer, prompts)
+    return [row[mask.bool()].tolist() for row, mask in zip(batch.ids, batch.mask, strict=True)]
 
 
 def test_noise_that_takes_nothing_and_what_is_not_there_are_one_clear_line() -> None:

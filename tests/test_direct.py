@@ -97,6 +97,53 @@ def test_the_shares_of_an_experiment_add_up_to_the_logit_difference(kind: str, t
     assert len(shares(result)) == 2 + 3 * 5
 
 
+def value_bias(kind: str, block: Any) -> Tensor:
+    """The values of a token whose stream is empty, [d_head of all heads], from the parameters."""
+    if kind == "gpt2":
+        width = block.attn.embed_dim
+        return block.ln_1.bias @ block.attn.c_attn.weight[:, 2 * width :] + block.attn.c_attn.bias[2 * width :]
+    if kind == "opt":
+        values = block.self_attn.v_proj
+        return values.weight @ block.self_attn_layer_norm.bias + values.bias
+    return block.self_attn.v_proj.bias
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt", "qwen2"])
+def test_value_biases_that_are_folded_out_leave_the_heads_and_join_the_biases(kind: str) -> None:
+    lab = word_lab(kind)
+    _, batch = lab.prompts(N, "explore", 0)
+    own = towards_answer(lab.subject, batch, False)
+    plain, folded = (engine.direct(lab.subject, batch, own.vectors[:, None], folded=fold) for fold in (False, True))
+    norm, anatomy = lab.subject.model.get_submodule(NORMS.get(kind, "model.norm")), lab.subject.anatomy
+    moved = 0.0
+    for prompt in (0, 1):
+        at = int(batch.prompt_len[prompt]) - 1 + int(batch.answer_at[prompt])
+        values = clean_values(lab.subject.model, tokens_of(batch, prompt))
+        final = values[Site(layer=2, part="resid_post")][at]
+        bias = value_bias(kind, anatomy.blocks[2].layer).view(-1, anatomy.d_head)
+        bias = bias.repeat_interleave(4 // len(bias), 0)
+        written = bias[3] @ anatomy.blocks[2].W_O.view(4, -1, len(final))[3]
+        wanted = float(with_scale_of(norm, final, written.detach()) @ own.vectors[prompt])
+        i = [str(site) for site in plain.sites].index("L2.H3")
+        assert float(plain.values[i, prompt, 0] - folded.values[i, prompt, 0]) == pytest.approx(wanted, abs=CLOSE)
+        moved = max(moved, abs(wanted))
+    assert moved > CLOSE, "or nothing was tested"
+    for each in (plain, folded):
+        assert float((each.values.sum(0) + each.biases - each.whole).abs().max()) <= CLOSE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_with_folded_value_biases_add_up_as_well(kind: str) -> None:
+    lab = word_lab(kind)
+    plain, folded = (
+        DirectLogitAttribution.model_validate({**GIVEN, "value_biases": way}).run(lab) for way in ("heads", "folded")
+    )
+    assert folded["identity"].value <= CLOSE
+    assert folded["whole"].value == pytest.approx(plain["whole"].value, abs=CLOSE)
+    if kind == "mistral":
+        assert shares(folded) == pytest.approx(shares(plain), abs=1e-5), "a mistral has no such biases"
+
+
 def test_what_is_specific_is_what_a_head_does_not_add_for_other_answers() -> None:
     lab = word_lab("llama")
     _, batch = lab.prompts(N, "explore", 0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from lashley.experiments import engine
-from lashley.experiments.circuits import circuits, positive_eigenvalues, scores
+from lashley.experiments.circuits import circuits, positive_eigenvalues, scores, whole_eigenvalues
 from lashley.experiments.detectors import first_token, seen_by
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.ov_qk import OvQk
@@ -141,6 +141,30 @@ def test_eigenvalues_by_power_sums() -> None:
     wanted = [float(m.trace() / torch.linalg.matrix_norm(m, "nuc")) for m in symmetric]
     # What every seen token is raised by alike makes no difference.
     assert np.allclose(positive_eigenvalues(symmetric + x[:, :1]), wanted)
+
+
+def test_the_eigenvalues_of_the_whole_circuit_are_those_of_the_large_matrix_by_hand() -> None:
+    """On a llama, from its parameters: every token's embedding through norm, values, output, last norm, unembedding."""
+    subject = tiny_subject("llama")
+    model: Any = subject.model
+    width, group = subject.anatomy.d_head, subject.anatomy.n_heads // subject.anatomy.n_kv_heads
+    found = whole_eigenvalues(subject).reshape(3, -1)
+    with torch.no_grad():
+        for layer, block in enumerate(model.model.layers):
+            for h in range(subject.anatomy.n_heads):
+                own, shared = slice(h * width, (h + 1) * width), slice(h // group * width, (h // group + 1) * width)
+                read = model.model.embed_tokens.weight * block.input_layernorm.weight
+                ov = block.self_attn.v_proj.weight[shared].T @ block.self_attn.o_proj.weight[:, own].T
+                whole = (read @ ov * model.model.norm.weight @ model.lm_head.weight.T).double().numpy()
+                values = np.linalg.eigvals(whole)
+                assert found[layer, h] == pytest.approx(values.real.sum() / np.abs(values).sum(), abs=1e-4)
+
+
+def test_the_eigenvalues_of_the_vocabulary_have_a_name_of_their_own() -> None:
+    result = OvQk(**GIVEN, eigenvalues="vocabulary").run(lab("planted:induction"))
+    assert result["vocabulary_eigenvalues[L1.H2]"].value > 0.9
+    assert not [m.name for m in result.measurements if m.name.startswith("eigenvalues")]
+    assert "vocabulary eigenvalues: L1.H2" in result.found
 
 
 def test_top_counts_more_tokens_and_never_fewer() -> None:

@@ -31,13 +31,15 @@ SOME = [pytest.param(kind, marks=() if kind in FEW else pytest.mark.slow) for ki
 LAST = Site(layer=2, part="resid_post")
 
 
-def slow_path(kind: str, clean: Tensor, corrupted: Tensor, sender: Site, receiver: Site, by: str) -> Tensor:
-    """The recipe: the sender patched and all later heads and MLPs held, and what the receiver then reads kept; then a
-    run in which the receiver alone reads that. Three passes with hooks; logits [position, vocabulary]."""
+def slow_path(
+    kind: str, clean: Tensor, corrupted: Tensor, sender: Site, receiver: Site, by: str, held: tuple[str, ...]
+) -> Tensor:
+    """The recipe: the sender patched, all that `held` names held, and what the receiver then reads kept; then a run in
+    which the receiver alone reads that. Three passes with hooks; logits [position, vocabulary]."""
     subject = tiny_subject(kind)
     d, model = subject.anatomy.d_head, subject.model
     own, other = clean_values(model, clean), clean_values(model, corrupted)
-    parts = [Site(layer=layer, part=part) for layer in range(3) for part in ("z", "mlp_out")]  # type: ignore[arg-type]
+    parts = [Site(layer=layer, part=part) for layer in range(3) for part in held]  # type: ignore[arg-type]
 
     def run(edits: list[tuple[Site, Tensor]]) -> tuple[dict[Site, Tensor], Tensor]:
         seen: dict[Site, Tensor] = {}
@@ -55,9 +57,9 @@ def slow_path(kind: str, clean: Tensor, corrupted: Tensor, sender: Site, receive
             logits = model(input_ids=clean, past_key_values=cache, use_cache=True).logits[0]
         return seen, logits
 
-    held = [(site, own[site]) for site in parts]
+    kept = [(site, own[site]) for site in parts]
     bare = Site(layer=sender.layer, part=sender.part)
-    sent = [*held, (sender, other[bare])]
+    sent = [*kept, (sender, other[bare])]
     if receiver.part == "resid_post":
         return run(sent)[1]
     kv = [Site(layer=receiver.layer, part=part) for part in ("k", "v")]  # type: ignore[arg-type]
@@ -76,13 +78,14 @@ def slow_path(kind: str, clean: Tensor, corrupted: Tensor, sender: Site, receive
 SENDERS = ("L0.H1", "L1.H2", "L0.mlp", "L1.mlp")
 
 
+@pytest.mark.parametrize("held", [("z", "mlp_out"), ("z",)], ids=["held", "recomputed"])
 @pytest.mark.parametrize("kind", SOME)
-def test_a_path_is_what_the_recipe_makes_of_it(kind: str) -> None:
+def test_a_path_is_what_the_recipe_makes_of_it(kind: str, held: tuple[str, ...]) -> None:
     bench = twin_lab(kind)
     pair = twins(bench, (N, "explore", 0))
     subject = bench.subject
     source = engine.patch_source(engine.read(subject, pair.corrupted, {"z", "mlp_out"}), pair.clean, pair.corrupted)
-    paths = Paths(subject, pair.clean, engine.read(subject, pair.clean, NEEDED), source)
+    paths = Paths(subject, pair.clean, engine.read(subject, pair.clean, NEEDED), source, recomputed=held == ("z",))
     edges = [Edge(parse_site(s), head(2, 3), by) for s in SENDERS[1:3] for by in ("q", "k", "v", "all")]
     edges += [Edge(parse_site(s), to) for s in SENDERS for to in (Site(layer=2, part="mlp_out"), LAST)]
     made = [paths.intervention(edge, str(i)) for i, edge in enumerate(edges)]
@@ -92,7 +95,7 @@ def test_a_path_is_what_the_recipe_makes_of_it(kind: str) -> None:
         for row, prompt in enumerate(pair.prompts):
             assert prompt.corrupted is not None
             slow = slow_path(kind, ids(kind, prompt.text), ids(kind, prompt.corrupted), edge.sender, edge.receiver,
-                             edge.by)  # fmt: skip
+                             edge.by, held)  # fmt: skip
             assert float(found[i, row]) == pytest.approx(difference(slow, prompt), abs=2e-3), edge
 
 

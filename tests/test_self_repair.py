@@ -130,6 +130,21 @@ def test_where_a_backup_was_planted_it_is_seen_and_where_none_was_none_is() -> N
     assert of(plain, "response")["L1.H2 after L0.H1"] == pytest.approx(of(plain, "total")["L0.H1"], abs=0.05)
 
 
+def test_a_head_that_writes_nothing_itself_is_not_said_to_be_repaired() -> None:
+    bench = planted_lab("planted:induction")
+    early = SelfRepair(**PLANTED, model="planted:induction", heads=["L0.H1"], method="zero").run(bench)
+    # All of its direct share is rounding, of one sign or not; nothing may be divided by it.
+    assert abs(of(early, "direct")["L0.H1"]) < 1e-3 < 1 < abs(of(early, "total")["L0.H1"])
+    assert "repaired" not in {m.name for m in early.measurements}
+    assert early.found.startswith("0 of 0 heads that write to the answer are answered to")
+    assert "L0.H1: total -" in early.found
+    assert "all of it through others" in early.found
+    # Beside a head that does write, it counts for nothing.
+    alone, both = (SelfRepair(**PLANTED, model="planted:induction", heads=heads, method="zero").run(bench)
+                   for heads in (["L1.H2"], ["L0.H1", "L1.H2"]))  # fmt: skip
+    assert both["repaired"] == alone["repaired"]
+
+
 @pytest.mark.parametrize(("heads", "draws"), [pytest.param(None, 20, marks=pytest.mark.slow), (["L23.H3"], 3)])
 def test_smollms_writers_are_removed_and_what_answers_is_told_and_drawn(
     heads: list[str] | None, draws: int, monkeypatch: pytest.MonkeyPatch

@@ -50,7 +50,7 @@ class Predicted(Arguments):
         Comparison,
         Field(
             description="above `low`; below `high`; between both; or beyond_control: more damage than matched random "
-            "parts (one head or a set with together)."
+            "parts (one head or a set with together; as many random sets are drawn as a verdict takes)."
         ),
     ]
     low: Annotated[float | None, Field(description="The bound for above; the lower one for between.")] = None

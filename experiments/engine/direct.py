@@ -26,7 +26,7 @@ from .forward import forwards_replaced, through
 from .layer import gather_columns
 from .reading import read
 from .sources import Source
-from .weights import LARGE, linear_part, output_weights
+from .weights import LARGE, linear_part, output_weights, value_biases
 
 # How far, beside its size, a norm with a frozen scale may be from the norm itself.
 TOLERANCE = 1e-3
@@ -77,12 +77,14 @@ def direct(
     edits: Sequence[Edit] = (),
     sources: Mapping[str, Source] | None = None,
     like: Direct | None = None,
+    folded: bool = False,
 ) -> Direct:
     """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm,
     in the intact run or under edits.
 
     With `like` the last norm has the scale of that other run (of the same directions): then the values and biases add
-    up to `whole` but for what the scale has changed by. The first site is the embedding, `L0.resid_pre`. Raises
+    up to `whole` but for what the scale has changed by. With `folded` what the values' biases write counts to the
+    biases and not to the heads. The first site is the embedding, `L0.resid_pre`. Raises
     UnsupportedModel where a norm is none that can be frozen.
     """
     anatomy = subject.anatomy
@@ -116,7 +118,12 @@ def direct(
                     through(block.attn_post, raw[:1, None] * 0)[:, 0],
                 )  # fmt: skip
                 scale, behind, own = post.scale, post.bias, own @ post.matrix
-            written = torch.einsum("bhi,hid,bo->hbd", z, output_weights(subject, block), scale)
+            output = output_weights(subject, block)
+            written = torch.einsum("bhi,hid,bo->hbd", z, output, scale)
+            if folded:
+                constants = torch.einsum("hi,hid,bo->hbd", value_biases(subject, layer).to(z), output, scale)
+                written = written - constants
+                biases = biases + torch.einsum("hbd,bkd->bk", constants, along)
             values += torch.einsum("hbd,bkd->hbk", written, along).unbind(0)
             biases = biases + torch.einsum("bd,bkd->bk", scale * own + behind, along)
             sites += [head(layer, h) for h in range(block.n_heads)]

@@ -1,7 +1,8 @@
 """What one head, or MLP, adds to what another one reads, with everything between them held: path patching.
 
 A sender's change is what it would write, new minus old (arXiv 2304.05969). Everything after it stays as it is in the
-intact run, so the stream before any receiver is the intact one plus this change. The receiver is computed from that,
+intact run, so the stream before any receiver is the intact one plus this change; or the MLPs on the way are computed
+again from the changed stream, and heads alone are held (arXiv 2211.00593). The receiver is computed from that,
 where wanted for its queries, keys or values alone; what it gives then takes the place of what it gave.
 """
 
@@ -61,15 +62,18 @@ class HeadValues:
 
 @dataclass
 class Paths:
-    """The direct paths over one batch. `clean` is its intact run with the parts NEEDED; `source` what senders get."""
+    """The direct paths over one batch. `clean` is its intact run with the parts NEEDED; `source` what senders get;
+    `recomputed` whether MLPs between sender and receiver answer to the change."""
 
     subject: Subject
     batch: Batch
     clean: CleanRun
     source: Source
     positions: str = "all"
+    recomputed: bool = False
     _window: Window = field(init=False)
     _written: dict[Site, Tensor] = field(default_factory=dict)
+    _moved: dict[tuple[Site, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         recording = self.clean.recording or record_batch(self.subject.model, self.subject.anatomy, self.batch)
@@ -94,7 +98,8 @@ class Paths:
     def received(self, edge: Edge) -> Tensor:
         """What the receiver gives with the sender's change in what it reads: a head's z [batch, position, d_head], an
         MLP's output or the last stream [batch, position, d_model]."""
-        written, to = self.written(edge.sender), edge.receiver
+        to = edge.receiver
+        written = self.moved(edge.sender, to)
         block = self.anatomy.blocks[to.layer]
         if to.part == "resid_post":
             return self.clean.at(to.layer, "resid_post") + written
@@ -145,8 +150,32 @@ class Paths:
         if sender not in self._written:
             # One sender after the other is asked for; the last is all that is worth keeping.
             self._written.clear()
+            self._moved.clear()
             self._written[sender] = self.change(sender)
         return self._written[sender]
+
+    def moved(self, sender: Site, receiver: Site) -> Tensor:
+        """New minus old of the stream that a receiver reads, [batch, position, d_model]."""
+        change = self.written(sender)
+        if not self.recomputed:
+            return change
+        # The stream after a layer is what the logits read; all others read it before their layer's own MLP.
+        stop = receiver.layer + 1 if receiver.part == "resid_post" else receiver.layer
+        for layer in range(sender.layer, stop):
+            # An MLP sends past itself; beside a parallel attention it does not see what its heads write.
+            first = layer == sender.layer
+            if not (first and (sender.part == "mlp_out" or self.anatomy.blocks[layer].parallel)):
+                if (sender, layer) not in self._moved:
+                    self._moved[sender, layer] = self.answered(layer, change)
+                change = change + self._moved[sender, layer]
+        return change
+
+    def answered(self, layer: int, change: Tensor) -> Tensor:
+        """By how much an MLP's output differs where the stream before its layer (or, of the sender's own layer, after
+        its attention) is moved by this change."""
+        block, x = self.anatomy.blocks[layer], self.clean.at(layer, "resid_pre")
+        before = x if block.parallel else x + self.clean.at(layer, "attn_out")
+        return mlp(block, before + change) - self.clean.at(layer, "mlp_out")
 
     def change(self, sender: Site) -> Tensor:
         old = self.clean.at(sender.layer, sender.part)

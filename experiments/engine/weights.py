@@ -103,6 +103,17 @@ def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def value_biases(subject: Subject, layer: int) -> Tensor:
+    """What each head's values are whatever is attended to, [head, d_head]: those of an empty stream, so the bias of the
+    norm before the attention counts, too. An attention's weights add up to 1, so every z holds it once."""
+    block = readable(subject, layer)
+    slot = run_alone(subject, layer, block, torch.zeros(1, subject.anatomy.d_model))
+    assert slot.v is not None
+    v = slot.v[0, :, 0].float()
+    return v.repeat_interleave(block.n_heads // len(v), 0)
+
+
+@torch.inference_mode()
 def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor:
     """How much each head looks for a token with the one stream while it stands at a token with the other, both rows of
     x [token, d_model]: query times key [head, query, key], as it is before scale, softcap and mask.

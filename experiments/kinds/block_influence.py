@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,23 +10,30 @@ from ..kind import Experiment
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..batch import Batch
     from ..lab import Lab
 
 
 class BlockInfluence(Experiment):
     """Which layers hardly change the stream, and could be left out? Block Influence (BI), as ShortGPT has it, for all.
 
-    BI of a layer is 1 minus the cosine between the stream before and after it, averaged over the tokens of a prompt:
-    0 for a layer that writes nothing. As control each layer's writing is replaced by one of the same length in a random
-    direction; beyond_random is BI minus what that gives, with p and q: below 0 the layer mostly lengthens or shortens
-    what is there, above 0 it undoes part of it. Sites are L7. One pass, and no answer is needed. With `skip` each layer
-    is also left out, and agreement is Spearman's correlation of BI with the damage (kl): BI is a guess, the damage is
-    not. It sees how much is written, not what for: a layer with a small BI may be the one that a task needs. Source:
-    Men et al. 2024, arXiv 2403.03853.
+    BI of a layer is 1 minus the cosine between the stream before and after it, averaged over the tokens of a prompt and
+    its answer (the paper has running text; `tokens` prompt leaves the answer out): 0 for a layer that writes nothing.
+    As control each layer's writing is replaced by one of the same length in a random direction; beyond_random is BI
+    minus what that gives, with p and q: below 0 the layer mostly lengthens or shortens what is there, above 0 it undoes
+    part of it. Sites are L7. One pass, and no answer is needed. With `skip` each layer is also left out, and agreement
+    is Spearman's correlation of BI with the damage (kl): BI is a guess, the damage is not. It sees how much is written,
+    not what for: a layer with a small BI may be the one that a task needs. Source: Men et al. 2024, arXiv 2403.03853.
     """
 
     kind: ClassVar[str] = "block_influence"
 
+    tokens: Annotated[
+        Literal["prompt_and_answer", "prompt"],
+        Field(description="Over which tokens it is averaged: with those of the right answer, or without."),
+    ] = "prompt_and_answer"
     skip: Annotated[bool, Field(description="Also leave out each layer, and compare. Costs a pass for each.")] = False
 
     def run(self, lab: Lab) -> Result:
@@ -44,7 +51,7 @@ class BlockInfluence(Experiment):
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
-        own, random = (numbers(each) for each in turned(seen, batch.mask, self.seed))
+        own, random = (numbers(each) for each in turned(seen, self.counted(batch), self.seed))
         layers = range(lab.subject.anatomy.n_layers)
         sites = [f"L{layer}" for layer in layers]
         kept = {"influence": own, "beyond_random": own - random}
@@ -75,6 +82,15 @@ class BlockInfluence(Experiment):
             doubts=lab.doubts(*self.draw),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )
+
+    def counted(self, batch: Batch) -> Tensor:
+        """[batch, position]: which tokens count."""
+        import torch
+
+        if self.tokens == "prompt_and_answer":
+            return batch.mask
+        ends = torch.tensor([named["last"][1] for named in batch.spans], device=batch.mask.device)
+        return batch.mask * (torch.arange(batch.length, device=batch.mask.device) < ends[:, None])
 
     def bars(self, lab: Lab, found: tuple[Effect, ...]) -> Figure:
         title = f"Block Influence, 1 - cosine of the stream before and after: {lab.subject.name}, {self.task}"

@@ -30,8 +30,10 @@ class CausalTracing(Experiment):
     all), by layer and at the tokens first and end of the span, after (all between it and the last) and last. Needs a
     task whose prompts name a subject (capitals). Refused where the noise takes nothing. Controls: the identity; noise
     on as many other tokens (control_change, percentile); everything restored, which must give the intact run. What is
-    restored there suffices; it need not be stored there, nor editing there work best (arXiv 2301.04213). Results
-    depend on how strong the noise is. Cost: layers times tokens times draws runs.
+    restored there suffices; it need not be stored there, nor editing there work best (arXiv 2301.04213). Results depend
+    on how strong the noise is, and on its unit: 2202.05262 takes 3 times the deviation of the subjects' embeddings
+    (`unit` subject), here it is that of all tokens of these prompts, each once; noise_unit is its size. Cost: layers
+    times tokens times draws runs.
     """
 
     kind: ClassVar[str] = "causal_tracing"
@@ -46,9 +48,16 @@ class CausalTracing(Experiment):
         Field(ge=1, description="Layers restored together. Null: 1 for resid_pre, a fifth of all for the others."),
     ] = None
     layers: Annotated[list[int] | None, Field(description="Middles of the windows. Null: all layers.")] = None
-    noise: Annotated[
-        float, Field(ge=0, le=100, description="Standard deviation of the noise, in that of the token embeddings.")
-    ] = 3.0
+    noise: Annotated[float, Field(ge=0, le=100, description="Standard deviation of the noise, in units of `unit`.")] = (
+        3.0
+    )
+    unit: Annotated[
+        Literal["prompts", "subject"],
+        Field(
+            description="Whose embeddings' deviation: all tokens of the prompts, each once, around their mean; or the "
+            "span's tokens as often as they occur, all numbers together, as ROME has it."
+        ),
+    ] = "prompts"
     draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
     metric: Annotated[Literal["prob", "logit_diff", "loss"], Field(description="What is measured, of the answer.")] = (
         "prob"
@@ -79,15 +88,17 @@ class CausalTracing(Experiment):
 
         from ..controls import among, compare, control_measurements, per_prompt, told, unmatched
         from ..interventions import Intervention
-        from ..noise import OTHER, marked, noises
+        from ..noise import OTHER, marked, noises, spread
         from ..recovery import RECOVERY, WHOLE, Scale
+        from ..result import Measurement
         from ..scoring import METRICS
         from ..statistics import measurement, questions_asked
         from .activation_patching import not_everything
 
         prompts, plain = lab.prompts(*self.draw)
         batch, asked = marked(plain, self.span, self.seed), [p.key for p in prompts]
-        sources = noises(lab.subject, batch, self.noise, self.draws, self.seed)
+        size = spread(lab.subject, batch, self.span if self.unit == "subject" else None)
+        sources = noises(lab.subject, batch, self.noise * size, self.draws, self.seed)
         places = self.places(lab, batch)
         start = Place(places[0].site.model_copy(update={"layer": 0, "part": "resid_pre"}), self.span)
         tried = [("noise", self.span, ()), *((str(p), self.span, self.restored(lab, p)) for p in places),
@@ -108,7 +119,8 @@ class CausalTracing(Experiment):
         matched = control_measurements(self.metric, taken, beside - intact, asked)
         return Result(
             measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),
-                          measurement("total_effect", taken, unit, asked), *matched, questions_asked(asked),
+                          measurement("total_effect", taken, unit, asked),
+                          Measurement(name="noise_unit", value=size), *matched, questions_asked(asked),
                           run.identity(self.metric), scale.share("everything", whole - noised)),
             effects=found,
             figures=(self.drawing(lab, places, found),),

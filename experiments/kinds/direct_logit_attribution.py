@@ -24,11 +24,13 @@ class DirectLogitAttribution(Experiment):
     The last stream is a sum of the embedding (L0.resid_pre), the heads (L7.H3), the MLPs (L7.mlp) and `biases`; with
     the scale of the last norm held fixed (and of a norm behind an attention, where there is one), their shares in the
     logits of the answer minus the distractor add up to the whole, which the measurement `identity` checks. Positive
-    writes towards the answer: the opposite sign to an ablation's. Each share has interval, p, q and its percentile
-    among the others. The second effect, specific, is the share minus what the same component adds towards the answers
-    of other prompts: what writes one word whatever is asked has none. One pass for all components. It sees only the
-    last step: heads that move what others write (in IOI: the S-inhibition heads) have no share though the task needs
-    them, and a later layer may undo a share; patching and ablation see those.
+    writes towards the answer: the opposite sign to an ablation's. What a head writes by the biases of its values (and
+    of the norm before it), whatever it attends to, is part of its share; other tools count it to the biases
+    (`value_biases` folded). Each share has interval, p, q and its percentile among the others. The second effect,
+    specific, is the share minus what the same component adds towards the answers of other prompts: what writes one word
+    whatever is asked has none. One pass for all components. It sees only the last step: heads that move what others
+    write (in IOI: the S-inhibition heads) have no share though the task needs them, and a later layer may undo a share;
+    patching and ablation see those.
     Source: Elhage et al. 2021, Wang et al. 2022 (arXiv 2211.00593).
     """
 
@@ -41,6 +43,11 @@ class DirectLogitAttribution(Experiment):
             "among the prompts, where there is no distractor."
         ),
     ] = "distractor"
+
+    value_biases: Annotated[
+        Literal["heads", "folded"],
+        Field(description="What heads write by the biases of their values: part of their shares, or of `biases`."),
+    ] = "heads"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -69,7 +76,8 @@ class DirectLogitAttribution(Experiment):
         own = towards_answer(lab.subject, batch, against_others)
         other = of_other_prompts(own, batch, against_others)
         both = [own] if other is None else [own, other]
-        added = engine.direct(lab.subject, batch, torch.stack([each.vectors for each in both], 1))
+        added = engine.direct(lab.subject, batch, torch.stack([each.vectors for each in both], 1),
+                              folded=self.value_biases == "folded")  # fmt: skip
         biases = numbers(added.biases + torch.stack([each.bias for each in both], 1).cpu())
         shares = np.concatenate([numbers(added.values), biases[None]])
         whole = numbers(added.whole[:, 0] + own.bias.cpu())

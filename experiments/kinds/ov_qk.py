@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,12 +32,13 @@ class OvQk(Experiment):
     is among the `top` looked for most (same_token). Read them as effect[L7.H3, copying]; percentile is among the heads
     of the same model with shuffled weights, NAME_shuffled the highest there, NAME_chance what guessing gives.
     eigenvalues[L7.H3]: the sum of OV's eigenvalues over the sum of their sizes, from -1 to 1 (copying), for heads that
-    are told. For `heads`, the strongest pairs are told and both matrices drawn. A head is read as if it attended to one
-    token that stands alone behind the first layer: what earlier heads and MLPs add is missed, and so are masks. QK is
-    for a key `distance` tokens before the query, which rotary positions need. It says what a head could do;
-    attention_patterns says where it looks, head_ablation whether that matters. Predictions cannot be tested with
-    `tokens` named: there are no other ones. Cheap: no prompts are run. Source: Elhage et al. 2021; successor heads:
-    arXiv 2312.09230.
+    are told; of OV among the chosen tokens, about its means. Elhage et al. take all tokens of the vocabulary by their
+    embeddings: `eigenvalues` vocabulary, told as vocabulary_eigenvalues[L7.H3]. For `heads`, the strongest pairs are
+    told and both matrices drawn. A head is read as if it attended to one token that stands alone behind the first
+    layer: what earlier heads and MLPs add is missed, and so are masks. QK is for a key `distance` tokens before the
+    query, which rotary positions need. It says what a head could do; attention_patterns says where it looks,
+    head_ablation whether that matters. Predictions cannot be tested with `tokens` named: there are no other ones.
+    Cheap: no prompts are run. Source: Elhage et al. 2021; successor heads: arXiv 2312.09230.
     """
 
     kind: ClassVar[str] = "ov_qk"
@@ -50,6 +51,10 @@ class OvQk(Experiment):
         Field(description="Words in order; or one of day, month, letter, number, ordinal. Null: the task's answers."),
     ] = None
     top: Annotated[int, Field(ge=1, le=10, description="How many tokens of the set count as raised most.")] = 1
+    eigenvalues: Annotated[
+        Literal["tokens", "vocabulary"],
+        Field(description="Of OV among the chosen tokens; or from every token's embedding to every logit."),
+    ] = "tokens"
     distance: Annotated[int, Field(ge=0, le=512, description="QK: how many tokens before the query the key is.")] = 1
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -71,7 +76,7 @@ class OvQk(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..circuits import chance, circuits, positive_eigenvalues, scores
+        from ..circuits import chance, circuits, positive_eigenvalues, scores, whole_eigenvalues
         from ..controls import all_heads
         from ..outstanding import beside_shuffled
         from ..permuted import permuted
@@ -84,7 +89,8 @@ class OvQk(Experiment):
         moved, looked = circuits(lab.subject, tokens, self.distance)
         own = scores(moved, looked, ends, self.top)
         lab.progress("weights", 1, 2)
-        moved_there, looked_there = circuits(permuted(lab.subject, self.seed), tokens, self.distance)
+        shuffled = permuted(lab.subject, self.seed)
+        moved_there, looked_there = circuits(shuffled, tokens, self.distance)
         others = scores(moved_there, looked_there, ends, self.top)
         lab.progress("weights", 2, 2)
         sites = [str(s) for s in all_heads(lab.subject.sizes)]
@@ -102,14 +108,19 @@ class OvQk(Experiment):
                          Measurement(name=f"{name}_chance", value=guessed)]  # fmt: skip
             also = f", chance {guessed:.2f}"
             told.append(f"{name}: {beside_shuffled(sites, rows.mean(-1), beside.max(), also, STRONGEST)}")
-        positive, there = positive_eigenvalues(moved), positive_eigenvalues(moved_there)
+        eigen = EIGEN
+        if self.eigenvalues == "tokens":
+            positive, there = positive_eigenvalues(moved), positive_eigenvalues(moved_there)
+        else:
+            eigen = f"vocabulary_{EIGEN}"
+            positive, there = whole_eigenvalues(lab.subject), whole_eigenvalues(shuffled)
         most = np.argsort(-own["copying"].mean(-1) - 1e-3 * positive, kind="stable")[:DRAWN].tolist()
         shown = [sites.index(str(s)) for s in self.sites(lab.subject.sizes)] or most
         listed = dict.fromkeys([*shown, *np.argsort(-positive, kind="stable")[:STRONGEST].tolist()])
-        measured += [Measurement(name=f"{EIGEN}[{sites[i]}]", value=float(positive[i]), n=len(words))
+        measured += [Measurement(name=f"{eigen}[{sites[i]}]", value=float(positive[i]), n=len(words))
                      for i in listed]  # fmt: skip
-        measured.append(Measurement(name=f"{EIGEN}_shuffled", value=float(there.max()), n=len(there)))
-        told.append(f"{EIGEN}: {beside_shuffled(sites, positive, there.max(), count=STRONGEST)}")
+        measured.append(Measurement(name=f"{eigen}_shuffled", value=float(there.max()), n=len(there)))
+        told.append(f"{eigen.replace('_', ' ')}: {beside_shuffled(sites, positive, there.max(), count=STRONGEST)}")
         pairs: list[str] = []
         figures: list[Figure] = []
         for i in shown:
@@ -125,7 +136,7 @@ class OvQk(Experiment):
             found=f"Heads of {lab.subject.name} on {len(words)} tokens ({some}), shares of these tokens. "
             f"{'; '.join(told)}. Strongest pairs, in standard deviations: {'; '.join(pairs)}.",
             arrays={"ov": moved[shown].numpy().astype(np.float32), "qk": looked[shown].numpy().astype(np.float32),
-                    EIGEN: positive.astype(np.float32)},
+                    eigen: positive.astype(np.float32)},
         )  # fmt: skip
 
     def drawn(self, lab: Lab, head: str, what: str, matrix: Tensor, words: list[str]) -> tuple[Figure, str]:

@@ -31,12 +31,13 @@ class PathPatching(Contrast):
     receivers (arXiv 2211.00593, 2304.05969).
 
     A sender (a head or an MLP) gets its value from the other run; all other heads and MLPs are held as they were, so
-    that only what it writes straight to the receiver changes. The receiver is computed from that, by its queries, keys
-    or values alone where it is a head, and everything after it is free. Each path by itself, `L0.H1 to L1.H2.k`, with
-    recovery as in activation_patching: -1 (noising) is the whole difference. A path through another head or MLP is
-    none of these: follow it step by step, from the logits back. Small values add up, and paths that stand in for each
-    other hide. Controls: the identity, and the percentile among all other paths. Cost: two attentions and a run from
-    the receiver on for each path, so all heads to a few receivers.
+    that only what it writes straight to the receiver changes. (`mlps` recomputed is the definition of 2211.00593: heads
+    alone are held, and MLPs on the way answer to the change; the two can differ several times over.) The receiver is
+    computed from that, by its queries, keys or values alone where it is a head, and everything after it is free. Each
+    path by itself, `L0.H1 to L1.H2.k`, with recovery as in activation_patching: -1 (noising) is the whole difference. A
+    path through another head or MLP is none of these: follow it step by step, from the logits back. Small values add
+    up, and paths that stand in for each other hide. Controls: the identity, and the percentile among all other paths.
+    Cost: two attentions and a run from the receiver on for each path, so all heads to a few receivers.
     """
 
     kind: ClassVar[str] = "path_patching"
@@ -56,6 +57,12 @@ class PathPatching(Contrast):
         list[Literal["q", "k", "v", "all"]] | None,
         Field(description="By what a head receives: q, k, v, or all at once. Null: q, k and v, each by itself."),
     ] = None
+    mlps: Annotated[
+        Literal["held", "recomputed"],
+        Field(
+            description="MLPs between sender and receiver: held as they were, or recomputed from the changed stream."
+        ),
+    ] = "held"
     positions: Annotated[
         str, Field(description="At which tokens the sender is patched: all, last, read, changed, or a span.")
     ] = "all"
@@ -106,7 +113,8 @@ class PathPatching(Contrast):
         scale = self.scale(lab, pair)
         base, other = self.runs(pair)
         source = self.lent(lab, base, other, {e.sender.part for e in edges})
-        paths = Paths(lab.subject, base, engine.read(lab.subject, base, NEEDED), source, self.positions)
+        paths = Paths(lab.subject, base, engine.read(lab.subject, base, NEEDED), source, self.positions,
+                      self.mlps == "recomputed")  # fmt: skip
         tell = lab.steps("paths")
         size = max(1, HELD // (len(base) * base.length * lab.subject.anatomy.d_model))
         runs: list[Compared] = []
@@ -132,8 +140,8 @@ class PathPatching(Contrast):
     def told(self, scale: Scale, found: Sequence[Effect]) -> str:
         count = sum(map(clear, found))
         return (
-            f"{scale.told}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}) {count} change "
-            f"it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
+            f"{scale.told}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}, MLPs "
+            f"{self.mlps}) {count} change it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
         )
 
     def drawing(self, lab: Lab, edges: Sequence[Edge], found: Sequence[Effect]) -> Figure:

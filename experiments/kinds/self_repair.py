@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Heads that are removed unless they are named; components that are told for each; columns of the drawing.
 MOST, TOLD, COLUMNS = 8, 5, 14
+# Less of a head's whole change than this is no direct share that could be repaired.
+LEAST = 0.01
 
 
 class SelfRepair(Experiment):
@@ -31,10 +33,12 @@ class SelfRepair(Experiment):
     Each head by itself: direct is the change of its own share in the logit difference, total the change of the whole,
     repair = total - direct: above 0 where later parts make up for a head that helped. part splits repair exactly into
     heads, MLPs and norm (the last norm's scale); response names the components that answer most, `L10.H7 after L9.H6`.
-    repaired is the share of all direct that comes back. Controls: single other heads (percentile, control_repair); the
-    identity: total must be what the removal gives. A head with much repair matters more than its ablation shows: remove
-    it together with those that answer. Responses are direct, too: what answers by moving something for another head has
-    none of its own. Cost: a pass for each head and for each of 20 controls.
+    repaired is the share of all direct that comes back, of the heads that write something themselves: a head without a
+    direct share has nothing that could be repaired, and what it changes goes through others. Controls: single other
+    heads (percentile, control_repair); the identity: total must be what the removal gives. A head with much repair
+    matters more than its ablation shows: remove it together with those that answer. Responses are direct, too: what
+    answers by moving something for another head has none of its own. Cost: a pass for each head and for each of 20
+    controls.
     """
 
     kind: ClassVar[str] = "self_repair"
@@ -127,7 +131,10 @@ class SelfRepair(Experiment):
         """Of all that the heads wrote themselves the share that comes back; nothing where that may be 0."""
         from ..statistics import bootstrap, ratio_bootstrap
 
-        lost, back = kept["direct"].sum(0), kept["repair"].sum(0)
+        rows = [i for i, row in enumerate(kept["direct"]) if writes(row, kept["total"][i])]
+        if not rows:
+            return []
+        lost, back = kept["direct"][rows].sum(0), kept["repair"][rows].sum(0)
         _, low, high = bootstrap(lost, asked)
         if low <= 0 <= high:
             return []
@@ -137,16 +144,23 @@ class SelfRepair(Experiment):
 
     def told(self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement]) -> str:
         lines: list[str] = []
+        repaired = own = 0
         answers = {name: [e for e in found["response"] if e.site.endswith(f" after {name}")]
                    for name in (e.site for e in found["repair"])}  # fmt: skip
         for direct, total, repair in zip(found["direct"], found["total"], found["repair"], strict=True):
+            if not writes(direct.value, total.value):
+                lines.append(f"{direct.site}: total {total.value:+.3f}, all of it through others: it writes nothing to "
+                             "the answer itself, so there is nothing to repair")  # fmt: skip
+                continue
+            repaired += clear(repair)
+            own += 1
             shown = [f"{e.site.split()[0]} {e.value:+.3f}" for e in answers[repair.site][:3] if clear(e)]
             most = ", ".join(shown) or "nothing answers clearly"
             lines.append(f"{repair.site}: direct {direct.value:+.3f}, total {total.value:+.3f}, repair "
                          f"{repair.value:+.3f}{' (q < 0.05)' if clear(repair) else ''}; {most}")  # fmt: skip
         share = next((m for m in measurements if m.name == "repaired"), None)
         other = next((m for m in measurements if m.name == "control_repair"), None)
-        said = f"{sum(map(clear, found['repair']))} of {len(lines)} heads are answered to (q < 0.05), in logits"
+        said = f"{repaired} of {own} heads that write to the answer are answered to (q < 0.05), in logits"
         said += f"; of what they write themselves comes back: {share.told}" if share else ""
         said += f"; repair of single other heads {other.value:+.3f}" if other else ""
         return f"{said}. {'. '.join(lines[:MOST])}."
@@ -174,6 +188,15 @@ class SelfRepair(Experiment):
                 "rows": names, "columns": [*(str(sites[i]) for i in shown), "norm"], "row_label": "removed",
                 "column_label": "what answers", "scale": "diverging"}  # fmt: skip
         return Figure(name="responses", kind="matrix", title=title, unit="logits", n=self.n, data=data)
+
+
+def writes(direct: Array | float, total: Array | float) -> bool:
+    """Whether a head has a direct share to speak of, beside what its removal changes in all and beside rounding."""
+    import numpy as np
+
+    from ..controls import TOLERANCE
+
+    return bool(abs(np.mean(direct)) > max(TOLERANCE, LEAST * abs(np.mean(total))))
 
 
 def strongest(each: Without) -> list[int]:
