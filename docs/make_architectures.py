@@ -15,15 +15,15 @@ ROW = re.compile(r"^\| `([^`]+)` \| (.+) \|$")
 HEAD = """<!-- Made by docs/make_architectures.py. -->
 # Architectures
 
-What happens with each causal language model of transformers {version}. Each was built from its configuration, tiny and
-with random weights, and given to the self-check that every subject passes when it is loaded. Those that work are also
-held against plain hooks on transformers' own modules: zero at every attention and MLP, and at heads and neurons of every
-layer, agrees to 2e-5 of the largest logit.
+What happens with each causal language model of transformers {version}. Each was built from its configuration, tiny
+and with random weights, and given to the self-check that every subject passes when it is loaded. Those that work are
+also held against plain hooks on transformers' own modules: zero at every attention and MLP, and at heads and neurons of
+every layer, agrees to 2e-5 of the largest logit.
 
 - **works**: layers, attention, heads, keys and values, MLPs and neurons can all be read and edited.
-- **works but for ...**: the rest can. Where layers differ, heads are there in the layers that have them; sweeps over all
-  heads take those. An experiment that names what is not there is refused in one line. Experts have no neurons of their
-  own here: each token goes through others, so `L3.mlp` is the whole mixture.
+- **works but for ...**: the rest can. Where layers differ, heads are there in the layers that have them, and sweeps
+  over all heads take those. An experiment that names what is not there is refused in one line. Experts have no neurons
+  of their own here: each token goes through others, so `L3.mlp` is the whole mixture.
 - **refused**: the line that you get. A checkpoint with another configuration may do better (a Gemma 4 without per-layer
   inputs works) or worse: the self-check decides about the model that you load.
 
@@ -37,6 +37,8 @@ positions, and each generated token costs a pass over the whole text.
 
 def outcome(kind: str) -> str:
     """One line on a tiny model of this `model_type`."""
+    from huggingface_hub.errors import StrictDataclassError
+
     from lashley.experiments.errors import UnsupportedModel
     from lashley.experiments.subject import prepare
     from lashley.tests.architectures import tiny_architecture
@@ -44,7 +46,7 @@ def outcome(kind: str) -> str:
 
     try:
         model = tiny_architecture(kind)
-    except Exception as fault:
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError, StrictDataclassError) as fault:
         # What transformers says of sizes that do not fit each other, or of a package that is not there.
         return f"not tried: no small model could be built ({type(fault).__name__})"
     try:

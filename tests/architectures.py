@@ -33,10 +33,12 @@ CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "
 GROUPED_EXPERTS = ("n_group", "topk_group", "num_expert_group")
 OTHERS: dict[str, Any] = {
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 4, "max_position_embeddings": 64, "n_positions": 64,
-    "n_ctx": 64, "max_seq_len": 64, "sliding_window": 4, "sliding_window_size": 4, "window_size": 4, "local_attention": 8,
+    "n_ctx": 64, "max_seq_len": 64, "sliding_window": 4, "sliding_window_size": 4, "window_size": 4,
+    "local_attention": 8,
     "rotary_dim": 4, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 4, "first_k_dense_replace": 1,
     "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
-    "linear_head_dim": 8, "linear_num_heads": 4, "state_size": 8, "ssm_state_size": 8, "mamba_d_state": 8, "mamba_dt_rank": 4,
+    "linear_head_dim": 8, "linear_num_heads": 4, "state_size": 8, "ssm_state_size": 8, "mamba_d_state": 8,
+    "mamba_dt_rank": 4,
     "time_step_rank": 4, "chunk_size": 8, "mamba_chunk_size": 8, "attention_window_size": 4, "lru_width": 32,
     "vocab_size_per_layer_input": VOCABULARY, "hidden_size_per_layer_input": 8, "block_size": 8, "dropout": 0.0,
     "attention_dropout": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "hidden_dropout_prob": 0.0,
@@ -58,7 +60,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
     "dots1": {"layer_types": None, "n_shared_experts": 1, "n_routed_experts": 4},
     "kimi_linear": {**LINEAR, "mlp_layer_types": ["dense", "sparse", "dense", "sparse"]},
-    "jamba": {**FOUR, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 0},
+    "jamba": {**FOUR, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2,
+              "expert_layer_offset": 0},
     "bamba": {**FOUR, "attn_layer_indices": [1, 3], "mamba_n_heads": 4, "mamba_d_head": 16},
     "granitemoehybrid": {
         **FOUR, "layer_types": ["mamba", "attention", "mamba", "attention"], "mamba_n_heads": 4, "mamba_d_head": 16,
@@ -69,7 +72,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"], "mamba_num_heads": 4,
         "mamba_head_dim": 16, "n_groups": 1,
     },
-    "lfm2": {**FOUR, "layer_types": ["conv", "full_attention", "conv", "full_attention"], "block_auto_adjust_ff_dim": False},
+    "lfm2": {**FOUR, "layer_types": ["conv", "full_attention"] * 2, "block_auto_adjust_ff_dim": False},
     "lfm2_moe": {**FOUR, "layer_types": ["conv", "full_attention", "conv", "full_attention"], "num_dense_layers": 1},
     "lfm3": {**FOUR, "layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "zamba2": {

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 from transformers.pytorch_utils import Conv1D
 
+from lashley.experiments.block import Scaled
+from lashley.experiments.controls import all_heads, random_others
 from lashley.experiments.device import chosen_device
+from lashley.experiments.engine import direct
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
+from lashley.experiments.permuted import permuted
+from lashley.experiments.removal import elements
 from lashley.experiments.selfcheck import check_or_refuse, self_check
+from lashley.experiments.sites import check_site, named_heads, parse_site, sites_of
 from lashley.experiments.subject import fingerprint, load, prepare
+from lashley.tests.architectures import tiny_architecture
 from lashley.tests.slow_way import PLACES, layers_of
-from lashley.tests.tiny import KINDS, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject, tiny_tokenizer
 
 POST_NORMS = ("gemma2", "gemma3_text", "olmo2")
 PARALLEL = ("gpt_neox", "phi", "gptj")
@@ -77,14 +85,17 @@ def encoder_decoder() -> PreTrainedModel:
     )
 
 
+def norms_after_the_sum() -> PreTrainedModel:
+    return tiny_model("opt", do_layer_norm_before=False, ffn_dim=48, word_embed_proj_dim=32)
+
+
 UNSUPPORTED: dict[str, tuple[Any, str]] = {
-    "no attention": (lambda: tiny_model("mamba"), "MambaBlock has no attention module"),
     "an encoder": (encoder_decoder, "is an encoder-decoder"),
-    "scaled residuals": (lambda: tiny_model("granite", residual_multiplier=0.5), "is not x \\+ attention \\+ MLP"),
-    "norms after the sum": (
-        lambda: tiny_model("opt", do_layer_norm_before=False, ffn_dim=48, word_embed_proj_dim=32),
-        "is not x \\+ attention \\+ MLP",
-    ),
+    "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
+    "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
+    "a third branch": (lambda: tiny_architecture("gemma4_text"), "third branch \\(post_per_layer_input_norm\\)"),
+    "positions that count pads": (lambda: tiny_architecture("mbart"), "with and without padding"),
+    "a fault of its own": (lambda: tiny_architecture("xmod"), "own code fails .*Input language unknown"),
 }
 
 
@@ -101,7 +112,7 @@ def test_a_granite_whose_residuals_are_not_scaled_is_a_plain_sum() -> None:
     assert subject.anatomy.describe()["block"] == "sequential"
 
 
-@pytest.mark.parametrize("make", [encoder_decoder, lambda: tiny_model("mamba")])
+@pytest.mark.parametrize("make", [encoder_decoder, norms_after_the_sum])
 def test_a_saved_model_that_does_not_fit_is_refused_in_the_same_way(make: Any, tmp_path: Path) -> None:
     make().save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
@@ -144,3 +155,89 @@ def test_the_device_is_the_one_that_is_asked_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LASHLEY_DEVICE", "auto")
     assert chosen_device() == "auto"
     assert chosen_device("cpu") == "cpu"
+
+
+def test_a_factor_of_all_branches_is_found() -> None:
+    subject = prepare("granite", tiny_architecture("granite"), tiny_tokenizer(), "cpu")
+    for block in subject.anatomy.blocks:
+        assert [m.factor for m in (*block.attn_post, *block.mlp) if isinstance(m, Scaled)] == [0.5, 0.5]
+    assert not subject.anatomy.describe()["post_norms"]
+
+
+def test_a_factor_of_all_that_a_layer_hands_on_is_found_and_no_share_in_the_sum_is_told() -> None:
+    model = tiny_architecture("gemma4_text", hidden_size_per_layer_input=0)
+    for layer in model.model.layers:
+        layer.layer_scalar.fill_(0.75)
+    subject = prepare("gemma4", model, tiny_tokenizer(), "cpu")
+    assert subject.sizes["d_head"] == 16
+    assert subject.sizes["L0.d_head"] == 8
+    with pytest.raises(UnsupportedModel, match="multiply all that came before"):
+        direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
+
+
+@pytest.mark.parametrize("kind", ["qwen2_moe", "phimoe"])
+def test_what_a_gate_is_given_are_no_neurons(kind: str) -> None:
+    subject = prepare(kind, tiny_architecture(kind), tiny_tokenizer(), "cpu")
+    assert subject.sizes["d_mlp"] == 0
+    with pytest.raises(
+        BadConfiguration, match="No layer of this model has a neuron: in each, its MLP is a mixture"
+    ) as e:
+        sites_of("neurons", subject.sizes)
+    assert "\n" not in str(e.value)
+
+
+def test_a_gate_that_was_taken_for_neurons_breaks_a_law() -> None:
+    subject = prepare("qwen2_moe", tiny_architecture("qwen2_moe"), tiny_tokenizer(), "cpu")
+    blocks = tuple(
+        replace(b, down_proj=b.layer.mlp.shared_expert.down_proj, d_mlp=16)  # type: ignore[union-attr]
+        for b in subject.anatomy.blocks
+    )
+    with pytest.raises(UnsupportedModel, match="neurons times the output projection"):
+        check_or_refuse(replace(subject, anatomy=replace(subject.anatomy, blocks=blocks)))
+
+
+def test_units_are_counted_layer_by_layer() -> None:
+    subject = prepare("glm4_moe", tiny_architecture("glm4_moe"), tiny_tokenizer(), "cpu")
+    found = sites_of("neurons", subject.sizes)
+    assert {(s.layer, s.index) for s in found} == {(0, i) for i in range(48)}
+    with pytest.raises(BadConfiguration, match=r"Layer 1 has no neurons .*the layers that have some: 0"):
+        check_site(parse_site("L1.mlp.n3"), subject.sizes)
+    assert {e.site.layer for r in random_others([found[0]], subject.sizes, "zero", 0) for e in r.edits} == {0}
+
+
+def test_a_hybrid_has_heads_where_there_are_some() -> None:
+    subject = prepare("qwen3_next", tiny_architecture("qwen3_next"), tiny_tokenizer(), "cpu")
+    assert sorted({s.layer for s in all_heads(subject.sizes)}) == [1, 3]
+    assert len(elements("heads", subject.sizes)) == 8
+    assert len(elements("layers", subject.sizes)) == 4
+    with pytest.raises(BadConfiguration, match=r"Layer 0 has no heads .*the layers that have some: 1, 3. L0.attn is"):
+        named_heads(["L0.H1"], subject.sizes)
+    with pytest.raises(BadConfiguration, match="Layer 2 has no heads"):
+        elements("heads", subject.sizes, [1, 2])
+
+
+def test_a_layer_that_is_an_mlp_alone_has_no_attention() -> None:
+    subject = prepare("nemotron_h", tiny_architecture("nemotron_h"), tiny_tokenizer(), "cpu")
+    assert [str(s) for s in sites_of("mlp_out", subject.sizes)] == ["L1.mlp", "L3.mlp"]
+    assert elements("layers", subject.sizes)["L3"] == (parse_site("L3.mlp"),)
+    with pytest.raises(BadConfiguration, match=r"Layer 3 has no attention .*: 0, 2"):
+        check_site(parse_site("L3.attn"), subject.sizes)
+
+
+def test_heads_of_latent_attention_have_no_keys_and_values_of_their_own() -> None:
+    subject = prepare("deepseek_v3", tiny_architecture("deepseek_v3"), tiny_tokenizer(), "cpu")
+    assert subject.sizes["n_heads"] == 4
+    with pytest.raises(BadConfiguration, match="No layer of this model has a KV head"):
+        check_site(parse_site("L1.K0"), subject.sizes)
+
+
+def test_shuffled_weights_shuffle_every_expert() -> None:
+    subject = prepare("mixtral", tiny_architecture("mixtral"), tiny_tokenizer(), "cpu")
+    twin = permuted(subject, 0)
+    usual, other = (dict(s.model.named_parameters()) for s in (subject, twin))
+    experts = [name for name, p in usual.items() if p.dim() == 3]
+    assert experts
+    for name in experts:
+        for one, shuffled in zip(usual[name], other[name], strict=True):
+            assert not torch.equal(one, shuffled)
+            assert torch.allclose(one.flatten().sort().values, shuffled.flatten().sort().values)
