@@ -99,7 +99,7 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
     first = next((word for word in said if word not in LITTLE), "")
     if not said:
         return "format"
-    return "copied_operand" if first in words_of(prompt.text) else "hallucination"
+    return "copied_operand" if first in words_of(prompt.message) else "hallucination"
 
 
 def is_right(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> bool:
