@@ -154,7 +154,8 @@ class ExperimentReader(Reading):
             return []
         if metric is not None and metric not in known:
             raise NotRecorded("metric", metric, known)
-        one = "e.subject, e.task, e.kind, json_extract(e.config, '$.method'), f.site"
+        asked = "json_extract(e.config, '$.chat'), json_extract(e.config, '$.system')"
+        one = f"e.subject, e.task, {asked}, e.kind, json_extract(e.config, '$.method'), f.site"
         rows = self._rows(
             f"SELECT * FROM (SELECT e.id, e.run, f.site, f.metric, f.value, f.low, f.high, f.n, f.q, f.percentile, "
             "e.kind, json_extract(e.config, '$.method') AS method, e.model, e.task, e.split, "

@@ -100,7 +100,7 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
     first = next((word for word in said if word not in LITTLE), "")
     if not said:
         return "format"
-    copied = any(same_word(first, word) for word in words_of(prompt.text))
+    copied = any(same_word(first, word) for word in words_of(prompt.message))
     return "copied_operand" if copied else "hallucination"
 
 

@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .errors import BadConfiguration, UnknownName
 from .result import Frozen, Result
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .tasks.task import Task
 
 GROUP = "lashley.experiments"
+SHOWN = ("model", "task", "n", "split", "seed")
 
 
 class Experiment(Frozen):
@@ -32,6 +33,8 @@ class Experiment(Frozen):
     # Whether it is among the few that a study offers with --tools core.
     core: ClassVar[bool] = False
     kind: ClassVar[str]
+    # Fields that did not exist when the first trackers were written.
+    later: ClassVar[frozenset[str]] = frozenset({"chat", "system"})
 
     model: Annotated[str, Field(description="The subject model, as list_models names it.")] = "smollm2-135m"
     task: Annotated[str, Field(description="The task, as list_tasks names it.")] = "arithmetic"
@@ -41,6 +44,19 @@ class Experiment(Frozen):
         Field(description="explore to look around; confirm holds other prompts, for the tests of predictions alone."),
     ] = "explore"
     seed: Annotated[int, Field(ge=0, description="Which prompts are drawn, and which random controls.")] = 0
+    chat: Annotated[bool, Field(description="Ask through the subject's chat template, each prompt as a user.")] = False
+    system: Annotated[
+        str | None,
+        Field(max_length=4000, description="With chat: the system prompt. Null: the template's own, if any."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _chat_fits(self) -> Self:
+        if self.system is not None and not self.chat:
+            raise ValueError("a system prompt is part of a chat: set chat as well, or leave out system")
+        if self.chat and not self.asks:
+            raise ValueError(f"{self.kind} asks the subject nothing here, so there is no chat; leave out chat")
+        return self
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         """Refuse what the subject or the task cannot hold, before anything is loaded. `sizes` has n_layers, n_heads
@@ -60,8 +76,24 @@ class Experiment(Frozen):
         """What decides the prompts: how many, of which split, by which seed."""
         return self.n, self.split, self.seed
 
+    @property
+    def asks(self) -> bool:
+        """Whether the task's prompts are put to the subject."""
+        return True
+
+    @property
+    def asked(self) -> str:
+        """How the prompts were asked, for a reader; empty for plain text."""
+        if not self.chat:
+            return ""
+        system = "" if self.system is None else f", with the system prompt {self.system!r}"
+        return f"The prompts were asked through the subject's chat template{system}."
+
     def config(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        """The fields as JSON. One that came later is left out while it has its default, so that a configuration is the
+        same, and is found again, in trackers from before."""
+        whole, fields = self.model_dump(mode="json"), type(self).model_fields
+        return {name: value for name, value in whole.items() if name not in self.later or value != fields[name].default}
 
     def require_metric(self, metric: str, task: Task) -> None:
         """Raises BadConfiguration where the task's prompts have no answer, or no wrong one, to read the metric from."""
@@ -133,13 +165,13 @@ def kind(name: str) -> type[Experiment]:
 
 
 def own_settings(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Of a whole configuration what is not the kind's default, without what every kind has. Of a kind that is not
-    installed here, everything that is set."""
+    """Of a whole configuration what is not the kind's default, without what is shown of every kind anyway. Of a kind
+    that is not installed here, everything that is set."""
     known = kinds().get(kind)
     return {
         name: value
         for name, value in config.items()
-        if name not in Experiment.model_fields
+        if name not in SHOWN
         and (value is not None if known is None or name not in known.model_fields
              else value != known.model_fields[name].default)
     }  # fmt: skip

@@ -223,5 +223,16 @@ class Lab:
         )  # fmt: skip
 
 
+def lab_of(subject: Subject, task: Task, chat: bool = False, system: str | None = None) -> Lab:
+    """The place where this subject is asked the task, as plain text or through its chat template.
+
+    Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
+    """
+    from .chat import through_chat
+
+    fitted = task.for_tokenizer(subject.tokenizer)
+    return Lab(*through_chat(subject, fitted, system)) if chat else Lab(subject, fitted)
+
+
 def numbers(values: torch.Tensor) -> np.ndarray:
     return values.double().cpu().numpy()

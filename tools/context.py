@@ -59,7 +59,9 @@ class Context:
     measure: Measure | None = None
     approval: Approval | None = None
     own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
-    _labs: dict[tuple[str, str], Lab] = field(default_factory=dict[tuple[str, str], "Lab"])
+    _labs: dict[tuple[str, str, bool, str | None], Lab] = field(
+        default_factory=dict[tuple[str, str, bool, str | None], "Lab"]
+    )
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
 
     @classmethod
@@ -181,15 +183,15 @@ class Context:
         self.own_tasks[task.name] = task
         return task
 
-    def lab(self, model: str, task: str) -> Lab:
-        """The place where experiments on this subject and task run."""
-        from ..experiments.lab import Lab
+    def lab(self, model: str, task: str, chat: bool = False, system: str | None = None) -> Lab:
+        """The place where experiments on this subject and task run, as plain text or through its chat template."""
+        from ..experiments.lab import lab_of
 
         found = self.find_task(task)
         subject = self.subject(model)
-        key = (subject.name, found.name)
+        key = (subject.name, found.name, chat, system)
         if key not in self._labs:
-            self._labs[key] = Lab(subject, found.for_tokenizer(subject.tokenizer))
+            self._labs[key] = lab_of(subject, found, chat, system)
         lab = self._labs[key]
         lab.progress, lab.kept, lab.before = self.progress, {}, None
         return lab

@@ -50,7 +50,9 @@ def find_task(
 
 def kept_task(reader: Reader | None, name: str, fingerprint: str | None = None) -> Task | None:
     """The task that the tracker keeps under this name (the latest, or the one of this fingerprint), or None."""
-    row = None if reader is None else reader.task_file(name, fingerprint)
+    # A chat template is the subject's, and no part of what is kept.
+    own = None if fingerprint is None else fingerprint.split("~")[0]
+    row = None if reader is None else reader.task_file(name, own)
     return None if row is None else rebuilt(row)
 
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from ..experiments.kind import Experiment
     from ..experiments.lab import Lab
+    from ..experiments.subject import Subject
     from ..experiments.tasks.task import Task
 
 Row = dict[str, Any]
-_labs: dict[tuple[str, str], Lab] = {}
+_labs: dict[tuple[str, str, bool, str | None], Lab] = {}
+_subjects: dict[str, Subject] = {}
 
 
 class Picture:
@@ -171,22 +173,23 @@ def run(experiment: Experiment, task: Task | None = None) -> Found:
 
     The subject stays loaded for the next one. Raises ExperimentError where it cannot be done as asked.
     """
-    from ..experiments.lab import Lab
+    from ..experiments.lab import lab_of
     from ..experiments.subject import canonical, load, sizes_of
     from ..experiments.tasks.registry import task as named
     from .run_experiment import measured
 
     task = task or named(experiment.task)
-    key = canonical(experiment.model), task.fingerprint()
+    key = canonical(experiment.model), task.fingerprint(), experiment.chat, experiment.system
     experiment = experiment.model_copy(update={"model": key[0], "task": task.name})
-    kept = next((lab.subject for (name, _), lab in _labs.items() if name == key[0]), None)
+    kept = _subjects.get(key[0])
     experiment.check(kept.sizes if kept is not None else sizes_of(key[0]), task)
     if key not in _labs:
         if kept is None:
             # One subject at a time: two large ones may not fit.
             _labs.clear()
-        subject = kept or load(key[0])
-        _labs[key] = Lab(subject, task.for_tokenizer(subject.tokenizer))
+            _subjects.clear()
+        subject = _subjects[key[0]] = kept or load(key[0])
+        _labs[key] = lab_of(subject, task, experiment.chat, experiment.system)
     # What one experiment had done is kept for itself alone.
     _labs[key].kept = {}
     result = measured(experiment, _labs[key])

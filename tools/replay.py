@@ -29,7 +29,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         raise ToolError(f"{name} is {logged['status']}, so there is nothing to compare with.")
     experiment = experiment_from(logged["kind"], logged["config"])
     context.add_stored_task(experiment.task, logged["task_fingerprint"])
-    lab = context.lab(experiment.model, experiment.task)
+    lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     warnings: list[str] = []
     if lab.subject.fingerprint != logged["subject"]["fingerprint"]:
         raise ToolError(
@@ -37,7 +37,8 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
             f"of that name here has {lab.subject.fingerprint}. It is another model, so a replay would mean nothing."
         )
     if lab.task.fingerprint() != logged["task_fingerprint"]:
-        raise ToolError(f"{name} was measured on another version of the task {experiment.task}.")
+        of = ", or through another chat template" if experiment.chat else ""
+        raise ToolError(f"{name} was measured on another version of the task {experiment.task}{of}.")
     newer = code_version() != logged["code_version"]
     if newer:
         warnings.append(f"logged with code {logged['code_version']}, replayed with {code_version()}")

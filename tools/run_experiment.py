@@ -50,7 +50,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     for row in context.written("experiments"):
         if row["config_hash"] == experiment.config_hash() and row["error_type"] != INTERRUPTED:
             return Outcome(row["id"], error=told(row["error_type"], row["error"]))
-    lab = context.lab(experiment.model, experiment.task)
+    lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     fingerprint = lab.task.fingerprint()
     same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
     if not fresh:
@@ -122,13 +122,20 @@ def told(error_type: str | None, error: str | None) -> str | None:
 
 
 def measured(experiment: Experiment, lab: Any) -> Result:
-    """`run`, with memory that ended and numbers that are no numbers turned into errors of ours."""
+    """`run`, with memory that ended and numbers that are no numbers turned into errors of ours. What it found ends with
+    how the prompts were asked, where that is not as plain text."""
     from pydantic import ValidationError
 
     from ..experiments.kernels import is_refused_memory
 
     try:
-        return experiment.run(lab)
+        if experiment.chat != bool(lab.task.asked):
+            raise ToolError(
+                "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both."
+            )
+        result = experiment.run(lab)
+        found = f"{result.found} {experiment.asked}".strip()
+        return result.model_copy(update={"found": found}) if experiment.chat else result
     except (RuntimeError, MemoryError) as fault:
         if not is_refused_memory(fault):
             raise

@@ -21,20 +21,29 @@ def loaded(model: str, say: Callable[[str], None]) -> Subject:
 
 
 def subject_card(
-    subject: Subject, task: Task, examples: int, split: Split, seed: int, n: int = PROMPTS
+    subject: Subject,
+    task: Task,
+    examples: int,
+    split: Split,
+    seed: int,
+    n: int = PROMPTS,
+    chat: bool = False,
+    system: str | None = None,
 ) -> dict[str, Any]:
-    """The first `examples` prompts in tokens, and a baseline over n prompts (fewer where there are fewer).
+    """The first `examples` prompts in tokens, and a baseline over n prompts (fewer where there are fewer); with `chat`
+    through the subject's chat template.
 
-    Raises BadTask where the tokenizer cannot carry the task.
+    Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
     """
     from ..experiments.encoding import beginning, habits, holds_unknown
     from ..experiments.kinds.baseline import Baseline
-    from ..experiments.lab import Lab
+    from ..experiments.lab import lab_of
+    from .run_experiment import measured
 
-    fitted = task.for_tokenizer(subject.tokenizer)
-    exist = fitted.source.capacity(split)
-    asked = Baseline(model=subject.name, task=task.name, n=min(n, exist), split=split, seed=seed)
-    result = asked.run(Lab(subject, fitted))
+    asked = Baseline(model=subject.name, task=task.name, n=n, split=split, seed=seed, chat=chat, system=system)
+    lab = lab_of(subject, task, chat, system)
+    fitted, exist = lab.task, lab.task.capacity(split)
+    result = measured(asked.model_copy(update={"n": min(n, exist)}), lab)
     prompts = fitted.prompts(examples, split, seed)
     unknown = [p for p in fitted.prompts(asked.n, split, seed) if holds_unknown(subject.tokenizer, p.text)]
     notes = [f"{len(unknown)} of {asked.n} prompts hold something that its tokenizer does not know; the first: "
@@ -43,7 +52,7 @@ def subject_card(
         "model": subject.name,
         "fingerprint": subject.fingerprint,
         "left_out": fitted.left_out,
-        "examples": [in_tokens(subject.tokenizer, prompt) for prompt in prompts],
+        "examples": [in_tokens(lab.subject.tokenizer, prompt) for prompt in prompts],
         "measurements": [m.model_dump() for m in result.measurements],
         "found": result.found,
         "tokenizer": [*habits(subject.tokenizer), *notes],

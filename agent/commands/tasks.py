@@ -53,6 +53,8 @@ tasks.add_command(import_)
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which prompts are drawn.")
 @click.option("--model", help="Load this model, show what it sees in tokens, and whether it can do the task.")
+@click.option("--chat", is_flag=True, help="With --model: ask it through its chat template.")
+@click.option("--system", metavar="TEXT", help="With --chat: the system prompt.")
 @click.option("--db", metavar="FILE", help=DB_HELP)
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
 def show(
@@ -61,6 +63,8 @@ def show(
     split: Literal["explore", "confirm"],
     seed: int,
     model: str | None,
+    chat: bool,
+    system: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +74,10 @@ def show(
     """
     if model is not None and split == "confirm":
         raise click.UsageError("On held-out prompts only predictions are measured; with --model take --split explore.")
+    if chat and model is None:
+        raise click.UsageError("--chat asks a model: name it with --model.")
+    if system is not None and not chat:
+        raise click.UsageError("--system is part of a chat: give --chat, too.")
     with one_line():
         from ...db.location import tracker_path
         from ...tools.catalog import named_task, show_task
@@ -80,7 +88,7 @@ def show(
             from ...tools.subject_card import loaded, subject_card
 
             subject = loaded(model, lambda text: click.echo(text, err=True))
-            card["subject"] = subject_card(subject, task, len(card["examples"]), split, seed)
+            card["subject"] = subject_card(subject, task, len(card["examples"]), split, seed, chat=chat, system=system)
     if as_json:
         click.echo(json.dumps(card, indent=2))
         return

@@ -49,6 +49,10 @@ class HeadComposition(Experiment):
 
         return [] if self.heads is None else named_heads(self.heads, sizes)
 
+    @property
+    def asks(self) -> bool:
+        return False
+
     def run(self, lab: Lab) -> Result:
         import numpy as np
 

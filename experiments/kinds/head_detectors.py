@@ -46,6 +46,10 @@ class HeadDetectors(Experiment):
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         """The texts are random tokens, so the task need not hold `n` prompts."""
 
+    @property
+    def asks(self) -> bool:
+        return False
+
     def run(self, lab: Lab) -> Result:
         from ..head_map import head_map
         from ..outstanding import beside_shuffled

@@ -73,6 +73,10 @@ class OvQk(Experiment):
             raise BadConfiguration(f"{len(found)} heads are too many to tell; name at most {NAMED}.")
         return found
 
+    @property
+    def asks(self) -> bool:
+        return self.tokens is None
+
     def run(self, lab: Lab) -> Result:
         import numpy as np
 

@@ -106,6 +106,11 @@ class Prompt(Frozen):
             yield f"{name} and the answer must both begin with a space, or neither"
 
     @property
+    def message(self) -> str:
+        """What is asked, without a chat template around it; see `experiments.chat`."""
+        return self.text
+
+    @property
     def split(self) -> Split:
         return split_of(self.key)
 

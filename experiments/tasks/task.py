@@ -63,6 +63,7 @@ class Task(Frozen):
     left_out        how many names, numbers or facts this subject's tokenizer cannot carry, and why; empty for none
     content         the lines of a task of one's own, from which it can be built again; None otherwise
     maker           who made it, where it was made or imported
+    asked           by what chat template its prompts are asked, as a hash; empty where they are plain text
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -80,6 +81,7 @@ class Task(Frozen):
     left_out: str = ""
     content: str | None = Field(default=None, exclude=True, repr=False)
     maker: str = ""
+    asked: str = Field(default="", exclude=True)
 
     def prompts(self, n: int, split: Split = "explore", seed: int = 0) -> tuple[Prompt, ...]:
         """The first n prompts of the split for this seed. Raises `BadTask` when it holds fewer."""
@@ -123,7 +125,8 @@ class Task(Frozen):
         return generated[: min((at for s in self.stop if (at := generated.find(s)) >= 0), default=len(generated))]
 
     def fingerprint(self) -> str:
-        """SHA-256 over everything that a measurement on this task depends on."""
+        """SHA-256 over everything that a measurement on this task depends on; after a ~ the chat template, if any."""
         definition = [self.name, self.answer_kind, self.max_new_tokens, self.stop, self.source.identity()]
         text = json.dumps(definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(b"lashley-task\0" + text.encode()).hexdigest()
+        own = hashlib.sha256(b"lashley-task\0" + text.encode()).hexdigest()
+        return f"{own}~{self.asked}" if self.asked else own
