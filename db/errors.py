@@ -74,6 +74,12 @@ class QueryRefused(TrackerError):
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process is writing."""
+    # Extended result codes keep the primary code in their low byte.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def explained(error: Exception, path: str | os.PathLike[str]) -> TrackerError:
     """Our error for one of `SQLITE_ERRORS`, about the file at `path`."""
     where = os.fspath(path)

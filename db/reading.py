@@ -11,6 +11,7 @@ from typing import Any
 from .alive import is_alive
 from .errors import SQLITE_ERRORS, explained
 from .ids import TABLES, no_such_id, show_id
+from .pending import file_of
 
 Row = dict[str, Any]
 
@@ -52,6 +53,8 @@ class Reading:
         row = spoken(row, what)
         if row.get("status") == "running" and not is_alive(self.path, row.get("run") or row["id"]):
             row["status"] = "stopped" if what == "run" else "interrupted"
+            if what == "experiment" and (file := file_of(self.path, row["id"])).exists():
+                row["error"] = f"How it ended is in {file.name}; the next command that writes this tracker takes it in."
         return row
 
     def require(self, what: str, number: int) -> None:

@@ -15,7 +15,7 @@ from typing import Self
 
 from sqlite_utils import Database
 
-from . import schema
+from . import schema, writing
 from .errors import TrackerError, TrackerFails
 from .location import check_is_file
 from .write_experiments import ExperimentWriter
@@ -28,13 +28,13 @@ class Store(RunWriter, ExperimentWriter, ThoughtWriter):
     """The tracker, open for writing. Make it with `Store.open`; it is a context manager."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, wait: float = 30.0) -> Self:
-        """Opens or makes the tracker at `path` and brings its schema up to date.
+    def open(cls, path: str | os.PathLike[str], *, wait: float | None = None) -> Self:
+        """Opens or makes the tracker at `path`, brings its schema up to date, and takes in what waits beside it.
 
         `wait` is how many seconds any write waits for another process. Raises TrackerError; a file that is
         not ours, or is of a newer schema, is not changed.
         """
-        path = Path(path)
+        path, wait = Path(path), writing.WAIT if wait is None else wait
         if sqlite3.sqlite_version_info < (3, 37):
             raise TrackerError(f"SQLite {sqlite3.sqlite_version} is too old: the tracker needs 3.37 or newer.")
         check_is_file(path)
@@ -51,10 +51,11 @@ class Store(RunWriter, ExperimentWriter, ThoughtWriter):
                 connection.execute("PRAGMA foreign_keys = ON")
                 db = Database(connection, strict=True)
                 version = schema.version_of(connection, path)
-            store = cls(path, db)
+            store = cls(path, db, wait)
             if version < schema.VERSION:
                 with store._transaction():
                     schema.migrate(db, path)
+            store.take_in()
         except BaseException:
             connection.close()
             raise

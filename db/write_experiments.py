@@ -5,15 +5,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
+from . import pending
+from .alive import is_alive
 from .errors import TrackerError
 from .ids import show_id
+from .pending import Ended
 from .writing import Writing, as_json, explaining, now, stored
+
+
+class _Left(Exception):
+    """The file beside the tracker is enough."""
 
 
 class ExperimentWriter(Writing):
     """The rows of experiments with all that belongs to them, of their subjects, and of reuses."""
+
+    @cached_property
+    def _started(self) -> dict[int, str]:
+        """When the experiments began that this process runs, by their numbers: their rows may not be readable when
+        they end."""
+        return {}
 
     def begin_experiment(
         self,
@@ -36,6 +50,7 @@ class ExperimentWriter(Writing):
     ) -> int:
         """An experiment that is about to start; returns its number. `subject` has name, fingerprint,
         architecture and anatomy; `call` is the id of the call that asks for it, here as in the methods below."""
+        started = now()
         with self._transaction():
             self._require("run", run)
             experiment = self._insert(
@@ -56,10 +71,11 @@ class ExperimentWriter(Writing):
                 environment=self._environment(environment),
                 reason=reason,
                 status="running",
-                started=now(),
+                started=started,
             )
             if run is None:
                 self._hold("experiment", experiment)
+        self._started[experiment] = started
         return experiment
 
     def finish_experiment(
@@ -71,26 +87,8 @@ class ExperimentWriter(Writing):
     ) -> None:
         """All that the experiment found, or nothing: `result` is `Result.model_dump()`, `artifacts` maps a
         name to its media type and bytes. Raises TrackerError if the experiment has ended before."""
-        with self._transaction():
-            self._require_running(experiment)
-            for table in ("measurements", "effects", "samples", "figures"):
-                rows = [{"experiment": experiment, **row} for row in result[table]]
-                if table == "figures":
-                    rows = [{**row, "data": as_json(row["data"])} for row in rows]
-                self._db.table(table).insert_all([stored(row) for row in rows])
-            self._add_artifacts(experiment, artifacts or {})
-            found, notes = result["found"], as_json(list(result["notes"]))
-            doubts = as_json(list(result.get("doubts", ())))
-            ended: dict[str, Any] = {"status": "done", "ended": now(), "seconds": seconds}
-            self._update("experiment", experiment, found=found, notes=notes, doubts=doubts, **ended)
-            self._seals.add("experiment", experiment)
-        self._let_go(show_id("experiment", experiment))
-
-    def _add_artifacts(self, experiment: int, artifacts: Mapping[str, tuple[str, bytes]]) -> None:
-        for name, (media_type, data) in artifacts.items():
-            sha256 = hashlib.sha256(data).hexdigest()
-            row = {"experiment": experiment, "name": name, "media_type": media_type, "sha256": sha256}
-            self._insert("artifacts", **row, size=len(data), data=data)
+        started = self._when_started(experiment)
+        self._end(Ended(experiment, started, seconds, result=result, artifacts=artifacts or {}))
 
     def fail_experiment(
         self,
@@ -99,15 +97,90 @@ class ExperimentWriter(Writing):
         error: str,
         seconds: float,
         artifacts: Mapping[str, tuple[str, bytes]] | None = None,
+        leave: bool = False,
     ) -> None:
-        """An experiment that ended with an error, which is a record like any other."""
-        with self._transaction():
-            self._require_running(experiment)
-            self._add_artifacts(experiment, artifacts or {})
-            ended: dict[str, Any] = {"status": "failed", "ended": now(), "seconds": seconds}
-            self._update("experiment", experiment, error_type=error_type, error=error, **ended)
-            self._seals.add("experiment", experiment)
-        self._let_go(show_id("experiment", experiment))
+        """An experiment that ended with an error, which is a record like any other. With `leave` it is not waited for a
+        lock that lasts: the file beside the tracker is enough."""
+        told: dict[str, Any] = {"error_type": error_type, "error": error, "artifacts": artifacts or {}}
+        self._end(Ended(experiment, self._when_started(experiment), seconds, **told), leave)
+
+    def take_in(self) -> None:
+        """Writes how experiments ended that could not be written when they did, unless those who ran them still wait
+        to do so. Raises TrackerError where the file of one is damaged."""
+        for file in pending.files(self.path):
+            ended = pending.read(file)
+            if ended is None:
+                continue
+            with explaining(self.path):
+                sql = "SELECT run, started FROM experiments WHERE id = ?"
+                row = self._db.conn.execute(sql, [ended.experiment]).fetchone()
+            if row is None or row[1] != ended.started:
+                continue  # of another tracker, which had this name
+            owner = ended.id if row[0] is None else show_id("run", row[0])
+            if not is_alive(self.path, owner):
+                with self._transaction():
+                    self._write(ended)
+                file.unlink(missing_ok=True)
+
+    def _when_started(self, experiment: int) -> str:
+        if experiment not in self._started:
+            self._require("experiment", experiment)
+            sql = "SELECT started FROM experiments WHERE id = ?"
+            self._started[experiment] = self._db.conn.execute(sql, [experiment]).fetchone()[0]
+        return self._started[experiment]
+
+    def _end(self, ended: Ended, leave: bool = False) -> None:
+        """Into the tracker, and beside it for as long as that cannot be done."""
+
+        def late() -> str:
+            try:
+                file = pending.keep(self.path, ended)
+            except OSError as fault:
+                return (
+                    f"How {ended.id} ended is kept in memory alone ({fault.strerror}): if this program is stopped now, "
+                    f"{ended.id} has to be run again."
+                )
+            if leave:
+                raise _Left
+            return (
+                f"How {ended.id} ended is kept in {file}: nothing is lost if this program is stopped, and the next "
+                "command that writes this tracker takes it in."
+            )
+
+        try:
+            with self._transaction(late):
+                if not self._write(ended):
+                    row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [ended.experiment])
+                    raise TrackerError(f"{ended.id} has ended already ({row.fetchone()[0]}); it cannot change.")
+        except _Left:
+            pass
+        else:
+            pending.file_of(self.path, ended.id).unlink(missing_ok=True)
+        self._let_go(ended.id)
+
+    def _write(self, ended: Ended) -> bool:
+        """The rows of how it ended, within a transaction; False, and nothing, where it has ended before."""
+        number = ended.experiment
+        self._require("experiment", number)
+        row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [number]).fetchone()
+        if row[0] != "running":
+            return False
+        done: dict[str, Any] = {"status": "failed", "error_type": ended.error_type, "error": ended.error}
+        if (result := ended.result) is not None:
+            for table in ("measurements", "effects", "samples", "figures"):
+                rows = [{"experiment": number, **row} for row in result[table]]
+                if table == "figures":
+                    rows = [{**row, "data": as_json(row["data"])} for row in rows]
+                self._db.table(table).insert_all([stored(row) for row in rows])
+            done = {"status": "done", "found": result["found"], "notes": as_json(list(result["notes"]))}
+            done["doubts"] = as_json(list(result.get("doubts", ())))
+        for name, (media_type, data) in ended.artifacts.items():
+            sha256 = hashlib.sha256(data).hexdigest()
+            kept = {"experiment": number, "name": name, "media_type": media_type, "sha256": sha256}
+            self._insert("artifacts", **kept, size=len(data), data=data)
+        self._update("experiment", number, **done, ended=now(), seconds=ended.seconds)
+        self._seals.add("experiment", number)
+        return True
 
     def find_experiment(
         self, config_hash: str, subject_fingerprint: str, task_fingerprint: str | None, code_version: str
@@ -149,12 +222,6 @@ class ExperimentWriter(Writing):
             if known is None:
                 asked: dict[str, Any] = {"reason": reason, "turn": turn, "call": call}
                 self._insert("reuses", run=run, experiment=experiment, **asked, created=now())
-
-    def _require_running(self, experiment: int) -> None:
-        self._require("experiment", experiment)
-        row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [experiment]).fetchone()
-        if row[0] != "running":
-            raise TrackerError(f"{show_id('experiment', experiment)} has ended already ({row[0]}); it cannot change.")
 
     def _subject(self, subject: Mapping[str, Any]) -> int:
         name, fingerprint = subject["name"], subject["fingerprint"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Mapping, Sequence
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,30 +20,71 @@ from typing import Any
 from sqlite_utils import Database
 
 from .alive import Hold
-from .errors import SQLITE_ERRORS, TrackerError, explained
+from .errors import SQLITE_ERRORS, TrackerError, TrackerFails, explained, is_locked
 from .ids import TABLES, no_such_id, show_id
 from .seals import Seals
 
+# Seconds that a write waits for another process, and after which it looks up so that Ctrl-C is heard.
+WAIT, LOOKS_UP = 30.0, 0.5
+
 
 class Writing:
-    """An open connection that writes, and what each method of a writer is made of."""
+    """An open connection that writes, and what each method of a writer is made of.
 
-    def __init__(self, path: Path, db: Database) -> None:
+    `waits` is told, in a line, that a write waits for a lock that lasts. Where it is given, whoever is in the middle of
+    a run or an experiment waits for as long as that takes; anybody else, and everybody without it, is refused after
+    `wait` seconds.
+    """
+
+    def __init__(self, path: Path, db: Database, wait: float = WAIT) -> None:
         self.path = path
+        self.waits: Callable[[str], None] | None = None
+        self._wait = wait
         self._db = db
         self._seals = Seals(db.conn)
         self._holds: dict[str, Hold] = {}
 
     @contextmanager
-    def _transaction(self) -> Generator[None, None, None]:
+    def _transaction(self, late: Callable[[], str] | None = None) -> Generator[None, None, None]:
+        """`late` is called once, where the lock lasts, and says what was done about that."""
         with explaining(self.path):
-            self._db.conn.execute("BEGIN IMMEDIATE")
+            self._begin(late)
             try:
                 yield
                 self._db.conn.execute("COMMIT")
             except BaseException:
                 self._db.rollback()
                 raise
+
+    def _begin(self, late: Callable[[], str] | None) -> None:
+        """BEGIN IMMEDIATE, as soon as no other process writes. SQLite's own waiting cannot be interrupted, so it waits
+        for a moment at a time."""
+        conn, ends, said = self._db.conn, time.monotonic() + self._wait, False
+        most = int(1000 * self._wait)
+        conn.execute(f"PRAGMA busy_timeout = {min(most, int(1000 * LOOKS_UP))}")
+        try:
+            while True:
+                try:
+                    conn.execute("BEGIN IMMEDIATE")
+                    break
+                except sqlite3.OperationalError as error:
+                    if not is_locked(error):
+                        raise
+                    if time.monotonic() < ends or said:
+                        continue
+                    done = "" if late is None else f" {late()}"
+                    if self.waits is None or not self._holds:
+                        if done:
+                            raise TrackerFails(
+                                f"{self.path} is locked: another process is writing it.{done}"
+                            ) from error
+                        raise
+                    self.waits(f"{self.path} is locked: another process is writing it. Waiting until it ends.{done}")
+                    said = True
+        finally:
+            conn.execute(f"PRAGMA busy_timeout = {most}")
+        if said and self.waits is not None:
+            self.waits(f"{self.path} is free again.")
 
     def _hold(self, what: str, number: int) -> None:
         """Within the transaction that makes the row, so that nobody sees it running and not held."""

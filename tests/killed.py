@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -60,8 +60,8 @@ def kill_after(commits: int) -> None:
     whole, done = Store._transaction, [0]
 
     @contextmanager
-    def counted(self: Store) -> Generator[None, None, None]:
-        with whole(self):
+    def counted(self: Store, *late: Callable[[], str]) -> Generator[None, None, None]:
+        with whole(self, *late):
             yield
         done[0] += 1
         if done[0] == commits:

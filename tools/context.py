@@ -97,6 +97,10 @@ class Context:
         """What the call that is being carried out has written before: something only where it was stopped half-way."""
         return [] if self.run is None or self.call is None else self.reader.written_by(table, self.run, self.call)
 
+    def listen(self, say: Callable[[str], None]) -> None:
+        """Who is told what goes on, and that the tracker is waited for: so nothing that was measured is given up."""
+        self.say = self.store.waits = say
+
     def close(self) -> None:
         self.reader.close()
         self.store.close()

@@ -92,18 +92,22 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         return time.monotonic() - began - (gate.waited if gate else 0.0)
 
     lab.progress, lab.before = within(limit, context.progress), before if gate else None
+    found: tuple[dict[str, Any], float, dict[str, tuple[str, bytes]]] | None = None
     try:
         before(None)
         result = (context.measure or measured)(experiment, lab)
         arrays = {k: array_bytes(v) for k, v in result.arrays.items()}
-        context.store.finish_experiment(number, result.model_dump(), seconds(), arrays)
+        found = result.model_dump(), seconds(), arrays
+        context.store.finish_experiment(number, *found)
     except KeyboardInterrupt:
-        context.store.fail_experiment(
-            number, INTERRUPTED, "Stopped by the user.", seconds(), unfinished.packed(lab.kept)
-        )
+        # What was found, and waits for the tracker, is kept beside it.
+        if found is None:
+            done = unfinished.packed(lab.kept)
+            context.store.fail_experiment(number, INTERRUPTED, "Stopped by the user.", seconds(), done, leave=True)
         raise
     except TrackerFails:
-        # Nothing is wrong with the experiment. Its row says that it is running, so it is done again when the study is.
+        # Nothing is wrong with the experiment. Its row says that it is running: what was found is kept beside the
+        # tracker, or it is done again when the study is.
         raise
     except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__

@@ -105,7 +105,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         raise click.UsageError("With --predict the program draws the prompts: leave out --seed and --fresh.")
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
-        context.say = lambda text: click.echo(text, err=True)
+        context.listen(lambda text: click.echo(text, err=True))
         config = configuration(kind, given)
         if "task" in config:
             config["task"] = task_named(context, config["task"])

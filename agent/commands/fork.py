@@ -73,7 +73,7 @@ def fork(
         budget = budget_for(Choice(chosen, why, server), experiments, {**limits, **further})
         with Context.open(db) as context:
             view = live_view(display)
-            context.say = view.warned
+            context.listen(view.warned)
             with view:
                 work = forks.fork(context, chosen, number, step, goal, budget, view)
                 work.window.limit = reads

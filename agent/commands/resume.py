@@ -69,7 +69,7 @@ def go_on_with(
         with Context.open(db) as context:
             recall(context, row)
             view = live_view(display)
-            context.say = view.warned
+            context.listen(view.warned)
             for line in changes(context, row):
                 click.echo(f"Since {row['id']} began: {line}.", err=True)
             require_same_subject(context, number)

@@ -79,7 +79,7 @@ def review(
             chosen = reviewer(driver, llm, base_url)
             budget = budget_for(chosen, experiments, limits)
             view = live_view(display)
-            context.say = view.warned
+            context.listen(view.warned)
             ending = opinion(context, chosen, number, budget, view, reports)
     raise click.exceptions.Exit(exit_code(ending))
 

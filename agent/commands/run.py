@@ -117,7 +117,7 @@ def run(
             if chosen.name == "autopilot":
                 require_prompts(context, n)
             view = live_view(display)
-            context.say = view.warned
+            context.listen(view.warned)
             context.subject(context.model)
             with view:
                 ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
