@@ -18,6 +18,7 @@ import torch
 
 from . import engine
 from .batch import Batch, encode_answer, make_batch
+from .donors import place
 from .engine import Source
 from .engine.activations import Activations
 from .engine.donors import anywhere, means
@@ -102,7 +103,7 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
         looked_at += 1
         free = [p for p in pool[prompt.template] if p.key != prompt.key and p.answer != prompt.answer]
         rng.shuffle(free)
-        found = next((p for p in free if fits(lab, prompt, p.text)), None)
+        found = next((p for p in free if fits(lab, prompt, p)), None)
         if found is not None:
             chosen.append(prompt)
             lent.append(as_twin(prompt, found.text))
@@ -121,15 +122,19 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
     return Twins(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device), notes)
 
 
-def fits(lab: Lab, prompt: Prompt, text: str) -> bool:
-    """Whether the text has as many tokens as the prompt, other ones, and takes its answers as the prompt does."""
+def fits(lab: Lab, prompt: Prompt, other: Prompt) -> bool:
+    """Whether the other prompt answers otherwise where the prompt's answer is read, has as many tokens, other ones, and
+    takes the prompt's answers as the prompt does."""
+    tokenizer, text = lab.subject.tokenizer, other.text
     words = [w for w in (prompt.answer, prompt.distractor) if w is not None]
     try:
-        made = [[encode_answer(lab.subject.tokenizer, t, w)[:2] for w in words] for t in (prompt.text, text)]
+        made = [[encode_answer(tokenizer, t, w)[:2] for w in words] for t in (prompt.text, text)]
+        lends = place(tokenizer, other).lends_to(place(tokenizer, prompt))
     except BadTask:
         return False
-    (head, _), (other, _) = made[0][0], made[1][0]
-    return len(head) == len(other) and head != other and [a for _, a in made[0]] == [a for _, a in made[1]]
+    (head, _), (instead, _) = made[0][0], made[1][0]
+    same_answers = [a for _, a in made[0]] == [a for _, a in made[1]]
+    return lends and len(head) == len(instead) and head != instead and same_answers
 
 
 def by_token(batch: Batch) -> tuple[Batch, int]:

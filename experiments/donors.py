@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .batch import Batch, encode_answer
+from .batch import Batch, encoded
 from .engine.donors import FEWEST
 from .errors import BadTask
 from .tasks.prompt import Prompt
@@ -40,6 +40,12 @@ class Place:
         return self.question != other.question and (not own or self.answer[other.read : other.read + 1] != own)
 
 
+def place(tokenizer: Any, prompt: Prompt) -> Place:
+    """Raises BadTask where the tokenizer cannot tell prompt, answer and distractor apart."""
+    made = encoded(tokenizer, prompt)
+    return Place(prompt.template, len(made["head"]), prompt.key, tuple(made["answer"]), made["at"])
+
+
 Form = Callable[[Place, Place], bool]
 FORMS: tuple[Form, ...] = (
     lambda a, b: bool(a.template) and (a.template, a.length) == (b.template, b.length),
@@ -50,31 +56,26 @@ FORMS: tuple[Form, ...] = (
 
 def more_donors(lab: Lab, prompts: Sequence[Prompt], batch: Batch, seed: int) -> list[Prompt]:
     """The prompts that are lacking beside those of the batch; empty where there are enough, or no more."""
-    measured = [
-        Place(template, length, question, tuple(t for t in answer if t >= 0), at)
-        for (template, length), question, answer, at in zip(
-            batch.groups, batch.questions, batch.targets.tolist(), batch.answer_at.tolist(), strict=True
-        )
-    ]
+    measured = [place(lab.subject.tokenizer, prompt) for prompt in prompts]
     known, places = {p.text for p in prompts}, list(measured)
     found: list[Prompt] = []
     left = list(measured)
     for form in FORMS:
-        counts = {place: sum(form(place, other) and other.lends_to(place) for other in places) for place in left}
-        lacking = {place: DONORS - count for place, count in counts.items() if count < DONORS}
-        templates = {place.template for place in lacking} if form is FORMS[0] else None
+        counts = {own: sum(form(own, other) and other.lends_to(own) for other in places) for own in left}
+        lacking = {own for own, count in counts.items() if count < DONORS}
+        templates = {own.template for own in lacking} if form is FORMS[0] else None
         for prompt, other in candidates(lab, batch, seed, templates) if lacking else ():
-            lent = [place for place in lacking if form(place, other) and other.lends_to(place)]
+            lent = [own for own in lacking if form(own, other) and other.lends_to(own)]
             if not lent or prompt.text in known:
                 continue
             found.append(prompt)
             places.append(other)
             known.add(prompt.text)
-            counts.update({place: counts[place] + 1 for place in lent})
-            lacking = {place: DONORS - counts[place] for place in lacking if counts[place] < DONORS}
+            counts.update({own: counts[own] + 1 for own in lent})
+            lacking = {own for own in lacking if counts[own] < DONORS}
             if not lacking:
                 break
-        left = [place for place, count in counts.items() if count < FEWEST]
+        left = [own for own, count in counts.items() if count < FEWEST]
     return found
 
 
@@ -85,8 +86,8 @@ def candidates(lab: Lab, batch: Batch, seed: int, templates: set[str] | None) ->
         if templates is not None and prompt.template not in templates:
             continue
         try:
-            head, answer, _ = encode_answer(lab.subject.tokenizer, prompt.text, prompt.answer)
+            other = place(lab.subject.tokenizer, prompt)
         except BadTask:
             continue
-        if len(head) <= room and len(answer) <= batch.reads:
-            yield prompt, Place(prompt.template, len(head), prompt.key, tuple(answer))
+        if other.length <= room and len(other.answer) <= batch.reads:
+            yield prompt, other

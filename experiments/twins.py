@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from .batch import Batch, encode_answer, make_batch
+from .donors import Place, place
 from .encoding import encode
 from .errors import BadConfiguration, BadTask
 from .lab import LOOKED_AT, Lab
@@ -142,8 +143,9 @@ def named(clean: Batch, other: Batch, row: int, one_length: bool) -> dict[str, t
 
 
 def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[int]]:
-    """For each prompt the text (or the twin's text) of another one of its template and length, with another answer,
-    from the explore split; and the rows that have one. A row that has none holds the prompt itself."""
+    """For each prompt the text (or the twin's text) of another one of its template and length, from the explore split,
+    that asks something else and has another token where the answer is read; and the rows that have one. A row that has
+    none holds the prompt itself."""
     wanted = Counter(pair.clean.groups)
     found: dict[tuple[str, int], list[Prompt]] = {group: [] for group in wanted}
     templates = {template for template, _ in wanted}
@@ -155,12 +157,20 @@ def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[i
             break
     rng, lent, rows = random.Random(seed), list[Prompt](), list[int]()
     for row, (prompt, group) in enumerate(zip(pair.prompts, pair.clean.groups, strict=True)):
-        texts = [t for o in found[group] if o.key != prompt.key and o.answer != prompt.answer
+        own = place(lab.subject.tokenizer, prompt)
+        texts = [t for o in found[group] if lends(lab, o, own)
                  for t in [o.text if clean else o.corrupted] if t and aligned(lab, prompt, t) is not None]  # fmt: skip
         lent.append(as_twin(prompt, rng.choice(texts)) if texts else prompt)
         rows += [row] if texts else []
     batch = make_batch(lab.subject.tokenizer, lent, lab.subject.device)
     return replace(batch, spans=pair.clean.spans), rows
+
+
+def lends(lab: Lab, other: Prompt, to: Place) -> bool:
+    try:
+        return place(lab.subject.tokenizer, other).lends_to(to)
+    except BadTask:
+        return False
 
 
 def candidates(lab: Lab, seed: int, templates: set[str]) -> Iterator[Prompt]:
