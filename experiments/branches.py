@@ -31,8 +31,12 @@ def same(a: Tensor, b: Tensor) -> bool:
     return a.numel() == b.numel() and torch.equal(a.reshape(-1), b.reshape(-1))
 
 
+def tolerance(x: Tensor) -> float:
+    return max(TOLERANCE, 4 * torch.finfo(x.dtype).eps)
+
+
 def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
-    limit = max(TOLERANCE, 4 * torch.finfo(a.dtype).eps) * scale.abs().max()
+    limit = tolerance(a) * scale.abs().max()
     return a.numel() == b.numel() and bool((a.reshape(-1) - b.reshape(-1)).abs().max() <= limit)
 
 
@@ -78,14 +82,20 @@ def without_residual(event: Event, streams: tuple[Tensor, ...]) -> Branch:
     return Branch((event,), event.out)
 
 
-def factors(r: Tensor, terms: list[Tensor], layer: nn.Module) -> list[float] | None:
-    """The numbers by which the terms are multiplied to add up to r; None where there are none."""
+def factors(r: Tensor, terms: list[Tensor], layer: nn.Module, stream: Tensor) -> list[float] | None:
+    """The numbers by which the terms are multiplied to add up to r; None where there are none.
+
+    stream  what r was added to: some models hold a few numbers in it that are a thousand times as large as all that a
+            layer adds, and r has the last bits of those
+    """
     if all(t.numel() == r.numel() for t in terms):
         columns = torch.stack([t.reshape(-1).double() for t in terms], 1)
         found = torch.linalg.lstsq(columns, r.reshape(-1, 1).double()).solution[:, 0].tolist()
         held = [1.0, *(float(v) for v in vars(layer).values() if isinstance(v, float))]
         found = [min(held, key=lambda h: abs(h - f)) if near(f, held) else f for f in found]
-        if close(sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)), r, r):  # type: ignore[arg-type]
+        rest = (sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)) - r.reshape(-1)).abs().max()
+        limit = tolerance(r) * r.abs().max() + 4 * torch.finfo(r.dtype).eps * stream.abs().max()
+        if bool(rest <= limit):
             return found
     return None
 
@@ -169,7 +179,7 @@ def find_mlp(
     x, r = trace.x, trace.out - trace.x
     own = [] if attn is None else [attn_out]
     streams = (x,) if attn is None else (x, attn.out) if residual else (x, x + attn_out)
-    if attn is not None and (alone := factors(r, own, trace.layer)) is not None:
+    if attn is not None and (alone := factors(r, own, trace.layer, x)) is not None:
         return alone[0], 1.0, Branch((), torch.zeros_like(x)), False
     beside = [without_residual(event, streams) for event in reversed(others)]
     beside += [Branch((), a.out + b.out, parts=(a, b)) for b, a in combinations(reversed(others), 2)
@@ -177,7 +187,7 @@ def find_mlp(
     for last in beside:
         if last.out.numel() != x.numel():
             continue
-        terms = factors(r, [*own, last.out], trace.layer)
+        terms = factors(r, [*own, last.out], trace.layer, x)
         if terms is None:
             continue
         a, m = (1.0, terms[0]) if attn is None else (terms[0], terms[1])
@@ -221,7 +231,7 @@ def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
         )
     x, rest = trace.x, [e.out for e in trace.events if e.out.shape == trace.x.shape]
     for first, second in combinations(trace.events, 2):
-        if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer):
+        if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer, x):
             return f"it adds a third branch ({second.name}) beside attention and MLP ({first.name})."
     for out in rest:
         if by_channel(trace.out, [x, attn_out, out]):

@@ -28,8 +28,8 @@ from lashley.tests.tiny import batch_of, tiny_tokenizer
 # Names that modules have, in all architectures together.
 MIXERS = ("self_attn", "attn", "attention", "self_attention", "linear_attn", "mamba", "conv", "mixer", "temporal_block")
 MLPS = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "shared_mlp", "moe", "mlp_block", "feedforward", "fc2")
-OUT = ("o_proj", "out_proj", "dense", "c_proj", "wo")
-DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "w2", "output_linear", "dense", "proj_down")
+OUT = ("o_proj", "out_proj", "dense", "c_proj", "wo", "Wo", "linear")
+DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "w2", "output_linear", "dense", "proj_down", "Wo")
 # The layer is all that can be told apart in these.
 WHOLE = ("zamba", "zamba2", "falcon_h1", "inkling_text")
 SAMPLE = ("qwen3_next", "nemotron_h", "granite", "granitemoehybrid", "bloom", "mpt", "falcon", "deepseek_v3",
@@ -87,7 +87,11 @@ def by_hand(kind: str, subject: Subject, site: Site, ids: Tensor) -> Tensor:
     layer = getattr(subject.anatomy.layers_parent, subject.anatomy.layers_name)[site.layer]
     with ExitStack() as stack:
         if site.part in ("z", "neurons"):
-            where = projection(child(layer, MIXERS), OUT) if site.part == "z" else projection(child(layer, MLPS), DOWN)
+            where = (
+                projection(child(layer, MIXERS), OUT)
+                if site.part == "z"
+                else projection(child(layer, (*MLPS, "mixer")), DOWN)
+            )
             width = where.weight.shape[0 if "Conv1D" in type(where).__name__ else 1]  # type: ignore[union-attr]
             each = int(width) // (block.n_heads if site.part == "z" else int(width))  # type: ignore[arg-type]
             assert site.index is not None
@@ -96,7 +100,8 @@ def by_hand(kind: str, subject: Subject, site: Site, ids: Tensor) -> Tensor:
         elif kind in WHOLE:
             stack.callback(layer.register_forward_hook(passed_by, with_kwargs=True).remove)
         else:
-            names = MIXERS if site.part == "attn_out" else MLPS
+            there = {name for name, _ in layer.named_children()}
+            names = MLPS if site.part == "mlp_out" and there & set(MLPS) else MIXERS
             for name, module in layer.named_children():
                 if name in names:
                     stack.callback(module.register_forward_hook(added_nothing, with_kwargs=True).remove)

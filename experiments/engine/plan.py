@@ -101,7 +101,8 @@ def ordered_runs(plan: Plan, members: Sequence[int]) -> list[Run]:
         entry = FULL
         if intervention.program is None and step < n_layers:
             entry = ENTRY[first_part(tuple(e for e in intervention.changes if e.site.layer == step))]
-            if entry == AFTER_Z and plan.subject.anatomy.blocks[step].W_O.is_meta:
+            block = plan.subject.anatomy.blocks[step]
+            if entry == AFTER_Z and block.n_heads and block.W_O.is_meta:
                 entry = FULL  # the weights come only while the attention runs
         runs += [Run(which, prompt, step, entry) for prompt in range(len(plan.batch))]
     return sorted(runs, key=lambda r: (r.step, r.entry, r.which, r.prompt))
