@@ -1,4 +1,4 @@
-"""What was doubted is a code that reports act on; that a subject cannot do a task is a finding, not a failed control."""
+"""What was doubted is a code that reports act on; that a subject cannot do a task is a finding, no failed control."""
 
 from __future__ import annotations
 
