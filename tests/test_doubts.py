@@ -1,0 +1,61 @@
+"""What was doubted is a code that reports act on; that a subject cannot do a task is a finding, no failed control."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lashley.db.read import Reader
+from lashley.db.store import Store
+from lashley.experiments.result import Doubt, Effect, Result
+from lashley.tools.replay import compare
+from lashley.tools.report.render import render
+
+from .reported import add, study
+
+HARM = (Effect(site="L0.H1", metric="logit_diff", value=-1.0, low=-2.0, high=-0.5, n=32, p=0.01, q=0.01),)
+
+
+def doubted(code: str) -> tuple[Doubt, ...]:
+    return (Doubt.model_validate({"code": code, "text": f"A sentence about {code}."}),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "opens"),
+    [
+        ("baseline", Result(doubts=doubted("unable"), found="It cannot."), False),
+        ("head_ablation", Result(doubts=doubted("unable"), effects=HARM), True),
+        ("head_ablation", Result(doubts=doubted("not_said"), effects=HARM), False),
+        ("head_ablation", Result(notes=("On these prompts the intact model is not shown to do the task: so.",),
+                                 effects=HARM), True),
+        ("head_ablation", Result(notes=("A note that says unable.",), effects=HARM), False),
+    ],
+    ids=["baseline", "damage", "preference", "older", "note"],
+)  # fmt: skip
+def test_a_report_opens_with_damage_to_a_subject_that_cannot(
+    tmp_path: Path, kind: str, result: Result, opens: bool
+) -> None:
+    path = study(tmp_path / "t.db")
+    with Store.open(path) as store:
+        number = add(store, 1, kind, result)
+    with Reader.open(path) as reader:
+        row, report = reader.experiment(number), render("", reader, 1)
+    assert [one["code"] for one in row["doubts"]] == [one.code for one in result.doubts]
+    assert list(row["notes"]) == list(result.notes)
+    for page in (report.html, report.markdown):
+        assert ("The intact subject is not shown to do the task" in page) is opens
+        assert "Controls failed" not in page
+        for note in result.notes:
+            assert note in page.replace("\\", "")
+
+
+def test_what_newer_code_measures_besides_is_no_difference() -> None:
+    one = {"name": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
+    logged = {"measurements": [one], "effects": [], "samples": []}
+    now = {**logged, "measurements": [one, {**one, "name": "accuracy_p"}]}
+    assert not compare(logged, now, 1e-4)["same"]
+    found = compare(logged, now, 1e-4, newer=True)
+    assert found["same"]
+    assert found["more"] == ["accuracy_p"]
+    assert not compare(now, logged, 1e-4, newer=True)["same"]
