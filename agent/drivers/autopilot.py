@@ -39,10 +39,11 @@ class Autopilot:
             if message.role == "user" and message.data and "spent" in message.data:
                 break
             if message.role == "tool":
-                if (message.data or {}).get("refused"):
+                refused = bool((message.data or {}).get("refused"))
+                if refused and tool != "baseline":
                     return Reply(text=f"A step was refused, so the protocol cannot go on: {message.text[:300]}")
                 try:
-                    thought, tool, arguments = steps.send(message.data or {})
+                    thought, tool, arguments = steps.send({} if refused else message.data or {})
                 except StopIteration:
                     return Reply(text="The protocol is done.")
         else:
@@ -66,12 +67,17 @@ def protocol(study: Data) -> Protocol:
     listed = yield "What tasks are there, should this one be too hard?", "list_tasks", {}
     kinds = {t["name"]: t["answer_kind"] for t in listed.get("tasks", [])}
     tried: list[Data] = []
+    unasked: list[str] = []
     for task in (study["task"], *(name for name in kinds if name != study["task"])):
         baseline = yield (
             f"Can the subject do {task} at all?",
             "baseline",
             {"task": task, "reason": f"Baseline of {task}: damage to what cannot be done means nothing."},
         )
+        if not baseline:
+            # Its tokenizer cannot carry the task, or there are too few prompts; the answer says so.
+            unasked.append(task)
+            continue
         tried.append(baseline)
         if able(baseline, kinds.get(task, "")):
             break
@@ -79,12 +85,12 @@ def protocol(study: Data) -> Protocol:
         yield (
             "The subject can do none of the tasks; that is what there is to report.",
             "write_report",
-            nothing_report(study, tried),
+            nothing_report(study, tried, unasked),
         )
         return
     baseline = tried[-1]
     task = baseline["config"]["task"]
-    course = Course(study=study, task=task, left=tried[:-1], baseline=baseline,
+    course = Course(study=study, task=task, left=tried[:-1], unasked=unasked, baseline=baseline,
                     yardstick=yardstick_for_heads(baseline), able=bar(kinds.get(task, "")))  # fmt: skip
     yield from search_layers(course)
     yield from search_heads(course)
