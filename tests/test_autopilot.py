@@ -361,7 +361,6 @@ def test_a_task_that_the_tokenizer_cannot_carry_is_left_for_the_next(tmp_path: P
         report = context.reader.latest_report(1)
     refused = [turn["text"] for turn in turns if turn["role"] == "tool" and "cannot carry" in turn["text"]]
     assert "'greater_than'" in refused[0]
-    assert len(refused) >= 1
     assert report is not None
     assert "Tasks that could not be put to this subject: `greater_than`" in report["source"]
 
