@@ -29,8 +29,9 @@ def open(path: str | os.PathLike[str] | None = None) -> Tracker:
     return Tracker(path)
 
 
-def run(experiment: Experiment, task: Task | None = None) -> Found:
-    """Run an experiment without a tracker: what it found, as it shows itself in a notebook. Raises ExperimentError."""
+def run(experiment: Experiment, task: Task | str | None = None) -> Found:
+    """Run an experiment without a tracker: what it found, as it shows itself in a notebook. `task`, in place of the one
+    that the experiment names, is a task, a name as the commands know it, or a file. Raises ExperimentError."""
     from .tools import notebook
 
     return notebook.run(experiment, task)

@@ -158,7 +158,7 @@ def calls(driver: Asking, turns: Sequence[Reply]) -> Check:
     by = "a JSON schema, since without one it calls none," if by_schema else "tools"
     mended = dict.fromkeys(one.what for turn in turns for one in turn.mended)
     noted = f" Its replies are mended: {' '.join(mended)}" if mended else ""
-    hint = next((f" Where it ended, {turn.hint}" for turn in turns if turn.hint), "")
+    hint = next((f" {turn.hint[0].upper()}{turn.hint[1:]}" for turn in turns if turn.hint), "")
     good = [any(call.name in TRIED and readable(call.arguments) for call in turn.calls) for turn in turns]
     if all(good):
         return yes("tools", f"It acts through {by} in two turns of two.{noted}")

@@ -351,6 +351,10 @@ with nothing else from then on. Whatever happens, the tracker is whole, the firs
 or `agent resume` goes on where the study stopped. A server is asked once more here, and four times more in earnest; the
 whole of an answer may take ten minutes. A budget of four steps ends what nothing else does.
 
+"As mended" means that the reply was taken for what it evidently meant, and that the log keeps what had come and what
+was made of it: `agent show R1 --all` shows that. A text is taken for a call only where it holds nothing else. A study
+that is replayed is given the mended reply, as the study was.
+
 | the server answers | over | once | from then on |
 |---|---|---|---|
 """

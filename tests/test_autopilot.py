@@ -451,3 +451,24 @@ def test_a_tiny_subject_is_studied_to_its_report(tmp_path: Path, n: int, distrac
     assert ("logit_diff" in metrics) == distractor
     if n == 4:
         assert {h["status"] for h in run["hypotheses"]} <= {"inconclusive", "refuted"}, "four prompts support nothing"
+
+
+def test_a_task_that_the_tokenizer_cannot_carry_is_left_for_the_next(tmp_path: Path) -> None:
+    """The subject does no task; the tokenizer carries few of them; and the report says both."""
+    model = folder_of(tmp_path / "model", num_hidden_layers=1)
+    with Context.open(str(tmp_path / "t.db"), model=str(model), task="greater_than") as context:
+        ending = study(context, Autopilot(), "What is needed?", Budget(experiments=200), View(None), n=4)
+        assert (ending.status, ending.report_by_program) == ("finished", False), ending.why
+        turns = [turn["content"] for turn in context.reader.turns(1)]
+        report = context.reader.latest_report(1)
+    refused = [turn["text"] for turn in turns if turn["role"] == "tool" and "cannot carry" in turn["text"]]
+    assert "'greater_than'" in refused[0]
+    assert report is not None
+    assert "Tasks that could not be put to this subject: `greater_than`" in report["source"]
+
+
+def test_a_step_other_than_a_baseline_that_is_refused_ends_the_course() -> None:
+    said = Message(role="user", data={"goal": "What adds?", "model": "m", "task": "sums", "n": 4})
+    reply = Autopilot().reply("", [said], ())
+    answer = Message(role="tool", call_id=reply.calls[0].id, text="It is broken.", data={"refused": True})
+    assert "It is broken." in Autopilot().reply("", [said, Message.of(reply), answer], ()).text

@@ -18,11 +18,15 @@ from lashley.experiments.errors import ExperimentError
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Measurement
+from lashley.experiments.subject import load
+from lashley.experiments.tasks.induction import INDUCTION
 from lashley.tools.context import Context
+from lashley.tools.errors import ToolError
 from lashley.tools.notebook import Found
 from lashley.tools.run_experiment import run_experiment
 
 from .recorded import recorded
+from .tiny import tiny_model, tiny_tokenizer
 
 ABLATION = HeadAblation(model="planted:induction", task="induction", n=4)
 PAGE = Path(__file__).parent.parent / "docs/python.md"
@@ -61,6 +65,54 @@ def test_frames_are_filtered_as_the_commands_are(db: str) -> None:
                 wrong()
         with pytest.raises(KeyError, match="It has: heads"):
             tracker["E1"].picture("lens")
+
+
+def own_file(folder: Path) -> Path:
+    fitted = INDUCTION.for_tokenizer(load("planted:induction").tokenizer)
+    lines = [{"text": p.text, "answer": p.answer, "distractor": p.distractor} for p in fitted.prompts(32, "explore")]
+    (folder / "after.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return folder / "after.jsonl"
+
+
+def test_tasks_are_known_as_the_commands_know_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shuffled, kept in the tracker, or a file; by the experiment's own field or in its place."""
+    monkeypatch.setenv("LASHLEY_DB", str(tmp_path / "lashley.db"))
+    monkeypatch.chdir(tmp_path)
+    shuffled = ABLATION.model_copy(update={"task": "induction~shuffled7"})
+    own, file = ABLATION.model_copy(update={"task": "after"}), own_file(tmp_path)
+    with pytest.raises(ExperimentError, match="after"):
+        lashley.run(own)
+    with Context.open() as context:
+        context.add_task_file(str(file))
+        for number, one in enumerate((shuffled, own, own.model_copy(update={"task": "after~shuffled"})), 1):
+            outcome = run_experiment(context, one)
+            assert (outcome.number, outcome.error) == (number, None)
+            logged = [effect["value"] for effect in context.reader.experiment(number)["effects"]]
+            assert [effect.value for effect in lashley.run(one).effects] == logged
+            assert [effect.value for effect in lashley.run(ABLATION, one.task).effects] == logged
+    assert lashley.run(ABLATION, "./after.jsonl").effects == lashley.run(own).effects
+    with pytest.raises(ToolError, match="no task file"):
+        lashley.run(ABLATION, "gone.csv")
+    with pytest.raises(ExperimentError, match="afte"):
+        lashley.run(ABLATION, "afte")
+
+
+def test_models_are_known_as_the_commands_know_them(tmp_path: Path) -> None:
+    """By other letters, and by a folder."""
+    tiny_model("llama").save_pretrained(tmp_path / "tiny")
+    tiny_tokenizer().save_pretrained(tmp_path / "tiny")
+    lines = [{"text": f"w{n} w{n + 1} w{n + 2}", "answer": f" w{n + 3}", "distractor": " w9"} for n in range(10, 26)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    task = HeadAblation(model=str(tmp_path / "tiny"), task="own", n=4)
+    with Context.open(str(tmp_path / "t.db")) as context:
+        context.add_task_file(str(tmp_path / "own.jsonl"))
+        assert run_experiment(context, task).error is None
+        logged = [effect["value"] for effect in context.reader.experiment(1)["effects"]]
+    assert [effect.value for effect in lashley.run(task, str(tmp_path / "own.jsonl")).effects] == logged
+    other = ABLATION.model_copy(update={"model": "Planted:Induction"})
+    assert lashley.run(other).effects == lashley.run(ABLATION).effects
+    with pytest.raises(ExperimentError, match="planted:induction"):
+        lashley.run(ABLATION.model_copy(update={"model": "planted:inductio"}))
 
 
 def test_what_a_model_wrote_is_only_text_in_a_notebook(tmp_path: Path) -> None:

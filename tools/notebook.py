@@ -168,17 +168,19 @@ class Tracker:
         return number
 
 
-def run(experiment: Experiment, task: Task | None = None) -> Found:
-    """Run an experiment and give what it found. Nothing is logged. `task` in place of the one that it names.
+def run(experiment: Experiment, task: Task | str | None = None) -> Found:
+    """Run an experiment and give what it found. Nothing is logged. `task` in place of the one that it names: a task, or
+    what `--task` takes (see `task_named`).
 
-    The subject stays loaded for the next one. Raises ExperimentError where it cannot be done as asked.
+    The subject stays loaded for the next one. Raises ExperimentError where it cannot be done as asked, and ToolError
+    where there is no such file.
     """
     from ..experiments.lab import lab_of
     from ..experiments.subject import canonical, load, sizes_of
-    from ..experiments.tasks.registry import task as named
     from .run_experiment import measured
 
-    task = task or named(experiment.task)
+    task = experiment.task if task is None else task
+    task = task_named(task) if isinstance(task, str) else task
     key = canonical(experiment.model), task.fingerprint(), experiment.chat, experiment.system
     experiment = experiment.model_copy(update={"model": key[0], "task": task.name})
     kept = _subjects.get(key[0])
@@ -194,6 +196,36 @@ def run(experiment: Experiment, task: Task | None = None) -> Found:
     _labs[key].kept = {}
     result = measured(experiment, _labs[key])
     return Found(**{name: getattr(result, name) for name in Result.model_fields})
+
+
+def task_named(name: str) -> Task:
+    """The task that the commands find by this name: a built-in or installed one, one that the tracker keeps (that of
+    LASHLEY_DB, else lashley.db here), any of these with its answers shuffled; or a JSONL or CSV file.
+
+    Raises UnknownName, BadTask, and ToolError where there is no such file.
+    """
+    from pathlib import Path
+
+    from ..experiments.errors import UnknownName
+    from ..experiments.tasks.from_file import from_file
+    from .errors import ToolError
+    from .finding import find_task, is_file_name
+
+    if is_file_name(name):
+        if not Path(name).is_file():
+            raise ToolError(f"There is no task file {name}.")
+        return from_file(Path(name), None)
+
+    def found(name: str, reader: Reader | None) -> Task:
+        return find_task(name, reader, {}, lambda inner: found(inner, reader))
+
+    try:
+        return found(name, None)
+    except UnknownName:
+        if not (path := tracker_path(None)).exists():
+            raise
+    with Reader.open(path) as reader:
+        return found(name, reader)
 
 
 def _pandas() -> Any:

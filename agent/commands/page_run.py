@@ -108,5 +108,7 @@ def _print_turn(console: Console, run: Row, turn: Row) -> None:
         console.print(indented(content["text"]))
     for one in content.get("mended", ()):
         console.print(indented(f"mended: {one['what']}", "dim"))
+        if one["was"]:
+            console.print(indented(f"it came as: {one['was']}", "dim"))
     for call in content.get("calls", ()):
         console.print(indented(f"→ {call['name']} {call['arguments']}", "cyan"))

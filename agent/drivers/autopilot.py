@@ -21,7 +21,7 @@ from .autopilot_search import search_heads, search_jointly, search_layers
 from .conversation import Message, Reply, ToolSpec
 
 # What a study can go on without: when it is refused, the protocol is told so, and claims nothing of it.
-SPARED = ("minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
+SPARED = ("baseline", "minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
 
 
 class Autopilot:
@@ -63,12 +63,17 @@ def protocol(study: Data) -> Protocol:
     """The steps of a study, each told what the one before it gave."""
     listed = yield "What tasks are there, should this one be too hard?", "list_tasks", {}
     tried: list[Data] = []
+    unasked: list[str] = []
     for task in dict.fromkeys((study["task"], *(t["name"] for t in listed.get("tasks", [])))):
         baseline = yield (
             f"Can the subject do {task} at all?",
             "baseline",
             {"task": task, "reason": f"Baseline of {task}: damage to what cannot be done means nothing."},
         )
+        if baseline.get("refused"):
+            # Its tokenizer cannot carry the task, or there are too few prompts; the answer says so.
+            unasked.append(task)
+            continue
         tried.append(baseline)
         if able(baseline):
             break
@@ -76,13 +81,13 @@ def protocol(study: Data) -> Protocol:
         yield (
             "The subject can do none of the tasks; that is what there is to report.",
             "write_report",
-            nothing_report(study, tried),
+            nothing_report(study, tried, unasked),
         )
         return
     baseline = tried[-1]
     task = baseline["config"]["task"]
     yardstick = yardstick_for_heads(baseline)
-    course = Course(study=study, task=task, left=tried[:-1], baseline=baseline, yardstick=yardstick)
+    course = Course(study=study, task=task, left=tried[:-1], unasked=unasked, baseline=baseline, yardstick=yardstick)
     yield from search_layers(course)
     yield from search_heads(course)
     yield from search_jointly(course)

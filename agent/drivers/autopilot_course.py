@@ -27,6 +27,7 @@ class Course:
     """Experiments as the tools gave them, in the order in which they are made.
 
     left         baselines of tasks that the subject could not do
+    unasked      tasks whose baselines the tools refused
     sweep        each layer left out; `needed_layer` and `spare_layer` are what it suggests
     searched     layers whose heads were removed one by one
     chosen       the strongest heads under zero; `repeats` are the same under mean and resample
@@ -44,6 +45,7 @@ class Course:
     study: Data
     task: str
     left: list[Data]
+    unasked: list[str]
     baseline: Data
     yardstick: Yardstick
     sweep: Data = field(default_factory=dict[str, Any])

@@ -239,6 +239,7 @@ def untested(course: Course) -> list[str]:
         "The other half of each layer (its MLP), single neurons, and what one part sends to another.",
         "What these parts do. That damage follows when a part is removed says that it matters here, not how.",
         f"Other models, other tasks, and other wordings of `{course.task}`.",
+        not_asked(course.unasked),
     ]
     return ["## What was not tested", "\n".join(f"- {item}" for item in items if item)]
 
@@ -252,14 +253,31 @@ def slot(of: Data | str, what: str) -> str:
     return f"{{{{{of if isinstance(of, str) else of['id']}.{what}}}}}"
 
 
-def nothing_report(study: Data, tried: list[Data]) -> Data:
+def task_of(baseline: Data) -> str:
+    name = baseline["config"]["task"]
+    return slot(baseline, "config.task") if any(map(str.isdigit, name)) else f"`{name}`"
+
+
+def not_asked(tasks: list[str]) -> str:
+    if not tasks:
+        return ""
+    # A name that holds a number would be taken for a typed one, and no experiment is there to quote it from.
+    names = [f"`{name}`" for name in tasks if not any(map(str.isdigit, name))]
+    more = ["others"] if len(names) < len(tasks) else []
+    return f"Tasks that could not be put to this subject: {listing([*names, *more])}. Their baselines were refused."
+
+
+def nothing_report(study: Data, tried: list[Data], unasked: list[str]) -> Data:
     """The arguments of write_report for a study that found no task to study damage on."""
-    lines = [
+    can = (
         "The subject is shown neither to say the answers of these tasks nor to prefer them to wrong ones: what cannot "
-        "be done cannot be damaged. The share of right answers, and of prompts where the answer is preferred:",
+        "be done cannot be damaged. The share of right answers, and of prompts where the answer is preferred:"
+    )
+    lines = [
+        can if tried else "No task could be put to this subject, so nothing was measured.",
         "",
         *(
-            f"- `{b['config']['task']}`: {slot(b, 'accuracy')}"
+            f"- {task_of(b)}: {slot(b, 'accuracy')}"
             + (f", {slot(b, 'prefers_answer')}" if "prefers_answer" in b["measurements"] else "")
             for b in tried
             if "accuracy" in b.get("measurements", {})
@@ -269,5 +287,6 @@ def nothing_report(study: Data, tried: list[Data]) -> Data:
         "",
         "- Anything about layers and heads: no part was removed.",
         "- Other wordings, more examples in the prompt, and other tasks (`--task` takes a file of your own prompts).",
+        *([f"- {not_asked(unasked)}"] if unasked else []),
     ]
     return {"title": " ".join(study["goal"].split()), "claims": [], "interpretation": "\n".join(lines)}
