@@ -54,7 +54,7 @@ def multiplied(module: FastLinear | FastConv1D, x: Tensor, weight: Tensor) -> Te
 
 
 class FastLinear(nn.Linear):
-    """An `nn.Linear` whose products oneDNN computes. If its weights are rounded, so is what it is given."""
+    """An `nn.Linear` that oneDNN multiplies where it is faster. If its weights are rounded, so is what it is given."""
 
     laid_out: Tensor | None = None
 
