@@ -154,8 +154,8 @@ def jointly(course: Course) -> list[str]:
         return []
     rest, where = "other heads" if course.kept else "heads", layers_named(course.joint["config"]["layers"])
     asked = (
-        f"Heads that stand in for each other show little one at a time. So a set of the {rest} of {where} was looked for "
-        "without which the task is lost, by their means. "
+        f"Heads that stand in for each other show little one at a time. So a set of the {rest} of {where} was looked "
+        "for without which the task is lost, by their means. "
     )
     left = f"a share of {slot(course.joint, 'share')} of what is intact is left"
     if course.stand_ins:
