@@ -9,7 +9,7 @@ left out; so no score here depends on a scale.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -71,7 +71,8 @@ def whole_eigenvalues(subject: Subject) -> np.ndarray:
     """
     table: Tensor = subject.model.get_input_embeddings().weight  # type: ignore[union-attr]
     between = torch.zeros(subject.anatomy.d_model, subject.anatomy.d_model, dtype=torch.float64)
-    count = min(len(table), subject.anatomy.unembedding.weight.shape[0])  # type: ignore[union-attr]
+    head: Any = subject.anatomy.unembedding
+    count = min(len(table), len(head.weight))
     for tokens in torch.arange(count).split(AT_ONCE):
         rows = table[tokens.to(table.device)].detach().double().cpu()
         between += engine.unembedding(subject, tokens).double().cpu() @ rows

@@ -169,14 +169,11 @@ def jointly(course: Course) -> list[str]:
     """The search for heads that stand in for each other."""
     if course.joint is None:
         return []
-    rest = (
-        "heads of the layers that were searched" if not course.kept else "other heads of the layers that were searched"
-    )
+    rest, where = "other heads" if course.kept else "heads", layers_named(course.joint["config"]["layers"])
     asked = (
-        f"Heads that stand in for each other show little one at a time. So a set of the {rest} was looked for without "
+        f"Heads that stand in for each other show little one at a time. So a set of the {rest} of {where} was looked "
+        "for without which the task is lost, by their means. "
     )
-    asked += "which the task is lost (by their means"
-    asked += f"; {listing(course.kept)} stayed in place). " if course.kept else "). "
     left = f"a share of {slot(course.joint, 'share')} of what is intact is left"
     if course.stand_ins:
         test = experiment_of(course, "stand_ins", "mean")

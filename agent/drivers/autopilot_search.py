@@ -120,7 +120,10 @@ def other_ablations(course: Course) -> Protocol:
 def search_jointly(course: Course) -> Protocol:
     """Heads that stand in for each other show nothing one by one: a set of those that were not kept, without which the
     task is lost."""
-    if len(course.searched) * course.n_heads - len(course.kept) < 2:
+    # The layers that hurt most: each further one makes the search longer.
+    layers = course.searched[:SEARCHED]
+    kept = [site for site in course.kept if int(site.split(".")[0][1:]) in layers]
+    if len(layers) * course.n_heads - len(kept) < 2:
         return
     metric = "logit_diff" if course.yardstick.metric == "logit_diff" else "prob"
     found = yield (
@@ -128,7 +131,7 @@ def search_jointly(course: Course) -> Protocol:
         "is lost?",
         "minimal_set",
         {
-            "task": course.task, "layers": sorted(course.searched), "besides": course.kept or None, "method": "mean",
+            "task": course.task, "layers": sorted(layers), "besides": kept or None, "method": "mean",
             "metric": metric, "reason": "Single removals miss heads that stand in for each other.",
         },
     )  # fmt: skip
