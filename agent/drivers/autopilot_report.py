@@ -77,7 +77,7 @@ def claims(course: Course) -> list[Data]:
 
 
 def above_chance(base: Data, share: str, chance: str) -> str:
-    """The condition that a share is above chance: by its interval, which can be tested again on other prompts, or, where
+    """The condition that a share is above chance: by its interval, which can be tested on other prompts, or, where
     that is too wide, by the exact test."""
     measured = base["measurements"]
     by_chance = float(f"{measured[chance]['value']:.4g}") if chance in measured else 1.0
