@@ -54,7 +54,7 @@ def preference_chance(prompts: Sequence[Prompt]) -> Chance:
     wins = Counter(p.answer.strip().casefold() for p in prompts)
     wins.subtract((p.distractor or "").strip().casefold() for p in prompts)
     word, more = wins.most_common(1)[0]
-    # Where one word is the answer of all, preferring it leaves no room above.
-    if 0 < more < len(prompts):
+    # Where one word is the answer of all, preferring it leaves no room above; and one prompt makes no preference.
+    if 1 < more < len(prompts):
         return Chance(0.5 + 0.5 * more / len(prompts), f"always preferring {word!r}")
     return Chance(0.5, "picking one of the two")

@@ -68,15 +68,25 @@ def claims(course: Course) -> list[Data]:
         found.append({
             "sentence": f"Intact, the subject says the answer: a share of {slot(base, 'accuracy')} of the prompts of "
             f"`{course.task}`, more than chance gives.",
-            "conditions": [f"{base['id']}.accuracy_p < {CHANCE}"],
+            "conditions": [above_chance(base, "accuracy", "chance")],
         })  # fmt: skip
     if course.prefers:
         found.append({
             "sentence": f"Intact, the subject prefers the answer to a plausible wrong one in a share of "
             f"{slot(base, 'prefers_answer')} of the prompts of `{course.task}`, more than chance gives.",
-            "conditions": [f"{base['id']}.prefers_answer_p < {CHANCE}"],
+            "conditions": [above_chance(base, "prefers_answer", "prefers_chance")],
         })  # fmt: skip
     return found
+
+
+def above_chance(base: Data, share: str, chance: str) -> str:
+    """The condition that a share is above chance: by its interval, which can be tested on other prompts, or, where
+    that is too wide, by the exact test."""
+    measured = base["measurements"]
+    by_chance = float(f"{measured[chance]['value']:.4g}") if chance in measured else 1.0
+    if measured[share]["low"] > by_chance:
+        return f"{base['id']}.{share} > {by_chance:g}"
+    return f"{base['id']}.{share}_p < {CHANCE}"
 
 
 def experiment_of(course: Course, about: str, method: str) -> str | None:
