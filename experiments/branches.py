@@ -88,16 +88,21 @@ def factors(r: Tensor, terms: list[Tensor], layer: nn.Module, stream: Tensor) ->
     stream  what r was added to: some models hold a few numbers in it that are a thousand times as large as all that a
             layer adds, and r has the last bits of those
     """
-    if all(t.numel() == r.numel() for t in terms):
-        columns = torch.stack([t.reshape(-1).double() for t in terms], 1)
-        found = torch.linalg.lstsq(columns, r.reshape(-1, 1).double()).solution[:, 0].tolist()
-        held = [1.0, *(float(v) for v in vars(layer).values() if isinstance(v, float))]
-        found = [min(held, key=lambda h: abs(h - f)) if near(f, held) else f for f in found]
-        rest = (sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)) - r.reshape(-1)).abs().max()
-        limit = tolerance(r) * r.abs().max() + 4 * torch.finfo(r.dtype).eps * stream.abs().max()
-        if bool(rest <= limit):
-            return found
-    return None
+    if any(t.numel() != r.numel() for t in terms):
+        return None
+    # A part that writes nothing, as in a planted model, is there all the same.
+    writing = [t.reshape(-1).double() for t in terms if bool(t.any())]
+    solved: list[float] = []
+    if writing:
+        solved = torch.linalg.lstsq(torch.stack(writing, 1), r.reshape(-1, 1).double()).solution[:, 0].tolist()
+    held = [1.0, *(float(v) for v in vars(layer).values() if isinstance(v, float))]
+    solved = [min(held, key=lambda h: abs(h - f)) if near(f, held) else f for f in solved]
+    if any(abs(f) <= NEAR for f in solved):
+        return None
+    found = [solved.pop(0) if bool(t.any()) else 1.0 for t in terms]
+    rest = (sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)) - r.reshape(-1)).abs().max()
+    limit = tolerance(r) * r.abs().max() + 4 * torch.finfo(r.dtype).eps * stream.abs().max()
+    return found if bool(rest <= limit) else None
 
 
 def near(value: float, held: list[float]) -> bool:
@@ -179,8 +184,6 @@ def find_mlp(
     x, r = trace.x, trace.out - trace.x
     own = [] if attn is None else [attn_out]
     streams = (x,) if attn is None else (x, attn.out) if residual else (x, x + attn_out)
-    if attn is not None and (alone := factors(r, own, trace.layer, x)) is not None:
-        return alone[0], 1.0, Branch((), torch.zeros_like(x)), False
     beside = [without_residual(event, streams) for event in reversed(others)]
     beside += [Branch((), a.out + b.out, parts=(a, b)) for b, a in combinations(reversed(others), 2)
                if a.out.shape == b.out.shape and same(a.given, b.given)]  # fmt: skip
@@ -198,6 +201,8 @@ def find_mlp(
         if chain is not None:
             branch = replace(last, events=(*chain[0], *last.events))
             return a, m, branch, attn is not None and chain[1] == 1
+    if attn is not None and (alone := factors(r, own, trace.layer, x)) is not None:
+        return alone[0], 1.0, Branch((), torch.zeros_like(x)), False
     return None
 
 
@@ -265,6 +270,8 @@ def proportional(a: Tensor, b: Tensor) -> float | None:
     """c where a = c b; None where there is no such c."""
     if a.numel() != b.numel():
         return None
+    if not (bool(a.any()) or bool(b.any())):
+        return 1.0  # a projection that writes nothing is a projection
     size = float(b.double().square().sum())
     c = float((a.reshape(-1).double() * b.reshape(-1).double()).sum()) / size if size else 0.0
     c = 1.0 if abs(c - 1) <= TOLERANCE else c
