@@ -127,7 +127,8 @@ def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration
     }.get(part, "what mixes its tokens is not, or not only, an attention with heads")
     if not there:
         return BadConfiguration(
-            f"No layer of this model has {'an' if what == 'MLP' else 'a'} {what}: in each, {why}. Use the whole ({instead}) instead."
+            f"No layer of this model has {'an' if what == 'MLP' else 'a'} {what}: in each, {why}. Use the whole "
+            f"({instead}) instead."
         )
     many = f"{what}s" if part in COUNTED else what
     return BadConfiguration(

@@ -238,7 +238,8 @@ def test_two_mixers_side_by_side_are_one_branch_and_the_mlp_after_them_another()
 
 def test_an_index_of_keys_chooses_for_the_engine_too() -> None:
     """More tokens than the index takes keys: attention over all keys would give other logits."""
-    subject = prepare("deepseek_v32", tiny_architecture("deepseek_v32", index_topk=3, index_n_heads=16), tiny_tokenizer(), "cpu")
+    model = tiny_architecture("deepseek_v32", index_topk=3, index_n_heads=16)
+    subject = prepare("deepseek_v32", model, tiny_tokenizer(), "cpu")
     batch = batch_of([[5, 9, 31, 44, 12, 80, 7, 22, 61, 35]])
     found = run(subject, batch, [Intervention(name="intact")], Logits())["logits"][0, 0]
     own = subject.model(input_ids=batch.ids, use_cache=False).logits[0]
