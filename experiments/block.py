@@ -7,7 +7,8 @@ added inside a module) is written down as a small module of ours, so that a bran
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,23 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 Projection = (nn.Linear, Conv1D)
+
+
+@contextmanager
+def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """While open, modules compute something else. Who spreads a model over devices has put forwards of their own
+    there, and these come back."""
+    before = [(module, module.__dict__.get("forward")) for module, _ in replaced]
+    try:
+        for module, forward in replaced:
+            module.forward = forward  # type: ignore[method-assign]
+        yield
+    finally:
+        for module, own in before:
+            if own is not None:
+                module.forward = own
+            else:
+                module.__dict__.pop("forward", None)
 
 
 class Nothing(nn.Module):
@@ -60,15 +78,20 @@ class Together(nn.Module):
 
 
 class Added(nn.Module):
-    """All that a layer adds to the stream, where its branches cannot be told apart (Zamba2, Falcon-H1)."""
+    """All that a layer adds to the stream but for its MLP, where it has several modules that mix tokens (Falcon-H1), or
+    its branches cannot be told apart (Zamba2).
 
-    def __init__(self, layer: nn.Module) -> None:
+    without  the modules that the MLP ends in, side by side; they give 0 meanwhile
+    """
+
+    def __init__(self, layer: nn.Module, without: Sequence[nn.Module] = ()) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.without = layer, tuple(without)
 
     def forward(self, **kwargs: Any) -> Tensor:
         hidden = next(value for value in kwargs.values() if isinstance(value, Tensor))
-        out = self.layer(**kwargs)
+        with forwards_replaced(*((module, Nothing().forward) for module in self.without)):
+            out = self.layer(**kwargs)
         return (out[0] if isinstance(out, tuple) else out) - hidden
 
 

@@ -122,7 +122,7 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
                                f"{tuple(trace.out.shape)}.")  # fmt: skip
     attns = mixers(trace.events)
     if len(attns) > 1:
-        return whole_layer(trace)
+        return mixed_layer(trace, attns)
     attn = attns[0] if attns else None
     pre: tuple[Event, ...] = ()
     post: list[Event] = []
@@ -141,13 +141,14 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
                 attn_out = event.out
     others = [e for e in trace.events if e is not attn and e not in post]
     tail = 1.0
-    found = find_mlp(trace, attn, attn_out, residual, others)
+    own, handed_on = ([], None) if attn is None else ([attn_out], attn.out if residual else None)
+    found = find_mlp(trace, own, handed_on, others)
     if found is None and (tail := scale_of_all(trace, attn_out)) != 1:
         trace = replace(trace, out=trace.out / tail)
-        found = find_mlp(trace, attn, attn_out, residual, others)
+        found = find_mlp(trace, own, handed_on, others)
     if found is None:
         raise UnsupportedModel(f"{name}: {why_no_sum(trace, attn_out)}")
-    a, m, branch, parallel = found
+    (a, m), branch, parallel = (found[0] if own else (1.0, *found[0])), found[1], found[2]
     down, down_scale = find_down(branch)
     heads = heads_of(trace, attn, n_heads, residual)
     return Block(
@@ -178,31 +179,36 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
 
 
 def find_mlp(
-    trace: LayerTrace, attn: Event | None, attn_out: Tensor, residual: str, others: list[Event]
-) -> tuple[float, float, Branch, bool] | None:
-    """The factors of attention and MLP, the MLP, and whether it reads the layer's input; None where this is no sum."""
+    trace: LayerTrace, mixed: list[Tensor], handed_on: Tensor | None, others: list[Event]
+) -> tuple[list[float], Branch, bool] | None:
+    """The factors of what mixes tokens and of the MLP, the MLP, and whether it reads the layer's input; None where this
+    is no sum.
+
+    mixed      what each module that mixes tokens adds
+    handed_on  the stream behind it, where that module adds it itself
+    """
     x, r = trace.x, trace.out - trace.x
-    own = [] if attn is None else [attn_out]
-    streams = (x,) if attn is None else (x, attn.out) if residual else (x, x + attn_out)
-    beside = [without_residual(event, streams) for event in reversed(others)]
+    middle = x + sum(mixed) if handed_on is None else handed_on
+    beside = [without_residual(event, (x, middle)) for event in reversed(others)]
     beside += [Branch((), a.out + b.out, parts=(a, b)) for b, a in combinations(reversed(others), 2)
                if a.out.shape == b.out.shape and same(a.given, b.given)]  # fmt: skip
     for last in beside:
         if last.out.numel() != x.numel():
             continue
-        terms = factors(r, [*own, last.out], trace.layer, x)
+        terms = factors(r, [*mixed, last.out], trace.layer, x)
         if terms is None:
             continue
-        a, m = (1.0, terms[0]) if attn is None else (terms[0], terms[1])
-        middle = attn.out if residual and attn is not None else x + attn_out * a if attn is not None else x
+        if handed_on is None:
+            middle = x + sum(f * out for f, out in zip(terms, mixed, strict=False))
         ends = last.events or last.parts
         leading = [e for e in others if e not in ends]
-        chain = chain_back(leading, ends[0].given, (middle, x), exact=a == 1)
+        exact = not mixed or (len(mixed) == 1 and terms[0] == 1)
+        chain = chain_back(leading, ends[0].given, (middle, x), exact)
         if chain is not None:
             branch = replace(last, events=(*chain[0], *last.events))
-            return a, m, branch, attn is not None and chain[1] == 1
-    if attn is not None and (alone := factors(r, own, trace.layer, x)) is not None:
-        return alone[0], 1.0, Branch((), torch.zeros_like(x)), False
+            return terms, branch, bool(mixed) and chain[1] == 1
+    if mixed and (alone := factors(r, mixed, trace.layer, x)) is not None:
+        return [*alone, 1.0], Branch((), torch.zeros_like(x)), False
     return None
 
 
@@ -212,17 +218,27 @@ def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
     return next((s for s in held if s not in (0.0, 1.0)), 1.0)
 
 
-def whole_layer(trace: LayerTrace) -> Block:
-    """A layer whose branches cannot be told apart: all that it adds stands in the place of the attention, without
-    heads."""
-    named = dict(trace.arguments)
-    hidden = hidden_name(named)
+def mixed_layer(trace: LayerTrace, attns: list[Event]) -> Block:
+    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention,
+    without heads. An MLP after them is one; where there is none (Zamba2's transformer feeds its state-space mixer), the
+    layer as a whole is what stands there."""
+    hidden = hidden_name(trace.arguments)
     if hidden is None:
         raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
+    found = None
+    if all(e.out.shape == trace.x.shape for e in attns):
+        found = find_mlp(trace, [e.out for e in attns], None, [e for e in trace.events if e not in attns])
+    m, branch, parallel = (found[0][-1], *found[1:]) if found else (1.0, Branch((), torch.zeros_like(trace.x)), False)
+    if branch.residual_arg or any(e.returns for e in branch.parts or branch.events[-1:]):  # cannot be given 0 for
+        m, branch, parallel = 1.0, Branch((), torch.zeros_like(trace.x)), False
+    down, down_scale = find_down(branch)
+    ends = [e.module for e in branch.parts or branch.events[-1:]]
     return Block(
-        layer=trace.layer, attn=Added(trace.layer), attn_pre=(), attn_post=(), o_proj=Nothing(), mlp=(Nothing(),),
-        down_proj=None, parallel=False, hidden_arg=hidden, cache_arg="", attn_returns=trace.returned,
-        mlp_returns_tuple=False, n_heads=0, d_head=0, n_kv_heads=0, d_key=0, d_value=0, d_mlp=0,
+        layer=trace.layer, attn=Added(trace.layer, without=ends), attn_pre=(), attn_post=(), o_proj=Nothing(),
+        mlp=mlp_modules(branch, m), down_proj=down.module if down else None, parallel=parallel, hidden_arg=hidden,
+        cache_arg="", attn_returns=trace.returned, n_heads=0, d_head=0, n_kv_heads=0, d_key=0, d_value=0,
+        mlp_returns_tuple=any(e.returns for e in (*branch.events, *branch.parts)),
+        d_mlp=down.given.shape[-1] if down else 0, down_scale=down_scale,
     )  # fmt: skip
 
 
@@ -238,6 +254,16 @@ def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
     for first, second in combinations(trace.events, 2):
         if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer, x):
             return f"it adds a third branch ({second.name}) beside attention and MLP ({first.name})."
+    for first, second in combinations(trace.events, 2):
+        if factors(trace.out, [first.out, second.out], trace.layer, x):
+            return (
+                f"what it hands on is made of {first.name} and {second.name} alone, without the stream that it is "
+                "given, so what a part adds does not stay in the stream."
+            )
+    for out in rest:
+        left = trace.out - x - attn_out - out
+        if close(left, left[:1, :1].expand_as(left), trace.out):
+            return "it adds a bias beside attention and MLP that belongs to neither."
     for out in rest:
         if by_channel(trace.out, [x, attn_out, out]):
             return (

@@ -124,10 +124,11 @@ def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration
         "neurons": "its MLP is a mixture of experts, or none",
         "mlp_out": "all it adds to the stream comes from its mixer",
         "attn_out": "it mixes no tokens",
-    }.get(part, "what mixes its tokens is no attention with heads")
+    }.get(part, "what mixes its tokens is not, or not only, an attention with heads")
     if not there:
         return BadConfiguration(
-            f"No layer of this model has a {what}: in each, {why}. Use the whole ({instead}) instead."
+            f"No layer of this model has {'an' if what == 'MLP' else 'a'} {what}: in each, {why}. Use the whole "
+            f"({instead}) instead."
         )
     many = f"{what}s" if part in COUNTED else what
     return BadConfiguration(

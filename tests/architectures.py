@@ -67,7 +67,10 @@ SPECIAL: dict[str, dict[str, Any]] = {
         **FOUR, "layer_types": ["mamba", "attention", "mamba", "attention"], "mamba_n_heads": 4, "mamba_d_head": 16,
         "residual_multiplier": 0.7,
     },
-    "falcon_h1": {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1},
+    "falcon_h1": {
+        "mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_n_groups": 1, "attention_in_multiplier": 0.9,
+        "attention_out_multiplier": 0.7, "ssm_out_multiplier": 1.3, "mlp_multipliers": [0.8, 0.6],
+    },
     "nemotron_h": {
         "layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"], "mamba_num_heads": 4,
         "mamba_head_dim": 16, "n_groups": 1,

@@ -14,11 +14,12 @@ from transformers.pytorch_utils import Conv1D
 from lashley.experiments.block import Scaled
 from lashley.experiments.controls import all_heads, random_others
 from lashley.experiments.device import chosen_device
-from lashley.experiments.engine import direct
+from lashley.experiments.engine import direct, run
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
+from lashley.experiments.interventions import Intervention
 from lashley.experiments.permuted import permuted
 from lashley.experiments.removal import elements
-from lashley.experiments.selfcheck import check_or_refuse, self_check
+from lashley.experiments.selfcheck import Logits, check_or_refuse, self_check
 from lashley.experiments.sites import check_site, named_heads, parse_site, sites_of
 from lashley.experiments.subject import fingerprint, load, prepare
 from lashley.tests.architectures import tiny_architecture
@@ -94,7 +95,9 @@ UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
     "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
     "a third branch": (lambda: tiny_architecture("gemma4_text"), "third branch \\(post_per_layer_input_norm\\)"),
-    "positions that count pads": (lambda: tiny_architecture("mbart"), "a prompt alone has the same logits as beside a longer one"),
+    "positions that count pads": (lambda: tiny_architecture("mbart"), "alone has the same logits as beside a longer"),
+    "a stream that is left out": (lambda: tiny_architecture("minimax"), "without the stream that it is given"),
+    "a bias between modules": (lambda: tiny_architecture("gpt_neox_japanese"), "a bias beside attention and MLP"),
     "a fault of its own": (lambda: tiny_architecture("xmod"), "own code fails .*Input language unknown"),
 }
 
@@ -222,6 +225,38 @@ def test_a_layer_that_is_an_mlp_alone_has_no_attention() -> None:
     assert elements("layers", subject.sizes)["L3"] == (parse_site("L3.mlp"),)
     with pytest.raises(BadConfiguration, match=r"Layer 3 has no attention .*: 0, 2"):
         check_site(parse_site("L3.attn"), subject.sizes)
+
+
+def test_two_mixers_side_by_side_are_one_branch_and_the_mlp_after_them_another() -> None:
+    subject = prepare("falcon_h1", tiny_architecture("falcon_h1"), tiny_tokenizer(), "cpu")
+    assert [str(s) for s in sites_of("mlp_out", subject.sizes)] == ["L0.mlp", "L1.mlp", "L2.mlp"]
+    assert len(sites_of("neurons", subject.sizes)) == 3 * 48
+    assert [b.down_scale for b in subject.anatomy.blocks] == pytest.approx([0.6] * 3)
+    with pytest.raises(BadConfiguration, match=r"No layer .* a head: .* not only, an attention .*\(L0.attn\)"):
+        check_site(parse_site("L0.H1"), subject.sizes)
+
+
+def test_an_index_of_keys_chooses_for_the_engine_too() -> None:
+    """More tokens than the index takes keys: attention over all keys would give other logits."""
+    model = tiny_architecture("deepseek_v32", index_topk=3, index_n_heads=16)
+    subject = prepare("deepseek_v32", model, tiny_tokenizer(), "cpu")
+    batch = batch_of([[5, 9, 31, 44, 12, 80, 7, 22, 61, 35]])
+    found = run(subject, batch, [Intervention(name="intact")], Logits())["logits"][0, 0]
+    own = subject.model(input_ids=batch.ids, use_cache=False).logits[0]
+    assert torch.allclose(found, own, atol=1e-4)
+    subject.model.config.index_topk = 10
+    for layer in subject.model.model.layers:
+        layer.self_attn.indexer.index_topk = 10
+    assert not torch.allclose(subject.model(input_ids=batch.ids, use_cache=False).logits[0], own, atol=1e-2)
+
+
+def test_numbers_thousands_of_times_as_large_in_the_stream_do_not_hide_the_sum() -> None:
+    """Real models hold a few (massive activations): what a layer adds has their last bits."""
+    model = tiny_model("llama")
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, [3, 17]] *= 1e4
+    subject = prepare("llama", model, tiny_tokenizer(), "cpu")
+    assert all(block.has_attn and block.has_mlp and block.n_heads == 4 for block in subject.anatomy.blocks)
 
 
 def test_heads_of_latent_attention_have_no_keys_and_values_of_their_own() -> None:

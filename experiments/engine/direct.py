@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from ..anatomy import layers_replaced
 from ..batch import Batch
-from ..block import Block
+from ..block import Block, forwards_replaced
 from ..errors import UnsupportedModel
 from ..interventions import Edit
 from ..sites import Part, Site, head
 from ..subject import Subject
 from .activations import unflat_heads
-from .forward import forwards_replaced, through
+from .forward import through
 from .layer import gather_columns
 from .reading import read
 from .sources import Source

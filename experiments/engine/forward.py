@@ -9,8 +9,8 @@ out means "causal from column 0", which is wrong for a run that starts later.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
-from ..block import Block
+from ..block import Block, forwards_replaced
 from ..room import require_room
 from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from . import short
@@ -63,23 +63,6 @@ class KVSlot:
 
     def get_seq_length(self, *_: Any) -> int:
         return 0 if self.k is None else self.k.shape[2]
-
-
-@contextmanager
-def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """While open, modules compute something else. Who spreads a model over devices has put forwards of their own
-    there, and these come back."""
-    before = [(module, module.__dict__.get("forward")) for module, _ in replaced]
-    try:
-        for module, forward in replaced:
-            module.forward = forward  # type: ignore[method-assign]
-        yield
-    finally:
-        for module, own in before:
-            if own is not None:
-                module.forward = own
-            else:
-                module.__dict__.pop("forward", None)
 
 
 def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
@@ -246,7 +229,8 @@ def attention(
         if isinstance(kwargs.get(name), Tensor):
             kwargs[name] = kwargs[name].expand(len(h), -1, -1, -1).flatten(0, 1) if by_row else kwargs[name][0]
     with ExitStack() as stack:
-        if getattr(config, "_attn_implementation", None) == "sdpa":
+        # An attention with an index of keys beside its cache asks for its kernel by name, and has no `cache_arg`.
+        if block.cache_arg and getattr(config, "_attn_implementation", None) == "sdpa":
             stack.enter_context(attending(short.NAME, config))
         if change_z is not None:
             handle = block.o_proj.register_forward_pre_hook(lambda _, args: (change_z(args[0]), *args[1:]))

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..anatomy import layers_replaced
-from ..block import Block, Projection
+from ..block import Block, Projection, forwards_replaced
 from ..errors import UnsupportedModel
 from ..subject import Subject
-from .forward import KVSlot, Recording, Window, attention, forwards_replaced, record, through
+from .forward import KVSlot, Recording, Window, attention, record, through
 
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 # Large beside the small number that a norm adds before it divides.
