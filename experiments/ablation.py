@@ -49,6 +49,7 @@ class Screened:
 class Ablation(Experiment):
     """The removal of places of one part, and the paired change that it makes."""
 
+    later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
     part: ClassVar[Part]
     # What is removed, as people say it.
     parts: ClassVar[str]

@@ -114,13 +114,13 @@ def test_a_task_without_spans_and_a_prompt_without_room() -> None:
     assert {e.metric for e in result.effects} == {"to_first", "to_last"}
     assert value(result, "L0.H0", "to_first") + value(result, "L0.H0", "to_last") == pytest.approx(1.0, abs=1e-5)
     assert result.model_dump() == AttentionPatterns(task="counting", n=4).run(counting("gpt2")).model_dump()
-    words = [f"w{3 + i % (VOCABULARY - 3)}" for i in range(60)]
+    words = [f"w{3 + i % (VOCABULARY - 3)}" for i in range(58)]
     lines = [{"text": " ".join(words[i:]), "answer": " w5", "template": "long"} for i in range(4)]
     long = Lab(tiny_subject("gpt2"), from_jsonl("long", "\n".join(map(json.dumps, lines))))
     n = long.task.capacity("explore")
     told = AttentionPatterns(task="long", n=n, heads=["L1.H2"]).run(long)
     (figure,) = [f for f in told.figures if f.name == "L1.H2"]
-    assert len(figure.data["rows"]) == SHOWN < 57
+    assert len(figure.data["rows"]) == SHOWN < 55
     assert f"the last {SHOWN} of" in figure.title
 
 

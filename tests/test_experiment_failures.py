@@ -86,9 +86,9 @@ with Context.open("t.db") as context:
     given = {"n": 2, "reason": "x", "method": "zero", "heads": ["L0.H0"]}
     assert not answer(tools, context, "head_ablation", json.dumps(given)).refused
     resource.setrlimit(resource.RLIMIT_AS, (used() + more, resource.RLIM_INFINITY))
-    print(answer(tools, context, "head_ablation", json.dumps({**given, "n": 4})).text)
+    print(answer(tools, context, "head_ablation", json.dumps({**given, "n": 40})).text)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-    again = answer(tools, context, "head_ablation", json.dumps({**given, "n": 4}))
+    again = answer(tools, context, "head_ablation", json.dumps({**given, "n": 40}))
     print(again.refused, [(e["status"], e["error_type"]) for e in context.reader.experiments()])
 """
 

@@ -40,13 +40,13 @@ def subject_card(
     from ..experiments.lab import lab_of
     from .run_experiment import measured
 
-    asked = Baseline(model=subject.name, task=task.name, n=n, split=split, seed=seed, chat=chat, system=system)
     lab = lab_of(subject, task, chat, system)
-    fitted, exist = lab.task, lab.task.capacity(split)
-    result = measured(asked.model_copy(update={"n": min(n, exist)}), lab)
+    fitted, n = lab.task, min(n, lab.task.capacity(split))
+    asked = Baseline(model=subject.name, task=task.name, n=n, split=split, seed=seed, chat=chat, system=system)
+    result = measured(asked, lab)
     prompts = fitted.prompts(examples, split, seed)
-    unknown = [p for p in fitted.prompts(asked.n, split, seed) if holds_unknown(subject.tokenizer, p.text)]
-    notes = [f"{len(unknown)} of {asked.n} prompts hold something that its tokenizer does not know; the first: "
+    unknown = [p for p in fitted.prompts(n, split, seed) if holds_unknown(subject.tokenizer, p.text)]
+    notes = [f"{len(unknown)} of {n} prompts hold something that its tokenizer does not know; the first: "
              f"{beginning(unknown[0].text)}."] if unknown else []  # fmt: skip
     return {
         "model": subject.name,

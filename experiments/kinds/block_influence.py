@@ -29,6 +29,7 @@ class BlockInfluence(Experiment):
     """
 
     kind: ClassVar[str] = "block_influence"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"tokens"}
 
     tokens: Annotated[
         Literal["prompt_and_answer", "prompt"],

@@ -37,6 +37,7 @@ class CausalTracing(Experiment):
     """
 
     kind: ClassVar[str] = "causal_tracing"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
 
     span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"
     part: Annotated[
@@ -106,7 +107,7 @@ class CausalTracing(Experiment):
                  *((name, name, ()) for name in batch.spans[0] if name.startswith(OTHER))]  # fmt: skip
         made = [Intervention(name=f"{name} #{source}", edits=(self.drowned(source, span), *edits))
                 for name, span, edits in tried for source in sources]  # fmt: skip
-        doing = f"{len(places)} windows restored after noise {self.noise:g} (seed {self.seed})"
+        doing = f"{len(places)} windows restored after noise of deviation {self.noise * size:.4g} (seed {self.seed})"
         run = compare(lab, doing, batch, made, lab.readout(self.metric, batch), sources)
         values = run.values(self.metric)
         intact, drawn = values[0], values[1:].reshape(len(tried), self.draws, len(prompts)).mean(1)

@@ -35,6 +35,7 @@ class DirectLogitAttribution(Experiment):
     """
 
     kind: ClassVar[str] = "direct_logit_attribution"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"value_biases"}
 
     towards: Annotated[
         Literal["distractor", "others"],

@@ -33,6 +33,7 @@ class LayerProgram(Experiment):
     """
 
     kind: ClassVar[str] = "layer_program"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
     core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None

@@ -40,6 +40,7 @@ class MinimalSet(Experiment):
     """
 
     kind: ClassVar[str] = "minimal_set"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"besides"}
 
     goal: Annotated[
         Literal["break", "keep"], Field(description="break: removing the set breaks the task. keep: it alone remains.")

@@ -42,6 +42,7 @@ class OvQk(Experiment):
     """
 
     kind: ClassVar[str] = "ov_qk"
+    later: ClassVar[frozenset[str]] = Experiment.later | {"eigenvalues"}
 
     heads: Annotated[
         list[str] | None, Field(description="Heads to tell and draw, at most 4. Null: those that copy most.")

@@ -41,6 +41,7 @@ class PathPatching(Contrast):
     """
 
     kind: ClassVar[str] = "path_patching"
+    later: ClassVar[frozenset[str]] = Contrast.later | {"mlps"}
 
     direction: Annotated[
         Literal["denoising", "noising"],
