@@ -28,7 +28,12 @@ every layer, agrees to 2e-5 of the largest logit.
   inputs works) or worse: the self-check decides about the model that you load.
 
 Layers that are no attention (state-space, recurrent, convolution) keep no keys and values. There every run computes all
-positions, and each generated token costs a pass over the whole text.
+positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens (the
+attention and the state-space mixer of Falcon-H1), `L3.attn` is all of them together, without heads.
+
+Some models take pads for tokens, and give a prompt other numbers beside a longer one. Where that comes from recurrent
+layers (RecurrentGemma, RWKV, xLSTM), each prompt runs through these without its pads. Where it comes from positions
+that count pads (MBart, Pegasus), the model is refused.
 
 | model_type | |
 |---|---|

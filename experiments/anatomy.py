@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .block import Block
+from .block import Block, Unpadded
 from .branches import read_block
 from .errors import UnsupportedModel
 from .tracing import hidden_of, trace_layers
@@ -68,6 +68,14 @@ class Anatomy:
     def by_column(self) -> bool:
         """Whether later columns can be run alone: every layer keeps keys and values of the earlier ones."""
         return all(block.by_column for block in self.blocks)
+
+    @property
+    def leaves_pads_out(self) -> bool:
+        """Whether a layer is given rows without their pads, since it would take them for tokens."""
+        return any(isinstance(block.attn, Unpadded) for block in self.blocks)
+
+    def unpadded(self) -> Anatomy:
+        return replace(self, blocks=tuple(block.unpadded() for block in self.blocks))
 
     def require_sum(self) -> None:
         """Raise UnsupportedModel where the last stream is not the plain sum of what the layers add."""

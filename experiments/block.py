@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -95,6 +95,43 @@ class Added(nn.Module):
         return (out[0] if isinstance(out, tuple) else out) - hidden
 
 
+class Unpadded(nn.Module):
+    """What takes pads for tokens (RecurrentGemma, RWKV, xLSTM), given rows without their pads, those with as many pads
+    together. At pads it adds 0."""
+
+    def __init__(self, module: nn.Module, hidden_arg: str) -> None:
+        super().__init__()
+        self.module, self.hidden_arg = module, hidden_arg
+
+    def forward(self, pads: Tensor, **kwargs: Any) -> Tensor:
+        """pads [row or 1, 1], how many each row begins with."""
+        h = kwargs[self.hidden_arg]
+        pads = pads.to(h.device).expand(len(h), 1)[:, 0]
+        whole = torch.zeros_like(h)
+        for n in pads.unique().tolist():
+            rows = (pads == n).nonzero()[:, 0]
+            out = self.module(
+                **{name: without_pads(value, rows, len(h), h.shape[1], n) for name, value in kwargs.items()}
+            )
+            whole[rows, n:] = (out[0] if isinstance(out, tuple) else out).to(whole.dtype)
+        return whole
+
+
+def without_pads(value: Any, rows: Tensor, n_rows: int, length: int, pads: int) -> Any:
+    """What a module is called with for these of its rows, from the column `pads` on; masks are [..., query, key]."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(without_pads(v, rows, n_rows, length, pads) for v in value)
+    if not isinstance(value, Tensor):
+        return value
+    if value.dim() > 1 and len(value) == n_rows:
+        value = value[rows.to(value.device)]
+    if value.dim() == 4 and value.shape[-1] == length:
+        return value[:, :, pads if value.shape[2] == length else 0 :, pads:]
+    if value.dim() in (2, 3) and value.shape[1] == length:
+        return value[:, pads:]
+    return value[pads:] if value.dim() == 1 and len(value) == length else value
+
+
 @dataclass(frozen=True)
 class Block:
     """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out).
@@ -143,7 +180,14 @@ class Block:
     @property
     def called(self) -> nn.Module:
         """The module of the model's own code that is called with what the attention is called with."""
-        return self.attn.layer if isinstance(self.attn, Added) else self.attn
+        inner = self.attn.module if isinstance(self.attn, Unpadded) else self.attn
+        return inner.layer if isinstance(inner, Added) else inner
+
+    def unpadded(self) -> Block:
+        """The same block, where no mask can hide pads from what mixes its tokens, with these left out."""
+        if self.n_heads or not self.has_attn or isinstance(self.attn, Unpadded):
+            return self
+        return replace(self, attn=Unpadded(self.attn, self.hidden_arg))
 
     @property
     def has_attn(self) -> bool:

@@ -29,6 +29,9 @@ def permuted(subject: Subject, seed: int) -> Subject:
             # Experts, one matrix after the other. The small kernels of convolutions are 3-D as well.
             stack = torch.stack([shuffled(one, generator) for one in weight.detach()])
             copies[id(weight)] = nn.Parameter(stack, requires_grad=False)
+    # Some mixers keep the state of their last run, with all that led to it; each run begins with a new one.
+    left = [v for module in model.modules() for v in vars(module).values() if isinstance(v, Tensor)]
+    copies |= {id(state): state.detach() for state in left}
     # One copy of both, so that the anatomy's modules are the new model's.
     twin, anatomy = copy.deepcopy((model, subject.anatomy), copies)
     return replace(subject, model=twin, anatomy=anatomy)

@@ -6,7 +6,7 @@ like any other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,6 +23,7 @@ from .subject import Subject
 from .tracing import refusing
 
 TOLERANCE = 2e-4
+ALONE = "a prompt alone has the same logits as beside a longer one"
 
 
 class Check(Frozen):
@@ -71,9 +72,7 @@ def gap(a: torch.Tensor, b: torch.Tensor) -> float:
 def self_check(subject: Subject) -> list[Check]:
     """The laws, each measured on a small padded batch."""
     anatomy, batch = subject.anatomy, probe(subject)
-    own = subject.model(
-        input_ids=batch.ids, attention_mask=batch.mask, position_ids=batch.position_ids, use_cache=False
-    ).logits
+    own = own_logits(subject, batch.ids, batch.mask)
     clean = read(subject, batch, ["resid_pre", "z", "attn_out", "neurons", "mlp_out", "k", "v"])
     middle = anatomy.n_layers // 2
     identity = Intervention(name="identity")
@@ -146,36 +145,51 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
     ids, mask = (
         torch.cat([old, new[:, None]], 1) for old, new in ((batch.ids, token), (batch.mask, batch.mask[:, -1]))
     )
-    places = (mask.cumsum(-1) - 1).clamp(min=0)
-    own = subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits[:, -1]
+    own = own_logits(subject, ids, mask)[:, -1]
     return Check(name="after a generated token the logits equal the model's own", deviation=gap(logits, own))
+
+
+def own_logits(subject: Subject, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The model's own logits [row, position, vocabulary]; where it takes pads for tokens, of each row by itself."""
+    if subject.anatomy.leaves_pads_out:
+        rows = [logits_alone(subject, some[seen.bool()]) for some, seen in zip(ids, mask, strict=True)]
+        return torch.stack([torch.nn.functional.pad(r, (0, 0, ids.shape[1] - len(r), 0)) for r in rows])
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    return subject.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False).logits
+
+
+def logits_alone(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
+    """The model's own logits [position, vocabulary] of one text ids [position]."""
+    places = torch.arange(len(ids), device=ids.device)[None]
+    return subject.model(
+        input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], position_ids=places, use_cache=False
+    ).logits[0]
 
 
 def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
     a prompt may depend on the prompts beside it."""
     row = batch.mask[-1].bool()
-    ids = batch.ids[-1:, row]
-    positions = batch.position_ids[-1:, row]
-    logits = subject.model(
-        input_ids=ids, attention_mask=torch.ones_like(ids), position_ids=positions, use_cache=False
-    ).logits
     # In half precision other shapes of a product already round otherwise.
     tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2
-    return Check(
-        name="a prompt alone has the same logits as beside a longer one",
-        deviation=gap(logits[0], own[-1, row]),
-        tolerance=tolerance,
-    )
+    deviation = gap(logits_alone(subject, batch.ids[-1, row]), own[-1, row])
+    return Check(name=ALONE, deviation=deviation, tolerance=tolerance)
 
 
-def check_or_refuse(subject: Subject) -> None:
-    """Raise UnsupportedModel, naming the law, when the subject breaks one."""
+def check_or_refuse(subject: Subject) -> Subject:
+    """The subject, its layers given no pads where they would take these for tokens.
+
+    Raises UnsupportedModel, naming the law, when the subject breaks one."""
     who = f"{subject.name} ({subject.anatomy.architecture}) is not supported"
     with refusing(f"{who}: its layers cannot be run one by one"):
         checks = self_check(subject)
+        if any(check.name == ALONE and not check.passed for check in checks):
+            unpadded = replace(subject, anatomy=subject.anatomy.unpadded())
+            if unpadded.anatomy.leaves_pads_out and all(check.passed for check in self_check(unpadded)):
+                return unpadded
     for check in checks:
         if not check.passed:
             raise UnsupportedModel(
                 f"{who}: {check.name}, but here they are {check.deviation:.1e} apart (limit {check.tolerance:.0e})."
             )
+    return subject

@@ -182,7 +182,7 @@ def prepare(
             sizes=anatomy.sizes(),
             made_of=made_of,
         )
-        check_or_refuse(subject)
+        subject = check_or_refuse(subject)
     except ExperimentError:
         raise
     except Exception as fault:

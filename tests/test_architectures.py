@@ -26,15 +26,26 @@ from lashley.tests.architectures import ALL, TOO_LARGE, tiny_architecture
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 
 # Names that modules have, in all architectures together.
-MIXERS = ("self_attn", "attn", "attention", "self_attention", "linear_attn", "mamba", "conv", "mixer", "temporal_block")
+MIXERS = (
+    "self_attn",
+    "attn",
+    "attention",
+    "self_attention",
+    "linear_attn",
+    "mamba",
+    "conv",
+    "mixer",
+    "temporal_block",
+    "mlstm_layer",
+)
 MLPS = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "shared_mlp", "moe", "mlp_block", "feedforward", "fc2")
 OUT = ("o_proj", "out_proj", "dense", "c_proj", "wo", "Wo", "linear")
 DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "w2", "output_linear", "dense", "proj_down", "Wo")
 # The layer is all that can be told apart in these.
-WHOLE = ("zamba", "zamba2", "inkling_text")
+WHOLE = ("zamba", "zamba2", "inkling_text", "rwkv")
 SAMPLE = ("qwen3_next", "nemotron_h", "granite", "granitemoehybrid", "bloom", "mpt", "falcon", "deepseek_v3",
           "llama4_text", "gemma4_unified_text", "gpt_bigcode", "glm4_moe", "zamba2", "falcon_h1",
-          "deepseek_v32")  # fmt: skip
+          "deepseek_v32", "recurrent_gemma", "xlstm")  # fmt: skip
 PROMPTS = [[5, 9, 31, 44, 12, 80, 7], [17, 3, 66, 21]]
 WORKING = [kind for kind, line in table().items() if line.startswith("works")]
 

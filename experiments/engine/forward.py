@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
-from ..block import Block, forwards_replaced
+from ..block import Block, Unpadded, forwards_replaced
 from ..room import require_room
 from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from . import short
@@ -84,6 +84,8 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
             hidden = named.pop(block.hidden_arg)
             devices[number] = hidden.device
             kwargs[number] = arguments_of(block, named, len(ids))
+            if isinstance(block.attn, Unpadded):
+                kwargs[number]["pads"] = (mask.cumsum(-1) == 0).sum(-1, keepdim=True)
             nothing = torch.zeros_like(hidden)
             return (nothing, *[None] * (block.attn_returns - 1)) if block.attn_returns else nothing
 
