@@ -148,7 +148,8 @@ def main() -> None:
     command = " ".join(["python -m benchmarks.sweep", *sys.argv[1:]])
     text = page(measured, options.device, command, time.perf_counter() - begun, options.clock)
     if not options.no_write and not options.layers:
-        name = "RESULTS.md" if options.device == "cpu" else f"RESULTS-{options.device}.md"
+        of = options.device if options.device != "cpu" else options.clock
+        name = "RESULTS.md" if of == "wall" else f"RESULTS-{of}.md"
         Path(__file__).with_name(name).write_text(text, encoding="utf-8")
     sys.exit(any(row.fault for m in measured for row in m.rows))
 
