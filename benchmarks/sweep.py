@@ -23,11 +23,11 @@ import torch
 from .cases import CASES, Laid, lay
 from .floor import operations, product_rate
 from .table import Measured, Row, page, table
-from .ways import WAYS, WITHOUT_BF16, Failed, Process, Way
+from .ways import CLOCKS, WAYS, WITHOUT_BF16, Failed, Process, Way
 
 
 def started(
-    ways: list[Way], laid: Laid, device: str
+    ways: list[Way], laid: Laid, device: str, clock: str
 ) -> tuple[dict[str, Process], dict[str, dict[str, Any]], list[Row]]:
     """The processes that run, what they said of themselves, and rows for those that do not. They load side by side."""
     processes: dict[str, Process] = {}
@@ -35,7 +35,7 @@ def started(
     failed: list[Row] = []
     for way in ways:
         try:
-            processes[way.name] = Process(way, laid.folder, laid.ids, laid.pair, device)
+            processes[way.name] = Process(way, laid.folder, laid.ids, laid.pair, device, clock)
         except Failed as fault:
             failed.append(Row(way.name, fault=str(fault)))
     for name, process in list(processes.items()):
@@ -48,7 +48,7 @@ def started(
 
 
 def measure(
-    laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, every: int, device: str
+    laid: Laid, ways: list[Way], layers: list[int] | None, rounds: int, every: int, device: str, clock: str = "wall"
 ) -> list[Measured]:
     """Let the ways take turns: ours sweep all heads of `layers` each time, the rivals one in `every` over all turns.
 
@@ -57,7 +57,7 @@ def measure(
     a = laid.subject.anatomy
     layers = [layer for layer in layers or range(a.n_layers) if layer < a.n_layers]
     heads = [(layer, h) for layer in layers for h in range(a.n_heads)]
-    processes, said, failed = started(ways, laid, device)
+    processes, said, failed = started(ways, laid, device, clock)
     rows = {
         way.name: Row(way.name, ours=way.ours, budget=way.options.get("memory"), **said[way.name])
         for way in ways
@@ -83,7 +83,7 @@ def measure(
             if turn >= 0:
                 row.add(share, swept)
         for imitated in kinds:
-            rates[imitated].append(rate_without_bf16(device) if imitated else product_rate(device))
+            rates[imitated].append((rate_without_bf16 if imitated else product_rate)(device, clock))
     for process in processes.values():
         process.close()
     least = operations(laid.subject, len(laid.ids), len(laid.ids[0]), layers)
@@ -98,10 +98,10 @@ def measure(
     ]  # fmt: skip
 
 
-def rate_without_bf16(device: str) -> float:
+def rate_without_bf16(device: str, clock: str) -> float:
     """`product_rate` in a process that is kept to AVX2."""
     done = subprocess.run(
-        [sys.executable, "-P", Path(__file__).with_name("floor.py"), device], env={**os.environ, **WITHOUT_BF16},
+        [sys.executable, "-P", Path(__file__).with_name("floor.py"), device, clock], env={**os.environ, **WITHOUT_BF16},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return float(done.stdout)
@@ -124,8 +124,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="how often the ways take turns (by default the case says)")
     parser.add_argument("--every", type=int, help="the rivals sweep one head in so many (by default the case says)")
     parser.add_argument("--device", default=device, choices=["cpu", "cuda"])
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help="whose seconds; the processor's: of one thread")
     parser.add_argument("--no-write", action="store_true", help="leave the file of results as it is")
     options = parser.parse_args()
+    if options.clock == "processor":
+        if options.device == "cuda":
+            parser.error("the processor's seconds say nothing of a GPU; take --device cpu, or the wall clock")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
     fitting = ",".join(name for name, case in CASES.items() if options.device == "cuda" or not case.gpu_only)
     cases, ways = chosen(options.only or fitting, CASES), chosen(options.ways, WAYS)
     ways = [way for way in ways if options.device == "cpu" or not way.imitated]
@@ -136,13 +142,14 @@ def main() -> None:
         every = options.every or (case.every if options.device == "cpu" else 1)
         with tempfile.TemporaryDirectory() as folder:
             laid = lay(case, Path(folder))
-            found = measure(laid, ways, layers, options.rounds or case.rounds, every, options.device)
+            found = measure(laid, ways, layers, options.rounds or case.rounds, every, options.device, options.clock)
         print(*map(table, found), sep="\n", flush=True)
         measured += found
     command = " ".join(["python -m benchmarks.sweep", *sys.argv[1:]])
-    text = page(measured, options.device, command, time.perf_counter() - begun)
+    text = page(measured, options.device, command, time.perf_counter() - begun, options.clock)
     if not options.no_write and not options.layers:
-        name = "RESULTS.md" if options.device == "cpu" else f"RESULTS-{options.device}.md"
+        of = options.device if options.device != "cpu" else options.clock
+        name = "RESULTS.md" if of == "wall" else f"RESULTS-{of}.md"
         Path(__file__).with_name(name).write_text(text, encoding="utf-8")
     sys.exit(any(row.fault for m in measured for row in m.rows))
 

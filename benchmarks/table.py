@@ -19,6 +19,7 @@ from .ways import WAYS, Swept
 Head = tuple[int, int]
 
 PLAIN = WAYS["plain"].name
+COUNTED = {"wall": "the clock's", "processor": "the processor's"}
 
 
 @dataclass
@@ -115,7 +116,7 @@ def machine(device: str) -> str:
     return f"{gpu}{processor()}, {os.cpu_count()} cores"
 
 
-def page(measured: Sequence[Measured], device: str, command: str, seconds: float) -> str:
+def page(measured: Sequence[Measured], device: str, command: str, seconds: float, clock: str) -> str:
     """All tables, and what is needed to judge them."""
     rows = [row for m in measured for row in m.rows if row.versions]
     versions = sorted({f"{package} {version}" for row in rows for package, version in row.versions.items()})
@@ -123,7 +124,7 @@ def page(measured: Sequence[Measured], device: str, command: str, seconds: float
     return "\n".join([
         "# What a sweep over all heads costs\n",
         f"{machine(device)}, {threads} threads. {datetime.datetime.now(datetime.UTC).date()}. Made by `{command}` in "
-        f"{seconds / 60:.0f} minutes. [How to read it](README.md).\n",
+        f"{seconds / 60:.0f} minutes; seconds are {COUNTED[clock]}. [How to read it](README.md).\n",
         f"{', '.join(versions)}.",
         "",
         *map(table, measured),

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+
+# What is counted, as functions of `time`. The processor's seconds are those of all threads of a process, whoever else
+# wants the processor; threads that wait for each other count as busy, so they are for one thread.
+CLOCKS = {"wall": "perf_counter", "processor": "process_time"}
 RIVALS = HERE / ".envs" / "rivals" / "bin" / "python"
 
 
@@ -79,7 +83,9 @@ class Swept:
 class Process:
     """A way that has been started. Raises Failed when it ends before it answers."""
 
-    def __init__(self, way: Way, folder: str, ids: list[list[int]], pair: list[list[int]], device: str) -> None:
+    def __init__(
+        self, way: Way, folder: str, ids: list[list[int]], pair: list[list[int]], device: str, clock: str = "wall"
+    ) -> None:
         if not way.python.exists():
             raise Failed("its environment is not there: make bench-envs")
         self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (it lives as long as the process)
@@ -88,7 +94,7 @@ class Process:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, encoding="utf-8",
             env={**os.environ, "HF_HUB_OFFLINE": "1", **way.environment},
         )  # fmt: skip
-        self.send(folder=folder, ids=ids, pair=pair, device=device, options=way.options)
+        self.send(folder=folder, ids=ids, pair=pair, device=device, clock=CLOCKS[clock], options=way.options)
 
     def send(self, **request: Any) -> None:
         assert self.process.stdin is not None

@@ -6,8 +6,9 @@ It reads one JSON object a line and answers each with one. The first has the arg
 the model and returns `sweep(heads) -> Tensor [head, prompt]`; every other has the heads to sweep. Only torch and the
 standard library are imported here, because the rivals' environment has no lashley.
 
-    {"folder": ..., "ids": ..., "pair": ..., "device": ..., "options": {}}  ->  {"versions": {...}, "threads": 2}
-    {"heads": [[layer, head], ...]}                       ->  {"seconds": ..., "values": [...], "memory": bytes}
+    {"folder": ..., "ids": ..., "pair": ..., "device": ..., "clock": "perf_counter", "options": {}}
+                                     ->  {"versions": {...}, "threads": 2}
+    {"heads": [[layer, head], ...]}  ->  {"seconds": ..., "values": [...], "memory": bytes}
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def main() -> None:
         answers.flush()
 
     given = json.loads(sys.stdin.readline())
-    module, device = load(sys.argv[1]), given["device"]
+    module, device, clock = load(sys.argv[1]), given["device"], getattr(time, given["clock"])
     sweep = getattr(module, sys.argv[2])(
         given["folder"], torch.tensor(given["ids"]).to(device), torch.tensor(given["pair"]).to(device), device,
         **given["options"],
@@ -98,9 +99,9 @@ def main() -> None:
     for line in sys.stdin:
         heads = [(layer, head) for layer, head in json.loads(line)["heads"]]
         memory.reset()
-        begun = time.perf_counter()
+        begun = clock()
         values = sweep(heads).float().cpu()  # the copy waits for the device
-        seconds = time.perf_counter() - begun
+        seconds = clock() - begun
         answer(seconds=seconds, values=values.tolist(), memory=memory.growth())
 
 

@@ -15,7 +15,7 @@ from lashley.benchmarks.floor import operations
 from lashley.benchmarks.ours import slow_down
 from lashley.benchmarks.sweep import measure
 from lashley.benchmarks.table import PLAIN, Measured, Row, agreement, table
-from lashley.benchmarks.ways import WAYS, Failed, Process, Swept, Way
+from lashley.benchmarks.ways import CLOCKS, WAYS, Failed, Process, Swept, Way
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.scoring import PairReadout
@@ -53,6 +53,24 @@ def test_the_engine_and_the_plain_loop_give_the_same_and_a_failure_stays_in_its_
     assert "without bf16: 12 heads" in table(without)
     assert "no_such_function" in failed.fault
     assert "| broken | failed: " in table(m)
+
+
+def test_a_clock_counts_what_a_process_computed_and_not_how_long_it_waited(tmp_path: Path) -> None:
+    """A way that sleeps takes none of the processor's seconds."""
+    way = tmp_path / "sleeper.py"
+    way.write_text(
+        "import time, torch\nPACKAGES = ('torch',)\n"
+        "def prepare(*_):\n"
+        "    def sweep(heads):\n        time.sleep(0.5)\n        return torch.zeros(len(heads), 1)\n"
+        "    return sweep\n"
+    )
+    taken: dict[str, float] = {}
+    for clock in CLOCKS:
+        process = Process(Way("sleeper", str(way)), "", IDS, PAIR, "cpu", clock)
+        assert set(process.receive()) == {"versions", "threads"}
+        taken[clock] = process.sweep([(0, 0)]).seconds
+        process.close()
+    assert taken["processor"] < 0.25 < 0.5 <= taken["wall"]
 
 
 def test_an_environment_that_is_missing_is_said_with_what_makes_it() -> None:

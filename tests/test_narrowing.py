@@ -32,6 +32,8 @@ from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject
 __all__ = ["on_processor"]
 # Of different lengths, so that there are pads.
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
+# Their MLPs see the stream as it was before the attention.
+SEEN_BEFORE = {"gpt_neox", "phi", "gptj"}
 PLACES: list[tuple[Part, int | None]] = [
     ("resid_pre", None), ("k", 0), ("v", 1), ("z", 2), ("attn_out", None), ("neurons", 7), ("mlp_out", None),
     ("resid_post", None),
@@ -64,47 +66,69 @@ def narrowed(subject: Subject, batch: Batch, made: list[Intervention], **limits:
     return engine.run(subject, batch, made, PairReadout(batch), narrowed="logit_diff", **limits)["logit_diff"]
 
 
-def slow_streams(subject: Subject, batch: Batch, prompt: int) -> tuple[list[Tensor], list[Tensor]]:
-    """One prompt's streams before each layer and the slopes of its logit difference there, [position, d_model]."""
+Half = tuple[list[Tensor], list[Tensor]]
+
+
+def slow_streams(subject: Subject, batch: Batch, prompt: int) -> tuple[Half, Half]:
+    """One prompt's streams before each layer and after each attention, and the slopes of its logit difference there,
+    [position, d_model]. What an attention adds has the slope of what it is added to."""
     streams: list[Tensor] = []
+    added: list[Tensor] = []
 
     def keep(site: Site, value: Tensor) -> Tensor:
         if site.part == "resid_pre":
             value = value.detach().requires_grad_() if not streams else value
             streams.append(value)
+        if site.part == "attn_out":
+            added.append(value)
         return value
 
     with torch.enable_grad(), hooked(subject.model, keep) as cache:
         out = subject.model(input_ids=tokens_of(batch, prompt), past_key_values=cache, use_cache=True).logits[0, -1]
         right, wrong = batch.pair[prompt]
-        slopes = torch.autograd.grad(out[right] - out[wrong], streams)
-    return [s.detach()[0] for s in streams], [s[0] for s in slopes]
+        slopes = torch.autograd.grad(out[right] - out[wrong], [*streams, *added])
+    n = len(streams)
+    middles = [(x + a).detach()[0] for x, a in zip(streams, added, strict=True)]
+    return ([s.detach()[0] for s in streams], middles), ([s[0] for s in slopes[:n]], [s[0] for s in slopes[n:]])
 
 
 @torch.no_grad()
 def slowly(
-    subject: Subject, batch: Batch, prompt: int, made: Intervention, gone_at: list[int], streams: list[Tensor],
-    slopes: list[Tensor],
+    subject: Subject, batch: Batch, prompt: int, made: Intervention, gone_at: list[int], streams: Half, slopes: Half,
 ) -> float:  # fmt: skip
-    """The prompt's estimated logit difference, where each position [position] is dropped before the layer `gone_at`."""
-    (edit,), counted = made.edits, 0.0
+    """The prompt's estimated logit difference, where each position [position] is dropped before the layer `gone_at`.
+
+    What the layer after the edit's does not have counts by the slope in the middle of the edit's layer, if the edit
+    lies before that, the MLP sees it, and it is not the last layer."""
+    (edit,), counted, entered = made.edits, 0.0, torch.empty(0)
+    edited, last = edit.site.layer, subject.anatomy.n_layers - 1
+    sees_the_middle = subject.model.config.model_type not in SEEN_BEFORE
+    early = sees_the_middle and edit.site.part not in ("neurons", "mlp_out", "resid_post")
+
+    def first_order(half: int, layer: int, position: int, value: Tensor) -> float:
+        clean, slope = streams[half][layer][position], slopes[half][layer][position]
+        share = float((value - clean).norm() / clean.norm())
+        return float((value - clean) @ slope) * min(1, 0.2 / max(share, 1e-9))
 
     def change(site: Site, value: Tensor) -> Tensor:
-        nonlocal counted
+        nonlocal counted, entered
         value = value.clone()
         if site.part == "resid_pre" and site.layer > edit.site.layer:
             for position, gone in enumerate(gone_at):
                 if gone <= site.layer:
-                    clean = streams[site.layer][position]
-                    if gone == site.layer or site.layer == edit.site.layer + 1:
-                        moved = value[0, position] - clean
-                        share = float(moved.norm() / clean.norm())
-                        counted += float(moved @ slopes[site.layer][position]) * min(1, 0.2 / max(share, 1e-9))
-                    value[0, position] = clean
+                    if (site.layer == edited + 1 and not early) or gone == site.layer > edited + 1:
+                        counted += first_order(0, site.layer, position, value[0, position])
+                    value[0, position] = streams[0][site.layer][position]
         if (site.layer, site.part) == (edit.site.layer, edit.site.part):
             where = cut(value, edit.site, subject.anatomy.d_head)
             for position in range(value.shape[1]) if edit.positions == "all" else [value.shape[1] - 1]:
                 value[0, position, where] = one_position(edit, value[0, position, where], None)
+        if site.part == "resid_pre" and site.layer == edited:
+            entered = value
+        if site.part == "attn_out" and site.layer == edited < last and early:
+            for position, gone in enumerate(gone_at):
+                if gone <= edited + 1:
+                    counted += first_order(1, edited, position, (entered + value)[0, position])
         return value
 
     with hooked(subject.model, change) as cache:
@@ -130,8 +154,9 @@ def test_a_narrowed_run_is_what_hooks_that_drop_the_same_positions_give(
         place = plan.place[prompt, begin:].tolist()
         gone_at = [next((m for m, first in enumerate(plan.first) if at < first), 99) for at in place]
         streams, slopes = slow_streams(subject, batch, prompt)
-        for layer, slope in enumerate(slopes):
-            assert torch.allclose(plan.slopes[layer][prompt, begin:], slope, atol=1e-4)
+        for theirs, ours in zip(slopes, (plan.slopes, plan.middles), strict=True):
+            for layer, slope in enumerate(theirs):
+                assert torch.allclose(ours[layer][prompt, begin:], slope, atol=1e-4)
         for i, one in enumerate(made):
             wanted = slowly(subject, batch, prompt, one, gone_at, streams, slopes)
             assert float(found[i, prompt]) == pytest.approx(wanted, abs=2e-4), f"{one.name} on prompt {prompt}"
@@ -225,9 +250,9 @@ def test_on_smollm2_it_finds_the_strongest_heads_and_ranks_all(name: str) -> Non
     plan = scheduled(lab.subject, batch)
     assert plan.width < 0.6 * batch.length
     # What it is expected to take, and what it computes; the slopes beside it.
-    above = [sum(batch.length - first for first in plan.first[edit.site.layer + 1 :]) / batch.length
-             for one in made for edit in one.edits]  # fmt: skip
-    computed = 1 + SLOPES + sum(1 + layers for layers in above) / a.n_layers
+    width = [(batch.length - first) / batch.length for first in (*plan.first[1:], plan.first[-1])]
+    # A layer and those above it, of which each computes what the next one has (nearly: its attention, a little more).
+    computed = 1 + SLOPES + sum(sum(width[edit.site.layer :]) for one in made for edit in one.edits) / a.n_layers
     assert computed / 1.5 < whole_runs(made, a.n_layers, narrowed=True) < 1.5 * computed
     exact = engine.run(lab.subject, batch, [Intervention(name="intact"), *made], PairReadout(batch))["logit_diff"]
     wanted = (exact[1:] - exact[0]).mean(1).numpy()

@@ -21,6 +21,8 @@ from .pattern import Change
 
 # How much of a layer a run computes where it enters; what comes before is clean.
 FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP = range(4)
+# What lies behind the middle of a layer, where its attention has been added to the stream.
+BEHIND: tuple[Part, ...] = ("neurons", "mlp_out", "resid_post")
 ENTRY: dict[Part, int] = {
     "resid_pre": FULL, "k": FULL, "v": FULL, "pattern": FULL, "z": AFTER_Z, "attn_out": AFTER_Z,
     "neurons": AFTER_ATTN, "mlp_out": AFTER_MLP, "resid_post": AFTER_MLP,
@@ -49,14 +51,20 @@ class Layer:
 
     def run(self, x: Tensor, columns: Tensor | None = None) -> Tensor:
         """The stream x [row, column, d_model] before the layer -> after it, cut to `columns` [row, k] if given."""
+        return self.second_half(*self.first_half(x), columns)
+
+    def first_half(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The stream x [row, column, d_model] before the layer -> the same with its edits, and after the attention."""
+        x = self.editor.edit(x, "resid_pre")
+        return x, x + self.editor.edit(self.attn_out(x), "attn_out")
+
+    def second_half(self, x: Tensor, middle: Tensor, columns: Tensor | None = None) -> Tensor:
+        """From there to the end of the layer, cut to `columns` [row, k] if given."""
         block, editor = self.anatomy.blocks[self.number], self.editor
-        x = editor.edit(x, "resid_pre")
-        attn_out = editor.edit(self.attn_out(x), "attn_out")
         # Nothing after the attention looks at other columns, so what nobody reads ends here.
-        cut = columns if columns is not None and not editor.touches("neurons", "mlp_out", "resid_post") else None
+        cut = columns if columns is not None and not editor.touches(*BEHIND) else None
         if cut is not None:
-            x, attn_out = gather_columns(x, cut), gather_columns(attn_out, cut)
-        middle = x + attn_out
+            x, middle = gather_columns(x, cut), gather_columns(middle, cut)
         mlp_out = editor.edit(self.mlp_out(x if block.parallel else middle, cut), "mlp_out")
         out = editor.edit(through(block.tail, middle + mlp_out), "resid_post")
         return gather_columns(out, columns) if columns is not None and cut is None else out

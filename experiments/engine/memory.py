@@ -66,7 +66,7 @@ def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budge
     kept = {*parts, *({"attn_raw"} if "attn_out" in parts else ())}
     per_token = sizes["n_layers"] * sum(part_width(part, sizes, length) for part in kept)
     if slopes:
-        per_token += sizes["n_layers"] * (sizes["d_model"] + 2 * part_width("k", sizes, length))
+        per_token += sizes["n_layers"] * (2 * sizes["d_model"] + 2 * part_width("k", sizes, length))
     # And the recording: the embedded tokens, the last stream, a mask for full and one for sliding attention.
     per_token += 2 * sizes["d_model"] + 2 * length
     per_prompt = length * per_token * subject.dtype.itemsize

@@ -3,7 +3,8 @@
 What an edit changes at a position matters as long as the readout listens to it. The slopes of a metric, from one
 backward pass, say where that is, layer by layer: in the upper layers mostly at the last positions. A position with
 little of the slope is dropped: from there on it has its clean values, and what the edit had changed there counts to
-first order, change . slope. What goes on is computed in full.
+first order, change . slope. What goes on is computed in full. Where a run enters, what its next layer will not have is
+dropped in the middle of the layer, before the MLP, which is most of its work.
 
 The columns of a prompt stand in the order in which they are dropped, in all of its runs, so that what goes on is always
 the last ones. An attention must not mind: it has to tell keys by their mask and their angles, not by where they stand.
@@ -47,6 +48,7 @@ class Narrowing:
     place      [batch, position] where each column stands in that order
     first      per layer, how many of them have been dropped when it begins
     slopes     per layer [batch, position, d_model]: d metric / d resid_pre, columns as in the batch
+    middles    the same of the stream after the attention; where a layer's MLP does not see that, it means nothing
     recording  what the attentions are called with, columns in this order
     clean      the clean run, columns in this order
     """
@@ -56,6 +58,7 @@ class Narrowing:
     place: Tensor
     first: tuple[int, ...]
     slopes: tuple[Tensor, ...]
+    middles: tuple[Tensor, ...]
     recording: Recording
     clean: OrderedRun
 
@@ -73,13 +76,28 @@ class Narrowing:
             return x, x.new_zeros(len(x), dtype=torch.float32)
         columns = picked(self.order, rows)[:, begin:end].to(x.device)
         before, slope = (
-            gather_columns(picked(values, rows).to(x.device), columns).float()
+            gather_columns(picked(values, rows).to(x.device), columns)
             for values in (clean.at(step, "resid_pre"), self.slopes[step])
         )
-        change = x[:, : end - begin].float() - before
-        size = change.norm(dim=-1) / before.norm(dim=-1).clamp(min=1e-12)
-        counts = (change * slope).sum(-1) * (LARGEST / size.clamp(min=LARGEST))
-        return x[:, end - begin :], counts.sum(-1)
+        return x[:, end - begin :], to_first_order(x[:, : end - begin], before, slope)
+
+    def dropped_in_the_middle(self, step: int, x: Tensor, rows: Tensor, clean: CleanRun) -> tuple[Tensor, Tensor]:
+        """The stream x [row, column, d_model] after a layer's attention, columns as in the batch, of the prompts rows
+        [row] -> which columns [row, k] the next layer has, in this order, and what the rest counts for, [row]."""
+        order = picked(self.order, rows).to(x.device)
+        gone, stay = order[:, : self.first[step + 1]], order[:, self.first[step + 1] :]
+        before, attn_out, slope = (
+            gather_columns(picked(values, rows).to(x.device), gone)
+            for values in (clean.at(step, "resid_pre"), clean.at(step, "attn_out"), self.middles[step])
+        )
+        return stay, to_first_order(gather_columns(x, gone), before + attn_out, slope)
+
+
+def to_first_order(x: Tensor, before: Tensor, slope: Tensor) -> Tensor:
+    """What it counts for, [row], that streams are x instead of what they were before, [row, column, d_model]."""
+    change, before = x.float() - before.float(), before.float()
+    size = change.norm(dim=-1) / before.norm(dim=-1).clamp(min=1e-12)
+    return ((change * slope.float()).sum(-1) * (LARGEST / size.clamp(min=LARGEST))).sum(-1)
 
 
 @dataclass
@@ -108,19 +126,26 @@ def narrowing(
     `first` says how many columns are dropped before each layer, if these prompts are part of more (`how_many`).
     """
     parts = [slopes_of(subject, batch, rows, readout, metric) for rows in slices(batch, BACKWARD_TOKENS)]
-    slopes = tuple(torch.cat(layers) for layers in zip(*parts, strict=True))
-    first = first or how_many(subject, batch, readout, metric, parts[0])
+    slopes, middles = (tuple(map(torch.cat, zip(*half, strict=True))) for half in zip(*parts, strict=True))
+    first = first or how_many(subject, batch, readout, metric, parts[0][0])
     gone_at = when_dropped(slopes, batch, read_columns(batch, readout), first)
     order = gone_at.argsort(dim=1, stable=True)
-    return Narrowing(metric, order, order.argsort(dim=1), first, slopes, in_order(recording, order),
+    return Narrowing(metric, order, order.argsort(dim=1), first, slopes, middles, in_order(recording, order),
                      OrderedRun(clean=clean, order=order))  # fmt: skip
 
 
-def slopes_of(subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric: str) -> list[Tensor]:
-    """d metric / d resid_pre of some prompts, per layer [row, position, d_model]; nothing else of the graph is left."""
+def slopes_of(
+    subject: Subject, batch: Batch, rows: Tensor, readout: Readout, metric: str
+) -> tuple[list[Tensor], list[Tensor]]:
+    """d metric / d the stream before each layer, and after its attention, of some prompts: per layer [row, position,
+    d_model]. Nothing else of the graph is left."""
     with torch.inference_mode(False):
         traced, _ = trace(subject, batch, rows, readout, metric)
-        return gradients(traced.metric, traced.entry)
+        added = [traced.values[layer, "attn_out"] for layer in range(len(traced.entry))]
+        # A layer without an attention adds nothing: its middle is where it begins.
+        middle = [a if a.requires_grad else x for a, x in zip(added, traced.entry, strict=True)]
+        found = gradients(traced.metric, [*traced.entry, *middle])
+        return found[: len(middle)], found[len(middle) :]
 
 
 def how_many(
@@ -132,7 +157,7 @@ def how_many(
     others go through at once.
     """
     rows = slices(batch, BACKWARD_TOKENS)[0]
-    slopes = slopes or slopes_of(subject, batch, rows, readout, metric)
+    slopes = slopes or slopes_of(subject, batch, rows, readout, metric)[0]
     reads, mask = read_columns(batch, readout).shape[1], batch.mask[rows]
     first: list[int] = []
     stay = batch.length

@@ -61,7 +61,7 @@ def needed_parts(
     entries = {ENTRY[part] for part in edited}
     if "z" in edited:
         parts.add("z")
-    if entries - {FULL}:
+    if narrowed or entries - {FULL}:
         parts.add("attn_out")
     if AFTER_MLP in entries or (AFTER_Z in entries and any(b.parallel for b in subject.anatomy.blocks)):
         parts.add("mlp_out")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from .edits import Editor, placed_by_layer
 from .forward import Window, picked
-from .layer import FULL, Layer, gather_columns, joined
+from .layer import BEHIND, FULL, Layer, gather_columns, joined
 from .narrowing import Narrowing
 from .plan import Plan, Run
 
@@ -50,7 +51,8 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
     """Run these rows, of the prompts [row], from their entries through the last layer -> the stream at the columns that
     are read [row, k, d_model], and what was dropped on the way counts for, [row].
 
-    A row computes all columns of the layer where it enters, and of the later ones those that have not been dropped.
+    A row computes all columns of the layer where it enters, to its middle or to its end, and of what follows those that
+    have not been dropped.
     """
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
     last = anatomy.n_layers - 1
@@ -65,15 +67,24 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
             layer = Layer(anatomy, narrowing.clean, step, [FULL] * old, editor, window)
             read_at = narrowing.place[rows].gather(1, plan.read_columns[rows]) - first
             pieces.append(layer.run(x.to(device), read_at.to(device) if step == last else None))
-        if entries := [r.entry for r in runs[old:] if r.step <= step]:
-            some = slice(old, old + len(entries))
+        done = old
+        entering = [r for r in runs[old:] if r.step <= step]
+        for early, members in groupby(entering, lambda r: changed_by_the_middle(plan, r)):
+            entries = [r.entry for r in members]
+            some = slice(done, done := done + len(entries))
             rows, edits = prompts[some], placed.get(step) or ()
             editor = Editor(batch, plan.sources, anatomy, prompts, 0, batch.length, edits).only(some).to(device)
             window = Window(plan.recording, rows, 0, batch.length)
             layer = Layer(anatomy, clean, step, entries, editor, window)
-            stream = picked(clean.at(step, "resid_pre"), rows).to(device)
-            out = layer.run(stream, plan.read_columns[rows].to(device) if step == last else None)
-            pieces.append(out if step == last else gather_columns(out, narrowing.order[rows].to(device)))
+            x_in, middle = layer.first_half(picked(clean.at(step, "resid_pre"), rows).to(device))
+            if step == last:
+                pieces.append(layer.second_half(x_in, middle, plan.read_columns[rows].to(device)))
+            elif early:
+                stay, dropped = narrowing.dropped_in_the_middle(step, middle, rows, clean)
+                counts[some] += dropped.to(counts.device)
+                pieces.append(layer.second_half(x_in, middle, stay))
+            else:
+                pieces.append(gather_columns(layer.second_half(x_in, middle), narrowing.order[rows].to(device)))
         done = 0
         for i, piece in enumerate(pieces if step < last else ()):
             rows = slice(done, done := done + len(piece))
@@ -81,3 +92,9 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
             counts[rows] += dropped.to(counts.device)
         x = joined(pieces) if pieces else x
     return x, counts
+
+
+def changed_by_the_middle(plan: Plan, run: Run) -> bool:
+    """Whether all that this run edits lies before the middle of its layer, and the MLP sees the stream there."""
+    parts = {e.site.part for e in plan.interventions[run.which].edits}
+    return not plan.subject.anatomy.blocks[run.step].parallel and not parts & set(BEHIND)
