@@ -74,7 +74,7 @@ def test_numbers_that_are_none_are_an_error_and_no_result(tmp_path: Path) -> Non
 
 
 SHORT_OF_MEMORY = """
-import json, resource, sys
+import json, resource, sys, torch
 from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer
 
@@ -86,9 +86,19 @@ with Context.open("t.db") as context:
     given = {"n": 2, "reason": "x", "method": "zero", "heads": ["L0.H0"]}
     assert not answer(tools, context, "head_ablation", json.dumps(given)).refused
     resource.setrlimit(resource.RLIMIT_AS, (used() + more, resource.RLIM_INFINITY))
-    print(answer(tools, context, "head_ablation", json.dumps({**given, "n": 40})).text)
+    # What the process had freed and kept would serve, too.
+    taken = []
+    for size in (1 << 24, 1 << 20, 1 << 16):
+        try:
+            while True:
+                taken.append(torch.empty(size, dtype=torch.uint8))
+        except RuntimeError:
+            pass
+    del taken[-more // (1 << 16) :]
+    print(answer(tools, context, "head_ablation", json.dumps({**given, "n": 4})).text)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-    again = answer(tools, context, "head_ablation", json.dumps({**given, "n": 40}))
+    taken.clear()
+    again = answer(tools, context, "head_ablation", json.dumps({**given, "n": 4}))
     print(again.refused, [(e["status"], e["error_type"]) for e in context.reader.experiments()])
 """
 

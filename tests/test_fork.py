@@ -160,7 +160,7 @@ REFUSED = {
     "R4 --at 9": "R4 predicted from step",
     "E1 --at 1": "E1 is the id of a",
     "R9 --at 1": "There is no run R9",
-    "R5 --at 14": "was to write its report only",
+    "R5 --at 15": "was to write its report only",
 }
 
 
