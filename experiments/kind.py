@@ -44,10 +44,10 @@ class Experiment(Frozen):
         Field(description="explore to look around; confirm holds other prompts, for the tests of predictions alone."),
     ] = "explore"
     seed: Annotated[int, Field(ge=0, description="Which prompts are drawn, and which random controls.")] = 0
-    chat: Annotated[bool, Field(description="Ask through the subject's chat template, each prompt as a user.")] = False
+    chat: Annotated[bool, Field(description="Ask through the chat template.")] = False
     system: Annotated[
         str | None,
-        Field(max_length=4000, description="With chat: the system prompt. Null: the template's own, if any."),
+        Field(max_length=4000, description="Its system prompt."),
     ] = None
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ in strict mode at all is refused when the tool is defined.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -287,14 +286,16 @@ def _wanted(node: Schema, defs: Schema) -> set[str]:
 
 
 def _from_text(text: str, wanted: set[str]) -> Any:
-    """The list, object or null that the text is as JSON or as Python, if one is wanted and no text is."""
+    """The list, object or null that the text is as JSON, or as JSON in Python's quotes, if one is wanted and no text
+    is."""
     bare = text.strip()
     if "string" in wanted or not bare.startswith(("[", "{", "null", "None")):
         return text
-    for read in (json.loads, ast.literal_eval):
+    requoted = bare if '"' in bare else bare.replace("'", '"')
+    for read in (bare, "null" if bare == "None" else requoted):
         try:
-            value: object = read(bare)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            value: object = json.loads(read)
+        except (ValueError, RecursionError):
             continue
         kind = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else _json_type(value)
         return cast(Any, value) if kind in wanted & {"array", "object", "null"} else text
