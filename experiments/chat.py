@@ -114,7 +114,7 @@ def template(subject: Subject, system: str | None) -> Template:
         replied = rendered(tokenizer, system, MESSAGE, REPLY)
     except Exception as fault:
         # Whatever a template is made of: they raise errors of their own to refuse what they do not take.
-        reason = " ".join(str(fault).split())[:160] or type(fault).__name__
+        reason = " ".join(str(fault).split()) or type(fault).__name__
         more = ", or leave out the system prompt" if system is not None else ""
         raise BadConfiguration(f"The chat template of {name} refuses: {reason}. Leave out chat{more}.") from fault
     if whole.count(MESSAGE) != 1:

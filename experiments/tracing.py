@@ -152,7 +152,7 @@ def refusing(what: str) -> Iterator[None]:
     except Exception as fault:
         if is_refused_memory(fault):
             raise
-        said = (str(fault).strip().splitlines() or [""])[0][:160]
+        said = " ".join(str(fault).split()).rstrip(".")
         raise UnsupportedModel(f"{what} ({type(fault).__name__}: {said}).") from fault
 
 

@@ -193,7 +193,8 @@ def test_what_is_not_there_is_one_clear_line() -> None:
     with pytest.raises(BadConfiguration, match=r"^Not every prompt has the position 'subject'; positions are: all"):
         ActivationPatching(**PLANTED, positions=["subject"]).run(bench)
     small = Lab(load("smollm2-135m", "cpu"), task("small_logic"))
-    with pytest.raises(BadConfiguration, match=r"no prompts with a corrupted twin of as many tokens \(1 of 1 have none\)"):
+    lacking = r"no prompts with a corrupted twin of as many tokens \(1 of 1 have none\), and 2 were asked"
+    with pytest.raises(BadConfiguration, match=lacking):
         ActivationPatching(task="small_logic", n=2).run(small)
 
 
