@@ -9,6 +9,7 @@ from .autopilot_course import METHODS, Course, Data, Protocol, propose
 from .autopilot_judge import LAYERS, LOST, judged, layer_of, layers_named, listing, without
 
 SEARCHED = 6  # how many layers are searched for heads at a time
+JOINTLY = 3  # in how many of these layers stand-ins are looked for: each further one makes that search longer
 FOLLOWED = 6  # how many heads are followed up
 ENOUGH = 3  # with fewer heads left than this, the search goes on
 
@@ -120,8 +121,7 @@ def other_ablations(course: Course) -> Protocol:
 def search_jointly(course: Course) -> Protocol:
     """Heads that stand in for each other show nothing one by one: a set of those that were not kept, without which the
     task is lost."""
-    # The layers that hurt most: each further one makes the search longer.
-    layers = course.searched[:SEARCHED]
+    layers = course.searched[:JOINTLY]
     kept = [site for site in course.kept if int(site.split(".")[0][1:]) in layers]
     if len(layers) * course.n_heads - len(kept) < 2:
         return
