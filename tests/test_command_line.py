@@ -51,7 +51,9 @@ def test_a_study_without_a_key_ends_in_a_report(study: Path) -> None:
     run = json.loads(agent(study, "show", "R1", "--json").stdout)
     assert (run["status"], run["driver"], run["task"]) == ("finished", "autopilot", "arithmetic")
     kinds = [e["kind"] for e in run["experiments"]]
-    assert list(dict.fromkeys(kinds)) == ["baseline", "layer_program", "head_ablation"], "layers before heads"
+    assert list(dict.fromkeys(kinds)) == ["baseline", "layer_program", "head_ablation", "minimal_set"], (
+        "layers before heads, heads by themselves before heads that stand in for each other"
+    )
     assert {e["split"] for e in run["experiments"]} == {"explore", "confirm"}
     assert {e["config"].get("method") for e in run["experiments"]} >= {"zero", "mean", "resample"}
     assert all(h["status"] != "open" for h in run["hypotheses"])
