@@ -160,7 +160,7 @@ def test_what_was_called_over_and_over_is_offered_again(wire: Wire, tmp_path: Pa
 
 
 def test_what_is_called_again_later_is_done(wire: Wire, tmp_path: Path) -> None:
-    names = [*["list_models"] * 3, "list_tasks"] * 3
+    names = [*["list_models"] * 3, "list_tasks"] * 2
     for i, name in enumerate(names):
         wire.then(call(name, {}, f"c{i}"))
     wire.then(call("write_report", {"title": "Sums", "claims": [], "interpretation": "Nothing."}, "end"))
