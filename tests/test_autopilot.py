@@ -378,14 +378,14 @@ def test_a_subject_that_neither_says_nor_prefers_the_answer_is_left_for_another_
     assert world.claims == []
 
 
-def test_one_grade_of_ability_is_enough_and_decides_what_is_measured_and_claimed() -> None:
-    for doubt, metric, claimed in (
-        ("not_said", "logit_diff", "E1.prefers_answer_p < 0.025"), ("not_preferred", "loss", "E1.accuracy_p < 0.025")
+def test_one_grade_of_ability_is_enough_and_decides_what_is_claimed() -> None:
+    for doubt, claimed in (
+        ("not_said", "E1.prefers_answer_p < 0.025"), ("not_preferred", "E1.accuracy_p < 0.025")
     ):  # fmt: skip
         world = World(doubts=[doubt])
         text = world.run()
         assert [s[2]["task"] for s in world.steps if s[1] == "baseline"] == ["sums"]
-        assert {s[2]["metric"] for s in world.steps if s[1] == "head_ablation"} == {metric}
+        assert {s[2]["metric"] for s in world.steps if s[1] == "head_ablation"} == {"logit_diff"}
         about = [c for claim in world.claims for c in claim["conditions"] if c.startswith("E1.")]
         assert about == [claimed]
         assert ("is not shown to say it" in text) == (doubt == "not_said")

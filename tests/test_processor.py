@@ -166,7 +166,7 @@ def test_a_screen_looks_in_what_pays_says_so_and_measures_the_same(on_processor:
         assert "screened in " in figure.title
         values = [v for row in figure.data["values"] for v in row]
         measured = [exact[f"L{layer}.H{h}"].value for layer in range(8) for h in range(4)]
-        assert spearmanr(values, measured).statistic > 0.95
+        assert spearmanr(values, measured).statistic > 0.9
         ranks[said] = values
     rounded, whole = ranks.values()
     assert spearmanr(rounded, whole).statistic > 0.95

@@ -91,10 +91,13 @@ LAYERS = Yardstick("loss", NATS)
 
 
 def yardstick_for_heads(baseline: Data) -> Yardstick:
-    """A tenth of the intact logit difference; the loss where there is none, or none to speak of, or where the
-    subject is not shown to prefer the answer."""
+    """A tenth of the intact logit difference; the loss where there is none, or none to speak of.
+
+    Its interval decides, and not the share of prompts where the answer is preferred: of a few questions that share
+    shows little, while the subject says the answer and the difference is far from zero.
+    """
     difference = baseline["measurements"].get("logit_diff")
-    if difference is None or difference["low"] <= 0 or "not_preferred" in baseline.get("doubts", ()):
+    if difference is None or difference["low"] <= 0:
         return LAYERS
     # Two digits, so that what is said is what is tested.
     return Yardstick("logit_diff", float(f"{PART * difference['value']:.2g}"))
