@@ -18,12 +18,12 @@ import torch
 
 from . import engine
 from .batch import Batch, encode_answer, make_batch
-from .donors import place
+from .donors import LOOKED_AT, place
 from .engine import Source
 from .engine.activations import Activations
 from .engine.donors import anywhere, means
 from .errors import BadConfiguration, BadTask
-from .lab import LOOKED_AT, Lab
+from .lab import Lab
 from .statistics import Array
 from .tasks.prompt import Prompt, Split
 from .twins import Twins, as_twin, passed_over, twins

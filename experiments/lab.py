@@ -27,7 +27,6 @@ from .tasks.task import Task
 
 Progress = Callable[[str, int, int], None]
 INTACT = Intervention(name="intact")
-LOOKED_AT = 4000
 
 
 def silent(_: str, __: int, ___: int) -> None: ...

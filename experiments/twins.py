@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from .batch import Batch, encode_answer, make_batch
-from .donors import Place, place
+from .donors import LOOKED_AT, Place, place
 from .encoding import encode
 from .errors import BadConfiguration, BadTask
-from .lab import LOOKED_AT, Lab
+from .lab import Lab
 from .tasks.prompt import Prompt, Split
 
 # Donors of one template and length that a prompt's donor is drawn from.

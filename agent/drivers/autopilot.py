@@ -2,10 +2,9 @@
 
 Baseline first (a task the subject cannot do is left for one it can), layers before heads, a zoom to where the
 damage is, the strongest heads again under the other ablations, a set of the other heads without which the task is lost.
-What each step suggests is written down with its
-predictions; when the search is over, all of them are tested on prompts that nothing was run on; a report. It reads
-only what the tools answered: the whole protocol is a function of the conversation, so it can be taken up again at
-any step.
+What each step suggests is written down with its predictions; when the search is over, all of them are tested on
+prompts that nothing was run on; a report. It reads only what the tools answered: the whole protocol is a function of
+the conversation, so it can be taken up again at any step.
 """
 
 from __future__ import annotations
