@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Literal, get_args
 
+from . import older
 from .errors import NotRecorded, TrackerError
 from .ids import show_id
 from .reading import Reading, Row, every, parsed, spoken
@@ -97,6 +98,7 @@ class ExperimentReader(Reading):
         )
         return {
             **row,
+            "doubts": row["doubts"] or ([] if row["note_codes"] else older.doubts_in(row["notes"])),
             "subject": parsed(self._rows(subject, row["subject"])[0]),
             "environment": self._environment(row["environment"]),
             "measurements": self._part("measurements", experiment, "name, value, low, high, n, unit"),

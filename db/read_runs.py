@@ -22,7 +22,7 @@ class RunReader(ExperimentReader, ThoughtReader):
             self._with_spent({**self._told(row, "run"), "report": bool(row["report"])})
             for row in self._rows(
                 "SELECT id, goal, driver, llm, model, task, seed, reviews, parent, forked_at, status, budget, spent, "
-                "started, ended, error, "
+                "started, ended, error, error_code, "
                 "(SELECT count(*) FROM experiments WHERE run = runs.id) AS experiment_count, "
                 "(SELECT count(*) FROM notes WHERE run = runs.id) AS note_count, "
                 "EXISTS (SELECT 1 FROM reports WHERE run = runs.id) AS report FROM runs ORDER BY id"

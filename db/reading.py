@@ -15,7 +15,8 @@ from .pending import file_of
 
 Row = dict[str, Any]
 
-_JSON = {"anatomy", "budget", "claims", "config", "content", "data", "doubts", "experiments", "notes", "spent", "tags"}
+_JSON = {"anatomy", "budget", "claims", "config", "content", "data", "doubts", "experiments", "note_codes", "notes",
+         "spent", "tags"}  # fmt: skip
 _YES_OR_NO = {"correct", "changed_correct"}
 
 

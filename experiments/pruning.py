@@ -16,7 +16,7 @@ from .controls import compare, per_prompt
 from .errors import BadConfiguration
 from .outstanding import clear
 from .removal import Method, removal, replacements
-from .result import Figure, Measurement, Result
+from .result import Figure, Measurement, Note, Result
 from .scoring import METRICS, WORSE, intact
 from .sites import Site
 from .statistics import Array, effects, measurement, questions_asked, share
@@ -42,7 +42,7 @@ class Curve:
     values: Array
     beside: Array
     identity: Measurement
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def some_counts(total: int) -> tuple[int, ...]:

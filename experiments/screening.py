@@ -26,10 +26,6 @@ from .subject import Subject
 
 OTHERS = 8
 TOP = 10
-NOTHING_PAYS = (
-    "A screen is no faster here: this processor is not faster in bf16, and these runs cannot be shortened. So "
-    "everything was measured in fp32."
-)
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_programs_have_others_beside_them() -> None:
         assert one["percentile"].value == pytest.approx(swept.effects[i].percentile)
         assert one["excess"].value == pytest.approx(swept.effects[i].value - np.mean(others), abs=1e-5)
     nowhere = LayerProgram.model_validate({**GIVEN, "program": "2-0"}).run(lab())
-    assert "no matched random control" in " ".join(nowhere.notes)
+    assert "no_matched_control" in [note.code for note in nowhere.notes]
     assert "excess" not in {m.name for m in nowhere.measurements}
     first = LayerProgram.model_validate({**GIVEN, "sweep": "keep_first"}).run(lab())
     assert {e.percentile for e in first.effects} == {None}

@@ -17,7 +17,7 @@ from lashley.db.errors import TrackerError
 from lashley.experiments.errors import ExperimentError
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.result import Measurement
+from lashley.experiments.result import Measurement, Note
 from lashley.experiments.subject import load
 from lashley.experiments.tasks.induction import INDUCTION
 from lashley.tools.context import Context
@@ -117,7 +117,9 @@ def test_models_are_known_as_the_commands_know_them(tmp_path: Path) -> None:
 
 def test_what_a_model_wrote_is_only_text_in_a_notebook(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    html = Found(found=evil, notes=(evil,), measurements=(Measurement(name=evil, value=1.0, unit=evil),))._repr_html_()
+    html = Found(
+        found=evil, notes=(Note(code="mine", text=evil),), measurements=(Measurement(name=evil, value=1.0, unit=evil),)
+    )._repr_html_()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 4
 

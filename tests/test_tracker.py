@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lashley.db.errors import NoSuchId, TrackerError
 from lashley.db.read import Reader
 from lashley.db.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, one_line, rows
 
@@ -111,7 +111,7 @@ results = st.builds(
         max_size=1,
     ).map(tuple),
     found=texts,
-    notes=st.lists(texts, max_size=2).map(tuple),
+    notes=st.lists(st.builds(Note, code=texts, text=texts), max_size=2).map(tuple),
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ..db.location import tracker_path
 from ..db.read import Reader
 from ..db.store import Store
-from .errors import ToolError
 from .finding import find_task, kept_task, kept_tasks
+from .refusals import refused
 
 if TYPE_CHECKING:
     from ..experiments.kind import Experiment
@@ -163,7 +163,7 @@ class Context:
         task = from_file(Path(path), name, kind)
         kept = self.reader.task_file(task.name)
         if kept is not None and kept["maker"] not in (None, USER):
-            raise ToolError(f"{kept['maker']} made a task '{task.name}'; rename the file, or import it with --name.")
+            raise refused("task_of_a_model", maker=kept["maker"], name=task.name)
         return self.know(task, USER, {"file": Path(path).name})
 
     def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..db.read import Reader
-from .errors import ToolError
+from .refusals import refused
 
 if TYPE_CHECKING:
     from ..experiments.tasks.task import Task
@@ -68,11 +68,8 @@ def rebuilt(row: dict[str, Any]) -> Task:
     card = None if row["card"] is None else Card.model_validate(row["card"])
     task = from_jsonl(row["name"], row["content"], card)
     if task.fingerprint() != row["fingerprint"]:
-        raise ToolError(
-            f"The task {row['name']} in the tracker is not the one that was kept: its fingerprint is "
-            f"{task.fingerprint()[:16]}, and was {row['fingerprint'][:16]}. Its row was changed, or this program reads "
-            "it differently. Import or make it again under another name."
-        )
+        now, was = task.fingerprint()[:16], row["fingerprint"][:16]
+        raise refused("task_changed", name=row["name"], now=now, was=was)
     return task.model_copy(update={"maker": made_by(row)})
 
 

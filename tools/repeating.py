@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..db.ids import show_id
 from ..db.read import Reader
 from ..db.scratch import Scratch
 from ..experiments.kind import Experiment
-from ..experiments.result import Result
+from ..experiments.result import PLAIN, Note, Result
 from .replay import TOLERANCE, compare
 from .run_experiment import measured
 
@@ -32,6 +33,8 @@ class Diverged(BaseException):
 
     `kind` is request, tool answer, experiment, verdict, report or ending; `was` and `now` are texts to be compared.
     """
+
+    code = "diverged"
 
     def __init__(self, kind: str, what: str, was: str = "", now: str = "") -> None:
         super().__init__(what)
@@ -103,16 +106,17 @@ class Repeated:
         if not found["same"]:
             lines: list[str] = found["differences"]
             raise Diverged("experiment", f"{logged['id']} measures something else:\n" + "\n".join(lines))
-        was, says = _told(logged["found"], logged["notes"]), _told(now.found, now.notes)
+        was, says = _told(logged["found"], logged["notes"]), _told(now.found, [note.text for note in now.notes])
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
             raise Diverged("experiment", f"{logged['id']} finds something else.", was, says)
 
     def _result(self, logged: Row) -> Result:
         import numpy as np
 
-        parts = {
-            part: logged[part] for part in ("measurements", "effects", "samples", "figures", "found", "notes", "doubts")
-        }
+        parts = {part: logged[part] for part in ("measurements", "effects", "samples", "figures", "found", "doubts")}
+        # The notes of an experiment from before there were codes are sentences alone.
+        codes = logged["note_codes"] or [PLAIN] * len(logged["notes"])
+        parts["notes"] = [Note(code=c, text=text) for c, text in zip(codes, logged["notes"], strict=True)]
         arrays = {
             one["name"]: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one["name"])), allow_pickle=False)
             for one in logged["artifacts"]
@@ -124,5 +128,5 @@ def _failure(row: Row) -> str:
     return f"{row['error_type']}: {row['error']}"
 
 
-def _told(found: str, notes: Any) -> str:
-    return "\n".join([found, *cast("list[str]", list(notes))])
+def _told(found: str, notes: Sequence[str]) -> str:
+    return "\n".join([found, *notes])

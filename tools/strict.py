@@ -19,6 +19,8 @@ Schema = dict[str, Any]
 
 MAX_LEVELS, MAX_PROPERTIES, MAX_ENUM = 10, 5000, 1000
 NULL: Schema = {"type": "null"}
+# What Pydantic says before our own words.
+VALUE_ERROR = "Value error, "
 SCALARS = {"string", "number", "integer", "boolean", "null"}
 ALLOWED = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "description"}
 # Ranges, in the words that replace them.
@@ -349,7 +351,7 @@ def _complaint(kind: str, message: str, value: object) -> tuple[str, str]:
         return "is required and missing", ""
     if kind == "extra_forbidden":
         return "there is no such field; leave it out", ""
-    text = re.sub(r"^(Value error, |Assertion failed, |Input )", "", message).rstrip(".")
+    text = re.sub(rf"^({VALUE_ERROR}|Assertion failed, |Input )", "", message).rstrip(".")
     # Half of a surrogate pair, which JSON can escape, could not be sent back.
     shown = json.dumps(value, ensure_ascii=False, default=repr).encode("utf-8", "replace").decode()
     return text, f"; you sent {shown if len(shown) <= 80 else shown[:80] + '…'}"

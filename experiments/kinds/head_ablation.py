@@ -9,8 +9,9 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..notes import note
 from ..outstanding import clear
-from ..result import Effect, Figure
+from ..result import Effect, Figure, Note
 from ..sites import Part, Site
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class HeadAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         from .. import screening
 
         if self.sweep == "exact" or self.verify >= len(sites):
@@ -86,7 +87,7 @@ class HeadAblation(Ablation):
             return Screened(order, guesses[order], "by gradients", len(sites)), notes
         look = screening.look(lab.subject, lab.prompts(*self.draw)[1], self.metric, [s.layer for s in sites])
         if look is None:
-            return None, (screening.NOTHING_PAYS,)
+            return None, (note("screen_no_faster"),)
         compared, notes = self.measured(lab, sites, look=look)
         values = compared.values(self.metric)
         guesses = values[1:] - values[0]
@@ -94,7 +95,7 @@ class HeadAblation(Ablation):
         order = screening.chosen(guesses, self.verify, self.seed)
         return Screened(order, guesses[order], look.how, len(sites), seen), notes
 
-    def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
+    def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[Note, ...]]:
         """[site, n]: the change by each head as gradients have it."""
         import numpy as np
 

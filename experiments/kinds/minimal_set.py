@@ -11,6 +11,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..minimal import Smallest
+from ..notes import note
 from ..removal import Parts, Removed
 from ..result import Effect, Figure, Measurement, Result
 
@@ -187,10 +188,9 @@ class MinimalSet(Experiment):
         if found is None:
             text = f"Not even all {len(order)} {self.parts} suffice to {self.goal} it on the search's prompts. {text}"
         elif enough is None:
-            notes = (*notes, "Whether the set is enough on these prompts is open: the interval holds the level. More "
-                             "prompts narrow it.")  # fmt: skip
+            notes = (*notes, note("set_open"))
         elif not enough:
-            notes = (*notes, "On these prompts the set, which was found on others, is not enough.")
+            notes = (*notes, note("set_not_enough"))
         searched = f" Found on other prompts among {found.tried} sets." if found else ""
         return Result(
             measurements=tuple(measured),

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
-from ..result import Effect, Figure
+from ..result import Effect, Figure, Note
 from ..sites import Part, Site
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class NeuronAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         import numpy as np
 
         from .. import pruning, screening

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class BadFigure(ValueError):
     """The data of a figure do not fit its kind. One line that says what is wrong."""
 
+    code = "bad_figure"
+
 
 INK = "#6e7681"
 _FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
