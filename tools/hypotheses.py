@@ -125,7 +125,11 @@ def with_sets(made: list[Prediction], before: list[Row]) -> list[Prediction]:
 
     Predictions of the same experiment share it, so they have the same sets.
     """
-    beyond = [one for one in made if one.comparison == BEYOND and one.config.get("controls") == DRAWS]
+    # A configuration leaves the number out where it is the usual one.
+    beyond = [
+        one for one in made
+        if one.comparison == BEYOND and getattr(experiment_from(one.kind, one.config), "controls", None) == DRAWS
+    ]  # fmt: skip
     earlier = sum(one["comparison"] == BEYOND for h in before for one in h["predictions"])
     wanted = max(DRAWS, sets_needed(len(beyond) + earlier + SLACK))
     grown = [(one.kind, one.config) for one in beyond]
