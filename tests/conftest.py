@@ -7,7 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,24 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # A shell in the background starts its programs deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """The bundled subject is loaded once per worker: nothing changes a subject, and a load takes seconds."""
+    from lashley.experiments import subject
+    from lashley.experiments.subject import Subject
+
+    whole, kept = subject.load, dict[str, Subject]()
+
+    def load(name: str, *more: Any, **named: Any) -> Subject:
+        if name != "smollm2-135m" or more or named.keys() - {"progress"}:
+            return whole(name, *more, **named)
+        return kept.get(name) or kept.setdefault(name, whole(name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject, "load", load)
+        yield
 
 
 # What the tests of `agent web` look at, asked and clicked: a tracker whose every text would like to be markup.

@@ -26,7 +26,7 @@ from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_controls import kept_agrees
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab as planted
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"task": "counting", "n": 6, "metric": "loss"}
@@ -54,7 +54,7 @@ def slow_loss(bench: Lab, site: Site) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize(
     "experiment",
     [MlpAblation(**GIVEN), NeuronAblation(**GIVEN, neurons=["L0.mlp.n7", "L2.mlp.n40"])],

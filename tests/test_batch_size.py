@@ -11,7 +11,7 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.scoring import AnswerReadout, FirstReadout
 from lashley.experiments.sites import parse_site
 from lashley.experiments.tasks.prompt import Prompt
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 BOTH = [Intervention(name="intact"), Intervention(name="cut", edits=(Edit(site=parse_site("L1.H2")),))]
 TOLERANCE = 1e-4
@@ -41,7 +41,7 @@ def scores(kind: str, size: int, padding: tuple[Prompt, ...] = ()) -> dict[str, 
     return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_no_score_moves_with_the_size_of_the_batch_or_with_padding(kind: str) -> None:
     alone = scores(kind, 1)
     assert set(alone) == {"loss", "prob", "rank", "logit_diff", "kl"}

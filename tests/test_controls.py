@@ -34,7 +34,7 @@ from lashley.experiments.scoring import WORSE
 from lashley.experiments.sites import head
 from lashley.experiments.statistics import effects
 from lashley.experiments.tasks.from_file import from_jsonl
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 SIZES = {"n_layers": 6, "n_heads": 5}
 GIVEN: dict[str, Any] = {"task": "counting", "n": 6}
@@ -49,7 +49,7 @@ def lab(kind: str = "llama") -> Lab:
 # --- identity
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize(
     "edited",
     [

@@ -19,7 +19,7 @@ from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values
 from lashley.tests.test_planted import BUILT, heads, lab
 from lashley.tests.test_weights import by_name, folded
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 4}
 
@@ -56,7 +56,7 @@ def test_a_head_that_lowers_what_it_attends_to_is_found() -> None:
     assert {head for head, value in score(result, "copying").items() if value > 0.9} == {"L1.H0"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_attention_is_read_as_a_plain_loop_reads_it(kind: str) -> None:
     """And what goes to four different places is never more than all of it."""
     subject, length = tiny_subject(kind), 9

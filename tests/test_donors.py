@@ -84,7 +84,7 @@ def with_a_foreign_donor(bench: Lab, head: str, n: int) -> float:
     return change / n
 
 
-@pytest.mark.parametrize("n", [2, 8, 24])
+@pytest.mark.parametrize("n", [2, 8, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("task", "name", "head"), [
     *(("induction", name, head) for name, head in NEEDED), ("one_answer", "planted:induction", "L1.H2"),
 ])  # fmt: skip

@@ -25,7 +25,7 @@ from lashley.tests.test_engine import (
     logits_of,
     own_logits,
 )
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 FEW = settings(
     max_examples=8,
@@ -34,7 +34,7 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
-law = pytest.mark.parametrize("kind", KINDS)
+law = pytest.mark.parametrize("kind", SAMPLED)
 
 
 def damage(subject: Subject) -> st.SearchStrategy[list[Edit]]:

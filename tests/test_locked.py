@@ -143,7 +143,7 @@ def latest(path: Path) -> int:
         return max(int(row["id"][1:]) for row in reader.experiments(kind="head_ablation"))
 
 
-@pytest.mark.parametrize("words", [BY_HAND, STUDY], ids=["experiment", "study"])
+@pytest.mark.parametrize("words", [BY_HAND, pytest.param(STUDY, marks=pytest.mark.slow)], ids=["experiment", "study"])
 def test_a_result_waits_until_the_lock_is_gone(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     with agent(path, *words) as process:

@@ -25,11 +25,11 @@ from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import PLACES, clean_values, hooked, layers_of
 from lashley.tests.test_planted import lab
 from lashley.tests.test_weights import GEMMAS, folded
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 8}
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", SAMPLED)
 FINAL_NORMS = {"gpt2": "transformer.ln_f", "gptj": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm",
                "phi": "model.final_layernorm", "opt": "model.decoder.final_layer_norm"}  # fmt: skip
 

@@ -24,7 +24,7 @@ from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 from lashley.experiments.twins import twins
 from lashley.tests.test_planted import lab as planted_lab
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.twin_lab import slow_recovery, twin_lab
 from lashley.tools.evidence.quantity import read
 from lashley.tools.report.figures import draw
@@ -65,7 +65,7 @@ def hold_against_slow_way(kind: str, data: st.DataObject) -> None:
     assert not [note for note in result.notes if "can be trusted" in note]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @FEW
 def test_a_patch_is_what_plain_hooks_make_of_it(kind: str, data: st.DataObject) -> None:
@@ -73,7 +73,7 @@ def test_a_patch_is_what_plain_hooks_make_of_it(kind: str, data: st.DataObject) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @MANY
 def test_a_patch_is_what_plain_hooks_make_of_it_many_times(kind: str, data: st.DataObject) -> None:
@@ -91,7 +91,7 @@ def test_the_whole_stream_restores_everything_and_what_is_alike_nothing(kind: st
     assert found["L0.resid_pre@last"].value == pytest.approx(0.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_integrated_gradients_are_complete_and_slopes_are_those_of_a_small_step(kind: str) -> None:
     bench = twin_lab(kind)
     pair = twins(bench, (2, "explore", 0))

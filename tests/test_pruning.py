@@ -16,12 +16,12 @@ from lashley.experiments.removal import elements, removal
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 8, "draws": 5}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_ends_and_the_middle_equal_the_slow_way(kind: str) -> None:
     subject, made = tiny_subject(kind), counting(kind)
     draw = (3, "explore", 0)

@@ -143,7 +143,7 @@ def after_writes(whole: Whole, wire: Wire, folder: Path, commits: int) -> bool:
         return bool(reader.run(1)["resumed"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_any_instant_nothing_is_lost_or_doubled(whole: Whole, wire: Wire, tmp_path: Path, seed: int) -> None:
     at_random(whole, wire, tmp_path, seed, whole.seconds)
 
@@ -165,7 +165,7 @@ def test_killed_at_a_hundred_instants(whole: Whole, wire: Wire, tmp_path: Path) 
 
 
 # After these an experiment is done, and a note kept, and neither is answered yet.
-@pytest.mark.parametrize("commits", [4, 9])
+@pytest.mark.parametrize("commits", [pytest.param(4, marks=pytest.mark.slow), 9])
 def test_killed_right_after_a_write(whole: Whole, wire: Wire, tmp_path: Path, commits: int) -> None:
     assert after_writes(whole, wire, tmp_path, commits)
 

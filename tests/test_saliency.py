@@ -26,7 +26,7 @@ from lashley.experiments.subject import prepare
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.test_planted import lab as planted
-from lashley.tests.tiny import KINDS, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import SAMPLED, tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.twin_lab import twin_lab
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
@@ -51,7 +51,7 @@ def led(batch: Batch, row: int, logits: Tensor) -> Tensor:
     return logits[at, answer] - logits[at, other]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_occlusion_is_the_model_on_the_other_prompts_token(kind: str) -> None:
     lab = word_lab(kind)
     of = replaced(lab, (N, "explore", 0), "other")
@@ -75,7 +75,7 @@ def test_occlusion_is_the_model_on_the_other_prompts_token(kind: str) -> None:
     assert moved > N
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_gradients_are_those_of_torch_on_the_plain_model(kind: str) -> None:
     lab, steps = word_lab(kind), 3
     of = replaced(lab, (N, "explore", 0), "other")
@@ -101,7 +101,7 @@ def test_gradients_are_those_of_torch_on_the_plain_model(kind: str) -> None:
             assert found[f"{way}_by_token"][:length, row] == pytest.approx(plain.numpy(), abs=TOLERANCE), (kind, way)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_integrated_gradients_sum_to_the_whole(kind: str) -> None:
     result = saliency(n=2, steps=64).run(word_lab(kind))
     assert result["gap"].value <= 0.02

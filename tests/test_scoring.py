@@ -14,7 +14,7 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from lashley.experiments.sites import parse_site
 from lashley.experiments.tasks.prompt import Prompt
-from lashley.tests.tiny import KINDS, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import SAMPLED, tiny_subject, tiny_tokenizer
 
 INTACT = Intervention(name="intact")
 PROMPTS = [
@@ -28,7 +28,7 @@ def batch_of_prompts() -> Batch:
     return make_batch(tiny_tokenizer(), PROMPTS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_equals_the_models_own_loss_with_the_prompt_masked(kind: str) -> None:
     subject = tiny_subject(kind)
     batch = batch_of_prompts()

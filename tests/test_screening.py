@@ -141,7 +141,10 @@ def test_prompts_that_have_donors_stay_as_they_are() -> None:
     assert len(make_batch(bench.subject.tokenizer, bench.prompts(16, "explore", 0)[0])) == 16
 
 
-@pytest.mark.parametrize("name", ["json_closing", "rules", "gender", "arithmetic", "continents", "successor"])
+DRAWN = ("rules", "gender", "arithmetic", "continents", "successor")
+
+
+@pytest.mark.parametrize("name", ["json_closing", *(pytest.param(name, marks=pytest.mark.slow) for name in DRAWN)])
 def test_every_prompt_of_a_task_has_donors_that_ask_and_answer_otherwise(name: str) -> None:
     bench = lab(name)
     prompts, _ = bench.prompts(16, "explore", 0)

@@ -15,7 +15,7 @@ from lashley.experiments.result import Result
 from lashley.experiments.tasks.registry import task
 from lashley.experiments.training import training_prompts
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
 
@@ -57,7 +57,7 @@ def test_the_fit_is_where_its_own_loss_is_flat() -> None:
     assert float(b.grad.abs().max()) < 1e-10  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_last_lens_is_the_models_own_and_the_others_are_no_worse_than_before(kind: str) -> None:
     lab = word_lab(kind)
     result = TunedLens.model_validate(GIVEN).run(lab)
