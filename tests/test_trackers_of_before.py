@@ -78,7 +78,7 @@ def commands(reader: Reader) -> dict[str, list[str]]:
         "tasks": ["tasks"], "task": ["tasks", "show", "words"],
     }  # fmt: skip
     experiments, notes, hypotheses = reader.experiments(), reader.notes(), reader.hypotheses()
-    asked |= {f"show {row['id']}": ["show", row["id"]] for row in (*reader.runs(), *experiments, *notes, *hypotheses)}
+    asked |= {f"show {row.id}": ["show", row.id] for row in (*reader.runs(), *experiments, *notes, *hypotheses)}
     return asked
 
 
@@ -109,7 +109,7 @@ def test_every_command_gives_at_least_the_fields_that_it_gave(path: Path) -> Non
 def test_every_page_for_a_person_can_be_printed(path: Path) -> None:
     with Reader.open(path) as reader:
         asked = list(commands(reader).values())
-        runs = [row["id"] for row in reader.runs()]
+        runs = [row.id for row in reader.runs()]
     for words in [*asked, *(["report", run, "--print"] for run in runs), ["show", "R1", "--all"]]:
         done = CliRunner().invoke(cli, [*words, "--db", str(path)])
         assert done.exit_code == 0, (words, done.output)
@@ -118,16 +118,18 @@ def test_every_page_for_a_person_can_be_printed(path: Path) -> None:
 
 def test_everything_is_there_to_be_read(path: Path) -> None:
     with Reader.open(path) as reader:
-        assert [row["status"] for row in reader.runs()] == ["finished", "budget", "finished", "budget", "stopped"]
-        assert {row["status"] for row in reader.experiments()} == {"done", "failed", "interrupted"}
+        assert [row.status for row in reader.runs()] == ["finished", "budget", "finished", "budget", "stopped"]
+        assert {row.status for row in reader.experiments()} == {"done", "failed", "interrupted"}
         second, third = reader.run(2), reader.run(3)
-        assert (second["parent"], third["reviews"]) == ("R1", "R1")
-        assert (reader.run(1)["forks"], reader.run(1)["reviewed_by"]) == (["R2"], ["R3"])
+        assert (second.parent, third.reviews) == ("R1", "R1")
+        assert (reader.run(1).forks, reader.run(1).reviewed_by) == (["R2"], ["R3"])
         assert reader.task_file("words") is not None
-        assert reader.experiment(1)["effects"] or reader.experiment(1)["measurements"]
-        predicted = [one for h in reader.hypotheses() for one in h["predictions"]]
-        assert any(one["judged"] for one in predicted)
+        assert reader.experiment(1).effects or reader.experiment(1).measurements
+        predicted = [one for h in reader.hypotheses() for one in h.predictions]
+        assert any(one.judged for one in predicted)
         assert reader.latest_report(4) is not None
-        assert reader.waiting(4)[0]["text"] == "Look at layer 0, too."
-        assert reader.request(4, "9999") == {"instructions": "Study it.", "tools": []}
+        assert reader.waiting(4)[0].text == "Look at layer 0, too."
+        request = reader.request(4, reader.run(4).started)
+        assert request is not None
+        assert request.instructions == "Study it."
         assert reader.turns(1)
