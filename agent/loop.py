@@ -279,8 +279,8 @@ def converse(work: Study) -> Ending:
 def hear(work: Study) -> None:
     """Take in what the user has told the study from elsewhere, each once: the turn that is logged says which it is."""
     for words in [] if work.by_protocol else work.context.reader.waiting(work.run):
-        work.live.told(words["text"])
-        work.tell(words["text"], {standing.TOLD: words["id"]})
+        work.live.told(words.text)
+        work.tell(words.text, {standing.TOLD: words.id})
 
 
 def ask(work: Study) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..db.ids import show_id
 from ..db.read import Reader
+from ..db.records import Json, Request, Run, Turn, as_json
 from ..db.scratch import Scratch
 from ..tools.context import Context, Progress
 from ..tools.environment import code_version
@@ -32,7 +33,6 @@ from .resume import changes, conversation, recall, require_same_subject
 from .shrink import SHRUNK
 from .stopping import Stop
 
-Row = dict[str, Any]
 # What is said as the user and is not for the loop to say: that the study goes on, the user's own words, and that the
 # tools or the conversation became too long for the server of that time.
 OUTSIDE = {standing.GOING_ON, standing.TOLD, standing.TOOLS, SHRUNK}
@@ -56,8 +56,8 @@ class Rerun:
     step: int = 0
     ended: bool = True
 
-    def data(self) -> Row:
-        found: Row = {
+    def data(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
             "id": self.id, "same": self.diverged is None, "steps": self.steps, "experiments": self.experiments,
             "compared": self.values, "largest": self.largest, "warnings": list(self.warnings), "ended": self.ended,
         }  # fmt: skip
@@ -71,18 +71,18 @@ class Rerun:
 class Log:
     """The logged conversation, and how far the repetition is in it."""
 
-    row: Row
-    turns: Sequence[Row]
+    row: Run
+    turns: Sequence[Turn]
     at: int = 0
 
     @property
-    def next(self) -> Row | None:
+    def next(self) -> Turn | None:
         """The turn that must come next."""
         return self.turns[self.at] if self.at < len(self.turns) else None
 
     @property
     def said(self) -> Message | None:
-        return None if self.next is None else Message.model_validate(self.next["content"])
+        return None if self.next is None else Message.model_validate(self.next.content)
 
     @property
     def came(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class AsAsked(Stop):
     def asked(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         log = self._log
         if log.next is None:
-            return log.row["status"] == "interrupted"
+            return log.row.status == "interrupted"
         return standing.STOPPING in log.came or log.refuses("The user wants to stop")
 
 
@@ -149,20 +149,20 @@ class Repetition(Study):
         """What comes from outside before the next turn: the user's words, and what other processes wrote."""
         while OUTSIDE & self.log.came.keys():
             assert self.log.next is not None
-            super().keep(Message.model_validate(self.log.next["content"]))
+            super().keep(Message.model_validate(self.log.next.content))
             self.log.at += 1
         if self.log.next is None:
-            if self.log.row["status"] == "stopped":
+            if self.log.row.status == "stopped":
                 raise LogEnds
             return
-        if self.log.next["role"] == "tool":
-            began = datetime.fromisoformat(self.log.next["created"]) - timedelta(seconds=self.log.next["seconds"] or 0)
+        if self.log.next.role == "tool":
+            began = datetime.fromisoformat(self.log.next.created) - timedelta(seconds=self.log.next.seconds or 0)
             self.scratch.bring(began.isoformat(timespec="microseconds").replace("+00:00", "Z"))
 
 
-def compare_messages(work: Repetition, logged: Row, now: Row) -> None:
+def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
     """Raises Diverged, with the kind of what differs: the rows that an answer rests on before its words."""
-    was = logged["content"]
+    was = logged.content
     if now == was:
         return
     if now["role"] != was["role"]:
@@ -195,9 +195,9 @@ def rerun(
     row, turns = reader.run(run), reader.turns(run)
     given = require_repeatable(row, turns)
     log = Log(row, turns, at=given)
-    until = turns[given - 1]["created"]
+    until = turns[given - 1].created
     warnings = list[str]()
-    codes = {reader.experiment(int(e["id"][1:]))["code_version"] for e in row["experiments"]}
+    codes = {reader.experiment(int(e.id[1:])).code_version for e in row.experiments}
     with TemporaryDirectory(prefix="lashley-replay-") as folder:
         path = Path(folder) / "replay.db"
         with Scratch.of(reader.path, run, until, path) as scratch, Reader.open(path) as own:
@@ -206,13 +206,13 @@ def rerun(
             context = Context(store=scratch, reader=reader, measure=repeated)
             recall(context, row)
             require_same_subject(context, run)
-            warnings += [f"Since {row['id']} ran: {line}." for line in changes(context, row)]
+            warnings += [f"Since {row.id} ran: {line}." for line in changes(context, row)]
             context.reader, context.run = own, run
             look = Looking(reader, log, ignore_prompts, warnings)
-            driver = Recorded(row["driver"], row["llm"] or "", replies(log), look)
+            driver = Recorded(row.driver, row.llm or "", replies(log), look)
             work = Repetition(
-                context, driver, row["goal"], Budget.model_validate(row["budget"]), View(None),
-                conversation(list(turns[:given])), AsSpent(steps=turns[given - 1]["step"], log=log), AsAsked(log),
+                context, driver, row.goal, Budget.model_validate(row.budget), View(None),
+                conversation(list(turns[:given])), AsSpent(steps=turns[given - 1].step, log=log), AsAsked(log),
                 log=log, scratch=scratch,
             )  # fmt: skip
             prepare(work)
@@ -226,39 +226,37 @@ def rerun(
             except LogEnds:
                 ended = False
     if look.unknown:
-        warnings.append(f"{row['id']} did not log its instructions and tools, so they were not compared.")
-    replied = sum(turn["role"] == "assistant" for turn in turns[given : log.at])
+        warnings.append(f"{row.id} did not log its instructions and tools, so they were not compared.")
+    replied = sum(turn.role == "assistant" for turn in turns[given : log.at])
     counts = (repeated.experiments, repeated.values, repeated.largest)
-    return Rerun(row["id"], replied, *counts, tuple(warnings), diverged, work.spent.steps, ended)
+    return Rerun(row.id, replied, *counts, tuple(warnings), diverged, work.spent.steps, ended)
 
 
-def require_repeatable(row: Row, turns: Sequence[Row]) -> int:
+def require_repeatable(row: Run, turns: Sequence[Turn]) -> int:
     """With how many turns the run began: its opening; of a fork, all that it has of its parent and what it was told.
     Raises ToolError."""
-    if row["status"] == "running":
-        raise ToolError(f"{row['id']} is being run; replay it when it has ended.")
-    if not turns or turns[0]["role"] != "user":
-        raise ToolError(
-            f"{row['id']} was begun by an older version, which did not log all that is needed to repeat it."
-        )
-    if row["parent"] is None:
+    if row.status == "running":
+        raise ToolError(f"{row.id} is being run; replay it when it has ended.")
+    if not turns or turns[0].role != "user":
+        raise ToolError(f"{row.id} was begun by an older version, which did not log all that is needed to repeat it.")
+    if row.parent is None:
         return 1
-    return next(i for i, turn in enumerate(turns, start=1) if standing.FORKED in (turn["content"].get("data") or {})
-                and turn["content"]["data"][standing.FORKED] == row["parent"])  # fmt: skip
+    return next(i for i, turn in enumerate(turns, start=1) if standing.FORKED in (turn.content.get("data") or {})
+                and turn.content["data"][standing.FORKED] == row.parent)  # fmt: skip
 
 
 def replies(log: Log) -> Iterator[Reply]:
     """The logged replies, each when it is the turn that must come next."""
     while (turn := log.next) is not None:
-        if turn["role"] != "assistant":
-            what = f"The program asks for a reply, where the log goes on with a message of the {turn['role']}."
-            raise Diverged("request", what, turn["content"]["text"])
-        said = Message.model_validate(turn["content"])
+        if turn.role != "assistant":
+            what = f"The program asks for a reply, where the log goes on with a message of the {turn.role}."
+            raise Diverged("request", what, turn.content["text"])
+        said = Message.model_validate(turn.content)
         yield Reply(
-            **{name: getattr(said, name) for name in KEPT}, tokens_in=turn["tokens_in"], tokens_out=turn["tokens_out"]
+            **{name: getattr(said, name) for name in KEPT}, tokens_in=turn.tokens_in, tokens_out=turn.tokens_out
         )
-    if log.row["status"] == "failed":
-        raise DriverError(log.row["error"])
+    if log.row.status == "failed":
+        raise DriverError(log.row.error)
     raise Diverged("request", "The log ends here, and the program asks for another reply.")
 
 
@@ -274,9 +272,9 @@ class Looking:
     seen: set[str] = field(default_factory=set[str])
 
     def __call__(self, instructions: str, tools: Sequence[ToolSpec]) -> None:
-        if self.log.row["llm"] is None or self.log.next is None:
+        if self.log.row.llm is None or self.log.next is None:
             return
-        was = self.reader.request(int(self.log.row["id"][1:]), self.log.next["created"])
+        was = self.reader.request(int(self.log.row.id[1:]), self.log.next.created)
         if was is None:
             self.unknown = True
             return
@@ -287,11 +285,11 @@ class Looking:
                 self.seen.add(differs.what)
                 self.warnings.append(differs.what)
 
-    def differences(self, was: Row, instructions: str, tools: Sequence[ToolSpec]) -> Iterator[Diverged]:
-        if was["instructions"] != instructions:
-            yield Diverged("request", "The instructions have changed.", was["instructions"], instructions)
+    def differences(self, was: Request, instructions: str, tools: Sequence[ToolSpec]) -> Iterator[Diverged]:
+        if was.instructions != instructions:
+            yield Diverged("request", "The instructions have changed.", was.instructions, instructions)
         left_in = standing.left_in(conversation(list(self.log.turns[: self.log.at])))
-        before, now = offered(was["tools"], left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
+        before, now = offered(was.tools, left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
         gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
         if gone or added:
             yield Diverged("request", "Other tools are offered.", "\n".join(gone), "\n".join(added))
@@ -301,7 +299,7 @@ class Looking:
                 yield Diverged("request", f"The tool {name} has changed.", *texts)
 
 
-def as_text(tool: Row) -> str:
+def as_text(tool: Json) -> str:
     return f"{tool['description']}\n{json.dumps(tool['parameters'], indent=1, ensure_ascii=False, sort_keys=True)}"
 
 
@@ -317,16 +315,16 @@ def repeat(work: Repetition) -> Ending:
 def compare_endings(reader: Reader, own: Reader, run: int, ending: Ending) -> None:
     """What the run left behind. Raises Diverged."""
     row, name = reader.run(run), show_id("run", run)
-    if (ending.status, ending.why) != (row["status"], row["error"]):
-        raise Diverged("ending", f"{name} ends otherwise.", f"{row['status']}: {row['error'] or ''}",
+    if (ending.status, ending.why) != (row.status, row.error):
+        raise Diverged("ending", f"{name} ends otherwise.", f"{row.status}: {row.error or ''}",
                        f"{ending.status}: {ending.why or ''}")  # fmt: skip
     was, now = (one.hypotheses(run) for one in (reader, own))
     for before, after in zip(was, now, strict=True):
         if before != after:
-            texts = (json.dumps(one, indent=1, ensure_ascii=False) for one in (before, after))
-            raise Diverged("verdict", f"{before['id']} is judged otherwise.", *texts)
+            texts = (json.dumps(as_json(one), indent=1, ensure_ascii=False) for one in (before, after))
+            raise Diverged("verdict", f"{before.id} is judged otherwise.", *texts)
     reports = [one.latest_report(run) for one in (reader, own)]
-    told = [None if one is None else json.dumps([one["source"], one["claims"]], indent=1, ensure_ascii=False)
+    told = [None if one is None else json.dumps([one.source, one.claims], indent=1, ensure_ascii=False)
             for one in reports]  # fmt: skip
     if told[0] != told[1]:
         raise Diverged("report", f"The report of {name} is another one.", told[0] or "", told[1] or "")

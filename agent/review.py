@@ -18,12 +18,12 @@ def second_opinion(context: Context, driver: Driver, run: int, budget: Budget, l
     check_reviewable(context, run)
     row = context.reader.run(run)
     context.run, context.turn, context.call, context.finished, context.reviews = None, None, None, False, run
-    context.model, context.task = row["model"] or context.model, row["task"] or context.task
+    context.model, context.task = row.model or context.model, row.task or context.task
     told, data = brief(context, run)
     text = prompts.fill(
-        "begin_review", run=row["id"], goal=row["goal"], model=context.model, task=context.task, brief=told,
+        "begin_review", run=row.id, goal=row.goal, model=context.model, task=context.task, brief=told,
         experiments=budget.experiments, minutes=f"{budget.minutes:g}",
     )  # fmt: skip
-    about = {"goal": row["goal"], "model": context.model, "task": context.task, **data, **budget.model_dump()}
-    goal = f"Second opinion on {row['id']}: {row['goal']}"
+    about = {"goal": row.goal, "model": context.model, "task": context.task, **data, **budget.model_dump()}
+    goal = f"Second opinion on {row.id}: {row.goal}"
     return study(context, driver, goal, budget, live, opening=(text, about))

@@ -1,4 +1,4 @@
-"""The tracker, open for reading: what it holds, as plain dictionaries with ids that people can say.
+"""The tracker, open for reading: what it holds, as records (`records.py`) with ids that people can say.
 
 Only the standard library is imported, so that browsing starts at once, and the connection can only read. Rows come in
 the order in which they were written unless a method says otherwise. The methods are those of the readers of runs,
@@ -57,7 +57,7 @@ class Reader(RunReader):
         """The kinds, tasks and models of the experiments, or the tags of the notes."""
         tags = "SELECT DISTINCT value AS name FROM notes, json_each(notes.tags) ORDER BY 1"
         sql = tags if what == "tag" else f"SELECT DISTINCT {what} AS name FROM experiments ORDER BY 1"
-        return [row["name"] for row in self._rows(sql) if row["name"] is not None]
+        return [name for name in self._values(sql) if name is not None]
 
     def require_known(self, what: str, name: str | None) -> None:
         """Raises NotRecorded unless the tracker has something of this kind, task, model or tag; None asks for nothing,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-from .ids import LETTERS, show_id
-from .reading import Reading, Row, every, parsed, spoken
+from .ids import parse_id, show_id
+from .reading import Reading, Row, every, fields
+from .records import Hypothesis, HypothesisEvent, Judgement, Note, Prediction, TaskOrigin
 
 _EVIDENCE = (
     "SELECT said.value FROM hypothesis_events AS event, json_each(event.experiments) AS said WHERE event.hypothesis = ?"
 )
-_TASK_FILE = "name, fingerprint, content, created, card, maker, run, spec FROM task_files"
+_STATED = tuple(name for name in fields(Hypothesis) if name not in ("events", "predictions"))
+_PREDICTED = tuple(name for name in fields(Prediction) if name != "judged")
 
 
 class ThoughtReader(Reading):
     """Notes, hypotheses and task files."""
 
-    def note(self, note: int) -> Row:
-        """One note: id, run, title, text, tags, experiments (ids), created."""
-        return self._one("note", note, "SELECT * FROM notes WHERE id = ?")
+    def note(self, note: int) -> Note:
+        """One note."""
+        return Note(**self._row(Note, fields(Note), "note", note))
 
     def notes(
         self,
@@ -28,7 +29,7 @@ class ThoughtReader(Reading):
         tag: str | None = None,
         experiment: int | None = None,
         hypothesis: int | None = None,
-    ) -> list[Row]:
+    ) -> list[Note]:
         """The notes that hold all the words (the last one may be a beginning), best match first; if none does,
         those that hold any of them. Any text is a fair query. Those of a hypothesis cite an experiment that it
         rests on."""
@@ -42,90 +43,80 @@ class ThoughtReader(Reading):
         }
         wanted = {condition: value for condition, value in wanted.items() if value is not None}
         if words is None or not words.strip():
-            rows = self._rows(f"SELECT * FROM notes WHERE {every(wanted)} ORDER BY id", *wanted.values())
-            return [spoken(row, "note") for row in rows]
+            return self._records(Note, f"FROM notes WHERE {every(wanted)} ORDER BY id", *wanted.values(), what="note")
+        # The index has columns of the same names.
+        own = {name: f"notes.{name}" for name in fields(Note)}
         for match in _matches(words):
-            rows = self._rows(
-                "SELECT notes.* FROM notes_fts JOIN notes ON notes.id = notes_fts.rowid "
+            found = self._records(
+                Note,
+                "FROM notes_fts JOIN notes ON notes.id = notes_fts.rowid "
                 f"WHERE notes_fts MATCH ? AND {every(wanted)} ORDER BY bm25(notes_fts, 4.0, 1.0, 2.0), notes.id",
                 match,
                 *wanted.values(),
+                what="note",
+                **own,
             )
-            if rows:
-                return [spoken(row, "note") for row in rows]
+            if found:
+                return found
         return []
 
-    def hypothesis(self, hypothesis: int) -> Row:
-        """One hypothesis with its history (events of status, comment, experiments, created) and its predictions."""
-        return self._with_events(self._one("hypothesis", hypothesis, "SELECT * FROM hypotheses WHERE id = ?"))
+    def hypothesis(self, hypothesis: int) -> Hypothesis:
+        """One hypothesis with its history and its predictions."""
+        return self._with_events(self._row(Hypothesis, _STATED, "hypothesis", hypothesis))
 
-    def hypotheses(self, run: int | None = None) -> list[Row]:
+    def hypotheses(self, run: int | None = None) -> list[Hypothesis]:
         """All hypotheses, or those of one run, each with its events."""
-        rows = self._rows("SELECT * FROM hypotheses WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
-        return [self._with_events(spoken(row, "hypothesis")) for row in rows]
+        return self._stated("WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
 
-    def latest_hypotheses(self, limit: int, status: str | None = None, before: int | None = None) -> list[Row]:
+    def latest_hypotheses(self, limit: int, status: str | None = None, before: int | None = None) -> list[Hypothesis]:
         """The latest hypotheses over all runs (before this one), the last one first, each with its events."""
-        sql = (
-            "SELECT * FROM hypotheses WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) "
-            "ORDER BY id DESC LIMIT ?3"
-        )
-        return [self._with_events(spoken(row, "hypothesis")) for row in self._rows(sql, status, before, limit)]
+        wanted = "WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"
+        return self._stated(wanted, status, before, limit)
 
-    def hypotheses_of(self, run: int | None) -> list[Row]:
+    def hypotheses_of(self, run: int | None) -> list[Hypothesis]:
         """The hypotheses of one run; with None, those that belong to none."""
-        rows = self._rows("SELECT * FROM hypotheses WHERE run IS ? ORDER BY id", run)
-        return [self._with_events(spoken(row, "hypothesis")) for row in rows]
+        return self._stated("WHERE run IS ? ORDER BY id", run)
 
-    def task_file(self, name: str, fingerprint: str | None = None) -> Row | None:
-        """The latest content saved under this name, or the one of this fingerprint: name, fingerprint, content
-        (the JSONL text), created, and where they are known card, maker, run (its id) and spec."""
-        rows = self._rows(
-            f"SELECT {_TASK_FILE} WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1",
-            name,
-            fingerprint,
-        )
-        return _of_task(rows[0]) if rows else None
+    def task_file(self, name: str, fingerprint: str | None = None) -> TaskOrigin | None:
+        """The latest content (JSONL) saved under this name, or the one of this fingerprint."""
+        wanted = "FROM task_files WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1"
+        return next(iter(self._tasks(wanted, name, fingerprint)), None)
 
-    def task_files(self) -> list[Row]:
-        """The latest content of every task file, by name, as `task_file` gives it."""
-        latest = "id IN (SELECT max(id) FROM task_files GROUP BY name)"
-        return [_of_task(row) for row in self._rows(f"SELECT {_TASK_FILE} WHERE {latest} ORDER BY name")]
+    def task_files(self) -> list[TaskOrigin]:
+        """The latest content of every task file, by name."""
+        return self._tasks("FROM task_files WHERE id IN (SELECT max(id) FROM task_files GROUP BY name) ORDER BY name")
 
     def task_names(self) -> list[str]:
         """The names of the task files."""
-        return [row["name"] for row in self._rows("SELECT DISTINCT name FROM task_files ORDER BY name")]
+        return self._values("SELECT DISTINCT name FROM task_files ORDER BY name")
 
-    def _with_events(self, hypothesis: Row) -> Row:
-        number = int(hypothesis["id"].removeprefix(LETTERS["hypothesis"]))
-        sql = "SELECT status, comment, experiments, created FROM hypothesis_events WHERE hypothesis = ? ORDER BY id"
-        if hypothesis["revises"] is not None:
-            hypothesis["revises"] = show_id("hypothesis", hypothesis["revises"])
-        events = [parsed(row) for row in self._rows(sql, number)]
-        return {**hypothesis, "events": events, "predictions": self._predictions(number)}
+    def _tasks(self, which: str, *values: str | None) -> list[TaskOrigin]:
+        return self._records(TaskOrigin, which, *values)
 
-    def _predictions(self, hypothesis: int) -> list[Row]:
-        """A hypothesis' predictions in order, each with what came of it (`judged`), or None."""
-        sql = (
-            "SELECT p.id, p.kind, p.config, p.quantity, p.comparison, p.low, p.high, p.created, j.experiment, j.value, "
-            "j.low AS value_low, j.high AS value_high, j.n, j.p, j.side FROM predictions AS p "
-            "LEFT JOIN judgements AS j ON j.prediction = p.id WHERE p.hypothesis = ? ORDER BY p.id"
+    def _stated(self, which: str, *values: str | int | None) -> list[Hypothesis]:
+        rows = self._rows(Hypothesis, _STATED, f"FROM hypotheses {which}", values, "hypothesis", {})
+        return [self._with_events(dict(zip(_STATED, row, strict=True))) for row in rows]
+
+    def _with_events(self, row: Row) -> Hypothesis:
+        number = parse_id(row["id"])[1]
+        events = self._records(HypothesisEvent, "FROM hypothesis_events WHERE hypothesis = ? ORDER BY id", number)
+        return Hypothesis(**row, events=events, predictions=self._predictions(number))
+
+    def _predictions(self, hypothesis: int) -> list[Prediction]:
+        """A hypothesis' predictions in order, each with what came of it."""
+        of = "SELECT id FROM predictions WHERE hypothesis = ? ORDER BY id"
+        tested = [
+            number
+            for (number,) in self._tuples(
+                f"SELECT prediction FROM judgements WHERE prediction IN ({of}) ORDER BY prediction", [hypothesis]
+            )
+        ]
+        found = self._records(Judgement, f"FROM judgements WHERE prediction IN ({of}) ORDER BY prediction", hypothesis)
+        judged = dict(zip(tested, found, strict=True))
+        rows = self._rows(
+            Prediction, _PREDICTED, "FROM predictions WHERE hypothesis = ? ORDER BY id", [hypothesis], None, {}
         )
-        found: list[Row] = []
-        for row in self._rows(sql, hypothesis):
-            judged = {name: row.pop(name) for name in ("experiment", "value", "n", "p", "side")}
-            judged |= {"low": row.pop("value_low"), "high": row.pop("value_high")}
-            tested = judged["experiment"] is not None
-            if tested:
-                judged["experiment"] = show_id("experiment", judged["experiment"])
-            found.append({**parsed(row), "judged": judged if tested else None})
-        return found
-
-
-def _of_task(row: Row) -> Row:
-    """A task file with its card and spec read, whose content is lines and stays as it is."""
-    told = {column: None if row[column] is None else json.loads(row[column]) for column in ("card", "spec")}
-    return {**row, **told, "run": None if row["run"] is None else show_id("run", row["run"])}
+        return [Prediction(*row, judged=judged.get(row[0])) for row in rows]
 
 
 def _matches(words: str) -> list[str]:

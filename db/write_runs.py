@@ -73,20 +73,18 @@ class RunWriter(ThoughtWriter):
         """All that a fork begins with, in the transaction that makes its row."""
         parent, new = show_id("run", inherits.parent), dict[str, str]()
         for old in inherits.hypotheses:
-            again = f"Recorded again from {old['id']} of {parent}, which this study was forked from."
-            revises = None if old["revises"] not in new else parse_id(new[old["revises"]])[1]
-            number = self._state(
-                run, old["statement"], old["rationale"], old["refuted_if"], old["predictions"], revises, comment=again
-            )
-            new[old["id"]] = show_id("hypothesis", number)
+            again = f"Recorded again from {old.id} of {parent}, which this study was forked from."
+            revises = None if old.revises not in new else parse_id(new[old.revises])[1]
+            expected = [one._asdict() for one in old.predictions]
+            number = self._state(run, old.statement, old.rationale, old.refuted_if, expected, revises, comment=again)
+            new[old.id] = show_id("hypothesis", number)
         for experiment in inherits.experiments:
             reason = f"From the part of {parent} that this study shares."
             self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())
         # The last of all, so that what came before it is known as what the fork began with.
-        turns = [*inherits.turns, {"step": inherits.step, "role": "user", "content": inherits.told(new)}]
-        for turn in turns:
-            said = {"step": turn["step"], "role": turn["role"], "content": as_json(turn["content"])}
-            self._insert("turns", run=run, **said, created=now())
+        said = [(turn.step, turn.role, turn.content) for turn in inherits.turns]
+        for step, role, content in (*said, (inherits.step, "user", inherits.told(new))):
+            self._insert("turns", run=run, step=step, role=role, content=as_json(content), created=now())
 
     def resume_run(self, run: int, environment: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> None:
         """A run whose process is gone counts as running again, for as long as this one lives.

@@ -164,7 +164,7 @@ def kind(name: str) -> type[Experiment]:
     return kinds()[name]
 
 
-def own_settings(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Of a whole configuration what is not the kind's default, without what is shown of every kind anyway. Of a kind
     that is not installed here, everything that is set."""
     known = kinds().get(kind)

@@ -304,12 +304,12 @@ def test_it_is_logged_found_again_and_replayed(folder: Path) -> None:
         chat = run_experiment(first, asked(first, chat=True, system="w80"))
         assert (plain.error, chat.error) == (None, None)
         row, base = first.reader.experiment(chat.number), first.reader.experiment(plain.number)
-        assert (row["config"]["chat"], row["config"]["system"]) == (True, "w80")
-        assert "chat" not in base["config"]
-        assert row["found"].endswith("asked through the subject's chat template, with the system prompt 'w80'.")
-        assert "chat template" not in base["found"]
-        assert row["task_fingerprint"].split("~")[0] == base["task_fingerprint"]
-        assert row["samples"][0]["prompt"].startswith("<bos> w90 w80 w93 w91 ")
+        assert (row.config["chat"], row.config["system"]) == (True, "w80")
+        assert "chat" not in base.config
+        assert row.found.endswith("asked through the subject's chat template, with the system prompt 'w80'.")
+        assert "chat template" not in base.found
+        assert row.task_fingerprint.split("~")[0] == base.task_fingerprint
+        assert row.samples[0].prompt.startswith("<bos> w90 w80 w93 w91 ")
         assert run_experiment(first, asked(first, chat=True, system="w80")).reused
         assert run_experiment(first, asked(first)).number == plain.number
     with context(folder, "a.db") as second:
@@ -339,7 +339,7 @@ def test_a_prediction_is_tested_through_the_template(folder: Path) -> None:
         config = {"model": first.model, "task": first.task, "n": 8, "heads": ["L0.H1"], "method": "zero", "chat": True}
         predict_by_hand(first, "head_ablation", config, "logit_diff_change < -50", None)
         (row,) = first.reader.experiments()
-        assert (row["config"]["chat"], row["split"]) == (True, "confirm")
+        assert (row.config["chat"], row.split) == (True, "confirm")
 
 
 def test_the_command_line(folder: Path) -> None:

@@ -90,8 +90,8 @@ def check(server: Counting, ending: Ending, wire: Wire, folder: Path) -> None:
     shrunk = grown.count(False)
     assert 0 < shrunk <= len(bodies) / 6, "it shrinks seldom, and between only grows at its end"
     with Reader.open(folder / "t.db") as reader:
-        messages = [Message.model_validate(turn["content"]) for turn in reader.turns(1)]
-        ids = {e["id"] for e in reader.experiments(run=1)}
+        messages = [Message.model_validate(turn.content) for turn in reader.turns(1)]
+        ids = {e.id for e in reader.experiments(run=1)}
     # What was sent last follows from the log alone.
     replies = [place for place, m in enumerate(messages) if m.role == "assistant"]
     assert chat_messages("", sent(messages[: replies[-1]])) == bodies[-1]["messages"][1:]
@@ -133,8 +133,8 @@ def test_where_the_tools_alone_are_too_long_it_says_so_and_can_be_gone_on_with(t
     assert "The instructions and the tools alone are about" in (ending.why or "")
     assert not wire.bodies
     with Reader.open(tmp_path / "t.db") as reader:
-        assert reader.run(1)["status"] == "stopped"
-        assert reader.run(1)["report"] is None
+        assert reader.run(1).status == "stopped"
+        assert reader.run(1).report is None
 
 
 def test_a_server_that_cuts_silently_is_noticed_once() -> None:

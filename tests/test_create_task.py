@@ -288,7 +288,7 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
         ending = study(context, driver, "Can it double?", Budget(), View(None))
     assert ending.status == "finished"
     with Reader.open(db) as reader:
-        told = [t["content"]["text"] for t in reader.turns(1) if t["role"] == "tool"]
+        told = [t.content["text"] for t in reader.turns(1) if t.role == "tool"]
         row = reader.task_file("doubles")
         logged = reader.experiment(1)
     assert "'c' is no slot with numbers" in told[0]
@@ -296,8 +296,8 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
     assert "there is a task 'doubles' already" in told[2]
     assert "The double of" in told[3]
     assert row is not None
-    assert (row["maker"], row["run"], row["spec"]["templates"][0]["answer"]) == ("chat by-hand", "R1", "a * 2 + b")
-    assert (logged["status"], logged["task"], logged["task_fingerprint"]) == ("done", "doubles", row["fingerprint"])
+    assert (row.maker, row.run, row.spec["templates"][0]["answer"]) == ("chat by-hand", "R1", "a * 2 + b")
+    assert (logged.status, logged.task, logged.task_fingerprint) == ("done", "doubles", row.fingerprint)
     # In a later process: by its name, in a list, and in a replay.
     assert named_task("doubles", db).maker == "chat by-hand in R1"
     with Context.open(str(db)) as context:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from lashley.db import records
 from lashley.db.read import Reader
+from lashley.db.records import Experiment
 from lashley.db.store import Store
-from lashley.experiments.result import Doubt, Effect, Result
+from lashley.experiments.result import Doubt, Effect, Measurement, Result
 from lashley.tools.replay import compare
 from lashley.tools.report.render import render
 
+from .recorded import made
 from .reported import add, study
 
 HARM = (Effect(site="L0.H1", metric="logit_diff", value=-1.0, low=-2.0, high=-0.5, n=32, p=0.01, q=0.01),)
@@ -41,8 +44,8 @@ def test_a_report_opens_with_damage_to_a_subject_that_cannot(
         number = add(store, 1, kind, result)
     with Reader.open(path) as reader:
         row, report = reader.experiment(number), render("", reader, 1)
-    assert [one["code"] for one in row["doubts"]] == [one.code for one in result.doubts]
-    assert list(row["notes"]) == list(result.notes)
+    assert [one.code for one in row.doubts] == [one.code for one in result.doubts]
+    assert list(row.notes) == list(result.notes)
     for page in (report.html, report.markdown):
         assert ("The intact subject is not shown to do the task" in page) is opens
         assert "Controls failed" not in page
@@ -51,11 +54,15 @@ def test_a_report_opens_with_damage_to_a_subject_that_cannot(
 
 
 def test_what_newer_code_measures_besides_is_no_difference() -> None:
-    one = {"name": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
-    logged = {"measurements": [one], "effects": [], "samples": []}
-    now = {**logged, "measurements": [one, {**one, "name": "accuracy_p"}]}
-    assert not compare(logged, now, 1e-4)["same"]
-    found = compare(logged, now, 1e-4, newer=True)
+    one = Measurement(name="accuracy", value=0.5, low=0.4, high=0.6, n=8)
+    few, more = Result(measurements=(one,)), Result(measurements=(one, one.model_copy(update={"name": "accuracy_p"})))
+    logged, since = (
+        made(Experiment, measurements=[records.Measurement(**m.model_dump()) for m in result.measurements], effects=[],
+             samples=[])
+        for result in (few, more)
+    )  # fmt: skip
+    assert not compare(logged, more, 1e-4)["same"]
+    found = compare(logged, more, 1e-4, newer=True)
     assert found["same"]
     assert found["more"] == ["accuracy_p"]
-    assert not compare(now, logged, 1e-4, newer=True)["same"]
+    assert not compare(since, few, 1e-4, newer=True)["same"]

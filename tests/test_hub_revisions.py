@@ -80,7 +80,7 @@ def test_what_is_logged_on_a_revision_is_replayed_on_it(tmp_path: Path) -> None:
         done = run_experiment(context, Baseline(model="some/model@step1000", task=name, n=4))
         assert done.error is None
         logged = context.reader.experiment(done.number)
-        assert (logged["model"], logged["subject"]["anatomy"]["n_layers"]) == ("some/model@step1000", 2)
+        assert (logged.model, logged.subject.anatomy["n_layers"]) == ("some/model@step1000", 2)
     with Context.open(str(tmp_path / "t.db")) as again:
         assert replay(again, done.number)["same"]
 

@@ -157,7 +157,7 @@ def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path
     with Reader.open(db) as reader:
         row = reader.task_file("old")
     assert row is not None
-    assert (row["content"], row["card"], row["maker"]) == (task.content, None, None)
+    assert (row.content, row.card, row.maker) == (task.content, None, None)
     assert schema.version_at(db) == schema.VERSION
     with Context.open(str(db)) as context:
         assert context.find_task("old").fingerprint() == task.fingerprint()

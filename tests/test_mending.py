@@ -310,7 +310,7 @@ def test_a_study_of_mended_replies_repeats_itself(api: Any, wire: Wire, tmp_path
     assert "--tool-call-parser" in str(whys[1])
     with Reader.open(path) as reader:
         assert len(reader.notes()) == 2 * len(MENDED)
-        logged = [turn["content"] for turn in reader.turns(1) if turn["role"] == "assistant"]
+        logged = [turn.content for turn in reader.turns(1) if turn.role == "assistant"]
         assert sum(bool(content.get("mended")) for content in logged) == len(MENDED) - 2 + 1
         for run in (1, 2):
             again = rerun(reader, run, lambda *_: None)

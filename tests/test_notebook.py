@@ -87,7 +87,7 @@ def test_tasks_are_known_as_the_commands_know_them(tmp_path: Path, monkeypatch: 
         for number, one in enumerate((shuffled, own, own.model_copy(update={"task": "after~shuffled"})), 1):
             outcome = run_experiment(context, one)
             assert (outcome.number, outcome.error) == (number, None)
-            logged = [effect["value"] for effect in context.reader.experiment(number)["effects"]]
+            logged = [effect.value for effect in context.reader.experiment(number).effects]
             assert [effect.value for effect in lashley.run(one).effects] == logged
             assert [effect.value for effect in lashley.run(ABLATION, one.task).effects] == logged
     assert lashley.run(ABLATION, "./after.jsonl").effects == lashley.run(own).effects
@@ -107,7 +107,7 @@ def test_models_are_known_as_the_commands_know_them(tmp_path: Path) -> None:
     with Context.open(str(tmp_path / "t.db")) as context:
         context.add_task_file(str(tmp_path / "own.jsonl"))
         assert run_experiment(context, task).error is None
-        logged = [effect["value"] for effect in context.reader.experiment(1)["effects"]]
+        logged = [effect.value for effect in context.reader.experiment(1).effects]
     assert [effect.value for effect in lashley.run(task, str(tmp_path / "own.jsonl")).effects] == logged
     other = ABLATION.model_copy(update={"model": "Planted:Induction"})
     assert lashley.run(other).effects == lashley.run(ABLATION).effects
@@ -175,6 +175,6 @@ def test_a_report_as_a_notebook_opens_the_tracker_and_draws_again(
         exec("\n".join(before), named)
         shown.append(eval(last, named) if not last.startswith("tracker =") else exec(last, named))
     _, one, effects = shown
-    assert one.row["id"] == "E1"
+    assert one.row.id == "E1"
     assert "<svg" in one._repr_html_()
     assert effects["site"].tolist() == ["L7.H3", "L0.H1"]

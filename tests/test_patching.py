@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from lashley.db.records import Artifact
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit
@@ -26,7 +27,7 @@ from lashley.experiments.twins import twins
 from lashley.tests.test_planted import lab as planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.twin_lab import slow_recovery, twin_lab
-from lashley.tools.evidence.quantity import read
+from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw
 from lashley.tools.run_experiment import array_bytes
 
@@ -121,7 +122,8 @@ def test_a_replay_is_the_same_to_the_last_bit() -> None:
 def test_a_difference_of_two_shares_is_one_of_ratios() -> None:
     """What a prediction or a finding reads: the difference of two effects, prompt by prompt, over the whole."""
     result = ActivationPatching(**PLANTED, part="z").run(planted_lab("planted:induction"))
-    row = {**result.model_dump(), "id": "E1", "n": 16, "artifacts": [{"name": name} for name in result.arrays]}
+    kinds = tuple(Artifact(name, "", 0, "") for name in result.arrays)
+    row = Numbers.of(result, {"n": 16})._replace(artifacts=kinds)
     kept = {name: array_bytes(array)[1] for name, array in result.arrays.items()}
     found = read(row, "effect[L1.H2] - effect[L0.H1]", kept.__getitem__)
     one, other = (values(result)[site] for site in ("L1.H2", "L0.H1"))

@@ -140,7 +140,7 @@ def after_writes(whole: Whole, wire: Wire, folder: Path, commits: int) -> bool:
 
     goes_on(whole, wire, folder, kill)
     with Reader.open(folder / "s.db") as reader:
-        return bool(reader.run(1)["resumed"])
+        return bool(reader.run(1).resumed)
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
@@ -192,7 +192,7 @@ def resume(wire: Wire) -> list[str]:
 
 def status(folder: Path) -> str:
     with Reader.open(folder / "s.db") as reader:
-        return reader.run(1)["status"]
+        return reader.run(1).status
 
 
 def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> None:
@@ -262,4 +262,4 @@ def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> Non
     assert ran(agent("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
     assert "these are other weights" in (tmp_path / "said.txt").read_text()
     with Reader.open(tmp_path / "s.db") as reader:
-        assert (reader.run(1)["status"], reader.run(1)["resumed"]) == ("stopped", [])
+        assert (reader.run(1).status, reader.run(1).resumed) == ("stopped", [])

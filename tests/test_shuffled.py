@@ -95,7 +95,7 @@ def test_it_is_found_by_name_and_run_again(tmp_path: Path) -> None:
         found = run_experiment(context, given)
         assert found.error is None
         logged = context.reader.experiment(found.number)
-        accuracy = next(m["value"] for m in logged["measurements"] if m["name"] == "accuracy")
+        accuracy = next(m.value for m in logged.measurements if m.name == "accuracy")
         assert accuracy < 0.2, "right for its own answers, wrong for these"
         assert replay(context, found.number)["same"]
 

@@ -80,9 +80,9 @@ def test_a_file_of_an_older_version_is_read_with_all_that_it_held(path: Path) ->
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"INSERT INTO effects VALUES {values}")
     with Reader.open(path) as reader:
-        assert [run["goal"] for run in reader.runs()] == [RUN["goal"]]
-        (effect,) = reader.experiment(1)["effects"]
-    assert (effect["site"], effect["q"], effect["percentile"], effect["p_max"]) == ("L0.H1", 0.25, None, None)
+        assert [run.goal for run in reader.runs()] == [RUN["goal"]]
+        (effect,) = reader.experiment(1).effects
+    assert (effect.site, effect.q, effect.percentile, effect.p_max) == ("L0.H1", 0.25, None, None)
     assert rows(path, "SELECT place, q, p_max FROM top_effects") == [(1, 0.25, None)]
     assert rows(path, "PRAGMA user_version") == [(schema.VERSION,)]
 
@@ -148,7 +148,7 @@ def test_a_file_without_permission_is_readable_but_not_writable() -> None:
         "import sys, os; from lashley.db.store import Store; from lashley.db.read import Reader\n"
         "from lashley.db.errors import TrackerError\n"
         "if not os.geteuid(): os.setgid(65534); os.setuid(65534)\n"
-        "print(Reader.open(sys.argv[1]).runs()[0]['goal'])\n"
+        "print(Reader.open(sys.argv[1]).runs()[0].goal)\n"
         "for path in sys.argv[1:]:\n"
         "    try: Store.open(path)\n"
         "    except TrackerError as error: print(error)\n"

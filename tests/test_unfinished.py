@@ -81,15 +81,15 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(tmp_path: Path) -> No
     assert running.returncode == 130
     with Context.open(str(tmp_path / "s.db")) as context:
         first = context.reader.experiment(1)
-        assert first["error_type"] == "Interrupted"
-        assert [a["name"] for a in first["artifacts"]] == ["unfinished"]
+        assert first.error_type == "Interrupted"
+        assert [a.name for a in first.artifacts] == ["unfinished"]
         said: list[str] = []
         context.say = said.append
         sweep = HeadAblation(layers=[0, 1, 2, 3], n=16)
         resumed = run_experiment(context, sweep)
         fresh = run_experiment(context, sweep, fresh=True)
         assert any("E1" in line for line in said)
-        ours, wanted = (context.reader.experiment(number)["effects"] for number in (resumed.number, fresh.number))
+        ours, wanted = (context.reader.experiment(number).effects for number in (resumed.number, fresh.number))
         assert ours == wanted
         assert len(ours) == 36
         assert resumed.error is None

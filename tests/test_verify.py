@@ -58,7 +58,7 @@ def test_what_was_not_touched_holds(here: Path, what: str) -> None:
 
 def test_a_report_says_its_study_code_and_seal(here: Path) -> None:
     with Reader.open(here / "lashley.db") as reader:
-        seal = reader.run(1)["seal"]
+        seal = reader.run(1).seal
     for name in ("report.html", "report.md"):
         text = (here / "reports/R1" / name).read_text()
         assert seal in text
@@ -156,7 +156,7 @@ def test_what_is_written_after_the_end_leaves_the_report_as_it_was(here: Path) -
         number = store.begin_experiment(run=None, **EXPERIMENT)
         store.finish_experiment(number, found().model_dump(), 1.0)
     with Reader.open(here / "lashley.db") as reader:
-        seal = reader.run(1)["seal"]
+        seal = reader.run(1).seal
     assert seal in (here / "reports/R1/report.html").read_text()
 
 

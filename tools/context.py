@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..db.location import tracker_path
 from ..db.read import Reader
+from ..db.records import Experiment as Logged
+from ..db.records import ExperimentSummary, Written
 from ..db.store import Store
 from .errors import ToolError
 from .finding import find_task, kept_task, kept_tasks
@@ -88,12 +90,12 @@ class Context:
         """The run, where it is a second opinion: it reads nothing of what others thought."""
         return None if self.reviews is None else self.run
 
-    def may_see(self, experiment: dict[str, Any]) -> bool:
+    def may_see(self, experiment: Logged | ExperimentSummary) -> bool:
         """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
         seen = self.sees
-        return seen is None or experiment["split"] != "confirm" or experiment["run"] in [f"R{run}" for run in seen]
+        return seen is None or experiment.split != "confirm" or experiment.run in [f"R{run}" for run in seen]
 
-    def written(self, table: str) -> list[dict[str, Any]]:
+    def written(self, table: str) -> list[Written]:
         """What the call that is being carried out has written before: something only where it was stopped half-way."""
         return [] if self.run is None or self.call is None else self.reader.written_by(table, self.run, self.call)
 
@@ -162,8 +164,8 @@ class Context:
 
         task = from_file(Path(path), name, kind)
         kept = self.reader.task_file(task.name)
-        if kept is not None and kept["maker"] not in (None, USER):
-            raise ToolError(f"{kept['maker']} made a task '{task.name}'; rename the file, or import it with --name.")
+        if kept is not None and kept.maker not in (None, USER):
+            raise ToolError(f"{kept.maker} made a task '{task.name}'; rename the file, or import it with --name.")
         return self.know(task, USER, {"file": Path(path).name})
 
     def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:

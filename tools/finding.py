@@ -6,9 +6,10 @@ What the tracker keeps is built again from its lines and card, and must be the t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..db.read import Reader
+from ..db.records import TaskOrigin
 from .errors import ToolError
 
 if TYPE_CHECKING:
@@ -58,28 +59,27 @@ def kept_task(reader: Reader | None, name: str, fingerprint: str | None = None) 
 
 def kept_tasks(reader: Reader) -> dict[str, Task]:
     """The latest of every task that the tracker keeps, by name."""
-    return {row["name"]: rebuilt(row) for row in reader.task_files()}
+    return {row.name: rebuilt(row) for row in reader.task_files()}
 
 
-def rebuilt(row: dict[str, Any]) -> Task:
+def rebuilt(row: TaskOrigin) -> Task:
     """A kept task again. Raises ToolError where it is not, to the byte, what was kept."""
     from ..experiments.tasks.from_file import Card, from_jsonl
 
-    card = None if row["card"] is None else Card.model_validate(row["card"])
-    task = from_jsonl(row["name"], row["content"], card)
-    if task.fingerprint() != row["fingerprint"]:
+    card = None if row.card is None else Card.model_validate(row.card)
+    task = from_jsonl(row.name, row.content, card)
+    if task.fingerprint() != row.fingerprint:
         raise ToolError(
-            f"The task {row['name']} in the tracker is not the one that was kept: its fingerprint is "
-            f"{task.fingerprint()[:16]}, and was {row['fingerprint'][:16]}. Its row was changed, or this program reads "
+            f"The task {row.name} in the tracker is not the one that was kept: its fingerprint is "
+            f"{task.fingerprint()[:16]}, and was {row.fingerprint[:16]}. Its row was changed, or this program reads "
             "it differently. Import or make it again under another name."
         )
     return task.model_copy(update={"maker": made_by(row)})
 
 
-def made_by(row: dict[str, Any]) -> str:
+def made_by(row: TaskOrigin) -> str:
     """Who made a kept task, as a clause: "chat qwen3 in R3", "user, from colours.csv"; empty where nobody knows."""
-    if row["maker"] is None:
+    if row.maker is None:
         return ""
-    spec: dict[str, Any] = row["spec"] or {}
-    file = spec.get("file")
-    return f"{row['maker']}" + (f" in {row['run']}" if row["run"] else "") + (f", from {file}" if file else "")
+    file = (row.spec or {}).get("file")
+    return f"{row.maker}" + (f" in {row.run}" if row.run else "") + (f", from {file}" if file else "")

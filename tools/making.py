@@ -29,7 +29,8 @@ def create_task(context: Context, given: Draft) -> Told:
 
     task = None
     for row in context.written("task_files"):
-        task = context.add_stored_task(row["name"], row["fingerprint"])
+        assert row.name is not None
+        task = context.add_stored_task(row.name, row.fingerprint)
     if task is None:
         taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
         subject = context.subject(context.model)

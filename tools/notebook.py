@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Self
 
+from ..db import records
 from ..db.errors import TrackerError
 from ..db.flat import rows
 from ..db.ids import parse_id
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..experiments.subject import Subject
     from ..experiments.tasks.task import Task
 
-Row = dict[str, Any]
 _labs: dict[tuple[str, str, bool, str | None], Lab] = {}
 _subjects: dict[str, Subject] = {}
 
@@ -37,8 +37,8 @@ _subjects: dict[str, Subject] = {}
 class Picture:
     """A figure: shown in a notebook as SVG, and its `data` to draw it otherwise."""
 
-    def __init__(self, figure: Figure | Mapping[str, Any]) -> None:
-        self.data: Row = figure.model_dump(mode="json") if isinstance(figure, Figure) else dict(figure)
+    def __init__(self, figure: Figure | records.Figure) -> None:
+        self.data: dict[str, Any] = figure.model_dump(mode="json") if isinstance(figure, Figure) else figure._asdict()
 
     def __repr__(self) -> str:
         return f"<figure {self.data['name']}: {self.data['title']}>"
@@ -61,10 +61,10 @@ class Found(Result):
 
     def picture(self, name: str | None = None) -> Picture:
         """The figure of this name, or the first. Raises KeyError with those that there are."""
-        return _picture([figure.model_dump(mode="json") for figure in self.figures], name, "The result")
+        return _picture(self.figures, name, "The result")
 
     def _repr_html_(self) -> str:
-        return _html(self.model_dump(mode="json"))
+        return _html(self)
 
 
 class Logged:
@@ -75,21 +75,21 @@ class Logged:
         self.row = reader.experiment(number)
 
     def __repr__(self) -> str:
-        return f"<{self.row['id']} {self.row['kind']}: {self.row['status']}>"
+        return f"<{self.row.id} {self.row.kind}: {self.row.status}>"
 
     @property
-    def config(self) -> Row:
-        return self.row["config"]
+    def config(self) -> records.Json:
+        return self.row.config
 
     def effects(self) -> pd.DataFrame:
         """One row for each site and metric."""
-        return _pandas().DataFrame(self.row["effects"])
+        return _pandas().DataFrame(self.row.effects)
 
     def measurements(self) -> pd.DataFrame:
-        return _pandas().DataFrame(self.row["measurements"])
+        return _pandas().DataFrame(self.row.measurements)
 
     def samples(self) -> pd.DataFrame:
-        return _pandas().DataFrame(self.row["samples"])
+        return _pandas().DataFrame(self.row.samples)
 
     def array(self, name: str) -> np.ndarray:
         """A kept array, such as the values per prompt. Raises TrackerError with the names that there are."""
@@ -99,10 +99,10 @@ class Logged:
 
     def picture(self, name: str | None = None) -> Picture:
         """The figure of this name, or the first. Raises KeyError with those that there are."""
-        return _picture(self.row["figures"], name, self.row["id"])
+        return _picture(self.row.figures, name, self.row.id)
 
     def _repr_html_(self) -> str:
-        return _html(self.row, f"{self.row['id']} {self.row['kind']}")
+        return _html(self.row, f"{self.row.id} {self.row.kind}")
 
 
 class Tracker:
@@ -235,27 +235,27 @@ def _pandas() -> Any:
         raise TrackerError("Data frames need pandas: pip install pandas (or the extra lashley[notebook]).") from missing
 
 
-def _picture(figures: list[Row], name: str | None, of: str) -> Picture:
-    there = {figure["name"]: figure for figure in figures}
+def _picture(figures: Sequence[Figure] | Sequence[records.Figure], name: str | None, of: str) -> Picture:
+    there = {figure.name: figure for figure in figures}
     chosen = next(iter(there), None) if name is None else name
     if chosen not in there:
         raise KeyError(f"{of} has no figure {name or 'at all'}. It has: {', '.join(there) or 'none'}.")
     return Picture(there[chosen])
 
 
-def _html(row: Row, title: str = "") -> str:
+def _html(row: Result | records.Experiment, title: str = "") -> str:
     """Everything in it was written by a program or a model and is only text."""
     from .report.figures import draw
     from .report.numbers import number
 
     head = f"<h4>{escape(title)}</h4>" if title else ""
-    found = "".join(f"<p>{escape(line)}</p>" for line in (row["found"] or "", *row["notes"]) if line)
+    found = "".join(f"<p>{escape(line)}</p>" for line in (row.found or "", *row.notes) if line)
     cells = "".join(
-        f"<tr><td>{escape(one['name'])}</td><td>{number(one['value'])}</td><td>"
-        + ("" if one["low"] is None else f"[{number(one['low'])}, {number(one['high'])}]")
-        + f"</td><td>{'' if one['n'] is None else one['n']}</td><td>{escape(one['unit'])}</td></tr>"
-        for one in row["measurements"]
+        f"<tr><td>{escape(one.name)}</td><td>{number(one.value)}</td><td>"
+        + ("" if one.low is None or one.high is None else f"[{number(one.low)}, {number(one.high)}]")
+        + f"</td><td>{'' if one.n is None else one.n}</td><td>{escape(one.unit)}</td></tr>"
+        for one in row.measurements
     )
     table = "<tr><th></th><th>value</th><th>95% interval</th><th>n</th><th>unit</th></tr>"
-    pictures = "".join(draw(figure, place=str(place)) for place, figure in enumerate(row["figures"]))
+    pictures = "".join(draw(figure, place=str(place)) for place, figure in enumerate(row.figures))
     return f"{head}{found}{pictures}<table>{table}{cells}</table>"

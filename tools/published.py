@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ..experiments.errors import ExperimentError
 from ..experiments.result import Frozen, Result
-from .evidence.quantity import NoQuantity, read
+from .evidence.quantity import NoQuantity, Numbers, read
 
 DATA = Path(__file__).with_name("published.toml")
 
@@ -84,15 +84,8 @@ def hold(model: str, given: Sequence[Trial], tell: Callable[[Trial], None] | Non
 
 
 def held(trial: Trial, check: Check, result: Result) -> Held:
-    about: dict[str, Any] = {
-        "id": "The experiment",
-        "n": trial.config.get("n"),
-        "config": trial.config,
-        "artifacts": [],
-    }
-    row = {**result.model_dump(), **about}
     try:
-        found = read(row, check.quantity)
+        found = read(Numbers.of(result, trial.config), check.quantity)
     except NoQuantity as fault:
         return unmeasured(trial, check, str(fault))
     agrees = (check.low is None or found.value >= check.low) and (check.high is None or found.value <= check.high)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..db.ids import parse_id
+from ..db.records import as_json
 from . import catalog
 from .context import Context
 from .errors import ToolError
@@ -74,8 +75,8 @@ class SearchNotes(Arguments):
 def search_notes(context: Context, given: SearchNotes) -> Told:
     """Notes of this and of earlier studies, best match first."""
     rows = context.reader.notes(given.words, context.alone)[:20]
-    lines = [f"{r['id']} ({r['run'] or 'no run'}) {one_line(r['title'])}: {one_line(r['text'])[:300]}" for r in rows]
-    return "\n".join(lines) or "No notes match.", {"notes": rows}
+    lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {one_line(r.text)[:300]}" for r in rows]
+    return "\n".join(lines) or "No notes match.", {"notes": as_json(rows)}
 
 
 class ListExperiments(Arguments):
@@ -88,11 +89,8 @@ def list_experiments(context: Context, given: ListExperiments) -> Told:
     """Earlier experiments, of other studies too: id, configuration, what was found."""
     rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
     rows = [row for row in rows if context.may_see(row)]
-    lines = [
-        f"{r['id']} ({r['run'] or 'no run'}) {r['kind']} {r['task']} {r['status']}: {r['found'] or r['error'] or ''}"
-        for r in rows
-    ]
-    return "\n".join(lines) or "No experiments match.", {"experiments": rows}
+    lines = [f"{r.id} ({r.run or 'no run'}) {r.kind} {r.task} {r.status}: {r.found or r.error or ''}" for r in rows]
+    return "\n".join(lines) or "No experiments match.", {"experiments": as_json(rows)}
 
 
 class ShowExperiment(Arguments):
@@ -104,10 +102,10 @@ def show_experiment(context: Context, given: ShowExperiment) -> Told:
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
         raise ToolError(
-            f"{logged['id']} is another study's test on held-out prompts. What it found is closed, so that nobody "
+            f"{logged.id} is another study's test on held-out prompts. What it found is closed, so that nobody "
             "predicts what was read; its hypothesis and the verdict are open."
         )
-    return experiment_text(logged, effects=40, samples=8), {"id": logged["id"], "found": logged["found"]}
+    return experiment_text(logged, effects=40, samples=8), {"id": logged.id, "found": logged.found}
 
 
 def cell(value: object) -> str:

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ..db.errors import TrackerError, TrackerFails
+from ..db.records import Experiment as Logged
+from ..db.records import as_json
 from ..experiments.errors import ExperimentError
 from ..experiments.kind import Experiment, kinds
 from ..experiments.tasks.draft import Draft
@@ -95,16 +97,16 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
 
 
-def facts(logged: dict[str, Any]) -> dict[str, Any]:
+def facts(logged: Logged) -> dict[str, Any]:
     """An experiment's numbers as data."""
     return {
-        "id": logged["id"],
-        "kind": logged["kind"],
-        "config": logged["config"],
-        "measurements": {m["name"]: m for m in logged["measurements"]},
-        "effects": logged["effects"],
-        "found": logged["found"],
-        "doubts": [doubt["code"] for doubt in logged["doubts"]],
+        "id": logged.id,
+        "kind": logged.kind,
+        "config": logged.config,
+        "measurements": {m.name: as_json(m) for m in logged.measurements},
+        "effects": as_json(logged.effects),
+        "found": logged.found,
+        "doubts": [doubt.code for doubt in logged.doubts],
     }
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from ..db.ids import show_id
 from ..db.read import Reader
+from ..db.records import Experiment as Logged
+from ..db.records import as_json
 from ..db.scratch import Scratch
 from ..experiments.kind import Experiment
 from ..experiments.result import Result
@@ -22,7 +25,6 @@ from .run_experiment import measured
 if TYPE_CHECKING:
     from ..experiments.lab import Lab
 
-Row = dict[str, Any]
 _NUMERAL = re.compile(r"(?<![\w.])[+\-−]?\d+\.?\d*(?:e[+-]?\d+)?(?![\w])")
 
 
@@ -60,69 +62,70 @@ class Repeated:
         self._require_same_question(experiment, lab, logged)
         error: Exception | None = None
         # What ended for want of time or memory says something of the machine, and what was refused of the user.
-        if not self.fast and logged["error_type"] not in ("TooLong", "OutOfMemory", "NotApproved"):
+        if not self.fast and logged.error_type not in ("TooLong", "OutOfMemory", "NotApproved"):
             try:
                 now = measured(experiment, lab)
-                if logged["status"] == "done":
+                if logged.status == "done":
                     self._compare(logged, now)
                 else:
                     raise Diverged("experiment", f"{name} failed, and is done now.", _failure(logged), now.found)
             except Exception as fault:
                 error = fault
-                again = {"error_type": type(fault).__name__, "error": " ".join(str(fault).split())[:2000]}
-                again["error"] = again["error"] or again["error_type"]
-                if _failure(again) != _failure(logged):
-                    what = f"{name} failed otherwise" if logged["error"] else f"{name} was done, and fails now"
-                    raise Diverged("experiment", f"{what}.", _failure(logged), _failure(again)) from fault
-        if logged["status"] == "done":
+                kind = type(fault).__name__
+                again = f"{kind}: {' '.join(str(fault).split())[:2000] or kind}"
+                if again != _failure(logged):
+                    what = f"{name} failed otherwise" if logged.error else f"{name} was done, and fails now"
+                    raise Diverged("experiment", f"{what}.", _failure(logged), again) from fault
+        if logged.status == "done":
             return self._result(logged)
-        raise error or type(str(logged["error_type"]), (Exception,), {})(logged["error"])
+        raise error or type(str(logged.error_type), (Exception,), {})(logged.error)
 
     def _is_logged(self) -> bool:
-        return any(row["id"] == show_id("experiment", self.scratch.begun)
+        return any(row.id == show_id("experiment", self.scratch.begun)
                    for row in self.reader.experiments(run=self.scratch.run))  # fmt: skip
 
-    def _require_same_question(self, experiment: Experiment, lab: Lab, logged: Row) -> None:
-        name = logged["id"]
-        was = {"kind": logged["kind"], **logged["config"]}
+    def _require_same_question(self, experiment: Experiment, lab: Lab, logged: Logged) -> None:
+        name = logged.id
+        was = {"kind": logged.kind, **logged.config}
         now = {"kind": experiment.kind, **experiment.config()}
         if was != now:
             told = ("\n".join(f"{k}: {v}" for k, v in sorted(one.items())) for one in (was, now))
             raise Diverged("experiment", f"{name} asks something else.", *told)
-        if lab.subject.fingerprint != logged["subject"]["fingerprint"]:
+        if lab.subject.fingerprint != logged.subject.fingerprint:
             raise Diverged("experiment", f"{name} was measured on other weights.",
-                           logged["subject"]["fingerprint"], lab.subject.fingerprint)  # fmt: skip
-        if lab.task.fingerprint() != logged["task_fingerprint"]:
+                           logged.subject.fingerprint, lab.subject.fingerprint)  # fmt: skip
+        if lab.task.fingerprint() != logged.task_fingerprint:
             raise Diverged("experiment", f"{name} was measured on another version of the task {experiment.task}.")
 
-    def _compare(self, logged: Row, now: Result) -> None:
-        found = compare(logged, now.model_dump(), self.tolerance)
+    def _compare(self, logged: Logged, now: Result) -> None:
+        found = compare(logged, now, self.tolerance)
         self.experiments += 1
         self.values += found["compared"]
         self.largest = max(self.largest, found["largest"])
         if not found["same"]:
             lines: list[str] = found["differences"]
-            raise Diverged("experiment", f"{logged['id']} measures something else:\n" + "\n".join(lines))
-        was, says = _told(logged["found"], logged["notes"]), _told(now.found, now.notes)
+            raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
+        was, says = _told(logged.found or "", logged.notes), _told(now.found, now.notes)
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
-            raise Diverged("experiment", f"{logged['id']} finds something else.", was, says)
+            raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
 
-    def _result(self, logged: Row) -> Result:
+    def _result(self, logged: Logged) -> Result:
         import numpy as np
 
-        parts = {
-            part: logged[part] for part in ("measurements", "effects", "samples", "figures", "found", "notes", "doubts")
-        }
+        parts = as_json({
+            "measurements": logged.measurements, "effects": logged.effects, "samples": logged.samples,
+            "figures": logged.figures, "found": logged.found, "notes": logged.notes, "doubts": logged.doubts,
+        })  # fmt: skip
         arrays = {
-            one["name"]: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one["name"])), allow_pickle=False)
-            for one in logged["artifacts"]
+            one.name: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one.name)), allow_pickle=False)
+            for one in logged.artifacts
         }
         return Result.model_validate({**parts, "arrays": arrays})
 
 
-def _failure(row: Row) -> str:
-    return f"{row['error_type']}: {row['error']}"
+def _failure(row: Logged) -> str:
+    return f"{row.error_type}: {row.error}"
 
 
-def _told(found: str, notes: Any) -> str:
-    return "\n".join([found, *cast("list[str]", list(notes))])
+def _told(found: str, notes: Sequence[str]) -> str:
+    return "\n".join([found, *notes])

@@ -15,6 +15,7 @@ from ..experiments.kind import own_settings
 from . import hypotheses
 from .context import Context
 from .errors import ToolError
+from .evidence.verdict import judged_predictions
 from .hypotheses import judged_line
 from .reading import Arguments
 from .report.claims import MOST, check_claim
@@ -84,9 +85,9 @@ def taken(context: Context) -> Told:
 def check_reviewable(context: Context, run: int) -> None:
     """Raises ToolError unless there is something to review, NoSuchId where there is no such run."""
     row, name = context.reader.run(run), show_id("run", run)
-    if row["reviews"] is not None:
-        raise ToolError(f"{name} is itself a second opinion, on {row['reviews']}; review that one.")
-    if row["status"] == "running":
+    if row.reviews is not None:
+        raise ToolError(f"{name} is itself a second opinion, on {row.reviews}; review that one.")
+    if row.status == "running":
         raise ToolError(f"{name} is still running; review it when it has ended.")
     if not claims_of(read_study(context.reader, run, [])):
         raise ToolError(f"{name} claims nothing, so there is nothing to review.")
@@ -108,16 +109,13 @@ def brief(context: Context, run: int) -> Told:
     for name, row in study.hypotheses.items():
         if name in cited:
             lines.append(f"{name} predicted:")
-            verdicts = study.verdicts
-            judged = ({**one, "verdict": verdicts.predictions[one["id"]], "corrected": verdicts.corrected[one["id"]]}
-                      for one in row["predictions"])  # fmt: skip
-            lines += [f"   {judged_line(one)}" for one in judged]
+            lines += [f"   {judged_line(one)}" for one in judged_predictions(row, study.verdicts)]
     lines.append("Experiments:")
     for name, row in study.experiments.items():
-        where = f"{row['task']}, {row['split']}, n = {row['n']}: {row['status']}"
-        settings = json.dumps(own_settings(row["kind"], row["config"]), ensure_ascii=False)
-        lines.append(f"   {name} {row['kind']} {settings} on {where}")
-    return "\n".join(lines), {"reviews": study.run["id"], "claims": data}
+        where = f"{row.task}, {row.split}, n = {row.n}: {row.status}"
+        settings = json.dumps(own_settings(row.kind, row.config), ensure_ascii=False)
+        lines.append(f"   {name} {row.kind} {settings} on {where}")
+    return "\n".join(lines), {"reviews": study.run.id, "claims": data}
 
 
 def test_hypothesis(context: Context, given: hypotheses.TestHypothesis) -> Told:
@@ -143,5 +141,5 @@ def so_far(context: Context) -> Told:
         rest = [f"still to be upheld: {one.missing} of its numbers"] if one.missing and one.verdict != "falls" else []
         lines.append(f"Claim {one.claim}: {one.verdict} ({'; '.join([*because, *rest]) or 'nothing to test'}).")
         data.append({"claim": one.claim, "verdict": one.verdict, "against": one.named(False), "for": one.named(True)})
-    statuses = {name: row["status"] for name, row in review.hypotheses.items()}
+    statuses = {name: row.status for name, row in review.hypotheses.items()}
     return "\n".join(lines), {"standing": data, "statuses": statuses}

@@ -48,8 +48,8 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     experiment = experiment.model_copy(update={"model": canonical(experiment.model)})
     experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
     for row in context.written("experiments"):
-        if row["config_hash"] == experiment.config_hash() and row["error_type"] != INTERRUPTED:
-            return Outcome(row["id"], error=told(row["error_type"], row["error"]))
+        if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
+            return Outcome(row.number, error=told(row.error_type, row.error))
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     fingerprint = lab.task.fingerprint()
     same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()

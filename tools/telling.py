@@ -7,8 +7,8 @@ and cut, so that it can be read as nothing but data.
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from ..db.records import Effect, Experiment, Measurement
 from .report.numbers import number
 
 LIMIT = 3000
@@ -17,44 +17,42 @@ STRONGEST = 12
 SAMPLES = 4
 
 
-def experiment_text(e: dict[str, Any], effects: int = STRONGEST, samples: int = SAMPLES) -> str:
+def experiment_text(e: Experiment, effects: int = STRONGEST, samples: int = SAMPLES) -> str:
     """An experiment as `Reader.experiment` gives it."""
-    config = {k: v for k, v in e["config"].items() if v is not None}
-    lines = [f"{e['id']} {e['kind']} {json.dumps(config, ensure_ascii=False)}: {e['status']}"]
-    if e["status"] == "failed":
-        lines.append(f"{e['error_type']}: {e['error']}")
+    config = {k: v for k, v in e.config.items() if v is not None}
+    lines = [f"{e.id} {e.kind} {json.dumps(config, ensure_ascii=False)}: {e.status}"]
+    if e.status == "failed":
+        lines.append(f"{e.error_type}: {e.error}")
         return "\n".join(lines)
-    lines.append(e["found"] or "")
-    for m in e["measurements"]:
-        lines.append(f"  {m['name']} {valued(m)}")
+    lines.append(e.found or "")
+    for m in e.measurements:
+        lines.append(f"  {m.name} {valued(m)}")
     # Of several metrics the first is what was asked for; the others are told in what was found.
-    asked = [row for row in e["effects"] if row["metric"] == e["effects"][0]["metric"]]
-    ranked = sorted(asked, key=lambda row: -abs(row["value"]))
+    asked = [row for row in e.effects if row.metric == e.effects[0].metric]
+    ranked = sorted(asked, key=lambda row: -abs(row.value))
     if ranked:
         shown = ranked[:effects]
-        lines.append(f"Effects on {shown[0]['metric']}, largest {len(shown)} of {len(ranked)}:")
+        lines.append(f"Effects on {shown[0].metric}, largest {len(shown)} of {len(ranked)}:")
         for row in shown:
-            lines.append(f"  {row['site']} {valued(row)}{tested(row)}")
-    for s in e["samples"][:samples]:
-        after = f", then {quoted(s['changed'])}" if s["changed"] is not None else ""
-        lines.append(
-            f"  prompt ...{quoted(s['prompt'][-40:])} expected {quoted(s['expected'])} said {quoted(s['said'])}{after}"
-        )
-    lines += [f"Note: {note}" for note in e["notes"]]
+            lines.append(f"  {row.site} {valued(row)}{tested(row)}")
+    for s in e.samples[:samples]:
+        after = f", then {quoted(s.changed)}" if s.changed is not None else ""
+        lines.append(f"  prompt ...{quoted(s.prompt[-40:])} expected {quoted(s.expected)} said {quoted(s.said)}{after}")
+    lines += [f"Note: {note}" for note in e.notes]
     return cut("\n".join(line for line in lines if line))
 
 
-def valued(row: dict[str, Any]) -> str:
-    interval = f" [{number(row['low'])}, {number(row['high'])}]" if row.get("low") is not None else ""
-    n = f", n = {row['n']}" if row.get("n") else ""
-    unit = f" {row['unit']}" if row.get("unit") else ""
-    return f"{number(row['value'])}{interval}{unit}{n}"
+def valued(row: Measurement | Effect) -> str:
+    interval = f" [{number(row.low)}, {number(row.high)}]" if row.low is not None and row.high is not None else ""
+    n = f", n = {row.n}" if row.n else ""
+    unit = f" {row.unit}" if isinstance(row, Measurement) and row.unit else ""
+    return f"{number(row.value)}{interval}{unit}{n}"
 
 
-def tested(row: dict[str, Any]) -> str:
+def tested(row: Effect) -> str:
     """What stands behind an effect: its corrected p, and the share of matched random places that it outdoes."""
-    q = f", q {number(row['q'])}" if row["q"] is not None else ""
-    return q if row["percentile"] is None else f"{q}, above {number(row['percentile'])}% of places"
+    q = f", q {number(row.q)}" if row.q is not None else ""
+    return q if row.percentile is None else f"{q}, above {number(row.percentile)}% of places"
 
 
 def quoted(text: str, most: int = 60) -> str:

@@ -102,9 +102,9 @@ def _any_text(data: bytes) -> str:
 
 def runs_of(reader: Reader, run: int) -> list[int | None]:
     """The run, its second opinions, what it is one on, and those whose experiments any of them used."""
-    reviewed = reader.run(run)["reviews"]
+    reviewed = reader.run(run).reviews
     told = [run, *reader.reviews_of(run), *([] if reviewed is None else [parse_id(reviewed)[1]])]
-    used = [row["run"] for one in told for row in reader.experiments(run=one)]
+    used = [row.run for one in told for row in reader.experiments(run=one)]
     return list(dict.fromkeys([*told, *(None if one is None else int(one[1:]) for one in used)]))
 
 
@@ -114,7 +114,7 @@ def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
         render_run(reader, run)
     except SlotError as error:
         return Verified(differences=tuple(f"the report cannot be rendered: {line}" for line in error.faults))
-    judged = sum(one["judged"] is not None for h in reader.hypotheses_of(run) for one in h["predictions"])
+    judged = sum(one.judged is not None for h in reader.hypotheses_of(run) for one in h.predictions)
     told = told_by(reader, run)
     remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
     differences = misjudged(reader, run)
@@ -128,7 +128,7 @@ def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
 
 
 def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
-    stands, now = read_stands(file), reader.run(run)["seal"] or "none"
+    stands, now = read_stands(file), reader.run(run).seal or "none"
     if stands.run != f"R{run}":
         return Verified(differences=(f"{file} is a report of {stands.run}, not of R{run}",))
     differences: list[str] = []
@@ -139,7 +139,7 @@ def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
         number = parse_id(name)[1]
         if number not in reviews:
             return Verified(differences=(f"{file} shows {name} as a second opinion on R{run}, which it is not",))
-        sealed.append((number, seal, reader.run(number)["seal"] or "none"))
+        sealed.append((number, seal, reader.run(number).seal or "none"))
     with closing(connect_read_only(reader.path)) as connection:
         broken = [(of, seal) for of, seal, last in sealed if seal != last and not Seals(connection).holds(of, seal)]
     in_chain, ended = not broken, all(seal == last for _, seal, last in sealed)
@@ -150,7 +150,7 @@ def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
         )
     shown = [number for number, _, _ in sealed[1:]]
     report = render_run(reader, run, shown)
-    since = [one for one in reviews if one not in shown and reader.run(one)["status"] != "running"]
+    since = [one for one in reviews if one not in shown and reader.run(one).status != "running"]
     if since:
         remarks.append(
             f"{file} was written before {' and '.join(f'R{one}' for one in since)} reviewed R{run}; "
@@ -235,7 +235,7 @@ def told_by(reader: Reader, run: int) -> str:
     latest = reader.latest_report(run)
     # A review comments on the claims of another.
     claims = [] if latest is None else [
-        line for c in latest["claims"] for line in (c.get("sentence") or c["comment"], *c["conditions"])
+        line for c in latest.claims for line in (c.get("sentence") or c["comment"], *c["conditions"])
     ]  # fmt: skip
     return "\n".join([source_of(reader, run), *claims])
 
@@ -246,7 +246,7 @@ def cited(reader: Reader, run: int) -> list[int]:
     study = read_study(reader, run)
     named = re.findall(r"\b[EH][0-9]{1,18}\b", told_by(reader, run))
     behind = [
-        e for one in named if one in study.hypotheses for v in study.hypotheses[one]["events"] for e in v["experiments"]
+        e for one in named if one in study.hypotheses for v in study.hypotheses[one].events for e in v.experiments
     ]
-    again = [one for review in study.reviews for one in cited(reader, parse_id(review.run["id"])[1])]
+    again = [one for review in study.reviews for one in cited(reader, parse_id(review.run.id)[1])]
     return sorted({*again, *(int(one[1:]) for one in [*named, *behind] if one in study.finished)})

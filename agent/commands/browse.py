@@ -18,6 +18,7 @@ from .options import db_option
 if TYPE_CHECKING:
     from ...db.read import Reader
     from ...db.read_experiments import Sort
+    from ...tools.evidence.verdict import JudgedHypothesis
 
 P = ParamSpec("P")
 
@@ -63,7 +64,9 @@ def show_read(read: Read, as_json: bool) -> None:
         import json
 
         # ASCII, so that no terminal or pipe can choke on it or be steered by it.
-        click.echo(json.dumps(read.data, indent=2))
+        from ...db.records import as_json as plain
+
+        click.echo(json.dumps(plain(read.data), indent=2))
     elif not read.data:
         click.echo(read.nothing, err=True)
     else:
@@ -149,8 +152,7 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
 
     what, number = parse_id(id)
     if what == "run":
-        run = {**reader.run(number), "turns": reader.turns(number)}
-        return Read(run, ("page_run", "print_run"), everything)
+        return Read(reader.run(number, turns=True), ("page_run", "print_run"), everything)
     if what == "hypothesis":
         return Read(_judged(reader, number), ("pages", "print_hypothesis"))
     if what == "experiment":
@@ -158,18 +160,14 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
     return Read(reader.note(number), ("pages", "print_note"))
 
 
-def _judged(reader: Reader, number: int) -> dict[str, Any]:
+def _judged(reader: Reader, number: int) -> JudgedHypothesis:
     """A hypothesis with its verdict, and each prediction with its own."""
     from ...db.ids import parse_id
-    from ...tools.evidence.verdict import said, spoken, verdicts
+    from ...tools.evidence.verdict import verdicts, with_verdicts
 
     row = reader.hypothesis(number)
-    found = verdicts(reader.hypotheses_of(None if row["run"] is None else parse_id(row["run"])[1]))
-    predictions = [
-        {**one, "said": said(one), "verdict": found.predictions[one["id"]], "corrected": found.corrected[one["id"]]}
-        for one in row["predictions"]
-    ]
-    return {**row, "verdict": spoken(row, found), "predictions": predictions}
+    found = verdicts(reader.hypotheses_of(None if row.run is None else parse_id(row.run)[1]))
+    return with_verdicts(row, found)
 
 
 def _nothing(something: bool) -> str:

@@ -116,14 +116,16 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     if outcome.reused:
         click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
     if as_json:
-        click.echo(json.dumps(logged, indent=2))
+        from ...db.records import as_json as plain
+
+        click.echo(json.dumps(plain(logged), indent=2))
     elif outcome.error is None:
         from .style import printable
 
         click.echo("\n".join(printable(line) for line in experiment_text(logged, effects=20).splitlines()))
     if outcome.error is not None:
         click.echo(f"Error: {outcome.id} failed: {outcome.error}", err=True)
-        raise click.exceptions.Exit(2 if logged["error_type"] in ("BadConfiguration", "BadTask") else 1)
+        raise click.exceptions.Exit(2 if logged.error_type in ("BadConfiguration", "BadTask") else 1)
 
 
 def predicted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -61,10 +61,10 @@ def fork(
         with Reader.open(tracker_path(db)) as reader:
             row = reader.run(number)
             forks.until(row, reader.turns(number), step, reader.latest_report(number))
-        named = driver or ("auto" if llm and row["llm"] is None else row["driver"])
-        llm, reads = llm or (row["llm"] if named == row["driver"] else None), limits["context"]
-        if reads is None and (named, llm) == (row["driver"], row["llm"]):
-            reads = row["budget"].get("context")
+        named = driver or ("auto" if llm and row.llm is None else cast("DriverName", row.driver))
+        llm, reads = llm or (row.llm if named == row.driver else None), limits["context"]
+        if reads is None and (named, llm) == (row.driver, row.llm):
+            reads = row.budget.get("context")
         chosen, why, server = choose(named, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()

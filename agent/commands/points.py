@@ -8,13 +8,14 @@ from string import ascii_uppercase
 from rich.console import Console
 from rich.text import Text
 
-from .style import Row, cut, indented, number, printable
+from ...db.records import Json
+from .style import cut, indented, number, printable
 
 WIDE, HIGH = 60, 16
 SEVERAL = "+"
 
 
-def print_points(console: Console, data: Row) -> None:
+def print_points(console: Console, data: Json) -> None:
     """Up to 60 by 16 characters; where points of several groups fall together stands a +."""
     groups = data.get("groups") or [""] * len(data["x"])
     points: list[tuple[float, float, str]] = [
@@ -43,6 +44,6 @@ def _place(value: float, low: float, high: float, cells: int) -> int:
     return 0 if high <= low else min(cells - 1, int((value - low) / (high - low) * cells))
 
 
-def _axis(data: Row, name: str, low: float, high: float) -> str:
+def _axis(data: Json, name: str, low: float, high: float) -> str:
     label = printable(" ".join(str(data.get(f"{name}_label") or name).split()))
     return f"{label}, {number(low)} to {number(high)}"

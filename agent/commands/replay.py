@@ -81,7 +81,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
             raise click.UsageError(f"{text} is the id of a {what}; only experiments and runs can be replayed.")
         reader.require(what, number)
         if what == "run" and one_by_one:
-            found += [("experiment", int(row["id"][1:])) for row in reader.experiments(run=number, status="done")]
+            found += [("experiment", int(row.id[1:])) for row in reader.experiments(run=number, status="done")]
         else:
             found.append((what, number))
     return list(dict.fromkeys(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -13,6 +13,9 @@ from .options import Amount, study_options
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
+
+if TYPE_CHECKING:
+    from ..drivers.choose import DriverName
 
 
 @click.command()
@@ -58,10 +61,10 @@ def go_on_with(
         with Reader.open(tracker_path(db)) as reader:
             number = run_to_resume(reader, run)
             require_stopped(row := reader.run(number))
-        limits = {**row["budget"], **(changed or {})}
-        require_terminal(limits.get("approve"), f"agent resume {row['id']} --no-approve goes on without asking.")
+        limits = {**row.budget, **(changed or {})}
+        require_terminal(limits.get("approve"), f"agent resume {row.id} --no-approve goes on without asking.")
         chosen, why, server = choose(
-            row["driver"], row["llm"], base_url, max_output_tokens=reads and answer_tokens(reads)
+            cast("DriverName", row.driver), row.llm, base_url, max_output_tokens=reads and answer_tokens(reads)
         )
         if server is not None:
             server.knock()
@@ -71,7 +74,7 @@ def go_on_with(
             view = live_view(display)
             context.listen(view.warned)
             for line in changes(context, row):
-                click.echo(f"Since {row['id']} began: {line}.", err=True)
+                click.echo(f"Since {row.id} began: {line}.", err=True)
             require_same_subject(context, number)
             with view:
                 work = resumed(context, chosen, number, view)

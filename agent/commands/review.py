@@ -130,4 +130,4 @@ def summary(context: Context) -> str:
     review = read_study(context.reader, context.run)
     count = Counter(verdicts_of(review).values())
     said = ", ".join(f"{count[word]} {word}" for word in ("stands", "falls", "undecided"))
-    return f"R{context.run}, the second opinion on {review.run['reviews']}, by claims: {said}."
+    return f"R{context.run}, the second opinion on {review.run.reviews}, by claims: {said}."

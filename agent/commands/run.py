@@ -157,7 +157,7 @@ def left(context: Context, budget: Budget) -> float:
     from ...tools.errors import ToolError
 
     assert context.run is not None
-    spent, most = context.reader.run(context.run)["spent"], budget.max_cost or 0.0
+    spent, most = context.reader.run(context.run).spent, budget.max_cost or 0.0
     if budget.price is None:  # a protocol, which costs nothing
         return most
     if spent["unpriced"] or spent["cost"] >= most:
@@ -226,8 +226,8 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     # What says why often says how, too.
     click.echo("\n" + (why if why.startswith(said.rstrip(".")) else f"{said} {why}".rstrip()), err=True)
     click.echo(f"Report: {path}", err=True)
-    done = [e["id"] for e in context.reader.experiments(run=context.run) if e["status"] == "done"]
+    done = [e.id for e in context.reader.experiments(run=context.run) if e.status == "done"]
     again = f"    agent replay {done[-1]}" if done else ""
     click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)
-    if (parent := context.reader.run(context.run)["parent"]) is not None:
+    if (parent := context.reader.run(context.run).parent) is not None:
         click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)

@@ -14,15 +14,13 @@ import unicodedata
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-
-Row = dict[str, Any]
 
 
 def console() -> Console:
@@ -54,8 +52,17 @@ def quoted(text: str) -> str:
     return '"' + cut(text, 400).replace("\n", "\\n") + '"'
 
 
-def on(row: Row, *columns: str) -> str:
-    return " · ".join(row[column] for column in columns if row[column])
+class Bounded(Protocol):
+    """What has an interval, or none."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def on(*parts: str | None) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def minute(at: str) -> str:
@@ -155,5 +162,5 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def interval(row: Row) -> str:
-    return "" if row["low"] is None or row["high"] is None else f"[{number(row['low'])}, {number(row['high'])}]"
+def interval(row: Bounded) -> str:
+    return "" if row.low is None or row.high is None else f"[{number(row.low)}, {number(row.high)}]"

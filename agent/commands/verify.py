@@ -67,10 +67,10 @@ def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[
     from ...tools.verify import cited, runs_of, verify_report, verify_tracker
 
     if of == "experiment":
-        run = reader.experiment(number)["run"]
-        tracker = verify_tracker(reader.path, [run and int(run[1:])])
+        run = reader.experiment(number).run
+        tracker = verify_tracker(reader.path, [None if run is None else int(run[1:])])
         return [*tracker.differences], [*tracker.remarks], [number]
-    if all(row["id"] != f"R{number}" for row in reader.runs()):
+    if all(row.id != f"R{number}" for row in reader.runs()):
         tracker = verify_tracker(reader.path, [number])
         if not any(line.startswith(f"R{number} was sealed") for line in tracker.differences):
             reader.require("run", number)

@@ -12,15 +12,15 @@ a set that was edited.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
+from ...db.records import Experiment
 from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import number, value_text
 from .ledger import Key
 from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
 
-Row = dict[str, Any]
 _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
 _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
@@ -117,20 +117,22 @@ def parse_condition(text: str) -> Condition:
         ) from fault
 
 
-def check_bound(condition: Condition, row: Row, q: dict[Key, float], artifact: Artifact | None = None) -> Checked:
+def check_bound(
+    condition: Condition, row: Experiment, q: dict[Key, float], artifact: Artifact | None = None
+) -> Checked:
     """A condition on a finished experiment. Raises NoQuantity."""
     bound = condition.bound
     assert bound is not None
     found = read(row, bound.quantity, artifact)
-    holds, said = lies(found, bound), value_text(found.row())
+    holds, said = lies(found, bound), value_text(found.value, found.low, found.high, unit=found.unit, n=found.n)
     stands = _stands(bound, row, q)
     if stands is not None:
         said += f", q {number(stands)} over the run"
         holds = holds and stands < 0.05
-    return Checked(condition=condition, holds=holds, found=said, split=row["split"] or "")
+    return Checked(condition=condition, holds=holds, found=said, split=row.split or "")
 
 
-def _stands(bound: Bound, row: Row, q: dict[Key, float]) -> float | None:
+def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
     """q over the run of the effect that a condition claims; None where it claims none, or none that has a q.
 
     A divergence (kl) has none: it is never negative, and nothing is claimed by its sign. A difference says that one of
@@ -142,11 +144,11 @@ def _stands(bound: Bound, row: Row, q: dict[Key, float]) -> float | None:
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
         return None
-    metric = terms[0].metric or next((effect["metric"] for effect in row["effects"]), None)
+    metric = terms[0].metric or next((effect.metric for effect in row.effects), None)
     found = [
         value
         for (experiment, site, of), value in q.items()
-        if experiment == row["id"] and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
+        if experiment == row.id and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
     ]
     return min(found, default=None)
 

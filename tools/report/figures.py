@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
 
+from ...db import records
 from ...experiments.result import Figure
 from .escape import one_line
 from .tips import Box, Place
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
     from .plots.page import Plot
+
+
+# A figure of a result, one of the tracker, or its fields.
+Data = Figure | records.Figure | Mapping[str, Any]
 
 
 class BadFigure(ValueError):
@@ -59,7 +64,7 @@ class Drawing(NamedTuple):
     places: dict[Place, list[Box]]
 
 
-def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
+def draw(figure: Data, place: str = "") -> str:
     """The figure as one SVG element without XML declaration: it can be a file, and it can stand in a page.
 
     Drawings of the same data on one page need a `place` each, or they would share the ids inside them.
@@ -68,7 +73,7 @@ def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
     return drawing(figure, place).svg
 
 
-def drawing(figure: Figure | Mapping[str, Any], place: str = "") -> Drawing:
+def drawing(figure: Data, place: str = "") -> Drawing:
     """The same, with the places of its marks."""
     data = _data(figure)
     out = io.BytesIO()
@@ -91,15 +96,17 @@ def _places(plot: Plot) -> dict[Place, list[Box]]:
     return {place: [on_page(box) for box in boxes] for place, boxes in plot.spots.items()}
 
 
-def draw_png(figure: Figure | Mapping[str, Any], dpi: int = 150) -> bytes:
+def draw_png(figure: Data, dpi: int = 150) -> bytes:
     """The figure as a PNG with transparent background. Raises BadFigure when the data do not fit the kind."""
     out = io.BytesIO()
     _save(_plot(_data(figure)).canvas, out, "png", "", dpi)
     return out.getvalue()
 
 
-def _data(figure: Figure | Mapping[str, Any]) -> dict[str, Any]:
-    return figure.model_dump(mode="json") if isinstance(figure, Figure) else dict(figure)
+def _data(figure: Data) -> dict[str, Any]:
+    if isinstance(figure, Figure):
+        return figure.model_dump(mode="json")
+    return figure._asdict() if isinstance(figure, records.Figure) else dict(figure)
 
 
 def _plot(data: dict[str, Any]) -> Plot:

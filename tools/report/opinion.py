@@ -14,19 +14,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import field_validator
 
+from ...db.records import Prediction
 from ...experiments.prediction import Comparison
 from ...experiments.result import Frozen
 from ..evidence.conditions import Checked, parse_condition
 from ..evidence.quantity import parse, read
+from ..evidence.verdict import Stated
 from .check import faults
 from .claims import Claim, Refused, check_claim
 from .study import Study
 
-Row = dict[str, Any]
 Word = Literal["stands", "falls", "undecided"]
 # What differs between a test and its repetition.
 _FREE = {"model", "task", "n", "seed", "split", "method", "verify", "controls"}
@@ -60,15 +61,15 @@ class Assertion(Frozen):
     inside: bool = True
 
 
-class Test(Frozen):
-    """A prediction of the review that bears on a claim: its row, and whether it agrees; None is undecided."""
+class Test(NamedTuple):
+    """A prediction of the review that bears on a claim, and whether it agrees; None is undecided."""
 
     hypothesis: str
-    prediction: dict[str, Any]
+    prediction: Prediction
     agrees: bool | None
 
 
-class Standing(Frozen):
+class Standing(NamedTuple):
     """A claim after the review's tests: what they say of it, and how many of its assertions no test has upheld."""
 
     claim: int
@@ -83,7 +84,7 @@ class Standing(Frozen):
 
 def claims_of(study: Study) -> list[Claim]:
     """The claims of the study's report."""
-    return [] if study.report is None else [Claim.model_validate(one) for one in study.report["claims"]]
+    return [] if study.report is None else [Claim.model_validate(one) for one in study.report.claims]
 
 
 def assertions(claim: Claim, study: Study) -> list[Assertion]:
@@ -96,15 +97,17 @@ def assertions(claim: Claim, study: Study) -> list[Assertion]:
             if read(row, bound.quantity, lambda name, of=condition.of: study.artifact(of, name)).low is None:
                 continue
             found.append(
-                Assertion(of=condition.of, kind=row["kind"], config=row["config"], quantity=bound.quantity.text,
+                Assertion(of=condition.of, kind=row.kind, config=dict(row.config), quantity=bound.quantity.text,
                           comparison=bound.comparison, low=bound.low, high=bound.high)
             )  # fmt: skip
             continue
-        for one in study.hypotheses[condition.of]["predictions"]:
+        for one in study.hypotheses[condition.of].predictions:
             inside = condition.verdict in ("supported", "confirmed")
-            if inside or (condition.verdict == "refuted" and study.verdicts.predictions[one["id"]] == "refuted"):
-                kept = {name: one[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")}
-                found.append(Assertion(of=condition.of, inside=inside, **kept))
+            if inside or (condition.verdict == "refuted" and study.verdicts.predictions[one.id] == "refuted"):
+                found.append(
+                    Assertion(of=condition.of, inside=inside, kind=one.kind, config=dict(one.config),
+                              quantity=one.quantity, comparison=one.comparison, low=one.low, high=one.high)
+                )  # fmt: skip
     return found
 
 
@@ -119,37 +122,37 @@ def _standing(claim: int, asserted: Sequence[Assertion], review: Study) -> Stand
     tests: dict[int, Test] = {}
     upheld = [False] * len(asserted)
     for name, hypothesis in review.hypotheses.items():
-        for row in hypothesis["predictions"]:
-            bears = [i for i, one in enumerate(asserted) if matter(row) == matter(one.model_dump())]
-            says = {i: _agrees(row, review.verdicts.predictions[row["id"]], asserted[i]) for i in bears}
+        for row in hypothesis.predictions:
+            bears = [i for i, one in enumerate(asserted) if matter(row) == matter(one)]
+            says = {i: _agrees(row, review.verdicts.predictions[row.id], asserted[i]) for i in bears}
             for i, agrees in says.items():
                 upheld[i] |= agrees is True and _same_method(row, asserted[i])
             if bears:
                 said = False if False in says.values() else True if True in says.values() else None
-                tests[row["id"]] = Test(hypothesis=name, prediction=row, agrees=said)
+                tests[row.id] = Test(hypothesis=name, prediction=row, agrees=said)
     missing = upheld.count(False)
     contradicted = any(one.agrees is False for one in tests.values())
     verdict: Word = "falls" if contradicted else "undecided" if missing or not asserted else "stands"
     return Standing(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
 
 
-def matter(one: Row) -> str:
+def matter(one: Stated) -> str:
     """What a prediction, or an assertion, is about, whatever it says of it: the same text for the same number."""
-    config = one["config"]
+    config = one.config
     about = {name: sorted(value) if name == "heads" and value else value
              for name, value in config.items() if name not in _FREE}  # fmt: skip
     terms: list[Any] = []
-    if one["comparison"] != "beyond_control":
-        quantity = parse(one["quantity"])
+    if one.comparison != "beyond_control":
+        quantity = parse(one.quantity)
         found = [term for term in (quantity.first, quantity.second) if term is not None]
         terms = [[term.name, term.site, term.metric or config.get("metric")] for term in found]
         if all(term.name == "effect" for term in found):
             # The site says what was edited, in a sweep or alone.
             about = {}
-    return json.dumps([one["kind"], config.get("model"), config.get("task"), about, terms], sort_keys=True)
+    return json.dumps([one.kind, config.get("model"), config.get("task"), about, terms], sort_keys=True)
 
 
-def _agrees(test: Row, verdict: str | None, asserted: Assertion) -> bool | None:
+def _agrees(test: Prediction, verdict: str | None, asserted: Assertion) -> bool | None:
     within = _within(test, verdict, asserted)
     if within is None:
         return None
@@ -157,17 +160,17 @@ def _agrees(test: Row, verdict: str | None, asserted: Assertion) -> bool | None:
     return within == asserted.inside if one_sided or _same_method(test, asserted) else None
 
 
-def _same_method(test: Row, asserted: Assertion) -> bool:
-    return test["config"].get("method") == asserted.config.get("method")
+def _same_method(test: Prediction, asserted: Assertion) -> bool:
+    return test.config.get("method") == asserted.config.get("method")
 
 
-def _within(test: Row, verdict: str | None, asserted: Assertion) -> bool | None:
+def _within(test: Prediction, verdict: str | None, asserted: Assertion) -> bool | None:
     """Whether the test's number lies within the asserted bounds, as far as its verdict tells."""
     if verdict not in ("supported", "refuted"):
         return None
-    if "beyond_control" in (test["comparison"], asserted.comparison):
-        return (verdict == "supported") if test["comparison"] == asserted.comparison else None
-    low, high = _bounds(test["low"], test["high"])
+    if "beyond_control" in (test.comparison, asserted.comparison):
+        return (verdict == "supported") if test.comparison == asserted.comparison else None
+    low, high = _bounds(test.low, test.high)
     least, most = _bounds(asserted.low, asserted.high)
     if verdict == "supported":
         return True if least <= low and high <= most else False if high <= least or most <= low else None
@@ -231,4 +234,4 @@ def conditions_checked(one: Opinion, review: Study) -> list[Checked]:
 
 def opinions_of(review: Study) -> list[Opinion]:
     """The reviewer's verdicts; none where it was stopped before it gave them."""
-    return [] if review.report is None else [Opinion.model_validate(one) for one in review.report["claims"]]
+    return [] if review.report is None else [Opinion.model_validate(one) for one in review.report.claims]

@@ -6,8 +6,10 @@ uphold it. The ids of the other report's experiments and hypotheses link to it, 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from ...db.records import Run
 from ..evidence.conditions import Checked
 from .claims import Refused
 from .escape import clipped, one_line
@@ -15,9 +17,8 @@ from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checke
 from .prose import plain
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study
-from .view import predicted
+from .view import Shown, predicted
 
-Row = dict[str, Any]
 _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
 _LONG = 240
 _SAYS = {True: "agrees", False: "contradicts", None: "undecided"}
@@ -25,7 +26,7 @@ _ENDED = {"budget": "its budget was spent", "interrupted": "it was interrupted",
           "stopped": "it was stopped from outside", "running": "it is still running"}  # fmt: skip
 
 
-def opinion_view(review: Study, inside: bool) -> Row:
+def opinion_view(review: Study, inside: bool) -> Shown:
     """A review as rows, the fallen claims first; `inside` its own report. Raises SlotError where it cannot be told."""
     reviewed = review.reviewed
     assert reviewed is not None
@@ -34,17 +35,18 @@ def opinion_view(review: Study, inside: bool) -> Row:
     sentences = [plain(claim.sentence, _filler(reviewed)) for claim in claims]
     rows = [_claim(sentence, given.get(found.claim), found, review)
             for sentence, found in zip(sentences, standings(review), strict=True)]  # fmt: skip
-    own = sum(row["run"] == review.run["id"] for row in review.experiments.values())
+    rows.sort(key=lambda row: list(_STATUS).index(row.verdict))
+    own = sum(row.run == review.run.id for row in review.experiments.values())
     return {
-        "id": review.run["id"],
-        "of": reviewed.run["id"],
-        "seal": review.run["seal"] or "none",
+        "id": review.run.id,
+        "of": reviewed.run.id,
+        "seal": review.run.seal or "none",
         "who": _who(review.run, reviewed.run),
-        "spent": f"{own} of {review.run['budget'].get('experiments', 'any number of')} experiments",
-        "ended": "" if given or not claims else _ENDED.get(review.run["status"], "it said nothing"),
-        "tests_at": "" if inside else f"../{review.run['id']}/report.html",
-        "claims_at": f"../{reviewed.run['id']}/report.html" if inside else "",
-        "claims": sorted(rows, key=lambda row: list(_STATUS).index(row["verdict"])),
+        "spent": f"{own} of {review.run.budget.get('experiments', 'any number of')} experiments",
+        "ended": "" if given or not claims else _ENDED.get(review.run.status, "it said nothing"),
+        "tests_at": "" if inside else f"../{review.run.id}/report.html",
+        "claims_at": f"../{reviewed.run.id}/report.html" if inside else "",
+        "claims": rows,
     }
 
 
@@ -62,21 +64,34 @@ def verdict(given: Opinion | None, standing: Standing) -> Word:
     return "stands" if upheld else "undecided"
 
 
-def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Study) -> Row:
+class Reviewed(NamedTuple):
+    """A claim with its verdict, as it is shown."""
+
+    claim: int
+    plain: str
+    sentence: str
+    verdict: Word
+    status: str
+    comment: str
+    tests: Sequence[Shown]
+    checked: Sequence[Checked]
+
+
+def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Study) -> Reviewed:
     said = verdict(given, standing)
-    return {
-        "claim": standing.claim,
-        "plain": sentence,
-        "sentence": clipped(sentence, _LONG),
-        "verdict": said,
-        "status": _STATUS[said],
-        "comment": "" if given is None else plain(given.comment, _filler(review)),
-        "tests": [_test(one, review) for one in standing.tests],
-        "checked": [one for one in _checked(given, review) if one.condition.of not in standing_ids(standing)],
-    }  # fmt: skip
+    return Reviewed(
+        claim=standing.claim,
+        plain=sentence,
+        sentence=clipped(sentence, _LONG),
+        verdict=said,
+        status=_STATUS[said],
+        comment="" if given is None else plain(given.comment, _filler(review)),
+        tests=[_test(one, review) for one in standing.tests],
+        checked=[one for one in _checked(given, review) if one.condition.of not in standing_ids(standing)],
+    )
 
 
-def _test(one: Test, review: Study) -> Row:
+def _test(one: Test, review: Study) -> Shown:
     return {**predicted(one.prediction, review), "hypothesis": one.hypothesis, "says": _SAYS[one.agrees]}
 
 
@@ -91,7 +106,7 @@ def _checked(given: Opinion | None, review: Study) -> list[Checked]:
     try:
         return conditions_checked(given, review)
     except Refused as fault:
-        raise SlotError(f"{review.run['id']}, claim {given.claim}: {fault}.") from fault
+        raise SlotError(f"{review.run.id}, claim {given.claim}: {fault}.") from fault
 
 
 def _filler(study: Study) -> Any:
@@ -101,10 +116,10 @@ def _filler(study: Study) -> Any:
     return filled
 
 
-def _who(review: Row, reviewed: Row) -> str:
-    if review["driver"] == "autopilot":
+def _who(review: Run, reviewed: Run) -> str:
+    if review.driver == "autopilot":
         who = "The autopilot, a fixed protocol, and no language model"
     else:
-        who = f"{one_line(review['llm'] or 'A language model')}, through the {review['driver']} driver"
-    same = (review["driver"], review["llm"]) == (reviewed["driver"], reviewed["llm"])
+        who = f"{one_line(review.llm or 'A language model')}, through the {review.driver} driver"
+    same = (review.driver, review.llm) == (reviewed.driver, reviewed.llm)
     return who + (", which also did the study" if same else "")
