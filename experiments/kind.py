@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from .errors import BadConfiguration, UnknownName
+from .metrics import metrics
 from .result import Frozen, Result
 from .tasks.prompt import Split
 
@@ -97,13 +98,15 @@ class Experiment(Frozen):
 
     def require_metric(self, metric: str, task: Task) -> None:
         """Raises BadConfiguration where the task's prompts have no answer, or no wrong one, to read the metric from."""
-        if task.answer_kind == "open" and metric != "kl":
+        wanted = metrics()[metric]
+        if task.answer_kind == "open" and wanted.needs_answer:
+            free = " or ".join(name for name, one in metrics().items() if not one.needs_answer)
             raise BadConfiguration(
-                f"The prompts of {self.task} have no answer, so there is no {metric}; use metric kl."
+                f"The prompts of {self.task} have no answer, so there is no {metric}; use metric {free}."
             )
-        if metric == "logit_diff" and any(p.distractor is None for p in task.prompts(self.n, self.split, self.seed)):
+        if wanted.needs_distractor and any(p.distractor is None for p in task.prompts(self.n, self.split, self.seed)):
             raise BadConfiguration(
-                f"The task {self.task} has prompts without a distractor, so there is no logit_diff; use metric loss."
+                f"The task {self.task} has prompts without a distractor, so there is no {metric}; use metric loss."
             )
 
     def config_hash(self) -> str:

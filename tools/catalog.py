@@ -196,6 +196,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
     import typing
 
     from ..experiments.kind import kind
+    from ..experiments.metrics import OneOf
 
     cls = kind(name)
     fields: list[dict[str, Any]] = []
@@ -205,7 +206,10 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
             annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
         is_list = typing.get_origin(annotation) is list
         inner = typing.get_args(annotation)[0] if is_list else annotation
-        choices = [str(c) for c in typing.get_args(inner)] if typing.get_origin(inner) is typing.Literal else None
+        metric = next((one for one in info.metadata if isinstance(one, OneOf)), None)
+        choices = metric.names if metric else None
+        if typing.get_origin(inner) is typing.Literal:
+            choices = [str(c) for c in typing.get_args(inner)]
         fields.append(
             {
                 "name": key,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
+from ..metrics import AnyMetric
 from ..removal import Removed
 from ..result import Effect, Result
 
@@ -36,9 +37,7 @@ class AttentionEntropy(Experiment):
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
     method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside the curve.")] = 10
-    metric: Annotated[Literal["logit_diff", "loss", "prob", "kl"], Field(description="What the curve measures.")] = (
-        "logit_diff"
-    )
+    metric: Annotated[AnyMetric, Field(description="What the curve measures.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)

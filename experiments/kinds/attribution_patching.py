@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ..metrics import require_slope
 from ..patching import Patching
 from ..result import Effect, Figure, Measurement, Result
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ..recovery import Scale
     from ..sites import Part
     from ..statistics import Array
+    from ..tasks.task import Task
     from ..twins import Twins
 
 
@@ -40,6 +43,10 @@ class AttributionPatching(Patching):
     ] = "integrated"
     steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, where integrated.")] = 8
     verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest are patched for real.")] = 16
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        require_slope(self.metric, "use activation_patching")
 
     def run(self, lab: Lab) -> Result:
         import numpy as np

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
 from ..kind import Experiment
+from ..metrics import unit_of
 from ..result import Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ class Baseline(Experiment):
     def run(self, lab: Lab) -> Result:
         from ..ability import ability
         from ..controls import per_prompt
-        from ..scoring import METRICS
         from ..speech import summed_up, told_writing, writing
         from ..statistics import measurement, questions_asked
 
@@ -44,9 +44,7 @@ class Baseline(Experiment):
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
         accuracy, accuracy_p = able.says.measurements
         measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]
-        for name in ("loss", "logit_diff", "prob", "rank"):
-            if name in intact.scores:
-                measurements.append(measurement(name, intact.scores[name], METRICS.get(name, ""), asked))
+        measurements += [measurement(name, intact.scores[name], unit_of(name), asked) for name in intact.scores]
         if able.prefers is not None:
             prefers, prefers_p = able.prefers.measurements
             by_chance = Measurement(name="prefers_chance", value=able.prefers.chance.value)
