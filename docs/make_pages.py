@@ -19,8 +19,10 @@ from pydantic.fields import FieldInfo
 
 from lashley.db.store import Store
 from lashley.experiments import scoring, statistics
-from lashley.experiments.kind import Experiment, kinds
+from lashley.experiments.kind import Experiment
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import Metric, OneOf, metrics
+from lashley.tools.catalog import kind_cards, questions
 from lashley.tools.registry import all_tools
 
 DOCS = Path(__file__).resolve().parent
@@ -71,12 +73,26 @@ def pages() -> dict[Path, str]:
     ours = {name: k for name, k in kinds().items() if k.__module__.startswith("lashley.")}
     made = {DOCS / "kinds" / f"{name}.md": kind_page(k) for name, k in ours.items()}
     about = f"# Statistics\n\n{MADE}\n{inspect.cleandoc(statistics.__doc__ or '')}\n"
+    readme = DOCS.parent / "README.md"
     return {
         **made,
+        readme: with_questions(readme.read_text(encoding="utf-8"), set(ours)),
         DOCS / "statistics.md": about,
         DOCS / "metrics.md": metrics_page(),
         DOCS / "tracker.md": tracker_page(),
     }
+
+
+def with_questions(readme: str, ours: set[str]) -> str:
+    """The README with its table of questions as the kinds name them."""
+    head = "| question | experiments |\n|---|---|\n"
+    before, _, rest = readme.partition(head)
+    after = rest[rest.index("\n\n") :]
+    rows: list[str] = []
+    for question, aspects in questions([card for card in kind_cards() if card["name"] in ours]).items():
+        links = [f"[{name}](docs/kinds/{name}.md)" for names in aspects.values() for name in names]
+        rows.append(f"| {question} | {', '.join(links)} |")
+    return before + head + "\n".join(rows) + after
 
 
 def kind_page(kind: type[Experiment]) -> str:
@@ -93,6 +109,8 @@ def kind_page(kind: type[Experiment]) -> str:
 
 {MADE}
 {about}
+
+Question: {kind.question}{f" ({kind.aspect})" if kind.aspect else ""}
 
 How its intervals and p-values are made: [statistics](../statistics.md).
 

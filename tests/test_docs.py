@@ -22,7 +22,8 @@ import pytest
 
 from lashley.agent.main import COMMANDS, cli
 from lashley.db.store import Store
-from lashley.experiments.kind import Experiment, kinds
+from lashley.experiments.kind import Experiment
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.lab import Lab
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.tiny import tiny_subject

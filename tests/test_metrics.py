@@ -14,7 +14,6 @@ from lashley.experiments import metrics as registry
 from lashley.experiments.ablation import Ablation
 from lashley.experiments.batch import make_batch
 from lashley.experiments.errors import BadConfiguration
-from lashley.experiments.kind import kinds
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.causal_tracing import CausalTracing
@@ -23,6 +22,7 @@ from lashley.experiments.kinds.layer_program import LayerProgram
 from lashley.experiments.kinds.minimal_set import MinimalSet
 from lashley.experiments.kinds.neuron_ablation import NeuronAblation
 from lashley.experiments.kinds.pruning_curve import PruningCurve
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.lab import Lab
 from lashley.experiments.metrics import BUILT_IN, Metric, OneOf, metrics
 from lashley.experiments.scoring import AnswerReadout, FirstReadout, PairReadout, Predicted, readout_for

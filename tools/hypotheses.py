@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from ..db.ids import show_id
 from ..experiments.draws import DRAWS
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import own_settings
+from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from .context import Context
 from .errors import ToolError

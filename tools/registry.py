@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ..db.errors import TrackerError, TrackerFails
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import Experiment, kinds
+from ..experiments.kind import Experiment
+from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
 from . import hypotheses, making, reading, reviewing, writing
 from .context import Context

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..kind import Experiment
 from ..metrics import AnyMetric
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..removal import Removed
 from ..result import Effect, Result
 
@@ -32,6 +33,7 @@ class AttentionEntropy(Experiment):
     """
 
     kind: ClassVar[str] = "attention_entropy"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"

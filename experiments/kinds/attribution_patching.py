@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..metrics import require_slope
 from ..patching import Patching
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class AttributionPatching(Patching):
     """
 
     kind: ClassVar[str] = "attribution_patching"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "all places at the price of a few passes"
 
     method: Annotated[
         Literal["gradient", "integrated"],

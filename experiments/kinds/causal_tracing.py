@@ -12,6 +12,7 @@ from ..kind import Experiment
 from ..metrics import OwnMetric, unit_of
 from ..outstanding import clear, largest
 from ..patching import Place
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class CausalTracing(Experiment):
     """
 
     kind: ClassVar[str] = "causal_tracing"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "at a span of the prompt"
     later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
 
     span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"

@@ -11,6 +11,7 @@ from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
 from ..metrics import require_slope, unit_of
 from ..outstanding import clear
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site
 
@@ -37,6 +38,7 @@ class HeadAblation(Ablation):
     """
 
     kind: ClassVar[str] = "head_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     core: ClassVar[bool] = True
     part: ClassVar[Part] = "z"
     parts: ClassVar[str] = "heads"

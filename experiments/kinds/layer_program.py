@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..metrics import AnyMetric, unit_of
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class LayerProgram(Experiment):
     """
 
     kind: ClassVar[str] = "layer_program"
+    question: ClassVar[str] = WHICH_LAYERS
     later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
     core: ClassVar[bool] = True
 

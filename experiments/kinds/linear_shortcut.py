@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..metrics import AnyMetric, is_distance, unit_of
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class LinearShortcut(Experiment):
     """
 
     kind: ClassVar[str] = "linear_shortcut"
+    question: ClassVar[str] = WHICH_LAYERS
 
     layers: Annotated[str | None, Field(description='One stretch, such as "10-13". Null: every one of `width`.')] = None
     width: Annotated[int, Field(ge=1, description="How many layers each stretch of the sweep has.")] = 1

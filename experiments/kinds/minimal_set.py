@@ -12,6 +12,7 @@ from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..metrics import ShareMetric, unit_of
 from ..minimal import Smallest
+from ..questions import WHICH_PARTS
 from ..removal import Parts, Removed
 from ..result import Effect, Figure, Measurement, Result
 
@@ -41,6 +42,8 @@ class MinimalSet(Experiment):
     """
 
     kind: ClassVar[str] = "minimal_set"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "together"
     later: ClassVar[frozenset[str]] = Experiment.later | {"besides"}
 
     goal: Annotated[

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..metrics import unit_of
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site, sites_of
 
@@ -29,6 +30,7 @@ class MlpAblation(Ablation):
     """
 
     kind: ClassVar[str] = "mlp_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     part: ClassVar[Part] = "mlp_out"
     parts: ClassVar[str] = "MLPs"
 

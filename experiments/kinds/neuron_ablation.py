@@ -10,6 +10,7 @@ from pydantic import Field
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
 from ..metrics import require_slope, unit_of
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site
 
@@ -35,6 +36,7 @@ class NeuronAblation(Ablation):
     """
 
     kind: ClassVar[str] = "neuron_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     part: ClassVar[Part] = "neurons"
     parts: ClassVar[str] = "neurons"
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..metrics import AnyMetric, metrics, require_slope
+from ..questions import WHICH_PARTS
 from ..removal import Parts, Removed
 from ..result import Result
 
@@ -32,6 +33,8 @@ class PruningCurve(Experiment):
     """
 
     kind: ClassVar[str] = "pruning_curve"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "together"
 
     parts: Annotated[Parts, Field(description="What is removed. A layer is its attention and its MLP.")] = "heads"
     layers: Annotated[list[int] | None, Field(description="Only parts of these layers. Null: all.")] = None

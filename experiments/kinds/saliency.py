@@ -11,6 +11,7 @@ from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..metrics import LOGIT_DIFF, OwnMetric, require_slope, unit_of
 from ..outstanding import clear
+from ..questions import WHICH_TOKENS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Saliency(Experiment):
     """
 
     kind: ClassVar[str] = "saliency"
+    question: ClassVar[str] = WHICH_TOKENS
 
     metric: Annotated[OwnMetric, Field(description="What is measured.")] = "logit_diff"
     baseline: Annotated[

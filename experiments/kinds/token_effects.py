@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_IS_WRITTEN
 from ..removal import Method, Removed
 from ..result import Effect, Figure, Result
 
@@ -36,6 +37,8 @@ class TokenEffects(Experiment):
     """
 
     kind: ClassVar[str] = "token_effects"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
+    aspect: ClassVar[str] = "which tokens an edit favours"
 
     sites: Annotated[
         list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")

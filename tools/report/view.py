@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...experiments.kind import own_settings
+from ...experiments.kinds.registry import own_settings
 from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
