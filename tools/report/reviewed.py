@@ -15,7 +15,7 @@ from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checke
 from .prose import plain
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study
-from .view import predicted
+from .view import predicted, protocol
 
 Row = dict[str, Any]
 _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
@@ -102,9 +102,9 @@ def _filler(study: Study) -> Any:
 
 
 def _who(review: Row, reviewed: Row) -> str:
-    if review["driver"] == "autopilot":
-        who = "The autopilot, a fixed protocol, and no language model"
+    if review["llm"] is None:
+        who = f"{protocol(review['driver'])}, a fixed protocol, and no language model"
     else:
-        who = f"{one_line(review['llm'] or 'A language model')}, through the {review['driver']} driver"
+        who = f"{one_line(review['llm'])}, through the {review['driver']} driver"
     same = (review["driver"], review["llm"]) == (reviewed["driver"], reviewed["llm"])
     return who + (", which also did the study" if same else "")
