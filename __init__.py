@@ -40,7 +40,7 @@ def run(experiment: Experiment, task: Task | str | None = None) -> Found:
 def __getattr__(name: str) -> Any:
     """The kinds: lashley.HeadAblation."""
     if name[:1].isupper():
-        from .experiments.kind import kinds
+        from .experiments.kinds.registry import kinds
 
         for kind in kinds().values():
             if kind.__name__ == name:

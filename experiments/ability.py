@@ -23,6 +23,7 @@ import numpy as np
 from scipy.stats import binom
 
 from .chance import Chance, chance_of, preference_chance
+from .metrics import rests_on_preference
 from .result import Doubt, Measurement
 from .statistics import Array, clustered, share
 
@@ -113,12 +114,13 @@ class Ability:
     def doubts(self, metric: str | None = None) -> tuple[Doubt, ...]:
         """What a result measured in this metric has to say: nothing where the subject does what the metric rests on.
 
-        A logit difference rests on preference, an accuracy on speech, and any other metric (or None) on either.
+        What compares the answer with a wrong one, as a logit difference does, rests on preference, an accuracy on
+        speech, and any other metric (or None) on either.
         """
         if not self.able:
             text = f"The intact model is not shown to do the task on these prompts, {self.why}. What removing or "
             return (Doubt(code="unable", text=f"{text}changing a part shows here may mean nothing."),)
-        if self.prefers is not None and metric == "logit_diff" and not self.prefers.shown:
+        if self.prefers is not None and rests_on_preference(metric) and not self.prefers.shown:
             return (Doubt(
                 code="not_preferred",
                 text=f"A logit difference rests on preference, and the intact model is not shown to prefer the answer "

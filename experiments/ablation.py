@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from .errors import BadConfiguration
 from .kind import Experiment
+from .metrics import AnyMetric, is_distance
 from .removal import Method, Removed
 from .result import Effect, Figure, Measurement, Result
 from .sites import COUNTED, Part, Site
@@ -57,7 +58,7 @@ class Ablation(Experiment):
     together: Annotated[bool, Field(description="Remove them all at once instead of one at a time.")] = False
     method: Removed = "zero"
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob", "kl"],
+        AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "logit_diff"
 
@@ -136,7 +137,7 @@ class Ablation(Experiment):
         measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
         if controls:
             measurements.append(Measurement(name="controls", value=len(controls)))
-        significant = f", {sum(map(clear, found))} change {self.metric} (q < 0.05)" if self.metric != "kl" else ""
+        significant = "" if is_distance(self.metric) else f", {sum(map(clear, found))} change {self.metric} (q < 0.05)"
         text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
         kept = {self.metric: values}
         if screened is not None:
@@ -179,7 +180,7 @@ class Ablation(Experiment):
         """The places as one set, with random sets beside it."""
         from .controls import compare, control_measurements, per_prompt, random_sets, told, unmatched
         from .removal import removal, replacements
-        from .scoring import AnswerReadout, changes, intact
+        from .scoring import changes, intact
         from .speech import compared
         from .statistics import effects, questions_asked
 
@@ -187,8 +188,7 @@ class Ablation(Experiment):
         asked = [p.key for p in prompts]
         removed = removal(" + ".join(map(str, sites)), sites, self.method)
         controls = random_sets(sites, lab.subject.sizes, self.method, self.seed, self.controls)
-        is_open = lab.task.answer_kind == "open"
-        readout = lab.readout("kl", batch) if is_open else AnswerReadout(batch, intact=lab.prediction(batch))
+        readout = lab.whole_readout(batch)
         everything = [removed, *controls]
         sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
         run = compare(lab, "ablation and random controls", batch, everything, readout, sources)

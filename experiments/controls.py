@@ -19,9 +19,9 @@ import numpy as np
 
 from .draws import DRAWS, can_show, possible_sets
 from .interventions import Edit, Intervention
+from .metrics import metrics, unit_of
 from .removal import Method, removal
 from .result import Effect, Measurement
-from .scoring import METRICS, WORSE
 from .sites import Part, Site, sites_of
 from .statistics import Array, excess_bootstrap, measurement, share
 
@@ -53,7 +53,7 @@ class Compared:
         """The largest change, of any prompt, by an edit that changes nothing."""
         change = (self.unchanged[metric] - self.scores[metric][0]).abs()
         return Measurement(name="identity", value=float(change.max()), n=len(change),
-                           unit=METRICS.get(metric, ""))  # fmt: skip
+                           unit=unit_of(metric))  # fmt: skip
 
     def failed(self, metric: str) -> tuple[str, ...]:
         """The note that a result begins with where the identity did not hold; nothing else."""
@@ -205,7 +205,7 @@ def control_measurements(
     """
     if not len(controls):
         return []
-    unit, means, worse = METRICS[metric], controls.mean(-1), WORSE[metric]
+    unit, means, worse = unit_of(metric), controls.mean(-1), metrics()[metric].worse
     weaker = share("percentile", (abs(means) < abs(change.mean())).astype(float))
     assert weaker.low is not None
     assert weaker.high is not None

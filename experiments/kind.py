@@ -1,7 +1,8 @@
 """What a kind of experiment is: a frozen class whose fields are the configuration and whose `run` is the deed.
 
 From the class alone come the tool and its schema, the command, the record, the replay and the page about it.
-The docstring is what a language model chooses by: its first line says which question is answered.
+The docstring is what a language model chooses by: its first line says which question is answered. The kinds themselves
+are listed in `kinds.registry`.
 """
 
 from __future__ import annotations
@@ -9,22 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from .errors import BadConfiguration, UnknownName
+from .errors import BadConfiguration
+from .metrics import metrics
 from .result import Frozen, Result
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
     from .lab import Lab
     from .tasks.task import Task
-
-GROUP = "lashley.experiments"
-SHOWN = ("model", "task", "n", "split", "seed")
 
 
 class Experiment(Frozen):
@@ -33,6 +30,10 @@ class Experiment(Frozen):
     # Whether it is among the few that a study offers with --tools core.
     core: ClassVar[bool] = False
     kind: ClassVar[str]
+    # The question that it answers, under which the map of instruments lists it (`questions` has ours); empty for the
+    # question that its docstring opens with. `aspect` is what of it, where other kinds answer the rest.
+    question: ClassVar[str] = ""
+    aspect: ClassVar[str] = ""
     # Fields that did not exist when the first trackers were written.
     later: ClassVar[frozenset[str]] = frozenset({"chat", "system"})
 
@@ -62,6 +63,8 @@ class Experiment(Frozen):
         """Refuse what the subject or the task cannot hold, before anything is loaded. `sizes` has n_layers, n_heads
         and so on, as far as they are known. Raises BadConfiguration or BadTask."""
         task.require(self.n, self.split)
+        # An installed one that is broken is told before minutes of work.
+        metrics()
 
     def run(self, lab: Lab) -> Result:
         raise NotImplementedError
@@ -97,81 +100,17 @@ class Experiment(Frozen):
 
     def require_metric(self, metric: str, task: Task) -> None:
         """Raises BadConfiguration where the task's prompts have no answer, or no wrong one, to read the metric from."""
-        if task.answer_kind == "open" and metric != "kl":
+        wanted = metrics()[metric]
+        if task.answer_kind == "open" and wanted.needs_answer:
+            free = " or ".join(name for name, one in metrics().items() if not one.needs_answer)
             raise BadConfiguration(
-                f"The prompts of {self.task} have no answer, so there is no {metric}; use metric kl."
+                f"The prompts of {self.task} have no answer, so there is no {metric}; use metric {free}."
             )
-        if metric == "logit_diff" and any(p.distractor is None for p in task.prompts(self.n, self.split, self.seed)):
+        if wanted.needs_distractor and any(p.distractor is None for p in task.prompts(self.n, self.split, self.seed)):
             raise BadConfiguration(
-                f"The task {self.task} has prompts without a distractor, so there is no logit_diff; use metric loss."
+                f"The task {self.task} has prompts without a distractor, so there is no {metric}; use metric loss."
             )
 
     def config_hash(self) -> str:
         text = json.dumps({"kind": self.kind, **self.config()}, sort_keys=True)
         return hashlib.sha256(b"lashley config 1 " + text.encode()).hexdigest()[:24]
-
-
-@cache
-def kinds() -> dict[str, type[Experiment]]:
-    """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
-    from .kinds.activation_patching import ActivationPatching
-    from .kinds.attention_entropy import AttentionEntropy
-    from .kinds.attention_patterns import AttentionPatterns
-    from .kinds.attribution_patching import AttributionPatching
-    from .kinds.baseline import Baseline
-    from .kinds.block_influence import BlockInfluence
-    from .kinds.causal_tracing import CausalTracing
-    from .kinds.direct_logit_attribution import DirectLogitAttribution
-    from .kinds.embedding_map import EmbeddingMap
-    from .kinds.head_ablation import HeadAblation
-    from .kinds.head_composition import HeadComposition
-    from .kinds.head_detectors import HeadDetectors
-    from .kinds.layer_program import LayerProgram
-    from .kinds.linear_shortcut import LinearShortcut
-    from .kinds.logit_lens import LogitLens
-    from .kinds.minimal_set import MinimalSet
-    from .kinds.mlp_ablation import MlpAblation
-    from .kinds.neuron_ablation import NeuronAblation
-    from .kinds.ov_qk import OvQk
-    from .kinds.path_patching import PathPatching
-    from .kinds.pruning_curve import PruningCurve
-    from .kinds.saliency import Saliency
-    from .kinds.self_repair import SelfRepair
-    from .kinds.token_effects import TokenEffects
-    from .kinds.tuned_lens import TunedLens
-
-    ours: list[type[Experiment]] = [Baseline, HeadAblation, MlpAblation, NeuronAblation, LayerProgram]
-    ours += [LogitLens, TunedLens, DirectLogitAttribution, BlockInfluence, LinearShortcut]
-    ours += [AttentionEntropy, AttentionPatterns, HeadComposition, HeadDetectors, OvQk]
-    ours += [MinimalSet, PruningCurve]
-    ours += [ActivationPatching, AttributionPatching, PathPatching, CausalTracing, SelfRepair]
-    ours += [TokenEffects, Saliency, EmbeddingMap]
-    found = {k.kind: k for k in ours}
-    for entry in entry_points(group=GROUP):
-        added = entry.load()
-        if not (isinstance(added, type) and issubclass(added, Experiment)):
-            raise BadConfiguration(f"The installed kind {entry.value} is no subclass of Experiment.")
-        if added.kind in found:
-            raise BadConfiguration(f"The installed kind '{added.kind}' ({entry.value}) has the name of another one.")
-        found[added.kind] = added
-    return found
-
-
-def kind(name: str) -> type[Experiment]:
-    """The kind of this name. Raises UnknownName with the nearest names."""
-    if name not in kinds():
-        raise UnknownName("kind of experiment", name, kinds())
-    return kinds()[name]
-
-
-def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a whole configuration what is not the kind's default, without what is shown of every kind anyway. Of a kind
-    that is not installed here, everything that is set."""
-    known = kinds().get(kind)
-    return {
-        name: value
-        for name, value in config.items()
-        if name not in SHOWN
-        and (value is not None if known is None or name not in known.model_fields
-             else value != known.model_fields[name].default)
-    }  # fmt: skip

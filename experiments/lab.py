@@ -18,6 +18,7 @@ from .donors import more_donors
 from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
+from .metrics import is_distance
 from .result import Doubt, Sample
 from .room import require_room
 from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
@@ -97,11 +98,19 @@ class Lab:
         self, metric: str, batch: Batch, subject: Subject | None = None
     ) -> AnswerReadout | PairReadout | FirstReadout:
         """The cheapest readout that gives the metric on the lab's subject (or its twin)."""
-        return FirstReadout(batch, self.prediction(batch, subject)) if metric == "kl" else readout_for(metric, batch)
+        if is_distance(metric):
+            return FirstReadout(batch, self.prediction(batch, subject))
+        return readout_for(metric, batch)
+
+    def whole_readout(self, batch: Batch, keep_log_probs: bool = False) -> AnswerReadout | FirstReadout:
+        """The readout that gives every metric that the task has."""
+        kind = FirstReadout if self.task.answer_kind == "open" else AnswerReadout
+        return kind(batch, intact=self.prediction(batch), keep_log_probs=keep_log_probs)
 
     def prediction(self, batch: Batch, subject: Subject | None = None) -> torch.Tensor:
         """The intact subject's log-probabilities where answer and distractor part, [batch, vocabulary]."""
-        return engine.run(subject or self.subject, batch, [INTACT], FirstReadout(batch))["log_probs"][0]
+        readout = FirstReadout(batch, keep_log_probs=True)
+        return engine.run(subject or self.subject, batch, [INTACT], readout)["log_probs"][0]
 
     def surprise(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
         """The loss of texts after their prompts under the intact subject, [n] in nats a token.

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from .batch import Batch
 from .controls import TOLERANCE
+from .metrics import BUILT_IN, divergence
 from .result import Effect, Figure, Measurement
-from .scoring import METRICS, AnswerReadout, divergence
+from .scoring import AnswerReadout
 from .statistics import Array, Questions, bootstrap, effects, measurement, untested
 
 # In the order in which they are told. `lead` and `logit_diff` can be of either sign.
-UNITS = {**METRICS, "lead": "nats", "rank": "rank"}
+UNITS = {**{metric.name: metric.unit for metric in BUILT_IN}, "lead": "nats", "rank": "rank"}
 ORDER = ("lead", "logit_diff", "prob", "rank", "kl")
 TOLD = 8
 

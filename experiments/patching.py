@@ -14,6 +14,7 @@ from pydantic import Field
 
 from .errors import BadConfiguration
 from .kind import Experiment
+from .metrics import OwnMetric
 from .outstanding import clear
 from .result import Effect, Figure
 
@@ -58,7 +59,7 @@ class Contrast(Experiment):
               "into the clean run (what is needed)."),
     ] = "denoising"  # fmt: skip
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob"],
+        OwnMetric,
         Field(description="What is measured. logit_diff: the answer against the twin's answer."),
     ] = "logit_diff"
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from .controls import compare, per_prompt
 from .errors import BadConfiguration
+from .metrics import is_distance, metrics, unit_of
 from .outstanding import clear
 from .removal import Method, removal, replacements
 from .result import Figure, Measurement, Result
-from .scoring import METRICS, WORSE, intact
+from .scoring import intact
 from .sites import Site
 from .statistics import Array, effects, measurement, questions_asked, share
 
@@ -71,7 +72,7 @@ def damage_alone(lab: Lab, draw: tuple[int, Split, int], elements: Elements, met
     sources, _ = replacements(lab, draw, method, {s.part for sites in elements.values() for s in sites})
     run = compare(lab, "each by itself", batch, alone, lab.readout(metric, batch), sources)
     values = run.values(metric)
-    return WORSE[metric] * (values[1:] - values[0]).mean(-1)
+    return metrics()[metric].worse * (values[1:] - values[0]).mean(-1)
 
 
 def curve(
@@ -125,17 +126,18 @@ def told_curve(
     text = f"Removing {what}, {first} first ({method})."
     middle = slice(1, -1)
     if len(means) and len(found.counts) > 2:
-        spared = WORSE[metric] * (found.beside.mean(0) - found.values)[middle].mean(0)
-        by_order = WORSE[metric] * (means[:, middle] - found.values.mean(-1)[middle]).mean(-1)
-        gained = measurement("spared", spared, METRICS[metric], asked)
+        spared = metrics()[metric].worse * (found.beside.mean(0) - found.values)[middle].mean(0)
+        by_order = metrics()[metric].worse * (means[:, middle] - found.values.mean(-1)[middle]).mean(-1)
+        gained = measurement("spared", spared, unit_of(metric), asked)
         better = share("better_than_random", (by_order > 0).astype(float))
         measured += [gained, better]
         text += f" On average over the curve this spares {gained.told} of {metric} against random orders, and is "
         text += f"better than {100 * better.value:.0f}% of {len(means)} of them."
-    held = [e for e in rows if not clear(e) and e.metric != "kl"]
+    held = [e for e in rows if not clear(e) and not is_distance(e.metric)]
     half = rows[max(0, len(rows) // 2 - 1)]
     text += f" Half of the way ({half.site}) {metric} changes by {half.told}."
-    text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)." if metric != "kl" else ""
+    if not is_distance(metric):
+        text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)."
     return Result(
         measurements=tuple(measured),
         effects=rows,
@@ -148,7 +150,7 @@ def told_curve(
 
 
 def drawn(lab: Lab, found: Curve, asked: list[str], metric: str, what: str, first: str) -> Figure:
-    ranked = [measurement(metric, row, METRICS[metric], asked) for row in found.values]
+    ranked = [measurement(metric, row, unit_of(metric), asked) for row in found.values]
     series: list[dict[str, Any]] = [
         {"name": f"{first} first", "y": [m.value for m in ranked], "low": [m.low for m in ranked],
          "high": [m.high for m in ranked]}
@@ -159,5 +161,5 @@ def drawn(lab: Lab, found: Curve, asked: list[str], metric: str, what: str, firs
         series.append({"name": f"random order (middle of {len(means)})", "y": np.median(means, axis=0).tolist(),
                        "low": low.tolist(), "high": high.tolist()})  # fmt: skip
     title = f"{metric} while {what} are removed: {lab.subject.name}, {lab.task.name}"
-    return Figure(name="pruning", kind="lines", title=title, unit=METRICS[metric], n=len(asked),
+    return Figure(name="pruning", kind="lines", title=title, unit=unit_of(metric), n=len(asked),
                   data={"x": list(found.counts), "x_label": f"{what} removed", "series": series})  # fmt: skip

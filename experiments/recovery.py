@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import BadConfiguration
+from .metrics import unit_of
 from .result import Effect, Measurement
-from .scoring import METRICS
 from .statistics import Array, effects, measurement, ratio, ratio_bootstrap
 
 # The metric of such effects, and under which name the whole difference of each prompt is kept beside its values.
@@ -45,7 +45,7 @@ class Scale:
 
     def require(self, what: str) -> None:
         """Raises BadConfiguration where the two runs do not differ: then there is nothing to be restored."""
-        found = measurement("gap", self.whole, METRICS[self.metric], self.asked)
+        found = measurement("gap", self.whole, unit_of(self.metric), self.asked)
         assert found.low is not None
         assert found.high is not None
         if found.low <= 0 <= found.high or abs(found.value) < LEAST:
@@ -57,7 +57,7 @@ class Scale:
 
     def measurements(self) -> list[Measurement]:
         """Both ends and their difference, in the metric's own units."""
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         return [
             measurement(f"clean_{self.metric}", self.clean, unit, self.asked),
             measurement(f"corrupted_{self.metric}", self.corrupted, unit, self.asked),
@@ -93,7 +93,7 @@ class Scale:
     @property
     def told(self) -> str:
         """Both ends in words."""
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         return (
             f"{self.metric} is {self.clean.mean():.3f} clean and {self.corrupted.mean():.3f} corrupted, "
             f"{abs(self.gap):.3f} {unit} apart"
@@ -101,4 +101,4 @@ class Scale:
 
     def said(self, effect: Effect) -> str:
         """A share with its interval, and what it is in the metric's own units."""
-        return f"{effect} ({effect.value * self.gap:+.3f} {METRICS[self.metric]})"
+        return f"{effect} ({effect.value * self.gap:+.3f} {unit_of(self.metric)})"

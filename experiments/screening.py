@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from . import engine
 from .batch import Batch
 from .cost import runs_of
+from .metrics import metrics
 from .processor import speeds
 from .result import Measurement
 from .rounded import rounded
@@ -48,8 +49,7 @@ def look(subject: Subject, batch: Batch, metric: str, layers: Sequence[int]) -> 
     above = [n_layers - layer for layer in layers]
     fewer = runs_of(above, n_layers, narrowed=True) < runs_of(above, n_layers)
     seen = rounded(subject) if pays else subject
-    # kl has no slope at the intact model, where it is lowest.
-    narrowed = metric if fewer and metric != "kl" and engine.narrowable(seen, batch) else None
+    narrowed = metric if fewer and metrics()[metric].has_slope and engine.narrowable(seen, batch) else None
     if narrowed is None and not pays:
         return None
     how = "in bf16" if pays else "in fp32 (this processor is not faster in bf16)"

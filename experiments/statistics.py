@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from scipy.optimize import root_scalar
 from scipy.stats import false_discovery_control, norm, t
 
+from .metrics import is_distance
 from .result import Effect, Measurement
 
 Array = NDArray[np.float64]
@@ -229,9 +230,10 @@ def effects(
 
     Where the sites were picked from a larger `family`, q corrects for all of it: those left out count as p = 1. What
     they would have been under the flips nobody knows, so then there is no p_max.
-    A divergence (kl) is never negative, so that its sign cannot be flipped: it has no p, no q and no p_max.
+    A distance from the intact prediction (kl) is never negative, so that its sign cannot be flipped: it has no p, no q
+    and no p_max.
     """
-    if metric == "kl":
+    if is_distance(metric):
         return untested(sites, metric, differences, questions)
     mean, low, high = bootstrap(differences, questions)
     p, p_max = sign_flip_p(differences, questions)

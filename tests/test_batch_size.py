@@ -35,7 +35,7 @@ def scores(kind: str, size: int, padding: tuple[Prompt, ...] = ()) -> dict[str, 
     for first in range(0, len(PROMPTS), size):
         own = PROMPTS[first : first + size]
         batch = make_batch(subject.tokenizer, [*own, *padding])
-        intact = engine.run(subject, batch, BOTH[:1], FirstReadout(batch))["log_probs"][0]
+        intact = engine.run(subject, batch, BOTH[:1], FirstReadout(batch, keep_log_probs=True))["log_probs"][0]
         found = engine.run(subject, batch, BOTH, AnswerReadout(batch, intact=intact))
         parts.append({name: values[:, : len(own)] for name, values in found.items()})
     return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}

@@ -19,9 +19,10 @@ from lashley.agent.main import cli
 from lashley.experiments.chat import Template, rendered, template
 from lashley.experiments.counterfactuals import others
 from lashley.experiments.errors import BadConfiguration, BadTask
-from lashley.experiments.kind import Experiment, kinds, own_settings
+from lashley.experiments.kind import Experiment
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.kinds.registry import kinds, own_settings
 from lashley.experiments.lab import Lab, lab_of
 from lashley.experiments.subject import Subject, load
 from lashley.experiments.tasks.lines import Lines

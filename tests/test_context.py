@@ -18,7 +18,7 @@ from lashley.agent.live import View
 from lashley.agent.loop import Ending, study
 from lashley.agent.shrink import SHRUNK, Window, characters, is_mark, marked, sent
 from lashley.db.read import Reader
-from lashley.experiments.kind import kinds
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.subject import load
 from lashley.tests.wire import Answer, Wire, chat, serving
 from lashley.tools.context import Context

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lashley.agent.main import cli
-from lashley.experiments.kind import kind
+from lashley.experiments.kinds.registry import kind
 from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 from lashley.tools.evidence.quantity import parse

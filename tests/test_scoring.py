@@ -78,7 +78,7 @@ def test_the_divergence_from_the_intact_model(kind: str) -> None:
     subject, batch = tiny_subject(kind), batch_of_prompts()
     edited = Intervention(name="cut", edits=(Edit(site=parse_site("L1.H2")),))
     both = [INTACT, edited]
-    predicted = engine.run(subject, batch, both, FirstReadout(batch))["log_probs"]
+    predicted = engine.run(subject, batch, both, FirstReadout(batch, keep_log_probs=True))["log_probs"]
     expected = torch.nn.functional.kl_div(predicted[1], predicted[0], log_target=True, reduction="none").sum(-1)
     first = engine.run(subject, batch, both, FirstReadout(batch, predicted[0]))["kl"]
     whole = engine.run(subject, batch, both, AnswerReadout(batch, intact=predicted[0]))["kl"]

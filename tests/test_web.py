@@ -24,7 +24,7 @@ from lashley.agent.main import cli
 from lashley.agent.web.figures import drawn, without_styles
 from lashley.db.read import Reader
 from lashley.db.store import Store
-from lashley.experiments.kind import kinds
+from lashley.experiments.kinds.registry import kinds
 from lashley.tools.catalog import command_of, configuration
 from lashley.tools.run_experiment import experiment_from
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..experiments.errors import NotApproved
-from ..experiments.kind import Experiment, own_settings
+from ..experiments.kind import Experiment
+from ..experiments.kinds.registry import own_settings
 from .report.numbers import setting
 
 

@@ -11,6 +11,7 @@ from .errors import ToolError
 from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
+    from ..experiments.kind import Experiment
     from ..experiments.tasks.prompt import Split
     from ..experiments.tasks.task import Task
     from .context import Context
@@ -57,9 +58,10 @@ def models() -> list[dict[str, Any]]:
 
 
 def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
-    """Name, title, description and size of each task."""
-    from ..experiments.tasks.registry import tasks
+    """Name, title, description and size of each task, and the installed package that it is from, if any."""
+    from ..experiments.tasks.registry import all_registered, tasks
 
+    origins = {name: one.origin for name, one in all_registered().items()}
     return [
         {
             "name": t.name,
@@ -72,6 +74,7 @@ def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
             "maker": t.maker,
             "prompts": {split: t.source.capacity(split) for split in ("explore", "confirm")},
         }
+        | ({"origin": origins[t.name]} if t.content is None and origins.get(t.name) else {})
         for t in {**tasks(), **(own or {})}.values()
     ]
 
@@ -111,19 +114,40 @@ def kind_texts() -> dict[str, str]:
     """Each kind's docstring, for a report's method section."""
     import inspect
 
-    from ..experiments.kind import kinds
+    from ..experiments.kinds.registry import kinds
 
     return {name: inspect.cleandoc(kind.__doc__ or "") for name, kind in kinds().items()}
 
 
 def kind_cards() -> list[dict[str, Any]]:
-    """Each kind's name, and the first sentence of what it says of itself."""
+    """Each kind's name, the first sentence of what it says of itself, the question that it answers and what of it, and
+    the installed package that it is from, if any."""
+    from ..experiments.kinds.registry import all_registered
+
+    return [
+        {
+            "name": name,
+            "about": (about := first_sentence(one.thing)),
+            "question": one.thing.question or about,
+            "aspect": one.thing.aspect,
+            "origin": one.origin,
+        }
+        for name, one in all_registered().items()
+    ]
+
+
+def first_sentence(kind: type[Experiment]) -> str:
     import re
 
-    from ..experiments.kind import kinds
+    return re.split(r"(?<=[.?!])\s", " ".join((kind.__doc__ or "").split()))[0]
 
-    said = {name: " ".join((kind.__doc__ or "").split()) for name, kind in kinds().items()}
-    return [{"name": name, "about": re.split(r"(?<=[.?!])\s", text)[0]} for name, text in said.items()]
+
+def questions(cards: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Which kinds answer which question: question -> what of it ("" for the whole) -> their names."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for card in cards:
+        found.setdefault(card["question"], {}).setdefault(card["aspect"], []).append(card["name"])
+    return found
 
 
 def task_named(context: Context, name: str) -> str:
@@ -195,7 +219,8 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
     import types
     import typing
 
-    from ..experiments.kind import kind
+    from ..experiments.kinds.registry import kind
+    from ..experiments.metrics import OneOf
 
     cls = kind(name)
     fields: list[dict[str, Any]] = []
@@ -205,7 +230,10 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
             annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
         is_list = typing.get_origin(annotation) is list
         inner = typing.get_args(annotation)[0] if is_list else annotation
-        choices = [str(c) for c in typing.get_args(inner)] if typing.get_origin(inner) is typing.Literal else None
+        metric = next((one for one in info.metadata if isinstance(one, OneOf)), None)
+        choices = metric.names if metric else None
+        if typing.get_origin(inner) is typing.Literal:
+            choices = [str(c) for c in typing.get_args(inner)]
         fields.append(
             {
                 "name": key,

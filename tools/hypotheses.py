@@ -11,7 +11,7 @@ from ..db.ids import show_id
 from ..db.records import Hypothesis, as_json
 from ..experiments.draws import DRAWS
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import own_settings
+from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from .context import Context
 from .errors import ToolError

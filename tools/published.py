@@ -67,7 +67,7 @@ def hold(model: str, given: Sequence[Trial], tell: Callable[[Trial], None] | Non
 
     Raises ExperimentError where the model cannot be had; an experiment that it cannot do is told of its checks.
     """
-    from ..experiments.kind import kind
+    from ..experiments.kinds.registry import kind
     from ..experiments.subject import sizes_of
     from .notebook import run
 

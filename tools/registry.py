@@ -19,7 +19,8 @@ from ..db.errors import TrackerError, TrackerFails
 from ..db.records import Experiment as Logged
 from ..db.records import as_json
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import Experiment, kinds
+from ..experiments.kind import Experiment
+from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
 from . import hypotheses, making, reading, reviewing, writing
 from .context import Context

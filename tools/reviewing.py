@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..db.ids import show_id
-from ..experiments.kind import own_settings
+from ..experiments.kinds.registry import own_settings
 from . import hypotheses
 from .context import Context
 from .errors import ToolError

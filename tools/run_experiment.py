@@ -167,7 +167,7 @@ def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
     """A configuration back to its object. Raises UnknownName, or ToolError with what is wrong in it."""
     from pydantic import ValidationError
 
-    from ..experiments.kind import kind as find_kind
+    from ..experiments.kinds.registry import kind as find_kind
     from .strict import explain
 
     try:

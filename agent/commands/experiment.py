@@ -19,15 +19,18 @@ class Kinds(click.Group):
     """One command per kind, made when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from ...tools.catalog import kind_cards
+        with one_line():
+            from ...tools.catalog import kind_cards
 
-        return [card["name"] for card in kind_cards()]
+            return [card["name"] for card in kind_cards()]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from ...tools.catalog import kind_cards
+        with one_line():
+            from ...tools.catalog import kind_cards
 
+            rows = [(card["name"], card["about"]) for card in kind_cards()]
         with formatter.section("Commands"):
-            formatter.write_dl([(card["name"], card["about"]) for card in kind_cards()])
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         with one_line():

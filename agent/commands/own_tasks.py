@@ -52,7 +52,7 @@ def generate(
             chosen, _, server = choose("auto", llm, base_url)
         except NoKey as fault:
             raise ToolError(NOBODY) from fault
-        if chosen.name == "autopilot":
+        if not chosen.llm:
             raise ToolError(NOBODY)
         if server is not None:
             server.knock()

@@ -9,12 +9,12 @@ import click
 from .faults import one_line
 from .limits import budget_for, limits
 from .options import study_options
-from .server_options import server_options
+from .server_options import driver_option, server_options
 
 if TYPE_CHECKING:
     from ...tools.context import Context
     from ..budget import Budget
-    from ..drivers.choose import Choice, DriverName
+    from ..drivers.choose import Choice
     from ..live import View
     from ..loop import Ending
 
@@ -31,13 +31,7 @@ def exit_code(ending: Ending) -> int:
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option(
-    "--driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    default="auto",
-    show_default=True,
-    help="Who reviews: OpenAI, a compatible server, or the fixed protocol that needs no key.",
-)
+@driver_option("--driver", "Who reviews.", default=True)
 @click.option("--llm", help="The language model that reviews.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @server_options
@@ -52,7 +46,7 @@ def exit_code(ending: Ending) -> int:
 @limits
 @study_options
 def review(
-    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
+    run: str, driver: str, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
     display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
@@ -84,7 +78,7 @@ def review(
     raise click.exceptions.Exit(exit_code(ending))
 
 
-def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choice:
+def reviewer(driver: str, llm: str | None, base_url: str | None) -> Choice:
     """Who reviews, said aloud. Raises a DriverError."""
     from ..drivers.choose import choose
 

@@ -11,12 +11,12 @@ from .faults import one_line
 from .limits import budget_for, limits
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
-from .server_options import server_options
+from .server_options import asks_nobody, driver_option, server_options
 
 if TYPE_CHECKING:
     from ...tools.context import Context
     from ..budget import Budget
-    from ..drivers.choose import Choice, DriverName
+    from ..drivers.choose import Choice
     from ..live import View
     from ..loop import Ending
 
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the last study that was stopped (agent resume).")
 @click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
 @click.option("--task", help="The task: a name (see `agent tasks`) or a file of your own, JSONL or CSV.")
-@click.option(
-    "--driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    default="auto",
-    show_default=True,
-    help="Who decides: OpenAI, a compatible server, or the fixed protocol that needs no key.",
-)
+@driver_option("--driver", "Who decides.", default=True)
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @click.option(
@@ -47,11 +41,7 @@ if TYPE_CHECKING:
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @limits
 @click.option("--review", is_flag=True, help="Then ask for a second opinion, which tries to refute the claims.")
-@click.option(
-    "--review-driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    help="Who reviews; else whoever studied.",
-)
+@driver_option("--review-driver", "Who reviews; else whoever studied.")
 @click.option("--review-llm", help="The language model that reviews; else the one that studied.")
 @click.option(
     "--review-experiments",
@@ -62,9 +52,9 @@ if TYPE_CHECKING:
 )
 @study_options
 def run(
-    goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
+    goal: str | None, go_on: bool, model: str | None, task: str | None, driver: str, llm: str | None,
     base_url: str | None, tools: str, n: int,
-    experiments: int, review: bool, review_driver: DriverName | None,
+    experiments: int, review: bool, review_driver: str | None,
     review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
@@ -98,10 +88,10 @@ def run(
     with one_line():
         left_in, reads = toolset.chosen(tools), limits["context"]
         chosen, why, server = choose(driver, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
-        if left_in is not None and chosen.name == "autopilot":
+        if left_in is not None and not chosen.llm:
             if settings.is_said("tools"):
                 raise click.UsageError(
-                    "The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools."
+                    f"The {chosen.name}, a fixed protocol, takes the tools that it needs: leave out --tools."
                 )
             left_in = None
         if server is not None:
@@ -113,8 +103,8 @@ def run(
         same = second is None or second.driver.llm == chosen.llm
         theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
         with Context.open(db) as context:
-            known = settle(context, goal, model, task, chosen.name == "autopilot")
-            if chosen.name == "autopilot":
+            known = settle(context, goal, model, task, not chosen.llm)
+            if not chosen.llm:
                 require_prompts(context, n)
             view = live_view(display)
             context.listen(view.warned)
@@ -128,11 +118,11 @@ def run(
 
 
 def asked_to_review(
-    driver: DriverName, review_driver: DriverName | None, llm: str | None, review_llm: str | None, base_url: str | None
+    driver: str, review_driver: str | None, llm: str | None, review_llm: str | None, base_url: str | None
 ) -> Choice:
     """Who reviews: whoever studied, but for what is said of the reviewer. A model that is named is to be asked."""
     if review_driver is None:
-        review_driver = "auto" if review_llm and driver == "autopilot" else driver
+        review_driver = "auto" if review_llm and asks_nobody(driver) else driver
     return reviewer(review_driver, review_llm or llm, base_url)
 
 

@@ -37,7 +37,8 @@ def tasks(ctx: click.Context, db: str | None, as_json: bool) -> None:
         out.print(plain(group.capitalize(), "bold"))
         for card in cards:
             if card["group"] == group:
-                out.print(indented(f"{card['name']}: {card['title']}. {card['description'].splitlines()[0]}"))
+                added = f" (from {card['origin']})" if "origin" in card else ""
+                out.print(indented(f"{card['name']}: {card['title']}.{added} {card['description'].splitlines()[0]}"))
 
 
 tasks.add_command(generate)
@@ -102,6 +103,8 @@ def print_card(card: dict[str, Any]) -> None:
     click.echo(f"{card['name']}: {printable(card['title'])}\n{printable(card['description'])}")
     if card["maker"]:
         click.echo(f"made by {printable(card['maker'])}")
+    if "origin" in card:
+        click.echo(f"from {printable(card['origin'])}, which is installed")
     click.echo("prompts: " + ", ".join(f"{count:,} {split}" for split, count in card["prompts"].items()))
     if "subject" in card:
         show_subject(card["subject"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..patching import Patching
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Measurement, Result
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ActivationPatching(Patching):
     """
 
     kind: ClassVar[str] = "activation_patching"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
     core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:

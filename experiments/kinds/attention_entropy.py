@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
+from ..metrics import AnyMetric
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..removal import Removed
 from ..result import Effect, Result
 
@@ -31,14 +33,13 @@ class AttentionEntropy(Experiment):
     """
 
     kind: ClassVar[str] = "attention_entropy"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
     method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside the curve.")] = 10
-    metric: Annotated[Literal["logit_diff", "loss", "prob", "kl"], Field(description="What the curve measures.")] = (
-        "logit_diff"
-    )
+    metric: Annotated[AnyMetric, Field(description="What the curve measures.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)

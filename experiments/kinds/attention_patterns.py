@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class AttentionPatterns(Experiment):
     """
 
     kind: ClassVar[str] = "attention_patterns"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     heads: Annotated[
         list[str] | None, Field(description="Heads to draw, such as L7.H3, at most 4. Null: those that look most.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ..metrics import require_slope
 from ..patching import Patching
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from ..recovery import Scale
     from ..sites import Part
     from ..statistics import Array
+    from ..tasks.task import Task
     from ..twins import Twins
 
 
@@ -33,6 +37,8 @@ class AttributionPatching(Patching):
     """
 
     kind: ClassVar[str] = "attribution_patching"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "all places at the price of a few passes"
 
     method: Annotated[
         Literal["gradient", "integrated"],
@@ -40,6 +46,10 @@ class AttributionPatching(Patching):
     ] = "integrated"
     steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, where integrated.")] = 8
     verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest are patched for real.")] = 16
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        require_slope(self.metric, "use activation_patching")
 
     def run(self, lab: Lab) -> Result:
         import numpy as np

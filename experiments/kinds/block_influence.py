@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class BlockInfluence(Experiment):
     """
 
     kind: ClassVar[str] = "block_influence"
+    question: ClassVar[str] = WHICH_LAYERS
     later: ClassVar[frozenset[str]] = Experiment.later | {"tokens"}
 
     tokens: Annotated[

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..metrics import OwnMetric, unit_of
 from ..outstanding import clear, largest
 from ..patching import Place
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class CausalTracing(Experiment):
     """
 
     kind: ClassVar[str] = "causal_tracing"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "at a span of the prompt"
     later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
 
     span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"
@@ -60,9 +64,7 @@ class CausalTracing(Experiment):
         ),
     ] = "prompts"
     draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
-    metric: Annotated[Literal["prob", "logit_diff", "loss"], Field(description="What is measured, of the answer.")] = (
-        "prob"
-    )
+    metric: Annotated[OwnMetric, Field(description="What is measured, of the answer.")] = "prob"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -92,7 +94,6 @@ class CausalTracing(Experiment):
         from ..noise import OTHER, marked, noises, spread
         from ..recovery import RECOVERY, WHOLE, Scale
         from ..result import Measurement
-        from ..scoring import METRICS
         from ..statistics import measurement, questions_asked
         from .activation_patching import not_everything
 
@@ -116,7 +117,7 @@ class CausalTracing(Experiment):
         scale = Scale(self.metric, intact, noised, asked)
         scale.require("The intact run and the one with noise")
         found = among(scale.effects([str(p) for p in places], back - noised))
-        unit, taken = METRICS[self.metric], noised - intact
+        unit, taken = unit_of(self.metric), noised - intact
         matched = control_measurements(self.metric, taken, beside - intact, asked)
         return Result(
             measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..kind import Experiment
 from ..outstanding import clear, largest
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class DirectLogitAttribution(Experiment):
     """
 
     kind: ClassVar[str] = "direct_logit_attribution"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
     later: ClassVar[frozenset[str]] = Experiment.later | {"value_biases"}
 
     towards: Annotated[

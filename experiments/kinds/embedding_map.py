@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHICH_TOKENS
 from ..result import Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class EmbeddingMap(Experiment):
     """
 
     kind: ClassVar[str] = "embedding_map"
+    question: ClassVar[str] = WHICH_TOKENS
 
     site: Annotated[
         str | None,

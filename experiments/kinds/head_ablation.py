@@ -9,7 +9,9 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..metrics import require_slope, unit_of
 from ..outstanding import clear
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site
 
@@ -36,6 +38,7 @@ class HeadAblation(Ablation):
     """
 
     kind: ClassVar[str] = "head_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     core: ClassVar[bool] = True
     part: ClassVar[Part] = "z"
     parts: ClassVar[str] = "heads"
@@ -56,10 +59,8 @@ class HeadAblation(Ablation):
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
-        if self.metric == "kl" and self.sweep == "attribution":
-            raise BadConfiguration(
-                "kl is lowest at the intact model and has no gradient there; use sweep screen or exact."
-            )
+        if self.sweep == "attribution":
+            require_slope(self.metric, "use sweep screen or exact")
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         from ..sites import named_heads, sites_of
@@ -105,7 +106,6 @@ class HeadAblation(Ablation):
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         """What was measured, and where nothing was, what a screen saw; dots only where it was measured."""
-        from ..scoring import METRICS
         from ..sites import parse_site
 
         sizes, seen = lab.subject.sizes, screened.seen if screened else {}
@@ -119,5 +119,5 @@ class HeadAblation(Ablation):
             significant[site.layer][site.index] = name in outstanding
         how = f"{self.method}, screened {screened.how}" if screened and seen else self.method
         title = f"Change of {self.metric} when a head is removed ({how}): {lab.subject.name}, {self.task}"
-        return (Figure(name="heads", kind="head_heatmap", title=title, unit=METRICS[self.metric], n=self.n,
+        return (Figure(name="heads", kind="head_heatmap", title=title, unit=unit_of(self.metric), n=self.n,
                        data={"values": values, "significant": significant}),)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
+from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class HeadComposition(Experiment):
     """
 
     kind: ClassVar[str] = "head_composition"
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
+    aspect: ClassVar[str] = "from the weights alone"
 
     heads: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..kind import Experiment
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Measurement, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class HeadDetectors(Experiment):
     """
 
     kind: ClassVar[str] = "head_detectors"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     core: ClassVar[bool] = True
 
     detector: Annotated[

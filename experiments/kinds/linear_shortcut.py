@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..metrics import AnyMetric, is_distance, unit_of
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -40,11 +42,12 @@ class LinearShortcut(Experiment):
     """
 
     kind: ClassVar[str] = "linear_shortcut"
+    question: ClassVar[str] = WHICH_LAYERS
 
     layers: Annotated[str | None, Field(description='One stretch, such as "10-13". Null: every one of `width`.')] = None
     width: Annotated[int, Field(ge=1, description="How many layers each stretch of the sweep has.")] = 1
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob", "kl"],
+        AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
     train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
@@ -74,7 +77,7 @@ class LinearShortcut(Experiment):
     def run(self, lab: Lab) -> Result:
         from ..controls import among, compare, per_prompt
         from ..lenses import with_zero
-        from ..scoring import METRICS, intact
+        from ..scoring import intact
         from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, untested
 
         prompts, batch = lab.prompts(*self.draw)
@@ -90,10 +93,10 @@ class LinearShortcut(Experiment):
         repaired = damage["translated"] - damage["skipped"]
         beyond = damage["translated"] - damage["shifted"]
         # A divergence is never negative, so that its sign cannot be flipped; a difference of two can be of either.
-        changed = untested if self.metric == "kl" else effects
+        changed = untested if is_distance(self.metric) else effects
         found = [among(changed(names, way, damage[way], asked)) for way in WAYS]
         found += [effects(names, "repaired", repaired, asked), effects(names, "beyond_shift", beyond, asked)]
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
         text = ", ".join(f"{way} {m.told}" for way, m in whole.items())
         text = f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
@@ -158,9 +161,8 @@ class LinearShortcut(Experiment):
     ) -> Figure:
         """The damage along the layers; of one stretch three bars."""
         from ..lenses import curve
-        from ..scoring import METRICS
 
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         if len(names) > 1:
             series = [curve(way, damage[way], asked) for way in WAYS]
             title = f"Change of {self.metric} where {self.width} layer{'s are' if self.width > 1 else ' is'} left out"

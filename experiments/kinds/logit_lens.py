@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Figure, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class LogitLens(Experiment):
     """
 
     kind: ClassVar[str] = "logit_lens"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
     core: ClassVar[bool] = True
 
     shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..metrics import ShareMetric, unit_of
 from ..minimal import Smallest
+from ..questions import WHICH_PARTS
 from ..removal import Parts, Removed
 from ..result import Effect, Figure, Measurement, Result
 
@@ -40,6 +42,8 @@ class MinimalSet(Experiment):
     """
 
     kind: ClassVar[str] = "minimal_set"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "together"
     later: ClassVar[frozenset[str]] = Experiment.later | {"besides"}
 
     goal: Annotated[
@@ -56,7 +60,7 @@ class MinimalSet(Experiment):
     ] = 0.5
     beam: Annotated[int, Field(ge=1, le=8, description="How many sets the search follows at once.")] = 1
     method: Removed = "zero"
-    metric: Annotated[Literal["logit_diff", "prob"], Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[ShareMetric, Field(description="What is measured.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -131,7 +135,6 @@ class MinimalSet(Experiment):
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
         from ..controls import DRAWS, compare, per_prompt
         from ..removal import replacements
-        from ..scoring import METRICS
         from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, share
 
         prompts, batch = lab.prompts(*self.draw)
@@ -148,7 +151,7 @@ class MinimalSet(Experiment):
         values = run.values(self.metric)
         intact, at_all, own = values[0], values[1], values[2]
         without, beside = values[3 : 3 + len(members)], values[3 + len(members) :]
-        base = measurement(f"intact_{self.metric}", intact, METRICS[self.metric], asked)
+        base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
                 f"The intact {self.metric} is {base.told}, not above 0, so there is no task to be kept or broken."
@@ -215,7 +218,6 @@ class MinimalSet(Experiment):
         return f"the task is {'kept' if low >= self.level else 'broken'} (level {self.level:g})"
 
     def drawings(self, lab: Lab, rows: Sequence[Effect], found: Smallest | None) -> tuple[Figure, ...]:
-        from ..scoring import METRICS
 
         about = f"{lab.subject.name}, {self.task}"
         ranked = sorted(rows, key=lambda e: -abs(e.value))[:DRAWN]
@@ -225,7 +227,7 @@ class MinimalSet(Experiment):
                     "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip
             doing = "removed" if self.goal == "break" else "kept"
             title = f"Change of {self.metric} when the {doing} set is without a member ({self.method}): {about}"
-            figures.append(Figure(name="members", kind="layer_bars", title=title, unit=METRICS[self.metric], n=self.n,
+            figures.append(Figure(name="members", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n,
                                   data=bars))  # fmt: skip
         if found is not None and len(found.path) > 1:
             sign = 1 if self.goal == "keep" else -1

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..metrics import require_slope, unit_of
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site
 
@@ -34,6 +36,7 @@ class NeuronAblation(Ablation):
     """
 
     kind: ClassVar[str] = "neuron_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     part: ClassVar[Part] = "neurons"
     parts: ClassVar[str] = "neurons"
 
@@ -47,8 +50,8 @@ class NeuronAblation(Ablation):
         super().check(sizes, task)
         if self.neurons is None and self.together:
             raise BadConfiguration("Name the neurons that are to be removed together; a run without finds them.")
-        if self.neurons is None and self.metric == "kl":
-            raise BadConfiguration("kl is lowest at the intact model and has no gradient there; name the neurons.")
+        if self.neurons is None:
+            require_slope(self.metric, "name the neurons")
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         from ..sites import named, sites_of
@@ -90,9 +93,7 @@ class NeuronAblation(Ablation):
         return random_others(measured, lab.subject.sizes, self.method, self.seed, count)
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
-        from ..scoring import METRICS
-
-        about, unit = f"{lab.subject.name}, {self.task}", METRICS[self.metric]
+        about, unit = f"{lab.subject.name}, {self.task}", unit_of(self.metric)
         ranked = sorted(found, key=lambda e: -abs(e.value))[:24]
         bars = {"labels": [e.site for e in ranked], "values": [e.value for e in ranked],
                 "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip

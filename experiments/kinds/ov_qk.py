@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class OvQk(Experiment):
     """
 
     kind: ClassVar[str] = "ov_qk"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     later: ClassVar[frozenset[str]] = Experiment.later | {"eigenvalues"}
 
     heads: Annotated[

@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..outstanding import clear, largest
 from ..patching import Contrast
+from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class PathPatching(Contrast):
     """
 
     kind: ClassVar[str] = "path_patching"
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
     later: ClassVar[frozenset[str]] = Contrast.later | {"mlps"}
 
     direction: Annotated[

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..metrics import LOGIT_DIFF, OwnMetric, require_slope, unit_of
 from ..outstanding import clear
+from ..questions import WHICH_TOKENS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ class Saliency(Experiment):
     """
 
     kind: ClassVar[str] = "saliency"
+    question: ClassVar[str] = WHICH_TOKENS
 
-    metric: Annotated[Literal["logit_diff", "loss", "prob"], Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[OwnMetric, Field(description="What is measured.")] = "logit_diff"
     baseline: Annotated[
         Literal["other", "twin", "mean", "zero"],
         Field(description="What stands instead. other: another prompt's tokens (same template and length, another "
@@ -59,6 +62,7 @@ class Saliency(Experiment):
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer that a token could speak for.")
         self.require_metric(self.metric, task)
+        require_slope(self.metric, "use another metric")
         if self.shown >= self.n:
             raise BadConfiguration(f"shown is {self.shown}, and there are {self.n} prompts, 0 to {self.n - 1}.")
 
@@ -70,12 +74,12 @@ class Saliency(Experiment):
         from ..counterfactuals import replaced
         from ..lab import numbers
         from ..lenses import with_zero
-        from ..scoring import METRICS, intact, readout_for
+        from ..scoring import intact, readout_for
         from ..statistics import effects, measurement, questions_asked
 
         of = replaced(lab, self.draw, self.baseline)
-        asked, unit, batch = [p.key for p in of.prompts], METRICS[self.metric], of.batch
-        drawn = salience.shuffles(batch, self.seed) if self.metric == "logit_diff" else None
+        asked, unit, batch = [p.key for p in of.prompts], unit_of(self.metric), of.batch
+        drawn = salience.shuffles(batch, self.seed) if self.metric == LOGIT_DIFF.name else None
         readout = readout_for(self.metric, batch) if drawn is None else salience.OwnAndOthers(batch, drawn)
         sources = {"baseline": of.baseline}
         run = compare(lab, "occlusion", batch, salience.occlusion(of.longest), readout, sources)

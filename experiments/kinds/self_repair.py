@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..kind import Experiment
 from ..outstanding import clear
+from ..questions import WHICH_PARTS
 from ..removal import Removed
 from ..result import Effect, Figure, Measurement, Result
 
@@ -42,6 +43,8 @@ class SelfRepair(Experiment):
     """
 
     kind: ClassVar[str] = "self_repair"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "what stands in for a lost head"
 
     heads: Annotated[
         list[str] | None, Field(description="Heads such as L7.H3. Null: the 8 that write most towards the answer.")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_IS_WRITTEN
 from ..removal import Method, Removed
 from ..result import Effect, Figure, Result
 
@@ -36,6 +37,8 @@ class TokenEffects(Experiment):
     """
 
     kind: ClassVar[str] = "token_effects"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
+    aspect: ClassVar[str] = "which tokens an edit favours"
 
     sites: Annotated[
         list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")
@@ -87,8 +90,9 @@ class TokenEffects(Experiment):
         from ..controls import compare, per_prompt, unmatched
         from ..lab import INTACT, numbers
         from ..lenses import with_zero
+        from ..metrics import divergence
         from ..removal import replacements
-        from ..scoring import FirstReadout, divergence
+        from ..scoring import FirstReadout
         from ..statistics import effects, measurement, questions_asked, share
         from ..tokens import token_text
 
@@ -97,7 +101,8 @@ class TokenEffects(Experiment):
         done, others = self.edited(lab.subject.sizes)
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in done.edits})
         # The whole vocabulary is kept for this one edit; of the controls only the chosen tokens.
-        before, after = lab.run("predictions", batch, [INTACT, done], FirstReadout(batch), sources)["log_probs"]
+        readout = FirstReadout(batch, keep_log_probs=True)
+        before, after = lab.run("predictions", batch, [INTACT, done], readout, sources)["log_probs"]
         log = self.by == "log_prob"
         moves = after - before if log else after.exp() - before.exp()
         looked, held = token_moves.halves(asked, self.seed)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..kind import Experiment
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Result
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class TunedLens(Experiment):
     """
 
     kind: ClassVar[str] = "tuned_lens"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
 
     train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
 

@@ -15,6 +15,7 @@ import re
 from typing import Literal
 
 from ...db.records import Experiment
+from ...experiments.metrics import metrics
 from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import number, value_text
@@ -27,7 +28,7 @@ _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|incon
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
 # How a condition says that there is an effect: by a bound that leaves out zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
-    **dict.fromkeys(("effect", "accuracy_drop", "loss_increase", "prob_change", "logit_diff_change", "excess"), "away"),
+    **dict.fromkeys(("effect", "accuracy_drop", "excess"), "away"),
     **dict.fromkeys(("percentile",), "high"),
     **dict.fromkeys(("rank", "p", "q", "p_max", "control_rank", "control_p"), "low"),
 }  # fmt: skip
@@ -140,7 +141,7 @@ def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
     """
     terms = [term for term in (bound.quantity.first, bound.quantity.second) if term is not None]
     # A difference of any two is a comparison, too: intact_accuracy - accuracy is an effect by another name.
-    side = "away" if len(terms) > 1 else _SAYS_EFFECT.get(terms[0].name)
+    side = "away" if len(terms) > 1 else _says_effect(terms[0].name)
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
         return None
@@ -151,6 +152,14 @@ def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
         if experiment == row.id and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
     ]
     return min(found, default=None)
+
+
+def _says_effect(name: str) -> Literal["away", "high", "low"] | None:
+    """How a bound on this quantity says that there is an effect; None where it says none. The change of a metric does
+    so by leaving out zero, where it can be of either sign."""
+    if any(metric.change == name and not metric.from_intact for metric in metrics().values()):
+        return "away"
+    return _SAYS_EFFECT.get(name)
 
 
 def lies(found: Measured, bound: Bound) -> bool:

@@ -17,7 +17,7 @@ from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checke
 from .prose import plain
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study
-from .view import Shown, predicted
+from .view import Shown, predicted, protocol
 
 _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
 _LONG = 240
@@ -117,9 +117,9 @@ def _filler(study: Study) -> Any:
 
 
 def _who(review: Run, reviewed: Run) -> str:
-    if review.driver == "autopilot":
-        who = "The autopilot, a fixed protocol, and no language model"
+    if review.llm is None:
+        who = f"{protocol(review.driver)}, a fixed protocol, and no language model"
     else:
-        who = f"{one_line(review.llm or 'A language model')}, through the {review.driver} driver"
+        who = f"{one_line(review.llm)}, through the {review.driver} driver"
     same = (review.driver, review.llm) == (reviewed.driver, reviewed.llm)
     return who + (", which also did the study" if same else "")

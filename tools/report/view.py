@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ...db.records import Effect, Experiment, Hypothesis, Judgement, Measurement, Prediction, Run
-from ...experiments.kind import own_settings
+from ...experiments.kinds.registry import own_settings
 from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
@@ -70,17 +70,22 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
 
 
 def _who(run: Run) -> str:
-    if run.driver == "autopilot":
-        return (
-            "No language model was used. The autopilot, a fixed protocol, chose each experiment from the results of "
-            "those before it, and wrote the text."
-        )
     if run.driver == "recorded":
         return "A recording of an earlier study was driven again; it chose the experiments and wrote the text."
+    if run.llm is None:
+        return (
+            f"No language model was used. {protocol(run.driver)}, a fixed protocol, chose each experiment from the "
+            "results of those before it, and wrote the text."
+        )
     return (
-        f"{run.llm or 'A language model'}, through the {run.driver} driver, chose the experiments and wrote "
+        f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote "
         "the text; every number in it was filled in by the program."
     )
+
+
+def protocol(driver: str) -> str:
+    """A driver that asks no language model, as the subject of a sentence."""
+    return "The autopilot" if driver == "autopilot" else f"The driver {driver}"
 
 
 def _names(asked: str | None, used: Iterable[str | None]) -> str:
