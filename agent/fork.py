@@ -105,8 +105,8 @@ def require_driver(
     if row.llm is not None or any(t.content.get("data") is None for t in shared if t.role == "tool"):
         raise ToolError(f"A language model led {row.id}, and the autopilot goes on with its own steps only: name a "
                         "language model, or begin a new study.")  # fmt: skip
-    if row["driver"] != driver.name:
-        raise ToolError(f"{row['id']} was led by the {row['driver']}, and the {driver.name} goes on with its own steps "
+    if row.driver != driver.name:
+        raise ToolError(f"{row.id} was led by the {row.driver}, and the {driver.name} goes on with its own steps "
                         "only: take the same one, name a language model, or begin a new study.")  # fmt: skip
     if goal is not None:
         raise ToolError("The autopilot follows its protocol and takes no new goal on the way: name a language model, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import click
 
@@ -13,9 +13,6 @@ from .options import Amount, study_options
 from .review import exit_code, told
 from .run import finish
 from .server_options import server_options
-
-if TYPE_CHECKING:
-    from ..drivers.choose import DriverName
 
 
 @click.command()
@@ -63,9 +60,7 @@ def go_on_with(
             require_stopped(row := reader.run(number))
         limits = {**row.budget, **(changed or {})}
         require_terminal(limits.get("approve"), f"agent resume {row.id} --no-approve goes on without asking.")
-        chosen, why, server = choose(
-            cast("DriverName", row.driver), row.llm, base_url, max_output_tokens=reads and answer_tokens(reads)
-        )
+        chosen, why, server = choose(row.driver, row.llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()
         click.echo(why, err=True)
