@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ..db.errors import TrackerError, TrackerFails
 from ..experiments.errors import ExperimentError
+from ..experiments.explain import explain
 from ..experiments.kind import Experiment, kinds
 from ..experiments.tasks.draft import Draft
 from . import hypotheses, making, reading, reviewing, writing
@@ -25,7 +26,7 @@ from .errors import ToolError
 from .naming import allowed_model
 from .run_experiment import run_experiment
 from .sent import json_object
-from .strict import explain, fill_nulls, strict_schema
+from .strict import fill_nulls, strict_schema
 from .telling import REFUSAL, cut, experiment_text
 
 CLOSED = (
