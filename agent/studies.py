@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..db.read import Reader
-from ..tools.errors import ToolError
-from ..tools.model import Model
+from ..tools.errors import ToolError, wrong_fields
+from ..tools.model import Model, name_to_study
 from ..tools.studied import Study
 
 if TYPE_CHECKING:
-    from ..experiments.tasks.task import Task
-    from ..tools.context import Context
+    from ..tools.context import Context, Task
     from .budget import Budget
     from .drivers.choose import DriverName
 
@@ -64,7 +63,7 @@ def study(
         raise ToolError(f"n must be from 2 to 512, and is {n}.")
     if driver not in get_args(Names):
         raise ToolError(f"There is no driver '{driver}': take {', '.join(get_args(Names))}.")
-    name = model if model is None or isinstance(model, str) else name_of(model)
+    name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
     if left_in is not None and chosen.name == "autopilot":
@@ -92,20 +91,6 @@ def study(
     return Study(Reader.open(path), run)
 
 
-def name_of(model: Any) -> str:
-    """The name by which a model can be loaded again, as a replay of the study has to. Raises ToolError."""
-    from ..experiments.in_memory import in_memory
-
-    if not isinstance(model, Model):
-        raise ToolError("model must be a name, or what lashley.load() gives.")
-    if in_memory(model.subject):
-        raise ToolError(
-            f"A study is to be replayed, and {model.name} is in the memory of this process alone: save it with "
-            "save_pretrained(), with its tokenizer, and name the folder."
-        )
-    return model.name
-
-
 def named(context: Context, task: Task | str | None) -> str | None:
     """The task by its name; one that was made here is kept in the tracker first."""
     return task if task is None or isinstance(task, str) else context.add_task(task).name
@@ -115,9 +100,7 @@ def checked(budget: Callable[[], Budget]) -> Budget:
     """The budget. Raises ToolError for a limit that is none."""
     from pydantic import ValidationError
 
-    from ..experiments.explain import explain
-
     try:
         return budget()
     except ValidationError as fault:
-        raise ToolError(" ".join(explain(fault).splitlines())) from fault
+        raise wrong_fields(fault) from fault

@@ -76,6 +76,20 @@ class Model:
         return one_pass(self.subject, prompts, edits, read)
 
 
+def name_to_study(model: Any) -> str:
+    """The name by which a model can be loaded again, as a replay of a study has to. Raises ToolError."""
+    from ..experiments.in_memory import in_memory
+
+    if not isinstance(model, Model):
+        raise ToolError("model must be a name, or what lashley.load() gives.")
+    if in_memory(model.subject):
+        raise ToolError(
+            f"A study is to be replayed, and {model.name} is in the memory of this process alone: save it with "
+            "save_pretrained(), with its tokenizer, and name the folder."
+        )
+    return model.name
+
+
 def load(model: Any, tokenizer: Any = None, *, name: str | None = None, device: str | None = None) -> Model:
     """A model to work with: one that the commands know by its name, or one that is in memory already.
 
