@@ -1,4 +1,5 @@
-"""Writes the pages that are made from the code: each kind of experiment, the statistics, the tracker's tables.
+"""Writes what is made from the code: a page for each kind of experiment, the statistics, the tracker's tables, and the
+types of the package for editors (`__init__.pyi`).
 
 `make docs` runs it; a test compares what it would write with what is there, so a page can never be out of date.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+import lashley
 from lashley.db.store import Store
 from lashley.experiments import scoring, statistics
 from lashley.experiments.kind import Experiment
@@ -80,6 +82,7 @@ def pages() -> dict[Path, str]:
         DOCS / "statistics.md": about,
         DOCS / "metrics.md": metrics_page(),
         DOCS / "tracker.md": tracker_page(),
+        DOCS.parent / "__init__.pyi": stub(),
     }
 
 
@@ -93,6 +96,32 @@ def with_questions(readme: str, ours: set[str]) -> str:
         links = [f"[{name}](docs/kinds/{name}.md)" for names in aspects.values() for name in names]
         rows.append(f"| {question} | {', '.join(links)} |")
     return before + head + "\n".join(rows) + after
+
+
+def stub() -> str:
+    """What `import lashley` gives, for completion and type checkers, which do not see what is imported when it is first
+    asked for."""
+    ours = {k.__name__: k.__module__.removeprefix("lashley.") for k in kinds().values()}
+    names = {**{n: m for n, m in lashley.PUBLIC.items() if n not in ("errors", "open")}, **ours}
+    lines = ["from . import errors as errors"]
+    lines += [
+        f"from .{module} import {name} as {name}"
+        for name, module in sorted(names.items(), key=lambda one: (one[1], one[0][0].islower(), one[0]))
+    ]
+    public = sorted({*names, "errors", "__version__"}, key=lambda one: (one[0].islower() or one[0] == "_", one))
+    listed = "".join(f'    "{one}",\n' for one in public)
+    return f"""# Made from the code by `make docs`; changes belong there.
+import os
+
+{chr(10).join(lines)}
+
+__version__: str
+__all__ = [
+{listed}]
+
+# No star import takes it, which would put it in the place of Python's own.
+def open(path: str | os.PathLike[str] | None = None) -> Tracker: ...
+"""
 
 
 def kind_page(kind: type[Experiment]) -> str:

@@ -101,9 +101,8 @@ class Template:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def template(subject: Subject, system: str | None) -> Template:
-    """The subject's chat template. Raises BadConfiguration where it has none, or none that takes these messages."""
-    tokenizer, name = subject.tokenizer, subject.name
+def template(name: str, tokenizer: Any, system: str | None) -> Template:
+    """A subject's chat template. Raises BadConfiguration where it has none, or none that takes these messages."""
     if not getattr(tokenizer, "chat_template", None):
         raise BadConfiguration(
             f"{name} has no chat template, so it cannot be asked through one: leave out chat, or take a model that was "
@@ -203,7 +202,13 @@ def through_chat(subject: Subject, task: Task, system: str | None = None) -> tup
 
     Raises BadConfiguration where the subject has no chat template, or one that refuses.
     """
-    made, guess = template(subject, system), task.guess
+    made = template(subject.name, subject.tokenizer, system)
+    return replace(subject, tokenizer=Verbatim(subject.tokenizer, made.ends)), inside(made, task)
+
+
+def inside(made: Template, task: Task) -> Task:
+    """The task with each of its prompts inside a chat template."""
+    guess = task.guess
 
     def guessed(prompt: Prompt) -> float:
         assert guess is not None
@@ -212,4 +217,13 @@ def through_chat(subject: Subject, task: Task, system: str | None = None) -> tup
     changed = {
         "source": Through(task.source, made), "asked": made.identity, "guess": None if guess is None else guessed,
     }  # fmt: skip
-    return replace(subject, tokenizer=Verbatim(subject.tokenizer, made.ends)), task.model_copy(update=changed)
+    return task.model_copy(update=changed)
+
+
+def as_asked(name: str, tokenizer: Any, task: Task, chat: bool = False, system: str | None = None) -> Task:
+    """The task as a subject with this name and tokenizer is asked it, which needs none of its weights.
+
+    Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
+    """
+    fitted = task.for_tokenizer(tokenizer)
+    return inside(template(name, tokenizer, system), fitted) if chat else fitted

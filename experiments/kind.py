@@ -12,9 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from .errors import BadConfiguration
+from .explain import explain
 from .metrics import metrics
 from .result import Frozen, Result
 from .tasks.prompt import Split
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Experiment(Frozen):
-    """The configuration that every kind has."""
+    """The configuration that every kind has. Raises BadConfiguration for fields that are wrong or unknown."""
 
     # Whether it is among the few that a study offers with --tools core.
     core: ClassVar[bool] = False
@@ -50,6 +51,18 @@ class Experiment(Frozen):
         str | None,
         Field(max_length=4000, description="Its system prompt."),
     ] = None
+
+    if not TYPE_CHECKING:  # for whom the fields themselves are the signature
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as fault:
+                said = " ".join(explain(fault).splitlines())
+                raise BadConfiguration(f"{type(self).__name__}: {said}") from fault
+
+        # `model_validate` does not come this way: what reads JSON explains it in its own place.
+        __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="after")
     def _chat_fits(self) -> Self:

@@ -18,6 +18,9 @@ from .bundled import ALIASES, bundled_folder, gguf_folder
 from .errors import ExperimentError, UnknownName, UnsupportedModel
 from .hub import adapter_folder, only_cached
 
+# Names of models that only the memory of one Python process holds; see `in_memory`.
+PREFIX = "memory:"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -51,6 +54,11 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
     alias = canonical(name)
     if alias in ALIASES:
         return Place(str(bundled_folder(alias, progress)), True)
+    if name.startswith(PREFIX):
+        raise UnsupportedModel(
+            f"'{name}' was in the memory of a Python process, and its weights are not kept. Load it there with "
+            "lashley.load(model, tokenizer), or save it with save_pretrained() and name the folder."
+        )
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():

@@ -1,6 +1,6 @@
-"""Names of places in a model: `L7.H3` (a head's z), `L7.attn`, `L7.mlp`, `L7.resid_pre`, `L7.resid_post`,
-`L7.mlp.n512` (one neuron), `L7.K1` and `L7.V1` (keys and values of one KV head), `L7.H3.pattern` (where a head
-attends). Layers and heads count from 0.
+"""Names of places in a model: `L7.H3` (a head's z; `L7.H3.z` is the same), `L7.attn`, `L7.mlp`, `L7.resid_pre`,
+`L7.resid_post`, `L7.mlp.n512` (one neuron), `L7.K1` and `L7.V1` (keys and values of one KV head), `L7.H3.pattern`
+(where a head attends). Layers and heads count from 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COUNTED: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 # What a layer of a hybrid may lack altogether, and the size that says so.
 BRANCHES = {"attn_out": ("attention", "attn"), "mlp_out": ("MLP", "mlp")}
-PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
+PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern|z)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
 
 
 class Site(Frozen):
@@ -60,7 +60,7 @@ def parse_site(text: str) -> Site:
     if match:
         layer = int(match[1])
         if match[2]:
-            return Site(layer=layer, part="pattern", index=int(match[2]))
+            return Site(layer=layer, part=WORDS[match[3]], index=int(match[2]))
         if match[4]:
             return Site(layer=layer, part=LETTERS[match[4]], index=int(match[5]))
         if match[6]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from pydantic import ValidationError
 from tokenizers import processors
 from torch import Tensor
 
@@ -196,7 +195,8 @@ def same(first: Any, second: Any) -> None:
 
 
 def made_of(written: str, system: str | None = None) -> Template:
-    return template(chatty(written=written), system)
+    subject = chatty(written=written)
+    return template(subject.name, subject.tokenizer, system)
 
 
 USER = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}{% for m in messages %}"
@@ -235,17 +235,17 @@ def test_templates_of_many_forms(written: str, before: str, after: str, lead: st
 
 def test_what_cannot_be_asked_is_refused_in_one_line() -> None:
     with pytest.raises(BadConfiguration, match="tiny-llama has no chat template, so it cannot be asked through one"):
-        template(chatty(written=None), None)
+        template("tiny-llama", chatty(written=None).tokenizer, None)
     with pytest.raises(BadConfiguration, match=r"refuses: no system here\. Leave out chat, or leave out the system"):
         made_of(REPLIES[0][0], "w5")
     with pytest.raises(BadConfiguration, match="does not show the user's message once"):
         made_of("hello")
     with pytest.raises(BadTask, match="changes the text of a prompt"):
         made_of("{{ messages[0].content | replace('w3', 'x') }}.").around("w3 w4")
-    with pytest.raises(ValidationError, match="set chat as well"):
+    with pytest.raises(BadConfiguration, match="set chat as well"):
         Baseline(system="w5", n=4)
     for name in ("head_composition", "head_detectors"):
-        with pytest.raises(ValidationError, match="asks the subject nothing"):
+        with pytest.raises(BadConfiguration, match="asks the subject nothing"):
             kinds()[name](chat=True, n=4)
 
 

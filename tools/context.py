@@ -22,6 +22,7 @@ from .errors import ToolError
 from .finding import find_task, kept_task, kept_tasks
 
 if TYPE_CHECKING:
+    from ..experiments.kept_fingerprints import Seen
     from ..experiments.kind import Experiment
     from ..experiments.lab import Lab
     from ..experiments.result import Result
@@ -65,6 +66,10 @@ class Context:
         default_factory=dict[tuple[str, str, bool, str | None], "Lab"]
     )
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
+    # Those that were in memory before, and are not loaded again.
+    _adopted: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
+    # The files of a model that is not loaded, as they were when its fingerprint was asked for.
+    _seen: dict[str, Seen | None] = field(default_factory=dict[str, "Seen | None"])
 
     @classmethod
     def open(cls, db: str | None = None, **kwargs: Any) -> Self:
@@ -119,18 +124,27 @@ class Context:
 
         return environment()
 
+    def adopt(self, subject: Subject) -> None:
+        """Know a subject that is in memory by its name from now on."""
+        self._adopted[subject.name] = subject
+
     def subject(self, name: str) -> Subject:
         """Load a subject, once. Raises UnknownName or UnsupportedModel."""
         from ..experiments import subject as subjects
         from ..experiments.encoding import habits
 
         key = subjects.canonical(name)
+        if key in self._adopted:
+            return self._adopted[key]
         if key not in self._subjects:
             self.say(f"Loading {key}")
             # One at a time: a study seldom needs two, and two large ones may not fit.
             self._subjects.clear()
             self._labs.clear()
+            seen = self._seen.pop(key, None)
             self._subjects[key] = subjects.load(key, progress=self.say)
+            if seen is not None:
+                seen.keep(self._subjects[key].fingerprint)
             for habit in habits(self._subjects[key].tokenizer):
                 self.say(habit)
         return self._subjects[key]
@@ -142,8 +156,28 @@ class Context:
         """
         from ..experiments import subject as subjects
 
-        loaded = self._subjects.get(subjects.canonical(name))
+        key = subjects.canonical(name)
+        loaded = self._adopted.get(key) or self._subjects.get(key)
         return loaded.sizes if loaded is not None else subjects.sizes_of(name, self.say)
+
+    def known(self, experiment: Experiment) -> tuple[str, str] | None:
+        """The fingerprints of an experiment's subject and task, where no weights have to be loaded to know them; None
+        where they have to, or are loaded already. Raises what `lab` raises for a task that the tokenizer cannot carry.
+        """
+        from ..experiments import subject as subjects
+        from ..experiments.chat import as_asked
+        from ..experiments.kept_fingerprints import seen
+
+        name = subjects.canonical(experiment.model)
+        if name in self._adopted or name in self._subjects:
+            return None
+        place = subjects.located(name, self.say)
+        now = self._seen[name] = seen(place)
+        fingerprint = None if now is None else now.fingerprint()
+        if fingerprint is None:
+            return None
+        tokenizer, task = subjects.tokenizer_of(place), self.find_task(experiment.task)
+        return fingerprint, as_asked(name, tokenizer, task, experiment.chat, experiment.system).fingerprint()
 
     def find_task(self, name: str) -> Task:
         """A task by name, as `finding.find_task` has it. Raises UnknownName or ToolError."""
@@ -162,11 +196,26 @@ class Context:
         """
         from ..experiments.tasks.from_file import from_file
 
-        task = from_file(Path(path), name, kind)
+        return self.add_task(from_file(Path(path), name, kind), {"file": Path(path).name})
+
+    def add_task(self, task: Task, spec: dict[str, Any] | None = None) -> Task:
+        """Keep a user's task in the tracker, and know it by its name from now on. One that does not consist of lines
+        must be the one that is found by its name.
+
+        Raises ToolError where it is another, and where the name is that of a task that a language model made.
+        """
+        if task.content is None:
+            if self.find_task(task.name).fingerprint() != task.fingerprint():
+                raise ToolError(
+                    f"The task '{task.name}' is not the one that is found by that name, so a tracker could not find it "
+                    "again: make it of prompts, or install it under the entry point lashley.tasks."
+                )
+            return task
         kept = self.reader.task_file(task.name)
-        if kept is not None and kept.maker not in (None, USER):
+        if kept is not None and kept.maker not in (None, USER) and kept.fingerprint != task.fingerprint():
             raise ToolError(f"{kept.maker} made a task '{task.name}'; rename the file, or import it with --name.")
-        return self.know(task, USER, {"file": Path(path).name})
+        # Of another tracker's task nobody knows here who made it.
+        return self.know(task if kept is not None else task.model_copy(update={"maker": ""}), USER, spec)
 
     def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:
         """A task that the tracker has kept, or None."""

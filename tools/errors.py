@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class ToolError(Exception):
     """The call was understood and cannot be done as asked."""
+
+
+def wrong_fields(fault: ValidationError) -> ToolError:
+    """What is wrong with the fields of something, on one line."""
+    from ..experiments.explain import explain
+
+    return ToolError(" ".join(explain(fault).splitlines()))
 
 
 class CannotWrite(Exception):

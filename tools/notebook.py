@@ -1,112 +1,35 @@
-"""The tracker and the experiments in Python: rows as data frames, results that draw themselves in a notebook.
-
-`lashley.open()` and `lashley.run(...)` are these. Nothing is written: what should be logged is run with
-`agent experiment`.
-"""
+"""Experiments and the tracker in Python: `lashley.run()` and `lashley.open()`."""
 
 from __future__ import annotations
 
-import importlib
-import io
 import os
-from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, Self
 
-from ..db import records
 from ..db.errors import TrackerError
 from ..db.flat import rows
 from ..db.ids import parse_id
 from ..db.location import tracker_path
 from ..db.read import Reader
-from ..experiments.result import Figure, Result
+from .errors import ToolError
+from .found import Found, Logged, frame
+from .studied import Study
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     from ..experiments.kind import Experiment
     from ..experiments.lab import Lab
     from ..experiments.subject import Subject
     from ..experiments.tasks.task import Task
+    from .model import Model
 
-_labs: dict[tuple[str, str, bool, str | None], Lab] = {}
-_subjects: dict[str, Subject] = {}
-
-
-class Picture:
-    """A figure: shown in a notebook as SVG, and its `data` to draw it otherwise."""
-
-    def __init__(self, figure: Figure | records.Figure) -> None:
-        self.data: dict[str, Any] = figure.model_dump(mode="json") if isinstance(figure, Figure) else figure._asdict()
-
-    def __repr__(self) -> str:
-        return f"<figure {self.data['name']}: {self.data['title']}>"
-
-    def _repr_svg_(self) -> str:
-        from .report.figures import draw
-
-        return draw(self.data)
-
-
-class Found(Result):
-    """A result that shows itself in a notebook: what was found, the measurements and the figures."""
-
-    def effects_frame(self) -> pd.DataFrame:
-        """One row for each site and metric."""
-        return _pandas().DataFrame([effect.model_dump() for effect in self.effects])
-
-    def measurements_frame(self) -> pd.DataFrame:
-        return _pandas().DataFrame([one.model_dump() for one in self.measurements])
-
-    def picture(self, name: str | None = None) -> Picture:
-        """The figure of this name, or the first. Raises KeyError with those that there are."""
-        return _picture(self.figures, name, "The result")
-
-    def _repr_html_(self) -> str:
-        return _html(self)
-
-
-class Logged:
-    """An experiment of the tracker. `row` is everything that was written of it."""
-
-    def __init__(self, reader: Reader, number: int) -> None:
-        self._reader, self._number = reader, number
-        self.row = reader.experiment(number)
-
-    def __repr__(self) -> str:
-        return f"<{self.row.id} {self.row.kind}: {self.row.status}>"
-
-    @property
-    def config(self) -> records.Json:
-        return self.row.config
-
-    def effects(self) -> pd.DataFrame:
-        """One row for each site and metric."""
-        return _pandas().DataFrame(self.row.effects)
-
-    def measurements(self) -> pd.DataFrame:
-        return _pandas().DataFrame(self.row.measurements)
-
-    def samples(self) -> pd.DataFrame:
-        return _pandas().DataFrame(self.row.samples)
-
-    def array(self, name: str) -> np.ndarray:
-        """A kept array, such as the values per prompt. Raises TrackerError with the names that there are."""
-        import numpy as np
-
-        return np.load(io.BytesIO(self._reader.artifact(self._number, name)), allow_pickle=False)
-
-    def picture(self, name: str | None = None) -> Picture:
-        """The figure of this name, or the first. Raises KeyError with those that there are."""
-        return _picture(self.row.figures, name, self.row.id)
-
-    def _repr_html_(self) -> str:
-        return _html(self.row, f"{self.row.id} {self.row.kind}")
+# Of one subject at a time: two large ones may not fit.
+_labs: dict[tuple[Subject, str, bool, str | None], Lab] = {}
 
 
 class Tracker:
-    """A tracker, open for reading. `tracker["E12"]` is an experiment; the other methods give data frames."""
+    """A tracker, open for reading. `tracker.experiment("E12")` (or `tracker["E12"]`) is an experiment,
+    `tracker.study("R3")` a study; the other methods give data frames."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """The file at `path`, else as the commands find it. Raises TrackerError where there is none."""
@@ -119,16 +42,23 @@ class Tracker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._reader.close()
 
-    def __getitem__(self, id: str) -> Logged:
-        what, number = parse_id(id)
-        if what != "experiment":
-            raise TrackerError(f"{id} is the id of a {what}; an experiment such as E12 is wanted.")
-        return Logged(self._reader, number)
+    def experiment(self, id: str) -> Logged:
+        """An experiment, with the names of what `lashley.run` gives. Raises TrackerError."""
+        return Logged(self._reader, self._number(id, "experiment", "E12"))
+
+    __getitem__ = experiment
+
+    def study(self, id: str) -> Study:
+        """A study, with its report, hypotheses and experiments. Raises TrackerError."""
+        return Study(self._reader, self._number(id, "run", "R1"))
 
     def runs(self) -> pd.DataFrame:
-        return _pandas().DataFrame(self._reader.runs())
+        return frame(self._reader.runs())
 
     def experiments(
         self,
@@ -139,63 +69,137 @@ class Tracker:
         status: str | None = None,
     ) -> pd.DataFrame:
         """One row for each experiment; `config` is a dictionary. A run's are its own and those that it reused."""
-        found = self._reader.experiments(kind, task, model, self._run(run), status)
-        return _pandas().DataFrame(found)
+        return frame(self._reader.experiments(kind, task, model, self._run(run), status))
 
     def notes(self, words: str | None = None, run: str | None = None, tag: str | None = None) -> pd.DataFrame:
         """All notes, or those that hold the words, best match first."""
-        return _pandas().DataFrame(self._reader.notes(words, self._run(run), tag))
+        return frame(self._reader.notes(words, self._run(run), tag))
 
     def table(self, name: str, run: str | None = None) -> pd.DataFrame:
         """A table as `agent export` has it: measurements, effects, samples, hypotheses and so on."""
         columns, found = rows(self._reader, name, self._run(run))
-        return _pandas().DataFrame(list(found), columns=columns)
+        return frame(list(found), columns)
 
     def sql(self, sql: str, limit: int = 10_000) -> pd.DataFrame:
         """One SELECT. Raises QueryRefused for anything else, and TrackerError where there are more rows."""
         columns, found, more = self._reader.query(sql, limit)
         if more:
             raise TrackerError(f"There are more than {limit} rows; say limit=... for more, or LIMIT in the query.")
-        return _pandas().DataFrame(found, columns=columns)
+        return frame(found, columns)
 
     def _run(self, run: str | None) -> int | None:
         if run is None:
             return None
-        what, number = parse_id(run)
-        if what != "run":
-            raise TrackerError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+        number = self._number(run, "run", "R1")
         self._reader.require("run", number)
         return number
 
+    def _number(self, id: str, wanted: str, example: str) -> int:
+        what, number = parse_id(id)
+        if what != wanted:
+            article = "an" if wanted == "experiment" else "a"
+            raise TrackerError(f"{id} is the id of a {what}; {article} {wanted} such as {example} is wanted.")
+        return number
 
-def run(experiment: Experiment, task: Task | str | None = None) -> Found:
-    """Run an experiment and give what it found. Nothing is logged. `task` in place of the one that it names: a task, or
-    what `--task` takes (see `task_named`).
 
-    The subject stays loaded for the next one. Raises ExperimentError where it cannot be done as asked, and ToolError
-    where there is no such file.
+def run(
+    experiment: Experiment,
+    task: Task | str | None = None,
+    model: Model | str | None = None,
+    *,
+    log: bool = False,
+    db: str | os.PathLike[str] | None = None,
+    reason: str | None = None,
+    fresh: bool = False,
+) -> Found:
+    """Run an experiment and give what it found.
+
+    task    in place of the one that the experiment names: a task, or what `--task` takes (see `task_named`)
+    model   in place of the one that it names: what `lashley.load` gives, or a name
+    log     write it to the tracker (`db`, else LASHLEY_DB, else lashley.db here), as `agent experiment` does; then an
+            earlier one that asked the same is the answer, unless it is to be done `fresh`, and what comes back is a
+            `Logged`
+    reason  why it is done, for the record
+
+    Raises ExperimentError where it cannot be done as asked, ToolError for what cannot be run or logged, and
+    TrackerError.
     """
+    from ..experiments.kind import Experiment as Kind
+    from ..experiments.tasks.task import Task
+    from .model import Model
+
+    if not isinstance(experiment, Kind):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ToolError(
+            f"A {type(experiment).__name__} is not an experiment: give one such as lashley.HeadAblation(n=8)."
+        )
+    if model is not None and not isinstance(model, (str, Model)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ToolError("model must be a name, or what lashley.load() gives.")
+    if task is not None and not isinstance(task, (str, Task)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ToolError("task must be a name, a file, or a task such as lashley.Task([lashley.Prompt(...), ...]).")
+    if (reason is not None or fresh) and not (log or db is not None):
+        raise ToolError("reason and fresh are about the tracker: set log=True as well.")
+    task = experiment.task if task is None else task
+    if log or db is not None:
+        return logged(experiment, task, model, None if db is None else os.fspath(db), reason, fresh)
+    found = task_named(task) if isinstance(task, str) else task
+    return Found(measured_here(experiment, found, model))
+
+
+def measured_here(experiment: Experiment, task: Task, model: Model | str | None) -> Any:
+    """The result of an experiment in this process, whose subject stays loaded for the next one."""
+    from ..experiments.in_memory import in_memory, require_unchanged
     from ..experiments.lab import lab_of
-    from ..experiments.subject import canonical, load, sizes_of
+    from ..experiments.subject import canonical, sizes_of
+    from .model import Model, loaded
     from .run_experiment import measured
 
-    task = experiment.task if task is None else task
-    task = task_named(task) if isinstance(task, str) else task
-    key = canonical(experiment.model), task.fingerprint(), experiment.chat, experiment.system
-    experiment = experiment.model_copy(update={"model": key[0], "task": task.name})
-    kept = _subjects.get(key[0])
-    experiment.check(kept.sizes if kept is not None else sizes_of(key[0]), task)
+    name = canonical(model or experiment.model) if not isinstance(model, Model) else model.name
+    subject = model.subject if isinstance(model, Model) else loaded.get(name)
+    experiment = experiment.model_copy(update={"model": name, "task": task.name})
+    experiment.check(subject.sizes if subject is not None else sizes_of(name), task)
+    if any(key[0] is not subject for key in _labs):
+        _labs.clear()
+    if subject is None:
+        from ..experiments.subject import load
+
+        subject = loaded[name] = load(name)
+    if in_memory(subject):
+        require_unchanged(subject)
+    key = subject, task.fingerprint(), experiment.chat, experiment.system
     if key not in _labs:
-        if kept is None:
-            # One subject at a time: two large ones may not fit.
-            _labs.clear()
-            _subjects.clear()
-        subject = _subjects[key[0]] = kept or load(key[0])
         _labs[key] = lab_of(subject, task, experiment.chat, experiment.system)
     # What one experiment had done is kept for itself alone.
     _labs[key].kept = {}
-    result = measured(experiment, _labs[key])
-    return Found(**{name: getattr(result, name) for name in Result.model_fields})
+    return measured(experiment, _labs[key])
+
+
+def logged(
+    experiment: Experiment, task: Task | str, model: Model | str | None, db: str | None, reason: str | None, fresh: bool
+) -> Logged:
+    """The same into the tracker, or from it. Raises ExperimentError for one that failed, after it was logged."""
+    from ..experiments import errors
+    from ..experiments.in_memory import in_memory, require_unchanged
+    from .catalog import task_named as named
+    from .context import Context
+    from .model import Model
+    from .run_experiment import run_experiment
+
+    with Context.open(db) as context:
+        if isinstance(model, Model):
+            if in_memory(model.subject):
+                require_unchanged(model.subject)
+            context.adopt(model.subject)
+        known = named(context, task) if isinstance(task, str) else context.add_task(task).name
+        name = model.name if isinstance(model, Model) else model or experiment.model
+        asked = experiment.model_copy(update={"model": name, "task": known})
+        outcome = run_experiment(context, asked, reason, fresh)
+        path = context.store.path
+    done = Logged(Reader.open(path), outcome.number)
+    if outcome.error is not None:
+        ours = (errors.BadConfiguration, errors.BadTask, errors.OutOfMemory, errors.TooLong, errors.NotANumber)
+        kinds: dict[str, type[errors.ExperimentError]] = {one.__name__: one for one in ours}
+        raise kinds.get(done.row["error_type"], errors.ExperimentError)(f"{outcome.id} failed: {outcome.error}")
+    return done
 
 
 def task_named(name: str) -> Task:
@@ -208,7 +212,6 @@ def task_named(name: str) -> Task:
 
     from ..experiments.errors import UnknownName
     from ..experiments.tasks.from_file import from_file
-    from .errors import ToolError
     from .finding import find_task, is_file_name
 
     if is_file_name(name):
@@ -226,36 +229,3 @@ def task_named(name: str) -> Task:
             raise
     with Reader.open(path) as reader:
         return found(name, reader)
-
-
-def _pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as missing:
-        raise TrackerError("Data frames need pandas: pip install pandas (or the extra lashley[notebook]).") from missing
-
-
-def _picture(figures: Sequence[Figure] | Sequence[records.Figure], name: str | None, of: str) -> Picture:
-    there = {figure.name: figure for figure in figures}
-    chosen = next(iter(there), None) if name is None else name
-    if chosen not in there:
-        raise KeyError(f"{of} has no figure {name or 'at all'}. It has: {', '.join(there) or 'none'}.")
-    return Picture(there[chosen])
-
-
-def _html(row: Result | records.Experiment, title: str = "") -> str:
-    """Everything in it was written by a program or a model and is only text."""
-    from .report.figures import draw
-    from .report.numbers import number
-
-    head = f"<h4>{escape(title)}</h4>" if title else ""
-    found = "".join(f"<p>{escape(line)}</p>" for line in (row.found or "", *row.notes) if line)
-    cells = "".join(
-        f"<tr><td>{escape(one.name)}</td><td>{number(one.value)}</td><td>"
-        + ("" if one.low is None or one.high is None else f"[{number(one.low)}, {number(one.high)}]")
-        + f"</td><td>{'' if one.n is None else one.n}</td><td>{escape(one.unit)}</td></tr>"
-        for one in row.measurements
-    )
-    table = "<tr><th></th><th>value</th><th>95% interval</th><th>n</th><th>unit</th></tr>"
-    pictures = "".join(draw(figure, place=str(place)) for place, figure in enumerate(row.figures))
-    return f"{head}{found}{pictures}<table>{table}{cells}</table>"

@@ -76,7 +76,7 @@ def hold(model: str, given: Sequence[Trial], tell: Callable[[Trial], None] | Non
         if tell is not None:
             tell(trial)
         try:
-            result = run(kind(trial.kind).model_validate({**trial.config, "model": model}))
+            result = run(kind(trial.kind).model_validate({**trial.config, "model": model})).result
         except ExperimentError as fault:
             yield from (unmeasured(trial, check, str(fault)) for check in trial.checks)
         else:

@@ -19,6 +19,7 @@ from ..db.errors import TrackerError, TrackerFails
 from ..db.records import Experiment as Logged
 from ..db.records import as_json
 from ..experiments.errors import ExperimentError
+from ..experiments.explain import explain
 from ..experiments.kind import Experiment
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
@@ -28,7 +29,7 @@ from .errors import ToolError
 from .naming import allowed_model
 from .run_experiment import run_experiment
 from .sent import json_object
-from .strict import explain, fill_nulls, strict_schema
+from .strict import fill_nulls, strict_schema
 from .telling import REFUSAL, cut, experiment_text
 
 CLOSED = (

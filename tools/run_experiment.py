@@ -50,18 +50,20 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
             return Outcome(row.number, error=told(row.error_type, row.error))
+    # Asked before the weights are loaded, which takes longer than all the rest where an earlier result answers.
+    known = context.known(experiment)
+    if known is not None and not fresh and (earlier := found_again(context, experiment, *known, reason)):
+        return earlier
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     fingerprint = lab.task.fingerprint()
-    same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
     if not fresh:
-        earlier = context.store.find_experiment(*same)
-        if earlier is None and (begun := context.store.find_unfinished(unfinished.NAME, *same)):
+        # What was known may have changed while the model was loaded; what was not known is so now.
+        if earlier := found_again(context, experiment, lab.subject.fingerprint, fingerprint, reason):
+            return earlier
+        same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
+        if begun := context.store.find_unfinished(unfinished.NAME, *same):
             lab.kept = unfinished.unpacked(begun[1])
             context.say(f"Taking up {show_id('experiment', begun[0])}, which was interrupted.")
-        if earlier is not None:
-            if context.run is not None:
-                context.store.reuse_experiment(context.run, earlier, reason, context.turn, context.call)
-            return Outcome(earlier, reused=True)
     number = context.store.begin_experiment(
         run=context.run,
         kind=experiment.kind,
@@ -117,6 +119,18 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     return Outcome(number)
 
 
+def found_again(
+    context: Context, experiment: Experiment, subject: str, task: str, reason: str | None
+) -> Outcome | None:
+    """The earlier experiment with this configuration on this subject and task by this code, which a study reuses."""
+    earlier = context.store.find_experiment(experiment.config_hash(), subject, task, code_version())
+    if earlier is None:
+        return None
+    if context.run is not None:
+        context.store.reuse_experiment(context.run, earlier, reason, context.turn, context.call)
+    return Outcome(earlier, reused=True)
+
+
 def told(error_type: str | None, error: str | None) -> str | None:
     """What went wrong, from what is logged of it: errors of ours speak for themselves."""
     if error_type is None or error is None:
@@ -167,8 +181,8 @@ def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
     """A configuration back to its object. Raises UnknownName, or ToolError with what is wrong in it."""
     from pydantic import ValidationError
 
+    from ..experiments.explain import explain
     from ..experiments.kinds.registry import kind as find_kind
-    from .strict import explain
 
     try:
         return find_kind(kind).model_validate(config)

@@ -45,9 +45,9 @@ NOT_GIVEN = {
 class BadLines(BadTask):
     """A file with faults: all of them, in the order of their lines. The message tells the first, and how many more."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
+    def __init__(self, faults: Sequence[str], listed: str = "`agent tasks import FILE` lists them") -> None:
         self.faults = tuple(faults)
-        more = f" And {len(faults) - 1} more; `agent tasks import FILE` lists them." if len(faults) > 1 else ""
+        more = f" And {len(faults) - 1} more; {listed}." if len(faults) > 1 else ""
         super().__init__(self.faults[0] + more)
 
 
@@ -140,7 +140,7 @@ def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault],
     for record in records:
         if (kind := record.given.pop(KIND, None)) is not None:
             faults += wrong_kind(record.line, kind, kinds)
-        prompt, found = _prompt(record)
+        prompt, found = prompt_of(record)
         faults += found
         if prompt is None:
             continue
@@ -222,7 +222,7 @@ def kind_of(answers: Sequence[str]) -> AnswerKind:
     return "text"
 
 
-def _prompt(record: Record) -> tuple[Prompt | None, list[Fault]]:
+def prompt_of(record: Record) -> tuple[Prompt | None, list[Fault]]:
     """The prompt of a record, or what is wrong with it."""
     line, given = record.line, record.given
     if gsm8k_set.is_one(given):
