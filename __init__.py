@@ -63,6 +63,6 @@ def __dir__() -> list[str]:
 
 def _kinds() -> dict[str, Any]:
     """Every kind of experiment, ours and those of installed packages, by the name of its class."""
-    from .experiments.kind import kinds
+    from .experiments.kinds.registry import kinds
 
     return {kind.__name__: kind for kind in kinds().values()}

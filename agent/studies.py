@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..db.read import Reader
 from ..tools.errors import ToolError, wrong_fields
@@ -14,7 +14,6 @@ from ..tools.studied import Study
 if TYPE_CHECKING:
     from ..tools.context import Context, Task
     from .budget import Budget
-    from .drivers.choose import DriverName
 
 
 def study(
@@ -22,7 +21,7 @@ def study(
     *,
     model: str | Model | None = None,
     task: Task | str | None = None,
-    driver: DriverName = "auto",
+    driver: str = "auto",
     llm: str | None = None,
     base_url: str | None = None,
     db: str | os.PathLike[str] | None = None,
@@ -52,7 +51,7 @@ def study(
     from .commands.limits import budget_for
     from .commands.run import require_prompts, settle
     from .drivers.choose import Choice, choose
-    from .drivers.choose import DriverName as Names
+    from .drivers.registry import names
     from .live import live_view
     from .loop import study as carry_out
     from .shrink import answer_tokens
@@ -61,8 +60,8 @@ def study(
         raise ToolError("The goal is empty; say what is to be found out.")
     if not 2 <= n <= 512:
         raise ToolError(f"n must be from 2 to 512, and is {n}.")
-    if driver not in get_args(Names):
-        raise ToolError(f"There is no driver '{driver}': take {', '.join(get_args(Names))}.")
+    if driver not in (known := ["auto", *names()]):
+        raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
     name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import lashley
 from lashley.agent.main import cli
-from lashley.experiments.kind import kinds
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.from_file import from_file
 from lashley.tests.prompts import repeated_words
@@ -119,7 +119,7 @@ def test_it_is_logged_found_again_and_replayed(here: Path) -> None:
     found = lashley.run(ABLATION, model=model, task=task)
     logged = lashley.run(ABLATION, model=model, task=task, log=True, reason="to see")
     assert isinstance(logged, lashley.Logged)
-    assert (logged.id, logged.status, logged.row["reason"]) == ("E1", "done", "to see")
+    assert (logged.id, logged.status, logged.row.reason) == ("E1", "done", "to see")
     assert logged.result.model_dump() == found.result.model_dump()
     again = [lashley.run(ABLATION, task, "planted:null", db="lashley.db", fresh=fresh).id for fresh in (False, True)]
     assert again == ["E1", "E2"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..db.errors import TrackerError
 from ..db.read import Reader
+from ..db.records import Artifact, Json, as_json
 from ..experiments.errors import UnknownName
 from ..experiments.result import Figure, Result
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-Row = dict[str, Any]
 PARTS = ("measurements", "effects", "samples", "figures", "notes", "doubts")
 
 
@@ -29,7 +29,7 @@ class Picture:
     """A figure: shown in a notebook as SVG, and its `data` to draw it otherwise."""
 
     def __init__(self, figure: Figure) -> None:
-        self.data: Row = figure.model_dump(mode="json")
+        self.data: dict[str, Any] = figure.model_dump(mode="json")
 
     def __repr__(self) -> str:
         return f"<figure {self.data['name']}: {self.data['title']}>"
@@ -125,21 +125,21 @@ class Logged(Found):
     @property
     def id(self) -> str:
         """Its id in the tracker, such as E12."""
-        return self.row["id"]
+        return self.row.id
 
     @property
     def title(self) -> str:
-        return f"{self.id} {self.row['kind']}"
+        return f"{self.id} {self.row.kind}"
 
     @property
     def status(self) -> str:
         """done, failed, running or interrupted."""
-        return self.row["status"]
+        return self.row.status
 
     @property
-    def config(self) -> Row:
+    def config(self) -> Json:
         """Its whole configuration."""
-        return self.row["config"]
+        return self.row.config
 
     def _read(self) -> Result:
         return self._plain
@@ -149,9 +149,9 @@ class Logged(Found):
         """Without arrays, which are read one by one. Raises TrackerError where a row is none of this program's."""
         from pydantic import ValidationError
 
-        parts = {part: self.row[part] for part in PARTS}
+        whole = as_json(self.row)
         try:
-            return Result.model_validate({**parts, "found": self.row["found"] or ""})
+            return Result.model_validate({**{part: whole[part] for part in PARTS}, "found": self.row.found or ""})
         except ValidationError as fault:
             from ..experiments.explain import explain
 
@@ -159,11 +159,11 @@ class Logged(Found):
 
     @property
     def result(self) -> Result:
-        return self._read().model_copy(update={"arrays": {one["name"]: self.array(one["name"]) for one in self._kept}})
+        return self._read().model_copy(update={"arrays": {one.name: self.array(one.name) for one in self._kept}})
 
     @property
-    def _kept(self) -> list[Row]:
-        return [one for one in self.row["artifacts"] if one["media_type"] == "application/x-npy"]
+    def _kept(self) -> list[Artifact]:
+        return [one for one in self.row.artifacts if one.media_type == "application/x-npy"]
 
     def array(self, name: str) -> np.ndarray:
         """A kept array, such as the values per prompt. Raises TrackerError with the names that there are."""

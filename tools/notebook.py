@@ -198,7 +198,7 @@ def logged(
     if outcome.error is not None:
         ours = (errors.BadConfiguration, errors.BadTask, errors.OutOfMemory, errors.TooLong, errors.NotANumber)
         kinds: dict[str, type[errors.ExperimentError]] = {one.__name__: one for one in ours}
-        raise kinds.get(done.row["error_type"], errors.ExperimentError)(f"{outcome.id} failed: {outcome.error}")
+        raise kinds.get(done.row.error_type or "", errors.ExperimentError)(f"{outcome.id} failed: {outcome.error}")
     return done
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..db import records
 from ..db.ids import parse_id, show_id
 from ..db.read import Reader
 from ..experiments.result import Frozen
@@ -58,23 +59,23 @@ class Study:
 
     @property
     def goal(self) -> str:
-        return self._run["goal"]
+        return self._run.goal
 
     @property
     def status(self) -> str:
-        return self._run["status"]
+        return self._run.status
 
     @property
     def why(self) -> str | None:
-        return self._run["error"]
+        return self._run.error
 
     @property
-    def model(self) -> str:
-        return self._run["model"]
+    def model(self) -> str | None:
+        return self._run.model
 
     @property
-    def task(self) -> str:
-        return self._run["task"]
+    def task(self) -> str | None:
+        return self._run.task
 
     @cached_property
     def report(self) -> Report:
@@ -87,23 +88,29 @@ class Study:
     def experiments(self) -> list[Logged]:
         """Its own, and those of other studies that answered a question of it."""
         rows = self._reader.experiments(run=self._number)
-        return [Logged(self._reader, parse_id(row["id"])[1]) for row in rows]
+        return [Logged(self._reader, parse_id(row.id)[1]) for row in rows]
 
     @property
     def hypotheses(self) -> list[Hypothesis]:
-        return [hypothesis(row) for row in self._run["hypotheses"]]
+        return [hypothesis(row) for row in self._run.hypotheses]
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, in which nothing of it runs."""
         return f'<iframe sandbox srcdoc="{escape(self.report.html)}" width="100%" height="640"></iframe>'
 
 
-def hypothesis(row: dict[str, Any]) -> Hypothesis:
+def hypothesis(row: records.Hypothesis) -> Hypothesis:
     """A hypothesis as the tracker gives it."""
     predictions: list[Prediction] = []
-    for one in row["predictions"]:
-        asked = {name: one[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")}
-        came: dict[str, Any] = one["judged"] or {"experiment": None, "value": None}
-        predictions.append(Prediction(**asked, experiment=came["experiment"], value=came["value"]))
-    given = {name: row[name] for name in ("id", "statement", "rationale", "refuted_if", "status")}
-    return Hypothesis(**given, predictions=tuple(predictions))
+    for one in row.predictions:
+        came = one.judged
+        predictions.append(
+            Prediction(
+                kind=one.kind, config=dict(one.config), quantity=one.quantity, comparison=one.comparison, low=one.low,
+                high=one.high, experiment=came and came.experiment, value=came and came.value,
+            )
+        )  # fmt: skip
+    return Hypothesis(
+        id=row.id, statement=row.statement, rationale=row.rationale, refuted_if=row.refuted_if, status=row.status,
+        predictions=tuple(predictions),
+    )  # fmt: skip
