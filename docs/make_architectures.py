@@ -28,8 +28,13 @@ every layer, agrees to 2e-5 of the largest logit.
   inputs works) or worse: the self-check decides about the model that you load.
 
 Layers that are no attention (state-space, recurrent, convolution) keep no keys and values. There every run computes all
-positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens (the
-attention and the state-space mixer of Falcon-H1), `L3.attn` is all of them together, without heads.
+positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens,
+`L3.attn` is all that they add together, and the heads are those of the attention among them. Falcon-H1's attention
+stands beside a state-space mixer: its heads, keys, values and patterns can be removed, patched and followed along
+paths, and their weights read; a direct share of the logits they have only together with the mixer, so direct
+attribution is refused. Zamba's shared transformer feeds a state-space mixer and nothing else: its heads, keys, values
+and patterns can be removed and patched; nothing that they or its MLP give is added to the stream, so `L3.mlp`, neurons,
+paths, weights and direct shares are refused.
 
 Some models take pads for tokens, and give a prompt other numbers beside a longer one. Where that comes from recurrent
 layers (RecurrentGemma, RWKV, xLSTM), each prompt runs through these without its pads. Where it comes from positions

@@ -81,12 +81,37 @@ class Added(nn.Module):
     """All that a layer adds to the stream but for its MLP, where it has several modules that mix tokens (Falcon-H1), or
     its branches cannot be told apart (Zamba2).
 
-    without  the modules that the MLP ends in, side by side; they give 0 meanwhile
+    without    the modules that the MLP ends in, side by side; they give 0 meanwhile
+    attention  the one of the modules that mix tokens whose heads are the layer's, and how it is given its cache
     """
 
-    def __init__(self, layer: nn.Module, without: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        layer: nn.Module,
+        without: Sequence[nn.Module] = (),
+        attention: nn.Module | None = None,
+        cache_arg: str = "",
+    ) -> None:
         super().__init__()
-        self.layer, self.without = layer, tuple(without)
+        self.layer, self.without, self.attention, self.cache_arg = layer, tuple(without), attention, cache_arg
+        self.config = getattr(attention, "config", None)
+
+    @contextmanager
+    def caching(self, cache: Any) -> Iterator[None]:
+        """While open, the attention is given this cache. The layer's other mixers have none, and begin at the first
+        column."""
+        if self.attention is None:
+            yield
+            return
+
+        def given(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return args, {**kwargs, self.cache_arg: cache}
+
+        handle = self.attention.register_forward_pre_hook(given, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def forward(self, **kwargs: Any) -> Tensor:
         hidden = next(value for value in kwargs.values() if isinstance(value, Tensor))
@@ -146,6 +171,8 @@ class Block:
     latent       whether what is cached are no keys and values of heads but what these are made of (latent attention):
                  there are no K and V sites
     down_scale   what the MLP's own code multiplies the down projection's output by
+    out_scale    what the layer's own code multiplies the output projection's output by, where `attn` is `Added`
+    heads_write  whether what the heads give is added to the stream; in Zamba another module of the layer reads it
     """
 
     layer: nn.Module
@@ -169,13 +196,15 @@ class Block:
     residual_arg: str = ""
     biases: Mapping[str, bool] = field(default_factory=dict)
     down_scale: float = 1.0
+    out_scale: float = 1.0
+    heads_write: bool = True
     latent: bool = False
     tail: tuple[nn.Module, ...] = ()
 
     @property
     def W_O(self) -> Tensor:
         """The output projection, [n_heads * d_head, d_model], whatever way its module stores it."""
-        return matrix(self.o_proj)
+        return matrix(self.o_proj) if self.out_scale == 1 else matrix(self.o_proj) * self.out_scale
 
     @property
     def called(self) -> nn.Module:
@@ -188,6 +217,19 @@ class Block:
         if self.n_heads or not self.has_attn or isinstance(self.attn, Unpadded):
             return self
         return replace(self, attn=Unpadded(self.attn, self.hidden_arg))
+
+    @property
+    def reading(self) -> list[nn.Module]:
+        """The modules through which the heads read what `attn` is given."""
+        inner = self.attn
+        if not isinstance(inner, Added) or inner.attention is None:
+            return list(inner.modules())
+        return [*inner.layer.children(), *inner.attention.modules()]
+
+    @property
+    def heads_alone(self) -> bool:
+        """Whether the heads and a bias are all that the attention adds."""
+        return bool(self.n_heads) and not isinstance(self.attn, Added)
 
     @property
     def has_attn(self) -> bool:

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from .block import Added, Alone, Block, Nothing, Scaled, Together
 from .errors import UnsupportedModel
-from .tracing import Event, LayerTrace, Projected, hidden_name
+from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name
 
-CACHES = ("past_key_values", "layer_past", "past_key_value")
 # What only a module that looks at other tokens is given.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
 TOLERANCE = 2e-5
@@ -122,7 +121,7 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
                                f"{tuple(trace.out.shape)}.")  # fmt: skip
     attns = mixers(trace.events)
     if len(attns) > 1:
-        return mixed_layer(trace, attns)
+        return mixed_layer(trace, attns, n_heads)
     attn = attns[0] if attns else None
     pre: tuple[Event, ...] = ()
     post: list[Event] = []
@@ -218,10 +217,10 @@ def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
     return next((s for s in held if s not in (0.0, 1.0)), 1.0)
 
 
-def mixed_layer(trace: LayerTrace, attns: list[Event]) -> Block:
-    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention,
-    without heads. An MLP after them is one; where there is none (Zamba2's transformer feeds its state-space mixer), the
-    layer as a whole is what stands there."""
+def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
+    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention;
+    the heads are those of the one attention among them, or inside one of them. An MLP after them is one; where there is
+    none (Zamba2's transformer feeds its state-space mixer), the layer as a whole is what stands there."""
     hidden = hidden_name(trace.arguments)
     if hidden is None:
         raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
@@ -233,13 +232,30 @@ def mixed_layer(trace: LayerTrace, attns: list[Event]) -> Block:
         m, branch, parallel = 1.0, Branch((), torch.zeros_like(trace.x)), False
     down, down_scale = find_down(branch)
     ends = [e.module for e in branch.parts or branch.events[-1:]]
+    attention, heads = heads_among(trace, attns, n_heads)
+    writes = bool(ends) and any(e is attention for e in attns)
+    factor = found[0][next(i for i, e in enumerate(attns) if e is attention)] if found and writes else 1.0
     return Block(
-        layer=trace.layer, attn=Added(trace.layer, without=ends), attn_pre=(), attn_post=(), o_proj=Nothing(),
+        layer=trace.layer, attn_pre=(), attn_post=(), o_proj=heads.o_proj or Nothing(),
+        attn=Added(trace.layer, ends, attention.module if attention else None, heads.cache_arg),
         mlp=mlp_modules(branch, m), down_proj=down.module if down else None, parallel=parallel, hidden_arg=hidden,
-        cache_arg="", attn_returns=trace.returned, n_heads=0, d_head=0, n_kv_heads=0, d_key=0, d_value=0,
+        cache_arg="", attn_returns=trace.returned, n_heads=heads.n_heads, d_head=heads.d_head,
+        n_kv_heads=heads.n_kv_heads, d_key=heads.d_key, d_value=heads.d_value, latent=heads.latent,
         mlp_returns_tuple=any(e.returns for e in (*branch.events, *branch.parts)),
-        d_mlp=down.given.shape[-1] if down else 0, down_scale=down_scale,
+        d_mlp=down.given.shape[-1] if down else 0, down_scale=down_scale, out_scale=factor,
+        heads_write=writes or not heads.n_heads,
     )  # fmt: skip
+
+
+def heads_among(trace: LayerTrace, attns: list[Event], n_heads: int) -> tuple[Event | None, Heads]:
+    """The one of several modules that mix tokens which is an attention with heads, and these. What a mixer caches
+    besides is no index of the attention's keys."""
+    found: list[tuple[Event, Heads]] = []
+    for event in trace.deeper or attns:
+        heads = heads_of(replace(trace, more_cached=False), event, n_heads, "")
+        if heads.n_heads:
+            found.append((event, heads))
+    return found[0] if len(found) == 1 else (None, Heads())
 
 
 def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:

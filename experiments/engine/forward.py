@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from ..anatomy import Anatomy, layers_replaced
 from ..batch import Batch
-from ..block import Block, Unpadded, forwards_replaced
+from ..block import Added, Block, Unpadded, forwards_replaced
 from ..room import require_room
 from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
 from . import short
@@ -203,6 +203,8 @@ class Window:
                 value = value[self.first : self.last]
         if value.dim() > 1 and value.shape[0] == self.recording.n_rows > 1 and not self._all_rows:
             value = picked(value, self.rows)
+        if value.dim() == 3 and len(value) == self.recording.n_rows == 1 < len(self.rows):
+            value = value.expand(len(self.rows), -1, -1)  # it may be put beside the stream, and not only added to it
         return value
 
 
@@ -223,6 +225,7 @@ def attention(
     h = through(block.attn_pre, x)
     config = getattr(block.attn, "config", None)
     kwargs = {block.hidden_arg: h, **kwargs}
+    inner = block.attn.caching if isinstance(block.attn, Added) else None
     if block.cache_arg:
         kwargs[block.cache_arg] = kv
     if block.residual_arg:
@@ -234,6 +237,8 @@ def attention(
         # An attention with an index of keys beside its cache asks for its kernel by name, and has no `cache_arg`.
         if block.cache_arg and getattr(config, "_attn_implementation", None) == "sdpa":
             stack.enter_context(attending(short.NAME, config))
+        if inner is not None and kv is not None:
+            stack.enter_context(inner(kv))
         if change_z is not None:
             handle = block.o_proj.register_forward_pre_hook(lambda _, args: (change_z(args[0]), *args[1:]))
             stack.callback(handle.remove)
