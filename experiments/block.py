@@ -77,6 +77,36 @@ class Together(nn.Module):
         return sum(out[0] if isinstance(out, tuple) else out for out in outs)  # type: ignore[return-value]
 
 
+class Times(nn.Module):
+    """The place in a chain where the layer's own code multiplies by something that the layer is given beside the
+    stream."""
+
+    def __init__(self, argument: str, width: int) -> None:
+        super().__init__()
+        self.argument, self.width = argument, width
+
+
+class Third(nn.Module):
+    """A branch that reads the stream behind the MLP and is added to it (Gemma 4's per-layer inputs)."""
+
+    def __init__(self, chain: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.chain = nn.ModuleList(chain)
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What the layer must be given for it, and how many numbers that has at a position."""
+        return {step.argument: step.width for step in self.chain if isinstance(step, Times)}
+
+    def forward(self, h: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """h and each of `given` [row, position, width]."""
+        u = h
+        for step in self.chain:
+            out = u * given[step.argument].to(u.device) if isinstance(step, Times) else step(u)
+            u = out[0] if isinstance(out, tuple) else out
+        return h + u
+
+
 class Added(nn.Module):
     """All that a layer adds to the stream but for its MLP, where it has several modules that mix tokens (Falcon-H1), or
     its branches cannot be told apart (Zamba2).
@@ -159,7 +189,7 @@ def without_pads(value: Any, rows: Tensor, n_rows: int, length: int, pads: int) 
 
 @dataclass(frozen=True)
 class Block:
-    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out).
+    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out), and what `tail` makes of that.
 
     attn, mlp    hold `Nothing` where the layer has no such branch
     cache_arg    how the attention is given keys and values; empty where it keeps none, so that it can only be run over
@@ -172,6 +202,7 @@ class Block:
                  there are no K and V sites
     down_scale   what the MLP's own code multiplies the down projection's output by
     out_scale    what the layer's own code multiplies the output projection's output by, where `attn` is `Added`
+    tail         a third branch that is added, and a factor of all that the layer hands on; mostly neither
     heads_write  whether what the heads give is added to the stream; in Zamba another module of the layer reads it
     """
 
@@ -205,6 +236,11 @@ class Block:
     def W_O(self) -> Tensor:
         """The output projection, [n_heads * d_head, d_model], whatever way its module stores it."""
         return matrix(self.o_proj) if self.out_scale == 1 else matrix(self.o_proj) * self.out_scale
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What the tail needs of what the layer is given, and how wide each is."""
+        return {name: width for m in self.tail if isinstance(m, Third) for name, width in m.given.items()}
 
     @property
     def called(self) -> nn.Module:

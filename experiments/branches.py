@@ -7,6 +7,7 @@ sum, sequential or parallel; what its branches are multiplied by is found from t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -14,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .block import Added, Alone, Block, Nothing, Scaled, Together
+from .block import Added, Alone, Block, Nothing, Scaled, Third, Times, Together
 from .errors import UnsupportedModel
-from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name
+from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name, kept
 
 # What only a module that looks at other tokens is given.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
@@ -128,6 +129,11 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     attn_out = torch.zeros_like(x)
     residual = ""
     if attn is not None:
+        if trace.kv is None and any(isinstance(v, Mapping) and v for v in attn.arguments.values()):
+            raise UnsupportedModel(
+                f"{name}: its attention ({attn.name}) has no keys and values of its own but takes those of an earlier "
+                "layer, so its layers cannot be run one by one."
+            )
         leading = chain_back([e for e in trace.events if e is not attn], attn.given, (x,))
         if leading is None:
             raise UnsupportedModel(f"{name}: its attention ({attn.name}) reads something else than the layer's input.")
@@ -145,6 +151,9 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     if found is None and (tail := scale_of_all(trace, attn_out)) != 1:
         trace = replace(trace, out=trace.out / tail)
         found = find_mlp(trace, own, handed_on, others)
+    third: tuple[nn.Module, ...] = ()
+    if found is None:
+        third, trace, found = find_third(trace, own, handed_on, others)
     if found is None:
         raise UnsupportedModel(f"{name}: {why_no_sum(trace, attn_out)}")
     (a, m), branch, parallel = (found[0] if own else (1.0, *found[0])), found[1], found[2]
@@ -170,7 +179,7 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
         d_value=heads.d_value,
         latent=heads.latent,
         d_mlp=down.given.shape[-1] if down else 0,
-        tail=() if tail == 1 else (Scaled(tail),),
+        tail=added(third, tail),
         residual_arg=residual,
         biases={} if attn is None else biases_of(attn, x.shape[0], n_heads),
         down_scale=down_scale,
@@ -209,6 +218,43 @@ def find_mlp(
     if mixed and (alone := factors(r, mixed, trace.layer, x)) is not None:
         return [*alone, 1.0], Branch((), torch.zeros_like(x)), False
     return None
+
+
+def find_third(
+    trace: LayerTrace, mixed: list[Tensor], handed_on: Tensor | None, others: list[Event]
+) -> tuple[tuple[nn.Module, ...], LayerTrace, tuple[list[float], Branch, bool] | None]:
+    """A third branch, what the layer did without it, and of that what `find_mlp` says; (), the trace and None where
+    there is no such branch."""
+    for last in reversed(others):
+        if last.out.shape != trace.x.shape:
+            continue
+        before = replace(trace, out=trace.out - last.out)
+        chain = chain_with_products(trace, [e for e in others if e is not last], last.given, before.out)
+        if chain is None:
+            continue
+        rest = [e for e in others if e is not last and all(e.module is not step for step in chain)]
+        found = find_mlp(before, mixed, handed_on, rest)
+        if found is not None:
+            return (Third([*chain, last.module]),), before, found
+    return (), trace, None
+
+
+def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, start: Tensor) -> list[nn.Module] | None:
+    """The modules that lead from the stream `start` to the tensor `end`, and between them products with what the layer
+    is given; None where there are none of both."""
+    given = {name: kept(v) for name, v in trace.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
+    chain: list[nn.Module] = []
+    left = list(reversed(events))
+    while not close(end, start, start):
+        for event in left:
+            by = [name for name, v in given.items() if v.shape == event.out.shape and same(event.out * v, end)]
+            if same(event.out, end) or by:
+                chain += [*(Times(name, given[name].shape[-1]) for name in by[:1]), event.module]
+                left, end = left[left.index(event) + 1 :], event.given
+                break
+        else:
+            return None
+    return chain[::-1] if any(isinstance(step, Times) for step in chain) else None
 
 
 def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:

@@ -95,7 +95,11 @@ UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "an encoder": (encoder_decoder, "is an encoder-decoder"),
     "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
     "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
-    "a third branch": (lambda: tiny_architecture("gemma4_text"), "third branch \\(post_per_layer_input_norm\\)"),
+    "a third branch": (lambda: tiny_architecture("ctrl"), "third branch \\(ffn\\)"),
+    "keys and values of another layer": (
+        lambda: tiny_architecture("gemma4_text", num_kv_shared_layers=2),
+        "takes those of an earlier layer",
+    ),
     "positions that count pads": (lambda: tiny_architecture("mbart"), "alone has the same logits as beside a longer"),
     "a stream that is left out": (lambda: tiny_architecture("minimax"), "without the stream that it is given"),
     "a bias between modules": (lambda: tiny_architecture("gpt_neox_japanese"), "a bias beside attention and MLP"),

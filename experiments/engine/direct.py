@@ -22,8 +22,7 @@ from ..interventions import Edit
 from ..sites import Part, Site, head
 from ..subject import Subject
 from .activations import unflat_heads
-from .forward import through
-from .layer import gather_columns
+from .forward import gather_columns, through
 from .reading import read
 from .sources import Source
 from .weights import LARGE, linear_part, output_weights, value_biases

@@ -22,8 +22,7 @@ from ..kernels import laid_out
 from ..subject import Subject
 from .activations import CleanRun
 from .edits import INTACT
-from .forward import picked, record_batch, unembed
-from .layer import gather_columns
+from .forward import gather_columns, picked, record_batch, unembed
 from .memory import Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
 from .narrowing import how_many, narrowable, narrowing
 from .plan import Plan, Run, grouped, needed_parts, ordered_runs
