@@ -74,16 +74,36 @@ class Anatomy:
         """Whether a layer is given rows without their pads, since it would take them for tokens."""
         return any(isinstance(block.attn, Unpadded) for block in self.blocks)
 
+    @property
+    def given(self) -> int:
+        """How many numbers all layers are given at a position beside the stream, for their third branches."""
+        return sum(width for block in self.blocks for width in block.given.values())
+
     def unpadded(self) -> Anatomy:
         return replace(self, blocks=tuple(block.unpadded() for block in self.blocks))
 
     def require_sum(self) -> None:
         """Raise UnsupportedModel where the last stream is not the plain sum of what the layers add."""
+        for layer in self.with_heads:
+            if not self.blocks[layer].heads_write:
+                raise UnsupportedModel(self.read_elsewhere(layer))
+        if any(block.given for block in self.blocks):
+            raise UnsupportedModel(
+                f"A third branch in the layers of {self.architecture} answers to all that came before it, so what a "
+                "part adds to the stream is not what reaches the logits or a later part of it."
+            )
         if any(block.tail for block in self.blocks):
             raise UnsupportedModel(
                 f"The layers of {self.architecture} multiply all that came before them, so what a part adds to the "
                 "stream is not what reaches the logits or a later part of it."
             )
+
+    def read_elsewhere(self, layer: int) -> str:
+        """Why the heads of a layer whose `heads_write` is not true have no share in the stream."""
+        return (
+            f"What the heads of layer {layer} of {self.architecture} give is not added to the stream: another module "
+            f"of the layer reads it. Remove or patch them (L{layer}.H0), or take all of the layer (L{layer}.attn)."
+        )
 
     def describe(self) -> dict[str, Any]:
         """The anatomy as plain data, for the tracker and for people. Where layers differ, a size is the largest, and

@@ -77,16 +77,71 @@ class Together(nn.Module):
         return sum(out[0] if isinstance(out, tuple) else out for out in outs)  # type: ignore[return-value]
 
 
+class Times(nn.Module):
+    """The place in a chain where the layer's own code multiplies by something that the layer is given beside the
+    stream."""
+
+    def __init__(self, argument: str, width: int) -> None:
+        super().__init__()
+        self.argument, self.width = argument, width
+
+
+class Third(nn.Module):
+    """A branch that reads the stream behind the MLP and is added to it (Gemma 4's per-layer inputs)."""
+
+    def __init__(self, chain: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.chain = nn.ModuleList(chain)
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What the layer must be given for it, and how many numbers that has at a position."""
+        return {step.argument: step.width for step in self.chain if isinstance(step, Times)}
+
+    def forward(self, h: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """h and each of `given` [row, position, width]."""
+        u = h
+        for step in self.chain:
+            out = u * given[step.argument].to(u.device) if isinstance(step, Times) else step(u)
+            u = out[0] if isinstance(out, tuple) else out
+        return h + u
+
+
 class Added(nn.Module):
     """All that a layer adds to the stream but for its MLP, where it has several modules that mix tokens (Falcon-H1), or
     its branches cannot be told apart (Zamba2).
 
-    without  the modules that the MLP ends in, side by side; they give 0 meanwhile
+    without    the modules that the MLP ends in, side by side; they give 0 meanwhile
+    attention  the one of the modules that mix tokens whose heads are the layer's, and how it is given its cache
     """
 
-    def __init__(self, layer: nn.Module, without: Sequence[nn.Module] = ()) -> None:
+    def __init__(
+        self,
+        layer: nn.Module,
+        without: Sequence[nn.Module] = (),
+        attention: nn.Module | None = None,
+        cache_arg: str = "",
+    ) -> None:
         super().__init__()
-        self.layer, self.without = layer, tuple(without)
+        self.layer, self.without, self.attention, self.cache_arg = layer, tuple(without), attention, cache_arg
+        self.config = getattr(attention, "config", None)
+
+    @contextmanager
+    def caching(self, cache: Any) -> Iterator[None]:
+        """While open, the attention is given this cache. The layer's other mixers have none, and begin at the first
+        column."""
+        if self.attention is None:
+            yield
+            return
+
+        def given(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return args, {**kwargs, self.cache_arg: cache}
+
+        handle = self.attention.register_forward_pre_hook(given, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def forward(self, **kwargs: Any) -> Tensor:
         hidden = next(value for value in kwargs.values() if isinstance(value, Tensor))
@@ -134,7 +189,7 @@ def without_pads(value: Any, rows: Tensor, n_rows: int, length: int, pads: int) 
 
 @dataclass(frozen=True)
 class Block:
-    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out).
+    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out), and what `tail` makes of that.
 
     attn, mlp    hold `Nothing` where the layer has no such branch
     cache_arg    how the attention is given keys and values; empty where it keeps none, so that it can only be run over
@@ -146,6 +201,9 @@ class Block:
     latent       whether what is cached are no keys and values of heads but what these are made of (latent attention):
                  there are no K and V sites
     down_scale   what the MLP's own code multiplies the down projection's output by
+    out_scale    what the layer's own code multiplies the output projection's output by, where `attn` is `Added`
+    tail         a third branch that is added, and a factor of all that the layer hands on; mostly neither
+    heads_write  whether what the heads give is added to the stream; in Zamba another module of the layer reads it
     """
 
     layer: nn.Module
@@ -169,13 +227,20 @@ class Block:
     residual_arg: str = ""
     biases: Mapping[str, bool] = field(default_factory=dict)
     down_scale: float = 1.0
+    out_scale: float = 1.0
+    heads_write: bool = True
     latent: bool = False
     tail: tuple[nn.Module, ...] = ()
 
     @property
     def W_O(self) -> Tensor:
         """The output projection, [n_heads * d_head, d_model], whatever way its module stores it."""
-        return matrix(self.o_proj)
+        return matrix(self.o_proj) if self.out_scale == 1 else matrix(self.o_proj) * self.out_scale
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What the tail needs of what the layer is given, and how wide each is."""
+        return {name: width for m in self.tail if isinstance(m, Third) for name, width in m.given.items()}
 
     @property
     def called(self) -> nn.Module:
@@ -188,6 +253,19 @@ class Block:
         if self.n_heads or not self.has_attn or isinstance(self.attn, Unpadded):
             return self
         return replace(self, attn=Unpadded(self.attn, self.hidden_arg))
+
+    @property
+    def reading(self) -> list[nn.Module]:
+        """The modules through which the heads read what `attn` is given."""
+        inner = self.attn
+        if not isinstance(inner, Added) or inner.attention is None:
+            return list(inner.modules())
+        return [*inner.layer.children(), *inner.attention.modules()]
+
+    @property
+    def heads_alone(self) -> bool:
+        """Whether the heads and a bias are all that the attention adds."""
+        return bool(self.n_heads) and not isinstance(self.attn, Added)
 
     @property
     def has_attn(self) -> bool:

@@ -7,6 +7,7 @@ sum, sequential or parallel; what its branches are multiplied by is found from t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -14,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .block import Added, Alone, Block, Nothing, Scaled, Together
+from .block import Added, Alone, Block, Nothing, Scaled, Third, Times, Together
 from .errors import UnsupportedModel
-from .tracing import Event, LayerTrace, Projected, hidden_name
+from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name, kept
 
-CACHES = ("past_key_values", "layer_past", "past_key_value")
 # What only a module that looks at other tokens is given.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
 TOLERANCE = 2e-5
@@ -122,13 +122,18 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
                                f"{tuple(trace.out.shape)}.")  # fmt: skip
     attns = mixers(trace.events)
     if len(attns) > 1:
-        return mixed_layer(trace, attns)
+        return mixed_layer(trace, attns, n_heads)
     attn = attns[0] if attns else None
     pre: tuple[Event, ...] = ()
     post: list[Event] = []
     attn_out = torch.zeros_like(x)
     residual = ""
     if attn is not None:
+        if trace.kv is None and any(isinstance(v, Mapping) and v for v in attn.arguments.values()):
+            raise UnsupportedModel(
+                f"{name}: its attention ({attn.name}) has no keys and values of its own but takes those of an earlier "
+                "layer, so its layers cannot be run one by one."
+            )
         leading = chain_back([e for e in trace.events if e is not attn], attn.given, (x,))
         if leading is None:
             raise UnsupportedModel(f"{name}: its attention ({attn.name}) reads something else than the layer's input.")
@@ -146,6 +151,9 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     if found is None and (tail := scale_of_all(trace, attn_out)) != 1:
         trace = replace(trace, out=trace.out / tail)
         found = find_mlp(trace, own, handed_on, others)
+    third: tuple[nn.Module, ...] = ()
+    if found is None:
+        third, trace, found = find_third(trace, own, handed_on, others)
     if found is None:
         raise UnsupportedModel(f"{name}: {why_no_sum(trace, attn_out)}")
     (a, m), branch, parallel = (found[0] if own else (1.0, *found[0])), found[1], found[2]
@@ -171,7 +179,7 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
         d_value=heads.d_value,
         latent=heads.latent,
         d_mlp=down.given.shape[-1] if down else 0,
-        tail=() if tail == 1 else (Scaled(tail),),
+        tail=added(third, tail),
         residual_arg=residual,
         biases={} if attn is None else biases_of(attn, x.shape[0], n_heads),
         down_scale=down_scale,
@@ -212,16 +220,53 @@ def find_mlp(
     return None
 
 
+def find_third(
+    trace: LayerTrace, mixed: list[Tensor], handed_on: Tensor | None, others: list[Event]
+) -> tuple[tuple[nn.Module, ...], LayerTrace, tuple[list[float], Branch, bool] | None]:
+    """A third branch, what the layer did without it, and of that what `find_mlp` says; (), the trace and None where
+    there is no such branch."""
+    for last in reversed(others):
+        if last.out.shape != trace.x.shape:
+            continue
+        before = replace(trace, out=trace.out - last.out)
+        chain = chain_with_products(trace, [e for e in others if e is not last], last.given, before.out)
+        if chain is None:
+            continue
+        rest = [e for e in others if e is not last and all(e.module is not step for step in chain)]
+        found = find_mlp(before, mixed, handed_on, rest)
+        if found is not None:
+            return (Third([*chain, last.module]),), before, found
+    return (), trace, None
+
+
+def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, start: Tensor) -> list[nn.Module] | None:
+    """The modules that lead from the stream `start` to the tensor `end`, and between them products with what the layer
+    is given; None where there are none of both."""
+    given = {name: kept(v) for name, v in trace.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
+    chain: list[nn.Module] = []
+    left = list(reversed(events))
+    while not close(end, start, start):
+        for event in left:
+            by = [name for name, v in given.items() if v.shape == event.out.shape and same(event.out * v, end)]
+            if same(event.out, end) or by:
+                chain += [*(Times(name, given[name].shape[-1]) for name in by[:1]), event.module]
+                left, end = left[left.index(event) + 1 :], event.given
+                break
+        else:
+            return None
+    return chain[::-1] if any(isinstance(step, Times) for step in chain) else None
+
+
 def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
     """What a layer multiplies its whole output by (Gemma 4's layer_scalar), where it holds such a number; else 1."""
     held = [float(b) for b in trace.layer.buffers(recurse=False) if b.numel() == 1]
     return next((s for s in held if s not in (0.0, 1.0)), 1.0)
 
 
-def mixed_layer(trace: LayerTrace, attns: list[Event]) -> Block:
-    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention,
-    without heads. An MLP after them is one; where there is none (Zamba2's transformer feeds its state-space mixer), the
-    layer as a whole is what stands there."""
+def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
+    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention;
+    the heads are those of the one attention among them, or inside one of them. An MLP after them is one; where there is
+    none (Zamba2's transformer feeds its state-space mixer), the layer as a whole is what stands there."""
     hidden = hidden_name(trace.arguments)
     if hidden is None:
         raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
@@ -233,13 +278,30 @@ def mixed_layer(trace: LayerTrace, attns: list[Event]) -> Block:
         m, branch, parallel = 1.0, Branch((), torch.zeros_like(trace.x)), False
     down, down_scale = find_down(branch)
     ends = [e.module for e in branch.parts or branch.events[-1:]]
+    attention, heads = heads_among(trace, attns, n_heads)
+    writes = bool(ends) and any(e is attention for e in attns)
+    factor = found[0][next(i for i, e in enumerate(attns) if e is attention)] if found and writes else 1.0
     return Block(
-        layer=trace.layer, attn=Added(trace.layer, without=ends), attn_pre=(), attn_post=(), o_proj=Nothing(),
+        layer=trace.layer, attn_pre=(), attn_post=(), o_proj=heads.o_proj or Nothing(),
+        attn=Added(trace.layer, ends, attention.module if attention else None, heads.cache_arg),
         mlp=mlp_modules(branch, m), down_proj=down.module if down else None, parallel=parallel, hidden_arg=hidden,
-        cache_arg="", attn_returns=trace.returned, n_heads=0, d_head=0, n_kv_heads=0, d_key=0, d_value=0,
+        cache_arg="", attn_returns=trace.returned, n_heads=heads.n_heads, d_head=heads.d_head,
+        n_kv_heads=heads.n_kv_heads, d_key=heads.d_key, d_value=heads.d_value, latent=heads.latent,
         mlp_returns_tuple=any(e.returns for e in (*branch.events, *branch.parts)),
-        d_mlp=down.given.shape[-1] if down else 0, down_scale=down_scale,
+        d_mlp=down.given.shape[-1] if down else 0, down_scale=down_scale, out_scale=factor,
+        heads_write=writes or not heads.n_heads,
     )  # fmt: skip
+
+
+def heads_among(trace: LayerTrace, attns: list[Event], n_heads: int) -> tuple[Event | None, Heads]:
+    """The one of several modules that mix tokens which is an attention with heads, and these. What a mixer caches
+    besides is no index of the attention's keys."""
+    found: list[tuple[Event, Heads]] = []
+    for event in trace.deeper or attns:
+        heads = heads_of(replace(trace, more_cached=False), event, n_heads, "")
+        if heads.n_heads:
+            found.append((event, heads))
+    return found[0] if len(found) == 1 else (None, Heads())
 
 
 def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:

@@ -19,6 +19,7 @@ from .engine import Readout, Source
 from .errors import BadTask
 from .interventions import Intervention
 from .metrics import is_distance
+from .processor import arithmetic
 from .result import Doubt, Sample
 from .room import require_room
 from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
@@ -172,7 +173,10 @@ class Lab:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
         if self.before is not None:
             self.before(self.expected(batch, interventions, readout, subject or self.subject, narrowed is not None))
-        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed))
+        model = (subject or self.subject).model
+        # What was begun in another way would not go together with the rest to the last bit.
+        way = arithmetic(self.subject.device), sorted({str(p.dtype) for p in model.parameters()})
+        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed, way))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept, narrowed=narrowed)  # fmt: skip

@@ -93,6 +93,13 @@ def speeds(device: torch.device) -> Speeds:
     return _speeds(device.type if device.index is None else f"{device.type}:{device.index}")
 
 
+def arithmetic(device: torch.device) -> str:
+    """All that the last bits of a product depend on beside its shape: the processor and its limits, torch, threads, and
+    which library multiplies."""
+    library = speeds(device).onednn if device.type == "cpu" else None
+    return repr((here(device), torch.get_num_threads(), library))
+
+
 @cache
 def _speeds(device: str) -> Speeds:
     where = here(torch.device(device))
@@ -121,17 +128,25 @@ def known(file: Path, where: Where) -> Speeds | None:
 
 
 def keep(file: Path, found: Speeds) -> Speeds:
-    """Keep it if the cache can be written. Where it cannot, every process measures for itself."""
+    """Keep it if the cache can be written. Where it cannot, every process measures for itself.
+
+    Of two processes that measured at once both go by what the first one wrote: near a limit they may have measured
+    different choices, and what one began the other could not take up to the same bits.
+    """
     part = file.with_suffix(f".{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(found.model_dump_json(indent=1), encoding="utf-8")
-        part.replace(file)
+        try:
+            os.link(part, file)
+        except OSError:  # something is there already, or the folder has no links
+            if known(file, found.where) is None:
+                part.replace(file)
     except OSError:
+        return found
+    finally:
         with suppress(OSError):
             part.unlink()
-        return found
-    # Of two processes that measured at once, both go by what lies there now.
     return known(file, found.where) or found
 
 

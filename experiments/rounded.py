@@ -35,6 +35,6 @@ def rounded(subject: Subject, dtype: torch.dtype = torch.bfloat16) -> Subject:
 def rounded_tensors(block: Block) -> list[Tensor]:
     """All of an attention with heads, and the MLP's projections; those take an input of any type (`kernels`)."""
     inside = [m for module in block.mlp for m in module.modules() if isinstance(m, (FastLinear, FastConv1D))]
-    attention = chain(block.attn.parameters(), block.attn.buffers()) if block.n_heads else ()
+    attention = chain(block.attn.parameters(), block.attn.buffers()) if block.heads_alone else ()
     found = chain(attention, *(m.parameters() for m in inside))
     return [t for t in found if t.is_floating_point()]

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from .batch import Batch
-from .block import matrix
+from .block import Block, matrix
 from .engine import CleanRun, read, run
-from .engine.forward import through
+from .engine.forward import KVSlot, Window, attention, through
 from .engine.generate import Writer
+from .engine.pattern import Change
 from .errors import UnsupportedModel
 from .interventions import Edit, Intervention
 from .result import Frozen
@@ -88,6 +89,7 @@ def self_check(subject: Subject) -> list[Check]:
         Check(name="an identity edit in the middle changes nothing", deviation=gap(logits[1][seen], logits[0][seen])),
     ]
     checks += sums_of_heads(subject, clean)
+    checks += values_of_heads(subject, clean)
     checks += sums_of_neurons(subject, clean, seen)
     checks += [late_columns(subject, batch, own), generated_token(subject, batch)]
     return checks
@@ -102,13 +104,57 @@ def sums_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
     found: list[float] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         # Weights that come only while their module runs are never used by themselves.
-        if not block.n_heads or block.W_O.is_meta:
+        if not block.n_heads or not block.heads_write or block.W_O.is_meta:
             continue
         bias = getattr(block.o_proj, "bias", None)
         heads = clean.at(layer, "z").unflatten(-1, (block.n_heads, block.d_head))
         written = torch.einsum("bphd,hdm->bpm", heads, block.W_O.unflatten(0, (block.n_heads, block.d_head)))
-        found.append(gap(written if bias is None else written + bias, clean.at(layer, "attn_raw")))
+        if not block.heads_alone:  # the other mixers, and the bias
+            written = written + run_block(clean, layer, block, change_z=torch.zeros_like)
+        elif bias is not None:
+            written = written + bias
+        found.append(gap(written, clean.at(layer, "attn_raw")))
     return worst("the heads' outputs and the bias sum to the attention", found)
+
+
+def values_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
+    """In every layer that has heads inside or beside other modules: twice the values of one KV head are twice the z of
+    the heads that share it, and no other z changes. So what was taken for heads is not, say, the neurons of an MLP."""
+    found: list[float] = []
+    for layer, block in enumerate(subject.anatomy.blocks):
+        if block.heads_alone or not block.units("v"):
+            continue
+        for which in range(block.n_kv_heads):
+            factor = torch.ones(block.n_kv_heads, device=subject.device)
+            factor[which] = 2
+            slot = KVSlot(keep=True)
+            slot.edit = lambda k, v, by=factor: (k, v * by[:, None, None].to(v))
+            z = heads_outputs(clean, layer, block, slot)
+            wanted = clean.at(layer, "z").unflatten(-1, (block.n_kv_heads, -1)) * factor[:, None].to(subject.dtype)
+            found.append(gap(z, wanted.flatten(-2)))
+    return worst("twice a KV head's values are twice the outputs of its heads", found)
+
+
+def heads_outputs(clean: CleanRun, layer: int, block: Block, slot: KVSlot) -> torch.Tensor:
+    """z [row, position, n_heads * d_head] of a layer that is run once more."""
+    seen: list[torch.Tensor] = []
+
+    def keep(z: torch.Tensor) -> torch.Tensor:
+        seen.append(z)
+        return z
+
+    run_block(clean, layer, block, slot, keep)
+    return seen[0]
+
+
+def run_block(
+    clean: CleanRun, layer: int, block: Block, slot: KVSlot | None = None, change_z: Change | None = None
+) -> torch.Tensor:
+    """A layer's attention once more, from the clean stream before it; [row, position, d_model]."""
+    x = clean.at(layer, "resid_pre")
+    assert clean.recording is not None
+    window = Window(clean.recording, torch.arange(len(x), device=x.device), 0, x.shape[1])
+    return attention(block, x, window.kwargs(layer), slot, change_z)
 
 
 def sums_of_neurons(subject: Subject, clean: CleanRun, seen: torch.Tensor) -> list[Check]:

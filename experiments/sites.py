@@ -121,7 +121,7 @@ def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration
     whole = {"neurons": "mlp", "mlp_out": "attn", "attn_out": "mlp"}.get(part, "attn")
     instead = f"L{layer}.{whole}" if whole != "mlp" or count("mlp_out", layer, sizes) else f"L{layer}.resid_post"
     why = {
-        "neurons": "its MLP is a mixture of experts, or none",
+        "neurons": "its MLP is a mixture of experts, feeds another module of the layer, or is not there",
         "mlp_out": "all it adds to the stream comes from its mixer",
         "attn_out": "it mixes no tokens",
     }.get(part, "what mixes its tokens is not, or not only, an attention with heads")

@@ -20,6 +20,7 @@ from .block import Projection
 from .errors import ExperimentError, UnsupportedModel
 from .kernels import is_refused_memory
 
+CACHES = ("past_key_values", "layer_past", "past_key_value")
 HIDDEN = ("hidden_states", "x", "hidden", "activations")
 
 
@@ -52,15 +53,16 @@ class Event:
 
 @dataclass
 class LayerTrace:
-    """One layer that ran: the stream before and after it, its children, what it was called with, the keys and values
-    that it cached, whether it cached anything else (the state of a mixer, an index of keys), and how many heads each of
-    its patterns has."""
+    """One layer that ran: the stream before and after it, its children, the modules deeper inside that take a cache,
+    what it was called with, the keys and values that it cached, whether it cached anything else (the state of a mixer,
+    an index of keys), and how many heads each of its patterns has."""
 
     layer: nn.Module
     x: Tensor
     out: Tensor
     returned: int
     events: list[Event]
+    deeper: list[Event]
     arguments: dict[str, Any]
     kv: tuple[Tensor, Tensor] | None
     more_cached: bool
@@ -180,6 +182,10 @@ def hidden_name(named: dict[str, Any]) -> str | None:
     return next((name for name, value in named.items() if isinstance(value, Tensor)), None)
 
 
+def takes_cache(module: nn.Module) -> bool:
+    return bool(set(CACHES) & inspect.signature(module.forward).parameters.keys())
+
+
 def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cache: bool) -> list[LayerTrace]:
     """Run the model once on ids [batch, position] and write down what each layer's children saw, with a cache whose
     keys and values are written down as well or without one."""
@@ -189,22 +195,24 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cac
     patterns = PatternsSeen(ids.shape[1])
 
     def watch(layer: nn.Module) -> None:
-        open_: dict[str, Any] = {"events": []}
+        open_: dict[str, Any] = {"events": [], "deeper": []}
         of_layer = inspect.signature(layer.forward)
         running: list[list[Projected]] = [[]]
 
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             open_["x"] = kept(hidden_of(args, kwargs)[0])
             open_["events"].clear()  # layers may share a module
+            open_["deeper"].clear()
             cached.clear()
             patterns.heads.clear()
 
         def begin(*_: Any) -> None:
             running.append([])
 
-        def end(name: str, signature: inspect.Signature) -> Any:
+        def end(name: str, signature: inspect.Signature, to: str) -> Any:
             def child(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
                 inside = running.pop()
+                running[-1] += inside
                 named = named_arguments(signature, args, kwargs)
                 hidden, result = hidden_name(named), first_tensor(out)
                 if hidden is None or result is None or isinstance(module, nn.Dropout):
@@ -213,7 +221,7 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cac
                 arguments = {key: kept(value) for key, value in named.items()}
                 returns = len(out) if isinstance(out, (tuple, list)) else 0
                 event = Event(name, module, hidden, given, kept(result), arguments, returns, inside)
-                open_["events"].append(event)
+                open_[to].append(event)
 
             return child
 
@@ -228,18 +236,23 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cac
             new = [(kept(k), kept(v)) for name, k, v in cached if name == "update"]
             kv = new[0] if len(new) == 1 else None
             returned = len(out) if isinstance(out, tuple) else 0
-            traces.append(LayerTrace(layer, open_["x"], kept(hidden), returned, list(open_["events"]), named, kv,
-                                     more_cached=len(cached) > len(new), heads=list(patterns.heads)))  # fmt: skip
+            traces.append(LayerTrace(
+                layer, open_["x"], kept(hidden), returned, list(open_["events"]), list(open_["deeper"]), named, kv,
+                more_cached=len(cached) > len(new), heads=list(patterns.heads),
+            ))  # fmt: skip
 
         handles.append(layer.register_forward_pre_hook(enter, with_kwargs=True))
-        for module in layer.children():
+        children = dict(layer.named_children())
+        deep = {name: module for name, module in layer.named_modules() if name.count(".") and takes_cache(module)}
+        for module in (*children.values(), *deep.values()):
             handles.append(module.register_forward_pre_hook(begin))
         for module in layer.modules():
             if isinstance(module, Projection):
                 handles.append(module.register_forward_hook(projected))
-        for name, module in layer.named_children():
-            signature = inspect.signature(module.forward)
-            handles.append(module.register_forward_hook(end(name, signature), with_kwargs=True))
+        for to, modules in (("events", children), ("deeper", deep)):
+            for name, module in modules.items():
+                signature = inspect.signature(module.forward)
+                handles.append(module.register_forward_hook(end(name, signature, to), with_kwargs=True))
         handles.append(layer.register_forward_hook(leave, with_kwargs=True))
 
     for layer in layers:

@@ -29,6 +29,7 @@ def on_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[On
         monkeypatch.setenv("LASHLEY_CACHE", str(tmp_path))
         where = processor.here(CPU)
         found = Speeds.model_validate({"where": where, **seconds})
+        processor.place(where).unlink(missing_ok=True)
         assert processor.keep(processor.place(where), found) == found
         processor._speeds.cache_clear()
         assert processor.speeds(CPU) == found

@@ -107,6 +107,17 @@ def test_what_was_kept_and_cannot_be_believed_is_measured_again(content: str | b
     assert processor.known(file, where) == found
 
 
+def test_of_two_that_measured_at_once_both_go_by_the_first(forgetful: Path) -> None:
+    """Near a limit they may have found different choices."""
+    where = processor.here(CPU)
+    one, other = (Speeds.model_validate({"where": where, **found}) for found in (WITH_BF16, WITHOUT_BF16))
+    file = processor.place(where)
+    assert processor.keep(file, one) == one
+    assert processor.keep(file, other) == one
+    assert processor.known(file, where) == one
+    assert [p.name for p in forgetful.iterdir()] == [file.name]
+
+
 def test_a_cache_that_cannot_be_read_or_written_stops_nothing(forgetful: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     processor.place(processor.here(CPU)).mkdir()
     assert speeds(CPU).bf16 > 0

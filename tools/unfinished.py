@@ -15,9 +15,12 @@ NAME = "unfinished"
 
 def packed(kept: dict[str, Kept]) -> dict[str, tuple[str, bytes]]:
     """`Lab.kept` as an artifact; nothing where no chunk was done."""
+    from ..experiments.engine.sweep import chunks_in
+
     arrays: dict[str, Any] = {
         "\t".join((doing, place, name)): value.numpy()
         for doing, places in kept.items()
+        if chunks_in(places)
         for place, values in places.items()
         for name, value in values.items()
     }

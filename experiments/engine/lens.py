@@ -11,8 +11,7 @@ from torch import Tensor
 from ..batch import Batch
 from ..subject import Subject
 from .activations import Activations
-from .forward import unembed
-from .layer import gather_columns
+from .forward import gather_columns, unembed
 from .memory import free_bytes, logits_at_once
 from .readout import Readout, read_columns
 from .sweep import Progress

@@ -68,7 +68,7 @@ def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budge
     if slopes:
         per_token += sizes["n_layers"] * (2 * sizes["d_model"] + 2 * part_width("k", sizes, length))
     # And the recording: the embedded tokens, the last stream, a mask for full and one for sliding attention.
-    per_token += 2 * sizes["d_model"] + 2 * length
+    per_token += 2 * sizes["d_model"] + 2 * length + subject.anatomy.given
     per_prompt = length * per_token * subject.dtype.itemsize
     return halved(len(batch), lambda n: n * per_prompt <= KEPT_SHARE * budget)
 
