@@ -22,23 +22,23 @@ __version__ = "0.1.0"
 
 # What is public besides the kinds: each name, and the module that has it.
 PUBLIC = {
-    "Activations": "tools.raw",
-    "Edit": "tools.raw",
-    "Experiment": "experiments.kind",
-    "Found": "tools.found",
-    "Hypothesis": "tools.studied",
-    "Logged": "tools.found",
-    "Model": "tools.model",
+    "Activations": "tools.python_api.raw",
+    "Edit": "tools.python_api.raw",
+    "Experiment": "experiments.experiment",
+    "Found": "tools.python_api.found",
+    "Hypothesis": "tools.python_api.study",
+    "Logged": "tools.python_api.found",
+    "Model": "tools.python_api.model",
     "Prompt": "experiments.tasks.own",
     "Result": "experiments.result",
-    "Study": "tools.studied",
+    "Study": "tools.python_api.study",
     "Task": "experiments.tasks.own",
-    "Tracker": "tools.notebook",
+    "Tracker": "tools.python_api.notebook",
     "errors": "errors",
-    "load": "tools.model",
-    "open": "tools.notebook:Tracker",
-    "run": "tools.notebook",
-    "study": "agent.studies",
+    "load": "tools.python_api.model",
+    "open": "tools.python_api.notebook:Tracker",
+    "run": "tools.python_api.notebook",
+    "study": "agent.study.from_python",
 }
 
 

@@ -2,8 +2,8 @@
 import os
 
 from . import errors as errors
-from .agent.studies import study as study
-from .experiments.kind import Experiment as Experiment
+from .agent.study.from_python import study as study
+from .experiments.experiment import Experiment as Experiment
 from .experiments.kinds.activation_patching import ActivationPatching as ActivationPatching
 from .experiments.kinds.attention_entropy import AttentionEntropy as AttentionEntropy
 from .experiments.kinds.attention_patterns import AttentionPatterns as AttentionPatterns
@@ -32,16 +32,16 @@ from .experiments.kinds.tuned_lens import TunedLens as TunedLens
 from .experiments.result import Result as Result
 from .experiments.tasks.own import Prompt as Prompt
 from .experiments.tasks.own import Task as Task
-from .tools.found import Found as Found
-from .tools.found import Logged as Logged
-from .tools.model import Model as Model
-from .tools.model import load as load
-from .tools.notebook import Tracker as Tracker
-from .tools.notebook import run as run
-from .tools.raw import Activations as Activations
-from .tools.raw import Edit as Edit
-from .tools.studied import Hypothesis as Hypothesis
-from .tools.studied import Study as Study
+from .tools.python_api.found import Found as Found
+from .tools.python_api.found import Logged as Logged
+from .tools.python_api.model import Model as Model
+from .tools.python_api.model import load as load
+from .tools.python_api.notebook import Tracker as Tracker
+from .tools.python_api.notebook import run as run
+from .tools.python_api.raw import Activations as Activations
+from .tools.python_api.raw import Edit as Edit
+from .tools.python_api.study import Hypothesis as Hypothesis
+from .tools.python_api.study import Study as Study
 
 __version__: str
 __all__ = [

@@ -30,7 +30,7 @@ from .drivers.conversation import (
 )
 from .drivers.profiles import context_length
 from .drivers.server import Server
-from .shrink import FEWEST, MOST, PER_CHARACTER, Window
+from .study.context_window import FEWEST, MOST, PER_CHARACTER, Window
 
 Found = Literal["yes", "no", "unknown"]
 # Those whose descriptions are long beside the instructions: only so a server that drops them is noticed.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .. import prompts
-from ..tools.catalog import kind_cards, questions
+from ..tools.workbench.catalog import kind_cards, questions
 
 
 def instruments(there: Collection[str]) -> str:

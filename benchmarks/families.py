@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from lashley.db.records import Experiment, Measurement
+from lashley.experiments.answers.failures import FAILURES
 from lashley.experiments.errors import ExperimentError
-from lashley.experiments.failures import FAILURES
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.tasks.prompt import SPLITS, Split
 from lashley.experiments.tasks.registry import tasks
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 MODEL = "smollm2-135m"
 FILE = Path(__file__).with_name("TASKS.md")
@@ -40,7 +40,7 @@ tells more than its accuracy. Of `gender`, too: there free text often says neith
 """
 FAILED = """## How it fails
 
-Answers of both splits by class. The classes are those of `experiments/failures.py`, the first that fits.
+Answers of both splits by class. The classes are those of `experiments/answers/failures.py`, the first that fits.
 """
 
 

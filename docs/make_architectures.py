@@ -55,7 +55,7 @@ def outcome(kind: str) -> str:
     from huggingface_hub.errors import StrictDataclassError
 
     from lashley.experiments.errors import UnsupportedModel
-    from lashley.experiments.subject import prepare
+    from lashley.experiments.model.loading import prepare
     from lashley.tests.architectures import tiny_architecture
     from lashley.tests.tiny import tiny_tokenizer
 

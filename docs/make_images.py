@@ -26,15 +26,15 @@ from rich.markup import escape
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.commands.run import settle
 from lashley.agent.drivers.choose import choose
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import Moving, View
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget, Spent
+from lashley.db.read.reader import Reader
 from lashley.db.records import Run
-from lashley.tools.context import Context
 from lashley.tools.registry import Answer
+from lashley.tools.workbench.context import Context
 
 IMAGES = Path(__file__).resolve().parent / "images"
 WIDTH, LINES = 92, 50

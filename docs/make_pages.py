@@ -19,13 +19,14 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 import lashley
-from lashley.db.store import Store
-from lashley.experiments import scoring, statistics
-from lashley.experiments.kind import Experiment
+from lashley.db.write.store import Store
+from lashley.experiments.answers import scoring
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import Metric, OneOf, metrics
-from lashley.tools.catalog import kind_cards, questions
+from lashley.experiments.statistics import intervals as statistics
 from lashley.tools.registry import all_tools
+from lashley.tools.workbench.catalog import kind_cards, questions
 
 DOCS = Path(__file__).resolve().parent
 MADE = "<!-- Made from the code by `make docs`; changes belong there. -->\n"

@@ -9,21 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from . import engine, failures
-from .ability import ability
-from .batch import Batch, encode_answer, make_batch
-from .carried import most_after, require_carried
-from .cost import seconds_per_run, whole_runs
-from .donors import more_donors
+from . import engine
+from .answers import failures
+from .answers.ability import ability
+from .answers.scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from .engine import Readout, Source
+from .engine.cost import seconds_per_run, whole_runs
 from .errors import BadTask
 from .interventions import Intervention
 from .metrics import is_distance
-from .processor import arithmetic
+from .model.processor import arithmetic
+from .model.room import require_room
+from .model.subject import Subject
 from .result import Doubt, Sample
-from .room import require_room
-from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
-from .subject import Subject
+from .tasks.batch import Batch, encode_answer, make_batch
+from .tasks.carried import most_after, require_carried
+from .tasks.donors import more_donors
 from .tasks.prompt import Prompt, Split
 from .tasks.task import Task
 
@@ -240,7 +241,7 @@ def lab_of(subject: Subject, task: Task, chat: bool = False, system: str | None 
 
     Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
     """
-    from .chat import through_chat
+    from .model.chat import through_chat
 
     fitted = task.for_tokenizer(subject.tokenizer)
     return Lab(*through_chat(subject, fitted, system)) if chat else Lab(subject, fitted)

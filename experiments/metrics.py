@@ -21,7 +21,7 @@ from .result import Frozen
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .scoring import Predicted
+    from .answers.scoring import Predicted
 
 GROUP = "lashley.metrics"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from lashley.db.read import Reader
+    from lashley.db.read.reader import Reader
     from lashley.tests.webbed import Site
     from lashley.tests.wire import Wire
     from lashley.tools.report.render import Report
@@ -37,10 +37,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
     """The bundled subject is loaded once per worker: nothing changes a subject, and a load takes seconds."""
-    from lashley.experiments import subject
-    from lashley.experiments.subject import Subject
+    from lashley.experiments.model import loading
+    from lashley.experiments.model.subject import Subject
 
-    whole, kept = subject.load, dict[str, Subject]()
+    whole, kept = loading.load, dict[str, Subject]()
 
     def load(name: str, *more: Any, **named: Any) -> Subject:
         if name != "smollm2-135m" or more or named.keys() - {"progress"}:
@@ -48,7 +48,7 @@ def loaded_once() -> Iterator[None]:
         return kept.get(name) or kept.setdefault(name, whole(name))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subject, "load", load)
+        patch.setattr(loading, "load", load)
         yield
 
 
@@ -71,7 +71,7 @@ def site(db: Path) -> Iterator[Site]:
 # What the tests of reports read: see `reported.study`.
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    from lashley.db.read import Reader
+    from lashley.db.read.reader import Reader
     from lashley.tests.reported import study
 
     with Reader.open(study(tmp_path_factory.mktemp("tracker") / "lashley.db")) as reader:

@@ -26,12 +26,13 @@ def everything_imported() -> None:
     import transformers  # noqa: F401
 
     from lashley.agent.commands import experiment, replay, report, resume, run, tasks  # noqa: F401
-    from lashley.experiments import subject
-    from lashley.tools import registry, verify
+    from lashley.experiments.model import loading
+    from lashley.tools import registry
+    from lashley.tools.workbench import verify
 
     registry.all_tools()
     verify.verify_whole  # noqa: B018
-    subject.load("smollm2-135m")
+    loading.load("smollm2-135m")
 
 
 def agent(folder: Path, *words: str, **environment: str) -> CompletedProcess[str]:

@@ -16,17 +16,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
-from lashley.tools.verify import verify_report, verify_tracker
+from lashley.tools.workbench.verify import verify_report, verify_tracker
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
         "lashley.tests.killed",
         "lashley.agent.commands.resume",
-        "lashley.agent.loop",
-        "lashley.experiments.subject",
+        "lashley.agent.study.loop",
+        "lashley.experiments.model.subject",
         "torch",
     ]
 )
@@ -56,7 +56,7 @@ def in_child(arguments: Sequence[str], folder: str, commits: int) -> None:
 
 
 def kill_after(commits: int) -> None:
-    from lashley.db.store import Store
+    from lashley.db.write.store import Store
 
     whole, done = Store._transaction, [0]
 

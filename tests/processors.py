@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lashley.experiments import processor
-from lashley.experiments.processor import Speeds
+from lashley.experiments.model import processor
+from lashley.experiments.model.processor import Speeds
 
 CPU = torch.device("cpu")
 # Seconds of a product as they were measured: on a Xeon with units for bf16, and on the same one kept to AVX2.

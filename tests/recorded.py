@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from lashley.db import schema
 from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.prediction import Prediction, judge
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 

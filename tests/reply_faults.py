@@ -21,14 +21,14 @@ from socket import socket as Socket
 from time import sleep
 from typing import Any, NamedTuple
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
 from lashley.tests.wire import Wire, chat, function_call, output_text, response, serving
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "faults.md"
 APIS: dict[str, Any] = {"chat": ChatDriver, "responses": ResponsesDriver}

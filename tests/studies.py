@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot, as_reply
-from lashley.agent.drivers.autopilot_course import Data, Protocol
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.autopilot.driver import Autopilot, as_reply
 from lashley.agent.drivers.conversation import Message, Reply, ToolSpec
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
-from lashley.tools.context import Context
 from lashley.tools.evidence.verdict import spoken, verdicts
+from lashley.tools.workbench.context import Context
 
 
 @dataclass(frozen=True)

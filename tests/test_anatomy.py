@@ -11,18 +11,19 @@ import torch
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 from transformers.pytorch_utils import Conv1D
 
-from lashley.experiments.block import Scaled
-from lashley.experiments.controls import all_heads, random_others
-from lashley.experiments.device import chosen_device
 from lashley.experiments.engine import direct, run
 from lashley.experiments.engine.weights import head_weights
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.permuted import permuted
-from lashley.experiments.removal import elements
-from lashley.experiments.selfcheck import Logits, check_or_refuse, self_check
+from lashley.experiments.methods.controls import all_heads, random_others
+from lashley.experiments.methods.removal import elements
+from lashley.experiments.model.block import Scaled
+from lashley.experiments.model.device import chosen_device
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.selfcheck import Logits, check_or_refuse, self_check
+from lashley.experiments.model.shuffled_weights import permuted
+from lashley.experiments.model.subject import fingerprint
 from lashley.experiments.sites import check_site, named_heads, parse_site, sites_of
-from lashley.experiments.subject import fingerprint, load, prepare
 from lashley.tests.architectures import tiny_architecture
 from lashley.tests.slow_way import PLACES, layers_of
 from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject, tiny_tokenizer

@@ -22,8 +22,8 @@ from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.from_file import from_file
 from lashley.tests.prompts import repeated_words
 from lashley.tests.tiny import tiny_model, tiny_tokenizer
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.context import Context
 
 PROMPTS = repeated_words()
 ABLATION = lashley.HeadAblation(n=4)

@@ -17,23 +17,23 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.agent.stopping import Stop, ctrl_c
-from lashley.db.read import Reader
-from lashley.experiments.cost import seconds_per_run, whole_runs
+from lashley.agent.study.interrupt import Stop, ctrl_c
+from lashley.agent.study.replay import rerun
+from lashley.db.read.reader import Reader
+from lashley.experiments.answers.scoring import PairReadout
+from lashley.experiments.engine.cost import seconds_per_run, whole_runs
 from lashley.experiments.errors import NotApproved
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import INTACT
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import head
 from lashley.tests.killed import sound
 from lashley.tests.terminal import CTRL_C, CTRL_D, KILL, at_terminal
 from lashley.tests.tiny import batch_of, tiny_subject
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools.approval import Approval, Gate, lasting
-from lashley.tools.context import Context, silent
 from lashley.tools.registry import all_tools, answer
+from lashley.tools.workbench.approval import Approval, Gate, lasting
+from lashley.tools.workbench.context import Context, silent
 
 ON = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--display", "plain"]
 PLANTED = "planted:induction"

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from lashley.docs.make_architectures import outcome, table
 from lashley.experiments.engine import run
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site, check_site
-from lashley.experiments.subject import Subject, prepare
 from lashley.tests.architectures import ALL, TOO_LARGE, tiny_architecture
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments import attention
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.attention_patterns import SHOWN, AttentionPatterns
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import attention
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site, head
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values, tokens_of

@@ -15,14 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot, protocol
-from lashley.agent.drivers.autopilot_judge import Yardstick, layers_named, listing, without, yardstick_for_heads
+from lashley.agent.autopilot.driver import Autopilot, protocol
+from lashley.agent.autopilot.judge import Yardstick, layers_named, listing, without, yardstick_for_heads
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.db.read import Reader
-from lashley.tools.context import Context
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
+from lashley.tools.workbench.context import Context
 
 from .tiny import tiny_model, tiny_tokenizer
 

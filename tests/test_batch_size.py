@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lashley.experiments import engine
-from lashley.experiments.batch import make_batch
+from lashley.experiments.answers.scoring import AnswerReadout, FirstReadout
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import AnswerReadout, FirstReadout
 from lashley.experiments.sites import parse_site
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.tests.tiny import SAMPLED, tiny_subject
 

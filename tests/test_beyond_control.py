@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from lashley.agent.drivers.autopilot_course import Data, Protocol
+from lashley.agent.autopilot.course import Data, Protocol
 from lashley.db import records
-from lashley.experiments.controls import control_measurements, random_sets, told
-from lashley.experiments.draws import can_show
+from lashley.experiments.methods.controls import control_measurements, random_sets, told
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
-from lashley.experiments.statistics import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.intervals import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.random_sets import can_show
 from lashley.tests.studies import studied
 from lashley.tools.evidence.possible import Basis, sets_needed, why_impossible
 from lashley.tools.evidence.testing import control_rank

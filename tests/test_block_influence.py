@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lashley.experiments.kinds.block_influence import BlockInfluence
+from lashley.experiments.methods.block_influence import turned
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.turned import turned
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_planted import lab as planted_lab
 from lashley.tests.tiny import SAMPLED

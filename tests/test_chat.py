@@ -15,27 +15,28 @@ from tokenizers import processors
 from torch import Tensor
 
 from lashley.agent.main import cli
-from lashley.experiments.chat import Template, rendered, template
-from lashley.experiments.counterfactuals import others
 from lashley.experiments.errors import BadConfiguration, BadTask
-from lashley.experiments.kind import Experiment
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.registry import kinds, own_settings
 from lashley.experiments.lab import Lab, lab_of
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.methods.counterfactuals import others
+from lashley.experiments.model.chat import Template, rendered, template
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
+from lashley.experiments.tasks.corrupted_prompts import donors, twins
 from lashley.experiments.tasks.lines import Lines
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task
 from lashley.experiments.tasks.task import Task
-from lashley.experiments.twins import donors, twins
 from lashley.tests.tiny import tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.twin_lab import twin_lab
-from lashley.tools.context import Context
 from lashley.tools.hypotheses import predict_by_hand
-from lashley.tools.replay import replay
-from lashley.tools.run_experiment import measured, run_experiment
+from lashley.tools.replay.experiment import replay
 from lashley.tools.subject_card import subject_card
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import measured, run_experiment
 
 # Every message has a word for its beginning and its end; the template writes BOS, which the tokenizer would add, too.
 WORDS = (

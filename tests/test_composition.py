@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lashley.experiments import composition, engine
+from lashley.experiments import engine
 from lashley.experiments.engine import HeadWeights
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.head_composition import HeadComposition
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import composition
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.test_planted import BUILT, lab

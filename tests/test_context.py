@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver, chat_messages
 from lashley.agent.drivers.conversation import Call, ContextOverflow, Message
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.agent.shrink import SHRUNK, Window, characters, is_mark, marked, sent
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.context_window import SHRUNK, Window, characters, is_mark, marked, sent
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.registry import kinds
-from lashley.experiments.subject import load
+from lashley.experiments.model.loading import load
 from lashley.tests.wire import Answer, Wire, chat, serving
-from lashley.tools.context import Context
 from lashley.tools.toolset import core
+from lashley.tools.workbench.context import Context
 
 CONTEXT, ANSWER = 16_000, 2000
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from lashley.db.store import Store
-from lashley.experiments.kind import Experiment
+from lashley.db.write.store import Store
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.installed import agent, install, python
 from lashley.tests.tiny import tiny_subject
+from lashley.tools.json_schema import lint_strict
 from lashley.tools.registry import experiment_tool
-from lashley.tools.strict import lint_strict
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ from lashley.agent.drivers import registry as drivers
 from lashley.agent.instruments import instruments
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import metrics
-from lashley.tools.catalog import kind_cards, match_goal, task_cards
+from lashley.tools.workbench.catalog import kind_cards, match_goal, task_cards
 from lashley.tools.registry import all_tools
 tools = all_tools()
 print(json.dumps({
@@ -284,8 +284,8 @@ import sqlite3, sys
 from pathlib import Path
 import lashley
 from lashley.db.errors import QueryRefused
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 path = Path(sys.argv[1])
 assert Path(lashley.__file__).is_relative_to(Path.cwd()), lashley.__file__
 with Store.open(path) as store:

@@ -12,7 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments.controls import (
+from lashley.experiments.interventions import Intervention
+from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.kinds.layer_program import LayerProgram
+from lashley.experiments.lab import Lab
+from lashley.experiments.methods.controls import (
     DRAWS,
     TOLERANCE,
     Compared,
@@ -24,15 +28,11 @@ from lashley.experiments.controls import (
     random_others,
     random_sets,
 )
-from lashley.experiments.interventions import Intervention
-from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.kinds.layer_program import LayerProgram
-from lashley.experiments.lab import Lab
+from lashley.experiments.methods.removal import removal
 from lashley.experiments.metrics import metrics
-from lashley.experiments.removal import removal
 from lashley.experiments.result import Result
 from lashley.experiments.sites import head
-from lashley.experiments.statistics import effects
+from lashley.experiments.statistics.intervals import effects
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.tiny import SAMPLED, tiny_subject
 

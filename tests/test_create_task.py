@@ -12,22 +12,22 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
 from lashley.agent.main import cli
-from lashley.db.read import Reader
-from lashley.experiments.chance import chance_of
-from lashley.experiments.subject import load
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.experiments.answers.chance import chance_of
+from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
 from lashley.experiments.tasks.making import BadDraft, made
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.tests.wire import Wire, chat
-from lashley.tools.catalog import named_task
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.catalog import named_task
+from lashley.tools.workbench.context import Context
 
 A, B = {"name": "a", "low": 11, "high": 40}, {"name": "b", "low": 2, "high": 9}
 DOUBLES = {

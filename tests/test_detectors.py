@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments import detectors
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.head_detectors import HeadDetectors
 from lashley.experiments.lab import Lab
-from lashley.experiments.permuted import permuted
+from lashley.experiments.methods import detectors
+from lashley.experiments.model.shuffled_weights import permuted
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject, load, prepare
 from lashley.tests.slow_way import PLACES
 from lashley.tests.test_engine import TOLERANCE, everywhere, gap
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_model, tiny_subject, tiny_tokenizer

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot
+from lashley.agent.autopilot.driver import Autopilot
 from lashley.agent.live import View
-from lashley.agent.loop import study
 from lashley.agent.main import cli
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.statistics import bootstrap
-from lashley.tools.context import Context
-from lashley.tools.difference import Setting, Value, experiments_apart, runs_apart
-from lashley.tools.run_experiment import run_experiment
+from lashley.experiments.statistics.intervals import bootstrap
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.difference import Setting, Value, experiments_apart, runs_apart
+from lashley.tools.workbench.run_experiment import run_experiment
 
 ON = {"model": "planted:induction", "task": "induction", "n": 8, "heads": ["L0.H1", "L1.H2"]}
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
+from lashley.experiments.methods.answer_directions import of_other_prompts, towards_answer
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.towards import of_other_prompts, towards_answer
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_planted import BUILT
 from lashley.tests.test_planted import lab as planted_lab

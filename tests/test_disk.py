@@ -19,10 +19,10 @@ from click.testing import CliRunner
 
 from lashley.agent.main import cli
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.tests.killed import agent, ran, sound
 from lashley.tests.limited import growth_to, limited, no_growth, no_power, nothing
-from lashley.tools.verify import verify_whole
+from lashley.tools.workbench.verify import verify_whole
 
 from .recorded import recorded
 from .test_resume import GOAL, ON

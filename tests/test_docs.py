@@ -17,11 +17,11 @@ import click
 import pytest
 
 from lashley.agent.main import COMMANDS, cli
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.tasks.from_file import from_jsonl
-from lashley.tools.catalog import configuration
-from lashley.tools.run_experiment import experiment_from
+from lashley.tools.workbench.catalog import configuration
+from lashley.tools.workbench.run_experiment import experiment_from
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

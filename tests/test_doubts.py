@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lashley.db import records
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import Experiment
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Doubt, Effect, Measurement, Result
-from lashley.tools.replay import compare
+from lashley.tools.replay.experiment import compare
 from lashley.tools.report.render import render
 
 from .recorded import made

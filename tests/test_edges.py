@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine.edges import edge_attribution
 from lashley.experiments.engine.gradients import attribution
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import Site, head
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

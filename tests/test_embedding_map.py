@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lashley.agent.commands.points import print_points
-from lashley.experiments import separation
+from lashley.agent.commands.pages.points import print_points
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.embedding_map import OTHERS, EmbeddingMap, activations
-from lashley.experiments.separation import Labelled, labelled, nearest, principal, right, shuffled
+from lashley.experiments.methods import embedding_map as separation
+from lashley.experiments.methods.embedding_map import Labelled, labelled, nearest, principal, right, shuffled
 from lashley.experiments.sites import Site, parse_site
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_engine import TOLERANCE

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments import attention, entropy
 from lashley.experiments.kinds.attention_entropy import AttentionEntropy
+from lashley.experiments.methods import attention, entropy
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_controls import lab as counting

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lashley.agent.drivers.autopilot_course import Data, Protocol
-from lashley.tools.context import Context
+from lashley.agent.autopilot.course import Data, Protocol
 from lashley.tools.registry import Answer, all_tools, answer
+from lashley.tools.workbench.context import Context
 
 from .studies import studied
 
@@ -75,7 +75,7 @@ def test_numbers_that_are_none_are_an_error_and_no_result(tmp_path: Path) -> Non
 
 SHORT_OF_MEMORY = """
 import json, resource, sys, torch
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 from lashley.tools.registry import all_tools, answer
 
 def used():
@@ -115,7 +115,7 @@ def test_where_memory_ends_the_process_lives_on(tmp_path: Path) -> None:
 
 LAID_OUT = """
 import resource, torch
-from lashley.experiments.kernels import FastLinear, can_be_laid_out, laid_out
+from lashley.experiments.model.kernels import FastLinear, can_be_laid_out, laid_out
 torch.set_num_threads(1)
 with torch.inference_mode():
     modules, x = [FastLinear(1024, 1024) for _ in range(30)], torch.randn(4, 1024)

@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.db.read import Reader
+from lashley.agent.study.replay import rerun
+from lashley.db.read.reader import Reader
 from lashley.db.records import ExperimentSummary
 from lashley.tests.killed import agent, ran
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, function_call, reasoning, response, serving
-from lashley.tools.context import silent
 from lashley.tools.evidence.verdict import verdicts
-from lashley.tools.verify import verify_tracker
+from lashley.tools.workbench.context import silent
+from lashley.tools.workbench.verify import verify_tracker
 
 OTHER = "Is layer 0 needed?"
 

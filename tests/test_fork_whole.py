@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
 from lashley.agent.commands.replay import difference
 from lashley.agent.drivers.conversation import Call, Message, Reply, ToolSpec
-from lashley.agent.fork import fork
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, carry_on, study
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.agent.resume import recall, resumed
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.fork import fork
+from lashley.agent.study.loop import Ending, carry_on, study
+from lashley.agent.study.replay import rerun
+from lashley.agent.study.resume import recall, resumed
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.planted.build import WORDS
-from lashley.tools.context import Context, silent
-from lashley.tools.difference import runs_apart
-from lashley.tools.verify import verify_tracker
+from lashley.tools.workbench.context import Context, silent
+from lashley.tools.workbench.difference import runs_apart
+from lashley.tools.workbench.verify import verify_tracker
 
 MODEL = "planted:induction"
 ON = {"task": "again", "n": 8, "reason": "To see."}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject
 from lashley.tests.slow_way import first_token, slow_logits, tokens_of
 from lashley.tests.test_engine import Case, batches, interventions
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import AnswerReadout, PairReadout
 from lashley.experiments.engine.gradients import attribution
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import AnswerReadout, PairReadout
 from lashley.experiments.sites import Part, Site
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from lashley.db import query
 from lashley.db.errors import QueryRefused
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, tamper

@@ -10,18 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Call
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.agent.shrink import brief
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.agent.study.budget import Budget, Spent
+from lashley.agent.study.context_window import brief
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Result, Sample
 from lashley.tests.wire import chat, serving
-from lashley.tools.context import Context
 from lashley.tools.registry import Answer, all_tools, answer
+from lashley.tools.workbench.context import Context
 
 from .recorded import EXPERIMENT, RUN
 

@@ -170,8 +170,8 @@ def test_half_precision_is_measured_in_fp32_as_a_file_in_it_is(dtype: torch.dtyp
 
 
 def test_what_was_logged_of_it_says_why_it_cannot_be_replayed(tmp_path: Path) -> None:
-    from lashley.tools.context import Context
-    from lashley.tools.replay import replay
+    from lashley.tools.replay.experiment import replay
+    from lashley.tools.workbench.context import Context
 
     subject = lashley.load(tiny_model("llama"), tiny_tokenizer(), name="mine")
     lashley.run(lashley.Baseline(n=4), lashley.Task(PROMPTS), subject, db=tmp_path / "t.db")

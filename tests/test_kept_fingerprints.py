@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 
-from lashley.experiments import hub
-from lashley.experiments.kept_fingerprints import seen
 from lashley.experiments.kinds.baseline import Baseline
-from lashley.experiments.places import Place
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.model import hub
+from lashley.experiments.model.kept_fingerprints import seen
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.places import Place
+from lashley.experiments.model.subject import Subject
 from lashley.tests.saved_models import adapter, config, saved, tensors
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 # The commands, with a line for each time that a model is read from its files.
 COUNTED = """
 import sys
-from lashley.experiments import subject
+from lashley.experiments.model import loading as subject
 read = subject.read_model
 def read_and_tell(*given, **named):
     print("WEIGHTS", file=sys.stderr)
@@ -83,7 +84,7 @@ def test_weights_are_loaded_where_they_have_to_be_and_nowhere_else(
         loaded.append(name)
         return load(name, **given)
 
-    monkeypatch.setattr("lashley.experiments.subject.load", load_and_tell)
+    monkeypatch.setattr("lashley.experiments.model.loading.load", load_and_tell)
 
     def answered(fresh: bool = False, **changed: Any) -> tuple[int, int]:
         loaded.clear()

@@ -12,7 +12,7 @@ from torch import nn
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from lashley.experiments.kernels import can_be_laid_out, laid_out, speed_up
+from lashley.experiments.model.kernels import can_be_laid_out, laid_out, speed_up
 from lashley.tests.tiny import SAMPLED, tiny_model
 
 size = st.integers(1, 40)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from lashley.experiments import engine
 from lashley.experiments.engine import memory
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.kernels import can_be_laid_out
+from lashley.experiments.model.kernels import can_be_laid_out
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject
 from lashley.tests.test_memory import ROWS, TRIED, OfToken, sweep
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

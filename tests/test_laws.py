@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject, load
 from lashley.tests.test_engine import (
     TOLERANCE,
     batches,
@@ -136,7 +137,7 @@ SWEEP = """
 import hashlib
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site
 from lashley.tests.tiny import batch_of, tiny_subject
 

@@ -12,8 +12,8 @@ from lashley.experiments.kinds.saliency import Saliency
 from lashley.experiments.kinds.token_effects import TokenEffects
 from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
+from lashley.experiments.model.loading import load
 from lashley.experiments.result import Result
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 
 

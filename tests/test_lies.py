@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
 from lashley.agent.commands.verify import verify
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.tasks.registry import tasks
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer
 from lashley.tools.report.check import check
 from lashley.tools.report.render import render_run, write
+from lashley.tools.workbench.context import Context
 
 from .recorded import recorded
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from lashley.experiments import engine
-from lashley.experiments.affine import closest, fitted, unchanged
+from lashley.experiments.answers.scoring import AnswerReadout
 from lashley.experiments.engine.activations import Activations
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.linear_shortcut import WAYS, LinearShortcut, skipping
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.affine import closest, fitted, unchanged
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.result import Result
-from lashley.experiments.scoring import AnswerReadout
-from lashley.experiments.subject import prepare
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.tiny import SAMPLED, tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.word_tasks import word_lab, word_task

@@ -22,15 +22,15 @@ import numpy as np
 import pytest
 
 import lashley
-from lashley.db import pending
 from lashley.db.errors import TrackerError, TrackerFails
-from lashley.db.pending import Ended
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write import pending
+from lashley.db.write.pending import Ended
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
-from lashley.tools.verify import verify_whole
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
+from lashley.tools.workbench.verify import verify_whole
 
 ABLATION = HeadAblation(model="planted:induction", task="induction", n=4)
 BY_HAND = ["experiment", "head_ablation", "--model", "planted:induction", "--task", "induction", "--n", "4"]

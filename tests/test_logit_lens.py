@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.lab import Lab
-from lashley.experiments.lenses import LensReadout, settled
+from lashley.experiments.methods.lenses import LensReadout, settled
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.result import Result
-from lashley.experiments.selfcheck import Logits
-from lashley.experiments.tokens import labels
+from lashley.experiments.tasks.batch import Batch
+from lashley.experiments.tasks.tokens import labels
 from lashley.tests.slow_way import reordered, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.tiny import SAMPLED, tiny_subject

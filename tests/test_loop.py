@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
 from lashley.tests.wire import Wire, chat, function_call, output_text, response
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 
 GOAL = "Which heads does SmolLM2 need to add small numbers?"
 BASELINE = {"task": "arithmetic", "n": 4, "reason": "First."}

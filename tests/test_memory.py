@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
 from lashley.experiments.engine.memory import halved, logits_at_once, prompts_at_once, rows_at_once
 from lashley.experiments.errors import OutOfMemory
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site
-from lashley.experiments.subject import Subject
+from lashley.experiments.tasks.batch import Batch
 from lashley.tests.test_engine import TOLERANCE, gap
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

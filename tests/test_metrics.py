@@ -11,8 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from lashley.experiments import metrics as registry
-from lashley.experiments.ablation import Ablation
-from lashley.experiments.batch import make_batch
+from lashley.experiments.answers.scoring import AnswerReadout, FirstReadout, PairReadout, Predicted, readout_for
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
 from lashley.experiments.kinds.baseline import Baseline
@@ -24,15 +23,16 @@ from lashley.experiments.kinds.neuron_ablation import NeuronAblation
 from lashley.experiments.kinds.pruning_curve import PruningCurve
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.ablation import Ablation
 from lashley.experiments.metrics import BUILT_IN, Metric, OneOf, metrics
-from lashley.experiments.scoring import AnswerReadout, FirstReadout, PairReadout, Predicted, readout_for
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.from_file import Lines, from_jsonl
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.task import Task
 from lashley.tests.tiny import tiny_subject, tiny_tokenizer
-from lashley.tools.catalog import kind_fields
 from lashley.tools.evidence.conditions import _says_effect
 from lashley.tools.registry import experiment_tool
+from lashley.tools.workbench.catalog import kind_fields
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = [f'{{"text": "w{i} w{i + 1}", "answer": " w{i + 2}", "distractor": " w{i + 3}"}}' for i in range(10, 50)]

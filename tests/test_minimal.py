@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.minimal_set import MinimalSet, random_subsets
 from lashley.experiments.lab import Lab
-from lashley.experiments.minimal import SMALL, smallest
+from lashley.experiments.methods.minimal_set import SMALL, smallest
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab

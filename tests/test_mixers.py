@@ -13,9 +13,9 @@ from lashley.experiments import engine
 from lashley.experiments.engine.paths import NEEDED, Edge, Paths
 from lashley.experiments.engine.weights import head_weights, written
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site, head
-from lashley.experiments.subject import Subject
 from lashley.tests.test_architectures import by_hand, subject_of
 from lashley.tests.tiny import batch_of
 
@@ -114,7 +114,7 @@ def test_weights_hold_the_multipliers_before_and_behind_the_attention() -> None:
 
 @pytest.mark.parametrize("kind", ["falcon_h1", "zamba2"])
 def test_the_slope_of_a_head_is_that_of_a_small_change(kind: str) -> None:
-    from lashley.experiments.scoring import PairReadout
+    from lashley.experiments.answers.scoring import PairReadout
 
     subject, batch = subject_of(kind), batch_of([PROMPT])
     site, readout = Site(layer=1, part="z"), PairReadout(batch)

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.drivers.conversation import Reply
 from lashley.agent.main import cli
 from lashley.agent.prices import FILE, TABLE, Long, Price, among, price_of, read_table
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget, Spent
+from lashley.db.read.reader import Reader
 from lashley.db.records import RunSummary
 from lashley.tests.killed import agent as process
 from lashley.tests.killed import ran, sound

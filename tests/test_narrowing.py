@@ -11,19 +11,20 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
-from lashley.experiments.cost import SLOPES, whole_runs
+from lashley.experiments.answers.scoring import AnswerReadout, PairReadout
 from lashley.experiments.engine import narrowing
+from lashley.experiments.engine.cost import SLOPES, whole_runs
 from lashley.experiments.engine.forward import record_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.rounded import rounded
-from lashley.experiments.scoring import AnswerReadout, PairReadout
-from lashley.experiments.screening import NOTHING_PAYS
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.low_precision import rounded
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site, head
-from lashley.experiments.subject import Subject, load, prepare
+from lashley.experiments.statistics.screening import NOTHING_PAYS
+from lashley.experiments.tasks.batch import Batch
 from lashley.experiments.tasks.registry import task
 from lashley.tests.processors import WITH_BF16, WITHOUT_BF16, OnProcessor, on_processor
 from lashley.tests.slow_way import cut, first_token, hooked, one_position, tokens_of

@@ -16,14 +16,14 @@ import lashley
 from lashley.db.errors import TrackerError
 from lashley.experiments.errors import ExperimentError, UnknownName
 from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Measurement, Result
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.induction import INDUCTION
-from lashley.tools.context import Context
 from lashley.tools.errors import ToolError
-from lashley.tools.found import Found
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.python_api.found import Found
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 from .recorded import recorded
 from .tiny import tiny_model, tiny_tokenizer

@@ -10,7 +10,7 @@ import pytest
 
 import lashley
 from lashley.experiments.errors import BadConfiguration
-from lashley.experiments.kind import Experiment
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.result import Doubt, Effect, Result
 from lashley.experiments.tasks.task import Task

@@ -12,15 +12,16 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from lashley.experiments import engine
-from lashley.experiments.circuits import circuits, positive_eigenvalues, scores, whole_eigenvalues
-from lashley.experiments.detectors import first_token, seen_by
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.ov_qk import OvQk
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.detectors import first_token, seen_by
+from lashley.experiments.methods.ov_qk import circuits, positive_eigenvalues, scores, whole_eigenvalues
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.planted.truth import TRUTHS, WORDS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject, load
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import PLACES, clean_values, hooked, layers_of
 from lashley.tests.test_planted import lab

@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 
 from lashley.db.records import Artifact
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit
 from lashley.experiments.kinds.activation_patching import ActivationPatching, held
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
 from lashley.experiments.lab import INTACT, Lab
-from lashley.experiments.patching import Place
+from lashley.experiments.methods.patching import Place
+from lashley.experiments.model.loading import load
 from lashley.experiments.result import Effect, Result
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import COUNTED, Site
-from lashley.experiments.subject import load
+from lashley.experiments.tasks.corrupted_prompts import twins
 from lashley.experiments.tasks.registry import task
-from lashley.experiments.twins import twins
 from lashley.tests.test_planted import lab as planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.twin_lab import slow_recovery, twin_lab
 from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw
-from lashley.tools.run_experiment import array_bytes
+from lashley.tools.workbench.run_experiment import array_bytes
 
 PARTS = ("resid_pre", "attn_out", "mlp_out", "z", "pattern", "k", "v")
 N = 4

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site, check_site, parse_site
-from lashley.experiments.subject import prepare
 from lashley.tests.slow_way import clean_values, first_token, tokens_of
 from lashley.tests.test_engine import TOLERANCE, Case, batches, everywhere, gap, logits_of, nothing_asked, own_logits
 from lashley.tests.tiny import BASE, SAMPLED, WIDE, batch_of, tiny_model, tiny_subject, tiny_tokenizer

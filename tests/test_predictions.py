@@ -17,7 +17,7 @@ from scipy.stats import binom, false_discovery_control
 from lashley.db import records
 from lashley.db.records import Artifact, Effect, Hypothesis, Judgement, Measurement
 from lashley.experiments.prediction import Comparison, Prediction, judge, p_of_bound
-from lashley.experiments.statistics import bootstrap, rank_interval
+from lashley.experiments.statistics.intervals import bootstrap, rank_interval
 from lashley.tools.evidence.conditions import NoCondition, parse_bound, parse_condition
 from lashley.tools.evidence.ledger import false_discovery
 from lashley.tools.evidence.quantity import NoQuantity, Numbers, parse, read

@@ -15,16 +15,16 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from lashley.experiments import processor
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.kernels import BOTH, can_be_laid_out, speed_up, usable
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.processor import Speeds, Where, speeds
+from lashley.experiments.model import processor
+from lashley.experiments.model.kernels import BOTH, can_be_laid_out, speed_up, usable
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.processor import Speeds, Where, speeds
 from lashley.experiments.result import Result
-from lashley.experiments.screening import NOTHING_PAYS, look
 from lashley.experiments.sites import head
-from lashley.experiments.subject import prepare
+from lashley.experiments.statistics.screening import NOTHING_PAYS, look
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.processors import CPU, HARDLY, WITH_BF16, WITHOUT_BF16, OnProcessor, forgetful, on_processor
 from lashley.tests.tiny import VOCABULARY, tiny_model, tiny_tokenizer
@@ -222,7 +222,7 @@ def test_a_look_in_fp32_is_at_the_subject_itself(on_processor: OnProcessor) -> N
 
 WITHOUT = """
 import torch
-from lashley.experiments.processor import speeds
+from lashley.experiments.model.processor import speeds
 from lashley.tests.test_processor import deep_lab, screened
 found = speeds(torch.device("cpu"))
 print(found.bf16_pays, torch.ops.mkldnn._is_mkldnn_bf16_supported())

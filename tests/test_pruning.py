@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments import pruning
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.pruning_curve import PruningCurve
+from lashley.experiments.methods import pruning
+from lashley.experiments.methods.removal import elements, removal
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.removal import elements, removal
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab

@@ -20,7 +20,7 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.sites import Site, parse_site
 from lashley.tests.slow_way import clean_values, slow_logits
 from lashley.tests.tiny import tiny_model, tiny_subject, tiny_tokenizer
-from lashley.tools.model import Model
+from lashley.tools.python_api.model import Model
 
 KINDS = ["gpt2", "llama", "gemma2"]
 TEXT = "w3 w14 w15 w9 w26 w5"

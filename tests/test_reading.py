@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lashley.db.errors import NoSuchId, QueryRefused, TrackerError
 from lashley.db.query import CELL
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import ExperimentSummary, Note
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Measurement, Result
 
 NOTES = {
@@ -265,6 +265,6 @@ def test_full_text_search_and_json_work_in_a_query(reader: Reader) -> None:
 
 def test_reading_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'openai', 'pydantic', 'sqlite_utils', 'rich', 'click', 'numpy'}"
-    program = f"import sys, lashley.db.read; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, lashley.db.read.reader; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

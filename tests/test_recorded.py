@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from lashley import prompts
 from lashley.agent.commands.replay import difference
 from lashley.agent.main import cli
-from lashley.agent.rerun import Rerun, rerun
-from lashley.db.read import Reader
-from lashley.experiments.kind import Experiment
+from lashley.agent.study.replay import Rerun, rerun
+from lashley.db.read.reader import Reader
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
 from lashley.tests.killed import agent, ran
@@ -29,9 +29,9 @@ from lashley.tests.limited import limited, no_power
 from lashley.tests.test_disk import read_only
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools import repeating
-from lashley.tools.context import silent
-from lashley.tools.run_experiment import measured
+from lashley.tools.replay import run as repeating
+from lashley.tools.workbench.context import silent
+from lashley.tools.workbench.run_experiment import measured
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from lashley.db import records
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
 
 from .recorded import recorded

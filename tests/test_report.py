@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Figure, Measurement, Result
 from lashley.tools.report.numbers import NBSP
 from lashley.tools.report.render import Report, render, write

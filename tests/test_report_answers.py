@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lashley.db import records
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import Experiment
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Result
 from lashley.tests.reported import add
 from lashley.tools.report.answers import answer_classes

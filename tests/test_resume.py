@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.tests.killed import BEFORE, CALL, agent, began, left, phase, ran, sound

@@ -11,29 +11,29 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
+from lashley.agent.autopilot.driver import Autopilot
 from lashley.agent.commands.review import review as review_command
 from lashley.agent.commands.run import run as run_command
 from lashley.agent.commands.verify import verify
-from lashley.agent.drivers.autopilot import Autopilot
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Driver, Message, Reply, ToolSpec
 from lashley.agent.live import View
-from lashley.agent.loop import Ending
 from lashley.agent.main import cli
-from lashley.agent.review import second_opinion
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending
+from lashley.agent.study.review import second_opinion
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tests.wire import Wire, chat
-from lashley.tools.context import Context
+from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, standings
+from lashley.tools.evidence.review.reviewed import verdicts_of
 from lashley.tools.report.default import default_source
-from lashley.tools.report.opinion import Opinion, assertions, claims_of, opinion_faults, standings
 from lashley.tools.report.render import render_run, write
-from lashley.tools.report.reviewed import verdicts_of
 from lashley.tools.report.study import read_study
+from lashley.tools.workbench.context import Context
 
 from .recorded import ENVIRONMENT, tamper
 

@@ -8,8 +8,8 @@ from scipy.stats import spearmanr
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.rounded import rounded
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.low_precision import rounded
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import head
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

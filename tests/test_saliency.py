@@ -13,16 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lashley.experiments import counterfactuals, engine, salience
-from lashley.experiments.batch import Batch
-from lashley.experiments.counterfactuals import replaced
+from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.saliency import WAYS, Saliency
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import counterfactuals
+from lashley.experiments.methods import saliency as salience
+from lashley.experiments.methods.counterfactuals import replaced
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.result import Effect, Result
-from lashley.experiments.scoring import PairReadout
-from lashley.experiments.subject import prepare
+from lashley.experiments.tasks.batch import Batch
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.test_planted import lab as planted

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
+from lashley.experiments.answers.scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from lashley.experiments.sites import parse_site
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.tests.tiny import SAMPLED, tiny_subject, tiny_tokenizer
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from lashley.experiments import screening
-from lashley.experiments.batch import Batch, make_batch
-from lashley.experiments.donors import DONORS
 from lashley.experiments.engine.donors import FEWEST, donors
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.processor import speeds
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.processor import speeds
 from lashley.experiments.result import Result
-from lashley.experiments.statistics import effects
-from lashley.experiments.subject import load
+from lashley.experiments.statistics import screening
+from lashley.experiments.statistics.intervals import effects
+from lashley.experiments.tasks.batch import Batch, make_batch
+from lashley.experiments.tasks.donors import DONORS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.processors import WITH_BF16, OnProcessor, on_processor
 

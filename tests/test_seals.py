@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.seals import SORTS, Seals
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 
 from .recorded import EXPERIMENT, RUN, chain_anew, found, older, recorded, rows, tamper
 

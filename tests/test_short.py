@@ -15,7 +15,7 @@ from transformers import AttentionInterface
 from lashley.experiments import engine
 from lashley.experiments.engine import short
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site
 from lashley.tests.test_engine import TOLERANCE, gap
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject

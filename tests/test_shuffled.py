@@ -18,10 +18,10 @@ from lashley.experiments.tasks.induction import INDUCTION
 from lashley.experiments.tasks.open_prompts import OPEN_PROMPTS
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.shuffled import BLOCK, deranged, shuffled
-from lashley.tools.catalog import named_task
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.catalog import named_task
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 LARGE = [t.name for t in tasks().values() if t.answer_kind != "open" and t.group != "small sets"]
 

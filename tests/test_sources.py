@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
 from lashley.experiments.engine import Activations
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site, part_width
-from lashley.experiments.subject import Subject
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.tests.slow_way import clean_values, first_token, slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE, batches, everywhere, gap, logits_of

@@ -12,7 +12,7 @@ import torch
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import ORDER, Site
 from lashley.tests.test_engine import TOLERANCE, gap, logits_of, own_logits
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject

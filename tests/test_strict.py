@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 
 from lashley.experiments.explain import explain
-from lashley.tools.strict import fill_nulls, lint_strict, strict_schema
+from lashley.tools.json_schema import fill_nulls, lint_strict, strict_schema
 
 
 class Forbidding(BaseModel):

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.tests.killed import agent, left, ran, sound
 from lashley.tests.wire import serving
 

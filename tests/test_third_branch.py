@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.block import Scaled, Third
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine import narrowing
 from lashley.experiments.errors import UnsupportedModel
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import PairReadout
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.block import Scaled, Third
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site, head
-from lashley.experiments.subject import Subject, prepare
 from lashley.tests.architectures import tiny_architecture
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 

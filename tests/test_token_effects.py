@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.token_effects import TokenEffects, named
+from lashley.experiments.methods.token_moves import by_class, extremes, halves
 from lashley.experiments.result import Result
 from lashley.experiments.sites import head
-from lashley.experiments.token_moves import by_class, extremes, halves
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.tiny import SAMPLED, tiny_subject

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lashley.db.errors import NoSuchId, TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, one_line, rows
@@ -42,7 +42,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def test_a_crash_leaves_a_truthful_record(path: Path) -> None:
     program = (
-        "import json, sys, os, signal; from lashley.db.store import Store\n"
+        "import json, sys, os, signal; from lashley.db.write.store import Store\n"
         "run, experiment = json.loads(sys.argv[2])\n"
         "store = Store.open(sys.argv[1]); r = store.begin_run(**run)\n"
         "store.add_turn(r, 0, 'user', {'text': 'begin'})\n"
@@ -246,7 +246,7 @@ def test_a_task_file_is_kept_in_every_version(store: Store, path: Path) -> None:
 
 def test_processes_that_make_and_write_one_file_together_lose_nothing(path: Path) -> None:
     program = (
-        "import json, sys; from lashley.db.store import Store\n"
+        "import json, sys; from lashley.db.write.store import Store\n"
         "run, experiment = json.loads(sys.argv[2])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "with Store.open(sys.argv[1]) as store:\n"

@@ -17,8 +17,8 @@ import pytest
 
 from lashley.db import schema
 from lashley.db.errors import NewerSchema, NotATracker, TrackerError
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 
 from .recorded import EXPERIMENT, RUN, older, one_line, rows
 
@@ -145,7 +145,7 @@ def test_a_locked_file_is_said_to_be_locked(store: Store, path: Path) -> None:
 def test_a_file_without_permission_is_readable_but_not_writable() -> None:
     # Root may write everything, so the check runs as nobody where the tests run as root.
     program = (
-        "import sys, os; from lashley.db.store import Store; from lashley.db.read import Reader\n"
+        "import sys, os; from lashley.db.write.store import Store; from lashley.db.read.reader import Reader\n"
         "from lashley.db.errors import TrackerError\n"
         "if not os.geteuid(): os.setgid(65534); os.setuid(65534)\n"
         "print(Reader.open(sys.argv[1]).runs()[0].goal)\n"

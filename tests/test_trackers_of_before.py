@@ -19,9 +19,9 @@ from click.testing import CliRunner
 
 from lashley.agent.main import cli
 from lashley.db import schema
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.tools.verify import verify_whole
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
+from lashley.tools.workbench.verify import verify_whole
 
 from .test_shape import PRIVATE
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments.affine import fitted
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.tuned_lens import TunedLens
+from lashley.experiments.methods.affine import fitted
 from lashley.experiments.result import Result
+from lashley.experiments.tasks.fitting_prompts import training_prompts
 from lashley.experiments.tasks.registry import task
-from lashley.experiments.training import training_prompts
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task

@@ -11,19 +11,19 @@ import pytest
 import torch
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine import sweep
 from lashley.experiments.engine.sweep import Kept, chunks_in
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.rounded import rounded
-from lashley.experiments.scoring import PairReadout
+from lashley.experiments.model.low_precision import rounded
 from lashley.experiments.sites import head
 from lashley.tests.processors import WITH_BF16, OnProcessor, on_processor
 from lashley.tests.test_processor import deep_lab
 from lashley.tests.tiny import batch_of, tiny_subject
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 __all__ = ["on_processor"]
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lashley.agent.commands.verify import verify
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.tools.catalog import kind_texts
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.tools.report.default import source_of
 from lashley.tools.report.render import render, write
-from lashley.tools.verify import cited
+from lashley.tools.workbench.catalog import kind_texts
+from lashley.tools.workbench.verify import cited
 
 from .recorded import EXPERIMENT, RUN, SOURCE, chain_anew, found, older, recorded, tamper
 

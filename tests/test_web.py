@@ -22,11 +22,11 @@ from click.testing import CliRunner
 from lashley.agent.commands.web import web
 from lashley.agent.main import cli
 from lashley.agent.web.figures import drawn, without_styles
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.registry import kinds
-from lashley.tools.catalog import command_of, configuration
-from lashley.tools.run_experiment import experiment_from
+from lashley.tools.workbench.catalog import command_of, configuration
+from lashley.tools.workbench.run_experiment import experiment_from
 
 from .recorded import RUN
 from .webbed import EVIL, SITES, Answer, Site, begin, sweep

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Figure, Result
 from lashley.tools.report.render import render_run, write
 

@@ -11,8 +11,8 @@ from torch.nn.functional import cosine_similarity
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.selfcheck import Logits
-from lashley.experiments.subject import Subject
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.tests.slow_way import PLACES, layers_of
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 

@@ -14,8 +14,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from lashley.experiments.batch import Batch
-from lashley.experiments.subject import Subject, prepare
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.subject import Subject
+from lashley.experiments.tasks.batch import Batch
 
 KINDS = (
     "gpt2",

@@ -22,9 +22,9 @@ import pytest
 from lashley.db import schema
 from lashley.db.errors import TrackerError
 from lashley.db.ids import show_id
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.seals import Seals
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect
 from lashley.tests.recorded import EXPERIMENT, RUN, found
 

@@ -9,22 +9,22 @@ from pydantic import Field, ValidationError
 
 from ..db.ids import show_id
 from ..db.records import Hypothesis, as_json
-from ..experiments.draws import DRAWS
 from ..experiments.errors import ExperimentError
 from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
-from .context import Context
+from ..experiments.statistics.random_sets import DRAWS
 from .errors import ToolError
 from .evidence.conditions import parse_bound
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
 from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
-from .naming import allowed_model
+from .json_arguments import json_object
 from .reading import Arguments, number_of
 from .report.numbers import value_text
-from .run_experiment import experiment_from
-from .sent import json_object
+from .workbench.context import Context
+from .workbench.naming import allowed_model
+from .workbench.run_experiment import experiment_from
 from .writing import require_no_numbers
 
 Told = tuple[str, dict[str, Any]]

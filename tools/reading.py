@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..db.ids import parse_id
 from ..db.records import as_json
-from . import catalog
-from .context import Context
 from .errors import ToolError
 from .report.escape import one_line
-from .telling import experiment_text, quoted
+from .workbench import catalog
+from .workbench.context import Context
+from .workbench.experiment_text import experiment_text, quoted
 
 Told = tuple[str, dict[str, Any]]
 

@@ -19,18 +19,20 @@ from ..db.errors import TrackerError, TrackerFails
 from ..db.records import Experiment as Logged
 from ..db.records import as_json
 from ..experiments.errors import ExperimentError
+from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
-from ..experiments.kind import Experiment
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import hypotheses, making, reading, reviewing, writing
-from .context import Context
+from . import create_task as making
+from . import hypotheses, reading, writing
 from .errors import ToolError
-from .naming import allowed_model
-from .run_experiment import run_experiment
-from .sent import json_object
-from .strict import fill_nulls, strict_schema
-from .telling import REFUSAL, cut, experiment_text
+from .evidence.review import tools as reviewing
+from .json_arguments import json_object
+from .json_schema import fill_nulls, strict_schema
+from .workbench.context import Context
+from .workbench.experiment_text import REFUSAL, cut, experiment_text
+from .workbench.naming import allowed_model
+from .workbench.run_experiment import run_experiment
 
 CLOSED = (
     "The confirm split is closed: it is for the tests of hypotheses. Explore without naming a split; then "

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..db.ids import show_id
-from .context import Context
 from .errors import ToolError
 from .reading import Arguments, number_of
 from .report.check import check
 from .report.claims import MOST, Claim
 from .report.numerals import typed_numbers
 from .report.study import read_study
+from .workbench.context import Context
 
 Told = tuple[str, dict[str, Any]]
 

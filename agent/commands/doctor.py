@@ -31,7 +31,7 @@ def doctor(driver: str, llm: str | None, base_url: str | None, context: int | No
     Takes two short turns of it, about 2,000 tokens. Exit code 0 if a study can be driven, 1 if not.
     """
     from ..drivers.choose import choose
-    from ..shrink import answer_tokens
+    from ..study.context_window import answer_tokens
 
     with one_line():
         chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
@@ -71,7 +71,7 @@ def show(check: Check) -> None:
     """A line of what was found, as soon as it is: a slow model takes minutes for the next."""
     from rich.table import Table
 
-    from .style import console, plain
+    from .pages.style import console, plain
 
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)

@@ -30,7 +30,7 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
 
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
     from ...db.records import as_json as plain
     from .faults import one_line
 

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from .faults import one_line
+from .finish import finish
 from .limits import budget_for, limits
 from .options import study_options
 from .review import exit_code, told
-from .run import finish
 from .server_options import driver_option, server_options
 
 
@@ -36,13 +36,13 @@ def fork(
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
-    from .. import fork as forks
+    from ...db.read.reader import Reader
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
-    from ..loop import carry_on
-    from ..shrink import answer_tokens
+    from ..study import fork as forks
+    from ..study.context_window import answer_tokens
+    from ..study.loop import carry_on
 
     if goal is not None and not goal.strip():
         raise click.UsageError("The goal is empty; say what is to be found out, or leave --goal out.")

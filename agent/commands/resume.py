@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import click
 
 from .faults import one_line
+from .finish import finish
 from .limits import require_terminal
 from .options import Amount, study_options
 from .review import exit_code, told
-from .run import finish
 from .server_options import server_options
 
 
@@ -45,13 +45,13 @@ def go_on_with(
 ) -> NoReturn:  # fmt: skip
     """Take up this run, or the last one that was stopped; with these limits changed from now on."""
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
+    from ...db.read.reader import Reader
+    from ...tools.workbench.context import Context
     from ..drivers.choose import choose
     from ..live import live_view
-    from ..loop import carry_on
-    from ..resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
-    from ..shrink import answer_tokens
+    from ..study.context_window import answer_tokens
+    from ..study.loop import carry_on
+    from ..study.resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
 
     with one_line():
         # A tracker that is not there is not made.

@@ -12,11 +12,11 @@ from .options import study_options
 from .server_options import driver_option, server_options
 
 if TYPE_CHECKING:
-    from ...tools.context import Context
-    from ..budget import Budget
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice
     from ..live import View
-    from ..loop import Ending
+    from ..study.budget import Budget
+    from ..study.loop import Ending
 
 EXPERIMENTS = 12
 EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed": 1}
@@ -24,7 +24,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
 
 def exit_code(ending: Ending) -> int:
     """The code of how it ended; a study that its server left stands still, but nobody interrupted it."""
-    from ..loop import STOPPED
+    from ..study.loop import STOPPED
 
     return 1 if ending.status == "stopped" and ending.why != STOPPED else EXIT[ending.status]
 
@@ -57,9 +57,9 @@ def review(
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
-    from ...tools.reviewing import check_reviewable
+    from ...db.read.reader import Reader
+    from ...tools.evidence.review.tools import check_reviewable
+    from ...tools.workbench.context import Context
     from ..live import live_view
 
     with one_line():
@@ -91,7 +91,7 @@ def reviewer(driver: str, llm: str | None, base_url: str | None) -> Choice:
 
 def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: View, reports: str) -> Ending:
     """The review, and both reports."""
-    from ..review import second_opinion
+    from ..study.review import second_opinion
 
     with view:
         ending = second_opinion(context, chosen.driver, run, budget, view)
@@ -117,7 +117,7 @@ def summary(context: Context) -> str:
     """How the claims came out, in a line."""
     from collections import Counter
 
-    from ...tools.report.reviewed import verdicts_of
+    from ...tools.evidence.review.reviewed import verdicts_of
     from ...tools.report.study import read_study
 
     assert context.run is not None

@@ -8,17 +8,18 @@ import click
 
 from .. import settings
 from .faults import one_line
+from .finish import finish
 from .limits import budget_for, limits
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import asks_nobody, driver_option, server_options
 
 if TYPE_CHECKING:
-    from ...tools.context import Context
-    from ..budget import Budget
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice
     from ..live import View
-    from ..loop import Ending
+    from ..study.budget import Budget
+    from ..study.loop import Ending
 
 
 @click.command()
@@ -64,11 +65,11 @@ def run(
     once, and `agent resume` goes on.
     """
     from ...tools import toolset
-    from ...tools.context import Context
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
-    from ..loop import study
-    from ..shrink import answer_tokens
+    from ..study.context_window import answer_tokens
+    from ..study.loop import study
 
     if go_on:
         from .resume import go_on_with
@@ -129,7 +130,7 @@ def asked_to_review(
 def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
     """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
     from ...tools.errors import ToolError
-    from ...tools.reviewing import check_reviewable
+    from ...tools.evidence.review.tools import check_reviewable
 
     assert context.run is not None
     try:
@@ -157,8 +158,8 @@ def left(context: Context, budget: Budget) -> float:
 
 def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:
     """Which subject and which task the study is about, said aloud. Raises ToolError when nothing fits."""
-    from ...tools.catalog import match_goal, match_model, task_cards, task_named
     from ...tools.errors import ToolError
+    from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
 
     named = model or match_model(goal)
     context.model = named or context.model
@@ -200,24 +201,3 @@ def require_prompts(context: Context, n: int) -> None:
             f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
             f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."
         )
-
-
-def finish(context: Context, ending: Ending, reports: str) -> None:
-    from .report import write_files
-
-    assert context.run is not None
-    if ending.status == "stopped":
-        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
-        return
-    path = write_files(context.reader, context.run, reports)
-    words = {"finished": "The study is finished.", "budget": "The budget is spent.",
-             "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
-    said, why = words[ending.status], ending.why or ""
-    # What says why often says how, too.
-    click.echo("\n" + (why if why.startswith(said.rstrip(".")) else f"{said} {why}".rstrip()), err=True)
-    click.echo(f"Report: {path}", err=True)
-    done = [e.id for e in context.reader.experiments(run=context.run) if e.status == "done"]
-    again = f"    agent replay {done[-1]}" if done else ""
-    click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)
-    if (parent := context.reader.run(context.run).parent) is not None:
-        click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)

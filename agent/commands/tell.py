@@ -19,8 +19,8 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...db.store import Store
+    from ...db.read.reader import Reader
+    from ...db.write.store import Store
 
     text = " ".join(words).strip()
     if not text:

@@ -70,7 +70,7 @@ def _chat(asked: Asked) -> Driver:
 
 
 def _autopilot(_: Asked) -> Driver:
-    from .autopilot import Autopilot
+    from ..autopilot.driver import Autopilot
 
     return Autopilot()
 

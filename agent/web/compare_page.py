@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...db.errors import NotAnId
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, ExperimentSummary, Figure, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.numbers import number, setting

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Measurement
-from ...tools.catalog import command_of
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
 from ...tools.report.numbers import setting
 from ...tools.report.view import Shown, measured
+from ...tools.workbench.catalog import command_of
 from .compare_page import others
 from .figures import drawn
 

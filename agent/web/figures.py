@@ -11,7 +11,8 @@ from threading import Lock
 from markupsafe import Markup
 
 from ...db.records import Effect, Figure, as_json
-from ...tools.report.figures import BadFigure, Drawing, drawing
+from ...tools.report.figures import Drawing, drawing
+from ...tools.report.ink import BadFigure
 from ...tools.report.tips import marks
 from ...tools.report.view import Shown
 

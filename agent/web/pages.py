@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import urlencode
 
 from ...db.errors import NotAnId
 from ...db.ids import parse_id
-from ...db.read import Reader
-from ...db.records import Hypothesis
-from ...tools.evidence.verdict import JudgedHypothesis, verdicts, with_verdicts
+from ...db.read.reader import Reader
 from ...tools.report.view import Shown
 from ..commands.browse import STATUSES
 from . import experiment_page, run_page
+from .judged import judged
 
 Asked = dict[str, str]
 Filled = tuple[str, Shown]
@@ -76,15 +75,6 @@ def hypotheses(reader: Reader, asked: Asked) -> Filled:
     older = _address("/hypotheses", {"status": status, "before": found[PAGE - 1].id}) if len(found) > PAGE else ""
     page: Shown = {"rows": judged(reader, found[:PAGE]), "older": older, "status": status, "statuses": VERDICTS}
     return "hypotheses.html.j2", {"here": "/hypotheses", **page}
-
-
-def judged(reader: Reader, rows: Sequence[Hypothesis]) -> list[JudgedHypothesis]:
-    """Hypotheses with their verdicts, and each prediction with its own; each run's are read once."""
-    of_run = {
-        run: verdicts(reader.hypotheses_of(None if run is None else parse_id(run)[1]))
-        for run in dict.fromkeys(row.run for row in rows)
-    }
-    return [with_verdicts(row, of_run[row.run]) for row in rows]
 
 
 def anything(reader: Reader, asked: Asked) -> Filled:

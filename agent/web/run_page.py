@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ...db.errors import TrackerError
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...db.records import Run
 from ...tools.report.escape import clipped
 from ...tools.report.render import render_run
@@ -18,9 +18,10 @@ from ...tools.report.slots import Slot, SlotError
 from ...tools.report.spent import budget_text, spent_text
 from ...tools.report.story import story
 from ...tools.report.view import Shown
-from ..commands.style import since
-from ..story import steps_of
+from ..commands.pages.style import since
+from ..study.story import steps_of
 from .figures import drawn
+from .judged import judged
 from .templates import environment
 
 TURNS = 40
@@ -81,7 +82,6 @@ def _number(id: str) -> int:
 
 
 def _rows(reader: Reader, run: Run) -> Shown:
-    from .pages import judged
 
     steps = [
         {"at": since(run.started, at), "id": id, "decided": clipped(decided, LONG), "found": clipped(found, LONG)}

@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 
 from ...db.errors import NoSuchId
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...db.records import Judgement
 from ...tools.report.numbers import number, true_minus
 from ...tools.report.view import Shown, measured
-from ..commands.style import minute, printable, since
+from ..commands.pages.style import minute, printable, since
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parent.parent / "tools" / "report"

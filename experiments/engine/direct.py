@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..anatomy import layers_replaced
-from ..batch import Batch
-from ..block import Block, forwards_replaced
 from ..errors import UnsupportedModel
 from ..interventions import Edit
+from ..model.anatomy import layers_replaced
+from ..model.block import Block, forwards_replaced
+from ..model.subject import Subject
 from ..sites import Part, Site, head
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import unflat_heads
 from .forward import gather_columns, through
 from .reading import read

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..anatomy import Anatomy, layers_replaced
-from ..batch import Batch
-from ..block import Added, Block, Third, Unpadded, forwards_replaced
-from ..room import require_room
-from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
+from ..model.anatomy import Anatomy, layers_replaced
+from ..model.block import Added, Block, Third, Unpadded, forwards_replaced
+from ..model.room import require_room
+from ..model.tracing import attending, eager, first_tensor, hidden_of, named_arguments
+from ..tasks.batch import Batch
 from . import short
 from .pattern import Change, pattern_tap
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..block import Block
 from ..interventions import Intervention
-from ..subject import Subject
+from ..model.block import Block
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .edits import INTACT, Editor, frozen_parts, placed_by_layer
 from .forward import GIVEN, KVSlot, Recording, Window, attention, embed, mlp, record, tail, through, unembed
 from .layer import edited_kv, edited_pattern

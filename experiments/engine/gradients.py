@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
-from ..batch import Batch
 from ..interventions import Edit
+from ..model.anatomy import Anatomy
+from ..model.subject import Subject
 from ..sites import Site
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import flat_heads, unflat_heads
 from .edits import Editor, Source
 from .forward import KVSlot, Window, attention, gather_columns, mlp, record_batch, tail, through, unembed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
+from ..model.anatomy import Anatomy
 from ..sites import Part
 from .activations import CleanRun, flat_heads, unflat_heads
 from .edits import Editor

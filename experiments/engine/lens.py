@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..subject import Subject
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import Activations
 from .forward import gather_columns, unembed
 from .memory import free_bytes, logits_at_once

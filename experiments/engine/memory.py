@@ -14,11 +14,11 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from ..batch import Batch
 from ..errors import OutOfMemory
-from ..kernels import can_be_laid_out, is_refused_memory
+from ..model.kernels import can_be_laid_out, is_refused_memory
+from ..model.subject import Subject
 from ..sites import Part, part_width
-from ..subject import Subject
+from ..tasks.batch import Batch
 
 # Of what is free; and of that, what is kept of the clean pass. The rest is for what is on its way.
 SHARE = 0.5

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..subject import Subject
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
 from .forward import Recording, Window, attention, gather_columns, mlp, picked, record_batch, tail, through
 from .gradients import gradients, slices, trace

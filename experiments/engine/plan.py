@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..interventions import Intervention, first_part
+from ..model.subject import Subject
 from ..sites import Part
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
 from .edits import columns_of, frozen_parts
 from .forward import Recording

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..block import Block
 from ..interventions import Edit, Intervention
+from ..model.block import Block
+from ..model.subject import Subject
 from ..sites import Part
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun, Key, StoredRun, flat_heads
 from .edits import Editor, placed_by_layer
 from .forward import KVSlot, Recording, Window, attention, mlp, record_batch, tail, through

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..errors import BadConfiguration
 from ..interventions import Intervention
-from ..kernels import laid_out
-from ..subject import Subject
+from ..model.kernels import laid_out
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
 from .edits import INTACT
 from .forward import gather_columns, picked, record_batch, unembed

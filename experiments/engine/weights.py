@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..anatomy import layers_replaced
-from ..block import Block, Projection, forwards_replaced
 from ..errors import UnsupportedModel
-from ..subject import Subject
+from ..model.anatomy import layers_replaced
+from ..model.block import Block, Projection, forwards_replaced
+from ..model.subject import Subject
 from .forward import KVSlot, Recording, Window, attention, record, through
 
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)

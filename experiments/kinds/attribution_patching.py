@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from ..methods.patching import Patching
 from ..metrics import require_slope
-from ..patching import Patching
 from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..patching import Place
-    from ..recovery import Scale
+    from ..methods.patching import Place
     from ..sites import Part
-    from ..statistics import Array
+    from ..statistics.intervals import Array
+    from ..statistics.recovery import Scale
+    from ..tasks.corrupted_prompts import Twins
     from ..tasks.task import Task
-    from ..twins import Twins
 
 
 class AttributionPatching(Patching):
@@ -54,10 +54,10 @@ class AttributionPatching(Patching):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..controls import compare, per_prompt
-        from ..recovery import RECOVERY, WHOLE
-        from ..screening import agreement, chosen
-        from ..statistics import questions_asked
+        from ..methods.controls import compare, per_prompt
+        from ..statistics.intervals import questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE
+        from ..statistics.screening import agreement, chosen
 
         pair = self.pair(lab)
         places = self.places(pair, self.swept(lab.subject.sizes))
@@ -101,9 +101,9 @@ class AttributionPatching(Patching):
         import numpy as np
 
         from .. import engine
+        from ..answers.scoring import readout_for
         from ..interventions import Edit
         from ..lab import numbers
-        from ..scoring import readout_for
         from ..sites import Site
 
         base, other = self.runs(pair)
@@ -122,7 +122,7 @@ class AttributionPatching(Patching):
         return np.stack([numbers(u) for u in units]), numbers(found[0][:, 0])
 
     def told(self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int) -> str:
-        from ..outstanding import clear, largest
+        from ..statistics.strongest import clear, largest
 
         named = {m.name: m.value for m in agreed}
         words = f"Of {count} patches, estimated by {self.how}, the {verify} largest and {len(exact) - verify} others "
@@ -134,7 +134,7 @@ class AttributionPatching(Patching):
         return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
 
     def points(self, lab: Lab, exact: tuple[Effect, ...], near: list[float], verify: int) -> Figure:
-        from ..recovery import UNIT
+        from ..statistics.recovery import UNIT
 
         groups = ["strongest" if i < verify else "drawn at random" for i in range(len(exact))]
         title = f"Estimated and exact recovery ({self.how}, {self.direction}): {lab.subject.name}, {self.task}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..metrics import unit_of
 from ..questions import CAN_IT_DO_IT
 from ..result import Figure, Measurement, Result
@@ -30,10 +30,10 @@ class Baseline(Experiment):
     core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:
-        from ..ability import ability
-        from ..controls import per_prompt
-        from ..speech import summed_up, told_writing, writing
-        from ..statistics import measurement, questions_asked
+        from ..answers.ability import ability
+        from ..answers.speech import summed_up, told_writing, writing
+        from ..methods.controls import per_prompt
+        from ..statistics.intervals import measurement, questions_asked
 
         prompts, _ = lab.prompts(self.n, self.split, self.seed)
         asked = [p.key for p in prompts]

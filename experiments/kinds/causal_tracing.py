@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..methods.patching import Place
 from ..metrics import OwnMetric, unit_of
-from ..outstanding import clear, largest
-from ..patching import Place
 from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Result
+from ..statistics.strongest import clear, largest
 
 if TYPE_CHECKING:
-    from ..batch import Batch
     from ..interventions import Edit
     from ..lab import Lab
+    from ..tasks.batch import Batch
     from ..tasks.task import Task
 
 FIRST, END, AFTER = "first", "end", "after"
@@ -82,19 +82,19 @@ class CausalTracing(Experiment):
             raise BadConfiguration(f"Not every prompt of {self.task} has the span '{self.span}'; spans: {common}.")
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..noise import CONTROLS
+        from ..methods.causal_tracing import CONTROLS
 
         return CONTROLS
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..controls import among, compare, control_measurements, per_prompt, told, unmatched
         from ..interventions import Intervention
-        from ..noise import OTHER, marked, noises, spread
-        from ..recovery import RECOVERY, WHOLE, Scale
+        from ..methods.causal_tracing import OTHER, marked, noises, spread
+        from ..methods.controls import among, compare, control_measurements, per_prompt, told, unmatched
         from ..result import Measurement
-        from ..statistics import measurement, questions_asked
+        from ..statistics.intervals import measurement, questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE, Scale
         from .activation_patching import not_everything
 
         prompts, plain = lab.prompts(*self.draw)
@@ -165,7 +165,7 @@ class CausalTracing(Experiment):
         return Edit(site=Site(layer=0, part="resid_pre"), op="add", source=source, positions=span)
 
     def drawing(self, lab: Lab, places: Sequence[Place], found: Sequence[Effect]) -> Figure:
-        from ..recovery import UNIT
+        from ..statistics.recovery import UNIT
 
         layers, at = list(dict.fromkeys(p.site.layer for p in places)), list(dict.fromkeys(p.positions for p in places))
         cells = {(p.site.layer, p.positions): e for p, e in zip(places, found, strict=True)}

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..methods.ablation import Ablation, Screened, chosen_layers
 from ..metrics import require_slope, unit_of
-from ..outstanding import clear
 from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site
+from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 Sweep = Literal["exact", "screen", "attribution"]
@@ -76,7 +76,7 @@ class HeadAblation(Ablation):
         return self.verify
 
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
-        from .. import screening
+        from ..statistics import screening
 
         if self.sweep == "exact" or self.verify >= len(sites):
             return None, ()
@@ -99,7 +99,7 @@ class HeadAblation(Ablation):
         """[site, n]: the change by each head as gradients have it."""
         import numpy as np
 
-        from ..ablation import estimates
+        from ..methods.ablation import estimates
 
         found, notes = estimates(lab, self.draw, self.part, sorted({s.layer for s in sites}), self.method, self.metric)
         return np.stack([found[s.layer][:, s.index] for s in sites]), notes

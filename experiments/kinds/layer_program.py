@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..metrics import AnyMetric, unit_of
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Result
@@ -55,7 +55,7 @@ class LayerProgram(Experiment):
     ] = 20  # fmt: skip
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..controls import moved_programs
+        from ..methods.controls import moved_programs
 
         if self.program is None or "n_layers" not in sizes:
             return None
@@ -98,10 +98,10 @@ class LayerProgram(Experiment):
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
         """One change at every place."""
-        from ..controls import among, compare, per_prompt
-        from ..outstanding import largest
-        from ..scoring import intact
-        from ..statistics import effects, questions_asked
+        from ..answers.scoring import intact
+        from ..methods.controls import among, compare, per_prompt
+        from ..statistics.intervals import effects, questions_asked
+        from ..statistics.strongest import largest
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -124,11 +124,11 @@ class LayerProgram(Experiment):
 
     def one(self, lab: Lab, program: Intervention) -> Result:
         """One program, with what the model says under it, and the same done to other layers beside it."""
-        from ..controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
+        from ..answers.scoring import changes, intact
+        from ..answers.speech import compared
         from ..lab import INTACT, numbers
-        from ..scoring import changes, intact
-        from ..speech import compared
-        from ..statistics import effects, questions_asked, share
+        from ..methods.controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
+        from ..statistics.intervals import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -180,8 +180,8 @@ def token_changes(lab: Lab, log_probs: Any, asked: list[str]) -> tuple[Effect, .
     They are picked for being extreme, so they carry no p-value.
     """
     from ..lab import numbers
-    from ..statistics import untested
-    from ..tokens import token_text
+    from ..statistics.intervals import untested
+    from ..tasks.tokens import token_text
 
     before, after = log_probs[0], log_probs[1]
     moves = after.exp() - before.exp()

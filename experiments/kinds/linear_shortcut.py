@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..metrics import AnyMetric, is_distance, unit_of
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Result
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..engine import Source
     from ..interventions import Intervention
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 # What stands in for the layers: nothing, a vector that is always added, a matrix and a vector.
@@ -53,7 +53,7 @@ class LinearShortcut(Experiment):
     train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..training import training_prompts
+        from ..tasks.fitting_prompts import training_prompts
 
         super().check(sizes, task)
         if "n_layers" in sizes:
@@ -75,10 +75,10 @@ class LinearShortcut(Experiment):
         return [range(given[0], given[-1] + 1)]
 
     def run(self, lab: Lab) -> Result:
-        from ..controls import among, compare, per_prompt
-        from ..lenses import with_zero
-        from ..scoring import intact
-        from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, untested
+        from ..answers.scoring import intact
+        from ..methods.controls import among, compare, per_prompt
+        from ..methods.lenses import with_zero
+        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, untested
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -129,10 +129,10 @@ class LinearShortcut(Experiment):
     def sources(self, lab: Lab, stretches: list[range]) -> tuple[dict[str, Source], tuple[str, ...]]:
         """By way, what stands after each stretch instead of what its layers make; and notes on the fit."""
         from .. import engine
-        from ..affine import closest, fitted
         from ..engine.activations import Activations
         from ..engine.donors import content
-        from ..training import fitting
+        from ..methods.affine import closest, fitted
+        from ..tasks.fitting_prompts import fitting
 
         measured, batch = lab.prompts(*self.draw)
         fit = fitting(lab, measured, self.train, self.seed)
@@ -160,7 +160,7 @@ class LinearShortcut(Experiment):
         self, lab: Lab, names: list[str], found: list[tuple[Effect, ...]], damage: dict[str, Array], asked: list[str]
     ) -> Figure:
         """The damage along the layers; of one stretch three bars."""
-        from ..lenses import curve
+        from ..methods.lenses import curve
 
         unit = unit_of(self.metric)
         if len(names) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Figure, Result
 
@@ -49,9 +49,9 @@ class LogitLens(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from .. import engine
-        from ..controls import per_prompt
         from ..lab import numbers
-        from ..lenses import (
+        from ..methods.controls import per_prompt
+        from ..methods.lenses import (
             ORDER,
             UNITS,
             LensReadout,
@@ -64,7 +64,7 @@ class LogitLens(Experiment):
             told,
             with_zero,
         )
-        from ..statistics import questions_asked
+        from ..statistics.intervals import questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -107,8 +107,8 @@ class LogitLens(Experiment):
     def map(self, lab: Lab, seen: list[Tensor]) -> Figure:
         """The likeliest token at every layer and position of one prompt."""
         from .. import engine
-        from ..lenses import TopToken
-        from ..tokens import labels
+        from ..methods.lenses import TopToken
+        from ..tasks.tokens import labels
 
         _, whole = lab.prompts(*self.draw)
         batch = whole.rows(self.shown, self.shown + 1)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..methods.minimal_set import Smallest
+from ..methods.removal import Parts, Removed
 from ..metrics import ShareMetric, unit_of
-from ..minimal import Smallest
 from ..questions import WHICH_PARTS
-from ..removal import Parts, Removed
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class MinimalSet(Experiment):
 
     def searched_for(self, sizes: Mapping[str, int]) -> dict[str, tuple[Site, ...]]:
         """What sets are made of, by name. Raises BadConfiguration for what is not there."""
-        from ..removal import elements
+        from ..methods.removal import elements
 
         every = elements(self.parts, sizes, self.layers)
         unknown = [name for name in self.besides or () if name not in every]
@@ -85,7 +85,7 @@ class MinimalSet(Experiment):
         return found
 
     def run(self, lab: Lab) -> Result:
-        from .. import pruning
+        from ..methods import pruning
 
         every = self.searched_for(lab.subject.sizes)
         other, draw = pruning.search_lab(lab, self.draw)
@@ -97,8 +97,8 @@ class MinimalSet(Experiment):
 
     def searched(self, lab: Lab, draw: tuple[int, Split, int], order: list[str]) -> Smallest | None:
         from ..lab import INTACT, numbers
-        from ..minimal import smallest
-        from ..removal import replacements
+        from ..methods.minimal_set import smallest
+        from ..methods.removal import replacements
 
         _, batch = lab.prompts(*draw)
         readout = lab.readout(self.metric, batch)
@@ -121,7 +121,7 @@ class MinimalSet(Experiment):
         return smallest(order, score, self.beam)
 
     def removal(self, lab: Lab, names: Collection[str], order: Sequence[str]) -> Intervention:
-        from ..removal import removal
+        from ..methods.removal import removal
 
         every = self.searched_for(lab.subject.sizes)
         return removal("without", [site for name in order if name in names for site in every[name]], self.method)
@@ -133,9 +133,9 @@ class MinimalSet(Experiment):
 
     def tried(self, lab: Lab, order: list[str], found: Smallest | None) -> Result:
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
-        from ..controls import DRAWS, compare, per_prompt
-        from ..removal import replacements
-        from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, share
+        from ..methods.controls import DRAWS, compare, per_prompt
+        from ..methods.removal import replacements
+        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, share
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
+from ..methods.ablation import Ablation, Screened, chosen_layers
 from ..metrics import unit_of
 from ..questions import WHICH_PARTS
 from ..result import Effect, Figure

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..methods.ablation import Ablation, Screened, chosen_layers
 from ..metrics import require_slope, unit_of
 from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
@@ -73,8 +73,9 @@ class NeuronAblation(Ablation):
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
         import numpy as np
 
-        from .. import pruning, screening
-        from ..ablation import estimates
+        from ..methods import pruning
+        from ..methods.ablation import estimates
+        from ..statistics import screening
 
         if self.neurons is not None or self.verify >= len(sites):
             return None, ()
@@ -87,7 +88,7 @@ class NeuronAblation(Ablation):
         return Screened(order, guesses[order], "by gradients on other prompts", family=0), notes
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
-        from ..controls import DRAWS, random_others
+        from ..methods.controls import DRAWS, random_others
 
         count = None if screened is None else DRAWS
         return random_others(measured, lab.subject.sizes, self.method, self.seed, count)

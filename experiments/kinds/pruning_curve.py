@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..methods.removal import Parts, Removed
 from ..metrics import AnyMetric, metrics, require_slope
 from ..questions import WHICH_PARTS
-from ..removal import Parts, Removed
 from ..result import Result
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class PruningCurve(Experiment):
     ] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..removal import elements
+        from ..methods.removal import elements
 
         super().check(sizes, task)
         if {"n_layers", "n_heads"} <= set(sizes):
@@ -63,8 +63,8 @@ class PruningCurve(Experiment):
             require_slope(self.metric, "use ranking ablation")
 
     def run(self, lab: Lab) -> Result:
-        from .. import pruning
-        from ..removal import elements
+        from ..methods import pruning
+        from ..methods.removal import elements
 
         parts = elements(self.parts, lab.subject.sizes, self.layers)
         damage = self.ranked(*pruning.search_lab(lab, self.draw))
@@ -76,9 +76,10 @@ class PruningCurve(Experiment):
 
     def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:
         """The damage that each part does alone, on the prompts of a draw."""
-        from .. import engine, pruning
-        from ..removal import elements, removal, replacements
-        from ..scoring import readout_for
+        from .. import engine
+        from ..answers.scoring import readout_for
+        from ..methods import pruning
+        from ..methods.removal import elements, removal, replacements
         from ..sites import Site
 
         parts = elements(self.parts, lab.subject.sizes, self.layers)

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Any, TypeGuard
 
 from ..errors import BadConfiguration, UnknownName
+from ..experiment import Experiment
 from ..installed import Registered, registered
-from ..kind import Experiment
 
 GROUP = "lashley.experiments"
 # Shown of every kind anyway.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..methods.removal import Method, Removed
 from ..questions import WHAT_IS_WRITTEN
-from ..removal import Method, Removed
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class TokenEffects(Experiment):
 
     def edited(self, sizes: Mapping[str, int]) -> tuple[Intervention, list[Intervention]]:
         """What is done, and the same at up to 20 random other places. Raises BadConfiguration for what is not there."""
-        from ..controls import moved_programs
         from ..interventions import Intervention, parse_layers, show_layers
-        from ..removal import removal
+        from ..methods.controls import moved_programs
+        from ..methods.removal import removal
         from ..sites import check_site, parse_site
 
         n_layers = sizes["n_layers"]
@@ -86,15 +86,15 @@ class TokenEffects(Experiment):
         import numpy as np
         import torch
 
-        from .. import token_moves
-        from ..controls import compare, per_prompt, unmatched
+        from ..answers.scoring import FirstReadout
         from ..lab import INTACT, numbers
-        from ..lenses import with_zero
+        from ..methods import token_moves
+        from ..methods.controls import compare, per_prompt, unmatched
+        from ..methods.lenses import with_zero
+        from ..methods.removal import replacements
         from ..metrics import divergence
-        from ..removal import replacements
-        from ..scoring import FirstReadout
-        from ..statistics import effects, measurement, questions_asked, share
-        from ..tokens import token_text
+        from ..statistics.intervals import effects, measurement, questions_asked, share
+        from ..tasks.tokens import token_text
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -172,8 +172,8 @@ def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, s
     """20 different sets of as many other sites of the same parts; heads of the same layers, where there are enough."""
     import random
 
-    from ..controls import random_sets
-    from ..removal import removal
+    from ..methods.controls import random_sets
+    from ..methods.removal import removal
     from ..sites import sites_of
 
     if all(s.part == "z" for s in sites):

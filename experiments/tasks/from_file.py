@@ -19,12 +19,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..answers import READ_AS, is_number, polarity, words_of
+from ..answers.grading import READ_AS, is_number, polarity, words_of
 from ..errors import BadTask
-from ..letters import goes_without_spaces, only_words, runs_on
 from ..result import Frozen
 from . import gsm8k_set
 from .across import Numbered, faults_across
+from .letters import goes_without_spaces, only_words, runs_on
 from .lines import Lines
 from .prompt import Prompt, faults_of
 from .records import Fault, Form, Record, jsonl, table, unknown

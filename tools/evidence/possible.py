@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...experiments.draws import can_show, possible_sets
-from ...experiments.draws import least_p as least_of_sets
 from ...experiments.prediction import Prediction
 from ...experiments.prediction import least_p as least_of_questions
 from ...experiments.result import Frozen
-from ..context import Context
-from ..run_experiment import experiment_from
+from ...experiments.statistics.random_sets import can_show, possible_sets
+from ...experiments.statistics.random_sets import least_p as least_of_sets
+from ..workbench.context import Context
+from ..workbench.run_experiment import experiment_from
 from .testing import prediction_of
 from .verdict import ALPHA, holm
 

@@ -24,7 +24,7 @@ from ...db.records import Effect, Json, Measurement
 from ...experiments.result import Frozen, Result
 
 if TYPE_CHECKING:
-    from ...experiments.statistics import Array
+    from ...experiments.statistics.intervals import Array
 
 # The bytes of an artifact of the experiment, by its name.
 Artifact = Callable[[str], bytes]
@@ -228,7 +228,7 @@ def _rank_interval(row: Experiment, effect: Effect, artifact: Artifact | None) -
     kept = _changes(row, effect.metric, artifact)
     if kept is None:
         return None
-    from ...experiments.statistics import rank_interval
+    from ...experiments.statistics.intervals import rank_interval
 
     sites, changes, asked = kept
     return rank_interval(changes, sites.index(effect.site), asked)
@@ -243,7 +243,7 @@ def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> d
     kept = _changes(row, one.metric, artifact)
     if kept is None or one.metric != other.metric:
         return None
-    from ...experiments.statistics import bootstrap, ratio_bootstrap
+    from ...experiments.statistics.intervals import bootstrap, ratio_bootstrap
 
     sites, changes, asked = kept
     difference = changes[sites.index(one.site)] - changes[sites.index(other.site)]

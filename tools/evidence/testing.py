@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from ...db import records
 from ...db.ids import parse_id, show_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...experiments.prediction import EXCESS, Judgement, Prediction, judge
-from ..context import Context
-from ..environment import code_version
-from ..run_experiment import experiment_from, run_experiment
+from ..workbench.context import Context
+from ..workbench.environment import code_version
+from ..workbench.run_experiment import experiment_from, run_experiment
 from .quantity import NoQuantity, parse, read
 from .verdict import said, verdicts
 

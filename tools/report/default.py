@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
 
 
 def default_source(reader: Reader, run: int, why: str) -> str:

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 from ...db import records
 from ...experiments.result import Figure
 from .escape import one_line
+from .ink import INK, BadFigure
 from .tips import Box, Place
 
 if TYPE_CHECKING:
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 Data = Figure | records.Figure | Mapping[str, Any]
 
 
-class BadFigure(ValueError):
-    """The data of a figure do not fit its kind. One line that says what is wrong."""
-
-
-INK = "#6e7681"
 _FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",

@@ -18,14 +18,14 @@ from typing import Any, cast
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...experiments.result import Frozen
 from ..errors import CannotWrite
+from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
 from .escape import markdown_code, markdown_text, one_line, visible
-from .reviewed import opinion_view
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
 from .view import Drawn, Shown, draw_figures, report_view
@@ -125,7 +125,7 @@ def render(
 
 def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Report:
     """The report of a run from what its writer wrote, or else the program's; with these reviews of it, or all."""
-    from ..catalog import kind_texts
+    from ..workbench.catalog import kind_texts
     from .default import source_of
 
     latest = reader.latest_report(run)

@@ -6,13 +6,13 @@ rendered: then it says why, and shows the rest.
 
 from __future__ import annotations
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
+from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim
 from .escape import one_line
 from .render import filler, told
-from .reviewed import opinion_view
 from .slots import SlotError
 from .study import Study, read_study
 from .view import Shown, report_view

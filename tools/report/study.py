@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...db.records import Experiment, Family, Hypothesis, Report, Run
 from ..evidence.ledger import Key, corrected
 from ..evidence.verdict import Verdicts, verdicts

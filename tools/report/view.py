@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from ...db.records import Effect, Experiment, Hypothesis, Judgement, Measurement, Prediction, Run
 from ...experiments.kinds.registry import own_settings
-from ..environment import report_version
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
+from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
-from .figures import BadFigure, drawing
+from .figures import drawing
+from .ink import BadFigure
 from .numbers import count, number, setting, true_minus, value_parts, value_text
 from .numerals import masked
 from .spent import spent_text
