@@ -128,7 +128,7 @@ def whole(path: Path, number: int) -> None:
     with Reader.open(path) as reader:
         row = reader.experiment(number)
         assert row.status == "done"
-        here = lashley.run(HeadAblation.model_validate(row.config))
+        here = lashley.run(HeadAblation.model_validate(row.config)).result
         assert [e.value for e in row.effects] == pytest.approx([e.value for e in here.effects], abs=1e-6)
         assert {a.name for a in row.artifacts} == set(here.arrays)
         for name, array in here.arrays.items():
