@@ -29,12 +29,10 @@ from .drivers.conversation import (
 )
 from .drivers.faults import NO_SUCH_MODEL
 from .drivers.profiles import context_length
-from .drivers.responses import ResponsesDriver
 from .drivers.server import Server
-from .shrink import FEWEST, MOST, PER_CHARACTER, Window
+from .study.context_window import FEWEST, MOST, PER_CHARACTER, Window
 
 Found = Literal["yes", "no", "unknown"]
-Asking = ChatDriver | ResponsesDriver
 # Those whose descriptions are long beside the instructions: only so a server that drops them is noticed.
 TRIED = ("write_note", "propose_hypothesis", "list_tasks")
 RESULT = "N1: written."
@@ -73,7 +71,6 @@ def examine(
 ) -> Health:
     """Try the server by its driver. `reads` is how many tokens its model reads at once, where the user says it; `say`
     hears each check as it is made. Nothing that a server does makes it fail."""
-    assert isinstance(driver, Asking)
     checks: list[Check] = []
 
     def heard(check: Check) -> None:
@@ -87,7 +84,7 @@ def examine(
     return Health(**who, checks=tuple(checks), tools=tools)
 
 
-def examined(driver: Asking, server: Server, reads: int | None, say: Callable[[Check], None]) -> str | None:
+def examined(driver: Driver, server: Server, reads: int | None, say: Callable[[Check], None]) -> str | None:
     """Every check in turn, until one is fatal; the widest choice of tools that fits."""
     try:
         entries = server.knock()
@@ -137,7 +134,7 @@ def listed(llm: str, entries: Sequence[dict[str, Any]]) -> Check:
     return Check(name="model", found="unknown", text=f"{llm} is not among those that it lists ({others}).")
 
 
-def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
+def tried(driver: Driver, specs: Sequence[ToolSpec]) -> list[Reply]:
     """A first turn, and the one after the results of its calls; of a model that only talked in both, two more, since
     a study goes on with a schema then. Raises DriverError."""
     instructions = prompts.read("doctor")
@@ -153,7 +150,7 @@ def tried(driver: Asking, specs: Sequence[ToolSpec]) -> list[Reply]:
         messages.append(Message(role="user", text="Write another, with other words."))
 
 
-def calls(driver: Asking, turns: Sequence[Reply]) -> Check:
+def calls(driver: Driver, turns: Sequence[Reply]) -> Check:
     """Whether it called what there is, with arguments that can be read."""
     by_schema = isinstance(driver, ChatDriver) and driver.by_schema
     by = "a JSON schema, since without one it calls none," if by_schema else "tools"
@@ -181,9 +178,9 @@ def readable(arguments: str) -> bool:
         return False
 
 
-def strict(driver: Asking) -> Check:
+def strict(driver: Driver) -> Check:
     """Whether strict schemas are sent. Nothing depends on it: arguments are checked here, too."""
-    if driver.is_strict:
+    if getattr(driver, "is_strict", False):
         return yes("strict", "Strict schemas are accepted.")
     text = "Strict schemas are not sent: what does not fit a schema is refused here, and told to the model."
     return Check(name="strict", found="no", text=text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import prompts
-from ..tools.context import Context
 from ..tools.registry import all_tools, answer
+from ..tools.workbench.context import Context
 from .drivers.conversation import BadReply, Driver, Message, ToolSpec
 
 # How often a task may be sent: the first time, and mended.

@@ -30,13 +30,13 @@ from rich.progress import (
 from rich.text import Text
 
 from ..tools.report.spent import cost_text, dollars
-from .commands.style import cut, printable
+from .commands.pages.style import cut, printable
 
 if TYPE_CHECKING:
-    from ..tools.context import Context
     from ..tools.registry import Answer
-    from .budget import Budget, Spent
+    from ..tools.workbench.context import Context
     from .drivers.conversation import Call, Driver
+    from .study.budget import Budget, Spent
 
 SLOW = 2.0  # seconds after which a plain view says how far a sweep is
 

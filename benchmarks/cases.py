@@ -13,9 +13,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, PretrainedConfig
 from transformers.utils import logging
 
-from lashley.experiments.batch import make_batch
-from lashley.experiments.bundled import bundled_folder
-from lashley.experiments.subject import Subject, prepare
+from lashley.experiments.model.bundled import bundled_folder
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.subject import Subject
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.registry import task
 
 

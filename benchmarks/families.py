@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lashley.db.records import Experiment, Measurement
+from lashley.experiments.answers.failures import FAILURES
 from lashley.experiments.errors import ExperimentError
-from lashley.experiments.failures import FAILURES
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.tasks.prompt import SPLITS, Split
 from lashley.experiments.tasks.registry import tasks
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 MODEL = "smollm2-135m"
 FILE = Path(__file__).with_name("TASKS.md")
@@ -39,11 +40,11 @@ tells more than its accuracy. Of `gender`, too: there free text often says neith
 """
 FAILED = """## How it fails
 
-Answers of both splits by class. The classes are those of `experiments/failures.py`, the first that fits.
+Answers of both splits by class. The classes are those of `experiments/answers/failures.py`, the first that fits.
 """
 
 
-def measured(context: Context, name: str, split: Split, n: int) -> dict[str, Any]:
+def measured(context: Context, name: str, split: Split, n: int) -> Experiment:
     """The logged baseline of a family on n prompts, or on all there are. Raises ExperimentError where there is none."""
     fitted = context.lab(MODEL, name).task
     asked = Baseline(model=MODEL, task=name, n=min(n, fitted.capacity(split)), split=split)
@@ -53,17 +54,17 @@ def measured(context: Context, name: str, split: Split, n: int) -> dict[str, Any
     return context.reader.experiment(outcome.number)
 
 
-def number(found: dict[str, Any]) -> str:
-    if found["low"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+def number(found: Measurement) -> str:
+    if found.low is None:
+        return f"{found.value:.3f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def row(logged: dict[str, Any]) -> list[str]:
-    found = {m["name"]: m for m in logged["measurements"]}
-    able = "no" if any(doubt["code"] == "unable" for doubt in logged["doubts"]) else "yes"
+def row(logged: Experiment) -> list[str]:
+    found = {m.name: m for m in logged.measurements}
+    able = "no" if any(doubt.code == "unable" for doubt in logged.doubts) else "yes"
     values = [number(found[name]) if name in found else "" for name in ("chance", *MEASURED)]
-    return [logged["task"], logged["split"], str(logged["n"]), f"{found['questions']['value']:.0f}", *values, able]
+    return [logged.task, logged.split, str(logged.n), f"{found['questions'].value:.0f}", *values, able]
 
 
 def lines(cells: list[list[str]], head: list[str]) -> Iterator[str]:
@@ -76,7 +77,7 @@ def lines(cells: list[list[str]], head: list[str]) -> Iterator[str]:
 def page(logged: list[dict[str, Any]], left_out: list[str]) -> str:
     counts: dict[str, Counter[str]] = {}
     for one in logged:
-        counts.setdefault(one["task"], Counter()).update(sample["failure"] for sample in one["samples"])
+        counts.setdefault(one.task, Counter()).update(sample.failure for sample in one.samples)
     classes = [name for name in FAILURES if any(name in each for each in counts.values())]
     failed = [[task, *(str(each[name] or "") for name in classes)] for task, each in counts.items()]
     parts = [

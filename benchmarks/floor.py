@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from lashley.benchmarks.ways import CLOCKS
-from lashley.experiments.kernels import BOTH, product
-from lashley.experiments.subject import Subject
+from lashley.experiments.model.kernels import BOTH, product
+from lashley.experiments.model.subject import Subject
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from lashley.experiments.kind import kinds
+from lashley.experiments.kinds.registry import kinds
 
 MODEL = "smollm2-135m"
 PAGE = Path(__file__).parent / "KINDS.md"

@@ -17,14 +17,15 @@ from transformers.pytorch_utils import Conv1D
 
 from lashley import experiments
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.kernels import FastConv1D, FastGELU, FastLinear
-from lashley.experiments.rounded import rounded
-from lashley.experiments.scoring import PairReadout
-from lashley.experiments.screening import chosen, look
+from lashley.experiments.model.kernels import FastConv1D, FastGELU, FastLinear
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.low_precision import rounded
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site, head
-from lashley.experiments.subject import Subject, prepare
+from lashley.experiments.statistics.screening import chosen, look
+from lashley.experiments.tasks.batch import Batch
 
 PACKAGES = ("lashley", "torch", "transformers")
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
+from lashley.experiments.answers.scoring import AnswerReadout
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.scoring import AnswerReadout
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.registry import task
 
 MODEL, TASK = "smollm2-135m", "arithmetic"

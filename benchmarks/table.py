@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from lashley.experiments.processor import processor
+from lashley.experiments.model.processor import processor
 
 from .ways import WAYS, Swept
 

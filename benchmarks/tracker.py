@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.tests.recorded import EXPERIMENT, found, recorded
 
 READS = (["notes", "heads"], ["notes"], ["experiments"], ["show", "E{last}"], ["show", "N1"], ["runs"])

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.tracker import fill
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.tests.recorded import RUN
 from lashley.tests.webbed import Site, begin, serving, sweep
 

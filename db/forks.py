@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .frozen import keep, refuse
+from .records import Hypothesis, Json, Turn
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Inherited:
     """What a fork begins with.
 
     parent       the number of the run that it leaves, after `step`
-    turns        the conversation until then, each with step, role and content
+    turns        the conversation until then
     experiments  what was found until then
     hypotheses   as `Reader.hypotheses` has them, in order
     told         the message that the fork goes on with, given the new id of each hypothesis by its old one
@@ -31,10 +30,10 @@ class Inherited:
 
     parent: int
     step: int
-    turns: Sequence[Row]
+    turns: Sequence[Turn]
     experiments: Sequence[int]
-    hypotheses: Sequence[Row]
-    told: Callable[[Mapping[str, str]], Row]
+    hypotheses: Sequence[Hypothesis]
+    told: Callable[[Mapping[str, str]], Json]
 
 
 def requests_and_forks(db: Database) -> None:

@@ -6,7 +6,8 @@ These are words that stand in files, and never change. What is written today car
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from .records import Doubt
 
 # How a note began that said that the subject cannot do the task.
 _UNABLE = "On these prompts the intact model is not shown to do the task"
@@ -15,9 +16,9 @@ _REFUSED = {"stopping": "The user wants to stop", "budget_spent": "The budget is
 _MINUTES = " minutes"
 
 
-def doubts_in(notes: Sequence[str]) -> list[dict[str, Any]]:
+def doubts_in(notes: Sequence[str]) -> list[Doubt]:
     """The doubts that an experiment's notes hold, of a row whose notes have no codes."""
-    return [{"code": "unable", "text": note} for note in notes if note.startswith(_UNABLE)]
+    return [Doubt("unable", note) for note in notes if note.startswith(_UNABLE)]
 
 
 def refused_for(text: str) -> str:

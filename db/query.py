@@ -4,9 +4,10 @@ The text is judged by SQLite itself: its authorizer sees every action that the c
 take and denies all but reading, so no parsing of ours can be tricked. The connection is opened for
 reading only and thrown away afterwards.
 
-A study may not see what others measured on held-out prompts, or it could predict what it has read. For it, temporary
-views take the place of the tables that hold such rows, and the authorizer lets the tables themselves be read from
-nowhere else: it is told through which view a column is reached.
+A study may not see what others measured on held-out prompts, or it could predict what it has read. So it reads only
+what is named here (`WHOLE`, `PART`, `VIEWS`): a table that a later version adds is closed to it until somebody has
+decided what it may see of it. Temporary views take the place of the tables of which it sees a part, and the authorizer
+lets these tables be read from nowhere else: it is told through which view a column is reached.
 
 A second opinion reads alone: it sees what the study that it reviews has measured, and nothing of what anybody thought.
 """
@@ -42,8 +43,16 @@ _NAMES = {
     sqlite3.SQLITE_PRAGMA: "PRAGMA",
     sqlite3.SQLITE_FUNCTION: "a forbidden function",
 }
+# Tables that a study sees whole; the full-text index reads its own four by itself.
+WHOLE = frozenset((
+    "subjects", "environments", "runs", "notes", "hypotheses", "hypothesis_events", "predictions", "reports", "reuses",
+    "task_files", "resumptions", "requests", "seals", "older_rows", "sqlite_sequence",
+    "notes_fts", "notes_fts_config", "notes_fts_data", "notes_fts_docsize", "notes_fts_idx",
+))  # fmt: skip
+# Views of the file that a study has: they are made of what it sees.
+VIEWS = frozenset(("experiment_summary", "top_effects", "ledger", "run_timeline"))
 # Tables of which a study sees only a part, and how a row names the experiment, or the run, that it is from.
-_CLOSED = {
+PART = {
     "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
     "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
     "told": "run",
@@ -71,16 +80,21 @@ def select(
     if "\0" in sql:
         raise QueryRefused("The query holds a NUL character. Write it without.")
     denied: list[int] = []
+    shut: list[str] = []
 
-    closed = set[str]() if runs is None else {*_CLOSED, *(_THOUGHTS if alone is not None else ())}
+    held_back = set[str]() if runs is None else {*PART, *(_THOUGHTS if alone is not None else ())}
+    closed = set[str]()
     # A query could give a name of its own to what it reads; it cannot guess this one.
     secret = f"held_{secrets.token_hex(16)}_"
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, through: str | None) -> int:
         # Where no column is read (count(*)), the names come as the query has them.
         table = (first or "").lower()
-        held = (database or "").lower() == "main" and table in closed and through != f"{secret}{table}"
+        held = (database or "").lower() == "main" and table in held_back and through != f"{secret}{table}"
         index = alone is not None and table.startswith("notes_fts")
+        if action == sqlite3.SQLITE_READ and (never := closed & {table, (through or "").lower()}):
+            shut.extend(never)
+            return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ and (held or index):
             denied.append(action)
             return sqlite3.SQLITE_DENY
@@ -100,6 +114,8 @@ def select(
         # A virtual table declares itself at its first use, which the authorizer would take for a change.
         connection.execute("SELECT 1 FROM notes_fts, json_each('[]'), json_tree('[]') LIMIT 0").fetchall()
         if runs is not None:
+            tables = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
+            closed |= {name.lower() for (name,) in tables} - WHOLE - VIEWS - PART.keys()
             _hold_out(connection, runs, alone, secret)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 1000)
@@ -108,6 +124,8 @@ def select(
             columns = [column[0] for column in cursor.description or ()]
             rows = [[_cut(value) for value in row] for row in islice(cursor, limit + 1)]
         except sqlite3.Error as error:
+            if shut:
+                raise QueryRefused(f"{shut[0]} is closed to a study. Open to it are: {_listed()}.") from error
             raise _refusal(error, denied, seconds, connection, path) from error
         except UnicodeEncodeError as error:
             raise QueryRefused("The query is not valid Unicode text.") from error
@@ -121,8 +139,8 @@ def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | 
     ours = ", ".join(str(int(run)) for run in runs)
     seen = f"SELECT id FROM {secret}experiments"
     thoughts = {} if alone is None else _THOUGHTS
-    for table in dict.fromkeys((*_CLOSED, *thoughts)):
-        of = _CLOSED.get(table)
+    for table in dict.fromkeys((*PART, *thoughts)):
+        of = PART.get(table)
         rows = "1" if of is None else f"run IN ({ours})" if of == "run" else f"{of} IN ({seen})"
         if table == "experiments":
             rows = f"split IS NOT 'confirm' OR run IN ({ours})"
@@ -137,8 +155,14 @@ def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | 
         connection.execute(f"CREATE TEMP VIEW {secret}{table} AS SELECT {shown} FROM main.{table} WHERE {rows}")
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {secret}{table}")
     for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_schema WHERE type = 'view'").fetchall():
+        if name.lower() not in VIEWS:
+            continue
         # In a temporary view, bare names mean the temporary ones first.
         connection.execute(re.sub(rf"(?is)^\s*CREATE\s+VIEW\s+{name}\b", f"CREATE TEMP VIEW {name}", sql, count=1))
+
+
+def _listed() -> str:
+    return ", ".join(sorted(name for name in {*WHOLE, *PART, *VIEWS} if not name.startswith(("notes_fts_", "sqlite_"))))
 
 
 def _refusal(

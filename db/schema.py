@@ -19,7 +19,7 @@ from .forks import requests_and_forks
 from .frozen import seals_and_frozen_rows
 from .location import connect_read_only
 from .task_origins import task_origins
-from .told import words_of_the_user
+from .user_messages import words_of_the_user
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -24,12 +24,22 @@ every layer, agrees to 2e-5 of the largest logit.
 - **works but for ...**: the rest can. Where layers differ, heads are there in the layers that have them, and sweeps
   over all heads take those. An experiment that names what is not there is refused in one line. Experts have no neurons
   of their own here: each token goes through others, so `L3.mlp` is the whole mixture.
-- **refused**: the line that you get. A checkpoint with another configuration may do better (a Gemma 4 without per-layer
-  inputs works) or worse: the self-check decides about the model that you load.
+- **refused**: the line that you get. A checkpoint with another configuration may do better or worse (a Gemma 4 whose
+  upper layers take the keys and values of lower ones is refused): the self-check decides about the model that you load.
 
 Layers that are no attention (state-space, recurrent, convolution) keep no keys and values. There every run computes all
-positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens (the
-attention and the state-space mixer of Falcon-H1), `L3.attn` is all of them together, without heads.
+positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens,
+`L3.attn` is all that they add together, and the heads are those of the attention among them. Falcon-H1's attention
+stands beside a state-space mixer: its heads, keys, values and patterns can be removed, patched and followed along
+paths, and their weights read; a direct share of the logits they have only together with the mixer, so direct
+attribution is refused. Zamba's shared transformer feeds a state-space mixer and nothing else: its heads, keys, values
+and patterns can be removed and patched; nothing that they or its MLP give is added to the stream, so `L3.mlp`, neurons,
+paths, weights and direct shares are refused.
+
+A third branch beside attention and MLP (Gemma 4's per-layer inputs) reads the stream behind the MLP and is added to it.
+It is part of its layer: where heads, MLPs or neurons are edited it answers as the model does, it is left out with the
+whole layer only, and what it multiplies is what the model is given for the token, whatever is done to the stream. What
+needs the stream to be a plain sum (direct attribution, paths, edges) is refused.
 
 Some models take pads for tokens, and give a prompt other numbers beside a longer one. Where that comes from recurrent
 layers (RecurrentGemma, RWKV, xLSTM), each prompt runs through these without its pads. Where it comes from positions
@@ -45,7 +55,7 @@ def outcome(kind: str) -> str:
     from huggingface_hub.errors import StrictDataclassError
 
     from lashley.experiments.errors import UnsupportedModel
-    from lashley.experiments.subject import prepare
+    from lashley.experiments.model.loading import prepare
     from lashley.tests.architectures import tiny_architecture
     from lashley.tests.tiny import tiny_tokenizer
 

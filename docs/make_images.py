@@ -26,14 +26,15 @@ from rich.markup import escape
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.commands.run import settle
 from lashley.agent.drivers.choose import choose
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import Moving, View
-from lashley.db.read import Reader
-from lashley.tools.context import Context
+from lashley.agent.study.budget import Budget, Spent
+from lashley.db.read.reader import Reader
+from lashley.db.records import Run
 from lashley.tools.registry import Answer
+from lashley.tools.workbench.context import Context
 
 IMAGES = Path(__file__).resolve().parent / "images"
 WIDTH, LINES = 92, 50
@@ -73,13 +74,13 @@ def draw_run(reader: Reader, run: int, target: Path) -> None:
     """The first lines of a run as they were shown."""
     row = reader.run(run)
     page = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    page.print(f'[dim]$[/] [bold]agent run --goal "{row["goal"]}"[/]', highlight=False)
+    page.print(f'[dim]$[/] [bold]agent run --goal "{row.goal}"[/]', highlight=False)
     for line in introduction(row):
         page.print(escape(line), highlight=False)
-    view, budget = Moving(page), Budget.model_validate({k: row["budget"].get(k) for k in Budget.model_fields})
-    who: Any = SimpleNamespace(name=row["driver"], llm=row["llm"] or "")
-    what: Any = SimpleNamespace(model=row["model"])
-    view.began(row["id"], row["goal"], who, what, budget)
+    view, budget = Moving(page), Budget.model_validate({k: row.budget.get(k) for k in Budget.model_fields})
+    who: Any = SimpleNamespace(name=row.driver, llm=row.llm or "")
+    what: Any = SimpleNamespace(model=row.model)
+    view.began(row.id, row.goal, who, what, budget)
     replay(reader, run, row, view)
     text = page.export_text(clear=False).splitlines()
     kept = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
@@ -91,25 +92,25 @@ def draw_run(reader: Reader, run: int, target: Path) -> None:
     target.write_text(kept.export_svg(theme=THEME, code_format=FRAME, unique_id="run"), encoding="utf-8", newline="\n")
 
 
-def introduction(row: dict[str, Any]) -> list[str]:
+def introduction(row: Run) -> list[str]:
     """What `agent run` says before it begins. It is not logged, so it is worked out again from the goal."""
     said = io.StringIO()
     context: Any = SimpleNamespace(model=Context.model, task=Context.task, own_tasks={})
     with contextlib.redirect_stderr(said):
-        settle(context, row["goal"], None, None, autopilot=True)
-    if row["driver"] != "autopilot" or (context.model, context.task) != (row["model"], row["task"]):
+        settle(context, row.goal, None, None, autopilot=True)
+    if row.driver != "autopilot" or (context.model, context.task) != (row.model, row.task):
         sys.exit("The pictures are of a study by the autopilot, whose goal named model and task.")
     return [choose("auto", environ={}).why, *said.getvalue().splitlines(), f"Loading {context.model}"]
 
 
-def replay(reader: Reader, run: int, row: dict[str, Any], view: View) -> None:
+def replay(reader: Reader, run: int, row: Run, view: View) -> None:
     """Tell the view what was logged: what was said, called and answered, and how much had been spent."""
-    began = datetime.fromisoformat(row["started"])
-    spent, experiments = Spent(), {e["id"]: e for e in reader.experiments(run=run)}
+    began = datetime.fromisoformat(row.started)
+    spent, experiments = Spent(), {e.id: e for e in reader.experiments(run=run)}
     calls: dict[str, Any] = {}
     for turn in reader.turns(run):
-        message = Message.model_validate(turn["content"])
-        passed = (datetime.fromisoformat(turn["created"]) - began).total_seconds()
+        message = Message.model_validate(turn.content)
+        passed = (datetime.fromisoformat(turn.created) - began).total_seconds()
         now = Spent(spent.experiments)
         now.began -= passed
         if message.role == "assistant":
@@ -117,13 +118,13 @@ def replay(reader: Reader, run: int, row: dict[str, Any], view: View) -> None:
                 view.said(message.text)
             for call in message.calls:
                 calls[call.id] = call
-                view.called(turn["step"], call, now)
+                view.called(turn.step, call, now)
         elif message.role == "tool":
             label = re.match(r"[ENH]\d+", message.text)
             data: dict[str, Any] = {"id": label[0]} if label else {}
             if label and label[0] in experiments:
                 spent.experiments += 1
-                data["found"] = experiments[label[0]]["found"]
+                data["found"] = experiments[label[0]].found
             view.answered(calls[message.call_id], Answer(message.text, data))
 
 

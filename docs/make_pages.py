@@ -1,4 +1,5 @@
-"""Writes the pages that are made from the code: each kind of experiment, the statistics, the tracker's tables.
+"""Writes what is made from the code: a page for each kind of experiment, the statistics, the tracker's tables, and the
+types of the package for editors (`__init__.pyi`).
 
 `make docs` runs it; a test compares what it would write with what is there, so a page can never be out of date.
 """
@@ -15,10 +16,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lashley.db.store import Store
-from lashley.experiments import statistics
-from lashley.experiments.kind import Experiment, kinds
+from pydantic.fields import FieldInfo
+
+import lashley
+from lashley.db.write.store import Store
+from lashley.experiments.answers import scoring
+from lashley.experiments.experiment import Experiment
+from lashley.experiments.kinds.registry import kinds
+from lashley.experiments.metrics import Metric, OneOf, metrics
+from lashley.experiments.statistics import intervals as statistics
 from lashley.tools.registry import all_tools
+from lashley.tools.workbench.catalog import kind_cards, questions
 
 DOCS = Path(__file__).resolve().parent
 MADE = "<!-- Made from the code by `make docs`; changes belong there. -->\n"
@@ -68,13 +76,59 @@ def pages() -> dict[Path, str]:
     ours = {name: k for name, k in kinds().items() if k.__module__.startswith("lashley.")}
     made = {DOCS / "kinds" / f"{name}.md": kind_page(k) for name, k in ours.items()}
     about = f"# Statistics\n\n{MADE}\n{inspect.cleandoc(statistics.__doc__ or '')}\n"
-    return {**made, DOCS / "statistics.md": about, DOCS / "tracker.md": tracker_page()}
+    readme = DOCS.parent / "README.md"
+    return {
+        **made,
+        readme: with_questions(readme.read_text(encoding="utf-8"), set(ours)),
+        DOCS / "statistics.md": about,
+        DOCS / "metrics.md": metrics_page(),
+        DOCS / "tracker.md": tracker_page(),
+        DOCS.parent / "__init__.pyi": stub(),
+    }
+
+
+def with_questions(readme: str, ours: set[str]) -> str:
+    """The README with its table of questions as the kinds name them."""
+    head = "| question | experiments |\n|---|---|\n"
+    before, _, rest = readme.partition(head)
+    after = rest[rest.index("\n\n") :]
+    rows: list[str] = []
+    for question, aspects in questions([card for card in kind_cards() if card["name"] in ours]).items():
+        links = [f"[{name}](docs/kinds/{name}.md)" for names in aspects.values() for name in names]
+        rows.append(f"| {question} | {', '.join(links)} |")
+    return before + head + "\n".join(rows) + after
+
+
+def stub() -> str:
+    """What `import lashley` gives, for completion and type checkers, which do not see what is imported when it is first
+    asked for."""
+    ours = {k.__name__: k.__module__.removeprefix("lashley.") for k in kinds().values()}
+    names = {**{n: m for n, m in lashley.PUBLIC.items() if n not in ("errors", "open")}, **ours}
+    lines = ["from . import errors as errors"]
+    lines += [
+        f"from .{module} import {name} as {name}"
+        for name, module in sorted(names.items(), key=lambda one: (one[1], one[0][0].islower(), one[0]))
+    ]
+    public = sorted({*names, "errors", "__version__"}, key=lambda one: (one[0].islower() or one[0] == "_", one))
+    listed = "".join(f'    "{one}",\n' for one in public)
+    return f"""# Made from the code by `make docs`; changes belong there.
+import os
+
+{chr(10).join(lines)}
+
+__version__: str
+__all__ = [
+{listed}]
+
+# No star import takes it, which would put it in the place of Python's own.
+def open(path: str | os.PathLike[str] | None = None) -> Tracker: ...
+"""
 
 
 def kind_page(kind: type[Experiment]) -> str:
     about = inspect.cleandoc(kind.__doc__ or "")
     rows = [
-        f"| `{name}` | {cell(type_words(info.annotation))} | {default_words(info.default)} | {cell(info.description)} |"
+        f"| `{name}` | {cell(field_words(info))} | {default_words(info.default)} | {cell(info.description)} |"
         for name, info in kind.model_fields.items()
     ]
     options = " ".join(
@@ -85,6 +139,8 @@ def kind_page(kind: type[Experiment]) -> str:
 
 {MADE}
 {about}
+
+Question: {kind.question}{f" ({kind.aspect})" if kind.aspect else ""}
 
 How its intervals and p-values are made: [statistics](../statistics.md).
 
@@ -112,6 +168,35 @@ What a language model is offered. The description is the text above; null stands
 """
 
 
+def metrics_page() -> str:
+    ours = [metric for metric in metrics().values() if metric.read.__module__.startswith("lashley.")]
+    rows = [
+        f"| `{metric.name}` | {metric.unit} | {'more' if metric.worse > 0 else 'less'} | {needs(metric)} | "
+        f"{'yes' if metric.has_slope else 'no'} | `{metric.change}` |"
+        for metric in ours
+    ]
+    about = inspect.cleandoc(scoring.__doc__ or "").partition("\n\n")[2]
+    return f"""# Metrics
+
+{MADE}
+{about}
+
+| metric | unit | worse is | prompts need | gradients can rank by it | its change as a measurement |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+A distance from the intact prediction (`kl`) is 0 there and never less: its effects have an interval and no p-value.
+How intervals and p-values are made: [statistics](statistics.md). A metric of your own:
+[CONTRIBUTING](../CONTRIBUTING.md).
+"""
+
+
+def needs(metric: Metric) -> str:
+    if metric.needs_distractor:
+        return "an answer and a distractor"
+    return "an answer" if metric.needs_answer else "nothing"
+
+
 def flag(name: str, annotation: Any) -> str:
     written = name.replace("_", "-")
     return f"--{written}/--no-{written}" if annotation is bool else f"--{written}"
@@ -123,6 +208,12 @@ def cell(text: str | None) -> str:
 
 def default_words(value: Any) -> str:
     return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
+
+
+def field_words(info: FieldInfo) -> str:
+    """What a field takes."""
+    metric = next((one for one in info.metadata if isinstance(one, OneOf)), None)
+    return type_words(info.annotation if metric is None else typing.Literal[*metric.names])
 
 
 def type_words(annotation: Any) -> str:

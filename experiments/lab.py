@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from . import engine, failures
-from .ability import ability
-from .batch import Batch, encode_answer, make_batch
-from .carried import most_after, require_carried
-from .cost import seconds_per_run, whole_runs
-from .donors import more_donors
+from . import engine
+from .answers import failures
+from .answers.ability import ability
+from .answers.scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
 from .engine import Readout, Source
+from .engine.cost import seconds_per_run, whole_runs
 from .errors import BadTask
 from .interventions import Intervention
+from .metrics import is_distance
+from .model.processor import arithmetic
+from .model.room import require_room
+from .model.subject import Subject
 from .result import Doubt, Sample
-from .room import require_room
-from .scoring import AnswerReadout, FirstReadout, PairReadout, readout_for
-from .subject import Subject
+from .tasks.batch import Batch, encode_answer, make_batch
+from .tasks.carried import most_after, require_carried
+from .tasks.donors import more_donors
 from .tasks.prompt import Prompt, Split
 from .tasks.task import Task
 
@@ -97,11 +100,19 @@ class Lab:
         self, metric: str, batch: Batch, subject: Subject | None = None
     ) -> AnswerReadout | PairReadout | FirstReadout:
         """The cheapest readout that gives the metric on the lab's subject (or its twin)."""
-        return FirstReadout(batch, self.prediction(batch, subject)) if metric == "kl" else readout_for(metric, batch)
+        if is_distance(metric):
+            return FirstReadout(batch, self.prediction(batch, subject))
+        return readout_for(metric, batch)
+
+    def whole_readout(self, batch: Batch, keep_log_probs: bool = False) -> AnswerReadout | FirstReadout:
+        """The readout that gives every metric that the task has."""
+        kind = FirstReadout if self.task.answer_kind == "open" else AnswerReadout
+        return kind(batch, intact=self.prediction(batch), keep_log_probs=keep_log_probs)
 
     def prediction(self, batch: Batch, subject: Subject | None = None) -> torch.Tensor:
         """The intact subject's log-probabilities where answer and distractor part, [batch, vocabulary]."""
-        return engine.run(subject or self.subject, batch, [INTACT], FirstReadout(batch))["log_probs"][0]
+        readout = FirstReadout(batch, keep_log_probs=True)
+        return engine.run(subject or self.subject, batch, [INTACT], readout)["log_probs"][0]
 
     def surprise(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
         """The loss of texts after their prompts under the intact subject, [n] in nats a token.
@@ -163,7 +174,10 @@ class Lab:
         """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
         if self.before is not None:
             self.before(self.expected(batch, interventions, readout, subject or self.subject, narrowed is not None))
-        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed))
+        model = (subject or self.subject).model
+        # What was begun in another way would not go together with the rest to the last bit.
+        way = arithmetic(self.subject.device), sorted({str(p.dtype) for p in model.parameters()})
+        what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed, way))
         kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept, narrowed=narrowed)  # fmt: skip
@@ -227,7 +241,7 @@ def lab_of(subject: Subject, task: Task, chat: bool = False, system: str | None 
 
     Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
     """
-    from .chat import through_chat
+    from .model.chat import through_chat
 
     fitted = task.for_tokenizer(subject.tokenizer)
     return Lab(*through_chat(subject, fitted, system)) if chat else Lab(subject, fitted)

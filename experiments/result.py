@@ -8,6 +8,7 @@ is finite; NaN and infinity are refused here so that they can never be reported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +65,11 @@ class Doubt(Frozen):
 
     code: Literal["unable", "not_preferred", "not_said"]
     text: str
+
+
+def notes_of(texts: Sequence[str], codes: Sequence[str]) -> list[Note]:
+    """Notes as a tracker keeps them, which has no codes of those from before there were any."""
+    return [Note(code=code, text=text) for code, text in zip(codes or [PLAIN] * len(texts), texts, strict=True)]
 
 
 class Effect(Frozen):

@@ -1,6 +1,6 @@
-"""Names of places in a model: `L7.H3` (a head's z), `L7.attn`, `L7.mlp`, `L7.resid_pre`, `L7.resid_post`,
-`L7.mlp.n512` (one neuron), `L7.K1` and `L7.V1` (keys and values of one KV head), `L7.H3.pattern` (where a head
-attends). Layers and heads count from 0.
+"""Names of places in a model: `L7.H3` (a head's z; `L7.H3.z` is the same), `L7.attn`, `L7.mlp`, `L7.resid_pre`,
+`L7.resid_post`, `L7.mlp.n512` (one neuron), `L7.K1` and `L7.V1` (keys and values of one KV head), `L7.H3.pattern`
+(where a head attends). Layers and heads count from 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COUNTED: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 # What a layer of a hybrid may lack altogether, and the size that says so.
 BRANCHES = {"attn_out": ("attention", "attn"), "mlp_out": ("MLP", "mlp")}
-PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
+PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern|z)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
 
 
 class Site(Frozen):
@@ -60,7 +60,7 @@ def parse_site(text: str) -> Site:
     if match:
         layer = int(match[1])
         if match[2]:
-            return Site(layer=layer, part="pattern", index=int(match[2]))
+            return Site(layer=layer, part=WORDS[match[3]], index=int(match[2]))
         if match[4]:
             return Site(layer=layer, part=LETTERS[match[4]], index=int(match[5]))
         if match[6]:
@@ -121,7 +121,7 @@ def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration
     whole = {"neurons": "mlp", "mlp_out": "attn", "attn_out": "mlp"}.get(part, "attn")
     instead = f"L{layer}.{whole}" if whole != "mlp" or count("mlp_out", layer, sizes) else f"L{layer}.resid_post"
     why = {
-        "neurons": "its MLP is a mixture of experts, or none",
+        "neurons": "its MLP is a mixture of experts, feeds another module of the layer, or is not there",
         "mlp_out": "all it adds to the stream comes from its mixer",
         "attn_out": "it mixes no tokens",
     }.get(part, "what mixes its tokens is not, or not only, an attention with heads")

@@ -7,12 +7,12 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from lashley.db.read import Reader
+    from lashley.db.read.reader import Reader
     from lashley.tests.webbed import Site
     from lashley.tests.wire import Wire
     from lashley.tools.report.render import Report
@@ -34,6 +34,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """The bundled subject is loaded once per worker: nothing changes a subject, and a load takes seconds."""
+    from lashley.experiments.model import loading
+    from lashley.experiments.model.subject import Subject
+
+    whole, kept = loading.load, dict[str, Subject]()
+
+    def load(name: str, *more: Any, **named: Any) -> Subject:
+        if name != "smollm2-135m" or more or named.keys() - {"progress"}:
+            return whole(name, *more, **named)
+        return kept.get(name) or kept.setdefault(name, whole(name))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "load", load)
+        yield
+
+
 # What the tests of `agent web` look at, asked and clicked: a tracker whose every text would like to be markup.
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,7 +71,7 @@ def site(db: Path) -> Iterator[Site]:
 # What the tests of reports read: see `reported.study`.
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    from lashley.db.read import Reader
+    from lashley.db.read.reader import Reader
     from lashley.tests.reported import study
 
     with Reader.open(study(tmp_path_factory.mktemp("tracker") / "lashley.db")) as reader:

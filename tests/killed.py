@@ -16,16 +16,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lashley.db.read import Reader
-from lashley.tools.verify import verify_report, verify_tracker
+from lashley.db.read.reader import Reader
+from lashley.db.records import as_json
+from lashley.tools.workbench.verify import verify_report, verify_tracker
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(
     [
         "lashley.tests.killed",
         "lashley.agent.commands.resume",
-        "lashley.agent.loop",
-        "lashley.experiments.subject",
+        "lashley.agent.study.loop",
+        "lashley.experiments.model.subject",
         "torch",
     ]
 )
@@ -55,7 +56,7 @@ def in_child(arguments: Sequence[str], folder: str, commits: int) -> None:
 
 
 def kill_after(commits: int) -> None:
-    from lashley.db.store import Store
+    from lashley.db.write.store import Store
 
     whole, done = Store._transaction, [0]
 
@@ -118,21 +119,21 @@ def left(path: Path) -> dict[str, Any]:
     """All that a study leaves, with its experiments named in the order of those that were not cut short."""
     with Reader.open(path) as reader:
         run, turns = reader.run(1), reader.turns(1)
-        whole = [e for e in run["experiments"] if e["error_type"] != "Interrupted"]
-        places = {e["id"]: f"E#{place}" for place, e in enumerate(whole)}
+        whole = [e for e in run.experiments if e.error_type != "Interrupted"]
+        places = {e.id: f"E#{place}" for place, e in enumerate(whole)}
         report = reader.latest_report(1)
         found = {
-            "status": run["status"],
-            "spent": {name: spent for name, spent in run["spent"].items() if name != "minutes"},
-            "report": None if report is None else (report["source"], report["claims"]),
-            "conversation": [(t["step"], t["role"], t["content"]) for t in turns],
+            "status": run.status,
+            "spent": {name: spent for name, spent in run.spent.items() if name != "minutes"},
+            "report": None if report is None else (report.source, report.claims),
+            "conversation": [(t.step, t.role, t.content) for t in turns],
             "experiments": [
-                [reader.experiment(int(e["id"][1:]))[name] for name in KEPT] for e in whole
+                [as_json(reader.experiment(int(e.id[1:])))[name] for name in KEPT] for e in whole
             ],
-            "notes": [(n["title"], n["text"], n["tags"], n["experiments"]) for n in run["notes"]],
+            "notes": [(n.title, n.text, n.tags, n.experiments) for n in run.notes],
             "hypotheses": [
-                (h["statement"], h["status"], [(e["status"], e["comment"], e["experiments"]) for e in h["events"]],
-                 [p["judged"] for p in h["predictions"]]) for h in run["hypotheses"]
+                (h.statement, h.status, [(e.status, e.comment, e.experiments) for e in h.events],
+                 [p.judged for p in h.predictions]) for h in run.hypotheses
             ],
         }  # fmt: skip
 

@@ -21,7 +21,7 @@ def limited(folder: Path, command: list[str], setup: Callable[[], None]) -> int:
 
 
 def _limited(setup: Callable[[], None], command: list[str], folder: str) -> None:
-    from lashley.db.store import Store
+    from lashley.db.write.store import Store
 
     # A lock is waited for half a minute; here for half a second.
     Store.open.__func__.__kwdefaults__["wait"] = 0.5  # pyright: ignore

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lashley.experiments import processor
-from lashley.experiments.processor import Speeds
+from lashley.experiments.model import processor
+from lashley.experiments.model.processor import Speeds
 
 CPU = torch.device("cpu")
 # Seconds of a product as they were measured: on a Xeon with units for bf16, and on the same one kept to AVX2.
@@ -29,6 +29,7 @@ def on_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[On
         monkeypatch.setenv("LASHLEY_CACHE", str(tmp_path))
         where = processor.here(CPU)
         found = Speeds.model_validate({"where": where, **seconds})
+        processor.place(where).unlink(missing_ok=True)
         assert processor.keep(processor.place(where), found) == found
         processor._speeds.cache_clear()
         assert processor.speeds(CPU) == found

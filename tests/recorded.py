@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlite_utils import Database
@@ -14,10 +14,11 @@ from sqlite_utils import Database
 from lashley.db import schema
 from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.prediction import Prediction, judge
 from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
+T = TypeVar("T")
 SOURCE = """# Which heads add
 
 Without {{E1.top}} the loss rises by {{E1.effect[L7.H3]}}, and accuracy falls by {{E1.accuracy_drop}}.
@@ -112,6 +113,11 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
     with Store.open(path) as store:
         store.resume_run(other, ENVIRONMENT)
     return path
+
+
+def made(record: type[T], **given: Any) -> T:
+    """A record with these fields; the others are None."""
+    return record(**{**dict.fromkeys(record._fields), **given})  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def older(path: Path, beside: Path) -> Path:

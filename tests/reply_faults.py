@@ -21,14 +21,14 @@ from socket import socket as Socket
 from time import sleep
 from typing import Any, NamedTuple
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
 from lashley.tests.wire import Wire, chat, function_call, output_text, response, serving
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "faults.md"
 APIS: dict[str, Any] = {"chat": ChatDriver, "responses": ResponsesDriver}
@@ -278,18 +278,18 @@ def happens(fault: Fault, api: str, for_ever: bool) -> Happened:
             budget = Budget(steps=4 if for_ever else 9)
             ending = study(context, driver, "Which heads add?", budget, View(None), tools=())
         with Reader.open(path) as reader:
-            row, notes = reader.run(1), [one["title"] for one in reader.notes()]
+            row, notes = reader.run(1), [one.title for one in reader.notes()]
             turns = reader.turns(1)
             report = reader.latest_report(1)
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert (report is None) == (ending.status == "stopped"), "a report, or it can be gone on with"
-        assert row["status"] == ending.status
-        mended = any(turn["content"].get("mended") for turn in turns)
-        replies = [turn for turn in turns if turn["role"] == "assistant"]
+        assert row.status == ending.status
+        mended = any(turn.content.get("mended") for turn in turns)
+        replies = [turn for turn in turns if turn.role == "assistant"]
         again = len(wire.received) - len(replies)
         told = [
-            turns[i + 1]["content"]["text"]
+            turns[i + 1].content["text"]
             for i, turn in enumerate(turns[:-1])
             if turn is (replies[1] if len(replies) > 1 else None)
         ]

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.13.0", "threads": 2}

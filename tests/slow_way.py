@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from lashley.experiments.batch import Batch
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.sites import Site
+from lashley.experiments.tasks.batch import Batch
 
 # The list of layers; in a layer: where attention writes to the residual stream, its output projection, where the MLP
 # writes, and its last projection.

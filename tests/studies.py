@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot, as_reply
-from lashley.agent.drivers.autopilot_course import Data, Protocol
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.autopilot.driver import Autopilot, as_reply
 from lashley.agent.drivers.conversation import Message, Reply, ToolSpec
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.db.read import Reader
-from lashley.tools.context import Context
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.db.records import as_json
 from lashley.tools.evidence.verdict import spoken, verdicts
+from lashley.tools.workbench.context import Context
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,20 @@ def studied(
             ending = study(context, driver, f"What is needed for {task}?", Budget(**budget), View(None), n=n)
         with Reader.open(path) as reader:
             run = reader.run(1)
-            done = [reader.experiment(i + 1) for i in range(len(run["experiments"]))]
+            done = [reader.experiment(i + 1) for i in range(len(run.experiments))]
             report = reader.latest_report(1)
-    found = verdicts(run["hypotheses"])
+    found = verdicts(run.hypotheses)
     return Claimed(
         status=ending.status,
-        supported=tuple(h["statement"] for h in run["hypotheses"] if h["status"] == "supported"),
-        verdicts={h["statement"]: spoken(h, found) for h in run["hypotheses"]},
+        supported=tuple(h.statement for h in run.hypotheses if h.status == "supported"),
+        verdicts={h.statement: spoken(h, found) for h in run.hypotheses},
         judged=tuple(
-            {**one, "verdict": found.predictions[one["id"]]}
-            for h in run["hypotheses"]
-            for one in h["predictions"]
-            if one["judged"]
+            {**as_json(one), "verdict": found.predictions[one.id]}
+            for h in run.hypotheses
+            for one in h.predictions
+            if one.judged
         ),
-        claims=() if report is None else tuple(text for claim in report["claims"] for text in claim["conditions"]),
-        significant=tuple(
-            (e["id"], f["site"]) for e in done for f in e["effects"] if f["q"] is not None and f["q"] < 0.05
-        ),
+        claims=() if report is None else tuple(text for claim in report.claims for text in claim["conditions"]),
+        significant=tuple((e.id, f.site) for e in done for f in e.effects if f.q is not None and f.q < 0.05),
         experiments=len(done),
     )

@@ -10,23 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments.ablation import estimates
-from lashley.experiments.controls import DRAWS, every, random_others, random_sets
 from lashley.experiments.errors import BadConfiguration
-from lashley.experiments.kind import Experiment
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.mlp_ablation import MlpAblation
 from lashley.experiments.kinds.neuron_ablation import NeuronAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.removal import removal
-from lashley.experiments.screening import OTHERS
+from lashley.experiments.methods.ablation import estimates
+from lashley.experiments.methods.controls import DRAWS, every, random_others, random_sets
+from lashley.experiments.methods.removal import removal
+from lashley.experiments.model.loading import load
 from lashley.experiments.sites import Part, Site, parse_site
-from lashley.experiments.subject import load
+from lashley.experiments.statistics.screening import OTHERS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_controls import kept_agrees
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab as planted
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"task": "counting", "n": 6, "metric": "loss"}
@@ -54,7 +54,7 @@ def slow_loss(bench: Lab, site: Site) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize(
     "experiment",
     [MlpAblation(**GIVEN), NeuronAblation(**GIVEN, neurons=["L0.mlp.n7", "L2.mlp.n40"])],

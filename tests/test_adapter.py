@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from lashley.agent.main import cli
 from lashley.experiments.errors import UnsupportedModel
-from lashley.experiments.subject import load, sizes_of
+from lashley.experiments.model.loading import load, sizes_of
 from lashley.tests.saved_models import Tensors, adapter, config, saved, tensors
 
 pytest.importorskip("peft")

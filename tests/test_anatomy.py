@@ -11,17 +11,19 @@ import torch
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 from transformers.pytorch_utils import Conv1D
 
-from lashley.experiments.block import Scaled
-from lashley.experiments.controls import all_heads, random_others
-from lashley.experiments.device import chosen_device
 from lashley.experiments.engine import direct, run
+from lashley.experiments.engine.weights import head_weights
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.permuted import permuted
-from lashley.experiments.removal import elements
-from lashley.experiments.selfcheck import Logits, check_or_refuse, self_check
+from lashley.experiments.methods.controls import all_heads, random_others
+from lashley.experiments.methods.removal import elements
+from lashley.experiments.model.block import Scaled
+from lashley.experiments.model.device import chosen_device
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.selfcheck import Logits, check_or_refuse, self_check
+from lashley.experiments.model.shuffled_weights import permuted
+from lashley.experiments.model.subject import fingerprint
 from lashley.experiments.sites import check_site, named_heads, parse_site, sites_of
-from lashley.experiments.subject import fingerprint, load, prepare
 from lashley.tests.architectures import tiny_architecture
 from lashley.tests.slow_way import PLACES, layers_of
 from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject, tiny_tokenizer
@@ -94,7 +96,11 @@ UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "an encoder": (encoder_decoder, "is an encoder-decoder"),
     "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
     "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
-    "a third branch": (lambda: tiny_architecture("gemma4_text"), "third branch \\(post_per_layer_input_norm\\)"),
+    "a third branch": (lambda: tiny_architecture("ctrl"), "third branch \\(ffn\\)"),
+    "keys and values of another layer": (
+        lambda: tiny_architecture("gemma4_text", num_kv_shared_layers=2),
+        "takes those of an earlier layer",
+    ),
     "positions that count pads": (lambda: tiny_architecture("mbart"), "alone has the same logits as beside a longer"),
     "a stream that is left out": (lambda: tiny_architecture("minimax"), "without the stream that it is given"),
     "a bias between modules": (lambda: tiny_architecture("gpt_neox_japanese"), "a bias beside attention and MLP"),
@@ -227,13 +233,42 @@ def test_a_layer_that_is_an_mlp_alone_has_no_attention() -> None:
         check_site(parse_site("L3.attn"), subject.sizes)
 
 
-def test_two_mixers_side_by_side_are_one_branch_and_the_mlp_after_them_another() -> None:
+def test_two_mixers_side_by_side_are_one_branch_with_the_heads_of_one_and_the_mlp_after_them_another() -> None:
     subject = prepare("falcon_h1", tiny_architecture("falcon_h1"), tiny_tokenizer(), "cpu")
     assert [str(s) for s in sites_of("mlp_out", subject.sizes)] == ["L0.mlp", "L1.mlp", "L2.mlp"]
     assert len(sites_of("neurons", subject.sizes)) == 3 * 48
     assert [b.down_scale for b in subject.anatomy.blocks] == pytest.approx([0.6] * 3)
-    with pytest.raises(BadConfiguration, match=r"No layer .* a head: .* not only, an attention .*\(L0.attn\)"):
-        check_site(parse_site("L0.H1"), subject.sizes)
+    assert [str(s) for s in all_heads(subject.sizes)][:5] == ["L0.H0", "L0.H1", "L0.H2", "L0.H3", "L1.H0"]
+    assert [b.out_scale for b in subject.anatomy.blocks] == pytest.approx([0.7] * 3)
+    with pytest.raises(UnsupportedModel, match="Beside the heads of layer 0 of falcon_h1 stands another mixer"):
+        direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
+
+
+@pytest.mark.parametrize("kind", ["zamba", "zamba2"])
+def test_heads_whose_output_another_module_reads_can_be_edited_and_have_no_share_in_the_stream(kind: str) -> None:
+    subject = prepare(kind, tiny_architecture(kind), tiny_tokenizer(), "cpu")
+    assert sorted({s.layer for s in all_heads(subject.sizes)}) == [1, 3]
+    assert [b.heads_write for b in subject.anatomy.blocks] == [True, False, True, False]
+    with pytest.raises(UnsupportedModel, match=r"heads of layer 1 of .* is not added to the stream") as refused:
+        direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UnsupportedModel, match="is not added to the stream"):
+        head_weights(subject, 1)
+    with pytest.raises(BadConfiguration, match=r"an MLP: in each, all it adds .* from its mixer.*\(L1.attn\)"):
+        check_site(parse_site("L1.mlp"), subject.sizes)
+    with pytest.raises(BadConfiguration, match=r"a neuron: in each, its MLP .* feeds another module"):
+        check_site(parse_site("L1.mlp.n3"), subject.sizes)
+
+
+def test_neurons_that_were_taken_for_heads_break_a_law() -> None:
+    """The projection after Zamba's attention is an MLP's; its width may well be a multiple of the heads."""
+    subject = prepare("zamba2", tiny_architecture("zamba2"), tiny_tokenizer(), "cpu")
+    wrong = list(subject.anatomy.blocks)
+    for layer in (1, 3):
+        down = wrong[layer].layer.get_submodule("shared_transformer.feed_forward.down_proj")
+        wrong[layer] = replace(wrong[layer], o_proj=down, d_head=12)
+    with pytest.raises(UnsupportedModel, match="twice a KV head's values are twice the outputs"):
+        check_or_refuse(replace(subject, anatomy=replace(subject.anatomy, blocks=tuple(wrong))))
 
 
 def test_an_index_of_keys_chooses_for_the_engine_too() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments.answers import first_number, is_correct
-from lashley.experiments.failures import failure
+from lashley.experiments.answers.failures import failure
+from lashley.experiments.answers.grading import first_number, is_correct
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.experiments.tasks.registry import tasks
 from lashley.experiments.tasks.task import AnswerKind

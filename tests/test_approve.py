@@ -17,23 +17,23 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.agent.stopping import Stop, ctrl_c
-from lashley.db.read import Reader
-from lashley.experiments.cost import seconds_per_run, whole_runs
+from lashley.agent.study.interrupt import Stop, ctrl_c
+from lashley.agent.study.replay import rerun
+from lashley.db.read.reader import Reader
+from lashley.experiments.answers.scoring import PairReadout
+from lashley.experiments.engine.cost import seconds_per_run, whole_runs
 from lashley.experiments.errors import NotApproved
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import INTACT
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import head
 from lashley.tests.killed import sound
 from lashley.tests.terminal import CTRL_C, CTRL_D, KILL, at_terminal
 from lashley.tests.tiny import batch_of, tiny_subject
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools.approval import Approval, Gate, lasting
-from lashley.tools.context import Context, silent
 from lashley.tools.registry import all_tools, answer
+from lashley.tools.workbench.approval import Approval, Gate, lasting
+from lashley.tools.workbench.context import Context, silent
 
 ON = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--display", "plain"]
 PLANTED = "planted:induction"
@@ -59,7 +59,7 @@ def scripted(body: dict[str, Any]) -> object:
 
 def rows(folder: Path) -> list[tuple[str, str, str | None]]:
     with Reader.open(folder / "s.db") as reader:
-        return [(e["kind"], e["status"], e["error_type"]) for e in reader.experiments()]
+        return [(e.kind, e.status, e.error_type) for e in reader.experiments()]
 
 
 def with_model(wire: Wire) -> list[str]:
@@ -79,8 +79,8 @@ def test_a_refusal_is_answered_and_logged_and_a_kill_while_asked_asks_again(wire
     assert "Run E3 baseline of 8 prompts of induction? [y/N]:" in shown
     assert rows(tmp_path)[1:] == [("baseline", "failed", "Interrupted"), ("baseline", "done", None)]
     with Reader.open(tmp_path / "s.db") as reader:
-        told = [t["content"]["text"] for t in reader.turns(1) if t["role"] == "tool"]
-        assert reader.run(1)["spent"]["experiments"] == 1
+        told = [t.content["text"] for t in reader.turns(1) if t.role == "tool"]
+        assert reader.run(1).spent["experiments"] == 1
         # Nobody is asked for it again where the run is repeated.
         found = rerun(reader, 1, silent)
         assert found.diverged is None, (found.diverged.what, found.diverged.was, found.diverged.now)
@@ -97,7 +97,7 @@ def test_ctrl_d_is_a_no_and_ctrl_c_a_no_that_ends_the_study(wire: Wire, tmp_path
     assert "Stopping: this step is finished" in shown
     assert rows(tmp_path) == [("head_ablation", "failed", "NotApproved"), ("baseline", "failed", "NotApproved")]
     with Reader.open(tmp_path / "s.db") as reader:
-        assert reader.run(1)["status"] == "interrupted"
+        assert reader.run(1).status == "interrupted"
         assert "Nothing was run." in (reader.report(1) or "")
     sound(tmp_path / "s.db")
 
@@ -150,10 +150,10 @@ def test_it_asks_once_an_experiment_and_by_the_estimate(tmp_path: Path) -> None:
         # Refused once, asked anew, done; and what is shorter is not asked for.
         context.approval = Approval(100_000, lambda _: pytest.fail("nobody is to be asked"))
         assert "failed" not in swept(context, seed=1)
-        ours = context.reader.experiment(3)["effects"]
+        ours = context.reader.experiment(3).effects
     with Context.open(str(tmp_path / "other.db"), model=PLANTED, task="induction") as context:
         assert "failed" not in swept(context, seed=1)
-        assert context.reader.experiment(1)["effects"] == ours, "asking changes no number"
+        assert context.reader.experiment(1).effects == ours, "asking changes no number"
 
 
 def test_the_time_in_which_the_user_thinks_is_not_the_experiments(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_time_in_which_the_user_thinks_is_not_the_experiments(tmp_path: Path
         context.approval, context.experiment_minutes = Approval(0, slowly), 60
         began = time.monotonic()
         assert "failed" not in swept(context)
-        took, logged = time.monotonic() - began, context.reader.experiment(1)["seconds"]
+        took, logged = time.monotonic() - began, context.reader.experiment(1).seconds
         assert 0 < logged <= took - 0.5
         assert 0.5 <= context.waited <= took
         gate = Gate(context.approval, "E9", HeadAblation(model=PLANTED, task="induction", n=8))

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from lashley.docs.make_architectures import outcome, table
 from lashley.experiments.engine import run
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site, check_site
-from lashley.experiments.subject import Subject, prepare
 from lashley.tests.architectures import ALL, TOO_LARGE, tiny_architecture
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 
@@ -58,6 +59,21 @@ def subject_of(kind: str) -> Subject:
 def listed(kinds: Any) -> list[Any]:
     """A sample on CI, all of them in the long run."""
     return [kind if kind in SAMPLE else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
+
+
+def zeroed_after(first: int, last: int) -> Callable[..., Any]:
+    def hook(_: nn.Module, __: Any, out: Tensor) -> Tensor:
+        out = out.clone()
+        out[..., first:last] = 0
+        return out
+
+    return hook
+
+
+def attention_of(layer: nn.Module) -> nn.Module:
+    """The attention, which may stand beside another mixer (Falcon-H1) or deeper inside (Zamba)."""
+    named = [(name.rpartition(".")[2], module) for name, module in layer.named_modules()]
+    return next((m for name in MIXERS for have, m in named if have == name))
 
 
 def child(layer: nn.Module, names: tuple[str, ...]) -> nn.Module:
@@ -98,16 +114,22 @@ def by_hand(kind: str, subject: Subject, site: Site, ids: Tensor) -> Tensor:
     block = subject.anatomy.blocks[site.layer]
     layer = getattr(subject.anatomy.layers_parent, subject.anatomy.layers_name)[site.layer]
     with ExitStack() as stack:
-        if site.part in ("z", "neurons"):
+        if site.part in ("z", "pattern", "neurons"):  # a head that attends to nothing gives nothing
             where = (
-                projection(child(layer, MIXERS), OUT)
-                if site.part == "z"
+                projection(attention_of(layer), OUT)
+                if site.part != "neurons"
                 else projection(child(layer, (*MLPS, "mixer")), DOWN)
             )
             width = where.weight.shape[0 if "Conv1D" in type(where).__name__ else 1]  # type: ignore[union-attr]
-            each = int(width) // (block.n_heads if site.part == "z" else int(width))  # type: ignore[arg-type]
+            each = int(width) // (block.n_heads if site.part != "neurons" else int(width))  # type: ignore[arg-type]
             assert site.index is not None
             handle = where.register_forward_pre_hook(zeroed(site.index * each, (site.index + 1) * each))
+            stack.callback(handle.remove)
+        elif site.part in ("k", "v"):
+            where = attention_of(layer).get_submodule(f"{site.part}_proj")
+            assert site.index is not None
+            each = int(where.weight.shape[0]) // block.n_kv_heads  # type: ignore[union-attr]
+            handle = where.register_forward_hook(zeroed_after(site.index * each, (site.index + 1) * each))
             stack.callback(handle.remove)
         elif kind in WHOLE:
             stack.callback(layer.register_forward_hook(passed_by, with_kwargs=True).remove)
@@ -122,12 +144,16 @@ def by_hand(kind: str, subject: Subject, site: Site, ids: Tensor) -> Tensor:
 
 
 def sites(subject: Subject) -> list[Site]:
-    """All branches, the outermost heads and neurons of each layer."""
+    """All branches, the outermost heads and neurons of each layer; of heads in mixed layers their keys, values and
+    patterns as well."""
     found: list[Site] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         parts: list[Part] = [*(["attn_out"] if block.has_attn else []), *(["mlp_out"] if block.has_mlp else [])]  # type: ignore[list-item]
         found += [Site(layer=layer, part=part) for part in parts]
-        for part, n in (("z", block.n_heads), ("neurons", block.d_mlp)):
+        counts = {"z": block.n_heads, "neurons": block.d_mlp}
+        if not block.heads_alone:  # where another module stands beside the attention or around it
+            counts |= {part: block.units(part) for part in ("k", "v", "pattern")}
+        for part, n in counts.items():
             found += [Site(layer=layer, part=part, index=i) for i in sorted({0, n - 1} if n else set())]  # type: ignore[arg-type]
     return [check_site(site, subject.sizes) for site in found]
 

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments import attention
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.attention_patterns import SHOWN, AttentionPatterns
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import attention
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site, head
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab
-from lashley.tests.tiny import KINDS, VOCABULARY, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, VOCABULARY, batch_of, tiny_subject
 from lashley.tools.report.figures import draw
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
@@ -35,7 +35,7 @@ def value(result: Result, site: str, metric: str) -> float:
     return next(e.value for e in result.effects if (e.site, e.metric) == (site, metric))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize("reads", [1, 2])
 def test_weights_and_their_shares_equal_a_plain_loop(kind: str, reads: int) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS, reads, SPANS)

@@ -15,14 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot, protocol
-from lashley.agent.drivers.autopilot_judge import Yardstick, layers_named, listing, without, yardstick_for_heads
+from lashley.agent.autopilot.driver import Autopilot, protocol
+from lashley.agent.autopilot.judge import Yardstick, layers_named, listing, without, yardstick_for_heads
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.db.read import Reader
-from lashley.tools.context import Context
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
+from lashley.tools.workbench.context import Context
 
 from .tiny import tiny_model, tiny_tokenizer
 
@@ -446,11 +446,11 @@ def test_a_tiny_subject_is_studied_to_its_report(tmp_path: Path, n: int, distrac
     assert ending.status == "finished", ending.why
     assert not ending.report_by_program
     run = reader.run(1)
-    assert all(e["status"] == "done" for e in run["experiments"])
-    metrics = {e["config"].get("metric") for e in map(reader.experiment, range(1, len(run["experiments"]) + 1))}
+    assert all(e.status == "done" for e in run.experiments)
+    metrics = {e.config.get("metric") for e in map(reader.experiment, range(1, len(run.experiments) + 1))}
     assert ("logit_diff" in metrics) == distractor
     if n == 4:
-        assert {h["status"] for h in run["hypotheses"]} <= {"inconclusive", "refuted"}, "four prompts support nothing"
+        assert {h.status for h in run.hypotheses} <= {"inconclusive", "refuted"}, "four prompts support nothing"
 
 
 def test_a_task_that_the_tokenizer_cannot_carry_is_left_for_the_next(tmp_path: Path) -> None:
@@ -459,12 +459,12 @@ def test_a_task_that_the_tokenizer_cannot_carry_is_left_for_the_next(tmp_path: P
     with Context.open(str(tmp_path / "t.db"), model=str(model), task="greater_than") as context:
         ending = study(context, Autopilot(), "What is needed?", Budget(experiments=200), View(None), n=4)
         assert (ending.status, ending.report_by_program) == ("finished", False), ending.why
-        turns = [turn["content"] for turn in context.reader.turns(1)]
+        turns = [turn.content for turn in context.reader.turns(1)]
         report = context.reader.latest_report(1)
     refused = [turn["text"] for turn in turns if turn["role"] == "tool" and "cannot carry" in turn["text"]]
     assert "'greater_than'" in refused[0]
     assert report is not None
-    assert "Tasks that could not be put to this subject: `greater_than`" in report["source"]
+    assert "Tasks that could not be put to this subject: `greater_than`" in report.source
 
 
 def test_a_step_other_than_a_baseline_that_is_refused_ends_the_course() -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
-from lashley.experiments.bundled import bundled_folder
 from lashley.experiments.engine import Activations
 from lashley.experiments.engine.donors import FEWEST
 from lashley.experiments.errors import BadConfiguration, BadTask
+from lashley.experiments.model.bundled import bundled_folder
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task
 from lashley.tests.tiny import VOCABULARY, tiny_tokenizer

@@ -17,10 +17,10 @@ from lashley.benchmarks.sweep import measure
 from lashley.benchmarks.table import PLAIN, Measured, Row, agreement, table
 from lashley.benchmarks.ways import CLOCKS, WAYS, Failed, Process, Swept, Way
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import PairReadout
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.sites import head
-from lashley.experiments.subject import prepare
 from lashley.tests.tiny import batch_of, tiny_model, tiny_subject
 
 IDS = [[5, 9, 13, 17, 21, 25], [6, 10, 14, 18, 22, 26]]

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from lashley.agent.drivers.autopilot_course import Data, Protocol
-from lashley.experiments.controls import control_measurements, random_sets, told
-from lashley.experiments.draws import can_show
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.db import records
+from lashley.experiments.methods.controls import control_measurements, random_sets, told
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
-from lashley.experiments.statistics import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.intervals import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.random_sets import can_show
 from lashley.tests.studies import studied
 from lashley.tools.evidence.possible import Basis, sets_needed, why_impossible
 from lashley.tools.evidence.testing import control_rank
@@ -37,7 +38,7 @@ SETS: dict[str, Damage] = {
 def judged(measured: list[Measurement], questions: int) -> Judgement:
     """As the test of a prediction judges an experiment."""
     found = {one.name: one for one in measured}
-    rank = control_rank([one.model_dump() for one in measured])
+    rank = control_rank([records.Measurement(**one.model_dump()) for one in measured])
     assert rank is not None
     excess = found["excess"]
     return judge(BEYOND, excess.value, (excess.low, excess.high), excess.n, min(questions, rank[1] - 1),
@@ -90,9 +91,8 @@ def test_what_is_said_of_the_rank_says_where_the_sets_are_too_few() -> None:
 
 
 def test_an_experiment_of_an_earlier_version_has_its_rank_by_the_share_of_weaker_sets() -> None:
-    old = [{"name": "percentile", "value": 95.0, "n": 20}]
-    assert control_rank(old) == (2, 21)
-    assert control_rank([{"name": "loss", "value": 1.0, "n": 8}]) is None
+    assert control_rank([records.Measurement("percentile", 95.0, None, None, 20, "")]) == (2, 21)
+    assert control_rank([records.Measurement("loss", 1.0, None, None, 8, "")]) is None
 
 
 # --- the interval

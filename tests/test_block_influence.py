@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lashley.experiments.kinds.block_influence import BlockInfluence
+from lashley.experiments.methods.block_influence import turned
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.turned import turned
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_planted import lab as planted_lab
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import word_lab
 from lashley.tools.report.figures import draw
 
@@ -27,7 +27,7 @@ def by_metric(result: Result, metric: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("tokens", ["prompt_and_answer", "prompt"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_each_layer_turns_the_stream_as_far_as_a_plain_loop_says(kind: str, tokens: str) -> None:
     lab = word_lab(kind)
     prompts, batch = lab.prompts(N, "explore", 0)

@@ -12,15 +12,16 @@ from click.testing import CliRunner
 
 from lashley.agent.main import cli
 from lashley.experiments import engine
-from lashley.experiments.batch import make_batch
+from lashley.experiments.answers.scoring import AnswerReadout
 from lashley.experiments.errors import BadTask, UnsupportedModel
 from lashley.experiments.kinds.activation_patching import ActivationPatching
 from lashley.experiments.lab import Lab
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.room import room
+from lashley.experiments.model.selfcheck import check_or_refuse, self_check
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.notes import note
-from lashley.experiments.room import room
-from lashley.experiments.scoring import AnswerReadout
-from lashley.experiments.selfcheck import check_or_refuse, self_check
-from lashley.experiments.subject import Subject, prepare
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.shuffled import shuffled

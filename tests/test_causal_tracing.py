@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lashley.experiments.batch import make_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.causal_tracing import CausalTracing
-from lashley.experiments.noise import marked, noises, spread
+from lashley.experiments.methods.causal_tracing import marked, noises, spread
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Part, Site
+from lashley.experiments.tasks.batch import make_batch
 from lashley.tests.slow_way import clean_values, hooked
 from lashley.tests.test_patching import smollm
 from lashley.tests.tiny import KINDS, tiny_subject

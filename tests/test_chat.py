@@ -11,31 +11,32 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from pydantic import ValidationError
 from tokenizers import processors
 from torch import Tensor
 
 from lashley.agent.main import cli
-from lashley.experiments.chat import Template, rendered, template
-from lashley.experiments.counterfactuals import others
 from lashley.experiments.errors import BadConfiguration, BadTask
-from lashley.experiments.kind import Experiment, kinds, own_settings
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.kinds.registry import kinds, own_settings
 from lashley.experiments.lab import Lab, lab_of
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.methods.counterfactuals import others
+from lashley.experiments.model.chat import Template, rendered, template
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
+from lashley.experiments.tasks.corrupted_prompts import donors, twins
 from lashley.experiments.tasks.lines import Lines
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task
 from lashley.experiments.tasks.task import Task
-from lashley.experiments.twins import donors, twins
 from lashley.tests.tiny import tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.twin_lab import twin_lab
-from lashley.tools.context import Context
 from lashley.tools.hypotheses import predict_by_hand
-from lashley.tools.replay import replay
-from lashley.tools.run_experiment import measured, run_experiment
+from lashley.tools.replay.experiment import replay
 from lashley.tools.subject_card import subject_card
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import measured, run_experiment
 
 # Every message has a word for its beginning and its end; the template writes BOS, which the tokenizer would add, too.
 WORDS = (
@@ -195,7 +196,8 @@ def same(first: Any, second: Any) -> None:
 
 
 def made_of(written: str, system: str | None = None) -> Template:
-    return template(chatty(written=written), system)
+    subject = chatty(written=written)
+    return template(subject.name, subject.tokenizer, system)
 
 
 USER = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}{% for m in messages %}"
@@ -234,17 +236,17 @@ def test_templates_of_many_forms(written: str, before: str, after: str, lead: st
 
 def test_what_cannot_be_asked_is_refused_in_one_line() -> None:
     with pytest.raises(BadConfiguration, match="tiny-llama has no chat template, so it cannot be asked through one"):
-        template(chatty(written=None), None)
+        template("tiny-llama", chatty(written=None).tokenizer, None)
     with pytest.raises(BadConfiguration, match=r"refuses: no system here\. Leave out chat, or leave out the system"):
         made_of(REPLIES[0][0], "w5")
     with pytest.raises(BadConfiguration, match="does not show the user's message once"):
         made_of("hello")
     with pytest.raises(BadTask, match="changes the text of a prompt"):
         made_of("{{ messages[0].content | replace('w3', 'x') }}.").around("w3 w4")
-    with pytest.raises(ValidationError, match="set chat as well"):
+    with pytest.raises(BadConfiguration, match="set chat as well"):
         Baseline(system="w5", n=4)
     for name in ("head_composition", "head_detectors"):
-        with pytest.raises(ValidationError, match="asks the subject nothing"):
+        with pytest.raises(BadConfiguration, match="asks the subject nothing"):
             kinds()[name](chat=True, n=4)
 
 
@@ -304,12 +306,12 @@ def test_it_is_logged_found_again_and_replayed(folder: Path) -> None:
         chat = run_experiment(first, asked(first, chat=True, system="w80"))
         assert (plain.error, chat.error) == (None, None)
         row, base = first.reader.experiment(chat.number), first.reader.experiment(plain.number)
-        assert (row["config"]["chat"], row["config"]["system"]) == (True, "w80")
-        assert "chat" not in base["config"]
-        assert row["found"].endswith("asked through the subject's chat template, with the system prompt 'w80'.")
-        assert "chat template" not in base["found"]
-        assert row["task_fingerprint"].split("~")[0] == base["task_fingerprint"]
-        assert row["samples"][0]["prompt"].startswith("<bos> w90 w80 w93 w91 ")
+        assert (row.config["chat"], row.config["system"]) == (True, "w80")
+        assert "chat" not in base.config
+        assert row.found.endswith("asked through the subject's chat template, with the system prompt 'w80'.")
+        assert "chat template" not in base.found
+        assert row.task_fingerprint.split("~")[0] == base.task_fingerprint
+        assert row.samples[0].prompt.startswith("<bos> w90 w80 w93 w91 ")
         assert run_experiment(first, asked(first, chat=True, system="w80")).reused
         assert run_experiment(first, asked(first)).number == plain.number
     with context(folder, "a.db") as second:
@@ -339,7 +341,7 @@ def test_a_prediction_is_tested_through_the_template(folder: Path) -> None:
         config = {"model": first.model, "task": first.task, "n": 8, "heads": ["L0.H1"], "method": "zero", "chat": True}
         predict_by_hand(first, "head_ablation", config, "logit_diff_change < -50", None)
         (row,) = first.reader.experiments()
-        assert (row["config"]["chat"], row["split"]) == (True, "confirm")
+        assert (row.config["chat"], row.split) == (True, "confirm")
 
 
 def test_the_command_line(folder: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lashley.experiments.checkpoint import shortened
 from lashley.experiments.errors import UnsupportedModel
-from lashley.experiments.subject import load, prepare, sizes_of
+from lashley.experiments.model.checkpoint import shortened
+from lashley.experiments.model.loading import load, prepare, sizes_of
 from lashley.tests.saved_models import Tensors, config, saved, tensors
 from lashley.tests.tiny import tiny_model, tiny_tokenizer
 

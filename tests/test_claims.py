@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Measurement, Result
-from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer
 from lashley.tools.report.check import check
 from lashley.tools.report.claims import Claim
+from lashley.tools.workbench.context import Context
 
 from .recorded import EXPERIMENT, RUN
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lashley.db import schema
+from lashley.tests.forked import AGENT, agent, fresh
 from lashley.tests.wire import serving
-
-AGENT = [sys.executable, "-c", "from lashley.agent.main import main; main()"]
-
-
-def agent(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*AGENT, *words], cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=1200
-    )
 
 
 def fault(done: subprocess.CompletedProcess[str]) -> str:
@@ -33,23 +24,44 @@ def fault(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+STUDIES = {
+    "planted": (
+        "run",
+        "--goal",
+        "Which layers and heads does it need?",
+        "--model",
+        "planted:backup",
+        "--task",
+        "induction",
+    ),
+    "smollm2": ("run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8"),
+}
+
+
+@pytest.fixture(scope="module", params=["planted", pytest.param("smollm2", marks=pytest.mark.slow)])
+def words(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """A whole study by the autopilot."""
+    return STUDIES[request.param]
+
+
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole study of the bundled model by the autopilot, small enough for every run of the tests."""
+def study(tmp_path_factory: pytest.TempPathFactory, words: tuple[str, ...]) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    done = agent(folder, "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8")
+    done = fresh(folder, *words)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_a_study_without_a_key_ends_in_a_report(study: Path) -> None:
+def test_a_study_without_a_key_ends_in_a_report(study: Path, words: tuple[str, ...]) -> None:
     html = (study / "reports/R1/report.html").read_text()
     assert "no language model was used" in html.lower()
     assert "{{" not in html
     assert html.count("<svg") >= 3
     assert html.count("<script") == 1
     run = json.loads(agent(study, "show", "R1", "--json").stdout)
-    assert (run["status"], run["driver"], run["task"]) == ("finished", "autopilot", "arithmetic")
+    assert (run["status"], run["driver"], run["task"]) == (
+        "finished", "autopilot", "arithmetic" if words == STUDIES["smollm2"] else "induction"
+    )  # fmt: skip
     kinds = [e["kind"] for e in run["experiments"]]
     assert list(dict.fromkeys(kinds)) == ["baseline", "layer_program", "head_ablation", "minimal_set"], (
         "layers before heads, heads by themselves before heads that stand in for each other"
@@ -87,8 +99,7 @@ def test_a_study_is_verified_and_what_was_measured_is_measured_again(study: Path
     assert "E1 measured again: " in done.stdout
 
 
-def test_the_same_study_again_measures_only_its_predictions(study: Path) -> None:
-    words = "run", "--goal", "Which layers and heads does SmolLM2 need to add small numbers?", "--n", "8"
+def test_the_same_study_again_measures_only_its_predictions(study: Path, words: tuple[str, ...]) -> None:
     before = json.loads(agent(study, "experiments", "--json").stdout)
     again = agent(study, *words)
     assert again.returncode == 0, again.stderr
@@ -102,7 +113,7 @@ def test_the_same_study_again_measures_only_its_predictions(study: Path) -> None
 
 def test_browsing_and_reporting_what_is_there(study: Path) -> None:
     assert "E1" in agent(study, "experiments").stdout
-    assert "arithmetic" in agent(study, "notes", "heads").stdout
+    assert "heads" in agent(study, "notes", "heads").stdout
     assert "R1" in agent(study, "runs").stdout
     assert "accuracy" in agent(study, "show", "E1").stdout
     assert agent(study, "report", "R1", "--print").stdout.startswith("# ")
@@ -251,7 +262,7 @@ def test_a_mistyped_hub_id_costs_one_question(tmp_path: Path, status: int | None
     with serving() as wire:
         wire.then({"error": "Repository not found"}, status or 503)
         endpoint = wire.url.removesuffix("/v1") if status else "http://127.0.0.1:9"
-        done = agent(tmp_path, "models", "check", "nobody/pythia", HF_HUB_OFFLINE="0", HF_ENDPOINT=endpoint)
+        done = fresh(tmp_path, "models", "check", "nobody/pythia", HF_HUB_OFFLINE="0", HF_ENDPOINT=endpoint)
         assert sum("nobody/pythia" in one.path for one in wire.received) == (1 if status else 0)
     assert done.returncode == 2
     assert says in fault(done)

@@ -9,22 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lashley.experiments import composition, engine
+from lashley.experiments import engine
 from lashley.experiments.engine import HeadWeights
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.head_composition import HeadComposition
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import composition
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.test_planted import BUILT, lab
 from lashley.tests.test_weights import by_name
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 
 def silent(_: int, __: int) -> None: ...
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_scores_are_ratios_of_norms_of_dense_matrices_from_the_parameters(kind: str) -> None:
     subject = tiny_subject(kind)
     found, chance = composition.all_scores(subject, 0, silent)

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver, chat_messages
 from lashley.agent.drivers.conversation import Call, ContextOverflow, Message
 from lashley.agent.drivers.faults import Complaint, fault_of
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.agent.shrink import SHRUNK, Window, characters, is_mark, marked, sent
-from lashley.db.read import Reader
-from lashley.experiments.kind import kinds
-from lashley.experiments.subject import load
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.context_window import SHRUNK, Window, characters, is_mark, marked, sent
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
+from lashley.experiments.kinds.registry import kinds
+from lashley.experiments.model.loading import load
 from lashley.tests.wire import Answer, Wire, chat, serving
-from lashley.tools.context import Context
 from lashley.tools.toolset import core
+from lashley.tools.workbench.context import Context
 
 CONTEXT, ANSWER = 16_000, 2000
 
@@ -91,8 +91,8 @@ def check(server: Counting, ending: Ending, wire: Wire, folder: Path) -> None:
     shrunk = grown.count(False)
     assert 0 < shrunk <= len(bodies) / 6, "it shrinks seldom, and between only grows at its end"
     with Reader.open(folder / "t.db") as reader:
-        messages = [Message.model_validate(turn["content"]) for turn in reader.turns(1)]
-        ids = {e["id"] for e in reader.experiments(run=1)}
+        messages = [Message.model_validate(turn.content) for turn in reader.turns(1)]
+        ids = {e.id for e in reader.experiments(run=1)}
     # What was sent last follows from the log alone.
     replies = [place for place, m in enumerate(messages) if m.role == "assistant"]
     assert chat_messages("", sent(messages[: replies[-1]])) == bodies[-1]["messages"][1:]
@@ -134,8 +134,8 @@ def test_where_the_tools_alone_are_too_long_it_says_so_and_can_be_gone_on_with(t
     assert "The instructions and the tools alone are about" in (ending.why or "")
     assert not wire.bodies
     with Reader.open(tmp_path / "t.db") as reader:
-        assert reader.run(1)["status"] == "stopped"
-        assert reader.run(1)["report"] is None
+        assert reader.run(1).status == "stopped"
+        assert reader.run(1).report is None
 
 
 def test_a_server_that_cuts_silently_is_noticed_once() -> None:

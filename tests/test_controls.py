@@ -12,7 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments.controls import (
+from lashley.experiments.interventions import Intervention
+from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.kinds.layer_program import LayerProgram
+from lashley.experiments.lab import Lab
+from lashley.experiments.methods.controls import (
     DRAWS,
     TOLERANCE,
     Compared,
@@ -24,17 +28,13 @@ from lashley.experiments.controls import (
     random_others,
     random_sets,
 )
-from lashley.experiments.interventions import Intervention
-from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.kinds.layer_program import LayerProgram
-from lashley.experiments.lab import Lab
-from lashley.experiments.removal import removal
+from lashley.experiments.methods.removal import removal
+from lashley.experiments.metrics import metrics
 from lashley.experiments.result import Result
-from lashley.experiments.scoring import WORSE
 from lashley.experiments.sites import head
-from lashley.experiments.statistics import effects
+from lashley.experiments.statistics.intervals import effects
 from lashley.experiments.tasks.from_file import from_jsonl
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 SIZES = {"n_layers": 6, "n_heads": 5}
 GIVEN: dict[str, Any] = {"task": "counting", "n": 6}
@@ -49,7 +49,7 @@ def lab(kind: str = "llama") -> Lab:
 # --- identity
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize(
     "edited",
     [
@@ -157,10 +157,10 @@ def test_a_percentile_counts_those_that_changed_less() -> None:
     assert alone.percentile is None
 
 
-@pytest.mark.parametrize("metric", WORSE)
+@pytest.mark.parametrize("metric", metrics())
 def test_the_excess_is_damage_whatever_the_metric(metric: str) -> None:
     rng = np.random.default_rng(1)
-    controls, strong = rng.normal(0, 0.1, (20, 12)), WORSE[metric] * rng.uniform(2, 3, 12)
+    controls, strong = rng.normal(0, 0.1, (20, 12)), metrics()[metric].worse * rng.uniform(2, 3, 12)
     found = {m.name: m for m in control_measurements(metric, strong, controls)}
     assert found["excess"].value == pytest.approx(abs(strong.mean() - controls.mean()))
     assert found["excess"].low is not None

@@ -12,22 +12,22 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
 from lashley.agent.main import cli
-from lashley.db.read import Reader
-from lashley.experiments.chance import chance_of
-from lashley.experiments.subject import load
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.experiments.answers.chance import chance_of
+from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
 from lashley.experiments.tasks.making import BadDraft, made
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.tests.wire import Wire, chat
-from lashley.tools.catalog import named_task
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.catalog import named_task
+from lashley.tools.workbench.context import Context
 
 A, B = {"name": "a", "low": 11, "high": 40}, {"name": "b", "low": 2, "high": 9}
 DOUBLES = {
@@ -288,7 +288,7 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
         ending = study(context, driver, "Can it double?", Budget(), View(None))
     assert ending.status == "finished"
     with Reader.open(db) as reader:
-        told = [t["content"]["text"] for t in reader.turns(1) if t["role"] == "tool"]
+        told = [t.content["text"] for t in reader.turns(1) if t.role == "tool"]
         row = reader.task_file("doubles")
         logged = reader.experiment(1)
     assert "'c' is no slot with numbers" in told[0]
@@ -296,8 +296,8 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
     assert "there is a task 'doubles' already" in told[2]
     assert "The double of" in told[3]
     assert row is not None
-    assert (row["maker"], row["run"], row["spec"]["templates"][0]["answer"]) == ("chat by-hand", "R1", "a * 2 + b")
-    assert (logged["status"], logged["task"], logged["task_fingerprint"]) == ("done", "doubles", row["fingerprint"])
+    assert (row.maker, row.run, row.spec["templates"][0]["answer"]) == ("chat by-hand", "R1", "a * 2 + b")
+    assert (logged.status, logged.task, logged.task_fingerprint) == ("done", "doubles", row.fingerprint)
     # In a later process: by its name, in a list, and in a replay.
     assert named_task("doubles", db).maker == "chat by-hand in R1"
     with Context.open(str(db)) as context:

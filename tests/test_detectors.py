@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments import detectors
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.head_detectors import HeadDetectors
 from lashley.experiments.lab import Lab
-from lashley.experiments.permuted import permuted
+from lashley.experiments.methods import detectors
+from lashley.experiments.model.shuffled_weights import permuted
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
@@ -19,7 +19,7 @@ from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values
 from lashley.tests.test_planted import BUILT, heads, lab
 from lashley.tests.test_weights import by_name, folded
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 4}
 
@@ -56,7 +56,7 @@ def test_a_head_that_lowers_what_it_attends_to_is_found() -> None:
     assert {head for head, value in score(result, "copying").items() if value > 0.9} == {"L1.H0"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_attention_is_read_as_a_plain_loop_reads_it(kind: str) -> None:
     """And what goes to four different places is never more than all of it."""
     subject, length = tiny_subject(kind), 9

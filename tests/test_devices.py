@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject, load, prepare
 from lashley.tests.slow_way import PLACES
 from lashley.tests.test_engine import TOLERANCE, everywhere, gap
-from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_model, tiny_subject, tiny_tokenizer
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
 
@@ -40,7 +41,7 @@ def swept(subject: Subject, readout: Any) -> torch.Tensor:
     return engine.run(subject, batch, tried(subject), readout, {"mean": source})["logits"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_layers_on_disk_measure_the_same(kind: str, tmp_path: Path) -> None:
     tiny_model(kind).save_pretrained(tmp_path / "model")
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)

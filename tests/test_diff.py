@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
-from lashley.agent.drivers.autopilot import Autopilot
+from lashley.agent.autopilot.driver import Autopilot
 from lashley.agent.live import View
-from lashley.agent.loop import study
 from lashley.agent.main import cli
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.statistics import bootstrap
-from lashley.tools.context import Context
-from lashley.tools.difference import experiments_apart, runs_apart
-from lashley.tools.run_experiment import run_experiment
+from lashley.experiments.statistics.intervals import bootstrap
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.difference import Setting, Value, experiments_apart, runs_apart
+from lashley.tools.workbench.run_experiment import run_experiment
 
 ON = {"model": "planted:induction", "task": "induction", "n": 8, "heads": ["L0.H1", "L1.H2"]}
 
@@ -48,50 +48,50 @@ def test_the_same_prompts_are_paired_one_by_one(tracker: Path) -> None:
             [np.load(io.BytesIO(reader.artifact(number, name))) for number in (1, 2)]
             for name in ("logit_diff", "questions")
         )
-    assert found["same_prompts"]
-    assert found["settings"] == [{"name": "method", "values": ["mean", "resample"]}]
-    for place, effect in enumerate(found["effects"]):
-        a, b = (row["effects"][place] for row in rows)
-        assert effect["name"] == f"{a['site']} logit_diff"
-        assert effect["difference"] == b["value"] - a["value"]
+    assert found.same_prompts
+    assert found.settings == [Setting("method", ["mean", "resample"])]
+    for place, effect in enumerate(found.effects):
+        a, b = (row.effects[place] for row in rows)
+        assert effect.name == f"{a.site} logit_diff"
+        assert effect.difference == b.value - a.value
         moved = [one[1 + place].astype(float) - one[0] for one in values]
         value, low, high = bootstrap(moved[1] - moved[0], [str(one) for one in asked[0]])
-        assert effect["paired"] == {"value": value, "low": low, "high": high, "n": 8}
-        assert effect["paired"]["value"] == pytest.approx(effect["difference"], abs=1e-5)
+        assert effect.paired == Value(value, low, high, 8)
+        assert effect.paired.value == pytest.approx(effect.difference, abs=1e-5)
 
 
 def test_other_prompts_are_not_paired(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
         found, back = experiments_apart(reader, 1, 3), experiments_apart(reader, 3, 1)
-    assert not found["same_prompts"]
-    assert [row["paired"] for row in found["effects"]] == [None, None]
-    for row, other in zip(found["effects"], back["effects"], strict=True):
-        a, b = row["values"]
-        assert row["overlap"] == (max(a["low"], b["low"]) <= min(a["high"], b["high"]))
-        assert other["difference"] == -row["difference"]
+    assert not found.same_prompts
+    assert [row.paired for row in found.effects] == [None, None]
+    for row, other in zip(found.effects, back.effects, strict=True):
+        a, b = row.values
+        assert row.overlap == (max(a.low, b.low) <= min(a.high, b.high))
+        assert other.difference == -row.difference
 
 
 def test_nothing_tells_a_thing_from_itself(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
         one, run = experiments_apart(reader, 1, 1), runs_apart(reader, 1, 1)
-    assert one["settings"] == run["settings"] == []
-    assert {row["difference"] for row in one["effects"]} == {0.0}
-    assert run["steps"] == [[], []]
-    assert run["experiments"]["alone"] == [[], []]
-    assert all(row["verdicts"][0] == row["verdicts"][1] for row in run["hypotheses"])
-    assert all(row["in"] == [True, True] for row in run["claims"])
+    assert one.settings == run.settings == []
+    assert {row.difference for row in one.effects} == {0.0}
+    assert run.steps == [[], []]
+    assert run.experiments.alone == [[], []]
+    assert all(row.verdicts[0] == row.verdicts[1] for row in run.hypotheses)
+    assert all(row.in_ == [True, True] for row in run.claims)
 
 
 def test_runs_part_where_one_had_no_more_to_spend(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
         found = runs_apart(reader, 1, 2)
-        replies = [[t["content"] for t in reader.turns(run) if t["role"] == "assistant"] for run in (1, 2)]
-    assert {"name": "budget experiments", "values": [40, 5]} in found["settings"]
-    same = found["same_steps"]
+        replies = [[t.content for t in reader.turns(run) if t.role == "assistant"] for run in (1, 2)]
+    assert Setting("budget experiments", [40, 5]) in found.settings
+    same = found.same_steps
     assert 0 < same < len(replies[0])
     names = [[[call["name"] for call in reply["calls"]] for reply in path] for path in replies]
     assert names[0][:same] == names[1][:same]
-    assert [len(path) for path in found["steps"]] == [len(path) - same for path in replies]
+    assert [len(path) for path in found.steps] == [len(path) - same for path in replies]
 
 
 @pytest.mark.parametrize("words", [("E1", "E2"), ("E1", "E3", "--all"), ("R1", "R2"), ("R2", "R1", "--all")])

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
+from lashley.experiments.methods.answer_directions import of_other_prompts, towards_answer
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.towards import of_other_prompts, towards_answer
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_planted import BUILT
 from lashley.tests.test_planted import lab as planted_lab
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab
 from lashley.tools.report.figures import draw
 
@@ -52,7 +52,7 @@ def with_scale_of(norm: nn.Module, x: Tensor, part: Tensor) -> Tensor:
     return part / (x.pow(2).mean() + eps).sqrt() * weight
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_shares_add_up_and_each_is_what_the_parameters_say(kind: str) -> None:
     lab = word_lab(kind)
     model = lab.subject.model
@@ -82,7 +82,7 @@ def test_shares_add_up_and_each_is_what_the_parameters_say(kind: str) -> None:
         assert float(by_site["L2.H3"][prompt]) == pytest.approx(float(wanted), abs=CLOSE)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize("towards", ["distractor", "others"])
 def test_the_shares_of_an_experiment_add_up_to_the_logit_difference(kind: str, towards: str) -> None:
     lab = word_lab(kind)
@@ -132,7 +132,7 @@ def test_value_biases_that_are_folded_out_leave_the_heads_and_join_the_biases(ki
         assert float((each.values.sum(0) + each.biases - each.whole).abs().max()) <= CLOSE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_shares_with_folded_value_biases_add_up_as_well(kind: str) -> None:
     lab = word_lab(kind)
     plain, folded = (

@@ -19,10 +19,10 @@ from click.testing import CliRunner
 
 from lashley.agent.main import cli
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.tests.killed import agent, ran, sound
 from lashley.tests.limited import growth_to, limited, no_growth, no_power, nothing
-from lashley.tools.verify import verify_whole
+from lashley.tools.workbench.verify import verify_whole
 
 from .recorded import recorded
 from .test_resume import GOAL, ON
@@ -108,7 +108,7 @@ def test_a_study_whose_disk_fills_up_is_stopped_and_goes_on_when_there_is_room(t
     assert limited(tmp_path, RUN, growth_to(500_000)) == 1
     one_line(said(tmp_path), "s.db cannot be read or written", "`agent resume` goes on")
     with Reader.open(tmp_path / "s.db") as reader:
-        assert reader.run(1)["status"] == "stopped"
+        assert reader.run(1).status == "stopped"
         assert reader.experiments()
     assert ran(agent("resume", "R1", "--db", "s.db", "--display", "none", folder=tmp_path)) == 3, said(tmp_path)
     sound(tmp_path / "s.db")

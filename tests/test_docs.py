@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import re
 import shlex
 import sqlite3
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import click
 import pytest
 
 from lashley.agent.main import COMMANDS, cli
-from lashley.db.store import Store
-from lashley.experiments.kind import Experiment, kinds
-from lashley.experiments.lab import Lab
+from lashley.db.write.store import Store
+from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.tasks.from_file import from_jsonl
-from lashley.tests.tiny import tiny_subject
-from lashley.tools.catalog import configuration
-from lashley.tools.registry import experiment_tool
-from lashley.tools.run_experiment import experiment_from
-from lashley.tools.strict import lint_strict
+from lashley.tools.workbench.catalog import configuration
+from lashley.tools.workbench.run_experiment import experiment_from
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -202,57 +194,3 @@ def test_pictures_are_small_and_need_nothing_from_elsewhere(path: Path) -> None:
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text
         assert "<script" not in text
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> type[Experiment]:
-    """The class that CONTRIBUTING shows, as a module of its own."""
-    (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
-    path = tmp_path_factory.mktemp("plugin") / "my_package.py"
-    path.write_text(code, encoding="utf-8")
-    kind = module("my_package", path).AttentionAblation
-    assert issubclass(kind, Experiment)
-    return kind
-
-
-def test_the_kind_in_contributing_measures(example: type[Experiment]) -> None:
-    subject = tiny_subject("llama")
-    lines = [
-        {"text": f"w{i} w{i + 1} w{i + 2}", "answer": f" w{i + 3}", "distractor": f" w{i + 4}"} for i in range(3, 60)
-    ]
-    lab = Lab(subject, from_jsonl("counting", "\n".join(map(json.dumps, lines))))
-    result = example(n=8).run(lab)
-    assert [e.site for e in result.effects] == ["L0.attn", "L1.attn", "L2.attn"]
-    assert all(e.low <= e.value <= e.high for e in result.effects)
-    assert any(abs(e.value) > 1e-3 for e in result.effects)
-    assert example.model_validate({"n": 8, "layers": [1]}).run(lab).effects[0].value == pytest.approx(
-        result.effects[1].value, abs=1e-5
-    )
-
-
-def test_the_kind_in_contributing_is_a_tool(example: type[Experiment]) -> None:
-    tool = experiment_tool(example)
-    assert not lint_strict(tool.schema)
-    assert "layers" in tool.schema["properties"]
-
-
-def test_an_installed_kind_is_a_command(example: type[Experiment]) -> None:
-    """A package with the entry point that CONTRIBUTING shows, found by a fresh process."""
-    (toml,) = blocks(ROOT / "CONTRIBUTING.md", "toml")
-    points: dict[str, Any] = tomllib.loads(toml)["project"]["entry-points"]
-    folder = Path(str(sys.modules["my_package"].__file__)).parent
-    info = folder / "my_package-1.dist-info"
-    info.mkdir(exist_ok=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n", encoding="utf-8")
-    text = "".join(
-        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in named.items()) for group, named in points.items()
-    )
-    (info / "entry_points.txt").write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", "from lashley.agent.main import main; main()", "experiment", example.kind, "--help"],
-        capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Which layers' attention" in done.stdout
-    assert "--layers" in done.stdout

@@ -20,10 +20,10 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.saliency import Saliency
 from lashley.experiments.lab import Lab
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.planted.build import model, tokenizer
 from lashley.experiments.planted.truth import TRUTHS, WORDS
 from lashley.experiments.sites import Site, parse_site
-from lashley.experiments.subject import prepare
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.induction import INDUCTION
 from lashley.experiments.tasks.prompt import Prompt
@@ -84,7 +84,7 @@ def with_a_foreign_donor(bench: Lab, head: str, n: int) -> float:
     return change / n
 
 
-@pytest.mark.parametrize("n", [2, 8, 24])
+@pytest.mark.parametrize("n", [2, 8, pytest.param(24, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("task", "name", "head"), [
     *(("induction", name, head) for name, head in NEEDED), ("one_answer", "planted:induction", "L1.H2"),
 ])  # fmt: skip
@@ -114,7 +114,7 @@ def test_a_mean_embedding_is_that_of_other_prompts() -> None:
     bench = lab("planted:induction", "induction")
     config: dict[str, Any] = {"task": "induction", "n": 4, "baseline": "mean", "steps": 1}
     assert Saliency.model_validate(config).run(bench).effects
-    from lashley.experiments.counterfactuals import replaced
+    from lashley.experiments.methods.counterfactuals import replaced
 
     of = replaced(bench, (4, "explore", 0), "mean")
     more = bench.with_donors(4, "explore", 0)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.experiments.result import Doubt, Effect, Note, Result
-from lashley.tools.replay import compare
+from lashley.db import records
+from lashley.db.read.reader import Reader
+from lashley.db.records import Experiment
+from lashley.db.write.store import Store
+from lashley.experiments.result import Doubt, Effect, Measurement, Note, Result
+from lashley.tools.replay.experiment import compare
 from lashley.tools.report.render import render
 
+from .recorded import made
 from .reported import add, study
 
 # What a note said in those days.
@@ -42,9 +45,9 @@ def test_a_report_opens_with_damage_to_a_subject_that_cannot(
         number = add(store, 1, kind, result)
     with Reader.open(path) as reader:
         row, report = reader.experiment(number), render("", reader, 1)
-    assert [one["code"] for one in row["doubts"]] == [one.code for one in result.doubts]
-    assert list(row["notes"]) == [note.text for note in result.notes]
-    assert list(row["note_codes"]) == [note.code for note in result.notes]
+    assert [one.code for one in row.doubts] == [one.code for one in result.doubts]
+    assert list(row.notes) == [note.text for note in result.notes]
+    assert list(row.note_codes) == [note.code for note in result.notes]
     for page in (report.html, report.markdown):
         assert ("The intact subject is not shown to do the task" in page) is opens
         assert "Controls failed" not in page
@@ -60,17 +63,21 @@ def test_an_experiment_from_before_there_were_codes_is_doubted_all_the_same(tmp_
         store.finish_experiment(number, {**Result(effects=HARM).model_dump(), "notes": [f"{OLDER}: so."]}, 1.0)
     with Reader.open(path) as reader:
         row, report = reader.experiment(number), render("", reader, 1)
-    assert [one["code"] for one in row["doubts"]] == ["unable"]
-    assert row["note_codes"] == []
+    assert [one.code for one in row.doubts] == ["unable"]
+    assert list(row.note_codes) == []
     assert "The intact subject is not shown to do the task" in report.markdown
 
 
 def test_what_newer_code_measures_besides_is_no_difference() -> None:
-    one = {"name": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "n": 8}
-    logged = {"measurements": [one], "effects": [], "samples": []}
-    now = {**logged, "measurements": [one, {**one, "name": "accuracy_p"}]}
-    assert not compare(logged, now, 1e-4)["same"]
-    found = compare(logged, now, 1e-4, newer=True)
+    one = Measurement(name="accuracy", value=0.5, low=0.4, high=0.6, n=8)
+    few, more = Result(measurements=(one,)), Result(measurements=(one, one.model_copy(update={"name": "accuracy_p"})))
+    logged, since = (
+        made(Experiment, measurements=[records.Measurement(**m.model_dump()) for m in result.measurements], effects=[],
+             samples=[])
+        for result in (few, more)
+    )  # fmt: skip
+    assert not compare(logged, more, 1e-4)["same"]
+    found = compare(logged, more, 1e-4, newer=True)
     assert found["same"]
     assert found["more"] == ["accuracy_p"]
-    assert not compare(now, logged, 1e-4, newer=True)["same"]
+    assert not compare(since, few, 1e-4, newer=True)["same"]

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine.edges import edge_attribution
 from lashley.experiments.engine.gradients import attribution
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import Site, head
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
 STEP = 0.004
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_edges_of_a_sender_add_up_to_its_attribution(kind: str) -> None:
     subject = tiny_subject(kind)
     a, batch = subject.anatomy, batch_of(ROWS)
@@ -43,7 +43,7 @@ def test_the_edges_of_a_sender_add_up_to_its_attribution(kind: str) -> None:
         assert torch.allclose(edges.values[:, i].sum(-1), wanted[sender], atol=2e-3 * scale, rtol=0.02), str(sender)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_an_edge_is_what_path_patching_finds(kind: str) -> None:
     subject = tiny_subject(kind)
     batch = batch_of(ROWS)

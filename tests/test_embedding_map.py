@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lashley.agent.commands.points import print_points
-from lashley.experiments import separation
+from lashley.agent.commands.pages.points import print_points
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.embedding_map import OTHERS, EmbeddingMap, activations
-from lashley.experiments.separation import Labelled, labelled, nearest, principal, right, shuffled
+from lashley.experiments.methods import embedding_map as separation
+from lashley.experiments.methods.embedding_map import Labelled, labelled, nearest, principal, right, shuffled
 from lashley.experiments.sites import Site, parse_site
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.test_planted import lab as planted
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
 
@@ -134,7 +134,7 @@ def test_which_labels_can_be_compared() -> None:
     assert labelled(["a", "a", "b", "c"], ["1", "2", "3", "4"]) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_what_is_mapped_is_what_the_plain_model_has_there(kind: str) -> None:
     lab = word_lab(kind, SPANNED)
     _, batch = lab.prompts(4, "explore", 0)
@@ -153,7 +153,7 @@ def test_what_is_mapped_is_what_the_plain_model_has_there(kind: str) -> None:
                 assert found[row] == pytest.approx(plain.numpy(), abs=TOLERANCE), (kind, name, position)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_it_runs_on_every_architecture_and_a_replay_has_the_same_bits(kind: str) -> None:
     first, second = (made(label="template").run(word_lab(kind)) for _ in range(2))
     assert first.model_dump() == second.model_dump()

@@ -8,14 +8,14 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerFast
 
-from lashley.experiments.batch import make_batch
-from lashley.experiments.bundled import bundled_folder
-from lashley.experiments.encoding import encode, encode_answer, found_offsets, habits
 from lashley.experiments.errors import BadTask
 from lashley.experiments.lab import Lab
-from lashley.experiments.subject import prepare
+from lashley.experiments.model.bundled import bundled_folder
+from lashley.experiments.model.encoding import encode, encode_answer, found_offsets, habits
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.prompt import Prompt
-from lashley.experiments.tokens import labels, token_text
+from lashley.experiments.tasks.tokens import labels, token_text
 from lashley.tests.tiny import tiny_model, tiny_tokenizer
 from lashley.tests.word_tasks import word_task
 from lashley.tools.subject_card import in_tokens, subject_card

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject, load
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values, first_token, slow_logits, tokens_of
 from lashley.tests.tiny import KINDS, VOCABULARY, batch_of, tiny_subject

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments import attention, entropy
 from lashley.experiments.kinds.attention_entropy import AttentionEntropy
+from lashley.experiments.methods import attention, entropy
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28], [20, 21, 22, 23, 24, 25]]
 weights = st.lists(st.floats(0, 1), min_size=2, max_size=9).filter(lambda w: sum(w) > 1e-3)
@@ -40,7 +40,7 @@ def test_one_token_is_0_and_all_alike_is_1(count: int) -> None:
     assert float(entropy.entropy(np.full(count, 1 / count), count)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_it_equals_a_plain_loop_over_patterns_that_sum_to_1(kind: str) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
     own = attention.last_weights(subject, batch)

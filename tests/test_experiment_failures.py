@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lashley.agent.drivers.autopilot_course import Data, Protocol
-from lashley.tools.context import Context
+from lashley.agent.autopilot.course import Data, Protocol
 from lashley.tools.registry import Answer, all_tools, answer
+from lashley.tools.workbench.context import Context
 
 from .studies import studied
 
@@ -34,16 +34,16 @@ def test_one_that_takes_too_long_stops_and_the_same_call_goes_on(tmp_path: Path)
         assert late.refused
         assert "as an experiment may take 1e-09" in late.text
         row = context.reader.experiment(1)
-        assert (row["status"], row["error_type"]) == ("failed", "TooLong")
-        assert [a["name"] for a in row["artifacts"]] == ["unfinished"]
+        assert (row.status, row.error_type) == ("failed", "TooLong")
+        assert [a.name for a in row.artifacts] == ["unfinished"]
         said: list[str] = []
         context.say, context.experiment_minutes = said.append, 60
         assert not called(context, "head_ablation").refused
         assert any("Taking up E1" in line for line in said)
-        ours = context.reader.experiment(2)["effects"]
+        ours = context.reader.experiment(2).effects
     with Context.open(str(tmp_path / "other.db"), model=PLANTED, task="induction") as context:
         assert not called(context, "head_ablation").refused
-        assert context.reader.experiment(1)["effects"] == ours
+        assert context.reader.experiment(1).effects == ours
 
 
 def test_one_that_is_done_at_its_limit_is_done(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_one_that_is_done_at_its_limit_is_done(tmp_path: Path) -> None:
     with at_work(tmp_path) as context:
         context.experiment_minutes = 1e-9
         assert not called(context, "baseline", n=2).refused
-        assert context.reader.experiment(1)["status"] == "done"
+        assert context.reader.experiment(1).status == "done"
 
 
 def test_numbers_that_are_none_are_an_error_and_no_result(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_numbers_that_are_none_are_an_error_and_no_result(tmp_path: Path) -> Non
         assert failed.refused
         assert "NaN" in failed.text
         row = context.reader.experiment(1)
-        assert (row["status"], row["error_type"]) == ("failed", "NotANumber")
-        assert row["measurements"] == row["effects"] == []
+        assert (row.status, row.error_type) == ("failed", "NotANumber")
+        assert row.measurements == row.effects == []
         with torch.no_grad():
             head.copy_(whole)
         assert not called(context, "head_ablation", seed=1).refused
@@ -75,7 +75,7 @@ def test_numbers_that_are_none_are_an_error_and_no_result(tmp_path: Path) -> Non
 
 SHORT_OF_MEMORY = """
 import json, resource, sys, torch
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 from lashley.tools.registry import all_tools, answer
 
 def used():
@@ -99,7 +99,7 @@ with Context.open("t.db") as context:
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
     taken.clear()
     again = answer(tools, context, "head_ablation", json.dumps({**given, "n": 4}))
-    print(again.refused, [(e["status"], e["error_type"]) for e in context.reader.experiments()])
+    print(again.refused, [(e.status, e.error_type) for e in context.reader.experiments()])
 """
 
 
@@ -115,7 +115,7 @@ def test_where_memory_ends_the_process_lives_on(tmp_path: Path) -> None:
 
 LAID_OUT = """
 import resource, torch
-from lashley.experiments.kernels import FastLinear, can_be_laid_out, laid_out
+from lashley.experiments.model.kernels import FastLinear, can_be_laid_out, laid_out
 torch.set_num_threads(1)
 with torch.inference_mode():
     modules, x = [FastLinear(1024, 1024) for _ in range(30)], torch.randn(4, 1024)

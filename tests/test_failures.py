@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lashley.experiments.failures import FAILURES, failure, is_digit_error, is_loop
+from lashley.experiments.answers.failures import FAILURES, failure, is_digit_error, is_loop
 from lashley.experiments.tasks.prompt import Prompt
 
 FIXTURE = Path(__file__).with_name("fixtures") / "failures.jsonl"

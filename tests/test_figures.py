@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lashley.experiments.result import Figure
-from lashley.tools.report.figures import BadFigure, draw, draw_png
+from lashley.tools.report.figures import draw, draw_png
+from lashley.tools.report.ink import BadFigure
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -13,14 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.db.read import Reader
+from lashley.agent.study.replay import rerun
+from lashley.db.read.reader import Reader
+from lashley.db.records import ExperimentSummary
 from lashley.tests.killed import agent, ran
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, function_call, reasoning, response, serving
-from lashley.tools.context import silent
 from lashley.tools.evidence.verdict import verdicts
-from lashley.tools.verify import verify_tracker
+from lashley.tools.workbench.context import silent
+from lashley.tools.workbench.verify import verify_tracker
 
 OTHER = "Is layer 0 needed?"
 
@@ -78,46 +79,44 @@ def test_the_conversation_is_shared_to_the_byte_and_the_parent_stays(studies: Pa
     with Reader.open(studies) as reader:
         for run, parent, step in ((2, 1, 2), (3, 1, 3), (5, 4, 3)):
             row = reader.run(run)
-            assert (row["parent"], row["forked_at"]) == (f"R{parent}", step)
-            until = [turn["content"] for turn in reader.turns(parent) if turn["step"] <= step]
-            there = [turn["content"] for turn in reader.turns(run)]
+            assert (row.parent, row.forked_at) == (f"R{parent}", step)
+            until = [turn.content for turn in reader.turns(parent) if turn.step <= step]
+            there = [turn.content for turn in reader.turns(run)]
             assert there[: len(until)] == until
             assert "a study of its own" in there[len(until)]["text"]
-        assert reader.run(2)["goal"] == OTHER
-        assert f"The user now asks: {OTHER}" in json.dumps([turn["content"] for turn in reader.turns(2)])
-        assert reader.run(2)["resumed"]
-        assert reader.run(1)["forks"] == ["R2", "R3"]
+        assert reader.run(2).goal == OTHER
+        assert f"The user now asks: {OTHER}" in json.dumps([turn.content for turn in reader.turns(2)])
+        assert reader.run(2).resumed
+        assert reader.run(1).forks == ["R2", "R3"]
     assert verify_tracker(studies, [1, 2, 3, 4, 5]).differences == ()
 
 
 def test_what_was_found_is_reused_but_for_what_was_held_out(studies: Path) -> None:
     with Reader.open(studies) as reader:
         for run, parent in ((2, 1), (3, 1), (5, 4)):
-            shared = [e for e in reader.experiments(run=run) if e["run"] == f"R{parent}"]
+            shared = [e for e in reader.experiments(run=run) if e.run == f"R{parent}"]
             assert shared
-            assert {e["split"] for e in shared} == {"explore"}
-        spent = reader.run(3)["spent"]
-        assert spent["experiments"] == sum(e["run"] == "R3" for e in reader.experiments(run=3))
-        assert spent["tokens_in"] == sum(t["tokens_in"] or 0 for t in reader.turns(3))
-        assert spent["tokens_in"] < reader.run(1)["spent"]["tokens_in"]
+            assert {e.split for e in shared} == {"explore"}
+        spent = reader.run(3).spent
+        assert spent["experiments"] == sum(e.run == "R3" for e in reader.experiments(run=3))
+        assert spent["tokens_in"] == sum(t.tokens_in or 0 for t in reader.turns(3))
+        assert spent["tokens_in"] < reader.run(1).spent["tokens_in"]
 
 
 @pytest.mark.parametrize("run", [2, 3])
 def test_what_was_predicted_counts_again_and_is_tested_on_other_prompts(studies: Path, run: int) -> None:
     with Reader.open(studies) as reader:
         (old,), (new,) = reader.hypotheses_of(1), reader.hypotheses_of(run)
-        assert [new[name] for name in ("statement", "rationale", "refuted_if")] == [
-            old[name] for name in ("statement", "rationale", "refuted_if")
-        ]
-        assert len(new["predictions"]) == len(old["predictions"])
-        for before, after in zip(old["predictions"], new["predictions"], strict=True):
-            seed = {"seed": int(new["id"][1:])}
-            assert after["config"] == {**before["config"], **seed}
-            assert after["judged"]["experiment"] != before["judged"]["experiment"]
-            assert reader.experiment(int(after["judged"]["experiment"][1:]))["run"] == f"R{run}"
-        assert set(verdicts([new]).corrected) == {one["id"] for one in new["predictions"]}
-        assert "of R1" in new["events"][0]["comment"]
-        said = [t["content"]["text"] for t in reader.turns(run) if t["role"] == "tool"]
+        assert (new.statement, new.rationale, new.refuted_if) == (old.statement, old.rationale, old.refuted_if)
+        assert len(new.predictions) == len(old.predictions)
+        for before, after in zip(old.predictions, new.predictions, strict=True):
+            seed = {"seed": int(new.id[1:])}
+            assert after.config == {**before.config, **seed}
+            assert after.judged.experiment != before.judged.experiment
+            assert reader.experiment(int(after.judged.experiment[1:])).run == f"R{run}"
+        assert set(verdicts([new]).corrected) == {one.id for one in new.predictions}
+        assert "of R1" in new.events[0].comment
+        said = [t.content["text"] for t in reader.turns(run) if t.role == "tool"]
         assert any("H1" in text and "report was not taken" in text for text in said), "the parent's verdict is its own"
 
 
@@ -126,12 +125,12 @@ def test_a_fork_can_be_repeated(studies: Path, run: int) -> None:
     with Reader.open(studies) as reader:
         found = rerun(reader, run, silent)
     assert found.diverged is None, (found.diverged.what, found.diverged.was, found.diverged.now)
-    assert found.experiments == sum(1 for e in own(studies, run) if e["status"] == "done")
+    assert found.experiments == sum(1 for e in own(studies, run) if e.status == "done")
 
 
-def own(path: Path, run: int) -> list[dict[str, Any]]:
+def own(path: Path, run: int) -> list[ExperimentSummary]:
     with Reader.open(path) as reader:
-        return [e for e in reader.experiments(run=run) if e["run"] == f"R{run}"]
+        return [e for e in reader.experiments(run=run) if e.run == f"R{run}"]
 
 
 def test_a_fork_ends_with_what_to_compare(studies: Path) -> None:

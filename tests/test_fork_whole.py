@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
 from lashley.agent.commands.replay import difference
 from lashley.agent.drivers.conversation import Call, Message, Reply, ToolSpec
-from lashley.agent.fork import fork
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, carry_on, study
 from lashley.agent.main import cli
-from lashley.agent.rerun import rerun
-from lashley.agent.resume import recall, resumed
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.fork import fork
+from lashley.agent.study.loop import Ending, carry_on, study
+from lashley.agent.study.replay import rerun
+from lashley.agent.study.resume import recall, resumed
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.planted.build import WORDS
-from lashley.tools.context import Context, silent
-from lashley.tools.difference import runs_apart
-from lashley.tools.verify import verify_tracker
+from lashley.tools.workbench.context import Context, silent
+from lashley.tools.workbench.difference import runs_apart
+from lashley.tools.workbench.verify import verify_tracker
 
 MODEL = "planted:induction"
 ON = {"task": "again", "n": 8, "reason": "To see."}
@@ -161,23 +161,23 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_fork_has_all_of_its_parent_and_its_own(studies: Path) -> None:
     with Reader.open(studies) as reader:
-        assert [(r["status"], r["parent"]) for r in reader.runs()] == [
+        assert [(r.status, r.parent) for r in reader.runs()] == [
             ("finished", None), ("finished", "R1"), ("finished", "R2")]  # fmt: skip
         for run, words, spent in ((1, 1, 2), (2, 2, 2), (3, 2, 1)):
             row, turns = reader.run(run), reader.turns(run)
-            told = [t["content"]["text"] for t in turns if "told" in (t["content"].get("data") or {})]
+            told = [t.content["text"] for t in turns if "told" in (t.content.get("data") or {})]
             assert len(told) == len(set(told)) == words
-            assert row["waiting"] == []
-            assert row["spent"]["experiments"] == spent
-            own = [t for t in turns if t["role"] == "assistant" and t["step"] > (row["forked_at"] or 0)]
-            assert row["spent"]["tokens_in"] == 100 * len(own)
+            assert row.waiting == []
+            assert row.spent["experiments"] == spent
+            own = [t for t in turns if t.role == "assistant" and t.step > (row.forked_at or 0)]
+            assert row.spent["tokens_in"] == 100 * len(own)
             # No price is known here, so each reply of its own is without one.
-            spent = [row["spent"][name] for name in ("uncounted", "unpriced", "steps")]
-            assert spent == [0, len(own), turns[-1]["step"]]
-            assert len(row["notes"]) == 1
-            assert "E2 failed: The user was asked, and refused it." in json.dumps([t["content"] for t in turns])
-        assert [h["run"] for h in (reader.hypothesis(n) for n in (1, 2, 3))] == ["R1", "R2", "R3"]
-        assert {e["task"] for e in reader.experiments()} == {"again"}
+            spent = [row.spent[name] for name in ("uncounted", "unpriced", "steps")]
+            assert spent == [0, len(own), turns[-1].step]
+            assert len(row.notes) == 1
+            assert "E2 failed: The user was asked, and refused it." in json.dumps([t.content for t in turns])
+        assert [h.run for h in (reader.hypothesis(n) for n in (1, 2, 3))] == ["R1", "R2", "R3"]
+        assert {e.task for e in reader.experiments()} == {"again"}
     assert verify_tracker(studies, [1, 2, 3]).differences == ()
 
 
@@ -208,7 +208,7 @@ def test_each_holds_when_it_is_measured_again_and_tells_what_it_shares(
     assert "The first 4 are the same." in shown
     with Reader.open(studies) as reader:
         found = runs_apart(reader, 2, 3)
-        assert found["forked"] == "R3 was forked from R2 at step 5"
-        assert found["same_steps"] == 5
-        (one,) = found["hypotheses"]
-        assert [v["id"] for v in one["verdicts"]] == ["H2", "H3"]
+        assert found.forked == "R3 was forked from R2 at step 5"
+        assert found.same_steps == 5
+        (one,) = found.hypotheses
+        assert [v.id for v in one.verdicts] == ["H2", "H3"]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject
 from lashley.tests.slow_way import first_token, slow_logits, tokens_of
 from lashley.tests.test_engine import Case, batches, interventions
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 # A failure is told as it was drawn; the slow twin makes it small.
 UNSHRUNK = [Phase.explicit, Phase.generate]
@@ -58,7 +58,7 @@ def hold_against_slow_way(subject: Subject, data: st.DataObject) -> None:
             assert written[i][prompt] == slowly_written(case, intervention, prompt), (intervention, prompt)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @FEW
 def test_equals_recomputing_everything(kind: str, data: st.DataObject) -> None:
@@ -66,7 +66,7 @@ def test_equals_recomputing_everything(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @MANY
 def test_equals_recomputing_everything_many_times(kind: str, data: st.DataObject) -> None:
@@ -76,7 +76,7 @@ def test_equals_recomputing_everything_many_times(kind: str, data: st.DataObject
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_models_own_generate_says_the_same(kind: str) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
     own = subject.model.generate(  # type: ignore[operator]

@@ -10,9 +10,9 @@ import pytest
 import torch
 from gguf import GGUFReader
 
-from lashley.experiments.bundled import cache_folder, gguf_folder
 from lashley.experiments.errors import UnsupportedModel
-from lashley.experiments.subject import load
+from lashley.experiments.model.bundled import cache_folder, gguf_folder
+from lashley.experiments.model.loading import load
 from lashley.tests.saved_models import gguf
 
 UP = "blk.1.ffn_up.weight"

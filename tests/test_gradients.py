@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import AnswerReadout, PairReadout
 from lashley.experiments.engine.gradients import attribution
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.scoring import AnswerReadout, PairReadout
 from lashley.experiments.sites import Part, Site
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
 # Wide enough for fp32, narrow enough for the corners of a ReLU.
@@ -19,7 +19,7 @@ PARTS: tuple[Part, ...] = ("resid_pre", "k", "v", "pattern", "z", "attn_out", "n
 WHOLE: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_attribution_is_the_derivative_of_what_the_engine_does(kind: str) -> None:
     subject = tiny_subject(kind)
     batch = batch_of(ROWS)

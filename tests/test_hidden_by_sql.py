@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lashley.db import query
 from lashley.db.errors import QueryRefused
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, tamper
@@ -87,7 +88,7 @@ def same(twins: tuple[Path, Path], sql: str) -> str:
     return one
 
 
-CLOSED = ["experiments", "measurements", "effects", "samples", "figures", "artifacts", "judgements", "turns"]
+CLOSED = ["experiments", "measurements", "effects", "samples", "figures", "artifacts", "judgements", "turns", "told"]
 VIEWS = ["experiment_summary", "top_effects", "run_timeline", "ledger"]
 FORMS = [
     "SELECT * FROM {t}", "SELECT count(*) FROM {t}", "SELECT rowid, * FROM {t}", "SELECT 1 FROM {t}",
@@ -181,3 +182,50 @@ def test_what_is_open_can_be_read(twins: tuple[Path, Path]) -> None:
     for path in twins:
         with Reader.open(path) as reader:
             assert reader.query("SELECT count(*) FROM experiments")[1] == [[2]], "a person sees everything"
+
+
+def test_a_study_is_told_of_each_table_by_name_and_a_new_one_is_closed(tmp_path: Path) -> None:
+    """`told` was once open, because nobody had thought of it when it was added."""
+    path = hidden(tmp_path / "one.db")
+    with closing(sqlite3.connect(path)) as connection:
+        there = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
+        }
+        assert there == {*query.WHOLE, *query.PART, *query.VIEWS}
+        assert len(there) == len(query.WHOLE) + len(query.PART) + len(query.VIEWS)
+        connection.execute("CREATE TABLE plans (id INTEGER PRIMARY KEY, run INTEGER, text TEXT) STRICT")
+        connection.execute("INSERT INTO plans (run, text) VALUES (1, 'secret')")
+        connection.execute("CREATE VIEW told_plans AS SELECT run, text FROM plans")
+        connection.execute("CREATE VIEW goals AS SELECT goal FROM runs")
+        connection.commit()
+    with Reader.open(path) as reader:
+        for name in ("plans", "told_plans", "goals"):
+            for written in (*NAMES, "(SELECT * FROM {n})", "(WITH x AS (SELECT * FROM {n}) SELECT * FROM x)"):
+                for form in (
+                    "SELECT * FROM {t}",
+                    "SELECT count(*) FROM {t}",
+                    "SELECT * FROM runs LEFT JOIN {t} AS z ON 1",
+                ):
+                    sql = form.format(t=written.format(n=name, N=name.upper()))
+                    for alone in (None, 2):
+                        with pytest.raises(QueryRefused):
+                            reader.query(sql, runs=[2], alone=alone)
+            with pytest.raises(QueryRefused, match=f"(plans|{name}) is closed to a study"):
+                reader.query(f"SELECT * FROM main.{name}", runs=[2])
+        assert reader.query("SELECT text FROM told_plans")[1] == [["secret"]], "a person sees everything"
+        assert reader.query("SELECT goal FROM runs", runs=[2])[1] == [[RUN["goal"]]] * 2
+
+
+def test_what_a_study_sees_whole_names_no_result(tmp_path: Path) -> None:
+    """A table that belongs to an experiment is seen in part; the seals tell nothing that can be read."""
+    with Store.open(tmp_path / "t.db"):
+        pass
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        belong = {
+            table
+            for table in query.WHOLE
+            for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", [table])
+            if column in ("experiment", "judgement", "value", "said", "found")
+        }
+    # That a run used an earlier experiment is no result.
+    assert belong == {"reuses"}

@@ -10,18 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Call
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.agent.shrink import brief
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.agent.study.budget import Budget, Spent
+from lashley.agent.study.context_window import brief
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Result, Sample
 from lashley.tests.wire import chat, serving
-from lashley.tools.context import Context
 from lashley.tools.registry import Answer, all_tools, answer
+from lashley.tools.workbench.context import Context
 
 from .recorded import EXPERIMENT, RUN
 
@@ -59,7 +59,7 @@ def test_no_call_ends_a_study_or_makes_an_answer_that_cannot_be_sent(tmp_path: P
         def script(body: dict[str, Any]) -> object:
             # A reply to a conversation that seems to be cut is asked for again.
             with Reader.open(tmp_path / "t.db") as reader:
-                done = sum(turn["role"] == "tool" for turn in reader.turns(1))
+                done = sum(turn.role == "tool" for turn in reader.turns(1))
             reply = chat("[bold]:smile:\x1b[2J", ("again", *[*CALLS, REPORT][done]))
             return {**reply, "usage": {"prompt_tokens": len(json.dumps(body)) // 4, "completion_tokens": 9}}
 
@@ -69,7 +69,7 @@ def test_no_call_ends_a_study_or_makes_an_answer_that_cannot_be_sent(tmp_path: P
     assert ending.status == "finished", ending
     assert not ending.report_by_program
     with Reader.open(tmp_path / "t.db") as reader:
-        answers = [turn["content"]["text"] for turn in reader.turns(1) if turn["role"] == "tool"]
+        answers = [turn.content["text"] for turn in reader.turns(1) if turn.role == "tool"]
     assert len(answers) == len(CALLS) + 1
     assert not [one for one in answers if "failed inside" in one or len(one) > 10_000]
     assert all(c == "\n" or c.isprintable() for c in screen.getvalue())

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lashley.experiments import hub
 from lashley.experiments.errors import UnknownName, UnsupportedModel
 from lashley.experiments.kinds.baseline import Baseline
-from lashley.experiments.subject import load, sizes_of
+from lashley.experiments.model import hub
+from lashley.experiments.model.loading import load, sizes_of
 from lashley.tests import hub_on_loopback
 from lashley.tests.saved_models import adapter, config, saved
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 COMMITS = {"main": "a" * 40, "step1000": "b" * 40}
 
@@ -80,7 +80,7 @@ def test_what_is_logged_on_a_revision_is_replayed_on_it(tmp_path: Path) -> None:
         done = run_experiment(context, Baseline(model="some/model@step1000", task=name, n=4))
         assert done.error is None
         logged = context.reader.experiment(done.number)
-        assert (logged["model"], logged["subject"]["anatomy"]["n_layers"]) == ("some/model@step1000", 2)
+        assert (logged.model, logged.subject.anatomy["n_layers"]) == ("some/model@step1000", 2)
     with Context.open(str(tmp_path / "t.db")) as again:
         assert replay(again, done.number)["same"]
 
@@ -99,7 +99,7 @@ def test_an_adapter_on_the_hub_names_its_base_with_its_revision(tmp_path: Path, 
 LOADS = """
 import json, sys
 from lashley.experiments.errors import ExperimentError
-from lashley.experiments.subject import load
+from lashley.experiments.model.loading import load
 for name in sys.argv[1:]:
     try:
         subject = load(name)

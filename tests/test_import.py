@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from lashley.agent.main import cli
 from lashley.experiments.tasks.from_file import from_file, read_prompts
 from lashley.experiments.tasks.prompt import SPLITS
-from lashley.tools.catalog import named_task
-from lashley.tools.context import Context
+from lashley.tools.workbench.catalog import named_task
+from lashley.tools.workbench.context import Context
 
 from .recorded import older
 
@@ -145,8 +145,8 @@ def test_a_kept_task_that_was_changed_is_refused_in_one_line(tmp_path: Path) -> 
 
 def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path: Path) -> None:
     from lashley.db import schema
-    from lashley.db.read import Reader
-    from lashley.db.store import Store
+    from lashley.db.read.reader import Reader
+    from lashley.db.write.store import Store
     from lashley.experiments.tasks.from_file import from_jsonl
 
     db = tmp_path / "old.db"
@@ -157,7 +157,7 @@ def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path
     with Reader.open(db) as reader:
         row = reader.task_file("old")
     assert row is not None
-    assert (row["content"], row["card"], row["maker"]) == (task.content, None, None)
+    assert (row.content, row.card, row.maker) == (task.content, None, None)
     assert schema.version_at(db) == schema.VERSION
     with Context.open(str(db)) as context:
         assert context.find_task("old").fingerprint() == task.fingerprint()

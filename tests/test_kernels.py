@@ -12,8 +12,8 @@ from torch import nn
 from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
-from lashley.experiments.kernels import can_be_laid_out, laid_out, speed_up
-from lashley.tests.tiny import KINDS, tiny_model
+from lashley.experiments.model.kernels import can_be_laid_out, laid_out, speed_up
+from lashley.tests.tiny import SAMPLED, tiny_model
 
 size = st.integers(1, 40)
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
@@ -41,7 +41,7 @@ def test_gelu_gives_the_same() -> None:
     assert torch.allclose(module(x), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_a_model_says_the_same_and_keeps_its_weights_and_gradients(kind: str) -> None:
     model = tiny_model(kind).eval()
     ids = torch.tensor([[5, 17, 40, 8, 77, 30], [61, 9, 12, 4, 90, 6]])

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from lashley.experiments import engine
 from lashley.experiments.engine import memory
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.kernels import can_be_laid_out
+from lashley.experiments.model.kernels import can_be_laid_out
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject
 from lashley.tests.test_memory import ROWS, TRIED, OfToken, sweep
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ENOUGH = 10**9
 
@@ -35,7 +35,7 @@ def none_left(subject: Subject, seen: list[weakref.ref[Tensor]]) -> bool:
     return not list(copies(subject)) and all(copy() is None for copy in seen)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=SAMPLED)
 def subject(request: pytest.FixtureRequest) -> Subject:
     subject = tiny_subject(request.param)
     if not projections(subject):

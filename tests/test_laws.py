@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site
-from lashley.experiments.subject import Subject, load
 from lashley.tests.test_engine import (
     TOLERANCE,
     batches,
@@ -25,7 +26,7 @@ from lashley.tests.test_engine import (
     logits_of,
     own_logits,
 )
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 FEW = settings(
     max_examples=8,
@@ -34,7 +35,7 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )
-law = pytest.mark.parametrize("kind", KINDS)
+law = pytest.mark.parametrize("kind", SAMPLED)
 
 
 def damage(subject: Subject) -> st.SearchStrategy[list[Edit]]:
@@ -136,7 +137,7 @@ SWEEP = """
 import hashlib
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site
 from lashley.tests.tiny import batch_of, tiny_subject
 

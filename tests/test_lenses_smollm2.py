@@ -12,8 +12,8 @@ from lashley.experiments.kinds.saliency import Saliency
 from lashley.experiments.kinds.token_effects import TokenEffects
 from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
+from lashley.experiments.model.loading import load
 from lashley.experiments.result import Result
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 
 
@@ -51,6 +51,7 @@ def test_the_ends_of_the_model_turn_the_stream_most(ioi: Lab) -> None:
     assert {"L0", "L29"} <= set(sorted(found, key=lambda site: -found[site])[:4])
 
 
+@pytest.mark.slow
 def test_a_linear_map_stands_in_for_one_layer_and_not_for_the_one_that_writes_the_receiver(ioi: Lab) -> None:
     for layers, site, holds in (("11", "L11", True), ("23", "L23", False)):
         result = LinearShortcut(task="ioi", n=4, train=64, layers=layers, metric="kl").run(ioi)
@@ -67,6 +68,7 @@ def test_without_the_layer_that_writes_the_receiver_names_give_way_to_common_wor
     assert by_metric(result, "token_prob")["token ' the'"] > 0.01
 
 
+@pytest.mark.slow
 def test_the_receiver_rests_on_the_names_and_the_gradients_are_complete(ioi: Lab) -> None:
     result = Saliency(task="ioi", n=4, steps=4).run(ioi)
     found = by_metric(result, "occlusion")

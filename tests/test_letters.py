@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.experiments.answers import is_correct, words_of
-from lashley.experiments.letters import normal, runs_on, same_word
+from lashley.experiments.answers.grading import is_correct, words_of
 from lashley.experiments.tasks.from_file import kind_of
+from lashley.experiments.tasks.letters import normal, runs_on, same_word
 
 
 @pytest.mark.parametrize(

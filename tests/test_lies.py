@@ -13,20 +13,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
 from lashley.agent.commands.verify import verify
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.live import View
-from lashley.agent.loop import study
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.records import as_json
+from lashley.db.write.store import Store
 from lashley.experiments.tasks.registry import tasks
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer
 from lashley.tools.report.check import check
 from lashley.tools.report.render import render_run, write
+from lashley.tools.workbench.context import Context
 
 from .recorded import recorded
 
@@ -57,7 +58,7 @@ def told(wire: Wire, path: Path, *steps: Step) -> list[str]:
     assert not ending.report_by_program
     with Reader.open(path) as reader:
         turns = reader.turns(len(reader.runs()))
-        return [turn["content"]["text"] for turn in turns if turn["role"] == "tool"]
+        return [turn.content["text"] for turn in turns if turn.role == "tool"]
 
 
 def claiming(*conditions: str, sentence: str = "It matters.") -> Step:
@@ -206,7 +207,7 @@ def test_nothing_of_a_prediction_changes_once_it_is_recorded(wire: Wire, path: P
     answers = told(wire, path, LOOK, ("query_tracker", {"sql": change}))
     assert "Only one SELECT" in answers[1]
     with Reader.open(path) as reader:
-        assert reader.hypothesis(1)["predictions"][0]["high"] == -1.0
+        assert reader.hypothesis(1).predictions[0].high == -1.0
 
 
 def test_a_test_is_made_once_and_of_one_experiment(path: Path) -> None:
@@ -218,13 +219,13 @@ def test_a_test_is_made_once_and_of_one_experiment(path: Path) -> None:
         with pytest.raises(TrackerError, match="older than the prediction"):
             store.add_judgement(2, 2, judged)
     with Reader.open(path) as reader:
-        assert reader.hypothesis(late)["status"] == "open"
+        assert reader.hypothesis(late).status == "open"
 
 
 def _row(path: Path) -> dict[str, Any]:
     with Reader.open(path) as reader:
-        row = reader.hypothesis(1)["predictions"][0]
-    return {name: row[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")}
+        row = reader.hypothesis(1).predictions[0]
+    return {name: as_json(row)[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")}
 
 
 def test_a_second_test_and_the_same_prediction_again_are_refused(wire: Wire, tmp_path: Path) -> None:
@@ -288,8 +289,8 @@ def test_what_another_study_measured_on_them_is_shown_by_no_tool(wire: Wire, pat
     assert "E2 is no experiment of R2" in answers[9]
     assert "H1 is no hypothesis of R2" in answers[10]
     with Reader.open(path) as reader:
-        hidden = [m["value"] for m in reader.experiment(2)["measurements"] if m["value"] % 1]
-        held = {s["prompt"] for s in reader.experiment(2)["samples"]}
+        hidden = [m.value for m in reader.experiment(2).measurements if m.value % 1]
+        held = {s.prompt for s in reader.experiment(2).samples}
     everything = "\n".join(answers[1:])
     assert hidden
     assert held
@@ -315,7 +316,7 @@ def test_a_verdict_is_the_programs(wire: Wire, tmp_path: Path) -> None:
     assert all("does not hold (it is refuted)" in one for one in answers[7:10])
     assert "The report is written" in answers[10]
     with Reader.open(tmp_path / "t.db") as reader:
-        assert reader.hypothesis(1)["status"] == "refuted"
+        assert reader.hypothesis(1).status == "refuted"
         assert "**H1, refuted.**" in render_run(reader, 1).markdown
 
 

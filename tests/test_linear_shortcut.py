@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from lashley.experiments import engine
-from lashley.experiments.affine import closest, fitted, unchanged
+from lashley.experiments.answers.scoring import AnswerReadout
 from lashley.experiments.engine.activations import Activations
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.linear_shortcut import WAYS, LinearShortcut, skipping
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.affine import closest, fitted, unchanged
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.result import Result
-from lashley.experiments.scoring import AnswerReadout
-from lashley.experiments.subject import prepare
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.tiny import KINDS, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import SAMPLED, tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.word_tasks import word_lab, word_task
 from lashley.tools.report.figures import draw
 
@@ -34,7 +34,7 @@ def by_metric(result: Result, metric: str) -> dict[str, float]:
     return {e.site: e.value for e in result.effects if e.metric == metric}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize("stretch", [range(1), range(1, 3), range(2, 3)])
 def test_a_map_that_does_nothing_is_the_skip(kind: str, stretch: range) -> None:
     lab = word_lab(kind)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.drivers.conversation import Call
 from lashley.agent.live import Moving, View
+from lashley.agent.study.budget import Budget, Spent
 from lashley.tools.registry import Answer
 
 GOAL = (

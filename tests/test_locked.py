@@ -22,15 +22,15 @@ import numpy as np
 import pytest
 
 import lashley
-from lashley.db import pending
 from lashley.db.errors import TrackerError, TrackerFails
-from lashley.db.pending import Ended
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write import pending
+from lashley.db.write.pending import Ended
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.tools.context import Context
-from lashley.tools.run_experiment import run_experiment
-from lashley.tools.verify import verify_whole
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
+from lashley.tools.workbench.verify import verify_whole
 
 ABLATION = HeadAblation(model="planted:induction", task="induction", n=4)
 BY_HAND = ["experiment", "head_ablation", "--model", "planted:induction", "--task", "induction", "--n", "4"]
@@ -127,10 +127,10 @@ def whole(path: Path, number: int) -> None:
     """The experiment is done, with the numbers and arrays that it has anywhere else, and the tracker is sound."""
     with Reader.open(path) as reader:
         row = reader.experiment(number)
-        assert row["status"] == "done"
-        here = lashley.run(HeadAblation.model_validate(row["config"]))
-        assert [e["value"] for e in row["effects"]] == pytest.approx([e.value for e in here.effects], abs=1e-6)
-        assert {a["name"] for a in row["artifacts"]} == set(here.arrays)
+        assert row.status == "done"
+        here = lashley.run(HeadAblation.model_validate(row.config)).result
+        assert [e.value for e in row.effects] == pytest.approx([e.value for e in here.effects], abs=1e-6)
+        assert {a.name for a in row.artifacts} == set(here.arrays)
         for name, array in here.arrays.items():
             kept = np.load(io.BytesIO(reader.artifact(number, name)), allow_pickle=False)
             assert np.allclose(kept, array, atol=1e-6)
@@ -140,10 +140,10 @@ def whole(path: Path, number: int) -> None:
 
 def latest(path: Path) -> int:
     with Reader.open(path) as reader:
-        return max(int(row["id"][1:]) for row in reader.experiments(kind="head_ablation"))
+        return max(int(row.id[1:]) for row in reader.experiments(kind="head_ablation"))
 
 
-@pytest.mark.parametrize("words", [BY_HAND, STUDY], ids=["experiment", "study"])
+@pytest.mark.parametrize("words", [BY_HAND, pytest.param(STUDY, marks=pytest.mark.slow)], ids=["experiment", "study"])
 def test_a_result_waits_until_the_lock_is_gone(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "t.db"
     with agent(path, *words) as process:
@@ -177,14 +177,14 @@ def test_a_result_that_waits_outlives_its_process(words: list[str], end: signal.
             process.wait(timeout=60)
     with Reader.open(path) as reader:
         row = reader.experiment(number)
-        assert (row["status"], row["error"][:16]) == ("interrupted", "How it ended is ")
+        assert (row.status, row.error[:16]) == ("interrupted", "How it ended is ")
     # Whoever writes next takes it in.
     if words is STUDY:
         with started(path, "resume", "R1", "--display", "plain") as process:
             process.communicate("\n" * 100, timeout=300)
             assert process.returncode == 0, said(path)
         with Reader.open(path) as reader:
-            done = [row["config"] for row in reader.experiments(kind="head_ablation", run=1)]
+            done = [row.config for row in reader.experiments(kind="head_ablation", run=1)]
         assert all(done.count(config) == 1 for config in done), "nothing is measured twice"
     else:
         Store.open(path).close()
@@ -216,7 +216,7 @@ def ended(path: Path) -> tuple[int, Ended]:
     with Context.open(str(path)) as context:
         assert run_experiment(context, ABLATION).error is None
         row = context.reader.experiment(1)
-    started = row["started"]
+    started = row.started
     with Store.open(path) as store:
         number = store.begin_experiment(
             run=None, kind="baseline", model="m", task="t", split="explore", n=1, config={}, config_hash="h",
@@ -247,7 +247,7 @@ def test_a_file_is_read_as_it_was_written_and_damage_is_named(tmp_path: Path) ->
     file.write_bytes(good)
     Store.open(path).close()
     with Reader.open(path) as reader:
-        assert (reader.experiment(number)["found"], reader.artifact(number, "a")) == ("x", b"\0\1")
+        assert (reader.experiment(number).found, reader.artifact(number, "a")) == ("x", b"\0\1")
     assert not file.exists()
 
 
@@ -258,7 +258,7 @@ def test_the_file_of_another_tracker_is_left_alone(tmp_path: Path) -> None:
     Store.open(path).close()
     assert file.exists()
     with Reader.open(path) as reader:
-        assert reader.experiment(number)["status"] == "interrupted"
+        assert reader.experiment(number).status == "interrupted"
 
 
 def test_what_was_written_after_all_is_not_written_twice(tmp_path: Path) -> None:
@@ -272,4 +272,4 @@ def test_what_was_written_after_all_is_not_written_twice(tmp_path: Path) -> None
     assert not file.exists()
     assert verify_whole(path).differences == ()
     with Reader.open(path) as reader:
-        assert json.dumps(reader.experiment(number)["artifacts"]) == "[]"
+        assert json.dumps(reader.experiment(number).artifacts) == "[]"

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.lab import Lab
-from lashley.experiments.lenses import LensReadout, settled
+from lashley.experiments.methods.lenses import LensReadout, settled
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.result import Result
-from lashley.experiments.selfcheck import Logits
-from lashley.experiments.tokens import labels
+from lashley.experiments.tasks.batch import Batch
+from lashley.experiments.tasks.tokens import labels
 from lashley.tests.slow_way import reordered, tokens_of
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.word_tasks import PROMPTS, word_lab
 from lashley.tools.report.figures import draw
 
@@ -35,7 +35,7 @@ def shortened(lab: Lab, batch: Batch, prompt: int, layers: int) -> Tensor:
         return lab.subject.model(input_ids=tokens_of(batch, prompt), use_cache=False).logits[0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_each_lens_is_a_model_that_ends_there(kind: str) -> None:
     lab = word_lab(kind)
     _, batch = lab.prompts(N, "explore", 0)
@@ -49,7 +49,7 @@ def test_each_lens_is_a_model_that_ends_there(kind: str) -> None:
             assert float((logits[layers, prompt, inside] - wanted).abs().max()) <= TOLERANCE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_last_lens_is_the_models_own_prediction(kind: str) -> None:
     lab = word_lab(kind)
     result = LogitLens.model_validate(GIVEN).run(lab)

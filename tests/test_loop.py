@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.live import View
-from lashley.agent.loop import Ending, study
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending, study
+from lashley.db.read.reader import Reader
 from lashley.tests.wire import Wire, chat, function_call, output_text, response
-from lashley.tools.context import Context
+from lashley.tools.workbench.context import Context
 
 GOAL = "Which heads does SmolLM2 need to add small numbers?"
 BASELINE = {"task": "arithmetic", "n": 4, "reason": "First."}
@@ -34,7 +34,7 @@ def run(wire: Wire, folder: Path, **budget: Any) -> tuple[Ending, Reader]:
 
 
 def answers(reader: Reader) -> list[str]:
-    return [t["content"]["text"] for t in reader.turns(1) if t["role"] == "tool"]
+    return [t.content["text"] for t in reader.turns(1) if t.role == "tool"]
 
 
 def test_a_study_ends_in_a_report_and_everything_is_in_the_tracker(wire: Wire, tmp_path: Path) -> None:
@@ -46,13 +46,13 @@ def test_a_study_ends_in_a_report_and_everything_is_in_the_tracker(wire: Wire, t
     assert ending.status == "finished"
     assert not ending.report_by_program
     row = reader.run(1)
-    assert (row["status"], row["spent"]["experiments"], row["report"]) == ("finished", 2, f"# Sums\n\n{SOURCE}")
-    assert [e["reason"] for e in row["experiments"]] == ["First.", "Then."]
+    assert (row.status, row.spent["experiments"], row.report) == ("finished", 2, f"# Sums\n\n{SOURCE}")
+    assert [e.reason for e in row.experiments] == ["First.", "Then."]
     first = reader.experiment(1)
-    assert first["config"]["model"] == "smollm2-135m"
-    assert first["subject"]["anatomy"]["n_heads"] == 9
+    assert first.config["model"] == "smollm2-135m"
+    assert first.subject.anatomy["n_heads"] == 9
     # Every message that the server saw or sent is a turn, in order.
-    roles = [t["role"] for t in reader.turns(1)]
+    roles = [t.role for t in reader.turns(1)]
     assert roles == ["user", *["assistant", "tool"] * 4]
     assert wire.bodies[-1]["messages"][:-2] == wire.bodies[-2]["messages"], "the beginning of the prompt never changes"
 
@@ -86,8 +86,8 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     assert "There is no layer 99: this model has 30 layers, 0 to 29." in told[4]
     assert "SELECT" in told[5]
     assert "not on '/etc'" in told[6], "a call names no path"
-    assert [e["status"] for e in reader.experiments()] == ["done"], "what cannot be asked leaves a turn, and no row"
-    assert reader.run(1)["spent"]["experiments"] == 1
+    assert [e.status for e in reader.experiments()] == ["done"], "what cannot be asked leaves a turn, and no row"
+    assert reader.run(1).spent["experiments"] == 1
 
 
 def test_invented_numbers_and_foreign_experiments_are_sent_back(wire: Wire, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_same_experiment_twice_is_no_new_evidence(wire: Wire, tmp_path: Path
     assert ending.status == "finished"
     assert "no new evidence" in answers(reader)[1]
     assert len(reader.experiments()) == 1
-    assert reader.run(1)["spent"]["experiments"] == 1
+    assert reader.run(1).spent["experiments"] == 1
     # Another study is given the earlier experiment, may cite it, and it is still one experiment.
     wire.then(call("baseline", {**BASELINE, "reason": "Another study."}))
     wire.then(call("write_report", REPORT, "call_2"))
@@ -122,7 +122,7 @@ def test_the_same_experiment_twice_is_no_new_evidence(wire: Wire, tmp_path: Path
         again = study(context, ChatDriver("by-hand", base_url=wire.url, api_key="none"), GOAL, Budget(), View(None))
     assert again.status == "finished"
     assert len(reader.experiments()) == 1
-    assert [e["id"] for e in reader.run(2)["experiments"]] == ["E1"]
+    assert [e.id for e in reader.run(2).experiments] == ["E1"]
 
 
 def test_a_spent_budget_still_ends_in_a_report(wire: Wire, tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_a_server_that_dies_keeps_what_was_found(wire: Wire, tmp_path: Path) -> 
     assert ending.status == "stopped"
     assert "no quota left" in (ending.why or "")
     # With no process at work on it any more, it is one that can be gone on with.
-    assert reader.run(1)["status"] == "stopped"
-    assert reader.experiment(1)["status"] == "done"
+    assert reader.run(1).status == "stopped"
+    assert reader.experiment(1).status == "done"
 
 
 def test_a_server_that_never_answers_ends_the_study(wire: Wire, tmp_path: Path) -> None:

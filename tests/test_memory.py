@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
 from lashley.experiments.engine.memory import halved, logits_at_once, prompts_at_once, rows_at_once
 from lashley.experiments.errors import OutOfMemory
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site
-from lashley.experiments.subject import Subject
+from lashley.experiments.tasks.batch import Batch
 from lashley.tests.test_engine import TOLERANCE, gap
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28], [71, 6, 22, 59, 13], [10, 45, 38, 9, 9, 3]]
 
@@ -89,7 +89,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize("memory", [1, 60_000, 200_000])
 def test_a_small_budget_changes_no_number(kind: str, memory: int) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)

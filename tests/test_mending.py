@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from lashley.agent.budget import Budget
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import BadReply, Message
 from lashley.agent.drivers.mending import tool_named
@@ -19,15 +18,16 @@ from lashley.agent.drivers.responses import ResponsesDriver
 from lashley.agent.drivers.streamed import is_stream, put_together
 from lashley.agent.drivers.written_calls import Written, calls_written
 from lashley.agent.live import View
-from lashley.agent.loop import study
-from lashley.agent.rerun import rerun
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.agent.study.replay import rerun
+from lashley.db.read.reader import Reader
 from lashley.tests.reply_faults import FAULTS, REPORT, calls, note
 from lashley.tests.wire import Wire
-from lashley.tools.context import Context
 from lashley.tools.errors import ToolError
-from lashley.tools.sent import json_object
-from lashley.tools.strict import fill_nulls
+from lashley.tools.json_arguments import json_object
+from lashley.tools.json_schema import fill_nulls
+from lashley.tools.workbench.context import Context
 
 from .driven import BOTH, GOAL, ask, calling, good
 
@@ -310,7 +310,7 @@ def test_a_study_of_mended_replies_repeats_itself(api: Any, wire: Wire, tmp_path
     assert "--tool-call-parser" in str(whys[1])
     with Reader.open(path) as reader:
         assert len(reader.notes()) == 2 * len(MENDED)
-        logged = [turn["content"] for turn in reader.turns(1) if turn["role"] == "assistant"]
+        logged = [turn.content for turn in reader.turns(1) if turn.role == "assistant"]
         assert sum(bool(content.get("mended")) for content in logged) == len(MENDED) - 2 + 1
         for run in (1, 2):
             again = rerun(reader, run, lambda *_: None)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.minimal_set import MinimalSet, random_subsets
 from lashley.experiments.lab import Lab
-from lashley.experiments.minimal import SMALL, smallest
+from lashley.experiments.methods.minimal_set import SMALL, smallest
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.subject import load
 from lashley.experiments.tasks.registry import task
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 8}
@@ -151,7 +151,7 @@ def test_a_set_is_enough_by_its_whole_interval(
     assert MinimalSet().said(low, high) == said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_on_every_architecture_the_share_is_what_the_values_give(kind: str) -> None:
     bench = counting(kind)
     result = MinimalSet(task="counting", n=5, metric="prob", parts="mlps", goal="keep", level=0.9).run(bench)
@@ -194,6 +194,7 @@ def test_without_a_task_there_is_nothing_to_keep() -> None:
         MinimalSet(model="planted:null", **GIVEN).run(lab("planted:null"))
 
 
+@pytest.mark.slow
 def test_the_layers_that_smollm_keeps() -> None:
     bench = Lab(load("smollm2-135m", "cpu"), task("capitals"))
     layers = [0, 5, 10, 15, 20, 28]

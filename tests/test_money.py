@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lashley.agent.budget import Budget, Spent
 from lashley.agent.drivers.conversation import Reply
 from lashley.agent.main import cli
 from lashley.agent.prices import FILE, TABLE, Long, Price, among, price_of, read_table
-from lashley.db.read import Reader
+from lashley.agent.study.budget import Budget, Spent
+from lashley.db.read.reader import Reader
+from lashley.db.records import RunSummary
 from lashley.tests.killed import agent as process
 from lashley.tests.killed import ran, sound
 from lashley.tests.wire import Wire, chat, function_call, response
@@ -60,7 +61,7 @@ def asks(usage: dict[str, Any] | None = None, reports: bool = True) -> Any:
     return script
 
 
-def runs(folder: Path) -> list[dict[str, Any]]:
+def runs(folder: Path) -> list[RunSummary]:
     with Reader.open(folder / "s.db") as reader:
         return reader.runs()
 
@@ -186,13 +187,13 @@ def test_what_a_study_spends_is_counted_with_its_cached_tokens_and_shown_everywh
     assert "by-hand costs $2 in, $0.5 cached, $10 out per million tokens (LASHLEY_PRICES)." in done.stderr
     # 10,000 anew, 60,000 again, 30,000 into the cache, 10,000 written: 0.02 + 0.03 + 0.09 + 0.1 dollars, twice.
     row = runs(here)[0]
-    assert row["spent"]["cost"] == pytest.approx(0.48)
-    spent = {name: row["spent"][name] for name in ("tokens_in", "tokens_cached", "tokens_out", "unpriced", "steps")}
+    assert row.spent["cost"] == pytest.approx(0.48)
+    spent = {name: row.spent[name] for name in ("tokens_in", "tokens_cached", "tokens_out", "unpriced", "steps")}
     assert spent == {"tokens_in": 200_000, "tokens_cached": 120_000, "tokens_out": 20_000, "unpriced": 0, "steps": 2}
     with Reader.open(here / "s.db") as reader:
-        replies = [t for t in reader.turns(1) if t["role"] == "assistant"]
-    assert [t["cost"] for t in replies] == pytest.approx([0.24, 0.24])
-    assert {(t["tokens_cached"], t["tokens_written"]) for t in replies} == {(60_000, 30_000)}
+        replies = [t for t in reader.turns(1) if t.role == "assistant"]
+    assert [t.cost for t in replies] == pytest.approx([0.24, 0.24])
+    assert {(t.tokens_cached, t.tokens_written) for t in replies} == {(60_000, 30_000)}
     listed = agent("runs", "--db", "s.db").stdout.splitlines()
     assert listed[0].split() == ["id", "started", "status", "exp.", "steps", "tokens", "cost", "time"]
     assert listed[1].split()[-5:-1] == ["1", "2", "220k", "$0.48"]
@@ -200,8 +201,8 @@ def test_what_a_study_spends_is_counted_with_its_cached_tokens_and_shown_everywh
     shown = " ".join(agent("show", "R1", "--db", "s.db").stdout.split())
     assert f"spent {words}" in shown
     assert "$2 in, $0.5 cached, $10 out per million tokens" in shown
-    assert json.loads(agent("show", "R1", "--db", "s.db", "--json").stdout)["spent"] == row["spent"]
-    assert json.loads(agent("runs", "--db", "s.db", "--json").stdout)[0]["spent"] == row["spent"]
+    assert json.loads(agent("show", "R1", "--db", "s.db", "--json").stdout)["spent"] == row.spent
+    assert json.loads(agent("runs", "--db", "s.db", "--json").stdout)[0]["spent"] == row.spent
     for name in ("report.html", "report.md"):
         text = (here / "reports" / "R1" / name).read_text().replace("\\", "")
         assert f"Spent: {words}" in " ".join(text.split())
@@ -215,20 +216,20 @@ def test_money_that_is_spent_ends_in_the_models_report_and_is_not_overdrawn(wire
     assert "The budget is spent: $1." in " ".join(done.stderr.split())
     # A reply costs 0.21 dollars: 40,000 anew, 60,000 again, 10,000 written. The report's is kept back.
     row = runs(here)[0]
-    assert row["status"] == "budget"
-    assert row["spent"]["cost"] == pytest.approx(0.21 * (row["spent"]["steps"]))
-    assert row["spent"]["cost"] <= 1 < row["spent"]["cost"] + 2 * 0.21
+    assert row.status == "budget"
+    assert row.spent["cost"] == pytest.approx(0.21 * (row.spent["steps"]))
+    assert row.spent["cost"] <= 1 < row.spent["cost"] + 2 * 0.21
     with Reader.open(here / "s.db") as reader:
-        assert (reader.latest_report(1) or {})["call"] is not None
+        assert (reader.latest_report(1) or {}).call is not None
 
 
 def test_a_model_that_is_deaf_to_it_costs_no_more(wire: Wire, here: Path) -> None:
     wire.by(asks(reports=False))
     assert study(wire, "--max-cost", "1", "--price", "2,0.5,10").exit_code == 3
     row = runs(here)[0]
-    assert row["spent"]["cost"] <= 1
+    assert row.spent["cost"] <= 1
     with Reader.open(here / "s.db") as reader:
-        assert (reader.latest_report(1) or {})["call"] is None, "the program wrote it"
+        assert (reader.latest_report(1) or {}).call is None, "the program wrote it"
 
 
 def test_a_model_without_a_price_has_none_and_no_limit(wire: Wire, here: Path) -> None:
@@ -242,7 +243,7 @@ def test_a_model_without_a_price_has_none_and_no_limit(wire: Wire, here: Path) -
     done = study(wire, "--experiments", "1")
     assert "What by-hand costs is not known, so money is not counted; --price" in done.stderr
     row = runs(here)[0]
-    assert (row["spent"]["cost"], row["spent"]["unpriced"]) == (None, row["spent"]["steps"])
+    assert (row.spent["cost"], row.spent["unpriced"]) == (None, row.spent["steps"])
     assert agent("runs", "--db", "s.db").stdout.splitlines()[1].split()[-2] == "?"
     assert "at a price that is not known" in " ".join(agent("show", "R1", "--db", "s.db").stdout.split())
 
@@ -253,15 +254,15 @@ def test_a_server_that_does_not_count_cannot_be_held_to_a_limit_and_is_stopped_a
     assert done.exit_code == 3
     assert "The budget is spent: $1, since it is not known what a reply cost." in " ".join(done.stderr.split())
     row = runs(here)[0]
-    assert row["spent"]["steps"] == 2, "the one that was not counted, and the report"
-    assert row["spent"]["cost"] is None
+    assert row.spent["steps"] == 2, "the one that was not counted, and the report"
+    assert row.spent["cost"] is None
 
 
 def test_a_protocol_costs_nothing(here: Path) -> None:
     done = agent("run", "--goal", GOAL, *ON, "--driver", "autopilot", "--max-cost", "0.01", "--experiments", "2")
     assert done.exit_code == 3, done.output
     row = runs(here)[0]
-    assert (row["spent"]["cost"], row["spent"]["unpriced"], row["spent"]["tokens_in"]) == (0, 0, 0)
+    assert (row.spent["cost"], row.spent["unpriced"], row.spent["tokens_in"]) == (0, 0, 0)
     assert agent("runs", "--db", "s.db").stdout.splitlines()[1].split()[-3:-1] == ["-", "-"]
     assert "tokens" not in agent("show", "R1", "--db", "s.db").stdout
 
@@ -274,13 +275,13 @@ def test_a_study_that_was_killed_counts_what_it_had_spent(wire: Wire, here: Path
     wire.by(counted)
     words = ["run", *WHO, "--driver", "chat", "--base-url", wire.url, "--price", "2,0.5,10", "--max-cost", "9"]
     assert ran(process(*words, folder=here, commits=9)) == -signal.SIGKILL
-    so_far = runs(here)[0]["spent"]
+    so_far = runs(here)[0].spent
     assert (so_far["cost"], so_far["tokens_cached"]) == (
         pytest.approx(0.21 * so_far["steps"]),
         60_000 * so_far["steps"],
     )
     assert ran(process(*resume(wire), folder=here)) == 0
-    spent = runs(here)[0]["spent"]
+    spent = runs(here)[0].spent
     assert spent["steps"] > so_far["steps"]
     assert (spent["cost"], spent["tokens_cached"]) == (pytest.approx(0.21 * spent["steps"]), 60_000 * spent["steps"])
     sound(here / "s.db")
@@ -304,8 +305,8 @@ def test_a_second_opinion_may_spend_what_the_study_left(wire: Wire, here: Path) 
     wire.by(script)
     done = study(wire, "--review", "--max-cost", "1", "--price", "2,0.5,10")
     first, second = runs(here)
-    assert first["spent"]["cost"] == pytest.approx(0.42), done.output
-    assert second["budget"]["max_cost"] == pytest.approx(0.58)
+    assert first.spent["cost"] == pytest.approx(0.42), done.output
+    assert second.budget["max_cost"] == pytest.approx(0.58)
     assert done.stderr.count("by-hand costs") == 1
 
 

@@ -11,22 +11,23 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch
-from lashley.experiments.cost import SLOPES, whole_runs
+from lashley.experiments.answers.scoring import AnswerReadout, PairReadout
 from lashley.experiments.engine import narrowing
+from lashley.experiments.engine.cost import SLOPES, whole_runs
 from lashley.experiments.engine.forward import record_batch
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.rounded import rounded
-from lashley.experiments.scoring import AnswerReadout, PairReadout
+from lashley.experiments.model.loading import load, prepare
+from lashley.experiments.model.low_precision import rounded
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Part, Site, head
-from lashley.experiments.subject import Subject, load, prepare
+from lashley.experiments.tasks.batch import Batch
 from lashley.experiments.tasks.registry import task
 from lashley.tests.processors import WITH_BF16, WITHOUT_BF16, OnProcessor, on_processor
 from lashley.tests.slow_way import cut, first_token, hooked, one_position, tokens_of
-from lashley.tests.tiny import KINDS, batch_of, tiny_model, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_model, tiny_subject
 
 __all__ = ["on_processor"]
 # Of different lengths, so that there are pads.
@@ -136,7 +137,7 @@ def slowly(
     return float(out[right] - out[wrong]) + counted
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_a_narrowed_run_is_what_hooks_that_drop_the_same_positions_give(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,7 +162,7 @@ def test_a_narrowed_run_is_what_hooks_that_drop_the_same_positions_give(
             assert float(found[i, prompt]) == pytest.approx(wanted, abs=2e-4), f"{one.name} on prompt {prompt}"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_where_nothing_is_dropped_it_is_exact_in_whatever_order_the_columns_stand(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +224,7 @@ def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole(on_processo
     assert "screen_no_faster" in [note.code for note in screen.run(Lab(neo, task("arithmetic"))).notes]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_all_that_go_by_mask_and_angles_can_be_narrowed(kind: str) -> None:
     for subject in (tiny_subject(kind), rounded(tiny_subject(kind))):
         assert engine.narrowable(subject, batch_of(ROWS))
@@ -238,7 +239,7 @@ def test_edits_of_several_layers_and_programs_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["capitals", *(pytest.param(name, marks=pytest.mark.slow) for name in ("arithmetic", "ioi", "induction"))]
+    "name", [pytest.param(name, marks=pytest.mark.slow) for name in ("capitals", "arithmetic", "ioi", "induction")]
 )
 def test_on_smollm2_it_finds_the_strongest_heads_and_ranks_all(name: str) -> None:
     lab = Lab(load("smollm2-135m", "cpu"), task(name))

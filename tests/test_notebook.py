@@ -14,16 +14,16 @@ import pytest
 
 import lashley
 from lashley.db.errors import TrackerError
-from lashley.experiments.errors import ExperimentError
+from lashley.experiments.errors import ExperimentError, UnknownName
 from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.result import Measurement, Note
-from lashley.experiments.subject import load
+from lashley.experiments.result import Measurement, Note, Result
 from lashley.experiments.tasks.induction import INDUCTION
-from lashley.tools.context import Context
 from lashley.tools.errors import ToolError
-from lashley.tools.notebook import Found
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.python_api.found import Found
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 from .recorded import recorded
 from .tiny import tiny_model, tiny_tokenizer
@@ -44,8 +44,12 @@ def test_without_a_tracker_the_numbers_are_those_that_are_logged(db: str) -> Non
     found = lashley.run(ABLATION)
     with lashley.open(db) as tracker:
         logged = tracker["E1"]
-        assert found.effects_frame()["value"].tolist() == logged.effects()["value"].tolist()
-        assert found.measurements_frame()["value"].tolist() == logged.measurements()["value"].tolist()
+        for name in ("effects", "measurements", "samples", "top"):
+            assert getattr(found, name)().equals(getattr(logged, name)()), name
+        assert found.top(2, "logit_diff")["site"].tolist() == logged.top(2)["site"].tolist()
+        assert (found.found, found.notes, found.picture().data) == (logged.found, logged.notes, logged.picture().data)
+        assert found.result.model_dump() == logged.result.model_dump()
+        assert np.array_equal(found.array("logit_diff"), logged.result.arrays["logit_diff"])
         values = logged.array("logit_diff")
         means = values[1:].mean(-1) - values[0].mean()
         assert np.allclose(means, logged.effects()["value"], atol=1e-6)
@@ -63,8 +67,13 @@ def test_frames_are_filtered_as_the_commands_are(db: str) -> None:
                       lambda: tracker["E1"].array("nothing"), lambda: tracker.experiments(run="E1")):  # fmt: skip
             with pytest.raises(TrackerError):
                 wrong()
-        with pytest.raises(KeyError, match="It has: heads"):
-            tracker["E1"].picture("lens")
+        for one in (tracker["E1"], lashley.run(ABLATION)):
+            with pytest.raises(UnknownName, match=r"no figure 'lens'\. Known: heads"):
+                one.picture("lens")
+            with pytest.raises(UnknownName, match="no metric here 'los'"):
+                one.top(3, "los")
+        with pytest.raises(UnknownName, match="no array 'nothing'"):
+            lashley.run(ABLATION).array("nothing")
 
 
 def own_file(folder: Path) -> Path:
@@ -87,10 +96,10 @@ def test_tasks_are_known_as_the_commands_know_them(tmp_path: Path, monkeypatch: 
         for number, one in enumerate((shuffled, own, own.model_copy(update={"task": "after~shuffled"})), 1):
             outcome = run_experiment(context, one)
             assert (outcome.number, outcome.error) == (number, None)
-            logged = [effect["value"] for effect in context.reader.experiment(number)["effects"]]
-            assert [effect.value for effect in lashley.run(one).effects] == logged
-            assert [effect.value for effect in lashley.run(ABLATION, one.task).effects] == logged
-    assert lashley.run(ABLATION, "./after.jsonl").effects == lashley.run(own).effects
+            logged = [effect.value for effect in context.reader.experiment(number).effects]
+            assert lashley.run(one).effects()["value"].tolist() == logged
+            assert lashley.run(ABLATION, one.task).effects()["value"].tolist() == logged
+    assert lashley.run(ABLATION, "./after.jsonl").effects().equals(lashley.run(own).effects())
     with pytest.raises(ToolError, match="no task file"):
         lashley.run(ABLATION, "gone.csv")
     with pytest.raises(ExperimentError, match="afte"):
@@ -107,19 +116,18 @@ def test_models_are_known_as_the_commands_know_them(tmp_path: Path) -> None:
     with Context.open(str(tmp_path / "t.db")) as context:
         context.add_task_file(str(tmp_path / "own.jsonl"))
         assert run_experiment(context, task).error is None
-        logged = [effect["value"] for effect in context.reader.experiment(1)["effects"]]
-    assert [effect.value for effect in lashley.run(task, str(tmp_path / "own.jsonl")).effects] == logged
+        logged = [effect.value for effect in context.reader.experiment(1).effects]
+    assert lashley.run(task, str(tmp_path / "own.jsonl")).effects()["value"].tolist() == logged
     other = ABLATION.model_copy(update={"model": "Planted:Induction"})
-    assert lashley.run(other).effects == lashley.run(ABLATION).effects
+    assert lashley.run(other).effects().equals(lashley.run(ABLATION).effects())
     with pytest.raises(ExperimentError, match="planted:induction"):
         lashley.run(ABLATION.model_copy(update={"model": "planted:inductio"}))
 
 
 def test_what_a_model_wrote_is_only_text_in_a_notebook(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    html = Found(
-        found=evil, notes=(Note(code="mine", text=evil),), measurements=(Measurement(name=evil, value=1.0, unit=evil),)
-    )._repr_html_()
+    notes, measured = (Note(code="mine", text=evil),), (Measurement(name=evil, value=1.0, unit=evil),)
+    html = Found(Result(found=evil, notes=notes, measurements=measured))._repr_html_()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 4
 
@@ -177,6 +185,6 @@ def test_a_report_as_a_notebook_opens_the_tracker_and_draws_again(
         exec("\n".join(before), named)
         shown.append(eval(last, named) if not last.startswith("tracker =") else exec(last, named))
     _, one, effects = shown
-    assert one.row["id"] == "E1"
+    assert one.row.id == "E1"
     assert "<svg" in one._repr_html_()
     assert effects["site"].tolist() == ["L7.H3", "L0.H1"]

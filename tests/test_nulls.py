@@ -16,7 +16,7 @@ from numpy.random import Generator
 from scipy.stats import binom
 
 from lashley.experiments.result import Effect
-from lashley.experiments.statistics import bootstrap, effects, share, share_change
+from lashley.experiments.statistics.intervals import bootstrap, effects, share, share_change
 
 FAMILIES, SITES = 200, 12
 MOST = int(binom.ppf(0.999, FAMILIES, 0.05))

@@ -32,4 +32,4 @@ def test_a_shown_number_is_close_to_the_number(x: float) -> None:
 @given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3))
 def test_an_interval_never_shows_a_negative_zero(values: list[float]) -> None:
     low, value, high = sorted(values)
-    assert not re.search(r"−0(\.0*)?(?![\d.e])", value_text({"value": value, "low": low, "high": high}))
+    assert not re.search(r"−0(\.0*)?(?![\d.e])", value_text(value, low, high))

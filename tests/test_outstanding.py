@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
-from lashley.experiments.outstanding import beside_shuffled, clear, largest
 from lashley.experiments.result import Effect
+from lashley.experiments.statistics.strongest import beside_shuffled, clear, largest
 from lashley.tests.test_planted import lab
 
 

@@ -12,24 +12,25 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from lashley.experiments import engine
-from lashley.experiments.circuits import circuits, positive_eigenvalues, scores, whole_eigenvalues
-from lashley.experiments.detectors import first_token, seen_by
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.ov_qk import OvQk
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.detectors import first_token, seen_by
+from lashley.experiments.methods.ov_qk import circuits, positive_eigenvalues, scores, whole_eigenvalues
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.planted.truth import TRUTHS, WORDS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject, load
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import PLACES, clean_values, hooked, layers_of
 from lashley.tests.test_planted import lab
 from lashley.tests.test_weights import GEMMAS, folded
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 8}
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", SAMPLED)
 FINAL_NORMS = {"gpt2": "transformer.ln_f", "gptj": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm",
                "phi": "model.final_layernorm", "opt": "model.decoder.final_layer_norm"}  # fmt: skip
 

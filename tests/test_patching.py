@@ -10,25 +10,26 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from lashley.db.records import Artifact
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit
 from lashley.experiments.kinds.activation_patching import ActivationPatching, held
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
 from lashley.experiments.lab import INTACT, Lab
-from lashley.experiments.patching import Place
+from lashley.experiments.methods.patching import Place
+from lashley.experiments.model.loading import load
 from lashley.experiments.result import Effect, Result
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import COUNTED, Site
-from lashley.experiments.subject import load
+from lashley.experiments.tasks.corrupted_prompts import twins
 from lashley.experiments.tasks.registry import task
-from lashley.experiments.twins import twins
 from lashley.tests.test_planted import lab as planted_lab
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.twin_lab import slow_recovery, twin_lab
-from lashley.tools.evidence.quantity import read
+from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw
-from lashley.tools.run_experiment import array_bytes
+from lashley.tools.workbench.run_experiment import array_bytes
 
 PARTS = ("resid_pre", "attn_out", "mlp_out", "z", "pattern", "k", "v")
 N = 4
@@ -65,7 +66,7 @@ def hold_against_slow_way(kind: str, data: st.DataObject) -> None:
     assert not [note for note in result.notes if note.code.endswith("_failed")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @FEW
 def test_a_patch_is_what_plain_hooks_make_of_it(kind: str, data: st.DataObject) -> None:
@@ -73,7 +74,7 @@ def test_a_patch_is_what_plain_hooks_make_of_it(kind: str, data: st.DataObject) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @MANY
 def test_a_patch_is_what_plain_hooks_make_of_it_many_times(kind: str, data: st.DataObject) -> None:
@@ -91,7 +92,7 @@ def test_the_whole_stream_restores_everything_and_what_is_alike_nothing(kind: st
     assert found["L0.resid_pre@last"].value == pytest.approx(0.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_integrated_gradients_are_complete_and_slopes_are_those_of_a_small_step(kind: str) -> None:
     bench = twin_lab(kind)
     pair = twins(bench, (2, "explore", 0))
@@ -121,7 +122,8 @@ def test_a_replay_is_the_same_to_the_last_bit() -> None:
 def test_a_difference_of_two_shares_is_one_of_ratios() -> None:
     """What a prediction or a finding reads: the difference of two effects, prompt by prompt, over the whole."""
     result = ActivationPatching(**PLANTED, part="z").run(planted_lab("planted:induction"))
-    row = {**result.model_dump(), "id": "E1", "n": 16, "artifacts": [{"name": name} for name in result.arrays]}
+    kinds = tuple(Artifact(name, "", 0, "") for name in result.arrays)
+    row = Numbers.of(result, {"n": 16})._replace(artifacts=kinds)
     kept = {name: array_bytes(array)[1] for name, array in result.arrays.items()}
     found = read(row, "effect[L1.H2] - effect[L0.H1]", kept.__getitem__)
     one, other = (values(result)[site] for site in ("L1.H2", "L0.H1"))

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine.paths import NEEDED, Edge, Paths
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds import path_patching
 from lashley.experiments.kinds.path_patching import PathPatching
-from lashley.experiments.scoring import PairReadout
 from lashley.experiments.sites import Site, head, parse_site
-from lashley.experiments.twins import twins
+from lashley.experiments.tasks.corrupted_prompts import twins
 from lashley.tests.slow_way import clean_values, hooked
 from lashley.tests.test_patching import smollm
 from lashley.tests.test_planted import lab as planted_lab

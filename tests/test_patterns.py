@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site, check_site, parse_site
-from lashley.experiments.subject import prepare
 from lashley.tests.slow_way import clean_values, first_token, tokens_of
 from lashley.tests.test_engine import TOLERANCE, Case, batches, everywhere, gap, logits_of, nothing_asked, own_logits
-from lashley.tests.tiny import BASE, KINDS, WIDE, batch_of, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import BASE, SAMPLED, WIDE, batch_of, tiny_model, tiny_subject, tiny_tokenizer
 
 FEW = settings(
     max_examples=10,
@@ -26,7 +26,7 @@ FEW = settings(
 )
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
 ALIKE = [[5, 17, 40, 8, 77, 30], [61, 9, 12, 44, 80, 7], [33, 90, 4, 4, 51, 28]]
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", SAMPLED)
 
 
 @every_kind

@@ -10,22 +10,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from lashley.experiments import subject as subjects
-from lashley.experiments.bundled import ALIASES, PARAMETERS, planted_place
 from lashley.experiments.errors import BadTask
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
 from lashley.experiments.lab import Lab
+from lashley.experiments.model import loading as subjects
+from lashley.experiments.model.bundled import ALIASES, PARAMETERS, planted_place
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.planted.build import model, save, tokenizer
 from lashley.experiments.planted.truth import N_HEADS, TRUTHS, Truth
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site, parse_site
-from lashley.experiments.subject import prepare
 from lashley.experiments.tasks.arithmetic import ARITHMETIC
 from lashley.experiments.tasks.induction import INDUCTION
-from lashley.tools.catalog import models
+from lashley.tools.workbench.catalog import models
 
 from .slow_way import clean_values, slow_logits
 

@@ -14,14 +14,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binom, false_discovery_control
 
+from lashley.db import records
+from lashley.db.records import Artifact, Effect, Hypothesis, Judgement, Measurement
 from lashley.experiments.prediction import Comparison, Prediction, judge, p_of_bound
-from lashley.experiments.statistics import bootstrap, rank_interval
+from lashley.experiments.statistics.intervals import bootstrap, rank_interval
 from lashley.tools.evidence.conditions import NoCondition, parse_bound, parse_condition
 from lashley.tools.evidence.ledger import false_discovery
-from lashley.tools.evidence.quantity import NoQuantity, parse, read
+from lashley.tools.evidence.quantity import NoQuantity, Numbers, parse, read
 from lashley.tools.evidence.verdict import ALPHA, holm, spoken, verdicts
 
-Row = dict[str, Any]
+from .recorded import made
+
 finite = st.floats(-100, 100, allow_subnormal=False)
 shares = st.floats(0, 1)
 intervals = st.tuples(finite, st.floats(0.001, 50), st.floats(0.001, 50))
@@ -118,28 +121,30 @@ def test_false_discovery_is_scipys(p: list[float]) -> None:
 
 judgements = st.one_of(
     st.none(),
-    st.fixed_dictionaries({"p": shares | st.just(1e-4), "side": st.sampled_from(["for", "against"])}),
+    st.builds(
+        lambda p, side: made(Judgement, p=p, side=side), shares | st.just(1e-4), st.sampled_from(["for", "against"])
+    ),
 )  # fmt: skip
 
 
 @st.composite
-def families(draw: st.DrawFn) -> list[Row]:
-    number, rows = itertools.count(1), list[Row]()
+def families(draw: st.DrawFn) -> list[Hypothesis]:
+    number, rows = itertools.count(1), list[Hypothesis]()
     for h in range(draw(st.integers(1, 4))):
         predicted = [
-            {
-                "id": next(number), "judged": one, "kind": "k", "quantity": "x", "comparison": "above",
-                "config": {"method": draw(st.sampled_from(["zero", "mean", "resample"]))},
-            }
+            made(
+                records.Prediction, id=next(number), judged=one, kind="k", quantity="x", comparison="above",
+                config={"method": draw(st.sampled_from(["zero", "mean", "resample"]))},
+            )
             for one in draw(st.lists(judgements, max_size=5))
         ]  # fmt: skip
-        rows.append({"id": f"H{h + 1}", "status": "open", "predictions": predicted})
+        rows.append(made(Hypothesis, id=f"H{h + 1}", status="open", predictions=predicted))
     return rows
 
 
 @given(families(), st.randoms())
-def test_the_order_of_predictions_decides_nothing(rows: list[Row], random: Any) -> None:
-    mixed = [{**row, "predictions": random.sample(row["predictions"], len(row["predictions"]))} for row in rows]
+def test_the_order_of_predictions_decides_nothing(rows: list[Hypothesis], random: Any) -> None:
+    mixed = [row._replace(predictions=random.sample(row.predictions, len(row.predictions))) for row in rows]
     random.shuffle(mixed)
     one, other = verdicts(rows), verdicts(mixed)
     assert one.hypotheses == other.hypotheses
@@ -148,41 +153,36 @@ def test_the_order_of_predictions_decides_nothing(rows: list[Row], random: Any) 
 
 
 @given(families(), judgements)
-def test_another_prediction_never_helps(rows: list[Row], judged: Row | None) -> None:
+def test_another_prediction_never_helps(rows: list[Hypothesis], judged: Judgement | None) -> None:
     before = verdicts(rows)
-    more = {
-        "id": 999,
-        "judged": judged,
-        "kind": "k",
-        "quantity": "y",
-        "comparison": "above",
-        "config": {"method": "zero"},
-    }
+    more = made(
+        records.Prediction, id=999, judged=judged, kind="k", quantity="y", comparison="above", config={"method": "zero"}
+    )
     for place in range(len(rows)):
-        grown = [{**r, "predictions": [*r["predictions"], more]} if i == place else r for i, r in enumerate(rows)]
+        grown = [r._replace(predictions=[*r.predictions, more]) if i == place else r for i, r in enumerate(rows)]
         after = verdicts(grown)
         for row in rows:
-            name = row["id"]
-            if row["predictions"] and before.hypotheses[name] != "supported":
+            name = row.id
+            if row.predictions and before.hypotheses[name] != "supported":
                 assert after.hypotheses[name] != "supported"
-            if row["predictions"] and not before.confirmed[name]:
+            if row.predictions and not before.confirmed[name]:
                 assert not after.confirmed[name]
         for one in before.corrected:
             assert after.corrected[one] >= before.corrected[one]
 
 
 @given(families())
-def test_a_hypothesis_is_supported_when_all_holds_and_refuted_when_anything_fails(rows: list[Row]) -> None:
+def test_a_hypothesis_is_supported_when_all_holds_and_refuted_when_anything_fails(rows: list[Hypothesis]) -> None:
     found = verdicts(rows)
     for row in rows:
-        said = [found.predictions[one["id"]] for one in row["predictions"]]
-        status = found.hypotheses[row["id"]]
+        said = [found.predictions[one.id] for one in row.predictions]
+        status = found.hypotheses[row.id]
         assert (status == "supported") == (bool(said) and all(one == "supported" for one in said))
         assert (status == "refuted") == ("refuted" in said)
-        if any(one["judged"] is None for one in row["predictions"]):
+        if any(one.judged is None for one in row.predictions):
             assert status != "supported"
         if spoken(row, found) == "confirmed":
-            assert {one["config"]["method"] for one in row["predictions"]} == {"zero", "mean", "resample"}
+            assert {one.config["method"] for one in row.predictions} == {"zero", "mean", "resample"}
 
 
 # --- quantities
@@ -267,7 +267,7 @@ def test_half_a_bound_is_none(text: str) -> None:
 SITES = ["L0.H0", "L0.H1", "L1.H0"]
 
 
-def kept(seed: int, questions: int, times: int) -> tuple[Row, Any, np.ndarray[Any, Any], list[str]]:
+def kept(seed: int, questions: int, times: int) -> tuple[Numbers, Any, np.ndarray[Any, Any], list[str]]:
     """An experiment of three sites as the tracker has it, its arrays, the changes [site, n] and what was asked."""
     rng = np.random.default_rng(seed)
     asked = [f"q{i}" for i in range(questions) for _ in range(times)]
@@ -275,14 +275,14 @@ def kept(seed: int, questions: int, times: int) -> tuple[Row, Any, np.ndarray[An
     changes = values[1:] - values[0]
     mean, low, high = bootstrap(changes, asked)
     effects = [
-        {"site": s, "metric": "loss", "value": float(m), "low": float(a), "high": float(b), "n": len(asked), "q": 0.1}
+        made(Effect, site=s, metric="loss", value=float(m), low=float(a), high=float(b), n=len(asked), q=0.1)
         for s, m, a, b in zip(SITES, mean, low, high, strict=True)
     ]
-    row = {
-        "id": "E1", "n": len(asked), "effects": effects, "figures": [], "config": {},
-        "measurements": [{"name": "questions", "value": questions, "low": None, "high": None, "n": None, "unit": ""}],
-        "artifacts": [{"name": "loss"}, {"name": "questions"}],
-    }  # fmt: skip
+    row = Numbers(
+        id="E1", n=len(asked), effects=tuple(effects), figures=(), config={},
+        measurements=(Measurement("questions", questions, None, None, None, ""),),
+        artifacts=tuple(made(Artifact, name=name) for name in ("loss", "questions")),
+    )  # fmt: skip
     arrays = {"loss": values, "questions": np.array(asked)}
 
     def artifact(name: str) -> bytes:

@@ -15,16 +15,16 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from lashley.experiments import processor
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.kernels import BOTH, can_be_laid_out, speed_up, usable
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.processor import Speeds, Where, speeds
+from lashley.experiments.model import processor
+from lashley.experiments.model.kernels import BOTH, can_be_laid_out, speed_up, usable
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.processor import Speeds, Where, speeds
 from lashley.experiments.result import Result
-from lashley.experiments.screening import look
 from lashley.experiments.sites import head
-from lashley.experiments.subject import prepare
+from lashley.experiments.statistics.screening import look
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.processors import CPU, HARDLY, WITH_BF16, WITHOUT_BF16, OnProcessor, forgetful, on_processor
 from lashley.tests.tiny import VOCABULARY, tiny_model, tiny_tokenizer
@@ -105,6 +105,17 @@ def test_what_was_kept_and_cannot_be_believed_is_measured_again(content: str | b
     found = speeds(CPU)
     assert found.bf16 != good.bf16
     assert processor.known(file, where) == found
+
+
+def test_of_two_that_measured_at_once_both_go_by_the_first(forgetful: Path) -> None:
+    """Near a limit they may have found different choices."""
+    where = processor.here(CPU)
+    one, other = (Speeds.model_validate({"where": where, **found}) for found in (WITH_BF16, WITHOUT_BF16))
+    file = processor.place(where)
+    assert processor.keep(file, one) == one
+    assert processor.keep(file, other) == one
+    assert processor.known(file, where) == one
+    assert [p.name for p in forgetful.iterdir()] == [file.name]
 
 
 def test_a_cache_that_cannot_be_read_or_written_stops_nothing(forgetful: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +222,7 @@ def test_a_look_in_fp32_is_at_the_subject_itself(on_processor: OnProcessor) -> N
 
 WITHOUT = """
 import torch
-from lashley.experiments.processor import speeds
+from lashley.experiments.model.processor import speeds
 from lashley.tests.test_processor import deep_lab, screened
 found = speeds(torch.device("cpu"))
 print(found.bf16_pays, torch.ops.mkldnn._is_mkldnn_bf16_supported())

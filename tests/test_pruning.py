@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments import pruning
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.pruning_curve import PruningCurve
+from lashley.experiments.methods import pruning
+from lashley.experiments.methods.removal import elements, removal
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.removal import elements, removal
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_controls import lab as counting
 from lashley.tests.test_planted import lab
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 8, "draws": 5}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_ends_and_the_middle_equal_the_slow_way(kind: str) -> None:
     subject, made = tiny_subject(kind), counting(kind)
     draw = (3, "explore", 0)

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lashley.agent.main import cli
-from lashley.experiments.kind import kind
-from lashley.experiments.subject import load
+from lashley.experiments.kinds.registry import kind
+from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.registry import task
 from lashley.tools.evidence.quantity import parse
-from lashley.tools.published import Check, Trial, hold, trials
+from lashley.tools.workbench.published import Check, Trial, hold, trials
 
 GPT2 = {"n_layers": 12, "n_heads": 12, "n_kv_heads": 12, "d_mlp": 3072}
 
@@ -110,7 +110,7 @@ def test_without_the_model_there_is_one_line(tmp_path: Path) -> None:
 
 def test_the_command_shows_each_check_and_says_no(shaped: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [few(t, 4) for t in trials() if t.config.get("detector") == "copy_suppression"]
-    monkeypatch.setattr("lashley.tools.published.trials", lambda: given)
+    monkeypatch.setattr("lashley.tools.workbench.published.trials", lambda: given)
     told = CliRunner().invoke(cli, ["check-published", "--model", shaped])
     assert told.exit_code == 1, told.stderr
     assert "effect[L10.H7, copy_suppression]" in told.stdout

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +13,9 @@ from hypothesis import strategies as st
 
 from lashley.db.errors import NoSuchId, QueryRefused, TrackerError
 from lashley.db.query import CELL
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.records import ExperimentSummary, Note
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Measurement, Result
 
 NOTES = {
@@ -80,8 +80,8 @@ def reader(path: Path) -> Iterator[Reader]:
         yield reader
 
 
-def ids(rows: list[dict[str, Any]]) -> list[str]:
-    return [row["id"] for row in rows]
+def ids(rows: Sequence[ExperimentSummary] | Sequence[Note]) -> list[str]:
+    return [row.id for row in rows]
 
 
 def test_a_missing_file_is_said_with_its_path_and_not_made(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_experiments_are_filtered_and_the_limit_keeps_the_latest(reader: Reader)
 
 def test_a_run_tells_its_story_in_order(reader: Reader) -> None:
     run = reader.run(1)
-    story = [(row["what"], row["id"]) for row in run["timeline"]]
+    story = [(row.what, row.id) for row in run.timeline]
     assert story == [
         ("run", "R1"),
         ("experiment", "E1"),
@@ -114,18 +114,18 @@ def test_a_run_tells_its_story_in_order(reader: Reader) -> None:
         ("report", "R1"),
         ("run", "R1"),
     ]
-    assert ids(run["experiments"]) == ["E1", "E2"]
-    assert ids(run["notes"]) == ["N1", "N2"]
-    assert [len(one["events"]) for one in run["hypotheses"]] == [2]
-    assert run["report"] == "second {{E2.accuracy}}"
+    assert ids(run.experiments) == ["E1", "E2"]
+    assert ids(run.notes) == ["N1", "N2"]
+    assert [len(one.events) for one in run.hypotheses] == [2]
+    assert run.report == "second {{E2.accuracy}}"
     assert reader.report(2) is None
-    assert (run["status"], run["spent"]) == ("finished", {"experiments": 2})
-    assert "-> baseline" in reader.run(2)["timeline"][-1]["text"]
+    assert (run.status, run.spent) == ("finished", {"experiments": 2})
+    assert "-> baseline" in reader.run(2).timeline[-1].text
 
 
 def test_an_experiment_knows_who_cites_it(reader: Reader) -> None:
-    assert reader.experiment(2)["cited_by"] == ["N1", "N2", "H1"]
-    assert reader.experiment(1)["cited_by"] == []
+    assert reader.experiment(2).cited_by == ["N1", "N2", "H1"]
+    assert reader.experiment(1).cited_by == []
     with pytest.raises(TrackerError, match="E2 has no artifact 'z'"):
         reader.artifact(2, "z")
 
@@ -185,7 +185,7 @@ def test_any_text_is_a_fair_search(reader: Reader, words: str) -> None:
 @given(st.sampled_from(sorted(NOTES)), st.data())
 def test_a_note_is_found_by_any_of_its_words(reader: Reader, title: str, data: st.DataObject) -> None:
     words = data.draw(st.lists(st.sampled_from(f"{title} {NOTES[title][0]}".split()), min_size=1))
-    assert title in [note["title"] for note in reader.notes(" ".join(words))]
+    assert title in [note.title for note in reader.notes(" ".join(words))]
 
 
 # --- queries
@@ -265,6 +265,6 @@ def test_full_text_search_and_json_work_in_a_query(reader: Reader) -> None:
 
 def test_reading_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'openai', 'pydantic', 'sqlite_utils', 'rich', 'click', 'numpy'}"
-    program = f"import sys, lashley.db.read; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys, lashley.db.read.reader; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

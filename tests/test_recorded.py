@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from lashley import prompts
 from lashley.agent.commands.replay import difference
 from lashley.agent.main import cli
-from lashley.agent.rerun import Rerun, rerun
-from lashley.db.read import Reader
-from lashley.experiments.kind import Experiment
+from lashley.agent.study.replay import Rerun, rerun
+from lashley.db.read.reader import Reader
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
 from lashley.tests.killed import agent, ran
@@ -29,9 +29,9 @@ from lashley.tests.limited import limited, no_power
 from lashley.tests.test_disk import read_only
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools import repeating
-from lashley.tools.context import silent
-from lashley.tools.run_experiment import measured
+from lashley.tools.replay import run as repeating
+from lashley.tools.workbench.context import silent
+from lashley.tools.workbench.run_experiment import measured
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_a_run_repeats_itself_and_nothing_is_written(studies: Path, run: int, fa
     assert content(studies) == before
     assert found.diverged is None, (found.diverged.what, difference(found.diverged.was, found.diverged.now))
     with Reader.open(studies) as reader:
-        own = [e for e in reader.experiments() if e["run"] == f"R{run}" and e["status"] == "done"]
-        replies = sum(turn["role"] == "assistant" for turn in reader.turns(run))
+        own = [e for e in reader.experiments() if e.run == f"R{run}" and e.status == "done"]
+        replies = sum(turn.role == "assistant" for turn in reader.turns(run))
     assert found.steps == replies
     assert found.experiments == (0 if fast else len(own))
     assert found.ended == (run != 4)
@@ -100,9 +100,9 @@ def test_a_run_repeats_itself_and_nothing_is_written(studies: Path, run: int, fa
 
 def test_what_another_process_did_in_between_is_seen_when_it_was(studies: Path) -> None:
     with Reader.open(studies) as reader:
-        said = [turn["content"]["text"] for turn in reader.turns(1) if turn["role"] == "tool"]
-        by_hand = [e["id"] for e in reader.experiments() if e["run"] is None]
-        assert "Interrupted" in [e["error_type"] for e in reader.experiments(run=1)]
+        said = [turn.content["text"] for turn in reader.turns(1) if turn.role == "tool"]
+        by_hand = [e.id for e in reader.experiments() if e.run is None]
+        assert "Interrupted" in [e.error_type for e in reader.experiments(run=1)]
     assert any(f"\n{by_hand[0].removeprefix('E')} | " in text for text in said), "it stands in the answer to the query"
 
 

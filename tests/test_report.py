@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Figure, Measurement, Result
 from lashley.tools.report.numbers import NBSP
 from lashley.tools.report.render import Report, render, write
@@ -124,12 +124,12 @@ def test_the_page_is_whole_and_asks_for_nothing(report: Report) -> None:
 
 
 def test_tables_sort_by_what_was_measured_and_cells_say_their_number(report: Report, reader: Reader) -> None:
-    effects = reader.experiment(5)["effects"]
+    effects = reader.experiment(5).effects
     table = report.html[report.html.index('data-of="E5"', report.html.index('<section class="experiment" id="E5"')) :]
     sorted_by = re.findall(
         r'<tr data-site="([^"]+)"><td>[^<]*</td><td class="num" data-sort="([^"]+)"', table[: table.index("</table>")]
     )
-    assert {(site, float(value)) for site, value in sorted_by} <= {(e["site"], e["value"]) for e in effects}
+    assert {(site, float(value)) for site, value in sorted_by} <= {(e.site, e.value) for e in effects}
     assert len(sorted_by) > 1
     told = json.loads(html.unescape(re.findall(r'data-tips="([^"]+)"', report.html)[0]).replace(NBSP, " "))
     said = ["0.1 nats, n = 32", "not measured", "−0.3 nats, n = 32", "0.2 nats, n = 32"]
@@ -211,7 +211,7 @@ def test_what_another_run_has_is_named_with_its_run_and_is_no_link(tmp_path: Pat
         by_hand = store.begin_experiment(run=None, **EXPERIMENT)
         store.set_hypothesis_status(2, "inconclusive", "By hand.", [by_hand])
     with Reader.open(tmp_path / "lashley.db") as reader:
-        assert reader.hypothesis(2)["revises"] == "H1"
+        assert reader.hypothesis(2).revises == "H1"
         report = render("# Heads\n\nNothing.", reader, 2)
     page = Page(report.html)
     assert "<dd>H1 (of R1)</dd>" in report.html

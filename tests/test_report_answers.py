@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db import records
+from lashley.db.read.reader import Reader
+from lashley.db.records import Experiment
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect, Figure, Result
 from lashley.tests.reported import add
 from lashley.tools.report.answers import answer_classes
 from lashley.tools.report.render import Report, render
+
+from .recorded import made
 
 DATA = {"bars": ["intact", "L7.H3 zero"], "labels": ["correct", "off_by_one"], "counts": [[30, 2], [11, 21]]}
 
@@ -48,5 +52,5 @@ def test_failures_before_and_after_are_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [DATA | {"counts": [[30, 2]]}, {"bars": ["intact"]}])
 def test_a_figure_of_another_shape_makes_no_table(tmp_path: Path, data: dict[str, Any]) -> None:
-    assert answer_classes({"figures": [figure(data).model_dump()], "effects": []}) is None
+    assert answer_classes(made(Experiment, figures=[records.Figure(**figure(data).model_dump())], effects=[])) is None
     assert "answers |" not in reported(tmp_path / "t.db", data).markdown

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.tests.killed import BEFORE, CALL, agent, began, left, phase, ran, sound
@@ -140,10 +140,10 @@ def after_writes(whole: Whole, wire: Wire, folder: Path, commits: int) -> bool:
 
     goes_on(whole, wire, folder, kill)
     with Reader.open(folder / "s.db") as reader:
-        return bool(reader.run(1)["resumed"])
+        return bool(reader.run(1).resumed)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_any_instant_nothing_is_lost_or_doubled(whole: Whole, wire: Wire, tmp_path: Path, seed: int) -> None:
     at_random(whole, wire, tmp_path, seed, whole.seconds)
 
@@ -165,7 +165,7 @@ def test_killed_at_a_hundred_instants(whole: Whole, wire: Wire, tmp_path: Path) 
 
 
 # After these an experiment is done, and a note kept, and neither is answered yet.
-@pytest.mark.parametrize("commits", [4, 9])
+@pytest.mark.parametrize("commits", [pytest.param(4, marks=pytest.mark.slow), 9])
 def test_killed_right_after_a_write(whole: Whole, wire: Wire, tmp_path: Path, commits: int) -> None:
     assert after_writes(whole, wire, tmp_path, commits)
 
@@ -192,7 +192,7 @@ def resume(wire: Wire) -> list[str]:
 
 def status(folder: Path) -> str:
     with Reader.open(folder / "s.db") as reader:
-        return reader.run(1)["status"]
+        return reader.run(1).status
 
 
 def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> None:
@@ -262,4 +262,4 @@ def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> Non
     assert ran(agent("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
     assert "these are other weights" in (tmp_path / "said.txt").read_text()
     with Reader.open(tmp_path / "s.db") as reader:
-        assert (reader.run(1)["status"], reader.run(1)["resumed"]) == ("stopped", [])
+        assert (reader.run(1).status, reader.run(1).resumed) == ("stopped", [])

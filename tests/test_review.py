@@ -11,28 +11,29 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
+from lashley.agent.autopilot.driver import Autopilot
 from lashley.agent.commands.review import review as review_command
 from lashley.agent.commands.run import run as run_command
 from lashley.agent.commands.verify import verify
-from lashley.agent.drivers.autopilot import Autopilot
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Driver, Message, Reply, ToolSpec
 from lashley.agent.live import View
-from lashley.agent.loop import Ending
 from lashley.agent.main import cli
-from lashley.agent.review import second_opinion
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import Ending
+from lashley.agent.study.review import second_opinion
+from lashley.db.read.reader import Reader
+from lashley.db.records import as_json
+from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tests.wire import Wire, chat
-from lashley.tools.context import Context
+from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, standings
+from lashley.tools.evidence.review.reviewed import verdicts_of
 from lashley.tools.report.default import default_source
-from lashley.tools.report.opinion import Opinion, assertions, claims_of, opinion_faults, standings
 from lashley.tools.report.render import render_run, write
-from lashley.tools.report.reviewed import verdicts_of
 from lashley.tools.report.study import read_study
+from lashley.tools.workbench.context import Context
 
 from .recorded import ENVIRONMENT, tamper
 
@@ -97,7 +98,7 @@ def calls(wire: Wire, *made: tuple[str, Any]) -> ChatDriver:
 
 def answers(path: Path, run: int = 2) -> list[str]:
     with Reader.open(path) as reader:
-        return [t["content"]["text"] for t in reader.turns(run) if t["role"] == "tool"]
+        return [t.content["text"] for t in reader.turns(run) if t.role == "tool"]
 
 
 def verdict(claim: int, word: str, *conditions: str) -> dict[str, Any]:
@@ -199,11 +200,11 @@ def test_the_autopilot_lets_a_lucky_claim_fall_and_a_true_one_stand(tmp_path: Pa
     assert said(path) == {1: "stands", 2: "falls"}
     with Reader.open(path) as reader:
         run = reader.run(2)
-        assert run["spent"]["experiments"] < 12
-        assert {h["run"] for h in run["hypotheses"]} == {"R2"}
-        seeds = [p["config"]["seed"] for h in run["hypotheses"] for p in h["predictions"]]
-        assert len(set(seeds)) == len(run["hypotheses"]), "each hypothesis has a draw of its own"
-        assert any(p["config"]["task"] == "induction~shuffled" for h in run["hypotheses"] for p in h["predictions"])
+        assert run.spent["experiments"] < 12
+        assert {h.run for h in run.hypotheses} == {"R2"}
+        seeds = [p.config["seed"] for h in run.hypotheses for p in h.predictions]
+        assert len(set(seeds)) == len(run.hypotheses), "each hypothesis has a draw of its own"
+        assert any(p.config["task"] == "induction~shuffled" for h in run.hypotheses for p in h.predictions)
 
 
 def test_with_too_small_a_budget_nothing_stands(tmp_path: Path) -> None:
@@ -319,10 +320,10 @@ def test_the_bounds_decide_what_a_test_says_of_a_claim(
         bounds = {"comparison": comparison, "low": low, "high": high}
         number = store.add_hypothesis(run, "x", "", "", [{**PREDICTED, **bounds, "config": config}])
         row = reader.experiment(1)
-        test = store.begin_experiment(run=run, **{name: row[name] for name in BEGUN}, split="confirm")
+        test = store.begin_experiment(run=run, **{name: as_json(row)[name] for name in BEGUN}, split="confirm")
         store.finish_experiment(test, Result(found="x").model_dump(), 1.0)
         judged = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 32, "p": 1e-5, "side": side}
-        store.add_judgement(reader.hypothesis(number)["predictions"][0]["id"], test, judged)
+        store.add_judgement(reader.hypothesis(number).predictions[0].id, test, judged)
         review = read_study(reader, run)
         assert [one.verdict for one in standings(review)] == [word]
         wrong = {"falls", "stands", "undecided"} - {word, "undecided"}
@@ -338,10 +339,10 @@ def test_a_claim_of_a_refutation_is_held_to_its_own_method(tmp_path: Path) -> No
         number = store.add_hypothesis(1, "x", "", "", [{**PREDICTED, "comparison": "below", "low": None, "high": -0.5,
                                                         "config": config}])  # fmt: skip
         row = reader.experiment(1)
-        test = store.begin_experiment(run=1, **{name: row[name] for name in BEGUN}, split="confirm")
+        test = store.begin_experiment(run=1, **{name: as_json(row)[name] for name in BEGUN}, split="confirm")
         store.finish_experiment(test, Result(found="x").model_dump(), 1.0)
         judged = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 8, "p": 1e-5, "side": "against"}
-        store.add_judgement(reader.hypothesis(number)["predictions"][0]["id"], test, judged)
+        store.add_judgement(reader.hypothesis(number).predictions[0].id, test, judged)
         study = read_study(reader, 1)
         found = assertions(claims_of(study)[0], study)
     assert [(one.inside, one.config["method"]) for one in found] == [(False, "mean")]

@@ -8,16 +8,16 @@ from scipy.stats import spearmanr
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.rounded import rounded
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.low_precision import rounded
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import head
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 # Of different lengths, so that there are pads that see nothing.
 ROWS = [[5, 17, 40, 8, 77, 30, 12], [61, 9, 12, 4], [90, 6, 33, 21, 8, 52]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_a_rounded_sweep_is_nearly_the_exact_one(kind: str) -> None:
     subject = tiny_subject(kind)
     a = subject.anatomy
@@ -40,7 +40,7 @@ def test_a_rounded_sweep_is_nearly_the_exact_one(kind: str) -> None:
     assert {n: t.tolist() for n, t in subject.model.state_dict().items()} == {n: t.tolist() for n, t in before.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_only_projections_are_rounded_and_all_else_is_shared(kind: str) -> None:
     subject = tiny_subject(kind)
     twin = rounded(subject)

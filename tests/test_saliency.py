@@ -13,20 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lashley.experiments import counterfactuals, engine, salience
-from lashley.experiments.batch import Batch
-from lashley.experiments.counterfactuals import replaced
+from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.saliency import WAYS, Saliency
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods import counterfactuals
+from lashley.experiments.methods import saliency as salience
+from lashley.experiments.methods.counterfactuals import replaced
+from lashley.experiments.model.loading import prepare
 from lashley.experiments.result import Effect, Result
-from lashley.experiments.scoring import PairReadout
-from lashley.experiments.subject import prepare
+from lashley.experiments.tasks.batch import Batch
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
 from lashley.tests.test_planted import lab as planted
-from lashley.tests.tiny import KINDS, tiny_model, tiny_subject, tiny_tokenizer
+from lashley.tests.tiny import SAMPLED, tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.twin_lab import twin_lab
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
@@ -51,7 +53,7 @@ def led(batch: Batch, row: int, logits: Tensor) -> Tensor:
     return logits[at, answer] - logits[at, other]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_occlusion_is_the_model_on_the_other_prompts_token(kind: str) -> None:
     lab = word_lab(kind)
     of = replaced(lab, (N, "explore", 0), "other")
@@ -75,7 +77,7 @@ def test_occlusion_is_the_model_on_the_other_prompts_token(kind: str) -> None:
     assert moved > N
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_gradients_are_those_of_torch_on_the_plain_model(kind: str) -> None:
     lab, steps = word_lab(kind), 3
     of = replaced(lab, (N, "explore", 0), "other")
@@ -101,7 +103,7 @@ def test_gradients_are_those_of_torch_on_the_plain_model(kind: str) -> None:
             assert found[f"{way}_by_token"][:length, row] == pytest.approx(plain.numpy(), abs=TOLERANCE), (kind, way)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_integrated_gradients_sum_to_the_whole(kind: str) -> None:
     result = saliency(n=2, steps=64).run(word_lab(kind))
     assert result["gap"].value <= 0.02

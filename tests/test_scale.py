@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from lashley.agent.main import cli
 from lashley.benchmarks.tracker import fill
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 
 MANY = 1000
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from lashley.experiments import screening
-from lashley.experiments.batch import Batch, make_batch
-from lashley.experiments.donors import DONORS
 from lashley.experiments.engine.donors import FEWEST, donors
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
-from lashley.experiments.processor import speeds
+from lashley.experiments.model.loading import load
+from lashley.experiments.model.processor import speeds
 from lashley.experiments.result import Result
-from lashley.experiments.statistics import effects
-from lashley.experiments.subject import load
+from lashley.experiments.statistics import screening
+from lashley.experiments.statistics.intervals import effects
+from lashley.experiments.tasks.batch import Batch, make_batch
+from lashley.experiments.tasks.donors import DONORS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.processors import WITH_BF16, OnProcessor, on_processor
 
@@ -141,7 +141,10 @@ def test_prompts_that_have_donors_stay_as_they_are() -> None:
     assert len(make_batch(bench.subject.tokenizer, bench.prompts(16, "explore", 0)[0])) == 16
 
 
-@pytest.mark.parametrize("name", ["json_closing", "rules", "gender", "arithmetic", "continents", "successor"])
+DRAWN = ("rules", "gender", "arithmetic", "continents", "successor")
+
+
+@pytest.mark.parametrize("name", ["json_closing", *(pytest.param(name, marks=pytest.mark.slow) for name in DRAWN)])
 def test_every_prompt_of_a_task_has_donors_that_ask_and_answer_otherwise(name: str) -> None:
     bench = lab(name)
     prompts, _ = bench.prompts(16, "explore", 0)

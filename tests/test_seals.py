@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from lashley.db.errors import TrackerError
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.seals import SORTS, Seals
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 
 from .recorded import EXPERIMENT, RUN, chain_anew, found, older, recorded, rows, tamper
 
@@ -110,7 +110,7 @@ def test_two_seals_that_change_places_are_seen(path: Path) -> None:
 def test_a_chain_computed_anew_holds_by_itself_but_has_another_end(path: Path) -> None:
     """Which is why a report carries it."""
     with Reader.open(path) as reader:
-        before = reader.run(1)["seal"]
+        before = reader.run(1).seal
     tamper(path, "UPDATE effects SET value = 0.4 WHERE id = 1")
     with closing(sqlite3.connect(path)) as connection:
         forged = Seals(connection).digest("experiment", 1, 1)
@@ -200,7 +200,7 @@ def test_search_and_sqlite_utils_go_on_working(path: Path) -> None:
     with Store.open(path) as store:
         store.add_note(2, "Zebra", "A word that nothing else has.")
     with Reader.open(path) as reader:
-        assert [note["title"] for note in reader.notes("zebra")] == ["Zebra"]
+        assert [note.title for note in reader.notes("zebra")] == ["Zebra"]
     db = Database(path)
     try:
         db.execute("INSERT INTO notes_fts (notes_fts) VALUES ('rebuild')")
@@ -228,8 +228,8 @@ def test_a_column_that_a_later_version_adds_breaks_no_seal_and_is_sealed(path: P
 def test_an_older_file_is_brought_up_to_date_and_its_rows_are_called_older(made: Path, tmp_path: Path) -> None:
     path = older(made, tmp_path / "older.db")
     with Reader.open(path) as reader:
-        assert reader.run(1)["seal"] is None
-        assert reader.experiment(1)["found"] == "L7.H3 is the strongest site."
+        assert reader.run(1).seal is None
+        assert reader.experiment(1).found == "L7.H3 is the strongest site."
     assert differences(path) == []
     with closing(sqlite3.connect(path)) as connection:
         checked = Seals(connection).check(1)

@@ -21,17 +21,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lashley.agent.budget import Budget
 from lashley.agent.main import cli
+from lashley.agent.study.budget import Budget
 from lashley.db.errors import QueryRefused
 from lashley.db.query import select
 from lashley.experiments.errors import UnsupportedModel
+from lashley.experiments.model.loading import load
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.subject import load
 from lashley.tests.wire import serving
-from lashley.tools.context import Context
 from lashley.tools.registry import all_tools, answer, review_tools
+from lashley.tools.workbench.context import Context
 
 from .recorded import ENVIRONMENT, recorded
 from .test_resume import GOAL, ON, scripted

@@ -21,10 +21,11 @@ import pytest
 
 from lashley import prompts
 from lashley.agent.main import COMMANDS, cli
-from lashley.db.store import Store
-from lashley.experiments.kind import Experiment, kinds
+from lashley.db.write.store import Store
+from lashley.experiments.experiment import Experiment
+from lashley.experiments.kinds.registry import kinds
+from lashley.tools.json_schema import lint_strict
 from lashley.tools.registry import all_tools
-from lashley.tools.strict import lint_strict
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("agent", "tools", "experiments", "db", "prompts")
@@ -68,14 +69,14 @@ def test_the_folders_import_each_other_along_the_arrows_only() -> None:
 @pytest.mark.parametrize(
     ("path", "statement", "reached"),
     [
-        ("agent/loop.py", "from ..tools.registry import answer", {"tools"}),
-        ("agent/loop.py", "from .. import prompts", {"prompts"}),
+        ("agent/study/loop.py", "from ...tools.registry import answer", {"tools"}),
+        ("agent/study/loop.py", "from ... import prompts", {"prompts"}),
         ("agent/main.py", "from .. import __version__", set()),
-        ("agent/commands/run.py", "from ...experiments.kind import kinds", {"experiments"}),
+        ("agent/commands/run.py", "from ...experiments.kinds.registry import kinds", {"experiments"}),
         ("agent/commands/run.py", "from ..loop import study", {"agent"}),
-        ("db/read.py", "from . import query", {"db"}),
-        ("db/read.py", "import lashley.tools.errors", {"tools"}),
-        ("db/read.py", "import sqlite3", set()),
+        ("db/read/reader.py", "from .. import query", {"db"}),
+        ("db/read/reader.py", "import lashley.tools.errors", {"tools"}),
+        ("db/read/reader.py", "import sqlite3", set()),
     ],
 )
 def test_imports_are_read_as_python_reads_them(path: str, statement: str, reached: set[str]) -> None:
@@ -217,7 +218,7 @@ def test_every_kind_and_field_is_documented(kind: type[Experiment]) -> None:
 
 
 def test_every_kind_lies_in_the_file_of_its_name() -> None:
-    here = {p.stem for p in (ROOT / "experiments" / "kinds").glob("*.py")} - {"__init__"}
+    here = {p.stem for p in (ROOT / "experiments" / "kinds").glob("*.py")} - {"__init__", "registry"}
     ours = {k.kind: k.__module__ for k in kinds().values() if k.__module__.startswith("lashley.")}
     assert ours == {name: f"lashley.experiments.kinds.{name}" for name in here}
 

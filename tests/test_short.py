@@ -15,10 +15,10 @@ from transformers import AttentionInterface
 from lashley.experiments import engine
 from lashley.experiments.engine import short
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import Site
 from lashley.tests.test_engine import TOLERANCE, gap
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 FAST = settings(deadline=None, derandomize=True)
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28]]
@@ -67,7 +67,7 @@ TRIED = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_a_model_says_the_same_in_sweeps_and_in_text(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
     given_to_torch: list[tuple[int, int]] = []

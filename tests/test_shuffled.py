@@ -18,10 +18,10 @@ from lashley.experiments.tasks.induction import INDUCTION
 from lashley.experiments.tasks.open_prompts import OPEN_PROMPTS
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.shuffled import BLOCK, deranged, shuffled
-from lashley.tools.catalog import named_task
-from lashley.tools.context import Context
-from lashley.tools.replay import replay
-from lashley.tools.run_experiment import run_experiment
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.catalog import named_task
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 LARGE = [t.name for t in tasks().values() if t.answer_kind != "open" and t.group != "small sets"]
 
@@ -95,7 +95,7 @@ def test_it_is_found_by_name_and_run_again(tmp_path: Path) -> None:
         found = run_experiment(context, given)
         assert found.error is None
         logged = context.reader.experiment(found.number)
-        accuracy = next(m["value"] for m in logged["measurements"] if m["name"] == "accuracy")
+        accuracy = next(m.value for m in logged.measurements if m.name == "accuracy")
         assert accuracy < 0.2, "right for its own answers, wrong for these"
         assert replay(context, found.number)["same"]
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.tools.report.check import all_faults, check
 from lashley.tools.report.claims import Claim
 from lashley.tools.report.numbers import NBSP

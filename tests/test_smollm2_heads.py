@@ -11,7 +11,7 @@ from lashley.experiments.kinds.head_composition import HeadComposition
 from lashley.experiments.kinds.head_detectors import HeadDetectors
 from lashley.experiments.kinds.pruning_curve import PruningCurve
 from lashley.experiments.lab import Lab
-from lashley.experiments.subject import load
+from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.registry import task
 
 

@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lashley.experiments import engine
-from lashley.experiments.batch import Batch, make_batch
 from lashley.experiments.engine import Activations
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import ORDER, Site, part_width
-from lashley.experiments.subject import Subject
+from lashley.experiments.tasks.batch import Batch, make_batch
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.tests.slow_way import clean_values, first_token, slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE, batches, everywhere, gap, logits_of
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 FEW = settings(
     max_examples=6,
@@ -45,7 +45,7 @@ def slowly(subject: Subject, batch: Batch, prompt: int, edit: Edit, value: Any) 
     return slow_logits(subject.model, tokens, made, touched, lambda _, at: value(at), subject.anatomy.d_head)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @FEW
 def test_a_patch_takes_what_the_twin_has(kind: str, data: st.DataObject) -> None:
@@ -60,7 +60,7 @@ def test_a_patch_takes_what_the_twin_has(kind: str, data: st.DataObject) -> None
         assert gap(fast[prompt, first_token(batch, prompt) :], slow) <= TOLERANCE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @given(data=st.data())
 @FEW
 def test_a_place_gives_its_vector_to_every_column(kind: str, data: st.DataObject) -> None:
@@ -79,7 +79,7 @@ def test_a_place_gives_its_vector_to_every_column(kind: str, data: st.DataObject
         assert gap(fast[prompt, first_token(batch, prompt) :], slow) <= TOLERANCE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 @pytest.mark.parametrize("op", ["replace", "add", "project_out"])
 def test_a_given_vector_is_the_same_everywhere(kind: str, op: str) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from lashley.experiments.statistics import (
+from lashley.experiments.statistics.intervals import (
     bootstrap,
     effects,
     measurement,

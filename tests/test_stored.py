@@ -12,15 +12,15 @@ import torch
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.selfcheck import Logits
+from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.sites import ORDER, Site
 from lashley.tests.test_engine import TOLERANCE, gap, logits_of, own_logits
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28], [71, 6, 22, 59, 13], [10, 45, 38, 9, 9, 3]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_what_is_stored_equals_what_is_kept_bit_for_bit(kind: str, tmp_path: Path) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
     for tokens in (None, 13):
@@ -32,7 +32,7 @@ def test_what_is_stored_equals_what_is_kept_bit_for_bit(kind: str, tmp_path: Pat
             assert torch.equal(stored.pattern(layer), kept.pattern(layer))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_a_stored_run_serves_as_the_clean_run_and_as_a_source(kind: str, tmp_path: Path) -> None:
     subject, batch = tiny_subject(kind), batch_of(ROWS)
     stored = engine.read(subject, batch, ORDER, to=tmp_path / "kept", slice_tokens=12)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, create_model
 
-from lashley.tools.strict import explain, fill_nulls, lint_strict, strict_schema
+from lashley.experiments.explain import explain
+from lashley.tools.json_schema import fill_nulls, lint_strict, strict_schema
 
 
 class Forbidding(BaseModel):

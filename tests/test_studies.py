@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
-from lashley.agent.drivers.autopilot_course import Data, Protocol
+from lashley.agent.autopilot.course import Data, Protocol
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import N_HEADS, TRUTHS
 

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lashley.agent.main import cli
-from lashley.db.flat import TABLES
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.export import TABLES
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 
 SITES = {1: {"L0.H0": -2.0, "L1.H1": 0.5}, 2: {"L0.H0": -1.0, "L0.H1": 3.0}}
 
@@ -150,7 +150,7 @@ def test_figures_are_pictures_or_their_data(db: str, tmp_path: Path) -> None:
 
 
 def test_every_table_can_be_read(db: str) -> None:
-    from lashley.db.flat import rows
+    from lashley.db.export import rows
 
     with Reader.open(db) as reader:
         for table in TABLES:

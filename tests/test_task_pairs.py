@@ -13,7 +13,7 @@ from lashley.agent.main import cli
 from lashley.experiments.errors import BadTask
 from lashley.experiments.tasks.from_file import BadLines, card_from, from_file, from_jsonl
 from lashley.experiments.tasks.prompt import SPLITS, split_of
-from lashley.tools.catalog import named_task
+from lashley.tools.workbench.catalog import named_task
 
 GOOD = {"text": "Snow is", "answer": " white", "distractor": " green"}
 

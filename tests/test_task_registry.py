@@ -130,7 +130,7 @@ NOTHING = 3
     [
         ("COLOURS", "colours ['colours']"),
         ("TWICE", "The installed task 'arithmetic' (colour_task:TWICE) has the name of another one; rename it."),
-        ("NOTHING", "The entry point colour_task:NOTHING of lashley.tasks is no Task; let it name one."),
+        ("NOTHING", "The entry point colour_task:NOTHING of lashley.tasks is not a Task; let it name one."),
         ("ABSENT", "The installed task colour_task:ABSENT cannot be loaded"),
     ],
 )

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.tests.killed import agent, left, ran, sound
 from lashley.tests.wire import serving
 
@@ -26,8 +26,8 @@ def heard(path: Path) -> list[tuple[int, str]]:
         # It is the user's and this study's, like every turn: another run does not read it.
         seen = [reader.query("SELECT text FROM told", runs=runs)[1] for runs in (None, [1], [2])]
         assert (len(seen[0]), len(seen[1]), seen[2]) == (2, 2, [])
-        turns = [t for t in reader.turns(1) if t["role"] == "user" and "told" in (t["content"]["data"] or {})]
-        return [(t["content"]["data"]["told"], t["content"]["text"]) for t in turns]
+        turns = [t for t in reader.turns(1) if t.role == "user" and "told" in (t.content["data"] or {})]
+        return [(t.content["data"]["told"], t.content["text"]) for t in turns]
 
 
 def test_words_reach_a_study_that_runs_and_one_that_is_gone_on_with(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lashley.experiments.texts import distinct, is_loop, loop_length, repetition
+from lashley.experiments.answers.text_quality import distinct, is_loop, loop_length, repetition
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lashley.db.records import Effect, Figure
 from lashley.tools.report.figures import draw, draw_png, drawing
 from lashley.tools.report.numbers import NBSP
 from lashley.tools.report.tips import Place, marks, tips
 
+from .recorded import made
 from .test_figures import EXAMPLES, KINDS, bars, heatmap, matrix, pie, scatter, stacked
 
 DPI = 144
@@ -22,7 +24,8 @@ SAID = "0.50 nats [0.25, 0.75], n = 8, q = 0.01"
 
 
 def said(figure: dict[str, Any], *effects: dict[str, Any]) -> dict[Place, tuple[str, str]]:
-    return {place: (name, text.replace(NBSP, " ")) for place, (name, text) in tips(figure, effects).items()}
+    told = tips(Figure(**figure), [made(Effect, **one) for one in effects])
+    return {place: (name, text.replace(NBSP, " ")) for place, (name, text) in told.items()}
 
 
 def test_a_head_of_an_effect_says_its_interval() -> None:
@@ -81,7 +84,7 @@ def test_every_number_has_a_place_and_every_place_says_something(figure: dict[st
     measured = {place for place, (_, text) in told.items() if text != "not measured"}
     assert measured <= set(there) <= set(told)
     assert drawing(figure).svg == draw(figure)
-    assert [one[:2] for one in json.loads(marks(figure, [], there).replace(NBSP, " "))] == [
+    assert [one[:2] for one in json.loads(marks(Figure(**figure), [], there).replace(NBSP, " "))] == [
         list(told[place]) for place in told if place in there
     ]
 

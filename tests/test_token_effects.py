@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.token_effects import TokenEffects, named
+from lashley.experiments.methods.token_moves import by_class, extremes, halves
 from lashley.experiments.result import Result
 from lashley.experiments.sites import head
-from lashley.experiments.token_moves import by_class, extremes, halves
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.tiny import KINDS, tiny_subject
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tests.word_tasks import word_lab, word_task
 from lashley.tools.report.figures import draw
 
@@ -34,7 +34,7 @@ def by_metric(result: Result, metric: str) -> dict[str, float]:
     return {e.site: e.value for e in result.effects if e.metric == metric}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_every_number_is_that_of_the_plain_way_on_the_other_half(kind: str) -> None:
     lab = word_lab(kind)
     prompts, batch = lab.prompts(N, "explore", 0)

@@ -8,17 +8,17 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lashley.experiments.batch import make_batch
-from lashley.experiments.bundled import bundled_folder
 from lashley.experiments.errors import BadTask
+from lashley.experiments.model.bundled import bundled_folder
+from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.fitted import Fitted, Tokens
 from lashley.experiments.tasks.gender import HE, SHE
 from lashley.experiments.tasks.ioi import NAMES
 from lashley.experiments.tasks.prompt import SPLITS
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.task import Fits
+from lashley.experiments.tasks.tokens import labels, token_text
 from lashley.experiments.tasks.vocabulary import NOUNS
-from lashley.experiments.tokens import labels, token_text
 
 FITTED = tuple(name for name, t in tasks().items() if isinstance(t.source, Fits))
 SCORED = tuple(name for name, t in tasks().items() if t.answer_kind != "open")

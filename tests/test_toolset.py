@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lashley.agent.instruments import instruments
 from lashley.agent.main import cli
-from lashley.experiments.kind import kinds
+from lashley.experiments.kinds.registry import kinds
 from lashley.tests.wire import Wire, chat
 from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lashley.db.errors import NoSuchId, TrackerError
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
+from lashley.db.read.reader import Reader
+from lashley.db.records import as_json
+from lashley.db.write.store import Store
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample, notes_of
 
 from .recorded import EXPERIMENT, RUN, one_line, rows
 
@@ -41,7 +42,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def test_a_crash_leaves_a_truthful_record(path: Path) -> None:
     program = (
-        "import json, sys, os, signal; from lashley.db.store import Store\n"
+        "import json, sys, os, signal; from lashley.db.write.store import Store\n"
         "run, experiment = json.loads(sys.argv[2])\n"
         "store = Store.open(sys.argv[1]); r = store.begin_run(**run)\n"
         "store.add_turn(r, 0, 'user', {'text': 'begin'})\n"
@@ -54,23 +55,23 @@ def test_a_crash_leaves_a_truthful_record(path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         with Reader.open(path) as reader:
-            assert [run["status"] for run in reader.runs()] == ["running"]
-            assert [one["id"] for one in reader.experiments(status="running")] == ["E2", "E3"]
+            assert [run.status for run in reader.runs()] == ["running"]
+            assert [one.id for one in reader.experiments(status="running")] == ["E2", "E3"]
             assert reader.experiments(status="interrupted") == []
         process.kill()
     assert process.returncode == -signal.SIGKILL
     with Reader.open(path) as reader:
-        assert [run["status"] for run in reader.runs()] == ["stopped"]
-        assert reader.run(1)["status"] == "stopped"
-        assert [(one["id"], one["status"], one["ended"] is None) for one in reader.experiments()] == [
+        assert [run.status for run in reader.runs()] == ["stopped"]
+        assert reader.run(1).status == "stopped"
+        assert [(one.id, one.status, one.ended is None) for one in reader.experiments()] == [
             ("E1", "done", False),
             ("E2", "interrupted", True),
             ("E3", "interrupted", True),
         ]
-        assert reader.experiment(3)["status"] == "interrupted"
+        assert reader.experiment(3).status == "interrupted"
         assert reader.experiments(status="running") == []
-        assert [one["id"] for one in reader.experiments(status="interrupted", limit=1)] == ["E3"]
-        assert reader.turns(1)[0]["content"] == {"text": "begin"}
+        assert [one.id for one in reader.experiments(status="interrupted", limit=1)] == ["E3"]
+        assert reader.turns(1)[0].content == {"text": "begin"}
 
 
 def test_a_run_is_running_while_its_process_lives_and_leaves_nothing_beside_the_tracker(path: Path) -> None:
@@ -78,10 +79,10 @@ def test_a_run_is_running_while_its_process_lives_and_leaves_nothing_beside_the_
         run = store.begin_run(**RUN)
         by_hand = store.begin_experiment(run=None, **EXPERIMENT)
         # Looking changes nothing, however often.
-        assert [reader.runs()[0]["status"] for _ in range(3)] == ["running"] * 3
+        assert [reader.runs()[0].status for _ in range(3)] == ["running"] * 3
         store.fail_experiment(by_hand, "BadTask", "no", 0.1)
         store.finish_run(run, status="finished", spent={})
-        assert reader.runs()[0]["status"] == "finished"
+        assert reader.runs()[0].status == "finished"
     assert not list(path.parent.glob("*.lock"))
 
 
@@ -124,8 +125,8 @@ def test_every_result_comes_back_as_it_went_in(result: Result) -> None:
             store.finish_experiment(store.begin_experiment(run=None, **EXPERIMENT), result.model_dump(), 0.25)
         with Reader.open(path) as reader:
             read = reader.experiment(1)
-    parts = {name: read[name] for name in Result.model_fields if name != "arrays"}
-    assert Result(**parts) == result
+    parts = {name: as_json(read)[name] for name in Result.model_fields if name != "arrays"}
+    assert Result(**{**parts, "notes": notes_of(read.notes, read.note_codes)}) == result
 
 
 def test_an_experiment_keeps_all_that_it_was_told(store: Store, path: Path) -> None:
@@ -136,10 +137,10 @@ def test_an_experiment_keeps_all_that_it_was_told(store: Store, path: Path) -> N
     with Reader.open(path) as reader:
         read = reader.experiment(number)
         assert reader.artifact(number, "z.npy") == b"\x00\x01"
-    assert {key: read[key] for key in EXPERIMENT} == EXPERIMENT
-    assert (read["run"], read["status"], read["seconds"]) == ("R1", "done", 1.5)
-    assert read["reason"] == "the layer was important"
-    assert [(one["name"], one["size"]) for one in read["artifacts"]] == [("z.npy", 2)]
+    assert {key: as_json(read)[key] for key in EXPERIMENT} == EXPERIMENT
+    assert (read.run, read.status, read.seconds) == ("R1", "done", 1.5)
+    assert read.reason == "the layer was important"
+    assert [(one.name, one.size) for one in read.artifacts] == [("z.npy", 2)]
 
 
 def test_finishing_is_one_transaction(store: Store, path: Path) -> None:
@@ -209,8 +210,8 @@ def test_a_hypothesis_keeps_its_history(store: Store, path: Path) -> None:
         store.set_hypothesis_status(number, "proved", "")
     with Reader.open(path) as reader:
         read = reader.hypothesis(number)
-    assert read["status"] == "refuted"
-    assert [(event["status"], event["experiments"]) for event in read["events"]] == [
+    assert read.status == "refuted"
+    assert [(event.status, event.experiments) for event in read.events] == [
         ("open", []),
         ("supported", ["E1"]),
         ("refuted", []),
@@ -226,8 +227,8 @@ def test_text_and_numbers_that_sqlite_cannot_hold_do_not_end_a_run(store: Store,
     with pytest.raises(TrackerError, match="64 bits"):
         store.begin_run(**{**RUN, "seed": 2**70})
     with Reader.open(path) as reader:
-        assert [one["goal"] for one in reader.runs()] == ["lone ? surrogate"]
-        assert reader.turns(run)[0]["content"] == {"text": "?", "nul": "\0"}
+        assert [one.goal for one in reader.runs()] == ["lone ? surrogate"]
+        assert reader.turns(run)[0].content == {"text": "?", "nul": "\0"}
 
 
 def test_a_task_file_is_kept_in_every_version(store: Store, path: Path) -> None:
@@ -239,13 +240,13 @@ def test_a_task_file_is_kept_in_every_version(store: Store, path: Path) -> None:
         assert reader.task_file("other") is None
     assert latest is not None
     assert b is not None
-    assert latest["content"] == '{"v": "a"}\n{}'
-    assert b["content"] == '{"v": "b"}\n{}'
+    assert latest.content == '{"v": "a"}\n{}'
+    assert b.content == '{"v": "b"}\n{}'
 
 
 def test_processes_that_make_and_write_one_file_together_lose_nothing(path: Path) -> None:
     program = (
-        "import json, sys; from lashley.db.store import Store\n"
+        "import json, sys; from lashley.db.write.store import Store\n"
         "run, experiment = json.loads(sys.argv[2])\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "with Store.open(sys.argv[1]) as store:\n"
@@ -269,8 +270,8 @@ def test_processes_that_make_and_write_one_file_together_lose_nothing(path: Path
         _, errors = writer.communicate(timeout=60)
         assert writer.returncode == 0, errors
     with Reader.open(path) as reader:
-        assert [run["experiment_count"] for run in reader.runs()] == [25] * 4
+        assert [run.experiment_count for run in reader.runs()] == [25] * 4
         assert len(reader.notes("word")) == 100
-        assert all(len(reader.experiment(number)["cited_by"]) == 1 for number in range(1, 101))
+        assert all(len(reader.experiment(number).cited_by) == 1 for number in range(1, 101))
     assert rows(path, "SELECT count(*) FROM subjects") == rows(path, "SELECT count(*) FROM environments") == [(1,)]
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]

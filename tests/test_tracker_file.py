@@ -17,8 +17,8 @@ import pytest
 
 from lashley.db import schema
 from lashley.db.errors import NewerSchema, NotATracker, TrackerError
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 
 from .recorded import EXPERIMENT, RUN, older, one_line, rows
 
@@ -80,9 +80,9 @@ def test_a_file_of_an_older_version_is_read_with_all_that_it_held(path: Path) ->
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"INSERT INTO effects VALUES {values}")
     with Reader.open(path) as reader:
-        assert [run["goal"] for run in reader.runs()] == [RUN["goal"]]
-        (effect,) = reader.experiment(1)["effects"]
-    assert (effect["site"], effect["q"], effect["percentile"], effect["p_max"]) == ("L0.H1", 0.25, None, None)
+        assert [run.goal for run in reader.runs()] == [RUN["goal"]]
+        (effect,) = reader.experiment(1).effects
+    assert (effect.site, effect.q, effect.percentile, effect.p_max) == ("L0.H1", 0.25, None, None)
     assert rows(path, "SELECT place, q, p_max FROM top_effects") == [(1, 0.25, None)]
     assert rows(path, "PRAGMA user_version") == [(schema.VERSION,)]
 
@@ -145,10 +145,10 @@ def test_a_locked_file_is_said_to_be_locked(store: Store, path: Path) -> None:
 def test_a_file_without_permission_is_readable_but_not_writable() -> None:
     # Root may write everything, so the check runs as nobody where the tests run as root.
     program = (
-        "import sys, os; from lashley.db.store import Store; from lashley.db.read import Reader\n"
+        "import sys, os; from lashley.db.write.store import Store; from lashley.db.read.reader import Reader\n"
         "from lashley.db.errors import TrackerError\n"
         "if not os.geteuid(): os.setgid(65534); os.setuid(65534)\n"
-        "print(Reader.open(sys.argv[1]).runs()[0]['goal'])\n"
+        "print(Reader.open(sys.argv[1]).runs()[0].goal)\n"
         "for path in sys.argv[1:]:\n"
         "    try: Store.open(path)\n"
         "    except TrackerError as error: print(error)\n"

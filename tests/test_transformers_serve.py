@@ -23,7 +23,7 @@ from lashley.agent.doctor import examine
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.main import cli
-from lashley.experiments.bundled import bundled_folder
+from lashley.experiments.model.bundled import bundled_folder
 
 from .tiny import tiny_model
 

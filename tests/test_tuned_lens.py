@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from lashley.experiments.affine import fitted
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.tuned_lens import TunedLens
+from lashley.experiments.methods.affine import fitted
 from lashley.experiments.result import Result
+from lashley.experiments.tasks.fitting_prompts import training_prompts
 from lashley.experiments.tasks.registry import task
-from lashley.experiments.training import training_prompts
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.tiny import KINDS
+from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
 
@@ -57,7 +57,7 @@ def test_the_fit_is_where_its_own_loss_is_flat() -> None:
     assert float(b.grad.abs().max()) < 1e-10  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SAMPLED)
 def test_the_last_lens_is_the_models_own_and_the_others_are_no_worse_than_before(kind: str) -> None:
     lab = word_lab(kind)
     result = TunedLens.model_validate(GIVEN).run(lab)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.tests.writers import DEEDS, Model, check, read_model
 
 deeds = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(DEEDS), st.integers(0, 10**6)), max_size=60)

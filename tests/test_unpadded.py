@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from lashley.experiments import engine
+from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine.gradients import attribution
 from lashley.experiments.interventions import Edit, Intervention
-from lashley.experiments.permuted import permuted
-from lashley.experiments.scoring import PairReadout
-from lashley.experiments.selfcheck import ALONE, Logits, self_check
+from lashley.experiments.model.loading import prepare
+from lashley.experiments.model.selfcheck import ALONE, Logits, self_check
+from lashley.experiments.model.shuffled_weights import permuted
+from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site
-from lashley.experiments.subject import Subject, prepare
 from lashley.tests.architectures import tiny_architecture
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lashley.agent.commands.verify import verify
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.tools.catalog import kind_texts
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.tools.report.default import source_of
 from lashley.tools.report.render import render, write
-from lashley.tools.verify import cited
+from lashley.tools.workbench.catalog import kind_texts
+from lashley.tools.workbench.verify import cited
 
 from .recorded import EXPERIMENT, RUN, SOURCE, chain_anew, found, older, recorded, tamper
 
@@ -58,7 +58,7 @@ def test_what_was_not_touched_holds(here: Path, what: str) -> None:
 
 def test_a_report_says_its_study_code_and_seal(here: Path) -> None:
     with Reader.open(here / "lashley.db") as reader:
-        seal = reader.run(1)["seal"]
+        seal = reader.run(1).seal
     for name in ("report.html", "report.md"):
         text = (here / "reports/R1" / name).read_text()
         assert seal in text
@@ -156,7 +156,7 @@ def test_what_is_written_after_the_end_leaves_the_report_as_it_was(here: Path) -
         number = store.begin_experiment(run=None, **EXPERIMENT)
         store.finish_experiment(number, found().model_dump(), 1.0)
     with Reader.open(here / "lashley.db") as reader:
-        seal = reader.run(1)["seal"]
+        seal = reader.run(1).seal
     assert seal in (here / "reports/R1/report.html").read_text()
 
 

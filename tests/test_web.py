@@ -22,11 +22,11 @@ from click.testing import CliRunner
 from lashley.agent.commands.web import web
 from lashley.agent.main import cli
 from lashley.agent.web.figures import drawn, without_styles
-from lashley.db.read import Reader
-from lashley.db.store import Store
-from lashley.experiments.kind import kinds
-from lashley.tools.catalog import command_of, configuration
-from lashley.tools.run_experiment import experiment_from
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
+from lashley.experiments.kinds.registry import kinds
+from lashley.tools.workbench.catalog import command_of, configuration
+from lashley.tools.workbench.run_experiment import experiment_from
 
 from .recorded import RUN
 from .webbed import EVIL, SITES, Answer, Site, begin, sweep
@@ -149,16 +149,16 @@ def test_an_experiment_shows_every_number_that_was_measured(site: Site, db: Path
     with Reader.open(db) as reader:
         row = reader.experiment(6)
     shown = rows(html, "effects on logit_diff")
-    kept = {effect["site"]: effect for effect in row["effects"]}
-    assert [cells[0][1] for cells in shown] == sorted(SITES, key=lambda s: (-abs(kept[s]["value"]), SITES.index(s)))
+    kept = {effect.site: effect for effect in row.effects}
+    assert [cells[0][1] for cells in shown] == sorted(SITES, key=lambda s: (-abs(kept[s].value), SITES.index(s)))
     for site_, value, low, n, p, q in (cells[:6] for cells in shown):
         effect = kept[site_[1]]
         sorts = [float(cell[0]) for cell in (value, low, n, p, q)]
-        assert sorts == [effect[name] for name in ("value", "low", "n", "p", "q")]
+        assert sorts == [effect.value, effect.low, effect.n, effect.p, effect.q]
         seen = float(value[1].replace("−", "-"))
-        assert abs(seen - effect["value"]) <= 0.01
+        assert abs(seen - effect.value) <= 0.01
         assert [float(end.replace("−", "-")) for end in re.findall(r"[−\d.]+", low[1])] == pytest.approx(
-            [effect["low"], effect["high"]], abs=0.01
+            [effect.low, effect.high], abs=0.01
         )
     (measured,) = rows(html, "measured")
     assert [cell[0] for cell in measured[1:]] == ["5.25", "3.0", "16"]
@@ -167,18 +167,18 @@ def test_an_experiment_shows_every_number_that_was_measured(site: Site, db: Path
 def test_a_cell_says_the_number_that_it_is_coloured_by(site: Site, db: Path) -> None:
     with Reader.open(db) as reader:
         row = reader.experiment(6)
-    heads = json.loads(drawn(row["figures"][0], row)["tips"])
-    kept = {effect["site"]: effect for effect in row["effects"]}
+    heads = json.loads(drawn(row.figures[0], row.id, row.effects)["tips"])
+    kept = {effect.site: effect for effect in row.effects}
     assert [mark[0] for mark in heads] == SITES
     for site_, text, *_ in heads:
         said = [float(one.replace("−", "-")) for one in re.findall(r"−?\d[\d.]*", text)]
         effect = kept[site_]
-        assert said[:3] == pytest.approx([effect[k] for k in ("value", "low", "high")], abs=0.01)
-        assert said[-1] == effect["q"]
-    lens = json.loads(drawn(row["figures"][1], row)["tips"])
+        assert said[:3] == pytest.approx([effect.value, effect.low, effect.high], abs=0.01)
+        assert said[-1] == effect.q
+    lens = json.loads(drawn(row.figures[1], row.id, row.effects)["tips"])
     assert [mark[0].endswith(" · ␣the") for mark in lens] == [True, False]
     assert [mark[1].replace("\u00a0", " ") for mark in lens] == ["0.25 probability, n = 1", "not measured"]
-    (intact, edited) = json.loads(drawn(row["figures"][2], row)["tips"])
+    (intact, edited) = json.loads(drawn(row.figures[2], row.id, row.effects)["tips"])
     assert [one[0] for one in (intact, edited)] == ["L0", "L1"]
     # Both are in the page, and a figure that cannot be drawn says why.
     html = site.get("/E6").text

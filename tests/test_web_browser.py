@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from lashley.db.read import Reader
-from lashley.db.store import Store
+from lashley.db.read.reader import Reader
+from lashley.db.write.store import Store
 from lashley.experiments.result import Figure, Result
 from lashley.tools.report.render import render_run, write
 
@@ -192,7 +192,7 @@ def test_two_experiments_are_compared(page: Any, db: Path) -> None:
     strongest = table.locator("tbody tr").first.locator("td").all_text_contents()
     assert [strongest[i] for i in (0, 1, 3, 5)] == ["L3.H2", "−4.0", "−2.0", "2"]
     with Reader.open(db) as reader:
-        one, other = ({e["site"]: e["value"] for e in reader.experiment(n)["effects"]} for n in (6, 7))
+        one, other = ({e.site: e.value for e in reader.experiment(n).effects} for n in (6, 7))
     shown = dict(zip(table.locator("tbody td:first-child").all_text_contents(), column(table, 6), strict=True))
     assert shown == pytest.approx({site: other[site] - one[site] for site in one}, abs=5e-3)
     # With the pointer on a drawing, and beside it that of the other.

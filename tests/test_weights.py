@@ -11,12 +11,12 @@ from torch.nn.functional import cosine_similarity
 
 from lashley.experiments import engine
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.selfcheck import Logits
-from lashley.experiments.subject import Subject
+from lashley.experiments.model.selfcheck import Logits
+from lashley.experiments.model.subject import Subject
 from lashley.tests.slow_way import PLACES, layers_of
-from lashley.tests.tiny import KINDS, batch_of, tiny_subject
+from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", SAMPLED)
 # By name: the norm before the attention, then where queries, keys and values are made.
 PRE = {"gpt2": "ln_1", "gpt_neox": "input_layernorm", "opt": "self_attn_layer_norm", "gptj": "ln_1", "olmo2": ""}
 GEMMAS = ("gemma2", "gemma3_text")

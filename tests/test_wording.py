@@ -24,8 +24,8 @@ from click.testing import CliRunner
 from lashley import prompts
 from lashley.agent.drivers.conversation import DriverError
 from lashley.agent.drivers.faults import FAULTS
-from lashley.agent.endings import ENDINGS, LIMITS
 from lashley.agent.main import cli
+from lashley.agent.study.endings import ENDINGS, LIMITS
 from lashley.db.errors import TrackerError
 from lashley.experiments.errors import ExperimentError
 from lashley.experiments.notes import NOTES
@@ -33,7 +33,7 @@ from lashley.tests.test_doctor import listing, refusal
 from lashley.tests.wire import chat, serving
 from lashley.tools.errors import CannotWrite, ToolError
 from lashley.tools.refusals import REFUSALS
-from lashley.tools.repeating import Diverged
+from lashley.tools.replay.run import Diverged
 
 ROOT = Path(prompts.__file__).parents[1]
 CATALOGUES = (NOTES, REFUSALS, ENDINGS, LIMITS, FAULTS)

@@ -22,9 +22,9 @@ import pytest
 from lashley.db import schema
 from lashley.db.errors import TrackerError
 from lashley.db.ids import show_id
-from lashley.db.read import Reader
+from lashley.db.read.reader import Reader
 from lashley.db.seals import Seals
-from lashley.db.store import Store
+from lashley.db.write.store import Store
 from lashley.experiments.result import Effect
 from lashley.tests.recorded import EXPERIMENT, RUN, found
 
@@ -163,12 +163,12 @@ def check(path: Path, models: Sequence[Model]) -> None:
             assert (checked.differences, checked.older) == ((), 0)
         notes = [n for (n,) in connection.execute("SELECT rowid FROM notes_fts WHERE notes_fts MATCH 'note'")]
     with Reader.open(path) as reader:
-        there = {int(e["id"][1:]): e for e in reader.experiments()}
+        there = {int(e.id[1:]): e for e in reader.experiments()}
         numbers = {
-            "runs": [int(row["id"][1:]) for row in reader.runs()],
+            "runs": [int(row.id[1:]) for row in reader.runs()],
             "experiments": list(there),
-            "notes": [int(note["id"][1:]) for note in reader.notes()],
-            "hypotheses": [int(h["id"][1:]) for h in reader.hypotheses()],
+            "notes": [int(note.id[1:]) for note in reader.notes()],
+            "hypotheses": [int(h.id[1:]) for h in reader.hypotheses()],
         }
         for what, held in numbers.items():
             given = [number for model in models for number in getattr(model, what)]
@@ -177,23 +177,23 @@ def check(path: Path, models: Sequence[Model]) -> None:
         for model in models:
             for run, status in model.runs.items():
                 row = reader.run(run)
-                assert row["status"] == status if status != "running" else row["status"] in ("running", "stopped")
-                assert [t["content"]["text"] for t in reader.turns(run)] == model.turns[run]
+                assert row.status == status if status != "running" else row.status in ("running", "stopped")
+                assert [t.content["text"] for t in reader.turns(run)] == model.turns[run]
                 wrote = reader.query(f"SELECT count(*) FROM reports WHERE run = {run}")[1]
                 assert wrote == [[model.reports.get(run, 0)]]
             for number, (run, status, effects) in model.experiments.items():
                 row = reader.experiment(number)
-                assert row["run"] == (None if run is None else show_id("run", run))
-                assert row["status"] == status if status != "running" else row["status"] in ("running", "interrupted")
-                held = len(row["effects"]), len(row["measurements"]), len(row["artifacts"])
+                assert row.run == (None if run is None else show_id("run", run))
+                assert row.status == status if status != "running" else row.status in ("running", "interrupted")
+                held = len(row.effects), len(row.measurements), len(row.artifacts)
                 assert held == ((effects, 1, 1) if status == "done" else (0, 0, 0))
             for number, (run, cited) in model.notes.items():
                 note = reader.note(number)
-                assert (note["run"], note["experiments"]) == (None if run is None else show_id("run", run), cited)
+                assert (note.run, note.experiments) == (None if run is None else show_id("run", run), cited)
             for number, statuses in model.hypotheses.items():
                 row = reader.hypothesis(number)
-                assert [event["status"] for event in row["events"]] == statuses
-                assert row["status"] == statuses[-1]
+                assert [event.status for event in row.events] == statuses
+                assert row.status == statuses[-1]
 
 
 def main() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class ToolError(Exception):
@@ -14,6 +18,13 @@ class ToolError(Exception):
     def __init__(self, text: str, code: str | None = None) -> None:
         super().__init__(text)
         self.code = code or type(self).code
+
+
+def wrong_fields(fault: ValidationError) -> ToolError:
+    """What is wrong with the fields of something, on one line."""
+    from ..experiments.explain import explain
+
+    return ToolError(" ".join(explain(fault).splitlines()))
 
 
 class CannotWrite(Exception):

@@ -8,28 +8,28 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from ..db.ids import show_id
-from ..experiments.draws import DRAWS
+from ..db.records import Hypothesis, as_json
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import own_settings
+from ..experiments.explain import VALUE_ERROR
+from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
-from .context import Context
+from ..experiments.statistics.random_sets import DRAWS
 from .errors import ToolError
 from .evidence.conditions import parse_bound
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
-from .evidence.verdict import METHODS, said, spoken, verdicts
-from .naming import allowed_model
+from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
+from .json_arguments import json_object
 from .reading import Arguments, number_of
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
-from .run_experiment import experiment_from
-from .sent import json_object
-from .strict import VALUE_ERROR
+from .workbench.context import Context
+from .workbench.naming import allowed_model
+from .workbench.run_experiment import experiment_from
 from .writing import require_no_numbers
 
 Told = tuple[str, dict[str, Any]]
-Row = dict[str, Any]
 
 
 class Predicted(Arguments):
@@ -84,10 +84,10 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
     judges by the intervals, corrected over all predictions of the study: so predict few things, and what you mean.
     """
     for row in context.written("hypotheses"):
-        return recorded(context, row["id"])
+        return recorded(context, row.number)
     require_no_numbers(context, "The rationale", given.rationale)
     revises = None if given.revises is None else own_hypothesis(context, given.revises)
-    known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h["predictions"]}
+    known = {_said(p) for h in context.reader.hypotheses_of(context.run) for p in h.predictions}
     made: list[Prediction] = []
     for place, one in enumerate(given.predictions, start=1):
         try:
@@ -98,8 +98,8 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
             raise ToolError(text, getattr(fault, "code", "bad_arguments")) from fault
     made = with_sets(made, context.reader.hypotheses_of(context.run))
     for one in made:
-        if _said(one.model_dump()) in known:
-            raise refused("predicted_already", said=said(one.model_dump()))
+        if _said(one) in known:
+            raise refused("predicted_already", said=said(one))
     number = context.store.add_hypothesis(
         context.run, given.statement, given.rationale, given.refuted_if, [p.model_dump() for p in made], revises,
         context.call,
@@ -108,7 +108,7 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
 
 
 def recorded(context: Context, number: int) -> Told:
-    name, made = show_id("hypothesis", number), context.reader.hypothesis(number)["predictions"]
+    name, made = show_id("hypothesis", number), context.reader.hypothesis(number).predictions
     text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
     text += "\n".join(f"  {about(one)}" for one in made)
     why = impossible(context, name)
@@ -120,14 +120,18 @@ def recorded(context: Context, number: int) -> Told:
     }
 
 
-def with_sets(made: list[Prediction], before: list[Row]) -> list[Prediction]:
+def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Prediction]:
     """The predictions with as many random sets as beyond_control needs, where the number was left to the program: so
     many that rank 1 is a verdict although a few other predictions of the study show nothing.
 
     Predictions of the same experiment share it, so they have the same sets.
     """
-    beyond = [one for one in made if one.comparison == BEYOND and one.config.get("controls") == DRAWS]
-    earlier = sum(one["comparison"] == BEYOND for h in before for one in h["predictions"])
+    # A configuration leaves the number out where it is the usual one.
+    beyond = [
+        one for one in made
+        if one.comparison == BEYOND and getattr(experiment_from(one.kind, one.config), "controls", None) == DRAWS
+    ]  # fmt: skip
+    earlier = sum(one.comparison == BEYOND for h in before for one in h.predictions)
     wanted = max(DRAWS, sets_needed(len(beyond) + earlier + SLACK))
     grown = [(one.kind, one.config) for one in beyond]
     return [
@@ -157,17 +161,17 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
     return found
 
 
-def _configuration(context: Context, given: Predicted) -> tuple[str, Row]:
+def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:
     """The kind and the whole configuration, on the confirm split."""
     if (given.like is None) == (given.kind is None):
         raise refused("like_or_kind")
-    base: Row = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
+    base: dict[str, Any] = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
     kind = given.kind or ""
     if given.like is not None:
         logged = context.reader.experiment(number_of(given.like, "experiment"))
         if not context.may_see(logged):
-            raise refused("held_out_like", id=logged["id"])
-        kind, base = logged["kind"], logged["config"]
+            raise refused("held_out_like", id=logged.id)
+        kind, base = logged.kind, dict(logged.config)
     changes = _changes(given)
     if "model" in changes:
         changes["model"] = allowed_model(context, changes["model"])
@@ -175,7 +179,7 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, Row]:
     return kind, experiment.config()
 
 
-def _changes(given: Predicted) -> Row:
+def _changes(given: Predicted) -> dict[str, Any]:
     changes = json_object(given.config or "{}", "config")
     for name in ("split", "seed"):
         if name in changes:
@@ -183,23 +187,21 @@ def _changes(given: Predicted) -> Row:
     return changes
 
 
-def _said(row: Row) -> str:
+def _said(row: Stated) -> str:
     """A prediction but for its draw, to find it again."""
-    config = {k: v for k, v in row["config"].items() if k not in ("seed", "split", "controls")}
-    return json.dumps(
-        [row["kind"], config, *(row[k] for k in ("quantity", "comparison", "low", "high"))], sort_keys=True
-    )
+    config = {k: v for k, v in row.config.items() if k not in ("seed", "split", "controls")}
+    return json.dumps([row.kind, config, row.quantity, row.comparison, row.low, row.high], sort_keys=True)
 
 
-def about(prediction: Row) -> str:
+def about(prediction: Stated) -> str:
     """A prediction in a line: what is expected of which experiment."""
-    config = own_settings(prediction["kind"], prediction["config"])
+    config = own_settings(prediction.kind, prediction.config)
     settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in config.items())
-    where = f"{prediction['config']['task']}, n = {prediction['config']['n']}"
-    return f"{said(prediction)}: {prediction['kind']}{f' {settings}' if settings else ''} on {where}"
+    where = f"{prediction.config['task']}, n = {prediction.config['n']}"
+    return f"{said(prediction)}: {prediction.kind}{f' {settings}' if settings else ''} on {where}"
 
 
-def predict_by_hand(context: Context, kind: str, config: Row, text: str, reason: str | None) -> Told:
+def predict_by_hand(context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None) -> Told:
     """What a person predicts in words, recorded, tested and judged: "accuracy_drop > 0.2", or "beyond control".
 
     Raises NoCondition, NoQuantity, ToolError and ExperimentError.
@@ -211,8 +213,10 @@ def predict_by_hand(context: Context, kind: str, config: Row, text: str, reason:
         given = Predicted(kind=kind, config=json.dumps(config), quantity=bound.quantity.text,
                           comparison=bound.comparison, low=bound.low, high=bound.high)  # fmt: skip
     rows = context.reader.hypotheses_of(context.run)
-    made = [p.model_dump() for p in with_sets(predictions(context, given), rows)]
-    number = context.store.add_hypothesis(context.run, about(made[0]), reason or "Predicted by hand.", "", made)
+    made = with_sets(predictions(context, given), rows)
+    number = context.store.add_hypothesis(
+        context.run, about(made[0]), reason or "Predicted by hand.", "", [p.model_dump() for p in made]
+    )
     why = impossible(context, show_id("hypothesis", number))
     if why:
         context.say(why)
@@ -232,47 +236,50 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
     """
     number = own_hypothesis(context, given.hypothesis)
     row = context.reader.hypothesis(number)
-    if not row["predictions"]:
-        raise refused("no_predictions", id=row["id"])
+    if not row.predictions:
+        raise refused("no_predictions", id=row.id)
     # Where the program was stopped in the middle of this very test, the rest of it is done now.
     begun = context.written("experiments") or context.written("hypothesis_events")
-    if all(one["judged"] for one in row["predictions"]) and not begun:
-        raise refused("tested_already", id=row["id"], status=row["status"])
+    if all(one.judged for one in row.predictions) and not begun:
+        raise refused("tested_already", id=row.id, status=row.status)
     return tell_verdict(context, number, run_tests(context, number))
 
 
 def tell_verdict(context: Context, number: int, faults: list[str]) -> Told:
     rows = context.reader.hypotheses_of(context.run)
     found = verdicts(rows)
-    row = next(h for h in rows if h["id"] == show_id("hypothesis", number))
-    judged: list[Row] = [{**one, "verdict": found.predictions[one["id"]], "corrected": found.corrected[one["id"]]}
-            for one in row["predictions"]]  # fmt: skip
-    lines = [f"{row['id']} is {spoken(row, found)}."]
+    row = next(h for h in rows if h.id == show_id("hypothesis", number))
+    judged = judged_predictions(row, found)
+    lines = [f"{row.id} is {spoken(row, found)}."]
     lines += [f"  {line}" for line in map(judged_line, judged)]
     lines += faults
-    others = [h for h in rows if h["id"] != row["id"] and h["predictions"] and h["status"] != "open"]
+    others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
     if others:
-        lines.append(
-            "Now, with all predictions counted: " + ", ".join(f"{h['id']} {h['status']}" for h in others) + "."
-        )
-    tested = dict.fromkeys(one["judged"]["experiment"] for one in judged if one["judged"])
+        lines.append("Now, with all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
+    tested = dict.fromkeys(one.judged.experiment for one in judged if one.judged)
     experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
     return "\n".join(lines), {
-        "id": row["id"], "status": row["status"], "verdict": spoken(row, found), "predictions": judged,
-        "experiments": [{"id": e["id"], "found": e["found"], "notes": e["notes"]} for e in experiments],
+        "id": row.id, "status": row.status, "verdict": spoken(row, found),
+        "predictions": [as_data(one) for one in judged],
+        "experiments": [{"id": e.id, "found": e.found, "notes": e.notes} for e in experiments],
         # A test changes what the others have to show, so each answer tells the verdicts of all.
-        "statuses": {h["id"]: h["status"] for h in rows},
-        "verdicts": {h["id"]: spoken(h, found) for h in rows},
+        "statuses": {h.id: h.status for h in rows},
+        "verdicts": {h.id: spoken(h, found) for h in rows},
     }  # fmt: skip
 
 
-def judged_line(one: Row) -> str:
+def as_data(one: JudgedPrediction) -> dict[str, Any]:
+    """A prediction with its verdict as it is logged: what it says follows from it."""
+    return {name: value for name, value in as_json(one).items() if name != "said"}
+
+
+def judged_line(one: JudgedPrediction) -> str:
     """What came of a prediction, with value and interval."""
-    if one["judged"] is None:
+    if one.judged is None:
         return f"not tested: {about(one)}"
-    judged = one["judged"]
-    value = value_text({"value": judged["value"], "low": judged["low"], "high": judged["high"], "n": judged["n"]})
-    return f"{one['verdict']} ({judged['experiment']}: {value}; p {one['corrected']:.2g} corrected): {about(one)}"
+    judged = one.judged
+    value = value_text(judged.value, judged.low, judged.high, n=judged.n)
+    return f"{one.verdict} ({judged.experiment}: {value}; p {one.corrected:.2g} corrected): {about(one)}"
 
 
 class CommentHypothesis(Arguments):
@@ -284,7 +291,7 @@ def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
     """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
     number = own_hypothesis(context, given.hypothesis)
     require_no_numbers(context, "The comment", given.comment)
-    status = context.reader.hypothesis(number)["status"]
+    status = context.reader.hypothesis(number).status
     if not context.written("hypothesis_events"):
         context.store.set_hypothesis_status(number, status, given.comment, call=context.call)
     return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
@@ -294,6 +301,6 @@ def own_hypothesis(context: Context, name: str) -> int:
     """The number of a hypothesis of this study. Raises ToolError for one of another."""
     number = number_of(name, "hypothesis")
     row = context.reader.hypothesis(number)
-    if row["run"] != (None if context.run is None else show_id("run", context.run)):
-        raise refused("other_study", name=name, owner=row["run"] or "no study")
+    if row.run != (None if context.run is None else show_id("run", context.run)):
+        raise refused("other_study", name=name, owner=row.run or "no study")
     return number

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..db.ids import parse_id
-from . import catalog
-from .context import Context
+from ..db.records import as_json
 from .refusals import refused
 from .report.escape import one_line
-from .telling import experiment_text, quoted
+from .workbench import catalog
+from .workbench.context import Context
+from .workbench.experiment_text import experiment_text, quoted
 
 Told = tuple[str, dict[str, Any]]
 
@@ -74,8 +75,8 @@ class SearchNotes(Arguments):
 def search_notes(context: Context, given: SearchNotes) -> Told:
     """Notes of this and of earlier studies, best match first."""
     rows = context.reader.notes(given.words, context.alone)[:20]
-    lines = [f"{r['id']} ({r['run'] or 'no run'}) {one_line(r['title'])}: {one_line(r['text'])[:300]}" for r in rows]
-    return "\n".join(lines) or "No notes match.", {"notes": rows}
+    lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {one_line(r.text)[:300]}" for r in rows]
+    return "\n".join(lines) or "No notes match.", {"notes": as_json(rows)}
 
 
 class ListExperiments(Arguments):
@@ -88,11 +89,8 @@ def list_experiments(context: Context, given: ListExperiments) -> Told:
     """Earlier experiments, of other studies too: id, configuration, what was found."""
     rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
     rows = [row for row in rows if context.may_see(row)]
-    lines = [
-        f"{r['id']} ({r['run'] or 'no run'}) {r['kind']} {r['task']} {r['status']}: {r['found'] or r['error'] or ''}"
-        for r in rows
-    ]
-    return "\n".join(lines) or "No experiments match.", {"experiments": rows}
+    lines = [f"{r.id} ({r.run or 'no run'}) {r.kind} {r.task} {r.status}: {r.found or r.error or ''}" for r in rows]
+    return "\n".join(lines) or "No experiments match.", {"experiments": as_json(rows)}
 
 
 class ShowExperiment(Arguments):
@@ -103,8 +101,8 @@ def show_experiment(context: Context, given: ShowExperiment) -> Told:
     """One experiment again: all measurements, the strongest forty effects, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
-        raise refused("held_out", id=logged["id"])
-    return experiment_text(logged, effects=40, samples=8), {"id": logged["id"], "found": logged["found"]}
+        raise refused("held_out", id=logged.id)
+    return experiment_text(logged, effects=40, samples=8), {"id": logged.id, "found": logged.found}
 
 
 def cell(value: object) -> str:

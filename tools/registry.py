@@ -16,18 +16,24 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from ..db.errors import TrackerError, TrackerFails
+from ..db.records import Experiment as Logged
+from ..db.records import as_json
 from ..experiments.errors import ExperimentError
-from ..experiments.kind import Experiment, kinds
+from ..experiments.experiment import Experiment
+from ..experiments.explain import explain
+from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import hypotheses, making, reading, reviewing, writing
-from .context import Context
+from . import create_task as making
+from . import hypotheses, reading, writing
 from .errors import ToolError
-from .naming import allowed_model
+from .evidence.review import tools as reviewing
+from .json_arguments import json_object
+from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
-from .run_experiment import code_of, run_experiment
-from .sent import json_object
-from .strict import explain, fill_nulls, strict_schema
-from .telling import REFUSAL, cut, experiment_text
+from .workbench.context import Context
+from .workbench.experiment_text import REFUSAL, cut, experiment_text
+from .workbench.naming import allowed_model
+from .workbench.run_experiment import code_of, run_experiment
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
             text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
-            return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged["error_type"]))
+            return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
         text = experiment_text(logged)
         if outcome.reused:
             text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
@@ -98,16 +104,16 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
 
 
-def facts(logged: dict[str, Any]) -> dict[str, Any]:
+def facts(logged: Logged) -> dict[str, Any]:
     """An experiment's numbers as data."""
     return {
-        "id": logged["id"],
-        "kind": logged["kind"],
-        "config": logged["config"],
-        "measurements": {m["name"]: m for m in logged["measurements"]},
-        "effects": logged["effects"],
-        "found": logged["found"],
-        "doubts": [doubt["code"] for doubt in logged["doubts"]],
+        "id": logged.id,
+        "kind": logged.kind,
+        "config": logged.config,
+        "measurements": {m.name: as_json(m) for m in logged.measurements},
+        "effects": as_json(logged.effects),
+        "found": logged.found,
+        "doubts": [doubt.code for doubt in logged.doubts],
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..experiments.subject import Subject
+    from ..experiments.model.subject import Subject
     from ..experiments.tasks.prompt import Prompt, Split
     from ..experiments.tasks.task import Task
 
@@ -15,7 +15,7 @@ PROMPTS = 32
 
 def loaded(model: str, say: Callable[[str], None]) -> Subject:
     """The subject of this name. Raises UnknownName or UnsupportedModel."""
-    from ..experiments.subject import load
+    from ..experiments.model.loading import load
 
     return load(model, progress=say)
 
@@ -35,10 +35,10 @@ def subject_card(
 
     Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
     """
-    from ..experiments.encoding import beginning, habits, holds_unknown
     from ..experiments.kinds.baseline import Baseline
     from ..experiments.lab import lab_of
-    from .run_experiment import measured
+    from ..experiments.model.encoding import beginning, habits, holds_unknown
+    from .workbench.run_experiment import measured
 
     lab = lab_of(subject, task, chat, system)
     fitted, n = lab.task, min(n, lab.task.capacity(split))
@@ -64,9 +64,9 @@ def subject_card(
 def in_tokens(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
     """The prompt's tokens as texts (with what the tokenizer puts in front), those of the answers, and the spans as
     half-open ranges of tokens."""
-    from ..experiments.batch import encoded
-    from ..experiments.encoding import encode_answer
-    from ..experiments.tokens import token_text
+    from ..experiments.model.encoding import encode_answer
+    from ..experiments.tasks.batch import encoded
+    from ..experiments.tasks.tokens import token_text
 
     def texts(ids: list[int]) -> list[str]:
         return [token_text(tokenizer, token) for token in ids]

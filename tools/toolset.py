@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
-from ..experiments.kind import kinds
+from ..experiments.kinds.registry import kinds
 from .refusals import refused
 
 Tool = TypeVar("Tool")

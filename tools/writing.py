@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..db.ids import show_id
-from .context import Context
 from .reading import Arguments, number_of
 from .refusals import refused
 from .report.check import check
 from .report.claims import MOST, Claim
 from .report.numerals import typed_numbers
 from .report.study import read_study
+from .workbench.context import Context
 
 Told = tuple[str, dict[str, Any]]
 
@@ -22,7 +22,7 @@ def finished(context: Context, names: list[str]) -> list[int]:
     """The numbers of these experiments. Raises ToolError for one that gave no result."""
     numbers = [number_of(name, "experiment") for name in names]
     for number in numbers:
-        status = context.reader.experiment(number)["status"]
+        status = context.reader.experiment(number).status
         if status != "done":
             raise refused("not_finished", id=show_id("experiment", number), status=status)
     return numbers
@@ -49,10 +49,10 @@ def write_note(context: Context, given: WriteNote) -> Told:
     """Keep an observation, without measured numbers: name the experiments. Later studies find it by search_notes."""
     written = context.written("notes")
     # What a protocol notes is the program's, and counts what it did.
-    if not written and context.run is not None and context.reader.run(context.run)["llm"]:
+    if not written and context.run is not None and context.reader.run(context.run).llm:
         require_no_numbers(context, "The note", given.title, given.text)
     number = (
-        written[0]["id"]
+        written[0].number
         if written
         else context.store.add_note(
             context.run, given.title, given.text, given.tags, finished(context, given.experiments), context.call
@@ -111,7 +111,7 @@ def write_report(context: Context, given: WriteReport) -> Told:
         return taken(context)
     title = " ".join(given.title.split())
     # The goal may hold anything, numbers too; a report without a title is set under its goal.
-    asked = " ".join(context.reader.run(context.run)["goal"].split())
+    asked = " ".join(context.reader.run(context.run).goal.split())
     source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
     faults = check(source, context.reader, context.run, claims)

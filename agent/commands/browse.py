@@ -16,8 +16,9 @@ from .faults import one_line
 from .options import db_option
 
 if TYPE_CHECKING:
-    from ...db.read import Reader
-    from ...db.read_experiments import Sort
+    from ...db.read.experiments import Sort
+    from ...db.read.reader import Reader
+    from ...tools.evidence.verdict import JudgedHypothesis
 
 P = ParamSpec("P")
 
@@ -44,7 +45,7 @@ def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., No
     @functools.wraps(command)
     def browse(db: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
         from ...db.location import tracker_path
-        from ...db.read import Reader
+        from ...db.read.reader import Reader
 
         with one_line():
             with Reader.open(tracker_path(db)) as reader:
@@ -63,11 +64,13 @@ def show_read(read: Read, as_json: bool) -> None:
         import json
 
         # ASCII, so that no terminal or pipe can choke on it or be steered by it.
-        click.echo(json.dumps(read.data, indent=2))
+        from ...db.records import as_json as plain
+
+        click.echo(json.dumps(plain(read.data), indent=2))
     elif not read.data:
         click.echo(read.nothing, err=True)
     else:
-        from .style import paged
+        from .pages.style import paged
 
         module, page = read.page
         options = {"everything": True} if read.everything else {}
@@ -79,7 +82,7 @@ def show_read(read: Read, as_json: bool) -> None:
 @browses
 def runs(reader: Reader) -> Read:
     """The studies that were run."""
-    return Read(reader.runs(), ("pages", "print_runs"), nothing=NONE_YET)
+    return Read(reader.runs(), ("pages.lists", "print_runs"), nothing=NONE_YET)
 
 
 @click.command()
@@ -108,7 +111,7 @@ def experiments(
     found = reader.experiments(*wanted, limit, sort)
     there = reader.experiment_count(*wanted) if len(found) == limit else None
     nothing = _nothing(bool(found or reader.known("kind")))
-    return Read(found, ("pages", "print_experiments"), nothing=nothing, there=there)
+    return Read(found, ("pages.lists", "print_experiments"), nothing=nothing, there=there)
 
 
 @click.command()
@@ -136,7 +139,7 @@ def notes(
     found = reader.notes(" ".join(words) or None, number_of(reader, run), tag, *cited)
     shown = found[:limit] if words else found[-limit:]
     nothing = _nothing(bool(found or reader.notes()))
-    return Read(shown, ("pages", "print_notes"), nothing=nothing, there=len(found))
+    return Read(shown, ("pages.lists", "print_notes"), nothing=nothing, there=len(found))
 
 
 @click.command()
@@ -149,27 +152,22 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
 
     what, number = parse_id(id)
     if what == "run":
-        run = {**reader.run(number), "turns": reader.turns(number)}
-        return Read(run, ("page_run", "print_run"), everything)
+        return Read(reader.run(number, turns=True), ("pages.run", "print_run"), everything)
     if what == "hypothesis":
-        return Read(_judged(reader, number), ("pages", "print_hypothesis"))
+        return Read(_judged(reader, number), ("pages.lists", "print_hypothesis"))
     if what == "experiment":
-        return Read(reader.experiment(number), ("pages", "print_experiment"), everything)
-    return Read(reader.note(number), ("pages", "print_note"))
+        return Read(reader.experiment(number), ("pages.lists", "print_experiment"), everything)
+    return Read(reader.note(number), ("pages.lists", "print_note"))
 
 
-def _judged(reader: Reader, number: int) -> dict[str, Any]:
+def _judged(reader: Reader, number: int) -> JudgedHypothesis:
     """A hypothesis with its verdict, and each prediction with its own."""
     from ...db.ids import parse_id
-    from ...tools.evidence.verdict import said, spoken, verdicts
+    from ...tools.evidence.verdict import verdicts, with_verdicts
 
     row = reader.hypothesis(number)
-    found = verdicts(reader.hypotheses_of(None if row["run"] is None else parse_id(row["run"])[1]))
-    predictions = [
-        {**one, "said": said(one), "verdict": found.predictions[one["id"]], "corrected": found.corrected[one["id"]]}
-        for one in row["predictions"]
-    ]
-    return {**row, "verdict": spoken(row, found), "predictions": predictions}
+    found = verdicts(reader.hypotheses_of(None if row.run is None else parse_id(row.run)[1]))
+    return with_verdicts(row, found)
 
 
 def _nothing(something: bool) -> str:

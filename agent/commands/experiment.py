@@ -12,26 +12,29 @@ from .faults import one_line
 from .options import DB_HELP
 
 if TYPE_CHECKING:
-    from ...tools.context import Context
+    from ...tools.workbench.context import Context
 
 
 class Kinds(click.Group):
     """One command per kind, made when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from ...tools.catalog import kind_cards
+        with one_line():
+            from ...tools.workbench.catalog import kind_cards
 
-        return [card["name"] for card in kind_cards()]
+            return [card["name"] for card in kind_cards()]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from ...tools.catalog import kind_cards
+        with one_line():
+            from ...tools.workbench.catalog import kind_cards
 
+            rows = [(card["name"], card["about"]) for card in kind_cards()]
         with formatter.section("Commands"):
-            formatter.write_dl([(card["name"], card["about"]) for card in kind_cards()])
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         with one_line():
-            from ...tools.catalog import kind_fields
+            from ...tools.workbench.catalog import kind_fields
 
             about, fields = kind_fields(cmd_name)
         # The confirm split is for predictions alone, and the program draws their prompts.
@@ -94,10 +97,10 @@ def option(f: dict[str, Any]) -> click.Option:
 
 
 def perform(kind: str, given: dict[str, Any]) -> None:
-    from ...tools.catalog import configuration, task_named
-    from ...tools.context import Context
-    from ...tools.run_experiment import experiment_from, run_experiment
-    from ...tools.telling import experiment_text
+    from ...tools.workbench.catalog import configuration, task_named
+    from ...tools.workbench.context import Context
+    from ...tools.workbench.experiment_text import experiment_text
+    from ...tools.workbench.run_experiment import experiment_from, run_experiment
     from ..live import quiet_progress
 
     fresh, reason, db, as_json, predict = (given.pop(k) for k in ("fresh", "reason", "db", "as_json", "predict"))
@@ -116,14 +119,16 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     if outcome.reused:
         click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
     if as_json:
-        click.echo(json.dumps(logged, indent=2))
+        from ...db.records import as_json as plain
+
+        click.echo(json.dumps(plain(logged), indent=2))
     elif outcome.error is None:
-        from .style import printable
+        from .pages.style import printable
 
         click.echo("\n".join(printable(line) for line in experiment_text(logged, effects=20).splitlines()))
     if outcome.error is not None:
         click.echo(f"Error: {outcome.id} failed: {outcome.error}", err=True)
-        raise click.exceptions.Exit(2 if logged["error_type"] in ("BadConfiguration", "BadTask") else 1)
+        raise click.exceptions.Exit(2 if logged.error_type in ("BadConfiguration", "BadTask") else 1)
 
 
 def predicted(
@@ -133,7 +138,7 @@ def predicted(
     from ...tools.evidence.conditions import NoCondition
     from ...tools.evidence.quantity import NoQuantity
     from ...tools.hypotheses import predict_by_hand
-    from .style import printable
+    from .pages.style import printable
 
     try:
         said, data = predict_by_hand(context, kind, config, text, reason)

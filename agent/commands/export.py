@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import click
 
-from ...db.flat import TABLES
+from ...db.export import TABLES
 from .options import db_option
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -32,9 +32,9 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
 
     One table goes to standard output; `agent export --format parquet --to data` writes all of them as files.
     """
-    from ...db.flat import rows
+    from ...db.export import rows
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
     from .browse import number_of
     from .faults import one_line
 

@@ -38,7 +38,7 @@ def one_line() -> Generator[None, None, None]:
 
 def say(fault: Exception) -> NoReturn:
     """The one line, and the exit code that goes with it."""
-    from .style import printable
+    from .pages.style import printable
 
     click.echo(f"Error: {printable(' '.join(str(fault).split()))}", err=True)
     raise click.exceptions.Exit(1 if fails(fault) else 2) from fault
@@ -62,7 +62,7 @@ def damage_behind(fault: Exception) -> Exception | None:
     that was flipped in a text is found by its seal alone."""
     from ...db.errors import TrackerError, damaged
     from ...db.location import tracker_path
-    from ...tools.verify import verify_whole
+    from ...tools.workbench.verify import verify_whole
 
     context = click.get_current_context(silent=True)
     path = tracker_path(context.params["db"]) if context is not None and "db" in context.params else None

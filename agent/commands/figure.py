@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import db_option
+
+if TYPE_CHECKING:
+    from ...db.records import Figure
 
 
 @click.command()
@@ -25,7 +30,8 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
 
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
+    from ...db.records import as_json as plain
     from .faults import one_line
 
     with one_line(), Reader.open(tracker_path(db)) as reader:
@@ -33,24 +39,24 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
         if what != "experiment":
             raise click.UsageError(f"{id} is the id of a {what}; an experiment such as E12 is wanted.")
         row = reader.experiment(number)
-        there = {one["name"]: one for one in row["figures"]}
+        there = {one.name: one for one in row.figures}
         missing = [name for name in names if name not in there]
         if missing or not there:
             has = f"It has: {', '.join(there)}." if there else "It has none."
-            raise click.UsageError(f"{row['id']} has no figure {' or '.join(missing) or 'at all'}. {has}")
+            raise click.UsageError(f"{row.id} has no figure {' or '.join(missing) or 'at all'}. {has}")
         chosen = [there[name] for name in names or there]
         if as_json:
-            click.echo(json.dumps(chosen, indent=2))
+            click.echo(json.dumps(plain(chosen), indent=2))
             return
-        write(row["id"], chosen, form, Path(folder), dpi)
+        write(row.id, chosen, form, Path(folder), dpi)
 
 
-def write(experiment: str, figures: list[dict[str, object]], form: str, folder: Path, dpi: int) -> None:
+def write(experiment: str, figures: Sequence[Figure], form: str, folder: Path, dpi: int) -> None:
     """A file for each figure, whose path is printed."""
     from ...tools.report.figures import draw, draw_png
 
     folder.mkdir(parents=True, exist_ok=True)
     for one in figures:
-        path = folder / f"{experiment}-{one['name']}.{form}"
+        path = folder / f"{experiment}-{one.name}.{form}"
         path.write_bytes(draw_png(one, dpi) if form == "png" else draw(one).encode())
         click.echo(str(path))

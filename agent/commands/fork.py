@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .faults import one_line
+from .finish import finish
 from .limits import budget_for, limits
 from .options import study_options
 from .review import exit_code, told
-from .run import finish
-from .server_options import server_options
-
-if TYPE_CHECKING:
-    from ..drivers.choose import DriverName
+from .server_options import driver_option, server_options
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("--at", "step", type=click.IntRange(1), required=True, help="The last step that is shared.")
 @click.option("--goal", help="What is asked from there on; else the same.")
-@click.option(
-    "--driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    help="Who decides from there on; else whoever did.",
-)
+@driver_option("--driver", "Who decides from there on; else whoever did.")
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @server_options
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 @limits
 @study_options
 def fork(
-    run: str, step: int, goal: str | None, driver: DriverName | None, llm: str | None, base_url: str | None,
+    run: str, step: int, goal: str | None, driver: str | None, llm: str | None, base_url: str | None,
     experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Begin a study that shares the steps of RUN (such as R3) up to --at, and goes its own way from there.
@@ -43,13 +36,13 @@ def fork(
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
-    from .. import fork as forks
+    from ...db.read.reader import Reader
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
-    from ..loop import carry_on
-    from ..shrink import answer_tokens
+    from ..study import fork as forks
+    from ..study.context_window import answer_tokens
+    from ..study.loop import carry_on
 
     if goal is not None and not goal.strip():
         raise click.UsageError("The goal is empty; say what is to be found out, or leave --goal out.")
@@ -61,10 +54,10 @@ def fork(
         with Reader.open(tracker_path(db)) as reader:
             row = reader.run(number)
             forks.until(row, reader.turns(number), step, reader.latest_report(number))
-        named = driver or ("auto" if llm and row["llm"] is None else row["driver"])
-        llm, reads = llm or (row["llm"] if named == row["driver"] else None), limits["context"]
-        if reads is None and (named, llm) == (row["driver"], row["llm"]):
-            reads = row["budget"].get("context")
+        named = driver or ("auto" if llm and row.llm is None else row.driver)
+        llm, reads = llm or (row.llm if named == row.driver else None), limits["context"]
+        if reads is None and (named, llm) == (row.driver, row.llm):
+            reads = row.budget.get("context")
         chosen, why, server = choose(named, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()

@@ -10,8 +10,8 @@ import click
 from .options import Amount
 
 if TYPE_CHECKING:
-    from ..budget import Budget
     from ..drivers.choose import Choice
+    from ..study.budget import Budget
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,8 +51,8 @@ def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bo
     Raises ToolError for a price that is none, and where money is limited and there is no price.
     """
     from ...tools.errors import ToolError
-    from ..budget import Budget
     from ..prices import HOW, price_of
+    from ..study.budget import Budget
 
     require_terminal(given["approve"], "leave it out, or limit each experiment with --experiment-minutes.")
     llm, price = chosen.driver.llm, None

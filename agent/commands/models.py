@@ -23,7 +23,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from ...tools.catalog import models as listed
+    from ...tools.workbench.catalog import models as listed
 
     rows = listed()
     if as_json:
@@ -46,7 +46,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 def check(name: str, as_json: bool) -> None:
     """Load NAME, print its anatomy, and test every law that the measurements rest on."""
     with one_line():
-        from ...tools.catalog import check_subject
+        from ...tools.workbench.catalog import check_subject
 
         found = check_subject(name, aloud)
     if as_json:

@@ -37,13 +37,13 @@ def generate(
     agent tasks generate "Opposites of common adjectives" --llm gpt-6-astra
     agent tasks generate "The double of a number plus another" --base-url http://localhost:11434/v1 --llm qwen3
     """
-    from ...tools.catalog import show_task
-    from ...tools.context import Context
     from ...tools.errors import ToolError
+    from ...tools.workbench.catalog import show_task
+    from ...tools.workbench.context import Context
     from ..drivers.choose import choose
     from ..drivers.conversation import NoKey
     from ..generate import generate as make
-    from .tasks import EXAMPLES, print_card
+    from .pages.task import EXAMPLES, print_card
 
     if not description.strip():
         raise click.UsageError("The description is empty; say what is to be asked.")
@@ -52,7 +52,7 @@ def generate(
             chosen, _, server = choose("auto", llm, base_url)
         except NoKey as fault:
             raise ToolError(NOBODY) from fault
-        if chosen.name == "autopilot":
+        if not chosen.llm:
             raise ToolError(NOBODY)
         if server is not None:
             server.knock()
@@ -80,9 +80,9 @@ def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db
     Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template, answer_kind (for all
     lines); accepted and spans in JSON. The answer begins with the space that the text leaves out.
     """
-    from ...tools.catalog import file_faults, import_task
-    from ...tools.context import Context
-    from .style import printable
+    from ...tools.workbench.catalog import file_faults, import_task
+    from ...tools.workbench.context import Context
+    from .pages.style import printable
 
     with one_line():
         faults = file_faults(file, name, answer_kind)

@@ -10,7 +10,7 @@ import click
 from .faults import one_line
 
 if TYPE_CHECKING:
-    from ...tools.published import Held, Trial
+    from ...tools.workbench.published import Held, Trial
 
 
 @click.command("check-published")
@@ -22,7 +22,7 @@ def check_published(model: str, as_json: bool) -> None:
 
     Takes some minutes on a CPU, and 550 MB of download the first time. Nothing is logged. Exit code 0 if all agrees.
     """
-    from ...tools.published import hold, trials
+    from ...tools.workbench.published import hold, trials
 
     with one_line():
         found = list(hold(model, trials(), lambda trial: say(trial)))
@@ -40,7 +40,7 @@ def say(trial: Trial) -> None:
 def show(found: list[Held]) -> None:
     from rich.table import Table
 
-    from .style import console, indented, plain
+    from .pages.style import console, indented, plain
 
     out = console()
     for source, about in dict.fromkeys((one.source, one.about) for one in found):

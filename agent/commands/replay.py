@@ -15,8 +15,8 @@ from .faults import one_line
 from .options import Amount, db_option
 
 if TYPE_CHECKING:
-    from ...db.read import Reader
-    from ..rerun import Rerun
+    from ...db.read.reader import Reader
+    from ..study.replay import Rerun
 
 WIDTH, MOST = 76, 40  # a diff of so many columns and lines
 
@@ -40,12 +40,12 @@ def replay(
     one differs. Nothing is written to the tracker.
     """
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...db.store import Store
-    from ...tools.context import Context
-    from ...tools.replay import replay as run_again
+    from ...db.read.reader import Reader
+    from ...db.write.store import Store
+    from ...tools.replay.experiment import replay as run_again
+    from ...tools.workbench.context import Context
     from ..live import quiet_progress
-    from ..rerun import rerun
+    from ..study.replay import rerun
 
     results: list[dict[str, Any]] = []
     with one_line(), Reader.open(tracker_path(db)) as reader:
@@ -81,7 +81,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
             raise click.UsageError(f"{text} is the id of a {what}; only experiments and runs can be replayed.")
         reader.require(what, number)
         if what == "run" and one_by_one:
-            found += [("experiment", int(row["id"][1:])) for row in reader.experiments(run=number, status="done")]
+            found += [("experiment", int(row.id[1:])) for row in reader.experiments(run=number, status="done")]
         else:
             found.append((what, number))
     return list(dict.fromkeys(found))
@@ -89,7 +89,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
 
 def show(found: dict[str, Any]) -> None:
     """How an experiment came out."""
-    from .style import printable
+    from .pages.style import printable
 
     for warning in found["warnings"]:
         click.echo(f"{found['id']}: {warning}", err=True)
@@ -105,7 +105,7 @@ def show(found: dict[str, Any]) -> None:
 
 def show_run(found: Rerun) -> None:
     """How a run came out: what was compared, or what differs first."""
-    from .style import printable
+    from .pages.style import printable
 
     for warning in found.warnings:
         click.echo(printable(warning), err=True)

@@ -12,7 +12,7 @@ from .faults import one_line
 from .options import db_option
 
 if TYPE_CHECKING:
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
 
 
 def write_files(reader: Reader, run: int, folder: str) -> Path:
@@ -37,7 +37,7 @@ def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bo
     """Write the report of RUN (such as R1) as one HTML file, as Markdown, and as a notebook that opens the tracker."""
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
     from ...tools.report.default import source_of
 
     with one_line(), Reader.open(tracker_path(db)) as reader:

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 import click
 
 from .faults import one_line
+from .finish import finish
 from .limits import require_terminal
 from .options import Amount, study_options
 from .review import exit_code, told
-from .run import finish
 from .server_options import server_options
 
 
@@ -45,24 +45,22 @@ def go_on_with(
 ) -> NoReturn:  # fmt: skip
     """Take up this run, or the last one that was stopped; with these limits changed from now on."""
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
+    from ...db.read.reader import Reader
+    from ...tools.workbench.context import Context
     from ..drivers.choose import choose
     from ..live import live_view
-    from ..loop import carry_on
-    from ..resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
-    from ..shrink import answer_tokens
+    from ..study.context_window import answer_tokens
+    from ..study.loop import carry_on
+    from ..study.resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
 
     with one_line():
         # A tracker that is not there is not made.
         with Reader.open(tracker_path(db)) as reader:
             number = run_to_resume(reader, run)
             require_stopped(row := reader.run(number))
-        limits = {**row["budget"], **(changed or {})}
-        require_terminal(limits.get("approve"), f"agent resume {row['id']} --no-approve goes on without asking.")
-        chosen, why, server = choose(
-            row["driver"], row["llm"], base_url, max_output_tokens=reads and answer_tokens(reads)
-        )
+        limits = {**row.budget, **(changed or {})}
+        require_terminal(limits.get("approve"), f"agent resume {row.id} --no-approve goes on without asking.")
+        chosen, why, server = choose(row.driver, row.llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()
         click.echo(why, err=True)
@@ -71,7 +69,7 @@ def go_on_with(
             view = live_view(display)
             context.listen(view.warned)
             for line in changes(context, row):
-                click.echo(f"Since {row['id']} began: {line}.", err=True)
+                click.echo(f"Since {row.id} began: {line}.", err=True)
             require_same_subject(context, number)
             with view:
                 work = resumed(context, chosen, number, view)

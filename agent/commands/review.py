@@ -9,14 +9,14 @@ import click
 from .faults import one_line
 from .limits import budget_for, limits
 from .options import study_options
-from .server_options import server_options
+from .server_options import driver_option, server_options
 
 if TYPE_CHECKING:
-    from ...tools.context import Context
-    from ..budget import Budget
-    from ..drivers.choose import Choice, DriverName
+    from ...tools.workbench.context import Context
+    from ..drivers.choose import Choice
     from ..live import View
-    from ..loop import Ending
+    from ..study.budget import Budget
+    from ..study.loop import Ending
 
 EXPERIMENTS = 12
 EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed": 1}
@@ -24,20 +24,14 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
 
 def exit_code(ending: Ending) -> int:
     """The code of how it ended; a study that its server left stands still, but nobody interrupted it."""
-    from ..endings import STOPPED
+    from ..study.endings import STOPPED
 
     return 1 if ending.status == "stopped" and ending.code != STOPPED else EXIT[ending.status]
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option(
-    "--driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    default="auto",
-    show_default=True,
-    help="Who reviews: OpenAI, a compatible server, or the fixed protocol that needs no key.",
-)
+@driver_option("--driver", "Who reviews.", default=True)
 @click.option("--llm", help="The language model that reviews.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @server_options
@@ -52,7 +46,7 @@ def exit_code(ending: Ending) -> int:
 @limits
 @study_options
 def review(
-    run: str, driver: DriverName, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
+    run: str, driver: str, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
     display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
@@ -63,9 +57,9 @@ def review(
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...tools.context import Context
-    from ...tools.reviewing import check_reviewable
+    from ...db.read.reader import Reader
+    from ...tools.evidence.review.tools import check_reviewable
+    from ...tools.workbench.context import Context
     from ..live import live_view
 
     with one_line():
@@ -84,7 +78,7 @@ def review(
     raise click.exceptions.Exit(exit_code(ending))
 
 
-def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choice:
+def reviewer(driver: str, llm: str | None, base_url: str | None) -> Choice:
     """Who reviews, said aloud. Raises a DriverError."""
     from ..drivers.choose import choose
 
@@ -97,7 +91,7 @@ def reviewer(driver: DriverName, llm: str | None, base_url: str | None) -> Choic
 
 def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: View, reports: str) -> Ending:
     """The review, and both reports."""
-    from ..review import second_opinion
+    from ..study.review import second_opinion
 
     with view:
         ending = second_opinion(context, chosen.driver, run, budget, view)
@@ -123,11 +117,11 @@ def summary(context: Context) -> str:
     """How the claims came out, in a line."""
     from collections import Counter
 
-    from ...tools.report.reviewed import verdicts_of
+    from ...tools.evidence.review.reviewed import verdicts_of
     from ...tools.report.study import read_study
 
     assert context.run is not None
     review = read_study(context.reader, context.run)
     count = Counter(verdicts_of(review).values())
     said = ", ".join(f"{count[word]} {word}" for word in ("stands", "falls", "undecided"))
-    return f"R{context.run}, the second opinion on {review.run['reviews']}, by claims: {said}."
+    return f"R{context.run}, the second opinion on {review.run.reviews}, by claims: {said}."

@@ -8,17 +8,18 @@ import click
 
 from .. import settings
 from .faults import one_line
+from .finish import finish
 from .limits import budget_for, limits
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
-from .server_options import server_options
+from .server_options import asks_nobody, driver_option, server_options
 
 if TYPE_CHECKING:
-    from ...tools.context import Context
-    from ..budget import Budget
-    from ..drivers.choose import Choice, DriverName
+    from ...tools.workbench.context import Context
+    from ..drivers.choose import Choice
     from ..live import View
-    from ..loop import Ending
+    from ..study.budget import Budget
+    from ..study.loop import Ending
 
 
 @click.command()
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
 @click.option("--continue", "go_on", is_flag=True, help="Go on with the last study that was stopped (agent resume).")
 @click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
 @click.option("--task", help="The task: a name (see `agent tasks`) or a file of your own, JSONL or CSV.")
-@click.option(
-    "--driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    default="auto",
-    show_default=True,
-    help="Who decides: OpenAI, a compatible server, or the fixed protocol that needs no key.",
-)
+@driver_option("--driver", "Who decides.", default=True)
 @click.option("--llm", help="The language model that decides.")
 @click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
 @click.option(
@@ -47,11 +42,7 @@ if TYPE_CHECKING:
 @click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
 @limits
 @click.option("--review", is_flag=True, help="Then ask for a second opinion, which tries to refute the claims.")
-@click.option(
-    "--review-driver",
-    type=click.Choice(["auto", "responses", "chat", "autopilot"]),
-    help="Who reviews; else whoever studied.",
-)
+@driver_option("--review-driver", "Who reviews; else whoever studied.")
 @click.option("--review-llm", help="The language model that reviews; else the one that studied.")
 @click.option(
     "--review-experiments",
@@ -62,9 +53,9 @@ if TYPE_CHECKING:
 )
 @study_options
 def run(
-    goal: str | None, go_on: bool, model: str | None, task: str | None, driver: DriverName, llm: str | None,
+    goal: str | None, go_on: bool, model: str | None, task: str | None, driver: str, llm: str | None,
     base_url: str | None, tools: str, n: int,
-    experiments: int, review: bool, review_driver: DriverName | None,
+    experiments: int, review: bool, review_driver: str | None,
     review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
     """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
@@ -74,11 +65,11 @@ def run(
     once, and `agent resume` goes on.
     """
     from ...tools import toolset
-    from ...tools.context import Context
+    from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
-    from ..loop import study
-    from ..shrink import answer_tokens
+    from ..study.context_window import answer_tokens
+    from ..study.loop import study
 
     if go_on:
         from .resume import go_on_with
@@ -98,10 +89,10 @@ def run(
     with one_line():
         left_in, reads = toolset.chosen(tools), limits["context"]
         chosen, why, server = choose(driver, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
-        if left_in is not None and chosen.name == "autopilot":
+        if left_in is not None and not chosen.llm:
             if settings.is_said("tools"):
                 raise click.UsageError(
-                    "The autopilot, a fixed protocol, takes the tools that it needs: leave out --tools."
+                    f"The {chosen.name}, a fixed protocol, takes the tools that it needs: leave out --tools."
                 )
             left_in = None
         if server is not None:
@@ -113,8 +104,8 @@ def run(
         same = second is None or second.driver.llm == chosen.llm
         theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
         with Context.open(db) as context:
-            known = settle(context, goal, model, task, chosen.name == "autopilot")
-            if chosen.name == "autopilot":
+            known = settle(context, goal, model, task, not chosen.llm)
+            if not chosen.llm:
                 require_prompts(context, n)
             view = live_view(display)
             context.listen(view.warned)
@@ -128,18 +119,18 @@ def run(
 
 
 def asked_to_review(
-    driver: DriverName, review_driver: DriverName | None, llm: str | None, review_llm: str | None, base_url: str | None
+    driver: str, review_driver: str | None, llm: str | None, review_llm: str | None, base_url: str | None
 ) -> Choice:
     """Who reviews: whoever studied, but for what is said of the reviewer. A model that is named is to be asked."""
     if review_driver is None:
-        review_driver = "auto" if review_llm and driver == "autopilot" else driver
+        review_driver = "auto" if review_llm and asks_nobody(driver) else driver
     return reviewer(review_driver, review_llm or llm, base_url)
 
 
 def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
     """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
     from ...tools.errors import ToolError
-    from ...tools.reviewing import check_reviewable
+    from ...tools.evidence.review.tools import check_reviewable
 
     assert context.run is not None
     try:
@@ -157,7 +148,7 @@ def left(context: Context, budget: Budget) -> float:
     from ...tools.errors import ToolError
 
     assert context.run is not None
-    spent, most = context.reader.run(context.run)["spent"], budget.max_cost or 0.0
+    spent, most = context.reader.run(context.run).spent, budget.max_cost or 0.0
     if budget.price is None:  # a protocol, which costs nothing
         return most
     if spent["unpriced"] or spent["cost"] >= most:
@@ -167,8 +158,8 @@ def left(context: Context, budget: Budget) -> float:
 
 def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:
     """Which subject and which task the study is about, said aloud. Raises ToolError when nothing fits."""
-    from ...tools.catalog import match_goal, match_model, task_cards, task_named
     from ...tools.errors import ToolError
+    from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
 
     named = model or match_model(goal)
     context.model = named or context.model
@@ -210,25 +201,3 @@ def require_prompts(context: Context, n: int) -> None:
             f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
             f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."
         )
-
-
-def finish(context: Context, ending: Ending, reports: str) -> None:
-    from .report import write_files
-
-    assert context.run is not None
-    if ending.status == "stopped":
-        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
-        return
-    path = write_files(context.reader, context.run, reports)
-    words = {"finished": "The study is finished.", "budget": "The budget is spent.",
-             "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
-    said, why = words[ending.status], ending.why or ""
-    # That the budget is spent, or who stopped it, says how it ended, too.
-    says_how = why and ending.status in ("budget", "interrupted")
-    click.echo("\n" + (why if says_how else f"{said} {why}".rstrip()), err=True)
-    click.echo(f"Report: {path}", err=True)
-    done = [e["id"] for e in context.reader.experiments(run=context.run) if e["status"] == "done"]
-    again = f"    agent replay {done[-1]}" if done else ""
-    click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)
-    if (parent := context.reader.run(context.run)["parent"]) is not None:
-        click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..drivers import registry
 from .options import Amount
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +39,22 @@ def server_options(command: F) -> F:
     for option in options:
         command = option(command)
     return command
+
+
+def driver_option(flag: str, help: str, default: bool = False) -> Callable[[F], F]:
+    """An option that takes a driver: `auto` by default, or nothing."""
+    return click.option(
+        flag,
+        type=click.Choice(registry.names()),
+        default=registry.AUTO if default else None,
+        show_default=default,
+        help=f"{help} {registry.told()}.",
+    )
+
+
+def asks_nobody(name: str) -> bool:
+    """Whether it is a driver that needs no language model. Raises BadRequest for one that is not there."""
+    return name != registry.AUTO and registry.driver(name).needs == "nothing"
 
 
 def _export(context: click.Context, parameter: click.Parameter, value: object) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from .faults import one_line
 from .own_tasks import generate, import_
+from .pages.task import EXAMPLES, print_card
 
 DB_HELP = "The tracker, which keeps your own tasks; else LASHLEY_DB, else lashley.db here."
-EXAMPLES = 4
 
 
 @click.group(invoke_without_command=True)
@@ -24,20 +24,21 @@ def tasks(ctx: click.Context, db: str | None, as_json: bool) -> None:
         return
     with one_line():
         from ...db.location import tracker_path
-        from ...tools.catalog import kept, task_cards
+        from ...tools.workbench.catalog import kept, task_cards
 
         cards = task_cards(kept(tracker_path(db)))
     if as_json:
         click.echo(json.dumps(cards, indent=2))
         return
-    from .style import console, indented, plain
+    from .pages.style import console, indented, plain
 
     out = console()
     for group in dict.fromkeys(card["group"] for card in cards):
         out.print(plain(group.capitalize(), "bold"))
         for card in cards:
             if card["group"] == group:
-                out.print(indented(f"{card['name']}: {card['title']}. {card['description'].splitlines()[0]}"))
+                added = f" (from {card['origin']})" if "origin" in card else ""
+                out.print(indented(f"{card['name']}: {card['title']}.{added} {card['description'].splitlines()[0]}"))
 
 
 tasks.add_command(generate)
@@ -80,7 +81,7 @@ def show(
         raise click.UsageError("--system is part of a chat: give --chat, too.")
     with one_line():
         from ...db.location import tracker_path
-        from ...tools.catalog import named_task, show_task
+        from ...tools.workbench.catalog import named_task, show_task
 
         task = named_task(name, tracker_path(db))
         card = show_task(task, number or max(1, min(EXAMPLES, task.source.capacity(split))), split, seed)
@@ -93,52 +94,3 @@ def show(
         click.echo(json.dumps(card, indent=2))
         return
     print_card(card)
-
-
-def print_card(card: dict[str, Any]) -> None:
-    """The card with its examples, or with what a subject makes of it where the card says so."""
-    from .style import printable
-
-    click.echo(f"{card['name']}: {printable(card['title'])}\n{printable(card['description'])}")
-    if card["maker"]:
-        click.echo(f"made by {printable(card['maker'])}")
-    click.echo("prompts: " + ", ".join(f"{count:,} {split}" for split, count in card["prompts"].items()))
-    if "subject" in card:
-        show_subject(card["subject"])
-        return
-    if card["chance"] is not None:
-        click.echo(f"guessing gets: {printable(card['chance'])}")
-    for example in card["examples"]:
-        click.echo(f"\n  {printable(example['text']).replace(chr(10), chr(10) + '  ')}")
-        spans = {k: example["text"][a:b] for k, (a, b) in example["spans"].items()}
-        answers = (
-            "no answer" if example["open"] else f"answer {example['answer']!r}, distractor {example['distractor']!r}"
-        )
-        click.echo(f"    {answers}, spans {spans}")
-        if example["accepted"]:
-            click.echo(f"    right, too: {', '.join(other.strip() for other in example['accepted'])}")
-        if example["corrupted"]:
-            click.echo(f"    corrupted {example['corrupted']!r}, then {example['corrupted_answer']!r}")
-
-
-def show_subject(card: dict[str, Any]) -> None:
-    """The examples in tokens, a bar between each, then the verdict and the measurements behind it."""
-    from .style import printable
-
-    def joined(tokens: list[str]) -> str:
-        return printable("|".join(tokens).replace("\n", "\\n"))
-
-    for example in card["examples"]:
-        click.echo(f"\n  {joined(example['tokens'])}")
-        click.echo(f"    answer {joined(example['answer'])!r}, distractor {joined(example['distractor'])!r}")
-        spans = [f"{name} {a}" if b == a + 1 else f"{name} {a}-{b - 1}" for name, (a, b) in example["spans"].items()]
-        click.echo(f"    {len(example['tokens'])} tokens from 0; {', '.join(spans) or 'no spans'}")
-    click.echo(f"\n{card['found']}")
-    for m in card["measurements"]:
-        interval = "" if m["low"] is None else f" [{m['low']:.3f}, {m['high']:.3f}]"
-        n = "" if m["n"] is None else f", n = {m['n']}"
-        click.echo(f"  {m['name']:<16} {m['value']:.3f}{interval}{n}")
-    for note in card["tokenizer"]:
-        click.echo(note)
-    if card["left_out"]:
-        click.echo(card["left_out"])

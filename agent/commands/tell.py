@@ -19,8 +19,8 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
-    from ...db.read import Reader
-    from ...db.store import Store
+    from ...db.read.reader import Reader
+    from ...db.write.store import Store
 
     text = " ".join(words).strip()
     if not text:
@@ -33,11 +33,11 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
         # A tracker that is not there is not made.
         with Reader.open(path) as reader:
             row = reader.run(number)
-        if row["llm"] is None:
-            raise click.UsageError(f"{run} is led by the {row['driver']}, a fixed protocol, which takes no words.")
+        if row.llm is None:
+            raise click.UsageError(f"{run} is led by the {row.driver}, a fixed protocol, which takes no words.")
         with Store.open(path) as store:
             store.tell(number, text)
         with Reader.open(path) as reader:
-            stopped = reader.run(number)["status"] == "stopped"
+            stopped = reader.run(number).status == "stopped"
     where = f"when it goes on: agent resume {run}" if stopped else "before its next step"
     click.echo(f"{run} reads it {where}.", err=True)

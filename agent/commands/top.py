@@ -9,7 +9,7 @@ import click
 from .browse import NONE_YET, Read, browses, number_of
 
 if TYPE_CHECKING:
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
 
 
 @click.command()
@@ -33,4 +33,6 @@ def top(
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
     found = reader.strongest(kind, task, model, metric, number_of(reader, run), limit)
-    return Read(found, ("pages", "print_strongest"), nothing="Nothing matches." if reader.known("kind") else NONE_YET)
+    return Read(
+        found, ("pages.lists", "print_strongest"), nothing="Nothing matches." if reader.known("kind") else NONE_YET
+    )

@@ -12,7 +12,7 @@ from .faults import one_line
 from .options import db_option
 
 if TYPE_CHECKING:
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
 
 
 @click.command()
@@ -28,7 +28,7 @@ def verify(what: str, db: str | None, file: str | None, rerun: bool, as_json: bo
     with the file. Exits 0 when all holds, 1 with each difference in one line. Nothing is written.
     """
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
 
     with one_line():
         with Reader.open(tracker_path(db)) as reader:
@@ -44,7 +44,7 @@ def verify(what: str, db: str | None, file: str | None, rerun: bool, as_json: bo
 def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
     """Run or experiment, its number, and the files to compare."""
     from ...db.ids import parse_id
-    from ...tools.verify import read_stands
+    from ...tools.workbench.verify import read_stands
 
     if Path(what).suffix in (".html", ".md"):
         if file is not None:
@@ -64,13 +64,13 @@ def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
 
 def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
     """Differences, remarks, and the experiments that a rerun is about."""
-    from ...tools.verify import cited, runs_of, verify_report, verify_tracker
+    from ...tools.workbench.verify import cited, runs_of, verify_report, verify_tracker
 
     if of == "experiment":
-        run = reader.experiment(number)["run"]
-        tracker = verify_tracker(reader.path, [run and int(run[1:])])
+        run = reader.experiment(number).run
+        tracker = verify_tracker(reader.path, [None if run is None else int(run[1:])])
         return [*tracker.differences], [*tracker.remarks], [number]
-    if all(row["id"] != f"R{number}" for row in reader.runs()):
+    if all(row.id != f"R{number}" for row in reader.runs()):
         tracker = verify_tracker(reader.path, [number])
         if f"R{number}" not in tracker.gone:
             reader.require("run", number)
@@ -83,8 +83,8 @@ def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[
 
 
 def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
-    from ...tools.context import Context
-    from ...tools.replay import replay
+    from ...tools.replay.experiment import replay
+    from ...tools.workbench.context import Context
     from ..live import quiet_progress
 
     differences: list[str] = []
@@ -101,7 +101,7 @@ def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list
 
 
 def _say(what: str, differences: list[str], remarks: list[str], as_json: bool) -> None:
-    from .style import printable
+    from .pages.style import printable
 
     if as_json:
         data = {"what": what, "holds": not differences, "differences": differences, "remarks": remarks}

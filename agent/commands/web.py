@@ -28,14 +28,14 @@ def web(port: int, no_open: bool, db: str | None) -> None:
     if importlib.util.find_spec("datasette") is None:
         raise click.UsageError('This needs Datasette: pip install "lashley[web]"')
     from ...db.location import tracker_path
-    from ...db.read import Reader
+    from ...db.read.reader import Reader
 
     path = tracker_path(db)
     with one_line():
         # Says what is wrong with the file, and brings an older one up to date, before anybody looks.
         Reader.open(path).close()
     from ..web.serve import listen, serve
-    from .style import printable
+    from .pages.style import printable
 
     try:
         ear = listen(port)

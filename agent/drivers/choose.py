@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ..settings import origin
 from .conversation import BadRequest, Driver, NoKey
 from .profiles import BY_NAME
+from .registry import AUTO, Asked, DriverRow
+from .registry import driver as driver_named
 from .server import OPENAI_HOST, Server, address
-
-DriverName = Literal["auto", "responses", "chat", "autopilot"]
 
 # First in the SDK's own list (openai 3.52, types/shared/chat_model.py), where it is also the example of every call.
 DEFAULT_LLM = "gpt-6-astra"
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 
 
 def choose(
-    driver: DriverName = "auto",
+    driver: str = AUTO,
     llm: str | None = None,
     base_url: str | None = None,
     timeout: float | None = None,
@@ -48,33 +48,36 @@ def choose(
     Without `llm` a server other than OpenAI is asked for its models. Raises NoKey where a key is missing, BadRequest
     where the model must be named, and what asking the server raises.
     """
-    if driver == "autopilot":
-        return autopilot("as asked")
+    row = None if driver == AUTO else driver_named(driver)
+    if row is not None and row.needs == "nothing":
+        return protocol(row, "as asked")
     timeout = timeout if timeout is not None else seconds(environ)
     profile = profile or profile_named(environ)
+    if row is not None and row.needs == "model":
+        if not llm:
+            raise BadRequest(f"--driver {row.name} needs the name of a language model: name it with --llm.")
+        taken = row.make(Asked(llm, timeout=timeout, max_output_tokens=max_output_tokens, retries=retries))
+        return Choice(taken, f"{llm} chooses the experiments, through the driver {row.name}, as asked.")
     key = environ.get("OPENAI_API_KEY", "").strip() or None
     flag = (base_url or "").strip()
     named = next((name for name in BASE_URLS if environ.get(name, "").strip()), None)
     url = flag or (environ[named].strip() if named else None)
     own = url if url and address(url).hostname != OPENAI_HOST else None
-    if driver == "auto" and not key and not own:
+    if row is None and not key and not own:
         if llm:
             raise NoKey(f"--llm {llm} needs somebody to ask: {SET_A_KEY}")
-        return autopilot("because neither OPENAI_API_KEY nor OPENAI_BASE_URL is set")
+        return protocol(driver_named("autopilot"), "because neither OPENAI_API_KEY nor OPENAI_BASE_URL is set")
     if not key and not own:
         raise NoKey(f"--driver {driver} needs a key or a server: {SET_A_KEY}")
-    name = driver if driver != "auto" else "chat" if own else "responses"
+    row = row or driver_named("chat" if own else "responses")
     limit = max_output_tokens or (LOCAL_OUTPUT_TOKENS if own else OPENAI_OUTPUT_TOKENS)
     model = llm or (the_only_model(own, key, timeout, retries) if own else DEFAULT_LLM)
-    if name == "chat":
-        from .chat import ChatDriver as Taken
-    else:
-        from .responses import ResponsesDriver as Taken
-    taken = Taken(model, url, key, timeout, limit, retries, profile)
+    taken = row.make(Asked(model, url, key, timeout, limit, retries, profile))
+    server: Server = getattr(taken, "server")  # noqa: B009 - what a driver that needs a server has, beside a Driver
     found = "--base-url" if flag else origin(named or "")
     found = found if own else "OPENAI_API_KEY"
-    why = f"{model} chooses the experiments, over the {name} API at {taken.server.url}, because {found} is set."
-    return Choice(taken, why, taken.server)
+    why = f"{model} chooses the experiments, over the {row.name} API at {server.url}, because {found} is set."
+    return Choice(taken, why, server)
 
 
 def seconds(environ: Mapping[str, str]) -> float:
@@ -97,10 +100,10 @@ def profile_named(environ: Mapping[str, str]) -> str | None:
     return said
 
 
-def autopilot(why: str) -> Choice:
-    from .autopilot import Autopilot
-
-    return Choice(Autopilot(), f"The autopilot chooses the experiments, {why}: no language model is used.")
+def protocol(row: DriverRow, why: str) -> Choice:
+    """A driver that asks nobody."""
+    who = "The autopilot" if row.name == "autopilot" else f"The protocol {row.name}"
+    return Choice(row.make(Asked()), f"{who} chooses the experiments, {why}: no language model is used.")
 
 
 def the_only_model(base_url: str, key: str | None, timeout: float, retries: int) -> str:

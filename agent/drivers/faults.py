@@ -5,16 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, cast
 
-from .conversation import (
-    BadReply,
-    BadRequest,
-    ContextOverflow,
-    DriverError,
-    NoKey,
-    QuotaSpent,
-    Unreachable,
-    WrongKey,
-)
+from .conversation import BadReply, BadRequest, ContextOverflow, DriverError, NoKey, QuotaSpent, Unreachable, WrongKey
 from .fields import a_dict, dicts
 from .foreign import A_MODEL, NO_TOOLS, OTHER_API, OVERFLOW, QUOTA, stated_context
 from .profiles import UNKNOWN, Profile

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ...db.errors import NotAnId
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
+from ...db.records import Effect, Experiment, ExperimentSummary, Figure, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.numbers import number, setting
-from ...tools.report.view import measured
+from ...tools.report.view import Shown, measured
 from .figures import drawn
 
-Row = dict[str, Any]
 OTHERS = 50  # experiments that are offered to compare with
 
 
-def compare(reader: Reader, asked: dict[str, str]) -> tuple[str, Row]:
+def compare(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
     """The page of `one` and `other`. Differences are of the values alone: they have no interval."""
     pair = [reader.experiment(_number(asked.get(name) or "")) for name in ("one", "other")]
-    effects = _side_by_side([{(e["site"], e["metric"]): e for e in row["effects"]} for row in pair])
-    measurements = _side_by_side([{(m["name"], m["unit"]): m for m in row["measurements"]} for row in pair])
-    names = [[figure["name"] for figure in row["figures"]] for row in pair]
-    page: Row = {
+    effects = _side_by_side([{(e.site, e.metric): e for e in row.effects} for row in pair])
+    measurements = _side_by_side([{(m.name, m.unit): m for m in row.measurements} for row in pair])
+    names = [[figure.name for figure in row.figures] for row in pair]
+    page: Shown = {
         "here": "/experiments",
         "pair": pair,
         "settings": _differences(pair),
         "measurements": measurements,
-        "effects": sorted(effects, key=lambda one: -abs(one["difference"])),
-        "metrics": len({one["name"][1] for one in effects}),
+        "effects": sorted(effects, key=lambda one: -abs(one.difference)),
+        "metrics": len({one.name[1] for one in effects}),
         "against": _against(pair, effects),
         "figures": [
-            [drawn(next(f for f in row["figures"] if f["name"] == name), row) for row in pair]
+            [drawn(next(f for f in row.figures if f.name == name), row.id, row.effects) for row in pair]
             for name in dict.fromkeys(names[0])
             if name in names[1]
         ],
@@ -39,10 +40,10 @@ def compare(reader: Reader, asked: dict[str, str]) -> tuple[str, Row]:
     return "compare.html.j2", page
 
 
-def others(reader: Reader, row: Row) -> list[Row]:
+def others(reader: Reader, row: Experiment) -> list[ExperimentSummary]:
     """What this experiment may be compared with: the latest of its kind."""
-    found = reader.experiments(row["kind"], model=row["model"], status="done", limit=OTHERS + 1)[::-1]
-    return [one for one in found if one["id"] != row["id"]][:OTHERS]
+    found = reader.experiments(row.kind, model=row.model, status="done", limit=OTHERS + 1)[::-1]
+    return [one for one in found if one.id != row.id][:OTHERS]
 
 
 def _number(id: str) -> int:
@@ -52,15 +53,15 @@ def _number(id: str) -> int:
     return number
 
 
-def _differences(pair: list[Row]) -> list[tuple[str, str, str]]:
+def _differences(pair: list[Experiment]) -> list[tuple[str, str, str]]:
     """What was not the same: settings, then what the experiments were done on and by."""
     told = [
         {
-            "kind": row["kind"],
-            **{name: setting(value) for name, value in row["config"].items()},
-            "subject": f"{row['subject']['name']}, {row['subject']['fingerprint'][:16]}",
-            "task's content": row["task_fingerprint"],
-            "code": row["code_version"],
+            "kind": row.kind,
+            **{name: setting(value) for name, value in row.config.items()},
+            "subject": f"{row.subject.name}, {row.subject.fingerprint[:16]}",
+            "task's content": row.task_fingerprint,
+            "code": row.code_version,
         }
         for row in pair
     ]
@@ -69,36 +70,52 @@ def _differences(pair: list[Row]) -> list[tuple[str, str, str]]:
     return [row for row in rows if row[1] != row[2]]
 
 
-def _side_by_side(parts: list[dict[tuple[str, str], Row]]) -> list[Row]:
-    """What both have, in the order of the first: as it is read, and as it is sorted."""
+class Side(NamedTuple):
+    """A value as it is read, and as it is sorted."""
+
+    main: str
+    rest: str
+    sort: float
+
+
+class Beside(NamedTuple):
+    """What both have, by its name and its metric or unit."""
+
+    name: tuple[str, str]
+    values: list[Side]
+    difference: float
+    shown: str
+
+
+def _side_by_side(parts: Sequence[Mapping[tuple[str, str], Measurement | Effect]]) -> list[Beside]:
+    """What both have, in the order of the first."""
+
+    def side(row: Measurement | Effect) -> Side:
+        shown = measured(row, "")
+        return Side(shown["main"], shown["rest"], row.value)
+
     return [
-        {
-            "name": name,
-            "values": [{**measured(part[name], name[0]), "sort": part[name]["value"]} for part in parts],
-            "difference": difference,
-            "shown": number(difference),
-        }
+        Beside(name, [side(part[name]) for part in parts], difference, number(difference))
         for name in parts[0]
         if name in parts[1]
-        for difference in [parts[1][name]["value"] - parts[0][name]["value"]]
+        for difference in [parts[1][name].value - parts[0][name].value]
     ]
 
 
-def _against(pair: list[Row], effects: list[Row]) -> Row | None:
+def _against(pair: list[Experiment], effects: list[Beside]) -> Shown | None:
     """A figure of one against the other, of the metric that is ranked first."""
     first = ranked(pair[0])
-    shown = [one for one in effects if first and one["name"][1] == first[0]["metric"]]
+    shown = [one for one in effects if first and one.name[1] == first[0].metric]
     if len(shown) < 2:
         return None
+    one, other = (row.id for row in pair)
     data = {
-        "x": [one["values"][0]["sort"] for one in shown],
-        "y": [one["values"][1]["sort"] for one in shown],
-        "labels": [one["name"][0] for one in shown],
-        "x_label": pair[0]["id"],
-        "y_label": pair[1]["id"],
+        "x": [row.values[0].sort for row in shown],
+        "y": [row.values[1].sort for row in shown],
+        "labels": [row.name[0] for row in shown],
+        "x_label": one,
+        "y_label": other,
     }
-    metric, (one, other) = first[0]["metric"], (row["id"] for row in pair)
-    title = f"Effects on {metric} of {len(shown)} places: {other} against {one}"
-    n = min(row["n"] or 0 for row in pair)
-    figure: Row = {"name": "against", "kind": "scatter", "title": title, "unit": "", "n": n, "data": data}
-    return drawn(figure, {"id": f"{one}-{other}", "effects": []})
+    title = f"Effects on {first[0].metric} of {len(shown)} places: {other} against {one}"
+    n = min(row.n or 0 for row in pair)
+    return drawn(Figure(name="against", kind="scatter", title=title, unit="", n=n, data=data), f"{one}-{other}", [])

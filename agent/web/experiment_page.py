@@ -3,63 +3,62 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
-from ...db.read import Reader
-from ...tools.catalog import command_of
+from ...db.read.reader import Reader
+from ...db.records import Effect, Experiment, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
 from ...tools.report.numbers import setting
-from ...tools.report.view import measured
+from ...tools.report.view import Shown, measured
+from ...tools.workbench.catalog import command_of
 from .compare_page import others
 from .figures import drawn
 
-Row = dict[str, Any]
 SAMPLES = 20
 
 
-def experiment(reader: Reader, number: int) -> tuple[str, Row]:
+def experiment(reader: Reader, number: int) -> tuple[str, Shown]:
     row = reader.experiment(number)
-    samples = sorted(row["samples"], key=lambda one: one["changed"] in (None, one["said"]))
-    page: Row = {
+    samples = sorted(row.samples, key=lambda one: one.changed in (None, one.said))
+    page: Shown = {
         "here": "/experiments",
         "e": row,
-        "settings": [(name, setting(value)) for name, value in row["config"].items()],
-        "measurements": [_cells(one, one["name"]) for one in row["measurements"]],
-        "effects": [_cells(one, one["site"]) for one in _strongest(row)],
-        "metrics": len({effect["metric"] for effect in row["effects"]}),
-        "percentiles": any(effect["percentile"] is not None for effect in row["effects"]),
-        "figures": [drawn(figure, row) for figure in row["figures"]],
+        "settings": [(name, setting(value)) for name, value in row.config.items()],
+        "measurements": [_cells(one, one.name) for one in row.measurements],
+        "effects": [_cells(one, one.site) for one in _strongest(row)],
+        "metrics": len({effect.metric for effect in row.effects}),
+        "percentiles": any(effect.percentile is not None for effect in row.effects),
+        "figures": [drawn(figure, row.id, row.effects) for figure in row.figures],
         "answers": answer_classes(row),
         "samples": samples[:SAMPLES],
         "more_samples": max(0, len(samples) - SAMPLES),
         "commands": _commands(row),
-        "others": others(reader, row) if row["status"] == "done" else [],
+        "others": others(reader, row) if row.status == "done" else [],
     }
     return "experiment.html.j2", page
 
 
-def _strongest(row: Row) -> list[Row]:
+def _strongest(row: Experiment) -> list[Effect]:
     """Every effect, those of the metric that is ranked first."""
     first = ranked(row)
-    rest = [effect for effect in row["effects"] if not first or effect["metric"] != first[0]["metric"]]
+    rest = [effect for effect in row.effects if not first or effect.metric != first[0].metric]
     return [*first, *rest]
 
 
-def _cells(row: Row, name: str) -> Row:
+def _cells(row: Measurement | Effect, name: str) -> Shown:
     """As it is read, and as it is sorted."""
-    return {**measured(row, name), "metric": row.get("metric", ""), "sort": row}
+    return {**measured(row, name), "metric": row.metric if isinstance(row, Effect) else "", "sort": row}
 
 
-def _commands(row: Row) -> list[tuple[str, str]]:
+def _commands(row: Experiment) -> list[tuple[str, str]]:
     """What each command does, and the command."""
     found: list[tuple[str, str]] = []
-    if row["status"] == "done":
-        found.append(("Measure it again, and compare every number", f"agent replay {row['id']}"))
+    if row.status == "done":
+        found.append(("Measure it again, and compare every number", f"agent replay {row.id}"))
     # The prompts of the confirm split are drawn for a prediction, which is recorded before.
-    again = None if row["split"] == "confirm" else command_of(row["kind"], row["config"])
+    again = None if row.split == "confirm" else command_of(row.kind, dict(row.config))
     if again is not None:
         found.append(("The same configuration, to start from", again))
-    if row["figures"] and row["status"] == "done":
-        found.append(("Its figures as files", shlex.join(["agent", "figure", row["id"], "--format", "svg"])))
+    if row.figures and row.status == "done":
+        found.append(("Its figures as files", shlex.join(["agent", "figure", row.id, "--format", "svg"])))
     return found

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import Any
 
 from markupsafe import Markup
 
-from ...tools.report.figures import BadFigure, Drawing, drawing
+from ...db.records import Effect, Figure, as_json
+from ...tools.report.figures import Drawing, drawing
+from ...tools.report.ink import BadFigure
 from ...tools.report.tips import marks
-
-Row = dict[str, Any]
+from ...tools.report.view import Shown
 
 _TAG = re.compile(r"<[A-Za-z][^<>]*>")
 _STYLE = re.compile(r' style="([^"]*)"')
@@ -23,16 +24,15 @@ _NOT_ATTRIBUTES = ("max-width", "height", "font-family")
 _DRAWING = Lock()
 
 
-def drawn(figure: Row, experiment: Row) -> Row:
+def drawn(figure: Figure, of: str, effects: Sequence[Effect]) -> Shown:
     """A figure as `svg`, or why it cannot be drawn as `fault`; `tips` is what its marks say and where they stand."""
-    place = f"{experiment['id']}-{figure['name']}"
-    entry: Row = {"of": experiment["id"], "name": figure["name"], "title": figure["title"], "kind": figure["kind"]}
+    entry: Shown = {"of": of, "name": figure.name, "title": figure.title, "kind": figure.kind}
     try:
         with _DRAWING:
-            svg, places = _drawn(json.dumps(figure, sort_keys=True), place)
+            svg, places = _drawn(json.dumps(as_json(figure), sort_keys=True), f"{of}-{figure.name}")
     except BadFigure as error:
         return {**entry, "svg": "", "fault": str(error), "tips": ""}
-    return {**entry, "svg": Markup(svg), "fault": "", "tips": marks(figure, experiment["effects"], places)}
+    return {**entry, "svg": Markup(svg), "fault": "", "tips": marks(figure, effects, places)}
 
 
 @lru_cache(maxsize=256)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeVar
 from urllib.parse import urlencode
 
 from ...db.errors import NotAnId
 from ...db.ids import parse_id
-from ...db.read import Reader
-from ...tools.evidence.verdict import said, spoken, verdicts
+from ...db.read.reader import Reader
+from ...tools.report.view import Shown
 from ..commands.browse import STATUSES
 from . import experiment_page, run_page
+from .judged import judged
 
-Row = dict[str, Any]
 Asked = dict[str, str]
-Filled = tuple[str, Row]
+Filled = tuple[str, Shown]
+Address = Mapping[str, str | int | None]
+T = TypeVar("T")
 
 # Each list of the tracker, and Datasette's own pages.
 PLACES = (
@@ -44,8 +47,8 @@ def experiments(reader: Reader, asked: Asked) -> Filled:
     before = _before(asked, "experiment")
     rows = reader.experiments(kind, task, model, status=status, limit=PAGE + 1, before=before)[::-1]
     choices = {name: reader.known(name) for name in names} | {"status": list(STATUSES)}
-    older = _address("/experiments", {**chosen, "before": rows[PAGE - 1]["id"]}) if len(rows) > PAGE else ""
-    page: Row = {"rows": rows[:PAGE], "older": older, "choices": choices, "chosen": chosen}
+    older = _address("/experiments", {**chosen, "before": rows[PAGE - 1].id}) if len(rows) > PAGE else ""
+    page: Shown = {"rows": rows[:PAGE], "older": older, "choices": choices, "chosen": chosen}
     return "experiments.html.j2", {"here": "/experiments", **page}
 
 
@@ -55,13 +58,13 @@ def notes(reader: Reader, asked: Asked) -> Filled:
     reader.require_known("tag", tag)
     found = reader.notes(words or None, tag=tag)
     found = found if words else found[::-1]
-    tags = Counter(tag for note in found for tag in dict.fromkeys(note["tags"]))
+    tags = Counter(tag for note in found for tag in dict.fromkeys(note.tags))
     facets = [
         {"tag": one, "count": count, "href": _address("/notes", {"q": words, "tag": None if one == tag else one})}
         for one, count in sorted(tags.items(), key=lambda pair: (-pair[1], pair[0]))[:30]
     ]
     rows, older = _page(found, asked, "/notes", {"q": words, "tag": tag})
-    page: Row = {"rows": rows, "older": older, "facets": facets, "q": words, "tag": tag, "count": len(found)}
+    page: Shown = {"rows": rows, "older": older, "facets": facets, "q": words, "tag": tag, "count": len(found)}
     return "notes.html.j2", {"here": "/notes", **page}
 
 
@@ -69,33 +72,9 @@ def hypotheses(reader: Reader, asked: Asked) -> Filled:
     """Over all runs, the latest first; by verdict."""
     status = asked.get("status") or None
     found = reader.latest_hypotheses(PAGE + 1, status, _before(asked, "hypothesis"))
-    older = _address("/hypotheses", {"status": status, "before": found[PAGE - 1]["id"]}) if len(found) > PAGE else ""
-    page: Row = {"rows": judged(reader, found[:PAGE]), "older": older, "status": status, "statuses": VERDICTS}
+    older = _address("/hypotheses", {"status": status, "before": found[PAGE - 1].id}) if len(found) > PAGE else ""
+    page: Shown = {"rows": judged(reader, found[:PAGE]), "older": older, "status": status, "statuses": VERDICTS}
     return "hypotheses.html.j2", {"here": "/hypotheses", **page}
-
-
-def judged(reader: Reader, rows: list[Row]) -> list[Row]:
-    """Hypotheses with their verdicts, and each prediction with its own; each run's are read once."""
-    of_run = {
-        run: verdicts(reader.hypotheses_of(None if run is None else parse_id(run)[1]))
-        for run in dict.fromkeys(row["run"] for row in rows)
-    }
-    return [
-        {
-            **row,
-            "verdict": spoken(row, of_run[row["run"]]),
-            "predictions": [
-                {
-                    **one,
-                    "said": said(one),
-                    "verdict": of_run[row["run"]].predictions[one["id"]] or "not tested",
-                    "corrected": of_run[row["run"]].corrected[one["id"]],
-                }
-                for one in row["predictions"]
-            ],
-        }
-        for row in rows
-    ]
 
 
 def anything(reader: Reader, asked: Asked) -> Filled:
@@ -130,7 +109,7 @@ def _before(asked: Asked, kind: str) -> int | None:
     return number
 
 
-def _page(rows: list[Row], asked: Asked, path: str = "/", rest: Row | None = None) -> tuple[list[Row], str]:
+def _page(rows: list[T], asked: Asked, path: str = "/", rest: Address | None = None) -> tuple[list[T], str]:
     """The rows of a numbered page, and the address of the next one or ""."""
     number = asked.get("page") or "1"
     page = int(number) if number.isdecimal() and len(number) < 10 else 1
@@ -139,6 +118,6 @@ def _page(rows: list[Row], asked: Asked, path: str = "/", rest: Row | None = Non
     return rows[first : first + PAGE], older
 
 
-def _address(path: str, values: Row) -> str:
+def _address(path: str, values: Address) -> str:
     given = {name: value for name, value in values.items() if value}
     return path + ("?" + urlencode(given) if given else "")

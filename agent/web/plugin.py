@@ -20,7 +20,7 @@ from datasette import Response, hookimpl
 from markupsafe import Markup, escape
 
 from ...db.errors import NoSuchId, NotAnId, NotRecorded, TrackerError
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...tools.report.render import POLICY
 from . import compare_page, pages, run_page
 from .templates import asset, fill

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup
 
 from ...db.errors import TrackerError
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
+from ...db.records import Run
 from ...tools.report.escape import clipped
 from ...tools.report.render import render_run
 from ...tools.report.slots import Slot, SlotError
 from ...tools.report.spent import budget_text, spent_text
 from ...tools.report.story import story
-from ..commands.style import since
-from ..story import steps_of
+from ...tools.report.view import Shown
+from ..commands.pages.style import since
+from ..study.story import steps_of
 from .figures import drawn
+from .judged import judged
 from .templates import environment
-
-Row = dict[str, Any]
 
 TURNS = 40
 LONG = 320  # characters of a step; the rest is on its own page or in the conversation
@@ -29,37 +30,39 @@ LONG = 320  # characters of a step; the rest is on its own page or in the conver
 PARTS = ("facts", "hypotheses", "steps", "notes")
 
 
-def run(reader: Reader, number: int) -> tuple[str, Row]:
+def run(reader: Reader, number: int) -> tuple[str, Shown]:
     def block(slot: Slot) -> str:
         return _block(reader, slot, told)
 
-    told: Row = {}
-    rows = _rows(reader, number)
+    told: Shown = {}
+    study = reader.run(number, turns=True)
     told.update(story(reader, number, block))
     told["body"] = _here(told["body"])
-    told["claims"] = [{**claim, "html": _here(claim["html"])} for claim in told["claims"]]
-    return "run.html.j2", {**told, **rows, "commands": _commands(rows["run"], told["command"])}
+    claims = cast("list[Shown]", told["claims"])
+    told["claims"] = [{**claim, "html": _here(claim["html"])} for claim in claims]
+    return "run.html.j2", {**told, **_rows(reader, study), "commands": _commands(study, str(told["command"]))}
 
 
-def live(reader: Reader, asked: dict[str, str]) -> Row:
+def live(reader: Reader, asked: dict[str, str]) -> Shown:
     """The status of a run, and the parts of its page that may have changed, as HTML."""
     from .templates import fill
 
-    rows = _rows(reader, _number(asked["id"]))
+    study = reader.run(_number(asked["id"]), turns=True)
+    rows = _rows(reader, study)
     return {
-        "status": rows["run"]["status"],
+        "status": study.status,
         "parts": {name: fill(f"_{name}.html.j2", rows, reader) for name in PARTS},
     }
 
 
-def conversation(reader: Reader, asked: dict[str, str]) -> tuple[str, Row]:
+def conversation(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
     """All that was said, some turns a page."""
     number = _number(asked["id"])
     page = asked.get("page") or "1"
     first = TURNS * (max(1, int(page) if page.isdecimal() and len(page) < 10 else 1) - 1)
     turns = reader.turns(number)
     later = f"/R{number}/conversation?page={first // TURNS + 2}" if len(turns) > first + TURNS else ""
-    run = next(row for row in reader.runs() if row["id"] == f"R{number}")
+    run = next(row for row in reader.runs() if row.id == f"R{number}")
     return "conversation.html.j2", {"here": "/", "run": run, "turns": turns[first : first + TURNS], "later": later}
 
 
@@ -78,26 +81,24 @@ def _number(id: str) -> int:
     return number
 
 
-def _rows(reader: Reader, number: int) -> Row:
-    from .pages import judged
+def _rows(reader: Reader, run: Run) -> Shown:
 
-    run: Row = {**reader.run(number), "turns": reader.turns(number)}
     steps = [
-        {"at": since(run["started"], at), "id": id, "decided": clipped(decided, LONG), "found": clipped(found, LONG)}
+        {"at": since(run.started, at), "id": id, "decided": clipped(decided, LONG), "found": clipped(found, LONG)}
         for at, id, decided, found in steps_of(run)
     ]
     return {
         "here": "/",
         "run": run,
         "steps": steps,
-        "hypotheses": judged(reader, run["hypotheses"]),
-        "notes": run["notes"],
-        "budget": budget_text(run["budget"]),
+        "hypotheses": judged(reader, run.hypotheses),
+        "notes": run.notes,
+        "budget": budget_text(run.budget),
         "spent": spent_text(run),
     }
 
 
-def _block(reader: Reader, slot: Slot, told: Row) -> str:
+def _block(reader: Reader, slot: Slot, told: Shown) -> str:
     """What stands in the text where its writer wanted a table or a figure."""
     row = reader.experiment(parse_id(slot.of)[1])
     parts: Any = environment().get_template("_parts.html.j2").module
@@ -105,20 +106,20 @@ def _block(reader: Reader, slot: Slot, told: Row) -> str:
         from .experiment_page import experiment
 
         return parts.tables(experiment(reader, parse_id(slot.of)[1])[1], 10)
-    figure = next(one for one in row["figures"] if slot.key in (None, one["name"]))
-    return parts.figure(drawn(figure, row))
+    figure = next(one for one in row.figures if slot.key in (None, one.name))
+    return parts.figure(drawn(figure, row.id, row.effects))
 
 
-def _here(html: str) -> Markup:
+def _here(html: object) -> Markup:
     """A filled number links to its experiment: on a report's page below, here on a page of its own."""
     # A drawing's own references to its parts stay.
     return Markup(re.sub(r' href="#([RENH][0-9]+)"', r' href="/\1"', str(html)))
 
 
-def _commands(run: Row, again: str) -> list[tuple[str, str]]:
+def _commands(run: Run, again: str) -> list[tuple[str, str]]:
     commands = [("The question, asked anew", again)]
-    if run["status"] == "stopped":
-        commands.insert(0, ("Go on with it", shlex.join(["agent", "resume", run["id"]])))
-    if run["experiments"]:
-        commands.insert(0, ("Measure all of it again, and compare every number", f"agent replay {run['id']}"))
-    return [*commands, ("Check the report and all it rests on", f"agent verify {run['id']}")]
+    if run.status == "stopped":
+        commands.insert(0, ("Go on with it", shlex.join(["agent", "resume", run.id])))
+    if run.experiments:
+        commands.insert(0, ("Measure all of it again, and compare every number", f"agent replay {run.id}"))
+    return [*commands, ("Check the report and all it rests on", f"agent verify {run.id}")]

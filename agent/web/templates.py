@@ -14,10 +14,11 @@ from markupsafe import Markup, escape
 
 from ...db.errors import NoSuchId
 from ...db.ids import parse_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
+from ...db.records import Judgement
 from ...tools.report.numbers import number, true_minus
-from ...tools.report.view import measured
-from ..commands.style import minute, printable, since
+from ...tools.report.view import Shown, measured
+from ..commands.pages.style import minute, printable, since
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parent.parent / "tools" / "report"
@@ -26,7 +27,7 @@ _ID = re.compile(r"(?<![\w.#/-])([RENH][0-9]{1,18})(?!\w)")
 _KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
 
 
-def fill(template: str, rows: dict[str, Any], reader: Reader | None) -> str:
+def fill(template: str, rows: Shown, reader: Reader | None) -> str:
     """The page. With a reader, the ids that it has are linked."""
     there = _known(reader) if reader else _nothing
     return environment().get_template(template).render({"db": reader.path.name if reader else "", **rows}, there=there)
@@ -67,9 +68,9 @@ def linked(context: Context, text: str | None) -> Markup:
     return Markup(_ID.sub(lambda m: str(link(m[1])) if there(m[1]) else m[0], said))
 
 
-def judged_number(row: dict[str, Any]) -> dict[str, Any]:
+def judged_number(row: Judgement) -> dict[str, str]:
     """What a prediction's test found, as it is shown."""
-    return measured({**row, "unit": ""}, "")
+    return measured(row, "")
 
 
 def link(id: str) -> Markup:

@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..anatomy import layers_replaced
-from ..batch import Batch
-from ..block import Block, forwards_replaced
 from ..errors import UnsupportedModel
 from ..interventions import Edit
+from ..model.anatomy import layers_replaced
+from ..model.block import Block, forwards_replaced
+from ..model.subject import Subject
 from ..sites import Part, Site, head
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import unflat_heads
-from .forward import through
-from .layer import gather_columns
+from .forward import gather_columns, through
 from .reading import read
 from .sources import Source
 from .weights import LARGE, linear_part, output_weights, value_biases
@@ -89,6 +88,11 @@ def direct(
     """
     anatomy = subject.anatomy
     anatomy.require_sum()
+    if mixed := [layer for layer in anatomy.with_heads if not anatomy.blocks[layer].heads_alone]:
+        raise UnsupportedModel(
+            f"Beside the heads of layer {mixed[0]} of {anatomy.architecture} stands another mixer, which has no share "
+            "of its own, so the shares would not add up to the logits. Patch paths from heads instead."
+        )
     seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"}, edits=edits, sources=sources)
     at = (batch.length - batch.reads + batch.answer_at)[:, None]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..errors import BadConfiguration
+from ..tasks.batch import Batch
 
 # With fewer donors of a form than this, a prompt takes those of a looser one, where there are as many.
 FEWEST = 4

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
-from ..batch import Batch
 from ..interventions import Edit
+from ..model.anatomy import Anatomy
+from ..model.subject import Subject
 from ..sites import Part, Site, head
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .edits import Editor, Source
 from .forward import through
 from .gradients import Traced, gradients, slices, trace

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
-from ..batch import Batch
 from ..errors import BadConfiguration
 from ..interventions import Edit, Intervention
+from ..model.anatomy import Anatomy
 from ..sites import Part
+from ..tasks.batch import Batch
 from .forward import picked
 from .pattern import fit_keys
 from .sources import Source

@@ -18,19 +18,22 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..anatomy import Anatomy, layers_replaced
-from ..batch import Batch
-from ..block import Block, Unpadded, forwards_replaced
-from ..room import require_room
-from ..tracing import attending, eager, first_tensor, hidden_of, named_arguments
+from ..model.anatomy import Anatomy, layers_replaced
+from ..model.block import Added, Block, Third, Unpadded, forwards_replaced
+from ..model.room import require_room
+from ..model.tracing import attending, eager, first_tensor, hidden_of, named_arguments
+from ..tasks.batch import Batch
 from . import short
 from .pattern import Change, pattern_tap
+
+# Under this name stands, among an attention's arguments, what its layer is given for its tail.
+GIVEN = "given for the tail"
 
 
 @dataclass(frozen=True)
 class Recording:
-    """For one batch: the embedded tokens [batch, position, d_model], each layer's attention arguments, and where it
-    runs: a model may lie on several devices."""
+    """For one batch: the embedded tokens [batch, position, d_model], each layer's attention arguments (and `GIVEN`),
+    and where it runs: a model may lie on several devices."""
 
     embedded: Tensor
     kwargs: tuple[dict[str, Any], ...]
@@ -83,13 +86,22 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
             named = named_arguments(signature, args, given)
             hidden = named.pop(block.hidden_arg)
             devices[number] = hidden.device
-            kwargs[number] = arguments_of(block, named, len(ids))
+            kwargs[number] |= arguments_of(block, named, len(ids))
             if isinstance(block.attn, Unpadded):
                 kwargs[number]["pads"] = (mask.cumsum(-1) == 0).sum(-1, keepdim=True)
             nothing = torch.zeros_like(hidden)
             return (nothing, *[None] * (block.attn_returns - 1)) if block.attn_returns else nothing
 
         return forward
+
+    def keep_given(block: Block, number: int) -> Any:
+        signature = inspect.signature(block.layer.forward)
+
+        def keep(_: nn.Module, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+            named = named_arguments(signature, args, given)
+            kwargs[number][GIVEN] = {name: named[name] for name in block.given}
+
+        return block.layer.register_forward_pre_hook(keep, with_kwargs=True)
 
     def same(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden
@@ -107,12 +119,14 @@ def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, 
         stubs[block.called] = attention_stub(block, sharing[block.called])
         if not block.mlp_returns_tuple:
             stubs |= dict.fromkeys(block.mlp, same)
-    handle = anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)
+    handles = [anatomy.blocks[0].layer.register_forward_pre_hook(keep_embedded, with_kwargs=True)]
+    handles += [keep_given(block, number) for number, block in enumerate(anatomy.blocks) if block.given]
     try:
         with forwards_replaced(*stubs.items()), eager(model.config, model.config.get_text_config()):
             model(input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **few_logits(model))
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     known: dict[int, Tensor] = {}
     fitted = (fit(given, attention_dtype(block), known) for block, given in zip(anatomy.blocks, kwargs, strict=True))
     return Recording(embedded[0], tuple(fitted), int(ids.shape[0]), int(ids.shape[1]), tuple(devices))
@@ -140,7 +154,7 @@ def fit(value: Any, dtype: torch.dtype, known: dict[int, Tensor]) -> Any:
     A tensor that several layers share is converted once, so that they go on sharing it.
     """
     if isinstance(value, dict):
-        return {k: fit(v, dtype, known) for k, v in value.items()}
+        return {k: v if k == GIVEN else fit(v, dtype, known) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return type(value)(fit(v, dtype, known) for v in value)
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.dtype == dtype:
@@ -184,6 +198,8 @@ class Window:
     def cut(self, value: Any) -> Any:
         if isinstance(value, (tuple, list)):
             return type(value)(self.cut(v) for v in value)
+        if type(value) is dict:
+            return {name: self.cut(v) for name, v in value.items()}
         if not isinstance(value, Tensor):
             return value
         if id(value) not in self._cut:
@@ -203,6 +219,8 @@ class Window:
                 value = value[self.first : self.last]
         if value.dim() > 1 and value.shape[0] == self.recording.n_rows > 1 and not self._all_rows:
             value = picked(value, self.rows)
+        if value.dim() == 3 and len(value) == self.recording.n_rows == 1 < len(self.rows):
+            value = value.expand(len(self.rows), -1, -1)  # it may be put beside the stream, and not only added to it
         return value
 
 
@@ -222,7 +240,8 @@ def attention(
         return torch.zeros_like(x)
     h = through(block.attn_pre, x)
     config = getattr(block.attn, "config", None)
-    kwargs = {block.hidden_arg: h, **kwargs}
+    kwargs = {block.hidden_arg: h, **{name: value for name, value in kwargs.items() if name != GIVEN}}
+    inner = block.attn.caching if isinstance(block.attn, Added) else None
     if block.cache_arg:
         kwargs[block.cache_arg] = kv
     if block.residual_arg:
@@ -234,6 +253,8 @@ def attention(
         # An attention with an index of keys beside its cache asks for its kernel by name, and has no `cache_arg`.
         if block.cache_arg and getattr(config, "_attn_implementation", None) == "sdpa":
             stack.enter_context(attending(short.NAME, config))
+        if inner is not None and kv is not None:
+            stack.enter_context(inner(kv))
         if change_z is not None:
             handle = block.o_proj.register_forward_pre_hook(lambda _, args: (change_z(args[0]), *args[1:]))
             stack.callback(handle.remove)
@@ -251,6 +272,23 @@ def through(modules: tuple[nn.Module, ...], h: Tensor) -> Tensor:
         out = module(h)
         h = out[0] if isinstance(out, tuple) else out
     return h
+
+
+def tail(block: Block, h: Tensor, kwargs: dict[str, Any], columns: Tensor | None = None) -> Tensor:
+    """What a layer makes at last of x + attention + MLP, h [row, position, d_model]; kwargs as for its attention, and
+    if h has some of their columns only, these [row, k]."""
+    for module in block.tail:
+        if isinstance(module, Third):
+            given = kwargs[GIVEN]
+            h = module(h, given if columns is None else {k: gather_columns(v, columns) for k, v in given.items()})
+        else:
+            h = module(h)
+    return h
+
+
+def gather_columns(x: Tensor, columns: Tensor) -> Tensor:
+    """x [row, column, d] at columns [row, k] -> [row, k, d]."""
+    return x.gather(1, columns.to(x.device)[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def mlp(block: Block, u: Tensor, change_neurons: Change | None = None) -> Tensor:

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..block import Block
 from ..interventions import Intervention
-from ..subject import Subject
+from ..model.block import Block
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .edits import INTACT, Editor, frozen_parts, placed_by_layer
-from .forward import KVSlot, Window, attention, embed, mlp, record, through, unembed
+from .forward import GIVEN, KVSlot, Recording, Window, attention, embed, mlp, record, tail, through, unembed
 from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
 from .reading import read
@@ -99,6 +99,7 @@ class Writer:
         self.ids, self.mask, self.position_ids = (t[self.prompts] for t in (ids, mask, position_ids))
         self.rows = self.prompts  # which row of the recording each run has
         self.end = batch.length
+        self.last: Recording | None = None  # of the last token alone, where layers are given more than the stream
 
     def begin(self) -> Tensor:
         """The logits [row, vocabulary] of the first token to be written."""
@@ -116,6 +117,9 @@ class Writer:
             self.slots = [KVSlot(keep=True) for _ in self.layers]
             return self.forward(self.recording.embedded, 0, self.end)
         new = slice(self.end - 1, self.end)
+        if anatomy.given:  # what layers are given beside the stream depends on the token, which is known only now
+            self.last = record(model, anatomy, *(t[:, new] for t in (self.ids, self.mask, self.position_ids)))
+            return self.forward(self.last.embedded, self.end - 1, self.end)
         hidden = embed(model, anatomy, self.ids[:, new], self.position_ids[:, new])
         return self.forward(hidden, self.end - 1, self.end)
 
@@ -146,7 +150,10 @@ class Writer:
             x = x.to(self.recording.devices[layer])
             editor = Editor(self.batch, self.sources, anatomy, self.prompts, first, last,
                             self.placed.get(layer, ())).to(x.device)  # fmt: skip
-            x = written_layer(anatomy.blocks[layer], x, window.kwargs(layer), slot, editor)
+            kwargs = window.kwargs(layer)
+            if self.last is not None:
+                kwargs |= {GIVEN: self.last.kwargs[layer].get(GIVEN, {})}
+            x = written_layer(anatomy.blocks[layer], x, kwargs, slot, editor)
         return unembed(self.subject.model, anatomy, x[:, -1:])[:, -1].to(self.prompts.device)
 
 
@@ -159,5 +166,5 @@ def written_layer(block: Block, x: Tensor, kwargs: dict[str, Any], slot: KVSlot,
     change = (lambda h: editor.edit(h.view(*shape, -1), "neurons").view_as(h)) if editor.touches("neurons") else None
     change_p = edited_pattern(editor) if editor.touches("pattern") else None
     attn_out = editor.edit(through(block.attn_post, attention(block, x, kwargs, slot, change_z, change_p)), "attn_out")
-    mlp_out = mlp(block, x if block.parallel else x + attn_out, change)
-    return editor.edit(through(block.tail, x + attn_out + editor.edit(mlp_out, "mlp_out")), "resid_post")
+    mlp_out = editor.edit(mlp(block, x if block.parallel else x + attn_out, change), "mlp_out")
+    return editor.edit(tail(block, x + attn_out + mlp_out, kwargs), "resid_post")

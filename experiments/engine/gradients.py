@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
-from ..batch import Batch
 from ..interventions import Edit
+from ..model.anatomy import Anatomy
+from ..model.subject import Subject
 from ..sites import Site
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import flat_heads, unflat_heads
 from .edits import Editor, Source
-from .forward import KVSlot, Window, attention, mlp, record_batch, through, unembed
-from .layer import gather_columns
+from .forward import KVSlot, Window, attention, gather_columns, mlp, record_batch, tail, through, unembed
 from .readout import Readout, read_columns
 
 if TYPE_CHECKING:
@@ -106,12 +105,13 @@ def trace_block(
     slot = KVSlot()
     slot.edit = keep_kv
     seen = keep_pattern if patterns else None
-    keep["attn_raw"] = attention(block, x, window.kwargs(layer), slot, lambda z: kept("z", z), seen)
+    kwargs = window.kwargs(layer)
+    keep["attn_raw"] = attention(block, x, kwargs, slot, lambda z: kept("z", z), seen)
     attn_out = kept("attn_out", through(block.attn_post, keep["attn_raw"]))
     u = x if block.parallel else x + attn_out
     traced.middle.append(u)
     mlp_out = kept("mlp_out", mlp(block, u, lambda h: kept("neurons", h)))
-    out = kept("resid_post", through(block.tail, x + attn_out + mlp_out))
+    out = kept("resid_post", tail(block, x + attn_out + mlp_out, kwargs))
     traced.values.update({(layer, part): value for part, value in keep.items()})
     return out
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
+from ..model.anatomy import Anatomy
 from ..sites import Part
 from .activations import CleanRun, flat_heads, unflat_heads
 from .edits import Editor
-from .forward import KVSlot, Window, attention, mlp, picked, through
+from .forward import KVSlot, Window, attention, gather_columns, mlp, picked, tail, through
 from .pattern import Change
 
 # How much of a layer a run computes where it enters; what comes before is clean.
@@ -66,7 +66,8 @@ class Layer:
         if cut is not None:
             x, middle = gather_columns(x, cut), gather_columns(middle, cut)
         mlp_out = editor.edit(self.mlp_out(x if block.parallel else middle, cut), "mlp_out")
-        out = editor.edit(through(block.tail, middle + mlp_out), "resid_post")
+        kwargs = self.window.kwargs(self.number) if block.given else {}
+        out = editor.edit(tail(block, middle + mlp_out, kwargs, cut), "resid_post")
         return gather_columns(out, columns) if columns is not None and cut is None else out
 
     def attn_out(self, x: Tensor) -> Tensor:
@@ -155,11 +156,6 @@ def edited_kv(editor: Editor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 def edited_pattern(editor: Editor) -> Change:
     """What turns a pattern [row, head, query, key] into the same with its edits made."""
     return lambda p: unflat_heads(editor.edit(flat_heads(p), "pattern"), p.shape[1])
-
-
-def gather_columns(x: Tensor, columns: Tensor) -> Tensor:
-    """x [row, column, d] at columns [row, k] -> [row, k, d]."""
-    return x.gather(1, columns[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def joined(pieces: Sequence[Tensor]) -> Tensor:

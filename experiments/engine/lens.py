@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..subject import Subject
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import Activations
-from .forward import unembed
-from .layer import gather_columns
+from .forward import gather_columns, unembed
 from .memory import free_bytes, logits_at_once
 from .readout import Readout, read_columns
 from .sweep import Progress

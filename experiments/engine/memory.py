@@ -14,11 +14,11 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from ..batch import Batch
 from ..errors import OutOfMemory
-from ..kernels import can_be_laid_out, is_refused_memory
+from ..model.kernels import can_be_laid_out, is_refused_memory
+from ..model.subject import Subject
 from ..sites import Part, part_width
-from ..subject import Subject
+from ..tasks.batch import Batch
 
 # Of what is free; and of that, what is kept of the clean pass. The rest is for what is on its way.
 SHARE = 0.5
@@ -68,7 +68,7 @@ def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budge
     if slopes:
         per_token += sizes["n_layers"] * (2 * sizes["d_model"] + 2 * part_width("k", sizes, length))
     # And the recording: the embedded tokens, the last stream, a mask for full and one for sliding attention.
-    per_token += 2 * sizes["d_model"] + 2 * length
+    per_token += 2 * sizes["d_model"] + 2 * length + subject.anatomy.given
     per_prompt = length * per_token * subject.dtype.itemsize
     return halved(len(batch), lambda n: n * per_prompt <= KEPT_SHARE * budget)
 

@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..subject import Subject
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
-from .forward import Recording, Window, attention, mlp, picked, record_batch, through
+from .forward import Recording, Window, attention, gather_columns, mlp, picked, record_batch, tail, through
 from .gradients import gradients, slices, trace
-from .layer import gather_columns
 from .readout import Readout, read_columns
 
 # What stays of the slope at the first layer and at the last, in equal steps between. The upper layers are run by most
@@ -206,7 +205,8 @@ def narrowable(subject: Subject, batch: Batch) -> bool:
         if not float((raw - again).norm()) <= APART * float(raw.norm()):
             return False
         attn_out = through(block.attn_post, raw)
-        x = through(block.tail, x + attn_out + mlp(block, x if block.parallel else x + attn_out))
+        x = x + attn_out + mlp(block, x if block.parallel else x + attn_out)
+        x = tail(block, x, usual.kwargs(layer))
     return True
 
 

@@ -15,13 +15,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..anatomy import Anatomy
-from ..batch import Batch
-from ..block import Block
 from ..errors import BadConfiguration
 from ..interventions import Edit, Intervention
+from ..model.anatomy import Anatomy
+from ..model.block import Block
+from ..model.subject import Subject
 from ..sites import Part, Site
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun, flat_heads, unflat_heads
 from .edits import Editor, Source
 from .forward import KVSlot, Window, attention, mlp, record_batch, through

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ..block import Block
 from ..errors import UnsupportedModel
-from ..tracing import SOFTMAX
+from ..model.block import Block
+from ..model.tracing import SOFTMAX
 
 Change = Callable[[Tensor], Tensor]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..interventions import Intervention, first_part
+from ..model.subject import Subject
 from ..sites import Part
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
 from .edits import columns_of, frozen_parts
 from .forward import Recording
@@ -102,7 +102,7 @@ def ordered_runs(plan: Plan, members: Sequence[int]) -> list[Run]:
         if intervention.program is None and step < n_layers:
             entry = ENTRY[first_part(tuple(e for e in intervention.changes if e.site.layer == step))]
             block = plan.subject.anatomy.blocks[step]
-            if entry == AFTER_Z and block.n_heads and block.W_O.is_meta:
-                entry = FULL  # the weights come only while the attention runs
+            if entry == AFTER_Z and block.n_heads and (block.W_O.is_meta or not block.heads_write):
+                entry = FULL  # the weights come only while the attention runs, or it is another module that writes
         runs += [Run(which, prompt, step, entry) for prompt in range(len(plan.batch))]
     return sorted(runs, key=lambda r: (r.step, r.entry, r.which, r.prompt))

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..batch import Batch
-from ..block import Block
 from ..interventions import Edit, Intervention
+from ..model.block import Block
+from ..model.subject import Subject
 from ..sites import Part
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun, Key, StoredRun, flat_heads
 from .edits import Editor, placed_by_layer
-from .forward import KVSlot, Recording, Window, attention, mlp, record_batch, through
+from .forward import KVSlot, Recording, Window, attention, mlp, record_batch, tail, through
 from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
 from .sources import RowsOfSource, Source
@@ -125,8 +125,9 @@ def read_block(
         keep["pattern"] = flat_heads(p)
         return p
 
+    kwargs = window.kwargs(layer)
     raw = attention(
-        block, x, window.kwargs(layer), slot,
+        block, x, kwargs, slot,
         keep_z if "z" in parts or editor.touches("z") else None,
         keep_pattern if "pattern" in parts or editor.touches("pattern") else None,
     )  # fmt: skip
@@ -134,7 +135,7 @@ def read_block(
     u = x if block.parallel else x + attn_out
     mlp_out = mlp(block, u, keep_neurons if "neurons" in parts or editor.touches("neurons") else None)
     mlp_out = editor.edit(mlp_out, "mlp_out")
-    out = editor.edit(through(block.tail, x + attn_out + mlp_out), "resid_post")
+    out = editor.edit(tail(block, x + attn_out + mlp_out, kwargs), "resid_post")
     keep |= {"attn_raw": raw, "attn_out": attn_out, "mlp_out": mlp_out, "resid_post": out}
     if slot is not None and slot.k is not None and slot.v is not None:
         keep |= {"k": flat_heads(slot.k), "v": flat_heads(slot.v)}

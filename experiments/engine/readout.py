@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..batch import Batch
+from ..tasks.batch import Batch
 
 
 class Readout(Protocol):

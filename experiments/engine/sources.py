@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..errors import BadConfiguration
+from ..model.subject import Subject
 from ..sites import Part, part_width
-from ..subject import Subject
+from ..tasks.batch import Batch
 from .activations import Activations
 from .donors import Donors, donors, drawn, means
 from .pattern import fit_keys

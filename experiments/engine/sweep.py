@@ -15,16 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..batch import Batch
 from ..errors import BadConfiguration
 from ..interventions import Intervention
-from ..kernels import laid_out
-from ..subject import Subject
+from ..model.kernels import laid_out
+from ..model.subject import Subject
+from ..tasks.batch import Batch
 from .activations import CleanRun
 from .edits import INTACT
-from .forward import picked, record_batch, unembed
-from .layer import gather_columns
-from .memory import Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
+from .forward import gather_columns, picked, record_batch, unembed
+from .memory import SHARE, Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
 from .narrowing import how_many, narrowable, narrowing
 from .plan import Plan, Run, grouped, needed_parts, ordered_runs
 from .reading import read
@@ -43,6 +42,8 @@ Progress = Callable[[int, int], None]
 # The values of chunks that are done, by where they stand in their sweep, for a sweep that is taken up again.
 Kept = dict[str, dict[str, Tensor]]
 KEPT_NUMBERS = 100_000
+# Beside the chunks, under this name, what memory the sweep went by.
+BUDGET = "budget"
 
 
 @torch.inference_mode()
@@ -64,7 +65,8 @@ def run(
     An intervention without edits or program is the identity. `clean` may be handed in when it was read before
     with the parts that `needed_parts` names; without it as many prompts go through at once as its activations fit
     into `memory`, in bytes (None: a share of what is free). `kept` is filled chunk by chunk, and what it holds of an
-    interrupted call with the same arguments is not run again.
+    interrupted call with the same arguments is not run again; the rest goes by the memory that this call went by, so
+    that the chunks are the same.
 
     With `narrowed`, the name of one value of the readout, that value is estimated, on SmolLM2 in half of the time, and
     nothing else is read (`narrowing`); each intervention must then be edits of one layer, and the subject `narrowable`.
@@ -76,7 +78,7 @@ def run(
     if narrowed and not narrowable(subject, batch):
         raise BadConfiguration(f"The attention of {subject.name} minds the order of its keys; its runs stay whole.")
     tokens = len(interventions) * len(batch) * batch.length
-    budget = memory or free_bytes(subject.device)
+    budget = memory or begun_with(kept, free_bytes(subject.device))
     projections, memory = to_lay_out(subject, tokens, budget, narrowed is not None)
     usual = CHUNK_TOKENS if subject.device.type == "cpu" else CHUNK_TOKENS_GPU
     at_once = chunk_tokens or usual * (NARROWED_CHUNK if narrowed else 1)
@@ -109,6 +111,21 @@ def run(
                     )
                 )
     return {name: torch.cat([p[name] for p in pieces], dim=1) for name in pieces[0]}
+
+
+def begun_with(kept: Kept | None, free: int) -> int:
+    """The memory in bytes that an interrupted call went by, if so much is there at all now; else the share that is
+    `free`. Chunks are sized by it, and products of other sizes have other last bits."""
+    if kept is None:
+        return free
+    before = int(kept[BUDGET]["bytes"]) if BUDGET in kept else free
+    budget = before if before * SHARE <= free else free
+    kept[BUDGET] = {"bytes": torch.tensor(budget)}
+    return budget
+
+
+def chunks_in(kept: Kept) -> Kept:
+    return {place: values for place, values in kept.items() if place != BUDGET}
 
 
 @dataclass

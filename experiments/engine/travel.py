@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .edits import Editor, placed_by_layer
-from .forward import Window, picked
-from .layer import BEHIND, FULL, Layer, gather_columns, joined
+from .forward import Window, gather_columns, picked
+from .layer import BEHIND, FULL, Layer, joined
 from .narrowing import Narrowing
 from .plan import Plan, Run
 

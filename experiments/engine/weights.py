@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..anatomy import layers_replaced
-from ..block import Block, Projection, forwards_replaced
 from ..errors import UnsupportedModel
-from ..subject import Subject
+from ..model.anatomy import layers_replaced
+from ..model.block import Block, Projection, forwards_replaced
+from ..model.subject import Subject
 from .forward import KVSlot, Recording, Window, attention, record, through
 
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
@@ -65,6 +65,8 @@ def readable(subject: Subject, layer: int) -> Block:
         raise UnsupportedModel(
             f"{type(block.attn).__name__} shows no keys and values of single heads, so their weights cannot be read."
         )
+    if not block.heads_write:
+        raise UnsupportedModel(subject.anatomy.read_elsewhere(layer))
     return block
 
 
@@ -74,7 +76,7 @@ def head_weights(subject: Subject, layer: int) -> HeadWeights:
     anatomy, block = subject.anatomy, readable(subject, layer)
     rows = torch.cat([linear_part(block.attn_pre, anatomy.d_model, subject), torch.zeros(1, anatomy.d_model)])
     bare = replace(block, attn_pre=(), n_kv_heads=0)
-    norms = [m for m in block.attn.modules() if is_norm(m)]
+    norms = [m for m in block.reading if is_norm(m)]
     with forwards_replaced(*((m, as_linear(m, subject)) for m in norms)), ExitStack() as stack:
         tap = stack.enter_context(QueryTap((len(rows), block.n_heads, 1, 1)))
         slot = run_alone(subject, layer, bare, rows)
@@ -177,7 +179,7 @@ def output_weights(subject: Subject, block: Block) -> Tensor:
     eye = torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
     # By running it, so that weights that are fetched only for that are there.
     out = block.o_proj(eye)
-    W_O = (out[:-1] - out[-1:]).float()
+    W_O = (out[:-1] - out[-1:]).float() * block.out_scale
     return (W_O @ linear_part(block.attn_post, anatomy.d_model, subject).to(W_O)).unflatten(0, (block.n_heads, -1))
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from ..methods.patching import Patching
 from ..notes import note
-from ..patching import Patching
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..patching import Place
-    from ..recovery import Scale
-    from ..statistics import Array
-    from ..twins import Twins
+    from ..methods.patching import Place
+    from ..statistics.intervals import Array
+    from ..statistics.recovery import Scale
+    from ..tasks.corrupted_prompts import Twins
 
 DONATED = 8
 
@@ -33,14 +34,15 @@ class ActivationPatching(Patching):
     """
 
     kind: ClassVar[str] = "activation_patching"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
     core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:
-        from ..controls import among, compare, per_prompt
         from ..interventions import Edit, Intervention
-        from ..recovery import RECOVERY, WHOLE
+        from ..methods.controls import among, compare, per_prompt
         from ..sites import Site
-        from ..statistics import questions_asked
+        from ..statistics.intervals import questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE
 
         pair, sizes = self.pair(lab), lab.subject.sizes
         places = self.places(pair, self.swept(sizes))
@@ -79,7 +81,7 @@ class ActivationPatching(Patching):
         return self.part if self.sites is None else "chosen sites"
 
     def told(self, scale: Scale, found: tuple[Effect, ...]) -> str:
-        from ..outstanding import clear, largest
+        from ..statistics.strongest import clear, largest
 
         towards = "corrupted towards clean" if self.direction == "denoising" else "clean towards corrupted"
         return (
@@ -92,7 +94,7 @@ class ActivationPatching(Patching):
     ) -> tuple[tuple[Effect, ...], str, tuple[Note, ...]]:
         """The strongest places again, with another prompt's values; in words; and what is to be said about it."""
         from ..lab import INTACT, numbers
-        from ..twins import donors
+        from ..tasks.corrupted_prompts import donors
 
         base, _ = self.runs(pair)
         batch, rows = donors(lab, pair, self.seed, clean=self.direction == "denoising")
@@ -131,6 +133,6 @@ def held(places: list[Place], found: tuple[Effect, ...]) -> str:
 
 def not_everything(off: float, metric: str) -> tuple[Note, ...]:
     """The note of a result in which everything patched is not the other run; nothing else."""
-    from ..controls import TOLERANCE
+    from ..methods.controls import TOLERANCE
 
     return () if off <= TOLERANCE else (note("patching_failed", metric=metric, off=off),)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..kind import Experiment
-from ..removal import Removed
+from ..experiment import Experiment
+from ..methods.removal import Removed
+from ..metrics import AnyMetric
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.prompt import Split
     from ..tasks.task import Task
 
@@ -31,14 +33,13 @@ class AttentionEntropy(Experiment):
     """
 
     kind: ClassVar[str] = "attention_entropy"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
     method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside the curve.")] = 10
-    metric: Annotated[Literal["logit_diff", "loss", "prob", "kl"], Field(description="What the curve measures.")] = (
-        "logit_diff"
-    )
+    metric: Annotated[AnyMetric, Field(description="What the curve measures.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -46,13 +47,13 @@ class AttentionEntropy(Experiment):
             self.require_metric(self.metric, task)
 
     def run(self, lab: Lab) -> Result:
-        from .. import pruning
-        from ..controls import all_heads
-        from ..head_map import head_map
         from ..lab import Lab as LabOf
-        from ..permuted import permuted
+        from ..methods import pruning
+        from ..methods.controls import all_heads
+        from ..methods.head_map import head_map
+        from ..model.shuffled_weights import permuted
         from ..result import Measurement
-        from ..statistics import questions_asked
+        from ..statistics.intervals import questions_asked
 
         prompts, _ = lab.prompts(*self.draw)
         sites = {str(site): (site,) for site in all_heads(lab.subject.sizes)}
@@ -96,9 +97,9 @@ class AttentionEntropy(Experiment):
 
     def entropies(self, lab: Lab, draw: tuple[int, Split, int]) -> dict[str, tuple[Array, Array, Array, int]]:
         """By name: value, low and high of each head, and the number of prompts."""
-        from ..attention import largest_group, last_column, last_weights
-        from ..entropy import of_mean, of_prompts, ordered_by_size
-        from ..statistics import bootstrap
+        from ..methods.attention import largest_group, last_column, last_weights
+        from ..methods.entropy import of_mean, of_prompts, ordered_by_size
+        from ..statistics.intervals import bootstrap
 
         prompts, batch = lab.prompts(*draw)
         asked = [p.key for p in prompts]

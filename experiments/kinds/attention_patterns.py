@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
-    from ..batch import Batch
     from ..lab import Lab
     from ..sites import Site
-    from ..statistics import Array
+    from ..statistics.intervals import Array
+    from ..tasks.batch import Batch
     from ..tasks.task import Task
 
 DRAWN, NAMED = 2, 4
@@ -36,6 +37,7 @@ class AttentionPatterns(Experiment):
     """
 
     kind: ClassVar[str] = "attention_patterns"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     heads: Annotated[
         list[str] | None, Field(description="Heads to draw, such as L7.H3, at most 4. Null: those that look most.")
@@ -58,12 +60,12 @@ class AttentionPatterns(Experiment):
         return found
 
     def run(self, lab: Lab) -> Result:
-        from ..attention import FIRST, even_weights, places, share_of, weights_from
-        from ..controls import all_heads, per_prompt
-        from ..lenses import with_zero
-        from ..outstanding import beside_shuffled
-        from ..permuted import permuted
-        from ..statistics import measurement, questions_asked, untested
+        from ..methods.attention import FIRST, even_weights, places, share_of, weights_from
+        from ..methods.controls import all_heads, per_prompt
+        from ..methods.lenses import with_zero
+        from ..model.shuffled_weights import permuted
+        from ..statistics.intervals import measurement, questions_asked, untested
+        from ..statistics.strongest import beside_shuffled
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -118,10 +120,10 @@ class AttentionPatterns(Experiment):
 
         own  [layer * head, prompt, position], the weights from the query
         """
-        from ..attention import FIRST, largest_group, last_column, mean_patterns
-        from ..controls import all_heads
+        from ..methods.attention import FIRST, largest_group, last_column, mean_patterns
+        from ..methods.controls import all_heads
         from ..sites import parse_site
-        from ..tokens import labels
+        from ..tasks.tokens import labels
 
         by_span = {name: [e for e in effects if e.metric == f"to_{name}"] for name in spans}
         telling = [name for name in spans if name not in (self.query, FIRST)] or [FIRST]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..patching import Patching
+from ..methods.patching import Patching
+from ..metrics import require_slope
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..patching import Place
-    from ..recovery import Scale
+    from ..methods.patching import Place
     from ..sites import Part
-    from ..statistics import Array
-    from ..twins import Twins
+    from ..statistics.intervals import Array
+    from ..statistics.recovery import Scale
+    from ..tasks.corrupted_prompts import Twins
+    from ..tasks.task import Task
 
 
 class AttributionPatching(Patching):
@@ -33,6 +37,8 @@ class AttributionPatching(Patching):
     """
 
     kind: ClassVar[str] = "attribution_patching"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "all places at the price of a few passes"
 
     method: Annotated[
         Literal["gradient", "integrated"],
@@ -41,13 +47,17 @@ class AttributionPatching(Patching):
     steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, where integrated.")] = 8
     verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest are patched for real.")] = 16
 
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        require_slope(self.metric, "use activation_patching")
+
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..controls import compare, per_prompt
-        from ..recovery import RECOVERY, WHOLE
-        from ..screening import agreement, chosen
-        from ..statistics import questions_asked
+        from ..methods.controls import compare, per_prompt
+        from ..statistics.intervals import questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE
+        from ..statistics.screening import agreement, chosen
 
         pair = self.pair(lab)
         places = self.places(pair, self.swept(lab.subject.sizes))
@@ -91,9 +101,9 @@ class AttributionPatching(Patching):
         import numpy as np
 
         from .. import engine
+        from ..answers.scoring import readout_for
         from ..interventions import Edit
         from ..lab import numbers
-        from ..scoring import readout_for
         from ..sites import Site
 
         base, other = self.runs(pair)
@@ -112,7 +122,7 @@ class AttributionPatching(Patching):
         return np.stack([numbers(u) for u in units]), numbers(found[0][:, 0])
 
     def told(self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int) -> str:
-        from ..outstanding import clear, largest
+        from ..statistics.strongest import clear, largest
 
         named = {m.name: m.value for m in agreed}
         words = f"Of {count} patches, estimated by {self.how}, the {verify} largest and {len(exact) - verify} others "
@@ -124,7 +134,7 @@ class AttributionPatching(Patching):
         return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
 
     def points(self, lab: Lab, exact: tuple[Effect, ...], near: list[float], verify: int) -> Figure:
-        from ..recovery import UNIT
+        from ..statistics.recovery import UNIT
 
         groups = ["strongest" if i < verify else "drawn at random" for i in range(len(exact))]
         title = f"Estimated and exact recovery ({self.how}, {self.direction}): {lab.subject.name}, {self.task}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..metrics import unit_of
+from ..questions import CAN_IT_DO_IT
 from ..result import Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -24,14 +26,14 @@ class Baseline(Experiment):
     """
 
     kind: ClassVar[str] = "baseline"
+    question: ClassVar[str] = CAN_IT_DO_IT
     core: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Result:
-        from ..ability import ability
-        from ..controls import per_prompt
-        from ..scoring import METRICS
-        from ..speech import summed_up, told_writing, writing
-        from ..statistics import measurement, questions_asked
+        from ..answers.ability import ability
+        from ..answers.speech import summed_up, told_writing, writing
+        from ..methods.controls import per_prompt
+        from ..statistics.intervals import measurement, questions_asked
 
         prompts, _ = lab.prompts(self.n, self.split, self.seed)
         asked = [p.key for p in prompts]
@@ -44,9 +46,9 @@ class Baseline(Experiment):
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
         accuracy, accuracy_p = able.says.measurements
         measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]
-        for name in ("loss", "logit_diff", "prob", "rank"):
+        for name in dict.fromkeys(("loss", "logit_diff", "prob", "rank", *intact.scores)):
             if name in intact.scores:
-                measurements.append(measurement(name, intact.scores[name], METRICS.get(name, ""), asked))
+                measurements.append(measurement(name, intact.scores[name], unit_of(name), asked))
         if able.prefers is not None:
             prefers, prefers_p = able.prefers.measurements
             by_chance = Measurement(name="prefers_chance", value=able.prefers.chance.value)

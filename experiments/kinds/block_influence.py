@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..batch import Batch
     from ..lab import Lab
+    from ..tasks.batch import Batch
 
 
 class BlockInfluence(Experiment):
@@ -29,6 +30,7 @@ class BlockInfluence(Experiment):
     """
 
     kind: ClassVar[str] = "block_influence"
+    question: ClassVar[str] = WHICH_LAYERS
     later: ClassVar[frozenset[str]] = Experiment.later | {"tokens"}
 
     tokens: Annotated[
@@ -42,12 +44,12 @@ class BlockInfluence(Experiment):
         from scipy.stats import rankdata
 
         from .. import engine
-        from ..controls import among, compare, per_prompt
         from ..interventions import Intervention
         from ..lab import numbers
-        from ..lenses import with_zero
-        from ..statistics import effects, questions_asked, untested
-        from ..turned import turned
+        from ..methods.block_influence import turned
+        from ..methods.controls import among, compare, per_prompt
+        from ..methods.lenses import with_zero
+        from ..statistics.intervals import effects, questions_asked, untested
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]

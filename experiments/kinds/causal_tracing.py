@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
-from ..outstanding import clear, largest
-from ..patching import Place
+from ..experiment import Experiment
+from ..methods.patching import Place
+from ..metrics import OwnMetric, unit_of
+from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Figure, Result
+from ..statistics.strongest import clear, largest
 
 if TYPE_CHECKING:
-    from ..batch import Batch
     from ..interventions import Edit
     from ..lab import Lab
+    from ..tasks.batch import Batch
     from ..tasks.task import Task
 
 FIRST, END, AFTER = "first", "end", "after"
@@ -37,6 +39,8 @@ class CausalTracing(Experiment):
     """
 
     kind: ClassVar[str] = "causal_tracing"
+    question: ClassVar[str] = WHERE_PROMPTS_DIFFER
+    aspect: ClassVar[str] = "at a span of the prompt"
     later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
 
     span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"
@@ -60,9 +64,7 @@ class CausalTracing(Experiment):
         ),
     ] = "prompts"
     draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
-    metric: Annotated[Literal["prob", "logit_diff", "loss"], Field(description="What is measured, of the answer.")] = (
-        "prob"
-    )
+    metric: Annotated[OwnMetric, Field(description="What is measured, of the answer.")] = "prob"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -80,20 +82,19 @@ class CausalTracing(Experiment):
             raise BadConfiguration(f"Not every prompt of {self.task} has the span '{self.span}'; spans: {common}.")
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..noise import CONTROLS
+        from ..methods.causal_tracing import CONTROLS
 
         return CONTROLS
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..controls import among, compare, control_measurements, per_prompt, told, unmatched
         from ..interventions import Intervention
-        from ..noise import OTHER, marked, noises, spread
-        from ..recovery import RECOVERY, WHOLE, Scale
+        from ..methods.causal_tracing import OTHER, marked, noises, spread
+        from ..methods.controls import among, compare, control_measurements, per_prompt, told, unmatched
         from ..result import Measurement
-        from ..scoring import METRICS
-        from ..statistics import measurement, questions_asked
+        from ..statistics.intervals import measurement, questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE, Scale
         from .activation_patching import not_everything
 
         prompts, plain = lab.prompts(*self.draw)
@@ -116,7 +117,7 @@ class CausalTracing(Experiment):
         scale = Scale(self.metric, intact, noised, asked)
         scale.require("The intact run and the one with noise")
         found = among(scale.effects([str(p) for p in places], back - noised))
-        unit, taken = METRICS[self.metric], noised - intact
+        unit, taken = unit_of(self.metric), noised - intact
         matched = control_measurements(self.metric, taken, beside - intact, asked)
         return Result(
             measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),
@@ -164,7 +165,7 @@ class CausalTracing(Experiment):
         return Edit(site=Site(layer=0, part="resid_pre"), op="add", source=source, positions=span)
 
     def drawing(self, lab: Lab, places: Sequence[Place], found: Sequence[Effect]) -> Figure:
-        from ..recovery import UNIT
+        from ..statistics.recovery import UNIT
 
         layers, at = list(dict.fromkeys(p.site.layer for p in places)), list(dict.fromkeys(p.positions for p in places))
         cells = {(p.site.layer, p.positions): e for p, e in zip(places, found, strict=True)}

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..notes import note
-from ..outstanding import clear, largest
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Effect, Figure, Measurement, Result
+from ..statistics.strongest import clear, largest
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 
@@ -36,6 +37,7 @@ class DirectLogitAttribution(Experiment):
     """
 
     kind: ClassVar[str] = "direct_logit_attribution"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
     later: ClassVar[frozenset[str]] = Experiment.later | {"value_biases"}
 
     towards: Annotated[
@@ -66,11 +68,11 @@ class DirectLogitAttribution(Experiment):
         import torch
 
         from .. import engine
-        from ..controls import TOLERANCE, among, per_prompt
         from ..lab import numbers
-        from ..lenses import with_zero
-        from ..statistics import effects, measurement, questions_asked
-        from ..towards import of_other_prompts, towards_answer
+        from ..methods.answer_directions import of_other_prompts, towards_answer
+        from ..methods.controls import TOLERANCE, among, per_prompt
+        from ..methods.lenses import with_zero
+        from ..statistics.intervals import effects, measurement, questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -129,7 +131,7 @@ class DirectLogitAttribution(Experiment):
         """Layer by layer, all heads together and the MLP."""
         import numpy as np
 
-        from ..lenses import curve
+        from ..methods.lenses import curve
 
         layers = range(lab.subject.anatomy.n_layers)
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..notes import note
+from ..questions import WHICH_TOKENS
 from ..result import Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
-    from ..batch import Batch
     from ..lab import Lab
-    from ..separation import Labelled
+    from ..methods.embedding_map import Labelled
+    from ..model.subject import Subject
     from ..sites import Site
-    from ..statistics import Array
-    from ..subject import Subject
+    from ..statistics.intervals import Array
+    from ..tasks.batch import Batch
     from ..tasks.prompt import Prompt
     from ..tasks.task import Task
 
@@ -44,6 +45,7 @@ class EmbeddingMap(Experiment):
     """
 
     kind: ClassVar[str] = "embedding_map"
+    question: ClassVar[str] = WHICH_TOKENS
 
     site: Annotated[
         str | None,
@@ -95,7 +97,7 @@ class EmbeddingMap(Experiment):
 
     def compared(self, prompts: Sequence[Prompt]) -> Labelled:
         """Raises BadConfiguration where no label of theirs can be told from another."""
-        from ..separation import labelled
+        from ..methods.embedding_map import labelled
 
         labels = self.labels(prompts)
         of = labelled(labels, [p.key for p in prompts])
@@ -109,10 +111,10 @@ class EmbeddingMap(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from .. import separation
-        from ..permuted import permuted
+        from ..methods import embedding_map as separation
+        from ..model.shuffled_weights import permuted
         from ..sites import Site
-        from ..statistics import questions_asked, share, share_change
+        from ..statistics.intervals import questions_asked, share, share_change
 
         prompts, batch = lab.prompts(*self.draw)
         labels, asked = self.labels(prompts), [p.key for p in prompts]

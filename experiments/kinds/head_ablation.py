@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..methods.ablation import Ablation, Screened, chosen_layers
+from ..metrics import require_slope, unit_of
 from ..notes import note
-from ..outstanding import clear
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure, Note
 from ..sites import Part, Site
+from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 Sweep = Literal["exact", "screen", "attribution"]
@@ -37,6 +39,7 @@ class HeadAblation(Ablation):
     """
 
     kind: ClassVar[str] = "head_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     core: ClassVar[bool] = True
     part: ClassVar[Part] = "z"
     parts: ClassVar[str] = "heads"
@@ -57,10 +60,8 @@ class HeadAblation(Ablation):
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
-        if self.metric == "kl" and self.sweep == "attribution":
-            raise BadConfiguration(
-                "kl is lowest at the intact model and has no gradient there; use sweep screen or exact."
-            )
+        if self.sweep == "attribution":
+            require_slope(self.metric, "use sweep screen or exact")
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         from ..sites import named_heads, sites_of
@@ -76,7 +77,7 @@ class HeadAblation(Ablation):
         return self.verify
 
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
-        from .. import screening
+        from ..statistics import screening
 
         if self.sweep == "exact" or self.verify >= len(sites):
             return None, ()
@@ -99,14 +100,13 @@ class HeadAblation(Ablation):
         """[site, n]: the change by each head as gradients have it."""
         import numpy as np
 
-        from ..ablation import estimates
+        from ..methods.ablation import estimates
 
         found, notes = estimates(lab, self.draw, self.part, sorted({s.layer for s in sites}), self.method, self.metric)
         return np.stack([found[s.layer][:, s.index] for s in sites]), notes
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         """What was measured, and where nothing was, what a screen saw; dots only where it was measured."""
-        from ..scoring import METRICS
         from ..sites import parse_site
 
         sizes, seen = lab.subject.sizes, screened.seen if screened else {}
@@ -120,5 +120,5 @@ class HeadAblation(Ablation):
             significant[site.layer][site.index] = name in outstanding
         how = f"{self.method}, screened {screened.how}" if screened and seen else self.method
         title = f"Change of {self.metric} when a head is removed ({how}): {lab.subject.name}, {self.task}"
-        return (Figure(name="heads", kind="head_heatmap", title=title, unit=METRICS[self.metric], n=self.n,
+        return (Figure(name="heads", kind="head_heatmap", title=title, unit=unit_of(self.metric), n=self.n,
                        data={"values": values, "significant": significant}),)  # fmt: skip

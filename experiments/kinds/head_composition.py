@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class HeadComposition(Experiment):
     """
 
     kind: ClassVar[str] = "head_composition"
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
+    aspect: ClassVar[str] = "from the weights alone"
 
     heads: Annotated[
         list[str] | None,
@@ -56,8 +59,8 @@ class HeadComposition(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..composition import THROUGH, all_scores
-        from ..controls import all_heads
+        from ..methods.composition import THROUGH, all_scores
+        from ..methods.controls import all_heads
 
         sizes = lab.subject.sizes
         names = [str(s) for s in all_heads(sizes)]

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..notes import note
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Measurement, Result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..lab import Lab
-    from ..subject import Subject
+    from ..model.subject import Subject
     from ..tasks.task import Task
 
 Detector = Literal[
@@ -37,6 +38,7 @@ class HeadDetectors(Experiment):
     """
 
     kind: ClassVar[str] = "head_detectors"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     core: ClassVar[bool] = True
 
     detector: Annotated[
@@ -52,10 +54,10 @@ class HeadDetectors(Experiment):
         return False
 
     def run(self, lab: Lab) -> Result:
-        from ..head_map import head_map
-        from ..outstanding import beside_shuffled
-        from ..permuted import permuted
-        from ..statistics import questions_asked
+        from ..methods.head_map import head_map
+        from ..model.shuffled_weights import permuted
+        from ..statistics.intervals import questions_asked
+        from ..statistics.strongest import beside_shuffled
 
         lab.progress("detectors", 0, 2)
         own = self.scores(lab.subject)
@@ -89,8 +91,8 @@ class HeadDetectors(Experiment):
 
     def scores(self, subject: Subject) -> dict[str, np.ndarray]:
         """By detector [head, what it was seen on], the heads layer by layer."""
-        from ..detectors import attended, copied, repeated_tokens, succeeded
         from ..lab import numbers
+        from ..methods.detectors import attended, copied, repeated_tokens, succeeded
 
         ids = repeated_tokens(subject, self.n, self.length, f"{self.split} {self.seed}")
         found = {**attended(subject, ids, self.length), **copied(subject, f"{self.split} {self.seed}")}
@@ -101,9 +103,9 @@ class HeadDetectors(Experiment):
 
 def detected(lab: Lab, name: str, own: np.ndarray, others: np.ndarray) -> tuple[Effect, ...]:
     """own and others [head, ...] -> an effect for each head, with its percentile among the others."""
-    from ..controls import all_heads
-    from ..detectors import WRITTEN
-    from ..statistics import share, untested
+    from ..methods.controls import all_heads
+    from ..methods.detectors import WRITTEN
+    from ..statistics.intervals import share, untested
 
     sites = [str(site) for site in all_heads(lab.subject.sizes)]
     weaker = (others.mean(-1)[None] < own.mean(-1)[:, None]).mean(-1) * 100

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..metrics import AnyMetric, unit_of
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -33,13 +35,14 @@ class LayerProgram(Experiment):
     """
 
     kind: ClassVar[str] = "layer_program"
+    question: ClassVar[str] = WHICH_LAYERS
     later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
     core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
     sweep: Annotated[Sweep | None, Field(description="One change at every place instead of one program.")] = None
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob", "kl"],
+        AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
 
@@ -52,7 +55,7 @@ class LayerProgram(Experiment):
     ] = 20  # fmt: skip
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..controls import moved_programs
+        from ..methods.controls import moved_programs
 
         if self.program is None or "n_layers" not in sizes:
             return None
@@ -95,10 +98,10 @@ class LayerProgram(Experiment):
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
         """One change at every place."""
-        from ..controls import among, compare, per_prompt
-        from ..outstanding import largest
-        from ..scoring import intact
-        from ..statistics import effects, questions_asked
+        from ..answers.scoring import intact
+        from ..methods.controls import among, compare, per_prompt
+        from ..statistics.intervals import effects, questions_asked
+        from ..statistics.strongest import largest
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -121,19 +124,16 @@ class LayerProgram(Experiment):
 
     def one(self, lab: Lab, program: Intervention) -> Result:
         """One program, with what the model says under it, and the same done to other layers beside it."""
-        from ..controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
+        from ..answers.scoring import changes, intact
+        from ..answers.speech import compared
         from ..lab import INTACT, numbers
-        from ..scoring import AnswerReadout, FirstReadout, changes, divergence, intact
-        from ..speech import compared
-        from ..statistics import effects, questions_asked, share
+        from ..methods.controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
+        from ..statistics.intervals import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
-        is_open = lab.task.answer_kind == "open"
-        readout = FirstReadout(batch) if is_open else AnswerReadout(batch, keep_log_probs=True)
-        scores = lab.run("layer programs", batch, [INTACT, program], readout)
+        scores = lab.run("layer programs", batch, [INTACT, program], lab.whole_readout(batch, keep_log_probs=True))
         predicted = scores.pop("log_probs")
-        scores["kl"] = divergence(predicted[:1], predicted)
         kept = {name: numbers(each) for name, each in scores.items()}
         values = kept[self.metric]
         change = values[1:] - values[0]
@@ -167,11 +167,9 @@ class LayerProgram(Experiment):
         )  # fmt: skip
 
     def bars(self, lab: Lab, found: tuple[Effect, ...]) -> Figure:
-        from ..scoring import METRICS
-
         labels = [e.site.split()[-1].removeprefix("L") for e in found]
         title = f"Change of {self.metric}, {str(self.sweep).replace('_', ' ')}: {lab.subject.name}, {self.task}"
-        return Figure(name="layers", kind="layer_bars", title=title, unit=METRICS[self.metric], n=self.n,
+        return Figure(name="layers", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n,
                       data={"labels": labels, "values": [e.value for e in found], "low": [e.low for e in found],
                             "high": [e.high for e in found]})  # fmt: skip
 
@@ -182,8 +180,8 @@ def token_changes(lab: Lab, log_probs: Any, asked: list[str]) -> tuple[Effect, .
     They are picked for being extreme, so they carry no p-value.
     """
     from ..lab import numbers
-    from ..statistics import untested
-    from ..tokens import token_text
+    from ..statistics.intervals import untested
+    from ..tasks.tokens import token_text
 
     before, after = log_probs[0], log_probs[1]
     moves = after.exp() - before.exp()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..metrics import AnyMetric, is_distance, unit_of
 from ..notes import note
+from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ..engine import Source
     from ..interventions import Intervention
     from ..lab import Lab
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 # What stands in for the layers: nothing, a vector that is always added, a matrix and a vector.
@@ -41,17 +43,18 @@ class LinearShortcut(Experiment):
     """
 
     kind: ClassVar[str] = "linear_shortcut"
+    question: ClassVar[str] = WHICH_LAYERS
 
     layers: Annotated[str | None, Field(description='One stretch, such as "10-13". Null: every one of `width`.')] = None
     width: Annotated[int, Field(ge=1, description="How many layers each stretch of the sweep has.")] = 1
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob", "kl"],
+        AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
     train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..training import training_prompts
+        from ..tasks.fitting_prompts import training_prompts
 
         super().check(sizes, task)
         if "n_layers" in sizes:
@@ -73,10 +76,10 @@ class LinearShortcut(Experiment):
         return [range(given[0], given[-1] + 1)]
 
     def run(self, lab: Lab) -> Result:
-        from ..controls import among, compare, per_prompt
-        from ..lenses import with_zero
-        from ..scoring import METRICS, intact
-        from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, untested
+        from ..answers.scoring import intact
+        from ..methods.controls import among, compare, per_prompt
+        from ..methods.lenses import with_zero
+        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, untested
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -91,10 +94,10 @@ class LinearShortcut(Experiment):
         repaired = damage["translated"] - damage["skipped"]
         beyond = damage["translated"] - damage["shifted"]
         # A divergence is never negative, so that its sign cannot be flipped; a difference of two can be of either.
-        changed = untested if self.metric == "kl" else effects
+        changed = untested if is_distance(self.metric) else effects
         found = [among(changed(names, way, damage[way], asked)) for way in WAYS]
         found += [effects(names, "repaired", repaired, asked), effects(names, "beyond_shift", beyond, asked)]
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
         text = ", ".join(f"{way} {m.told}" for way, m in whole.items())
         text = f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
@@ -127,10 +130,10 @@ class LinearShortcut(Experiment):
     def sources(self, lab: Lab, stretches: list[range]) -> tuple[dict[str, Source], tuple[Note, ...]]:
         """By way, what stands after each stretch instead of what its layers make; and notes on the fit."""
         from .. import engine
-        from ..affine import closest, fitted
         from ..engine.activations import Activations
         from ..engine.donors import content
-        from ..training import fitting
+        from ..methods.affine import closest, fitted
+        from ..tasks.fitting_prompts import fitting
 
         measured, batch = lab.prompts(*self.draw)
         fit = fitting(lab, measured, self.train, self.seed)
@@ -158,10 +161,9 @@ class LinearShortcut(Experiment):
         self, lab: Lab, names: list[str], found: list[tuple[Effect, ...]], damage: dict[str, Array], asked: list[str]
     ) -> Figure:
         """The damage along the layers; of one stretch three bars."""
-        from ..lenses import curve
-        from ..scoring import METRICS
+        from ..methods.lenses import curve
 
-        unit = METRICS[self.metric]
+        unit = unit_of(self.metric)
         if len(names) > 1:
             series = [curve(way, damage[way], asked) for way in WAYS]
             title = f"Change of {self.metric} where {self.width} layer{'s are' if self.width > 1 else ' is'} left out"

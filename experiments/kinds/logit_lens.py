@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
 from ..notes import note
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Figure, Result
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class LogitLens(Experiment):
     """
 
     kind: ClassVar[str] = "logit_lens"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
     core: ClassVar[bool] = True
 
     shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
@@ -48,9 +50,9 @@ class LogitLens(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from .. import engine
-        from ..controls import per_prompt
         from ..lab import numbers
-        from ..lenses import (
+        from ..methods.controls import per_prompt
+        from ..methods.lenses import (
             ORDER,
             UNITS,
             LensReadout,
@@ -63,7 +65,7 @@ class LogitLens(Experiment):
             told,
             with_zero,
         )
-        from ..statistics import questions_asked
+        from ..statistics.intervals import questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -106,8 +108,8 @@ class LogitLens(Experiment):
     def map(self, lab: Lab, seen: list[Tensor]) -> Figure:
         """The likeliest token at every layer and position of one prompt."""
         from .. import engine
-        from ..lenses import TopToken
-        from ..tokens import labels
+        from ..methods.lenses import TopToken
+        from ..tasks.tokens import labels
 
         _, whole = lab.prompts(*self.draw)
         batch = whole.rows(self.shown, self.shown + 1)

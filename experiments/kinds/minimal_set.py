@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
-from ..minimal import Smallest
+from ..experiment import Experiment
+from ..methods.minimal_set import Smallest
+from ..methods.removal import Parts, Removed
+from ..metrics import ShareMetric, unit_of
 from ..notes import note
-from ..removal import Parts, Removed
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class MinimalSet(Experiment):
     """
 
     kind: ClassVar[str] = "minimal_set"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "together"
     later: ClassVar[frozenset[str]] = Experiment.later | {"besides"}
 
     goal: Annotated[
@@ -57,7 +61,7 @@ class MinimalSet(Experiment):
     ] = 0.5
     beam: Annotated[int, Field(ge=1, le=8, description="How many sets the search follows at once.")] = 1
     method: Removed = "zero"
-    metric: Annotated[Literal["logit_diff", "prob"], Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[ShareMetric, Field(description="What is measured.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -67,7 +71,7 @@ class MinimalSet(Experiment):
 
     def searched_for(self, sizes: Mapping[str, int]) -> dict[str, tuple[Site, ...]]:
         """What sets are made of, by name. Raises BadConfiguration for what is not there."""
-        from ..removal import elements
+        from ..methods.removal import elements
 
         every = elements(self.parts, sizes, self.layers)
         unknown = [name for name in self.besides or () if name not in every]
@@ -82,7 +86,7 @@ class MinimalSet(Experiment):
         return found
 
     def run(self, lab: Lab) -> Result:
-        from .. import pruning
+        from ..methods import pruning
 
         every = self.searched_for(lab.subject.sizes)
         other, draw = pruning.search_lab(lab, self.draw)
@@ -94,8 +98,8 @@ class MinimalSet(Experiment):
 
     def searched(self, lab: Lab, draw: tuple[int, Split, int], order: list[str]) -> Smallest | None:
         from ..lab import INTACT, numbers
-        from ..minimal import smallest
-        from ..removal import replacements
+        from ..methods.minimal_set import smallest
+        from ..methods.removal import replacements
 
         _, batch = lab.prompts(*draw)
         readout = lab.readout(self.metric, batch)
@@ -118,7 +122,7 @@ class MinimalSet(Experiment):
         return smallest(order, score, self.beam)
 
     def removal(self, lab: Lab, names: Collection[str], order: Sequence[str]) -> Intervention:
-        from ..removal import removal
+        from ..methods.removal import removal
 
         every = self.searched_for(lab.subject.sizes)
         return removal("without", [site for name in order if name in names for site in every[name]], self.method)
@@ -130,10 +134,9 @@ class MinimalSet(Experiment):
 
     def tried(self, lab: Lab, order: list[str], found: Smallest | None) -> Result:
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
-        from ..controls import DRAWS, compare, per_prompt
-        from ..removal import replacements
-        from ..scoring import METRICS
-        from ..statistics import effects, measurement, questions_asked, ratio_bootstrap, share
+        from ..methods.controls import DRAWS, compare, per_prompt
+        from ..methods.removal import replacements
+        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, share
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -149,7 +152,7 @@ class MinimalSet(Experiment):
         values = run.values(self.metric)
         intact, at_all, own = values[0], values[1], values[2]
         without, beside = values[3 : 3 + len(members)], values[3 + len(members) :]
-        base = measurement(f"intact_{self.metric}", intact, METRICS[self.metric], asked)
+        base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
                 f"The intact {self.metric} is {base.told}, not above 0, so there is no task to be kept or broken."
@@ -215,7 +218,6 @@ class MinimalSet(Experiment):
         return f"the task is {'kept' if low >= self.level else 'broken'} (level {self.level:g})"
 
     def drawings(self, lab: Lab, rows: Sequence[Effect], found: Smallest | None) -> tuple[Figure, ...]:
-        from ..scoring import METRICS
 
         about = f"{lab.subject.name}, {self.task}"
         ranked = sorted(rows, key=lambda e: -abs(e.value))[:DRAWN]
@@ -225,7 +227,7 @@ class MinimalSet(Experiment):
                     "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip
             doing = "removed" if self.goal == "break" else "kept"
             title = f"Change of {self.metric} when the {doing} set is without a member ({self.method}): {about}"
-            figures.append(Figure(name="members", kind="layer_bars", title=title, unit=METRICS[self.metric], n=self.n,
+            figures.append(Figure(name="members", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n,
                                   data=bars))  # fmt: skip
         if found is not None and len(found.path) > 1:
             sign = 1 if self.goal == "keep" else -1

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
+from ..methods.ablation import Ablation, Screened, chosen_layers
+from ..metrics import unit_of
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure
 from ..sites import Part, Site, sites_of
 
@@ -28,6 +30,7 @@ class MlpAblation(Ablation):
     """
 
     kind: ClassVar[str] = "mlp_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     part: ClassVar[Part] = "mlp_out"
     parts: ClassVar[str] = "MLPs"
 
@@ -37,10 +40,9 @@ class MlpAblation(Ablation):
         return sites_of(self.part, sizes, None if self.layers is None else chosen_layers(self.layers, sizes))
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
-        from ..scoring import METRICS
         from ..sites import parse_site
 
         title = f"Change of {self.metric} when an MLP is removed ({self.method}): {lab.subject.name}, {self.task}"
         data = {"labels": [str(parse_site(e.site).layer) for e in found], "values": [e.value for e in found],
                 "low": [e.low for e in found], "high": [e.high for e in found]}  # fmt: skip
-        return (Figure(name="mlps", kind="layer_bars", title=title, unit=METRICS[self.metric], n=self.n, data=data),)
+        return (Figure(name="mlps", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n, data=data),)

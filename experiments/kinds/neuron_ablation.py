@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..ablation import Ablation, Screened, chosen_layers
 from ..errors import BadConfiguration
+from ..methods.ablation import Ablation, Screened, chosen_layers
+from ..metrics import require_slope, unit_of
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure, Note
 from ..sites import Part, Site
 
@@ -34,6 +36,7 @@ class NeuronAblation(Ablation):
     """
 
     kind: ClassVar[str] = "neuron_ablation"
+    question: ClassVar[str] = WHICH_PARTS
     part: ClassVar[Part] = "neurons"
     parts: ClassVar[str] = "neurons"
 
@@ -47,8 +50,8 @@ class NeuronAblation(Ablation):
         super().check(sizes, task)
         if self.neurons is None and self.together:
             raise BadConfiguration("Name the neurons that are to be removed together; a run without finds them.")
-        if self.neurons is None and self.metric == "kl":
-            raise BadConfiguration("kl is lowest at the intact model and has no gradient there; name the neurons.")
+        if self.neurons is None:
+            require_slope(self.metric, "name the neurons")
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         from ..sites import named, sites_of
@@ -70,8 +73,9 @@ class NeuronAblation(Ablation):
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         import numpy as np
 
-        from .. import pruning, screening
-        from ..ablation import estimates
+        from ..methods import pruning
+        from ..methods.ablation import estimates
+        from ..statistics import screening
 
         if self.neurons is not None or self.verify >= len(sites):
             return None, ()
@@ -84,15 +88,13 @@ class NeuronAblation(Ablation):
         return Screened(order, guesses[order], "by gradients on other prompts", family=0), notes
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
-        from ..controls import DRAWS, random_others
+        from ..methods.controls import DRAWS, random_others
 
         count = None if screened is None else DRAWS
         return random_others(measured, lab.subject.sizes, self.method, self.seed, count)
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
-        from ..scoring import METRICS
-
-        about, unit = f"{lab.subject.name}, {self.task}", METRICS[self.metric]
+        about, unit = f"{lab.subject.name}, {self.task}", unit_of(self.metric)
         ranked = sorted(found, key=lambda e: -abs(e.value))[:24]
         bars = {"labels": [e.site for e in ranked], "values": [e.value for e in ranked],
                 "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip

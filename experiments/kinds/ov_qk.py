@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class OvQk(Experiment):
     """
 
     kind: ClassVar[str] = "ov_qk"
+    question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     later: ClassVar[frozenset[str]] = Experiment.later | {"eigenvalues"}
 
     heads: Annotated[
@@ -81,12 +83,12 @@ class OvQk(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..circuits import chance, circuits, positive_eigenvalues, scores, whole_eigenvalues
-        from ..controls import all_heads
-        from ..outstanding import beside_shuffled
-        from ..permuted import permuted
-        from ..statistics import questions_asked, share
-        from ..tokens import labels
+        from ..methods.controls import all_heads
+        from ..methods.ov_qk import chance, circuits, positive_eigenvalues, scores, whole_eigenvalues
+        from ..model.shuffled_weights import permuted
+        from ..statistics.intervals import questions_asked, share
+        from ..statistics.strongest import beside_shuffled
+        from ..tasks.tokens import labels
 
         tokens, ends = self.chosen(lab)
         words = labels(lab.subject.tokenizer, tokens)
@@ -148,7 +150,7 @@ class OvQk(Experiment):
         """A matrix as a figure, and its strongest pairs in words."""
         import numpy as np
 
-        from ..circuits import deviations
+        from ..methods.ov_qk import deviations
 
         values = deviations(matrix, what)
         best = [divmod(pair, len(words)) for pair in np.argsort(-values, axis=None, kind="stable")[:TOLD].tolist()]
@@ -167,7 +169,7 @@ class OvQk(Experiment):
 
     def chosen(self, lab: Lab) -> tuple[list[int], bool | None]:
         """The tokens, each once; and whether they are a series that ends with the last one, None for no series."""
-        from ..detectors import goes_round, ordinary_tokens, series_of
+        from ..methods.detectors import goes_round, ordinary_tokens, series_of
 
         ends: bool | None = None
         if self.tokens is None:

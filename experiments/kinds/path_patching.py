@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..outstanding import clear, largest
-from ..patching import Contrast
+from ..methods.patching import Contrast
+from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Result
+from ..statistics.strongest import clear, largest
 
 if TYPE_CHECKING:
-    from ..controls import Compared
     from ..engine.paths import Edge, Through
     from ..lab import Lab
-    from ..recovery import Scale
+    from ..methods.controls import Compared
     from ..sites import Site
+    from ..statistics.recovery import Scale
     from ..tasks.task import Task
 
 LOGITS = "logits"
@@ -41,6 +42,7 @@ class PathPatching(Contrast):
     """
 
     kind: ClassVar[str] = "path_patching"
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
     later: ClassVar[frozenset[str]] = Contrast.later | {"mlps"}
 
     direction: Annotated[
@@ -75,7 +77,7 @@ class PathPatching(Contrast):
 
     def ends(self, sizes: Mapping[str, int]) -> tuple[list[Site], list[tuple[Site, Through]]]:
         """Senders, and receivers with what they read by. Raises BadConfiguration where one is not there."""
-        from ..controls import all_heads
+        from ..methods.controls import all_heads
         from ..sites import Site, check_site, parse_site
 
         def component(text: str) -> Site:
@@ -99,11 +101,11 @@ class PathPatching(Contrast):
         import numpy as np
 
         from .. import engine
-        from ..controls import among, compare, per_prompt
         from ..engine.paths import NEEDED, Paths, all_edges
-        from ..recovery import RECOVERY, WHOLE
-        from ..statistics import questions_asked
-        from ..twins import twins
+        from ..methods.controls import among, compare, per_prompt
+        from ..statistics.intervals import questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE
+        from ..tasks.corrupted_prompts import twins
 
         senders, receivers = self.ends(lab.subject.sizes)
         edges = all_edges(senders, receivers, lab.subject.anatomy)
@@ -147,7 +149,7 @@ class PathPatching(Contrast):
 
     def drawing(self, lab: Lab, edges: Sequence[Edge], found: Sequence[Effect]) -> Figure:
         """Senders by receivers: the strongest senders where there are many."""
-        from ..recovery import UNIT
+        from ..statistics.recovery import UNIT
 
         cells = {(str(e.sender), reading(e)): effect for e, effect in zip(edges, found, strict=True)}
         rows, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))

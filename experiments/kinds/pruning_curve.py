@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
-from ..removal import Parts, Removed
+from ..experiment import Experiment
+from ..methods.removal import Parts, Removed
+from ..metrics import AnyMetric, metrics, require_slope
+from ..questions import WHICH_PARTS
 from ..result import Result
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class PruningCurve(Experiment):
     """
 
     kind: ClassVar[str] = "pruning_curve"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "together"
 
     parts: Annotated[Parts, Field(description="What is removed. A layer is its attention and its MLP.")] = "heads"
     layers: Annotated[list[int] | None, Field(description="Only parts of these layers. Null: all.")] = None
@@ -42,23 +46,25 @@ class PruningCurve(Experiment):
     method: Removed = "zero"
     draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside it.")] = 10
     metric: Annotated[
-        Literal["logit_diff", "loss", "prob", "kl"],
+        AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..removal import elements
+        from ..methods.removal import elements
 
         super().check(sizes, task)
         if {"n_layers", "n_heads"} <= set(sizes):
             elements(self.parts, sizes, self.layers)
         self.require_metric(self.metric, task)
-        if self.ranking == "attribution" and (self.parts != "heads" or self.metric == "kl"):
-            raise BadConfiguration("Attribution ranks heads only, and not by kl; use ranking ablation.")
+        if self.ranking == "attribution":
+            if self.parts != "heads":
+                raise BadConfiguration("Attribution ranks heads only; use ranking ablation.")
+            require_slope(self.metric, "use ranking ablation")
 
     def run(self, lab: Lab) -> Result:
-        from .. import pruning
-        from ..removal import elements
+        from ..methods import pruning
+        from ..methods.removal import elements
 
         parts = elements(self.parts, lab.subject.sizes, self.layers)
         damage = self.ranked(*pruning.search_lab(lab, self.draw))
@@ -70,9 +76,10 @@ class PruningCurve(Experiment):
 
     def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:
         """The damage that each part does alone, on the prompts of a draw."""
-        from .. import engine, pruning
-        from ..removal import elements, removal, replacements
-        from ..scoring import WORSE, readout_for
+        from .. import engine
+        from ..answers.scoring import readout_for
+        from ..methods import pruning
+        from ..methods.removal import elements, removal, replacements
         from ..sites import Site
 
         parts = elements(self.parts, lab.subject.sizes, self.layers)
@@ -84,4 +91,4 @@ class PruningCurve(Experiment):
         edits = [removal("all heads", [Site(layer=layer, part="z")], self.method).edits[0] for layer in layers]
         guessed = engine.attribution(lab.subject, batch, edits, readout_for(self.metric, batch), self.metric, sources,
                                      lab.steps("gradients"))  # fmt: skip
-        return [WORSE[self.metric] * float(value) for each in guessed for value in each.mean(0)]
+        return [metrics()[self.metric].worse * float(value) for each in guessed for value in each.mean(0)]

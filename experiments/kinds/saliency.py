@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..metrics import LOGIT_DIFF, OwnMetric, require_slope, unit_of
 from ..notes import note
-from ..outstanding import clear
+from ..questions import WHICH_TOKENS
 from ..result import Effect, Figure, Measurement, Note, Result
+from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
-    from ..counterfactuals import Replaced
     from ..lab import Lab
-    from ..statistics import Array
+    from ..methods.counterfactuals import Replaced
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 WAYS = ("occlusion", "integrated", "gradient")
@@ -45,8 +47,9 @@ class Saliency(Experiment):
     """
 
     kind: ClassVar[str] = "saliency"
+    question: ClassVar[str] = WHICH_TOKENS
 
-    metric: Annotated[Literal["logit_diff", "loss", "prob"], Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[OwnMetric, Field(description="What is measured.")] = "logit_diff"
     baseline: Annotated[
         Literal["other", "twin", "mean", "zero"],
         Field(description="What stands instead. other: another prompt's tokens (same template and length, another "
@@ -60,23 +63,25 @@ class Saliency(Experiment):
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer that a token could speak for.")
         self.require_metric(self.metric, task)
+        require_slope(self.metric, "use another metric")
         if self.shown >= self.n:
             raise BadConfiguration(f"shown is {self.shown}, and there are {self.n} prompts, 0 to {self.n - 1}.")
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from .. import engine, salience
-        from ..controls import compare, per_prompt
-        from ..counterfactuals import replaced
+        from .. import engine
+        from ..answers.scoring import intact, readout_for
         from ..lab import numbers
-        from ..lenses import with_zero
-        from ..scoring import METRICS, intact, readout_for
-        from ..statistics import effects, measurement, questions_asked
+        from ..methods import saliency as salience
+        from ..methods.controls import compare, per_prompt
+        from ..methods.counterfactuals import replaced
+        from ..methods.lenses import with_zero
+        from ..statistics.intervals import effects, measurement, questions_asked
 
         of = replaced(lab, self.draw, self.baseline)
-        asked, unit, batch = [p.key for p in of.prompts], METRICS[self.metric], of.batch
-        drawn = salience.shuffles(batch, self.seed) if self.metric == "logit_diff" else None
+        asked, unit, batch = [p.key for p in of.prompts], unit_of(self.metric), of.batch
+        drawn = salience.shuffles(batch, self.seed) if self.metric == LOGIT_DIFF.name else None
         readout = readout_for(self.metric, batch) if drawn is None else salience.OwnAndOthers(batch, drawn)
         sources = {"baseline": of.baseline}
         run = compare(lab, "occlusion", batch, salience.occlusion(of.longest), readout, sources)
@@ -150,7 +155,7 @@ class Saliency(Experiment):
         self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
     ) -> tuple[list[Measurement], str, list[Note]]:
         """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
-        from ..statistics import measurement, ratio_bootstrap
+        from ..statistics.intervals import measurement, ratio_bootstrap
 
         gap = measurement("gap", abs(summed - whole), unit, asked)
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
@@ -182,8 +187,8 @@ class Saliency(Experiment):
 
     def words(self, lab: Lab, of: Replaced) -> tuple[list[str], list[str]]:
         """The tokens of the shown prompt, and what stands instead where that is another token."""
-        from ..counterfactuals import own_ids
-        from ..tokens import labels
+        from ..methods.counterfactuals import own_ids
+        from ..tasks.tokens import labels
 
         own = labels(lab.subject.tokenizer, own_ids(of.plain)[self.shown])
         if of.instead is None:

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..methods.removal import Removed
 from ..notes import note
-from ..outstanding import clear
-from ..removal import Removed
+from ..questions import WHICH_PARTS
 from ..result import Effect, Figure, Measurement, Note, Result
+from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
     from ..engine import Direct
     from ..lab import Lab
-    from ..repair import Without
+    from ..methods.self_repair import Without
     from ..sites import Site
-    from ..statistics import Array
+    from ..statistics.intervals import Array
     from ..tasks.task import Task
 
 # Heads that are removed unless they are named; components that are told for each; columns of the drawing.
@@ -43,6 +44,8 @@ class SelfRepair(Experiment):
     """
 
     kind: ClassVar[str] = "self_repair"
+    question: ClassVar[str] = WHICH_PARTS
+    aspect: ClassVar[str] = "what stands in for a lost head"
 
     heads: Annotated[
         list[str] | None, Field(description="Heads such as L7.H3. Null: the 8 that write most towards the answer.")
@@ -61,13 +64,13 @@ class SelfRepair(Experiment):
         import numpy as np
 
         from .. import engine
-        from ..controls import among, compare, per_prompt, random_others, unmatched
         from ..lab import numbers
-        from ..lenses import with_zero
-        from ..removal import removal, replacements
-        from ..repair import PARTS, without
-        from ..statistics import effects, measurement, questions_asked
-        from ..towards import towards_answer
+        from ..methods.answer_directions import towards_answer
+        from ..methods.controls import among, compare, per_prompt, random_others, unmatched
+        from ..methods.lenses import with_zero
+        from ..methods.removal import removal, replacements
+        from ..methods.self_repair import PARTS, without
+        from ..statistics.intervals import effects, measurement, questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -130,7 +133,7 @@ class SelfRepair(Experiment):
 
     def repaired(self, kept: Mapping[str, Array], asked: list[str]) -> list[Measurement]:
         """Of all that the heads wrote themselves the share that comes back; nothing where that may be 0."""
-        from ..statistics import bootstrap, ratio_bootstrap
+        from ..statistics.intervals import bootstrap, ratio_bootstrap
 
         rows = [i for i, row in enumerate(kept["direct"]) if writes(row, kept["total"][i])]
         if not rows:
@@ -195,7 +198,7 @@ def writes(direct: Array | float, total: Array | float) -> bool:
     """Whether a head has a direct share to speak of, beside what its removal changes in all and beside rounding."""
     import numpy as np
 
-    from ..controls import TOLERANCE
+    from ..methods.controls import TOLERANCE
 
     return bool(abs(np.mean(direct)) > max(TOLERANCE, LEAST * abs(np.mean(total))))
 
@@ -208,7 +211,7 @@ def strongest(each: Without) -> list[int]:
 
 def untrue(off: Array, capped: Array) -> tuple[Note, ...]:
     """Notes where the changes that are split here are not those of the logits. A cap on the logits is no failure."""
-    from ..controls import TOLERANCE
+    from ..methods.controls import TOLERANCE
 
     if abs(capped).max() > TOLERANCE:
         return (note("split_before_cap"),)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
-from ..removal import Method, Removed
+from ..experiment import Experiment
+from ..methods.removal import Method, Removed
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Effect, Figure, Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class TokenEffects(Experiment):
     """
 
     kind: ClassVar[str] = "token_effects"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
+    aspect: ClassVar[str] = "which tokens an edit favours"
 
     sites: Annotated[
         list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")
@@ -58,9 +61,9 @@ class TokenEffects(Experiment):
 
     def edited(self, sizes: Mapping[str, int]) -> tuple[Intervention, list[Intervention]]:
         """What is done, and the same at up to 20 random other places. Raises BadConfiguration for what is not there."""
-        from ..controls import moved_programs
         from ..interventions import Intervention, parse_layers, show_layers
-        from ..removal import removal
+        from ..methods.controls import moved_programs
+        from ..methods.removal import removal
         from ..sites import check_site, parse_site
 
         n_layers = sizes["n_layers"]
@@ -83,21 +86,23 @@ class TokenEffects(Experiment):
         import numpy as np
         import torch
 
-        from .. import token_moves
-        from ..controls import compare, per_prompt, unmatched
+        from ..answers.scoring import FirstReadout
         from ..lab import INTACT, numbers
-        from ..lenses import with_zero
-        from ..removal import replacements
-        from ..scoring import FirstReadout, divergence
-        from ..statistics import effects, measurement, questions_asked, share
-        from ..tokens import token_text
+        from ..methods import token_moves
+        from ..methods.controls import compare, per_prompt, unmatched
+        from ..methods.lenses import with_zero
+        from ..methods.removal import replacements
+        from ..metrics import divergence
+        from ..statistics.intervals import effects, measurement, questions_asked, share
+        from ..tasks.tokens import token_text
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         done, others = self.edited(lab.subject.sizes)
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in done.edits})
         # The whole vocabulary is kept for this one edit; of the controls only the chosen tokens.
-        before, after = lab.run("predictions", batch, [INTACT, done], FirstReadout(batch), sources)["log_probs"]
+        readout = FirstReadout(batch, keep_log_probs=True)
+        before, after = lab.run("predictions", batch, [INTACT, done], readout, sources)["log_probs"]
         log = self.by == "log_prob"
         moves = after - before if log else after.exp() - before.exp()
         looked, held = token_moves.halves(asked, self.seed)
@@ -167,8 +172,8 @@ def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, s
     """20 different sets of as many other sites of the same parts; heads of the same layers, where there are enough."""
     import random
 
-    from ..controls import random_sets
-    from ..removal import removal
+    from ..methods.controls import random_sets
+    from ..methods.removal import removal
     from ..sites import sites_of
 
     if all(s.part == "z" for s in sites):

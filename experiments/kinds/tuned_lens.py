@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..kind import Experiment
+from ..experiment import Experiment
+from ..questions import WHAT_IS_WRITTEN
 from ..result import Note, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..affine import Affine
     from ..lab import Lab
+    from ..methods.affine import Affine
     from ..tasks.task import Task
 
 
@@ -34,11 +35,12 @@ class TunedLens(Experiment):
     """
 
     kind: ClassVar[str] = "tuned_lens"
+    question: ClassVar[str] = WHAT_IS_WRITTEN
 
     train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..training import training_prompts
+        from ..tasks.fitting_prompts import training_prompts
 
         super().check(sizes, task)
         if self.n < 2:
@@ -47,9 +49,9 @@ class TunedLens(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from .. import engine
-        from ..controls import per_prompt
         from ..lab import numbers
-        from ..lenses import (
+        from ..methods.controls import per_prompt
+        from ..methods.lenses import (
             ORDER,
             UNITS,
             LensReadout,
@@ -62,7 +64,7 @@ class TunedLens(Experiment):
             told,
             with_zero,
         )
-        from ..statistics import effects, measurement, questions_asked
+        from ..statistics.intervals import effects, measurement, questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -108,11 +110,11 @@ class TunedLens(Experiment):
     def maps(self, lab: Lab) -> tuple[list[Affine], tuple[Note, ...]]:
         """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
         from .. import engine
-        from ..affine import fitted
+        from ..answers.scoring import FirstReadout
         from ..engine.donors import content
         from ..lab import numbers
-        from ..scoring import FirstReadout
-        from ..training import fitting
+        from ..methods.affine import fitted
+        from ..tasks.fitting_prompts import fitting
 
         measured, _ = lab.prompts(*self.draw)
         fit = fitting(lab, measured, self.train, self.seed)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..answers import READ_AS, counts_as, readable
-from ..letters import normal
+from ..answers.grading import READ_AS, counts_as, readable
+from .letters import normal
 from .prompt import Prompt
 from .records import Fault
 from .task import AnswerKind

@@ -11,11 +11,11 @@ from math import prod
 from string import Formatter
 from typing import Any
 
-from ..answers import counts_as
-from ..letters import goes_without_spaces, normal
+from ..answers.grading import counts_as
 from .draft import Draft, Example, Slot, Template
 from .expression import NoValue, sum_asked, value_of, written
 from .family import fill, shuffled
+from .letters import goes_without_spaces, normal
 from .task import AnswerKind
 
 # A draw is at most 512 prompts; more than this would only make the tracker larger.

@@ -19,12 +19,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..answers import READ_AS, is_number, polarity, words_of
+from ..answers.grading import READ_AS, is_number, polarity, words_of
 from ..errors import BadTask
-from ..letters import goes_without_spaces, only_words, runs_on
 from ..result import Frozen
 from . import gsm8k_set
 from .across import Numbered, faults_across
+from .letters import goes_without_spaces, only_words, runs_on
 from .lines import Lines
 from .prompt import Prompt, faults_of
 from .records import Fault, Form, Record, jsonl, table, unknown
@@ -47,9 +47,9 @@ class BadLines(BadTask):
 
     code = "bad_lines"
 
-    def __init__(self, faults: Sequence[str]) -> None:
+    def __init__(self, faults: Sequence[str], listed: str = "`agent tasks import FILE` lists them") -> None:
         self.faults = tuple(faults)
-        more = f" And {len(faults) - 1} more; `agent tasks import FILE` lists them." if len(faults) > 1 else ""
+        more = f" And {len(faults) - 1} more; {listed}." if len(faults) > 1 else ""
         super().__init__(self.faults[0] + more)
 
 
@@ -142,7 +142,7 @@ def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault],
     for record in records:
         if (kind := record.given.pop(KIND, None)) is not None:
             faults += wrong_kind(record.line, kind, kinds)
-        prompt, found = _prompt(record)
+        prompt, found = prompt_of(record)
         faults += found
         if prompt is None:
             continue
@@ -224,7 +224,7 @@ def kind_of(answers: Sequence[str]) -> AnswerKind:
     return "text"
 
 
-def _prompt(record: Record) -> tuple[Prompt | None, list[Fault]]:
+def prompt_of(record: Record) -> tuple[Prompt | None, list[Fault]]:
     """The prompt of a record, or what is wrong with it."""
     line, given = record.line, record.given
     if gsm8k_set.is_one(given):

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from ..errors import BadTask
-from ..letters import normal
+from .letters import normal
 
 DATASET = "openai/gsm8k"
 # The names by which the Hub's two parts can be asked for.

@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..answers import READ_AS, counts_as, first_number, is_number, readable
+from ..answers.grading import READ_AS, counts_as, first_number, is_number, readable
 from ..errors import BadTask
-from ..letters import goes_without_spaces, normal
 from .draft import Draft
 from .expression import NoValue, sum_asked, value_of, written
 from .filling import Complaint, Written, with_twins, write_out
 from .from_file import NAME, Card, as_jsonl, joined, length_of, stop_of, task_of
+from .letters import goes_without_spaces, normal
 from .prompt import SPLITS, Prompt, faults_of, split_of
 from .task import Task
 
@@ -285,7 +285,7 @@ def as_prompts(prompts: list[Written]) -> tuple[list[tuple[Written, Prompt]], li
 
 def wrong_tokens(pairs: list[tuple[Written, Prompt]], tokenizer: Any) -> Iterator[Complaint]:
     """What this tokenizer cannot tell apart, prompt by prompt."""
-    from ..batch import encode_answer, make_batch
+    from .batch import encode_answer, make_batch
 
     for one, prompt in pairs:
         try:

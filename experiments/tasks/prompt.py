@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..letters import visible
 from ..result import Frozen
+from .letters import visible
 
 Split = Literal["explore", "confirm"]
 SPLITS: tuple[Split, ...] = get_args(Split)

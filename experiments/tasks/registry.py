@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 
 from ..errors import BadTask, UnknownName
+from ..installed import Registered, registered
 from .arithmetic import ARITHMETIC, ARITHMETIC_QUESTIONS
 from .calculation import CALCULATIONS
 from .capitals import CAPITALS_TASK
@@ -54,7 +54,14 @@ SUFFIXES = ("ition", "ing", "ion", "ed", "al", "s")
 
 def tasks() -> dict[str, Task]:
     """All tasks by name, the built-in ones first. Raises `BadTask` when an installed task cannot be used."""
-    return dict(_installed())
+    return {name: one.thing for name, one in all_registered().items()}
+
+
+@cache
+def all_registered() -> dict[str, Registered[Task]]:
+    """The same, each with the package that it is from."""
+    ours = {task.name: task for task in BUILT_IN}
+    return registered(ours, GROUP, "task", lambda one: isinstance(one, Task), "a Task", lambda one: one.name, BadTask)
 
 
 def task(name: str) -> Task:
@@ -98,26 +105,3 @@ def stem(word: str) -> str:
                 return stem(left)
             return left[:-1] if len(left) > 3 and left[-1] == left[-2] else left
     return word
-
-
-@cache
-def _installed() -> dict[str, Task]:
-    found = {task.name: task for task in BUILT_IN}
-    for entry in entry_points(group=GROUP):
-        added = _load(entry)
-        if added.name in found:
-            raise BadTask(f"The installed task '{added.name}' ({entry.value}) has the name of another one; rename it.")
-        found[added.name] = added
-    return found
-
-
-def _load(entry: EntryPoint) -> Task:
-    try:
-        added = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise BadTask(
-            f"The installed task {entry.value} cannot be loaded ({error}); repair or uninstall it."
-        ) from error
-    if not isinstance(added, Task):
-        raise BadTask(f"The entry point {entry.value} of {GROUP} is no Task; let it name one.")
-    return added

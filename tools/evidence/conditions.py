@@ -12,22 +12,23 @@ a set that was edited.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
+from ...db.records import Experiment
+from ...experiments.metrics import metrics
 from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import number, value_text
 from .ledger import Key
 from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
 
-Row = dict[str, Any]
 _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
 _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
 # How a condition says that there is an effect: by a bound that leaves out zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
-    **dict.fromkeys(("effect", "accuracy_drop", "loss_increase", "prob_change", "logit_diff_change", "excess"), "away"),
+    **dict.fromkeys(("effect", "accuracy_drop", "excess"), "away"),
     **dict.fromkeys(("percentile",), "high"),
     **dict.fromkeys(("rank", "p", "q", "p_max", "control_rank", "control_p"), "low"),
 }  # fmt: skip
@@ -119,20 +120,22 @@ def parse_condition(text: str) -> Condition:
         ) from fault
 
 
-def check_bound(condition: Condition, row: Row, q: dict[Key, float], artifact: Artifact | None = None) -> Checked:
+def check_bound(
+    condition: Condition, row: Experiment, q: dict[Key, float], artifact: Artifact | None = None
+) -> Checked:
     """A condition on a finished experiment. Raises NoQuantity."""
     bound = condition.bound
     assert bound is not None
     found = read(row, bound.quantity, artifact)
-    holds, said = lies(found, bound), value_text(found.row())
+    holds, said = lies(found, bound), value_text(found.value, found.low, found.high, unit=found.unit, n=found.n)
     stands = _stands(bound, row, q)
     if stands is not None:
         said += f", q {number(stands)} over the run"
         holds = holds and stands < 0.05
-    return Checked(condition=condition, holds=holds, found=said, split=row["split"] or "")
+    return Checked(condition=condition, holds=holds, found=said, split=row.split or "")
 
 
-def _stands(bound: Bound, row: Row, q: dict[Key, float]) -> float | None:
+def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
     """q over the run of the effect that a condition claims; None where it claims none, or none that has a q.
 
     A divergence (kl) has none: it is never negative, and nothing is claimed by its sign. A difference says that one of
@@ -140,17 +143,25 @@ def _stands(bound: Bound, row: Row, q: dict[Key, float]) -> float | None:
     """
     terms = [term for term in (bound.quantity.first, bound.quantity.second) if term is not None]
     # A difference of any two is a comparison, too: intact_accuracy - accuracy is an effect by another name.
-    side = "away" if len(terms) > 1 else _SAYS_EFFECT.get(terms[0].name)
+    side = "away" if len(terms) > 1 else _says_effect(terms[0].name)
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
         return None
-    metric = terms[0].metric or next((effect["metric"] for effect in row["effects"]), None)
+    metric = terms[0].metric or next((effect.metric for effect in row.effects), None)
     found = [
         value
         for (experiment, site, of), value in q.items()
-        if experiment == row["id"] and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
+        if experiment == row.id and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
     ]
     return min(found, default=None)
+
+
+def _says_effect(name: str) -> Literal["away", "high", "low"] | None:
+    """How a bound on this quantity says that there is an effect; None where it says none. The change of a metric does
+    so by leaving out zero, where it can be of either sign."""
+    if any(metric.change == name and not metric.from_intact for metric in metrics().values()):
+        return "away"
+    return _SAYS_EFFECT.get(name)
 
 
 def lies(found: Measured, bound: Bound) -> bool:

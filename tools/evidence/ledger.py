@@ -8,21 +8,21 @@ whole tracker is counted by family: the same subject, task and kind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-Row = dict[str, Any]
+from ...db.records import Experiment
+
 # An effect: its experiment, its site and its metric.
 Key = tuple[str, str, str]
 
 
-def corrected(experiments: Iterable[Row]) -> dict[Key, float]:
+def corrected(experiments: Iterable[Experiment]) -> dict[Key, float]:
     """q of each effect with a p, over all effects of these experiments together."""
     found = [
-        ((row["id"], effect["site"], effect["metric"]), float(effect["p"]))
+        ((row.id, effect.site, effect.metric), float(effect.p))
         for row in experiments
-        if row["status"] == "done"
-        for effect in row["effects"]
-        if effect["p"] is not None
+        if row.status == "done"
+        for effect in row.effects
+        if effect.p is not None
     ]
     return dict(zip([key for key, _ in found], false_discovery([p for _, p in found]), strict=True))
 

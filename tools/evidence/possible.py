@@ -8,19 +8,17 @@ shows nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from ...experiments.draws import can_show, possible_sets
-from ...experiments.draws import least_p as least_of_sets
 from ...experiments.prediction import Prediction
 from ...experiments.prediction import least_p as least_of_questions
 from ...experiments.result import Frozen
-from ..context import Context
-from ..run_experiment import experiment_from
+from ...experiments.statistics.random_sets import can_show, possible_sets
+from ...experiments.statistics.random_sets import least_p as least_of_sets
+from ..workbench.context import Context
+from ..workbench.run_experiment import experiment_from
 from .testing import prediction_of
 from .verdict import ALPHA, holm
 
-Row = dict[str, Any]
 BEYOND = "beyond_control"
 # How many other predictions of the study may show nothing before random sets are too few.
 SLACK = 2
@@ -62,10 +60,10 @@ def sets_needed(count: int) -> int:
 def impossible(context: Context, hypothesis: str) -> str:
     """One line where no verdict on a hypothesis of this study is possible, and what it would take; else nothing."""
     rows = context.reader.hypotheses_of(context.run)
-    predictions = [one for h in rows for one in h["predictions"]]
-    own = [one["id"] for h in rows if h["id"] == hypothesis for one in h["predictions"]]
-    rests = {one["id"]: basis(context, prediction_of(one)) for one in predictions if one["judged"] is None}
-    known = {one["id"]: one["judged"]["p"] for one in predictions if one["judged"] is not None}
+    predictions = [one for h in rows for one in h.predictions]
+    own = [one.id for h in rows if h.id == hypothesis for one in h.predictions]
+    rests = {one.id: basis(context, prediction_of(one)) for one in predictions if one.judged is None}
+    known = {one.id: one.judged.p for one in predictions if one.judged is not None}
     return why_impossible(own, rests, known)
 
 

@@ -17,14 +17,15 @@ import difflib
 import io
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from ...experiments.result import Frozen
+from ...db import records
+from ...db.records import Effect, Json, Measurement
+from ...experiments.result import Frozen, Result
 
 if TYPE_CHECKING:
-    from ...experiments.statistics import Array
+    from ...experiments.statistics.intervals import Array
 
-Row = dict[str, Any]
 # The bytes of an artifact of the experiment, by its name.
 Artifact = Callable[[str], bytes]
 
@@ -38,6 +39,31 @@ class NoQuantity(ValueError):
     """The text names no quantity, or none that the experiment has; one line."""
 
     code = "no_quantity"
+
+
+class Numbers(NamedTuple):
+    """What was found just now, of which quantities are read as of an experiment that was logged."""
+
+    id: str
+    n: int | None
+    config: Json
+    measurements: tuple[Measurement, ...]
+    effects: tuple[Effect, ...]
+    figures: tuple[records.Figure, ...]
+    artifacts: tuple[records.Artifact, ...] = ()
+
+    @classmethod
+    def of(cls, result: Result, config: Json) -> Numbers:
+        """The result of a configuration."""
+        return cls(
+            "The experiment", config.get("n"), config,
+            tuple(Measurement(**one.model_dump()) for one in result.measurements),
+            tuple(Effect(**one.model_dump()) for one in result.effects),
+            tuple(records.Figure(**one.model_dump()) for one in result.figures),
+        )  # fmt: skip
+
+
+Experiment = records.Experiment | Numbers
 
 
 class Term(Frozen):
@@ -75,9 +101,6 @@ class Measured(Frozen):
     questions: int | None = None
     q: float | None = None
 
-    def row(self) -> Row:
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "unit": self.unit}
-
 
 def parse(text: str) -> Quantity:
     """Raises NoQuantity."""
@@ -97,7 +120,7 @@ def _term(name: str, key: str | None) -> Term:
     return Term(name=name, site=site.strip(), metric=metric.strip() or None)
 
 
-def read(row: Row, quantity: Quantity | str, artifact: Artifact | None = None) -> Measured:
+def read(row: Experiment, quantity: Quantity | str, artifact: Artifact | None = None) -> Measured:
     """The quantity in an experiment as `Reader.experiment` gives it. Raises NoQuantity with the nearest names.
 
     Without `artifact` a rank has no interval, and a difference of effects one that is as wide as both.
@@ -125,63 +148,63 @@ def read(row: Row, quantity: Quantity | str, artifact: Artifact | None = None) -
     return both.model_copy(update={"low": both.value - below, "high": both.value + above})
 
 
-def _single(row: Row, term: Term, artifact: Artifact | None) -> Measured:
+def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
     asked = _asked(row)
     if term.site is None:
-        for one in row["measurements"]:
-            if one["name"] == term.name:
+        for one in row.measurements:
+            if one.name == term.name:
                 # A percentile counts random draws, not prompts.
-                rests = one["n"] if one["n"] != row["n"] else asked
-                return Measured(**one, questions=rests)
-        if term.name == "n" and row["n"] is not None:
-            return Measured(name="n", value=row["n"])
-        raise NoQuantity(f"{row['id']} has no '{term.name}'. {offer(term.name, row)}")
+                rests = one.n if one.n != row.n else asked
+                return Measured(**one._asdict(), questions=rests)
+        if term.name == "n" and row.n is not None:
+            return Measured(name="n", value=row.n)
+        raise NoQuantity(f"{row.id} has no '{term.name}'. {offer(term.name, row)}")
     effect, place, count = find_effect(row, term.site, term.metric)
     if term.name == "effect":
-        kept = {k: effect[k] for k in ("value", "low", "high", "n", "q")}
-        return Measured(name=term.text, questions=asked, **kept)
+        return Measured(name=term.text, questions=asked, value=effect.value, low=effect.low, high=effect.high,
+                        n=effect.n, q=effect.q)  # fmt: skip
     if term.name == "rank":
         low, high = _rank_interval(row, effect, artifact) or (None, None)
         return Measured(name=term.text, value=place, low=low, high=high, n=count, questions=asked)
-    value = effect.get(term.name)
+    value = {"percentile": effect.percentile, "p": effect.p, "q": effect.q, "p_max": effect.p_max}[term.name]
     if value is None:
-        raise NoQuantity(f"{row['id']} gives no {term.name} for {term.site}.")
+        raise NoQuantity(f"{row.id} gives no {term.name} for {term.site}.")
     return Measured(name=term.text, value=value, unit="%" if term.name == "percentile" else "")
 
 
-def find_effect(row: Row, site: str, metric: str | None = None) -> tuple[Row, int, int]:
+def find_effect(row: Experiment, site: str, metric: str | None = None) -> tuple[Effect, int, int]:
     """The effect at a site, its place by size, and of how many. Raises NoQuantity."""
-    metrics = list(dict.fromkeys(effect["metric"] for effect in row["effects"]))
+    metrics = list(dict.fromkeys(effect.metric for effect in row.effects))
     if not metrics:
-        raise NoQuantity(f"{row['id']} measured no effects. {offer('effect', row)}")
+        raise NoQuantity(f"{row.id} measured no effects. {offer('effect', row)}")
     if metric and metric not in metrics:
-        raise NoQuantity(f"{row['id']} has no effects on '{metric}'. {near(metric, metrics)}")
+        raise NoQuantity(f"{row.id} has no effects on '{metric}'. {near(metric, metrics)}")
     effects = ranked(row, metric or None)
     for place, effect in enumerate(effects, start=1):
-        if effect["site"] == site:
+        if effect.site == site:
             return effect, place, len(effects)
-    raise NoQuantity(f"{row['id']} has no effect at '{site}'. {near(site, (e['site'] for e in effects))}")
+    raise NoQuantity(f"{row.id} has no effect at '{site}'. {near(site, (e.site for e in effects))}")
 
 
-def ranked(experiment: Row, metric: str | None = None) -> list[Row]:
+def ranked(experiment: Experiment, metric: str | None = None) -> list[Effect]:
     """The effects of one metric, the strongest (by size, not by sign) first; without a name, of the first metric."""
-    effects: list[Row] = experiment["effects"]
+    effects = experiment.effects
     if not effects:
         return []
-    metric = metric or effects[0]["metric"]
-    return sorted((row for row in effects if row["metric"] == metric), key=lambda row: -abs(row["value"]))
+    metric = metric or effects[0].metric
+    return sorted((row for row in effects if row.metric == metric), key=lambda row: -abs(row.value))
 
 
-def _asked(row: Row) -> int | None:
+def _asked(row: Experiment) -> int | None:
     """How many different questions the prompts ask."""
-    return next((int(m["value"]) for m in row["measurements"] if m["name"] == "questions"), row["n"])
+    return next((int(m.value) for m in row.measurements if m.name == "questions"), row.n)
 
 
-def _changes(row: Row, metric: str, artifact: Artifact | None) -> tuple[list[str], Array, list[str]] | None:
+def _changes(row: Experiment, metric: str, artifact: Artifact | None) -> tuple[list[str], Array, list[str]] | None:
     """The sites of a metric's effects in the order in which they were measured, their changes [site, n], and the
     question of each prompt; None where the values of the prompts were not kept."""
-    names = {one["name"] for one in row["artifacts"]}
-    sites = [effect["site"] for effect in row["effects"] if effect["metric"] == metric]
+    names = {one.name for one in row.artifacts}
+    sites = [effect.site for effect in row.effects if effect.metric == metric]
     if artifact is None or not {metric, "questions"} <= names:
         return None
     import numpy as np
@@ -193,50 +216,50 @@ def _changes(row: Row, metric: str, artifact: Artifact | None) -> tuple[list[str
     return sites, values[1:] - values[0], [str(one) for one in asked]
 
 
-def _whole(row: Row, metric: str, artifact: Artifact | None) -> Array | None:
+def _whole(row: Experiment, metric: str, artifact: Artifact | None) -> Array | None:
     """What the effects of a metric are shares of, prompt by prompt [n]; None where they are no shares."""
     name = f"{metric}_whole"
-    if artifact is None or name not in {one["name"] for one in row["artifacts"]}:
+    if artifact is None or name not in {one.name for one in row.artifacts}:
         return None
     import numpy as np
 
     return np.load(io.BytesIO(artifact(name)), allow_pickle=False).astype(float)
 
 
-def _rank_interval(row: Row, effect: Row, artifact: Artifact | None) -> tuple[float, float] | None:
-    kept = _changes(row, effect["metric"], artifact)
+def _rank_interval(row: Experiment, effect: Effect, artifact: Artifact | None) -> tuple[float, float] | None:
+    kept = _changes(row, effect.metric, artifact)
     if kept is None:
         return None
-    from ...experiments.statistics import rank_interval
+    from ...experiments.statistics.intervals import rank_interval
 
     sites, changes, asked = kept
-    return rank_interval(changes, sites.index(effect["site"]), asked)
+    return rank_interval(changes, sites.index(effect.site), asked)
 
 
-def _paired(row: Row, quantity: Quantity, artifact: Artifact | None) -> dict[str, float] | None:
+def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> dict[str, float] | None:
     """The interval of a difference of two effects on one metric, prompt by prompt."""
     first, second = quantity.first, quantity.second
     if second is None or first.name != "effect" or second.name != "effect" or not (first.site and second.site):
         return None
     one, other = (find_effect(row, str(t.site), t.metric)[0] for t in (first, second))
-    kept = _changes(row, one["metric"], artifact)
-    if kept is None or one["metric"] != other["metric"]:
+    kept = _changes(row, one.metric, artifact)
+    if kept is None or one.metric != other.metric:
         return None
-    from ...experiments.statistics import bootstrap, ratio_bootstrap
+    from ...experiments.statistics.intervals import bootstrap, ratio_bootstrap
 
     sites, changes, asked = kept
-    difference = changes[sites.index(one["site"])] - changes[sites.index(other["site"])]
-    whole = _whole(row, one["metric"], artifact)
+    difference = changes[sites.index(one.site)] - changes[sites.index(other.site)]
+    whole = _whole(row, one.metric, artifact)
     value, low, high = bootstrap(difference, asked) if whole is None else ratio_bootstrap(difference, whole, asked)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
-def offer(name: str, row: Row) -> str:
+def offer(name: str, row: Experiment) -> str:
     """What the experiment does have, the nearest first if anything is near."""
-    measured = [one["name"] for one in row["measurements"]]
-    more = ["n", "found", "table", *(f"figure[{figure['name']}]" for figure in row["figures"])]
-    more += ["top", "effect[SITE]", "rank[SITE]"] if row["effects"] else []
-    more += [f"config.{field}" for field in row["config"]]
+    measured = [one.name for one in row.measurements]
+    more = ["n", "found", "table", *(f"figure[{figure.name}]" for figure in row.figures)]
+    more += ["top", "effect[SITE]", "rank[SITE]"] if row.effects else []
+    more += [f"config.{field}" for field in row.config]
     close = difflib.get_close_matches(name, [*measured, *more], n=3, cutoff=0.6)
     first = f"Did you mean {' or '.join(close)}? " if close else ""
     return f"{first}It measured: {listed(measured) or 'nothing'}; it also has: {listed(more)}."

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from ...db import records
 from ...db.ids import parse_id, show_id
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...experiments.prediction import EXCESS, Judgement, Prediction, judge
-from ..context import Context
-from ..environment import code_version
-from ..run_experiment import experiment_from, run_experiment
+from ..workbench.context import Context
+from ..workbench.environment import code_version
+from ..workbench.run_experiment import experiment_from, run_experiment
 from .quantity import NoQuantity, parse, read
 from .verdict import said, verdicts
 
-Row = dict[str, Any]
 
-
-def prediction_of(row: Row) -> Prediction:
-    return Prediction(**{name: row[name] for name in ("kind", "config", "quantity", "comparison", "low", "high")})
+def prediction_of(row: records.Prediction) -> Prediction:
+    return Prediction(kind=row.kind, config=dict(row.config), quantity=row.quantity, comparison=row.comparison,
+                      low=row.low, high=row.high)  # fmt: skip
 
 
 def run_tests(context: Context, hypothesis: int) -> list[str]:
     """Run and judge what is untested, and say what went wrong."""
     name = show_id("hypothesis", hypothesis)
     faults = list[str]()
-    for row in context.reader.hypothesis(hypothesis)["predictions"]:
-        if row["judged"] is not None:
+    for row in context.reader.hypothesis(hypothesis).predictions:
+        if row.judged is not None:
             continue
         prediction = prediction_of(row)
         outcome = run_experiment(
@@ -45,7 +44,7 @@ def run_tests(context: Context, hypothesis: int) -> list[str]:
         except NoQuantity as fault:
             faults.append(f"'{said(row)}' cannot be read from {outcome.id}: {fault}")
             continue
-        context.store.add_judgement(row["id"], outcome.number, judged.model_dump())
+        context.store.add_judgement(row.id, outcome.number, judged.model_dump())
     judge_anew(context)
     return faults
 
@@ -54,7 +53,7 @@ def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgem
     """What this experiment says of a prediction. Raises NoQuantity."""
     logged = reader.experiment(experiment)
     found = read(logged, parse(prediction.quantity), lambda name: reader.artifact(experiment, name))
-    questions, beside = found.questions, control_rank(logged["measurements"])
+    questions, beside = found.questions, control_rank(logged.measurements)
     if prediction.quantity == EXCESS and questions is not None and beside is not None:
         # Its interval rests on the draw of the sets as well.
         questions = min(questions, beside[1] - 1)
@@ -62,51 +61,53 @@ def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgem
     return judge(prediction, found.value, (found.low, found.high), found.n, questions, p)
 
 
-def control_rank(measurements: Sequence[Row]) -> tuple[float, int] | None:
+def control_rank(measurements: Sequence[records.Measurement]) -> tuple[float, int] | None:
     """The place of a set by damage among itself and the random sets beside it, and how many that are."""
-    named = {one["name"]: one for one in measurements}
-    if "control_rank" in named:
-        return named["control_rank"]["value"], named["control_rank"]["n"]
-    if "percentile" not in named:
+    named = {one.name: one for one in measurements}
+    rank, share = named.get("control_rank"), named.get("percentile")
+    if rank is not None and rank.n is not None:
+        return rank.value, rank.n
+    if share is None or share.n is None:
         return None
     # An earlier version kept the share of the sets that changed less.
-    weaker, sets = named["percentile"]["value"], named["percentile"]["n"]
-    return 1 + round(sets * (100 - weaker) / 100), sets + 1
+    return 1 + round(share.n * (100 - share.value) / 100), share.n + 1
 
 
 def misjudged(reader: Reader, run: int | None) -> list[str]:
     """Every judgement of a run made again from its experiment; what differs, each one line."""
     found: list[str] = []
     for hypothesis in reader.hypotheses_of(run):
-        for row in hypothesis["predictions"]:
-            judged = row["judged"]
+        for row in hypothesis.predictions:
+            judged = row.judged
             if judged is None:
                 continue
-            where = f"{hypothesis['id']}, '{said(row)}'"
-            number = parse_id(judged["experiment"])[1]
+            where = f"{hypothesis.id}, '{said(row)}'"
+            number = parse_id(judged.experiment)[1]
             logged = reader.experiment(number)
             # A later version has fields, at their defaults, that were not there when this was predicted.
-            same = all(name in logged["config"] and logged["config"][name] == of for name, of in row["config"].items())
-            if logged["kind"] != row["kind"] or not same:
-                found.append(f"{where}: {judged['experiment']} is not the experiment that was predicted of")
+            same = all(name in logged.config and logged.config[name] == of for name, of in row.config.items())
+            if logged.kind != row.kind or not same:
+                found.append(f"{where}: {judged.experiment} is not the experiment that was predicted of")
                 continue
             try:
-                now = judged_by(reader, prediction_of(row), number).model_dump()
+                now = judged_by(reader, prediction_of(row), number)
             except NoQuantity as fault:
                 found.append(f"{where}: {fault}")
                 continue
-            if logged["code_version"] != code_version():
-                # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what
-                # it was.
-                del now["p"], now["side"]
-            differs = [k for k, value in now.items() if value != judged[k] and not _same(value, judged[k])]
+            pairs = {"value": (now.value, judged.value), "low": (now.low, judged.low), "high": (now.high, judged.high),
+                     "n": (now.n, judged.n)}  # fmt: skip
+            # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what it
+            # was.
+            if logged.code_version == code_version():
+                pairs |= {"p": (now.p, judged.p), "side": (now.side, judged.side)}
+            differs = [name for name, (one, other) in pairs.items() if one != other and not _same(one, other)]
             if differs:
                 what = ", ".join(differs)
-                found.append(f"{where}: judged anew from {judged['experiment']}, this differs: {what}")
+                found.append(f"{where}: judged anew from {judged.experiment}, this differs: {what}")
     return found
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Equal but for rounding: a bootstrap's sums may be added in another order elsewhere."""
     return isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
 
@@ -116,11 +117,11 @@ def judge_anew(context: Context) -> None:
     rows = context.reader.hypotheses_of(context.run)
     found = verdicts(rows)
     for row in rows:
-        status = found.hypotheses[row["id"]]
-        if status == row["status"]:
+        status = found.hypotheses[row.id]
+        if status == row.status:
             continue
-        tested = [one["judged"]["experiment"] for one in row["predictions"] if one["judged"]]
+        tested = [one.judged.experiment for one in row.predictions if one.judged]
         count = len(found.predictions)
         comment = f"Judged from the intervals, with {count} prediction{'s' * (count != 1)} in all."
         numbers = [parse_id(one)[1] for one in dict.fromkeys(tested)]
-        context.store.set_hypothesis_status(parse_id(row["id"])[1], status, comment, numbers, context.call)
+        context.store.set_hypothesis_status(parse_id(row.id)[1], status, comment, numbers, context.call)

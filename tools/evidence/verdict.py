@@ -9,12 +9,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
-Row = dict[str, Any]
+from ...db.records import Hypothesis, HypothesisEvent, Json, Judgement, Prediction
+
 Verdict = Literal["supported", "refuted", "inconclusive"]
 ALPHA = 0.05
 METHODS = ("zero", "mean", "resample")
+
+
+class Stated(Protocol):
+    """What is said of a number of an experiment: a prediction as it is proposed or as it is recorded, or an assertion
+    of a claim."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def config(self) -> Json: ...
+    @property
+    def quantity(self) -> str: ...
+    @property
+    def comparison(self) -> str: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+class JudgedPrediction(NamedTuple):
+    """A prediction with what it says in words, its verdict (None before its test), and its corrected p."""
+
+    id: int
+    kind: str
+    config: Json
+    quantity: str
+    comparison: str
+    low: float | None
+    high: float | None
+    created: str
+    judged: Judgement | None
+    said: str
+    verdict: str | None
+    corrected: float
+
+
+class JudgedHypothesis(NamedTuple):
+    """A hypothesis with the verdict in words, and its predictions with theirs."""
+
+    id: str
+    run: str | None
+    statement: str
+    rationale: str
+    refuted_if: str
+    status: str
+    created: str
+    updated: str
+    revises: str | None
+    call: str | None
+    events: Sequence[HypothesisEvent]
+    predictions: Sequence[JudgedPrediction]
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -28,17 +82,17 @@ class Verdicts:
     confirmed: dict[str, bool | None]
 
 
-def verdicts(hypotheses: Sequence[Row]) -> Verdicts:
+def verdicts(hypotheses: Sequence[Hypothesis]) -> Verdicts:
     """All hypotheses of one run, as `Reader.hypotheses` gives them."""
-    rows = [one for h in hypotheses for one in h["predictions"]]
-    adjusted = holm([1.0 if one["judged"] is None else one["judged"]["p"] for one in rows])
-    corrected = {one["id"]: p for one, p in zip(rows, adjusted, strict=True)}
-    said: dict[int, Verdict | None] = {one["id"]: _verdict(one, corrected[one["id"]]) for one in rows}
+    rows = [one for h in hypotheses for one in h.predictions]
+    adjusted = holm([1.0 if one.judged is None else one.judged.p for one in rows])
+    corrected = {one.id: p for one, p in zip(rows, adjusted, strict=True)}
+    said: dict[int, Verdict | None] = {one.id: _verdict(one, corrected[one.id]) for one in rows}
     return Verdicts(
         corrected=corrected,
         predictions=said,
-        hypotheses={h["id"]: _status(h, [said[one["id"]] for one in h["predictions"]]) for h in hypotheses},
-        confirmed={h["id"]: _confirmed(h, said) for h in hypotheses},
+        hypotheses={h.id: _status(h, [said[one.id] for one in h.predictions]) for h in hypotheses},
+        confirmed={h.id: _confirmed(h, said) for h in hypotheses},
     )
 
 
@@ -52,19 +106,19 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def _verdict(prediction: Row, p: float) -> Verdict | None:
-    judged = prediction["judged"]
+def _verdict(prediction: Prediction, p: float) -> Verdict | None:
+    judged = prediction.judged
     if judged is None:
         return None
-    if p >= ALPHA or judged["side"] == "neither":
+    if p >= ALPHA or judged.side == "neither":
         return "inconclusive"
-    return "supported" if judged["side"] == "for" else "refuted"
+    return "supported" if judged.side == "for" else "refuted"
 
 
-def _status(hypothesis: Row, said: Sequence[Verdict | None]) -> str:
+def _status(hypothesis: Hypothesis, said: Sequence[Verdict | None]) -> str:
     """One refuted prediction refutes; all must hold to support, also those that could not be tested."""
     if not said:
-        return str(hypothesis["status"])
+        return str(hypothesis.status)
     if "refuted" in said:
         return "refuted"
     if all(one is None for one in said):
@@ -72,26 +126,26 @@ def _status(hypothesis: Row, said: Sequence[Verdict | None]) -> str:
     return "supported" if all(one == "supported" for one in said) else "inconclusive"
 
 
-def _confirmed(hypothesis: Row, said: dict[int, Verdict | None]) -> bool | None:
+def _confirmed(hypothesis: Hypothesis, said: dict[int, Verdict | None]) -> bool | None:
     """Whether each removal that was predicted holds under all three methods; None where none was predicted.
 
     Random sets are costly and may be held against one method alone, where the damage itself is predicted under all.
     """
     methods: dict[str, set[str]] = {}
-    damage = [one for one in hypothesis["predictions"] if one["comparison"] != "beyond_control"]
-    for one in damage or hypothesis["predictions"]:
-        method = one["config"].get("method")
+    damage = [one for one in hypothesis.predictions if one.comparison != "beyond_control"]
+    for one in damage or hypothesis.predictions:
+        method = one.config.get("method")
         if method in METHODS:
-            rest = {k: v for k, v in one["config"].items() if k != "method"}
-            what = repr((one["kind"], sorted(rest.items(), key=str), one["quantity"], one["comparison"]))
-            methods.setdefault(what, set()).update({method} if said[one["id"]] == "supported" else set())
+            rest = {k: v for k, v in one.config.items() if k != "method"}
+            what = repr((one.kind, sorted(rest.items(), key=str), one.quantity, one.comparison))
+            methods.setdefault(what, set()).update({method} if said[one.id] == "supported" else set())
     return all(found == set(METHODS) for found in methods.values()) if methods else None
 
 
-def said(prediction: Row) -> str:
+def said(prediction: Stated) -> str:
     """What is predicted, in a few words: "accuracy_drop above 0.2"."""
-    low, high, quantity = prediction["low"], prediction["high"], prediction["quantity"]
-    match prediction["comparison"]:
+    low, high, quantity = prediction.low, prediction.high, prediction.quantity
+    match prediction.comparison:
         case "above":
             return f"{quantity} above {low:g}"
         case "below":
@@ -102,16 +156,30 @@ def said(prediction: Row) -> str:
             return "more damage than matched random parts"
 
 
-def spoken(hypothesis: Row, found: Verdicts) -> str:
+def spoken(hypothesis: Hypothesis, found: Verdicts) -> str:
     """The verdict in a few words, as a report has it: "confirmed", "supported under zero alone", "refuted"."""
-    status = found.hypotheses[hypothesis["id"]]
-    confirmed = found.confirmed[hypothesis["id"]]
+    status = found.hypotheses[hypothesis.id]
+    confirmed = found.confirmed[hypothesis.id]
     if status != "supported" or confirmed is None:
         return status
     if confirmed:
         return "confirmed"
-    predicted = {one["config"].get("method") for one in hypothesis["predictions"]}
+    predicted = {one.config.get("method") for one in hypothesis.predictions}
     methods = [method for method in METHODS if method in predicted]
     if len(methods) == len(METHODS):
         return status
     return f"supported under {' and '.join(methods)} alone"
+
+
+def judged_predictions(hypothesis: Hypothesis, found: Verdicts) -> list[JudgedPrediction]:
+    """Its predictions, each with what came of it."""
+    return [
+        JudgedPrediction(*one, said(one), found.predictions[one.id], found.corrected[one.id])
+        for one in hypothesis.predictions
+    ]
+
+
+def with_verdicts(hypothesis: Hypothesis, found: Verdicts) -> JudgedHypothesis:
+    """The hypothesis and its predictions with the verdicts on them."""
+    told: dict[str, Any] = {**hypothesis._asdict(), "predictions": judged_predictions(hypothesis, found)}
+    return JudgedHypothesis(**told, verdict=spoken(hypothesis, found))

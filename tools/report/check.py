@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from .claims import Claim, claim_faults
 from .escape import visible
 from .numerals import RULE, typed_numbers

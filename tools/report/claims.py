@@ -67,8 +67,8 @@ def _checked(text: str, study: Study) -> Checked:
     if condition.bound is None:
         return _verdict(condition, study)
     row = study.experiments.get(condition.of)
-    if row is None or row["status"] != "done":
-        why = f"is no experiment of {study.run['id']}" if row is None else f"is {row['status']}"
+    if row is None or row.status != "done":
+        why = f"is no experiment of {study.run.id}" if row is None else f"is {row.status}"
         raise Refused(f"{condition.of} {why}; finished in this run: {listed(study.finished) or 'none'}")
     try:
         return check_bound(condition, row, study.q, lambda name: study.artifact(condition.of, name))
@@ -80,10 +80,10 @@ def _verdict(condition: Condition, study: Study) -> Checked:
     row = study.hypotheses.get(condition.of)
     if row is None:
         raise Refused(
-            f"{condition.of} is no hypothesis of {study.run['id']}; there are: {listed(study.hypotheses) or 'none'}"
+            f"{condition.of} is no hypothesis of {study.run.id}; there are: {listed(study.hypotheses) or 'none'}"
         )
     status, said = study.verdicts.hypotheses[condition.of], spoken(row, study.verdicts)
     holds = said == "confirmed" if condition.verdict == "confirmed" else status == condition.verdict
-    if not row["predictions"]:
+    if not row.predictions:
         raise Refused(f"{condition.of} has no predictions, so the program has no verdict on it")
     return Checked(condition=condition, holds=holds, found=f"it is {said}", split="confirm")

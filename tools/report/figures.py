@@ -16,8 +16,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
 
+from ...db import records
 from ...experiments.result import Figure
 from .escape import one_line
+from .ink import INK, BadFigure
 from .tips import Box, Place
 
 if TYPE_CHECKING:
@@ -26,13 +28,10 @@ if TYPE_CHECKING:
     from .plots.page import Plot
 
 
-class BadFigure(ValueError):
-    """The data of a figure do not fit its kind. One line that says what is wrong."""
-
-    code = "bad_figure"
+# A figure of a result, one of the tracker, or its fields.
+Data = Figure | records.Figure | Mapping[str, Any]
 
 
-INK = "#6e7681"
 _FONTS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -61,7 +60,7 @@ class Drawing(NamedTuple):
     places: dict[Place, list[Box]]
 
 
-def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
+def draw(figure: Data, place: str = "") -> str:
     """The figure as one SVG element without XML declaration: it can be a file, and it can stand in a page.
 
     Drawings of the same data on one page need a `place` each, or they would share the ids inside them.
@@ -70,7 +69,7 @@ def draw(figure: Figure | Mapping[str, Any], place: str = "") -> str:
     return drawing(figure, place).svg
 
 
-def drawing(figure: Figure | Mapping[str, Any], place: str = "") -> Drawing:
+def drawing(figure: Data, place: str = "") -> Drawing:
     """The same, with the places of its marks."""
     data = _data(figure)
     out = io.BytesIO()
@@ -93,15 +92,17 @@ def _places(plot: Plot) -> dict[Place, list[Box]]:
     return {place: [on_page(box) for box in boxes] for place, boxes in plot.spots.items()}
 
 
-def draw_png(figure: Figure | Mapping[str, Any], dpi: int = 150) -> bytes:
+def draw_png(figure: Data, dpi: int = 150) -> bytes:
     """The figure as a PNG with transparent background. Raises BadFigure when the data do not fit the kind."""
     out = io.BytesIO()
     _save(_plot(_data(figure)).canvas, out, "png", "", dpi)
     return out.getvalue()
 
 
-def _data(figure: Figure | Mapping[str, Any]) -> dict[str, Any]:
-    return figure.model_dump(mode="json") if isinstance(figure, Figure) else dict(figure)
+def _data(figure: Data) -> dict[str, Any]:
+    if isinstance(figure, Figure):
+        return figure.model_dump(mode="json")
+    return figure._asdict() if isinstance(figure, records.Figure) else dict(figure)
 
 
 def _plot(data: dict[str, Any]) -> Plot:

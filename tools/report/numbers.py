@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 _SMALL, _LARGE = 1e-3, 1e6
@@ -61,18 +61,19 @@ def _together(values: Sequence[float]) -> list[str]:
     return [text.rstrip(".") for text in texts]
 
 
-def value_parts(row: Mapping[str, Any]) -> tuple[str, str]:
+def value_parts(
+    value: float, low: float | None = None, high: float | None = None, *, unit: str = "", n: int | None = None
+) -> tuple[str, str]:
     """A measurement or an effect as (number with unit, interval and n): ("0.31 nats", " [0.22, 0.40], n = 32")."""
-    value, low, high = row["value"], row.get("low"), row.get("high")
     if low is None or high is None:
         main, rest = number(value), ""
     else:
         main, low_text, high_text = _together((value, low, high))
         rest = f" [{low_text},{NBSP}{high_text}]"
-    if row.get("unit"):
-        main = f"{main}{NBSP}{row['unit']}"
-    if row.get("n") is not None:
-        rest += f", {count(row['n'])}"
+    if unit:
+        main = f"{main}{NBSP}{unit}"
+    if n is not None:
+        rest += f", {count(n)}"
     return main, rest
 
 
@@ -81,9 +82,11 @@ def count(n: int) -> str:
     return f"n{NBSP}={NBSP}{number(n)}"
 
 
-def value_text(row: Mapping[str, Any]) -> str:
+def value_text(
+    value: float, low: float | None = None, high: float | None = None, *, unit: str = "", n: int | None = None
+) -> str:
     """A measurement or an effect in one line: "0.31 nats [0.22, 0.40], n = 32"."""
-    return "".join(value_parts(row))
+    return "".join(value_parts(value, low, high, unit=unit, n=n))
 
 
 def setting(value: Any) -> str:

@@ -190,14 +190,14 @@ def says(study: Study | None, text: str) -> bool:
 
 
 def _quotable(study: Study) -> Iterator[str]:
-    yield _squeezed(study.run["goal"])
+    yield _squeezed(study.run.goal)
     # Why the study ended, which a report that the program wrote quotes.
-    yield _squeezed(re.sub(r"[`{}]", "", study.run["error"] or ""))
+    yield _squeezed(re.sub(r"[`{}]", "", study.run.error or ""))
     for row in study.experiments.values():
-        for sample in row["samples"]:
-            yield _squeezed(sample["prompt"] + sample["expected"])
-            yield _squeezed(sample["expected"])
-            yield from (_squeezed(sample[name]) for name in ("said", "changed") if sample[name])
+        for sample in row.samples:
+            yield _squeezed(sample.prompt + sample.expected)
+            yield _squeezed(sample.expected)
+            yield from (_squeezed(text) for text in (sample.said, sample.changed) if text)
 
 
 def _squeezed(text: str) -> str:

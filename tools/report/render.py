@@ -13,22 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...db.read import Reader
+from ...db.read.reader import Reader
 from ...experiments.result import Frozen
 from ..errors import CannotWrite
+from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
 from .escape import markdown_code, markdown_text, one_line, visible
-from .reviewed import opinion_view
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
-from .view import Row, draw_figures, report_view
+from .view import Drawn, Shown, draw_figures, report_view
 
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -108,28 +108,29 @@ def render(
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
-    view["claims"] = told(claims, study)
+    findings = told(claims, study)
+    view["claims"] = findings
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
-    front, each = _markdown(title, text, study, view, figures)
+    front, each = _markdown(title, text, study, view, figures, findings)
     return Report(
-        title=prose.plain(title, filler(study)) or one_line(study.run["goal"]),
+        title=prose.plain(title, filler(study)) or one_line(study.run.goal),
         markdown=prose.spaced(f"{front}\n\n{each}"),
         front=prose.spaced(front),
-        finished={one: bool(study.experiments[one]["effects"]) for one in study.finished},
+        finished={one: bool(study.experiments[one].effects) for one in study.finished},
         html=_html(title, text, study, view, figures),
-        figures={figure["stem"]: figure["svg"] for figure in figures if figure["svg"]},
+        figures={figure.stem: figure.svg for figure in figures if figure.svg},
     )
 
 
 def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Report:
     """The report of a run from what its writer wrote, or else the program's; with these reviews of it, or all."""
-    from ..catalog import kind_texts
+    from ..workbench.catalog import kind_texts
     from .default import source_of
 
     latest = reader.latest_report(run)
     # What a review claims are its verdicts, which have a form of their own.
-    told: list[Row] = latest["claims"] if latest and reader.run(run)["reviews"] is None else []
+    told = latest.claims if latest and reader.run(run).reviews is None else ()
     claims = [Claim.model_validate(claim) for claim in told]
     return render(source_of(reader, run), reader, run, kind_texts(), claims, reviews)
 
@@ -166,11 +167,11 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
 
 def _asked(title: str, study: Study) -> str:
     """The question, unless the title is the question."""
-    goal, said = one_line(study.run["goal"]), prose.plain(title, filler(study))
+    goal, said = one_line(study.run.goal), prose.plain(title, filler(study))
     return "" if not said or said.casefold() == goal.casefold() else goal
 
 
-def told(claims: Sequence[Claim], study: Study) -> list[Row]:
+def told(claims: Sequence[Claim], study: Study) -> list[Shown]:
     """Each claim: its sentence as it was written, as bare text and as HTML, and its conditions with what there is."""
     return [
         {
@@ -195,29 +196,29 @@ def filler(study: Study) -> prose.Fill:
 class _Blocks:
     """Tables and figures in the order in which they are shown; a figure is shown once and numbered then."""
 
-    def __init__(self, view: Row, figures: list[Row], parts: Any) -> None:
-        self._experiments: dict[str, Row] = {one["id"]: one for one in view["experiments"]}
+    def __init__(self, view: Shown, figures: list[Drawn], parts: Any) -> None:
+        self._experiments = {one["id"]: one for one in cast("list[Shown]", view["experiments"])}
         self._figures, self._parts = figures, parts
         self._numbers: dict[str, int] = {}
 
     def of_slot(self, slot: Slot) -> str:
         if slot.field == "table":
             return str(self._parts.table(self._experiments[slot.of]))
-        return self._figure(next(f for f in self._figures if f["of"] == slot.of and slot.key in (None, f["name"])))
+        return self._figure(next(f for f in self._figures if f.of == slot.of and slot.key in (None, f.name)))
 
     def rest_of(self, experiment: str) -> str:
         """The figures of an experiment that the text has not shown, and pointers to those that it has."""
-        return "\n".join(self._figure(figure) for figure in self._figures if figure["of"] == experiment)
+        return "\n".join(self._figure(figure) for figure in self._figures if figure.of == experiment)
 
-    def _figure(self, figure: Row) -> str:
-        again = figure["stem"] in self._numbers
-        place = self._numbers.setdefault(figure["stem"], len(self._numbers) + 1)
-        return str(self._parts.figure({**figure, "number": place, "again": again}))
+    def _figure(self, figure: Drawn) -> str:
+        again = figure.stem in self._numbers
+        place = self._numbers.setdefault(figure.stem, len(self._numbers) + 1)
+        return str(self._parts.figure({**figure._asdict(), "number": place, "again": again}))
 
 
-def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> str:
+def _html(title: str, text: str, study: Study, view: Shown, figures: list[Drawn]) -> str:
     templates, filled = _html_templates(), filler(study)
-    drawn = [{**figure, "svg": Markup(figure["svg"])} for figure in figures]
+    drawn = [figure._replace(svg=Markup(figure.svg)) for figure in figures]
     blocks = _Blocks(view, drawn, templates.get_template("parts.html.j2").module)
 
     def figures_of(experiment: str) -> Markup:
@@ -225,8 +226,8 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
 
     return templates.get_template("report.html.j2").render(
         view,
-        title=prose.plain(title, filled) or one_line(study.run["goal"]),
-        heading=prose.inline_html(title, filled) if title else one_line(study.run["goal"]),
+        title=prose.plain(title, filled) or one_line(study.run.goal),
+        heading=prose.inline_html(title, filled) if title else one_line(study.run.goal),
         asked=_asked(title, study),
         body=prose.to_html(text, filled, blocks.of_slot),
         figures_of=figures_of,
@@ -236,7 +237,9 @@ def _html(title: str, text: str, study: Study, view: Row, figures: list[Row]) ->
     )
 
 
-def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]) -> tuple[str, str]:
+def _markdown(
+    title: str, text: str, study: Study, view: Shown, figures: list[Drawn], findings: list[Shown]
+) -> tuple[str, str]:
     """The report, and its appendix on each experiment, which shows the figures that the report has not."""
     templates, filled = _markdown_templates(), filler(study)
     blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
@@ -244,9 +247,9 @@ def _markdown(title: str, text: str, study: Study, view: Row, figures: list[Row]
     def figures_of(experiment: str) -> _Raw:
         return _Raw(blocks.rest_of(experiment))
 
-    heading = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if title else one_line(study.run["goal"])
+    heading = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if title else one_line(study.run.goal)
     body = _Raw(prose.to_markdown(prose.demoted(text), filled, blocks.of_slot))
-    for claim in view["claims"]:
-        claim["markdown"] = _Raw(prose.to_markdown(claim["sentence"], filled, blocks.of_slot))
+    for claim in findings:
+        claim["markdown"] = _Raw(prose.to_markdown(str(claim["sentence"]), filled, blocks.of_slot))
     front = templates.get_template("report.md.j2").render(view, heading=heading, asked=_asked(title, study), body=body)
     return front, templates.get_template("each.md.j2").render(view, figures_of=figures_of)

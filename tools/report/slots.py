@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ...db.records import Effect, Experiment, Measurement
 from ...experiments.result import Frozen
 from ..evidence.quantity import NoQuantity, find_effect, near, offer, ranked
 from ..evidence.quantity import listed as _list
@@ -121,76 +122,77 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
     row = study.hypotheses.get(slot.of)
     if row is None:
         there = _list(study.hypotheses) or "no hypotheses"
-        raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run['id']}, which has {there}.")
+        raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run.id}, which has {there}.")
     if slot.field not in ("status", "verdict", "statement") or slot.key:
         of = slot.of
         raise SlotError(f"{slot.text}: of a hypothesis there are {of}.verdict, {of}.status and {of}.statement.")
     if slot.field == "verdict":
         return Filled(main=spoken(row, study.verdicts), tip=f"{slot.of}, verdict", of=slot.of)
     # A statement is the writer's, with the bounds that were predicted: in quotes it is nobody's measurement.
-    text = true_minus(one_line(row[slot.field]))
+    text = true_minus(one_line(row.status if slot.field == "status" else row.statement))
     return Filled(main=f"“{text}”" if slot.field == "statement" else text, tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
-def _finished(slot: Slot, study: Study) -> dict[str, Any]:
+def _finished(slot: Slot, study: Study) -> Experiment:
     row = study.experiments.get(slot.of)
     finished = _list(study.finished) or "none yet"
     if row is None:
         raise SlotError(
-            f"{slot.text}: {slot.of} is no experiment of {study.run['id']}; experiments that can be cited: {finished}."
+            f"{slot.text}: {slot.of} is no experiment of {study.run.id}; experiments that can be cited: {finished}."
         )
-    if row["status"] == "failed":
-        why = clipped(one_line(row["error"] or ""), 80)
+    if row.status == "failed":
+        why = clipped(one_line(row.error or ""), 80)
         raise SlotError(f"{slot.text}: {slot.of} failed ({why}), so it has no numbers; can be cited: {finished}.")
-    if row["status"] != "done":
+    if row.status != "done":
         raise SlotError(f"{slot.text}: {slot.of} has not finished, so it has no numbers; can be cited: {finished}.")
     return row
 
 
-def _experiment(slot: Slot, row: dict[str, Any]) -> Filled:
+def _experiment(slot: Slot, row: Experiment) -> Filled:
     field, key = slot.field, slot.key
     if field in _KEYED and (key is not None or field in _FIELDS):
         return {"effect": _effect, "rank": _effect, "top": _top, "figure": _figure}[field](slot, row)
     name = field if key is None else f"{field}[{key}]"
-    for measurement in row["measurements"]:
-        if measurement["name"] == name:
-            main, rest = value_parts(measurement)
+    for measurement in row.measurements:
+        if measurement.name == name:
+            main, rest = value_parts(measurement.value, measurement.low, measurement.high, unit=measurement.unit,
+                                     n=measurement.n)  # fmt: skip
             return Filled(main=main, rest=rest, tip=_tip(slot, name, measurement), of=slot.of)
     if key is None and field == "table":
         return Filled(main="", tip=f"{slot.of}, table", of=slot.of)
-    if key is None and field == "n" and row["n"] is not None:
-        return Filled(main=number(row["n"]), tip=f"{slot.of}, number of prompts", of=slot.of)
+    if key is None and field == "n" and row.n is not None:
+        return Filled(main=number(row.n), tip=f"{slot.of}, number of prompts", of=slot.of)
     if key is None and field == "found":
-        return Filled(main=true_minus(one_line(row["found"] or "")), tip=f"{slot.of}, what it found", of=slot.of)
+        return Filled(main=true_minus(one_line(row.found or "")), tip=f"{slot.of}, what it found", of=slot.of)
     if key is None and field.startswith("config."):
         return _config(slot, row)
     raise SlotError(f"{slot.text}: {slot.of} has no '{name}'. {offer(name, row)}")
 
 
-def _config(slot: Slot, row: dict[str, Any]) -> Filled:
-    value: Any = row["config"]
+def _config(slot: Slot, row: Experiment) -> Filled:
+    value: Any = row.config
     for part in slot.field.split(".")[1:]:
         if not isinstance(value, dict) or part not in value:
-            close = near(slot.field, (f"config.{name}" for name in row["config"]))
+            close = near(slot.field, (f"config.{name}" for name in row.config))
             raise SlotError(f"{slot.text}: the configuration of {slot.of} has no '{part}'. {close}")
         value = value[part]  # pyright: ignore[reportUnknownVariableType]
     return Filled(main=one_line(setting(value)), tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
-def _effect(slot: Slot, row: dict[str, Any]) -> Filled:
+def _effect(slot: Slot, row: Experiment) -> Filled:
     site, _, metric = (part.strip() for part in (slot.key or "").partition(","))
     try:
         effect, place, count = find_effect(row, site, metric or None)
     except NoQuantity as fault:
         raise SlotError(f"{slot.text}: {fault}") from fault
-    tip = _tip(slot, f"effect of {site} on {effect['metric']}", effect)
+    tip = _tip(slot, f"effect of {site} on {effect.metric}", effect)
     if slot.field == "rank":
         return Filled(main=str(place), tip=f"{tip}; place {place} of {count} by size", of=slot.of)
-    main, rest = value_parts(effect)
+    main, rest = value_parts(effect.value, effect.low, effect.high, n=effect.n)
     return Filled(main=main, rest=rest, tip=tip, of=slot.of)
 
 
-def _top(slot: Slot, row: dict[str, Any]) -> Filled:
+def _top(slot: Slot, row: Experiment) -> Filled:
     effects = ranked(row)
     if not effects:
         raise SlotError(f"{slot.text}: {slot.of} measured no effects. {offer(slot.field, row)}")
@@ -198,13 +200,13 @@ def _top(slot: Slot, row: dict[str, Any]) -> Filled:
     if not 1 <= place <= len(effects):
         raise SlotError(f"{slot.text}: {slot.of} has sites {slot.of}.top[1] to {slot.of}.top[{len(effects)}].")
     effect = effects[place - 1]
-    main, rest = value_parts(effect)
-    tip = f"{slot.of}, place {place} of {len(effects)} by effect on {effect['metric']}: {main}{rest}"
-    return Filled(main=one_line(effect["site"]), tip=tip, of=slot.of)
+    main, rest = value_parts(effect.value, effect.low, effect.high, n=effect.n)
+    tip = f"{slot.of}, place {place} of {len(effects)} by effect on {effect.metric}: {main}{rest}"
+    return Filled(main=one_line(effect.site), tip=tip, of=slot.of)
 
 
-def _figure(slot: Slot, row: dict[str, Any]) -> Filled:
-    names = [figure["name"] for figure in row["figures"]]
+def _figure(slot: Slot, row: Experiment) -> Filled:
+    names = [figure.name for figure in row.figures]
     if not names:
         raise SlotError(f"{slot.text}: {slot.of} has no figures.")
     if slot.key is not None and slot.key not in names:
@@ -212,10 +214,12 @@ def _figure(slot: Slot, row: dict[str, Any]) -> Filled:
     return Filled(main="", tip=f"{slot.of}, figure {slot.key or names[0]}", of=slot.of)
 
 
-def _tip(slot: Slot, name: str, row: dict[str, Any]) -> str:
+def _tip(slot: Slot, name: str, row: Measurement | Effect) -> str:
     parts = [f"{slot.of}, {one_line(name)}"]
-    if row.get("low") is not None and row.get("high") is not None:
-        parts.append(f"95% interval {number(row['low'])} to {number(row['high'])}")
-    parts += [f"{name} = {number(row[name])}" for name in ("n", "p", "q", "percentile", "p_max")
-              if row.get(name) is not None]  # fmt: skip
+    if row.low is not None and row.high is not None:
+        parts.append(f"95% interval {number(row.low)} to {number(row.high)}")
+    said: dict[str, float | None] = {"n": row.n}
+    if isinstance(row, Effect):
+        said |= {"p": row.p, "q": row.q, "percentile": row.percentile, "p_max": row.p_max}
+    parts += [f"{name} = {number(value)}" for name, value in said.items() if value is not None]
     return "; ".join(parts)

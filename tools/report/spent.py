@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-Row = Mapping[str, Any]
+from ...db.records import Json, Run
 
 
 def dollars(amount: float) -> str:
@@ -17,7 +14,7 @@ def dollars(amount: float) -> str:
     return f"${amount:.2g}" if amount >= 1e-4 else "under $0.0001"
 
 
-def cost_text(spent: Row) -> str:
+def cost_text(spent: Json) -> str:
     """What it cost; ? where that is not known, and ≥ where of some replies it is not."""
     if spent.get("cost") is None:
         return "?"
@@ -32,14 +29,14 @@ def tokens_text(count: int) -> str:
     return str(count)
 
 
-def spent_text(run: Row) -> str:
+def spent_text(run: Run) -> str:
     """All that a run has spent, as far as it is recorded."""
-    spent: Row = run["spent"]
+    spent = run.spent
     said: list[str] = []
     for name, word in (("experiments", "experiment"), ("steps", "turn")):
         if name in spent:
             said.append(f"{spent[name]} {word}{'s' * (spent[name] != 1)}")
-    if run["llm"] is not None and "tokens_in" in spent:
+    if run.llm is not None and "tokens_in" in spent:
         cached = f" ({spent['tokens_cached']:,} of them cached)" if spent.get("tokens_cached") else ""
         said.append(f"{spent['tokens_in']:,} tokens read{cached}, {spent['tokens_out']:,} written")
         if spent.get("uncounted"):
@@ -52,7 +49,7 @@ def spent_text(run: Row) -> str:
     return ", ".join(said)
 
 
-def budget_text(budget: Row) -> str:
+def budget_text(budget: Json) -> str:
     """The limits that a run was given, and the price that its money is counted by."""
     words = {"experiment_minutes": "minutes per experiment", "context": "tokens of context"}
     limits = [
@@ -69,7 +66,7 @@ def budget_text(budget: Row) -> str:
     return ", ".join(limits)
 
 
-def price_text(price: Row) -> str:
+def price_text(price: Json) -> str:
     """What a million tokens cost, and where that is from."""
     each = f"${price['input']:g} in, ${price['cached']:g} cached, ${price['output']:g} out"
     return f"{each} per million tokens ({price['source']})"

@@ -6,49 +6,45 @@ rendered: then it says why, and shows the rest.
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...db.read import Reader
+from ...db.read.reader import Reader
+from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim
 from .escape import one_line
 from .render import filler, told
-from .reviewed import opinion_view
 from .slots import SlotError
 from .study import Study, read_study
-from .view import report_view
-
-Row = dict[str, Any]
+from .view import Shown, report_view
 
 
-def story(reader: Reader, run: int, block: prose.Block) -> Row:
+def story(reader: Reader, run: int, block: prose.Block) -> Shown:
     """What `report_view` gives, with title, claims, opinions and `body`, the text as HTML, empty where there is none;
     `block` gives the HTML of a table's or a figure's slot, and `fault` says why there are no claims and no text.
 
     A filled number is a link to #E12. Raises NoSuchId when there is no such run.
     """
     study = read_study(reader, run)
-    rows: Row = {**report_view(study, {}), "title": one_line(study.run["goal"]), "claims": [], "opinions": []}
+    rows: Shown = {**report_view(study, {}), "title": one_line(study.run.goal), "claims": [], "opinions": []}
     try:
         return {**rows, **_written(study, block), "fault": ""}
     except SlotError as error:
         return {**rows, "body": "", "fault": str(error)}
 
 
-def _written(study: Study, block: prose.Block) -> Row:
+def _written(study: Study, block: prose.Block) -> Shown:
     inside = study.reviewed is not None
     opinions = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     if study.report is None:
         return {"body": "", "opinions": opinions}
-    source = study.report["source"]
-    claims = [] if inside else [Claim.model_validate(claim) for claim in study.report["claims"]]
+    source = study.report.source
+    claims = [] if inside else [Claim.model_validate(claim) for claim in study.report.claims]
     wrong = all_faults(source, study, claims)
     if wrong:
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     return {
-        "title": prose.plain(title, filler(study)) or one_line(study.run["goal"]),
+        "title": prose.plain(title, filler(study)) or one_line(study.run.goal),
         "claims": told(claims, study),
         "opinions": opinions,
         "body": prose.to_html(text, filler(study), block),

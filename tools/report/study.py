@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 from ...db.ids import parse_id
-from ...db.read import Reader
-from ...experiments.result import Frozen
+from ...db.read.reader import Reader
+from ...db.records import Experiment, Family, Hypothesis, Report, Run
 from ..evidence.ledger import Key, corrected
 from ..evidence.verdict import Verdicts, verdicts
 from .escape import visible
 
+T = TypeVar("T")
 
-class Study(Frozen):
+
+@dataclass(frozen=True)
+class Study:
     """A run as it stood when it was read; experiments and hypotheses by their ids.
 
     q         of each effect, over all comparisons of the run
@@ -26,21 +29,21 @@ class Study(Frozen):
     reviewed  what it is a second opinion on, as it stood when it began
     """
 
-    run: dict[str, Any]
-    experiments: dict[str, dict[str, Any]]
-    hypotheses: dict[str, dict[str, Any]]
+    run: Run
+    experiments: dict[str, Experiment]
+    hypotheses: dict[str, Hypothesis]
     verdicts: Verdicts
     q: dict[Key, float]
-    families: list[dict[str, Any]]
+    families: list[Family]
     artifact: Callable[[str, str], bytes]
-    report: dict[str, Any] | None = None
-    elsewhere: Mapping[str, str] = MappingProxyType({})
+    report: Report | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
 
     @property
     def finished(self) -> list[str]:
-        return [one for one, row in self.experiments.items() if row["status"] == "done"]
+        return [one for one, row in self.experiments.items() if row.status == "done"]
 
 
 def read_study(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Study:
@@ -49,48 +52,56 @@ def read_study(reader: Reader, run: int, reviews: Sequence[int] | None = None) -
     Raises NoSuchId when there is no such run.
     """
     study = _read(reader, run)
-    if study.run["reviews"] is not None:
+    if study.run.reviews is not None:
         return _with_reviewed(reader, study)
     there = reader.reviews_of(run)
     read = [_with_reviewed(reader, _read(reader, one)) for one in there if reviews is None or one in reviews]
-    return study.model_copy(update={"reviews": tuple(one for one in read if one.run["status"] != "running")})
+    return replace(study, reviews=tuple(one for one in read if one.run.status != "running"))
 
 
 def _with_reviewed(reader: Reader, review: Study) -> Study:
-    reviewed = _read(reader, parse_id(review.run["reviews"])[1], until=review.run["started"])
-    return review.model_copy(update={"reviewed": reviewed})
+    assert review.run.reviews is not None
+    reviewed = _read(reader, parse_id(review.run.reviews)[1], until=review.run.started)
+    return replace(review, reviewed=reviewed)
 
 
 def _read(reader: Reader, run: int, until: str | None = None) -> Study:
     row = _visible(reader.run(run))
-    experiments = [_visible(reader.experiment(int(one["id"][1:]))) for one in row["experiments"]]
+    experiments = [_visible(reader.experiment(int(one.id[1:]))) for one in row.experiments]
     report = reader.latest_report(run, until)
     return Study(
         run=row,
-        experiments={one["id"]: one for one in experiments},
-        hypotheses={one["id"]: one for one in row["hypotheses"]},
-        verdicts=verdicts(row["hypotheses"]),
+        experiments={one.id: one for one in experiments},
+        hypotheses={one.id: one for one in row.hypotheses},
+        verdicts=verdicts(row.hypotheses),
         q=corrected(experiments),
-        families=_visible(reader.ledger(until=report["created"] if report else None)),
+        families=_visible(reader.ledger(until=report.created if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
-        elsewhere=_elsewhere(reader, row, {one["id"] for one in (*experiments, *row["hypotheses"])}),
+        elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 
 
-def _elsewhere(reader: Reader, run: dict[str, Any], own: set[str]) -> dict[str, str]:
-    spoken_of = {one for h in run["hypotheses"] for event in h["events"] for one in event["experiments"]}
-    spoken_of |= {h["revises"] for h in run["hypotheses"] if h["revises"]}
+def _elsewhere(reader: Reader, run: Run, own: set[str]) -> dict[str, str]:
+    spoken_of = {one for h in run.hypotheses for event in h.events for one in event.experiments}
+    spoken_of |= {h.revises for h in run.hypotheses if h.revises}
     whose = {one: reader.run_of(*parse_id(one)) for one in sorted(spoken_of - own)}
     return {one: f"of {run}" if run else "by hand" for one, run in whose.items()}
 
 
-def _visible(value: Any) -> Any:
+def _visible(value: T) -> T:
     """The same data with every text in it made visible: what comes after needs only to escape."""
+    return _seen(value)
+
+
+def _seen(value: Any) -> Any:
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, Mapping):
-        return {_visible(key): _visible(one) for key, one in cast("Mapping[Any, Any]", value).items()}
+        return {_seen(key): _seen(one) for key, one in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_visible(one) for one in cast("Sequence[Any]", value)]
+        told = cast("Sequence[Any]", value)
+        seen = [_seen(one) for one in told]
+        # A record stays one.
+        return type(told)(*seen) if hasattr(told, "_fields") else seen
     return value

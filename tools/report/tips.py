@@ -9,12 +9,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
+from ...db.records import Effect, Figure, Json
 from .escape import one_line
 from .numbers import count, number, value_text
 
-Row = dict[str, Any]
 Place = tuple[int, ...]
 Box = tuple[float, float, float, float]
 Said = Iterator[tuple[Place, str, str]]
@@ -27,13 +26,13 @@ def layers_shown(values: Sequence[Sequence[float | None]]) -> Sequence[int]:
     return measured or range(len(values))
 
 
-def tips(figure: Row, effects: Sequence[Row]) -> dict[Place, tuple[str, str]]:
+def tips(figure: Figure, effects: Sequence[Effect]) -> dict[Place, tuple[str, str]]:
     """The name of each mark that is drawn and what is said of it, for a figure that `draw` could draw. A mark that
     shows an effect has its name."""
-    return {place: (one_line(name), one_line(text)) for place, name, text in _SAID[figure["kind"]](figure, effects)}
+    return {place: (one_line(name), one_line(text)) for place, name, text in _SAID[figure.kind](figure, effects)}
 
 
-def marks(figure: Row, effects: Sequence[Row], places: Mapping[Place, Sequence[Box]]) -> str:
+def marks(figure: Figure, effects: Sequence[Effect], places: Mapping[Place, Sequence[Box]]) -> str:
     """For the script of a page, as JSON: a list for each mark, of its name, of what is said of it, and of x, y, width
     and height of each of its boxes."""
     said = tips(figure, effects)
@@ -45,20 +44,20 @@ def share_text(part: float, whole: float) -> str:
     return f"{number(float(f'{100 * part / whole:.2g}'))}%"
 
 
-def _heads(figure: Row, effects: Sequence[Row]) -> Said:
-    values: list[Sequence[float | None]] = figure["data"]["values"]
-    told = {(effect["site"], effect["value"]): effect for effect in effects}
+def _heads(figure: Figure, effects: Sequence[Effect]) -> Said:
+    values: list[Sequence[float | None]] = figure.data["values"]
+    told = {(effect.site, effect.value): effect for effect in effects}
     for i in layers_shown(values):
         for j, value in enumerate(values[i]):
             effect = told.get((f"L{i}.H{j}", value)) if value is not None else None
             yield (i, j), f"L{i}.H{j}", _effect(effect, figure) if effect else _number(value, figure)
 
 
-def _cells(figure: Row, effects: Sequence[Row]) -> Said:
-    data = figure["data"]
-    told: dict[float, list[Row]] = {}
+def _cells(figure: Figure, effects: Sequence[Effect]) -> Said:
+    data = figure.data
+    told: dict[float, list[Effect]] = {}
     for effect in effects:
-        told.setdefault(effect["value"], []).append(effect)
+        told.setdefault(effect.value, []).append(effect)
     texts = data.get("texts")
     rows, columns = (_named(data, side) for side in ("row", "column"))
     for i, row in enumerate(rows):
@@ -66,29 +65,29 @@ def _cells(figure: Row, effects: Sequence[Row]) -> Said:
             if data.get("missing") == "blank" and not _is_number(value):
                 continue  # what cannot be
             names = (str(data["rows"][i]), str(data["columns"][j]))
-            same = [e for e in told.get(value, ()) if all(_names(name, e["site"]) for name in names)]
+            same = [e for e in told.get(value, ()) if all(_names(name, e.site) for name in names)]
             if len(same) == 1:
-                yield (i, j), same[0]["site"], _effect(same[0], figure)
+                yield (i, j), same[0].site, _effect(same[0], figure)
                 continue
             inside = f" · {texts[i][j]}" if texts and texts[i][j] else ""
             yield (i, j), f"{row} · {column}{inside}", _number(value, figure)
 
 
-def _bars(figure: Row, effects: Sequence[Row]) -> Said:
-    data = figure["data"]
+def _bars(figure: Figure, effects: Sequence[Effect]) -> Said:
+    data = figure.data
     labels, values = [str(label) for label in data["labels"]], data["values"]
     low, high = (data.get(side) or [None] * len(values) for side in ("low", "high"))
     numbered = all(label.isdigit() for label in labels)
     for i, (label, *interval) in enumerate(zip(labels, values, low, high, strict=True)):
-        same = [e for e in effects if [e["value"], e["low"], e["high"]] == interval]
+        same = [e for e in effects if [e.value, e.low, e.high] == interval]
         if len(same) == 1:
-            yield (i,), same[0]["site"], _effect(same[0], figure)
+            yield (i,), same[0].site, _effect(same[0], figure)
         else:
             yield (i,), f"layer {label}" if numbered else label, _number(interval[0], figure, *interval[1:])
 
 
-def _curves(figure: Row, _: Sequence[Row]) -> Said:
-    data = figure["data"]
+def _curves(figure: Figure, _: Sequence[Effect]) -> Said:
+    data = figure.data
     for i, one in enumerate(data["series"]):
         series = f"{one['name']} · " if len(data["series"]) > 1 else ""
         low, high = (one.get(side) or [None] * len(data["x"]) for side in ("low", "high"))
@@ -97,31 +96,31 @@ def _curves(figure: Row, _: Sequence[Row]) -> Said:
             yield (i, j), f"{series}{data.get('x_label', '')} {at}", _number(value[0], figure, *value[1:])
 
 
-def _points(figure: Row, _: Sequence[Row]) -> Said:
-    data, unit = figure["data"], figure["unit"]
+def _points(figure: Figure, _: Sequence[Effect]) -> Said:
+    data, unit = figure.data, figure.unit
     groups = data.get("groups") or [""] * len(data["x"])
     for i, (name, x, y, group) in enumerate(zip(data["labels"], data["x"], data["y"], groups, strict=True)):
         if _is_number(x) and _is_number(y):
             both = f"{data.get('x_label', 'x')} {number(x)}, {data.get('y_label', 'y')} {number(y)} {unit}".rstrip()
-            yield (i,), str(name), f"{both}, {count(figure['n'])}" + (f" ({group})" if group else "")
+            yield (i,), str(name), f"{both}, {count(figure.n)}" + (f" ({group})" if group else "")
 
 
-def _parts(figure: Row, _: Sequence[Row]) -> Said:
-    data, unit = figure["data"], figure["unit"]
+def _parts(figure: Figure, _: Sequence[Effect]) -> Said:
+    data, unit = figure.data, figure.unit
     for i, (bar, counts) in enumerate(zip(data["bars"], data["counts"], strict=True)):
         for j, (label, part) in enumerate(zip(data["labels"], counts, strict=True)):
             if part:
                 yield (i, j), f"{bar} · {label}".replace("_", " "), _share(part, sum(counts), unit)
 
 
-def _slices(figure: Row, _: Sequence[Row]) -> Said:
-    data = figure["data"]
+def _slices(figure: Figure, _: Sequence[Effect]) -> Said:
+    data = figure.data
     for i, (label, part) in enumerate(zip(data["labels"], data["counts"], strict=True)):
         if part:
-            yield (i,), str(label).replace("_", " "), _share(part, sum(data["counts"]), figure["unit"])
+            yield (i,), str(label).replace("_", " "), _share(part, sum(data["counts"]), figure.unit)
 
 
-_SAID: dict[str, Callable[[Row, Sequence[Row]], Said]] = {
+_SAID: dict[str, Callable[[Figure, Sequence[Effect]], Said]] = {
     "head_heatmap": _heads,
     "matrix": _cells,
     "layer_bars": _bars,
@@ -132,7 +131,7 @@ _SAID: dict[str, Callable[[Row, Sequence[Row]], Said]] = {
 }
 
 
-def _named(data: Row, side: str) -> list[str]:
+def _named(data: Json, side: str) -> list[str]:
     """The rows or the columns, the bare numbers with what is counted."""
     names = [str(name) for name in data[f"{side}s"]]
     counted = data.get(f"{side}_label", "")
@@ -148,15 +147,15 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _number(value: float | None, figure: Row, low: float | None = None, high: float | None = None) -> str:
-    if not _is_number(value):
+def _number(value: float | None, figure: Figure, low: float | None = None, high: float | None = None) -> str:
+    if value is None or not _is_number(value):
         return "not measured"
-    return value_text({"value": value, "low": low, "high": high, "unit": figure["unit"], "n": figure["n"]})
+    return value_text(value, low, high, unit=figure.unit, n=figure.n)
 
 
-def _effect(effect: Row, figure: Row) -> str:
-    q = "" if effect["q"] is None else f", q = {number(effect['q'])}"
-    return value_text({**effect, "unit": figure["unit"]}) + q
+def _effect(effect: Effect, figure: Figure) -> str:
+    q = "" if effect.q is None else f", q = {number(effect.q)}"
+    return value_text(effect.value, effect.low, effect.high, unit=figure.unit, n=effect.n) + q
 
 
 def _share(part: float, whole: float, unit: str) -> str:

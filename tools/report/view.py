@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import NamedTuple
 
-from ...experiments.kind import own_settings
-from ..environment import report_version
+from ...db.records import Effect, Experiment, Hypothesis, Judgement, Measurement, Prediction, Run
+from ...experiments.kinds.registry import own_settings
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
+from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
-from .figures import BadFigure, drawing
+from .figures import drawing
+from .ink import BadFigure
 from .numbers import count, number, setting, true_minus, value_parts, value_text
 from .numerals import masked
 from .spent import spent_text
@@ -24,29 +26,30 @@ from .study import Study
 from .tips import marks
 from .words import STATISTICS, WORDS
 
-Row = dict[str, Any]
+# What a template shows of something: texts and tables, by their names.
+Shown = dict[str, object]
 _EFFECTS, _SAMPLES = 10, 4
 # Rounding stays below this; see the identity control of the experiments.
 IDENTITY = 1e-3
 _HEAD = re.compile(r"L\d+\.H\d+")
 
 
-def report_view(study: Study, methods: Mapping[str, str]) -> Row:
+def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
     """Everything but the writer's text."""
     run = study.run
     earlier: dict[tuple[str, str], str] = {}
-    experiments: list[Row] = []
+    experiments: list[Shown] = []
     for row in study.experiments.values():
-        same = (row["config_hash"], row["subject"]["fingerprint"])
+        same = (row.config_hash, row.subject.fingerprint)
         experiments.append({**_experiment(row, study), "repeats": earlier.get(same)})
-        earlier.setdefault(same, row["id"])
+        earlier.setdefault(same, row.id)
     return {
         "run": run,
         "who": _who(run),
         "spent": spent_text(run),
-        "models": _names(run["model"], (row["model"] for row in study.experiments.values())),
-        "tasks": _names(run["task"], (row["task"] for row in study.experiments.values())),
-        "date": run["started"][:10],
+        "models": _names(run.model, (row.model for row in study.experiments.values())),
+        "tasks": _names(run.task, (row.task for row in study.experiments.values())),
+        "date": run.started[:10],
         "example": _example(study),
         "words": WORDS,
         "statistics": STATISTICS,
@@ -59,25 +62,30 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Row:
         "kinds": _kinds(study, methods),
         "comparisons": _comparisons(study),
         "limitations": _limitations(study),
-        "environment": [(name, setting(value)) for name, value in run["environment"].items()],
+        "environment": [(name, setting(value)) for name, value in run.environment.items()],
         "command": _command(run),
         "code": report_version(),
-        "seal": run["seal"] or "none",
+        "seal": run.seal or "none",
     }
 
 
-def _who(run: Row) -> str:
-    if run["driver"] == "autopilot":
-        return (
-            "No language model was used. The autopilot, a fixed protocol, chose each experiment from the results of "
-            "those before it, and wrote the text."
-        )
-    if run["driver"] == "recorded":
+def _who(run: Run) -> str:
+    if run.driver == "recorded":
         return "A recording of an earlier study was driven again; it chose the experiments and wrote the text."
+    if run.llm is None:
+        return (
+            f"No language model was used. {protocol(run.driver)}, a fixed protocol, chose each experiment from the "
+            "results of those before it, and wrote the text."
+        )
     return (
-        f"{run['llm'] or 'A language model'}, through the {run['driver']} driver, chose the experiments and wrote "
+        f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote "
         "the text; every number in it was filled in by the program."
     )
+
+
+def protocol(driver: str) -> str:
+    """A driver that asks no language model, as the subject of a sentence."""
+    return "The autopilot" if driver == "autopilot" else f"The driver {driver}"
 
 
 def _names(asked: str | None, used: Iterable[str | None]) -> str:
@@ -89,8 +97,8 @@ def _alarms(study: Study) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for one in study.finished:
         row = study.experiments[one]
-        for control in row["measurements"]:
-            if control["name"] == "identity" and abs(control["value"]) > IDENTITY:
+        for control in row.measurements:
+            if control.name == "identity" and abs(control.value) > IDENTITY:
                 found.setdefault(
                     "The identity control failed: an intervention that changes nothing changed the result.", []
                 ).append(one)
@@ -103,154 +111,158 @@ def _doubted(study: Study) -> list[str]:
     return [
         one
         for one in study.finished
-        if (row := study.experiments[one])["effects"] and any(doubt["code"] == "unable" for doubt in row["doubts"])
+        if (row := study.experiments[one]).effects and any(doubt.code == "unable" for doubt in row.doubts)
     ]
 
 
-def _refuted_first(row: Row) -> tuple[int, int]:
+def _refuted_first(row: Hypothesis) -> tuple[int, int]:
     order = ("refuted", "inconclusive", "open", "supported")
-    return order.index(row["status"]), int(row["id"][1:])
+    return order.index(row.status), int(row.id[1:])
 
 
-def _hypothesis(row: Row, study: Study) -> Row:
+def _hypothesis(row: Hypothesis, study: Study) -> Shown:
     """With its predictions and what came of each, and the comments that somebody made."""
-    texts = {name: true_minus(row[name] or "") for name in ("statement", "rationale", "refuted_if")}
-    events = [event for event in row["events"] if event["comment"]]
     return {
-        **row,
-        **texts,
+        "id": row.id,
+        "status": row.status,
+        "revises": row.revises,
+        "statement": true_minus(row.statement),
+        "rationale": true_minus(row.rationale),
+        "refuted_if": true_minus(row.refuted_if),
         "verdict": spoken(row, study.verdicts),
-        "events": [{**event, "comment": true_minus(event["comment"])} for event in events],
-        "predictions": [predicted(one, study) for one in row["predictions"]],
+        "events": [event._replace(comment=true_minus(event.comment)) for event in row.events if event.comment],
+        "predictions": [predicted(one, study) for one in row.predictions],
     }
 
 
-def predicted(row: Row, study: Study) -> Row:
+def predicted(row: Prediction, study: Study) -> Shown:
     """A prediction, and what came of it."""
-    judged = row["judged"]
-    config = [(name, one_line(setting(value))) for name, value in own_settings(row["kind"], row["config"]).items()]
+    judged = row.judged
+    config = [(name, one_line(setting(value))) for name, value in own_settings(row.kind, row.config).items()]
     return {
         "said": true_minus(said(row)),
-        "of": one_line(
-            ", ".join((row["kind"], count(row["config"]["n"]), *(f"{name} {text}" for name, text in config)))
-        ),
-        "found": "" if judged is None else value_text({**judged, "unit": ""}),
-        "p": "" if judged is None else number(study.verdicts.corrected[row["id"]]),
-        "verdict": study.verdicts.predictions[row["id"]] or "not tested",
-        "experiment": "" if judged is None else judged["experiment"],
+        "of": one_line(", ".join((row.kind, count(row.config["n"]), *(f"{name} {text}" for name, text in config)))),
+        "found": "" if judged is None else value_text(judged.value, judged.low, judged.high, n=judged.n),
+        "p": "" if judged is None else number(study.verdicts.corrected[row.id]),
+        "verdict": study.verdicts.predictions[row.id] or "not tested",
+        "experiment": "" if judged is None else judged.experiment,
     }
 
 
-def _example(study: Study) -> Row | None:
+def _example(study: Study) -> Shown | None:
     """A prompt of the study and its answer, to show what was asked."""
     for row in study.experiments.values():
-        for sample in row["samples"][:1]:
-            return {"prompt": clipped(sample["prompt"], 300), "expected": clipped(sample["expected"], 80)}
+        for sample in row.samples[:1]:
+            return {"prompt": clipped(sample.prompt, 300), "expected": clipped(sample.expected, 80)}
     return None
 
 
-def _questions(row: Row) -> int | None:
+def _questions(row: Experiment) -> int | None:
     """How many different questions its prompts ask, where these are fewer than the prompts."""
-    asked = next((int(one["value"]) for one in row["measurements"] if one["name"] == "questions"), None)
-    return asked if asked is not None and row["n"] is not None and asked < row["n"] else None
+    asked = next((int(one.value) for one in row.measurements if one.name == "questions"), None)
+    return asked if asked is not None and row.n is not None and asked < row.n else None
 
 
-def _prompts(row: Row) -> str:
-    if not row["n"]:
+def _prompts(row: Experiment) -> str:
+    if not row.n:
         return ""
     asked = _questions(row)
-    return count(row["n"]) + (f" prompts, {asked} different questions" if asked else "")
+    return count(row.n) + (f" prompts, {asked} different questions" if asked else "")
 
 
-def _experiment(row: Row, study: Study) -> Row:
+def _experiment(row: Experiment, study: Study) -> Shown:
     effects = ranked(row)
-    metrics = {effect["metric"] for effect in row["effects"]}
+    metrics = {effect.metric for effect in row.effects}
     answers = answer_classes(row)
-    shown = {effects[0]["metric"], *([METRIC] if answers else [])} if effects else set[str]()
-    others = [effect for effect in row["effects"] if effect["metric"] not in shown]
+    shown = {effects[0].metric, *([METRIC] if answers else [])} if effects else set[str]()
+    others = [effect for effect in row.effects if effect.metric not in shown]
     return {
-        "id": row["id"],
-        "kind": row["kind"],
-        "about": " · ".join(one for one in (row["task"], row["split"], _prompts(row)) if one),
+        "id": row.id,
+        "kind": row.kind,
+        "about": " · ".join(one for one in (row.task, row.split, _prompts(row)) if one),
         "what": clipped(", ".join(f"{name} {text}" for name, text in _settings(row, own=True)), 120),
-        "status": row["status"],
-        "seconds": "" if row["seconds"] is None else f"{row['seconds']:.1f}",
-        "found": true_minus(row["found"] or ""),
-        "error": one_line(f"{row['error_type']}: {row['error']}") if row["error"] else "",
+        "status": row.status,
+        "seconds": "" if row.seconds is None else f"{row.seconds:.1f}",
+        "found": true_minus(row.found or ""),
+        "error": one_line(f"{row.error_type}: {row.error}") if row.error else "",
         # What a language model gave as a reason was not checked when it came.
-        "reason": masked(row["reason"] or "", study) if study.run["llm"] else row["reason"] or "",
+        "reason": masked(row.reason or "", study) if study.run.llm else row.reason or "",
         "settings": _settings(row),
-        "measurements": [{**measured(one, one["name"]), "sort": one} for one in row["measurements"]],
-        "effects": [{**measured(one, one["site"]), "sort": one} for one in effects[:_EFFECTS]],
-        "percentiles": any(effect.get("percentile") is not None for effect in effects[:_EFFECTS]),
-        "metric": effects[0]["metric"] if effects else "",
+        "measurements": [{**measured(one, one.name), "sort": one} for one in row.measurements],
+        "effects": [{**measured(one, one.site), "sort": one} for one in effects[:_EFFECTS]],
+        "percentiles": any(effect.percentile is not None for effect in effects[:_EFFECTS]),
+        "metric": effects[0].metric if effects else "",
         "more_effects": max(0, len(effects) - _EFFECTS) + len(others),
         "answers": answers,
         "metrics": len(metrics),
         "samples": _samples(row),
-        "notes": row["notes"],
-        "subject": row["subject"],
-        "code_version": row["code_version"],
-        "config_hash": row["config_hash"],
-        "environment": row["environment"] if row["environment"] != study.run["environment"] else {},
+        "notes": row.notes,
+        "subject": row.subject,
+        "code_version": row.code_version,
+        "config_hash": row.config_hash,
+        "environment": row.environment if row.environment != study.run.environment else {},
     }
 
 
-def measured(row: Row, name: str) -> Row:
-    main, rest = value_parts({**row, "n": None})
+def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]:
+    """A number as it is shown under a name, each part of it by itself."""
+    effect = row if isinstance(row, Effect) else None
+    p = None if isinstance(row, Measurement) else row.p
+    q, percentile = (None, None) if effect is None else (effect.q, effect.percentile)
+    main, rest = value_parts(row.value, row.low, row.high, unit=row.unit if isinstance(row, Measurement) else "")
     return {
         "name": name,
         "main": main,
         "rest": rest.strip(),
-        "n": "" if row["n"] is None else number(row["n"]),
-        "p": "" if row.get("p") is None else number(row["p"]),
-        "q": "" if row.get("q") is None else number(row["q"]),
-        "percentile": "" if row.get("percentile") is None else f"{number(row['percentile'])}%",
+        "n": "" if row.n is None else number(row.n),
+        "p": "" if p is None else number(p),
+        "q": "" if q is None else number(q),
+        "percentile": "" if percentile is None else f"{number(percentile)}%",
     }
 
 
-def _settings(row: Row, *, own: bool = False) -> list[tuple[str, str]]:
+def _settings(row: Experiment, *, own: bool = False) -> list[tuple[str, str]]:
     """The configuration; `own` leaves out what is shown anyway and what was not set."""
     shown = {"kind", "model", "task", "split", "n"}
     return [
         (name, one_line(setting(value)))
-        for name, value in row["config"].items()
+        for name, value in row.config.items()
         if not own or (name not in shown and value not in (None, [], ""))
     ]
 
 
-def _samples(row: Row) -> list[Row]:
+def _samples(row: Experiment) -> list[Shown]:
     """A few texts, those that show a change first; of a long prompt the end, where the question stands."""
-    samples: list[Row] = sorted(row["samples"], key=lambda one: one["changed"] in (None, one["said"]))[:_SAMPLES]
+    samples = sorted(row.samples, key=lambda one: one.changed in (None, one.said))[:_SAMPLES]
     return [
         {
-            "prompt": one["prompt"] if len(one["prompt"]) <= 160 else "…" + one["prompt"][-159:],
-            "expected": clipped(one["expected"], 80),
-            "said": clipped(one["said"], 160),
-            "changed": None if one["changed"] is None else clipped(one["changed"], 160),
-            "condition": clipped(one_line(one["condition"]), 80),
-            "failure": one_line(one["failure"] or "").replace("_", " "),
+            "prompt": one.prompt if len(one.prompt) <= 160 else "…" + one.prompt[-159:],
+            "expected": clipped(one.expected, 80),
+            "said": clipped(one.said, 160),
+            "changed": None if one.changed is None else clipped(one.changed, 160),
+            "condition": clipped(one_line(one.condition), 80),
+            "failure": one_line(one.failure or "").replace("_", " "),
         }
         for one in samples
     ]
 
 
-def _kinds(study: Study, methods: Mapping[str, str]) -> list[Row]:
+def _kinds(study: Study, methods: Mapping[str, str]) -> list[Shown]:
     """One entry per kind: what it does, what all its experiments share, and in what they differ."""
-    kinds: dict[str, list[Row]] = {}
+    kinds: dict[str, list[Experiment]] = {}
     for row in study.experiments.values():
-        kinds.setdefault(row["kind"], []).append(row)
-    entries: list[Row] = []
+        kinds.setdefault(row.kind, []).append(row)
+    entries: list[Shown] = []
     for kind, rows in kinds.items():
         values = {
-            name: list(dict.fromkeys(one_line(setting(row["config"].get(name))) for row in rows))
-            for name in dict.fromkeys(name for row in rows for name in row["config"])
+            name: list(dict.fromkeys(one_line(setting(row.config.get(name))) for row in rows))
+            for name in dict.fromkeys(name for row in rows for name in row.config)
         }
         entries.append(
             {
                 "kind": kind,
                 "text": methods.get(kind, "").strip(),
-                "ids": [row["id"] for row in rows],
+                "ids": [row.id for row in rows],
                 "shared": [(name, texts[0]) for name, texts in values.items() if len(texts) == 1],
                 "varied": [(name, clipped("; ".join(texts), 200)) for name, texts in values.items() if len(texts) > 1],
             }
@@ -259,11 +271,11 @@ def _kinds(study: Study, methods: Mapping[str, str]) -> list[Row]:
 
 
 def _comparisons(study: Study) -> str:
-    families = [row["effects"] for row in study.experiments.values() if row["effects"]]
+    families = [row.effects for row in study.experiments.values() if row.effects]
     total = sum(len(effects) for effects in families)
     if not total:
         return "No comparison was made: no experiment of this run measured an effect."
-    corrected = [effect["q"] for effects in families for effect in effects if effect["q"] is not None]
+    corrected = [effect.q for effects in families for effect in effects if effect.q is not None]
     text = (
         f"This run compared an edited model with the intact one {number(total)} time{'s' * (total != 1)}, "
         f"in {number(len(families))} experiment{'s' * (len(families) != 1)}; all of them count, also those that "
@@ -281,8 +293,8 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
     """What weakens the findings, with the experiments that it is true of."""
     rows = list(study.experiments.values())
     found: dict[str, list[str]] = {}
-    if any(row["status"] == "done" for row in rows) and not any(
-        row["status"] == "done" and row["split"] == "confirm" for row in rows
+    if any(row.status == "done" for row in rows) and not any(
+        row.status == "done" and row.split == "confirm" for row in rows
     ):
         found[
             "Nothing was tested on the confirm split: the prompts that suggested a finding are the ones that show it."
@@ -290,7 +302,7 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
     unfinished = {"failed": ("failed",), "never finished": ("running", "interrupted")}
     for what, statuses in unfinished.items():
         text = f"Experiments that {what}"
-        ids = [row["id"] for row in rows if row["status"] in statuses]
+        ids = [row.id for row in rows if row.status in statuses]
         if ids:
             found[text] = ids
     ended = {
@@ -299,17 +311,17 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
         "failed": "it failed",
         "stopped": "it was stopped, and can be gone on with",
     }
-    if study.run["status"] in ended:
-        found[f"The run ended before its writer was done: {ended[study.run['status']]}."] = []
+    if study.run.status in ended:
+        found[f"The run ended before its writer was done: {ended[study.run.status]}."] = []
     for asked in sorted({_questions(row) or 0 for row in rows} - {0}):
         text = (
             f"The prompts ask only {asked} different questions. Intervals and p values count these, not the prompts, "
             f"and no p can be below {number(2 / 2**asked)}."
         )
-        found[text] = [row["id"] for row in rows if _questions(row) == asked]
+        found[text] = [row.id for row in rows if _questions(row) == asked]
     for row in rows:
-        for note in row["notes"]:
-            found.setdefault(one_line(note), []).append(row["id"])
+        for note in row.notes:
+            found.setdefault(one_line(note), []).append(row.id)
     return [*found.items(), *((text, []) for text in _untested(study))]
 
 
@@ -318,21 +330,22 @@ def _untested(study: Study) -> list[str]:
     done = [study.experiments[one] for one in study.finished]
     if not done:
         return []
-    models, tasks = (listed(dict.fromkeys(row[name] for row in done)) for name in ("model", "task"))
-    seeds = listed(dict.fromkeys(str(row["config"].get("seed", 0)) for row in done))
+    models = listed(dict.fromkeys(row.model for row in done))
+    tasks = listed(dict.fromkeys(row.task for row in done if row.task))
+    seeds = listed(dict.fromkeys(str(row.config.get("seed", 0)) for row in done))
     said = [f"Only this was studied: {models}; the prompts of {tasks} that are drawn with seed {seeds}."]
-    alone = [e["site"] for row in done for e in row["effects"] if _HEAD.fullmatch(e["site"])]
+    alone = [e.site for row in done for e in row.effects if _HEAD.fullmatch(e.site)]
     layers = {site.split(".")[0] for site in alone}
-    depth = next((row["subject"]["anatomy"].get("n_layers") for row in done), None)
+    depth = next((row.subject.anatomy.get("n_layers") for row in done), None)
     if alone and isinstance(depth, int) and len(layers) < depth:
         said.append(f"Heads were removed one by one in {len(layers)} of {depth} layers; those of the others were not.")
-    families = sum(bool(row["effects"]) for row in done)
+    families = sum(bool(row.effects) for row in done)
     if families > 1:
         said.append(
             "q allows for the comparisons within one experiment, not for those of the whole run: of many experiments, "
             "some show an effect by chance."
         )
-    if any(row["effects"] for row in done):
+    if any(row.effects for row in done):
         said.append(
             "Removing a part shows that it matters here. It does not show what the part does, and it misses a part "
             "that another one stands in for."
@@ -344,32 +357,45 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 
-def _command(run: Row) -> str:
+def _command(run: Run) -> str:
     """The command that asks the same question again."""
-    words = ["agent", "review", run["reviews"]] if run["reviews"] else ["agent", "run", "--goal", run["goal"]]
-    for option in ("driver", "llm") if run["reviews"] else ("model", "task", "driver", "llm"):
-        if run[option] and not (option == "llm" and run["driver"] in ("autopilot", "recorded")):
-            words += [f"--{option}", run[option]]
+    words = ["agent", "review", run.reviews] if run.reviews else ["agent", "run", "--goal", run.goal]
+    options = {} if run.reviews else {"model": run.model, "task": run.task}
+    llm = None if run.driver in ("autopilot", "recorded") else run.llm
+    for option, value in {**options, "driver": run.driver, "llm": llm}.items():
+        words += [f"--{option}", value] if value else []
     return shlex.join(one_line(word) for word in words)
 
 
-def draw_figures(study: Study) -> list[Row]:
-    """Every figure of the finished experiments: where it belongs, its file and SVG, or why it cannot be drawn."""
-    figures: list[Row] = []
+class Drawn(NamedTuple):
+    """A figure of an experiment: its file, its SVG and what its marks say, or why it cannot be drawn."""
+
+    of: str
+    name: str
+    stem: str
+    title: str
+    caption: str
+    svg: str = ""
+    fault: str = ""
+    tips: str = ""
+
+
+def draw_figures(study: Study) -> list[Drawn]:
+    """Every figure of the finished experiments."""
+    figures: list[Drawn] = []
     files: set[str] = set()
     for one in study.finished:
         row = study.experiments[one]
-        for figure in row["figures"]:
-            stem = f"{one}-{re.sub(r'[^A-Za-z0-9_-]+', '-', figure['name'])[:60]}"
+        for figure in row.figures:
+            stem = f"{one}-{re.sub(r'[^A-Za-z0-9_-]+', '-', figure.name)[:60]}"
             while stem.lower() in files:
                 stem += "-2"
             files.add(stem.lower())
-            entry: Row = {"of": one, "name": figure["name"], "stem": stem, "title": one_line(figure["title"])}
-            entry["caption"] = " · ".join(part for part in (row["kind"], row["task"], row["split"]) if part)
+            caption = " · ".join(part for part in (row.kind, row.task, row.split) if part)
+            entry = Drawn(one, figure.name, stem, one_line(figure.title), caption)
             try:
                 svg, places = drawing(figure, stem)
-                entry |= {"svg": svg, "fault": "", "tips": marks(figure, row["effects"], places)}
+                figures.append(entry._replace(svg=svg, tips=marks(figure, row.effects, places)))
             except BadFigure as error:
-                entry |= {"svg": "", "fault": str(error), "tips": ""}
-            figures.append(entry)
+                figures.append(entry._replace(fault=str(error)))
     return figures

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..escape import clipped, one_line
-from ..figures import INK, BadFigure
+from ..ink import INK, BadFigure
 from .page import LOWERED, RAISED, Plot, grid, page, plain, same_length, shown_ticks, zero_line
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import Normalize
 
-from ..figures import BadFigure
+from ..ink import BadFigure
 from ..tips import layers_shown
 from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, page, shown_ticks
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ..escape import clipped, one_line
-from ..figures import BadFigure
+from ..ink import BadFigure
 from ..tips import Box, Place
 from .page import Plot, grid, page, plain, same_length, shown_ticks, zero_line
 

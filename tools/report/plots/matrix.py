@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 
 from ..escape import clipped, one_line
-from ..figures import INK, BadFigure
+from ..ink import INK, BadFigure
 from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, page, shown_ticks
 
 LETTER = 0.062  # width of a letter of 7 points, inches

@@ -19,7 +19,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
 from ..escape import clipped, one_line
-from ..figures import INK, BadFigure
+from ..ink import INK, BadFigure
 from ..numbers import number
 from ..tips import Box, Place
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..escape import clipped, one_line
-from ..figures import INK, BadFigure
+from ..ink import INK, BadFigure
 from .page import LINE, Plot, grid, page, plain, same_length
 
 # Hues of Okabe and Ito, and a shape for each, for those who cannot tell the hues.

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from ..escape import clipped, one_line
-from ..figures import BadFigure
+from ..ink import BadFigure
 from ..numbers import number
 from ..tips import Box, Place, share_text
 from .page import Plot, grid, page, same_length

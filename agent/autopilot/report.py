@@ -1,0 +1,299 @@
+"""The text of the autopilot's report: prose with slots.
+
+Numbers and verdicts stand in slots, so that no sentence can say more than the tracker does.
+"""
+
+from __future__ import annotations
+
+from .course import METHODS, Course, Data
+from .judge import LOST, heads_named, layer_of, layers_named, listing
+
+# The level of the baseline's exact tests against chance.
+CHANCE = 0.025
+
+
+def report(course: Course) -> Data:
+    """The arguments of write_report for a study whose task could be done."""
+    sections = (ability(course), layers(course), heads(course), confirmation(course), untested(course))
+    return {
+        "title": " ".join(course.study["goal"].split()),
+        "claims": claims(course),
+        "interpretation": "\n\n".join(block for section in sections for block in section),
+    }
+
+
+def claims(course: Course) -> list[Data]:
+    """The answer first. What is claimed of a hypothesis is its verdict, whatever that is."""
+    base, kept = course.baseline, course.kept
+    found: list[Data] = []
+
+    def claim(about: str, sentence: str) -> None:
+        # Without a test there is no verdict.
+        status = course.status(about)
+        if status != "open":
+            name = course.proposed[about]
+            verdict = f"{sentence} is {slot(name, 'verdict')}"
+            found.append({"sentence": f"{verdict} ({name}).", "conditions": [f"{name} is {status}"]})
+
+    if kept:
+        one = len(kept) == 1
+        mean = experiment_of(course, "together", "mean")
+        damage = ""
+        if mean is not None:
+            right = (
+                f"the share of right answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')} on "
+                "held-out prompts, and "
+            )
+            damage = (
+                f"With {heads_named(kept)} replaced by {'its mean' if one else 'their means'}, "
+                f"{right if course.says else 'on held-out prompts '}the {course.yardstick.noun} changes by "
+                f"{slot(mean, course.yardstick.measured)}. "
+            )
+        claim("together", f"{damage}That {'it is' if one else 'they are, together,'} needed for `{course.task}`")
+        claim("each", "That each of them is needed by itself")
+    if course.chosen:
+        one = len(course.chosen) == 1
+        claim("methods", f"That {'the head' if one else 'each of the heads'} that zero shows as strongest, "
+              f"{listing(course.chosen)}, is needed by itself under its mean, too,")  # fmt: skip
+    claim("stand_ins", f"That {listing(course.stand_ins)} stand in for each other, so that all of them are needed and "
+          "none alone,")  # fmt: skip
+    claim("backup", f"That {listing(course.vanished)} do not stand in for each other")
+    said: list[str] = []
+    if course.needed_layer is not None:
+        said.append(f"layer {course.needed_layer} cannot be left out")
+    if course.spare_layer is not None:
+        said.append(f"layer {course.spare_layer} can")
+    claim("layers", f"That {' and '.join(said)}")
+    if course.says:
+        found.append({
+            "sentence": f"Intact, the subject says the answer: a share of {slot(base, 'accuracy')} of the prompts of "
+            f"`{course.task}`, more than chance gives.",
+            "conditions": [above_chance(base, "accuracy", "chance")],
+        })  # fmt: skip
+    if course.prefers:
+        found.append({
+            "sentence": f"Intact, the subject prefers the answer to a plausible wrong one in a share of "
+            f"{slot(base, 'prefers_answer')} of the prompts of `{course.task}`, more than chance gives.",
+            "conditions": [above_chance(base, "prefers_answer", "prefers_chance")],
+        })  # fmt: skip
+    return found
+
+
+def above_chance(base: Data, share: str, chance: str) -> str:
+    """The condition that a share is above chance: by its interval, which can be tested on other prompts, or, where
+    that is too wide, by the exact test."""
+    measured = base["measurements"]
+    by_chance = float(f"{measured[chance]['value']:.4g}") if chance in measured else 1.0
+    if measured[share]["low"] > by_chance:
+        return f"{base['id']}.{share} > {by_chance:g}"
+    return f"{base['id']}.{share}_p < {CHANCE}"
+
+
+def experiment_of(course: Course, about: str, method: str) -> str | None:
+    """The experiment of a hypothesis' test under this method of removal."""
+    return next(
+        (one["judged"]["experiment"] for one in course.tests(about) if one["config"].get("method") == method), None
+    )
+
+
+def ability(course: Course) -> list[str]:
+    base = course.baseline
+    text = (
+        f"Intact, the subject answers a share of {slot(base, 'accuracy')} of the prompts of `{course.task}` "
+        f"correctly; its loss on the answer is {slot(base, 'loss')}"
+    )
+    if "logit_diff" in base["measurements"]:
+        text += f", and its logit difference to a plausible wrong one is {slot(base, 'logit_diff')}"
+    tested = f"Tested against chance, it {course.does}."
+    if not course.says:
+        tested += " What is found here is about what it prefers; accuracies of generated text mean little."
+    return ["## What the subject can do", f"{text}. {tested}", slot(base, "figure")]
+
+
+def layers(course: Course) -> list[str]:
+    top = max(course.sweep["effects"], key=lambda e: e["value"])
+    effect = slot(course.sweep, f"effect[{top['site']}]")
+    blocks = [
+        "## Layers",
+        f"Each layer was left out by itself. On the prompts to explore, layer {layer_of(top)} is missed most: "
+        f"without it the loss changes by {effect}.",
+        slot(course.sweep, "figure"),
+    ]
+    for layer, one in zip(
+        [x for x in (course.needed_layer, course.spare_layer) if x is not None], course.tests("layers"), strict=False
+    ):
+        test = one["judged"]["experiment"]
+        blocks.append(
+            f"On held-out prompts, without layer {layer}: the loss changes by {slot(test, 'loss_increase')}, and "
+            f"accuracy goes from {slot(test, 'intact_accuracy')} to {slot(test, 'accuracy')}."
+        )
+    return blocks
+
+
+def heads(course: Course) -> list[str]:
+    yardstick = course.yardstick
+    blocks = [
+        "## The search for heads",
+        f"In {layers_of(course.heads)}, whose absence {'hurt' if course.any_layer_needed else 'changed'} most, every "
+        f"head was set to zero by itself. A head was followed up when its damage was more than {yardstick.said}, with "
+        "an interval that does not reach zero.",
+        slot(course.heads, "figure"),
+    ]
+    if course.chosen:
+        one = len(course.chosen) == 1
+        blocks += [
+            f"{'That is' if one else 'The strongest are'} {listing(course.chosen)}. Zero is a value that a head may "
+            f"never give, so {'it was' if one else 'they were'} removed again, by the mean and by another prompt's "
+            "value. With the mean:",
+            slot(course.repeats[0], "table"),
+        ]
+    else:
+        blocks.append("None was.")
+    if not course.kept:
+        blocks.append(
+            f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That is no "
+            "proof that there is none: see what was not tested."
+        )
+    if course.vanished:
+        blocks.append(
+            f"Zero alone would have misled on {listing(course.vanished)}: under mean or resample the whole interval of "
+            f"the change lies within {yardstick.said}."
+        )
+    for one in course.tests("backup"):
+        test = one["judged"]["experiment"]
+        blocks.append(
+            f"Heads may stand in for each other. {listing(course.vanished)}, removed all at once by their means on "
+            f"held-out prompts, change the {yardstick.noun} by {slot(test, yardstick.measured)}; accuracy falls by "
+            f"{slot(test, 'accuracy_drop')}."
+        )
+    if course.wider is not None:
+        found = listing(course.found_wider) if course.found_wider else "no further head"
+        blocks += [
+            f"As few were left, the search went on by means in {layers_of(course.wider)}. It added {found}.",
+            slot(course.wider, "figure"),
+        ]
+    return blocks + jointly(course)
+
+
+def jointly(course: Course) -> list[str]:
+    """The search for heads that stand in for each other."""
+    if course.joint is None:
+        return []
+    rest, where = "other heads" if course.kept else "heads", layers_named(course.joint["config"]["layers"])
+    asked = (
+        f"Heads that stand in for each other show little one at a time. So a set of the {rest} of {where} was looked "
+        "for without which the task is lost, by their means. "
+    )
+    left = f"a share of {slot(course.joint, 'share')} of what is intact is left"
+    if course.stand_ins:
+        test = experiment_of(course, "stand_ins", "mean")
+        said = f"It is {listing(course.stand_ins)}: without them {left}."
+        if test is not None:
+            said += (
+                f" On held-out prompts their removal at once changes the {course.yardstick.noun} by "
+                f"{slot(test, course.yardstick.measured)}."
+            )
+    elif course.joint["measurements"]["share"]["high"] < LOST:
+        said = f"The smallest that was found has this many heads: {slot(course.joint, 'size')}. Without them {left}."
+    else:
+        said = f"None was shown to be such a set: without the best that was found {left}."
+    return [asked + said]
+
+
+def confirmation(course: Course) -> list[str]:
+    if not course.tests("together"):
+        return []
+    yardstick = course.yardstick
+    rows: list[str] = []
+    for method in METHODS:
+        test = experiment_of(course, "together", method)
+        if test is not None:
+            row = (
+                f"- {method}: the {yardstick.noun} changes by {slot(test, yardstick.measured)}; accuracy falls by "
+                f"{slot(test, 'accuracy_drop')}; "
+            )
+            if course.random_sets:
+                row += (
+                    f"random sets of as many heads change it by {slot(test, 'control_change')} in the mean (here n "
+                    f"counts the sets), and among these it has by damage the rank {slot(test, 'control_rank')}."
+                )
+            else:
+                row += "there are too few other heads for random sets to show anything."
+            rows.append(row)
+    names = heads_named(course.kept)
+    return ["## The test on held-out prompts", f"T{names[1:]}, removed at once:", "\n".join(rows)]
+
+
+def undecidable(course: Course) -> str:
+    """The hypotheses on which no outcome could have been a verdict."""
+    names = [course.proposed[about] for about in course.impossible]
+    return (
+        f"{listing(names)}: so few different questions can show nothing; more prompts (--n) are needed."
+        if names
+        else ""
+    )
+
+
+def untested(course: Course) -> list[str]:
+    n_layers = len(course.sweep["effects"])
+    others = sorted(set(range(n_layers)) - set(course.searched))
+    items = [
+        f"Heads of {layers_named(others)}: none was removed." if others else "",
+        undecidable(course),
+        "Heads in pairs or larger sets, but for those named above: a head that has a backup is missed when heads are "
+        "removed one at a time, and so is one whose effect is smaller than the bound. A search for a set without which "
+        "the task is lost finds one such set, and there may be others.",
+        "The other half of each layer (its MLP), single neurons, and what one part sends to another.",
+        "What these parts do. That damage follows when a part is removed says that it matters here, not how.",
+        f"Other models, other tasks, and other wordings of `{course.task}`.",
+        not_asked(course.unasked),
+    ]
+    return ["## What was not tested", "\n".join(f"- {item}" for item in items if item)]
+
+
+def layers_of(sweep: Data) -> str:
+    """The layers whose heads a sweep removed."""
+    return layers_named({int(e["site"].split(".")[0][1:]) for e in sweep["effects"]})
+
+
+def slot(of: Data | str, what: str) -> str:
+    return f"{{{{{of if isinstance(of, str) else of['id']}.{what}}}}}"
+
+
+def task_of(baseline: Data) -> str:
+    name = baseline["config"]["task"]
+    return slot(baseline, "config.task") if any(map(str.isdigit, name)) else f"`{name}`"
+
+
+def not_asked(tasks: list[str]) -> str:
+    if not tasks:
+        return ""
+    # A name that holds a number would be taken for a typed one, and no experiment is there to quote it from.
+    names = [f"`{name}`" for name in tasks if not any(map(str.isdigit, name))]
+    more = ["others"] if len(names) < len(tasks) else []
+    return f"Tasks that could not be put to this subject: {listing([*names, *more])}. Their baselines were refused."
+
+
+def nothing_report(study: Data, tried: list[Data], unasked: list[str]) -> Data:
+    """The arguments of write_report for a study that found no task to study damage on."""
+    can = (
+        "The subject is shown neither to say the answers of these tasks nor to prefer them to wrong ones: what cannot "
+        "be done cannot be damaged. The share of right answers, and of prompts where the answer is preferred:"
+    )
+    lines = [
+        can if tried else "No task could be put to this subject, so nothing was measured.",
+        "",
+        *(
+            f"- {task_of(b)}: {slot(b, 'accuracy')}"
+            + (f", {slot(b, 'prefers_answer')}" if "prefers_answer" in b["measurements"] else "")
+            for b in tried
+            if "accuracy" in b.get("measurements", {})
+        ),
+        "",
+        "## What was not tested",
+        "",
+        "- Anything about layers and heads: no part was removed.",
+        "- Other wordings, more examples in the prompt, and other tasks (`--task` takes a file of your own prompts).",
+        *([f"- {not_asked(unasked)}"] if unasked else []),
+    ]
+    return {"title": " ".join(study["goal"].split()), "claims": [], "interpretation": "\n".join(lines)}

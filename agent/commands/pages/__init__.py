@@ -1,0 +1,1 @@
+"""How runs, experiments, notes and hypotheses look in a terminal."""

@@ -1,0 +1,166 @@
+"""The words of every page: plain text and tables without lines, right at any width.
+
+What is printed was written by somebody else, a language model or its subject among them. It is never
+read as markup, and control characters are made visible.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+import click
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+
+def console() -> Console:
+    """Standard output: no colour when it is a pipe or NO_COLOR is set, and no character that stops it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def paged() -> Generator[Console]:
+    """The same, but in a terminal what does not fit on its screen comes through the pager ($PAGER, else less)."""
+    screen = console()
+    if not screen.is_terminal:
+        yield screen
+        return
+    with screen.capture() as page:
+        yield screen
+    if page.get().count("\n") < screen.height:
+        click.echo(page.get(), nl=False, color=True)
+        return
+    # Colours as they are, nothing cleared away at the end.
+    os.environ.setdefault("LESS", "-RX")
+    click.echo_via_pager(page.get(), color=True)
+
+
+def quoted(text: str) -> str:
+    """One line of a sample, so that spaces and line ends show."""
+    return '"' + cut(text, 400).replace("\n", "\\n") + '"'
+
+
+class Bounded(Protocol):
+    """What has an interval, or none."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def on(*parts: str | None) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def minute(at: str) -> str:
+    """The tracker's UTC time to the minute."""
+    return at[:16].replace("T", " ")
+
+
+def since(start: str, at: str) -> str:
+    seconds = (datetime.fromisoformat(at) - datetime.fromisoformat(start)).total_seconds()
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def lasted(start: str, end: str | None) -> str:
+    return "" if end is None else f"({since(start, end)})"
+
+
+def print_title(console: Console, *parts: str) -> None:
+    console.print(plain("  ".join(part for part in parts if part.strip()), "bold"))
+
+
+def print_heading(console: Console, title: str) -> None:
+    console.print()
+    console.print(plain(title, "bold"))
+
+
+def print_facts(console: Console, *facts: tuple[str, Any]) -> None:
+    """A column of names and their values; what is None or empty is left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, max_width=16)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if value is not None and value != "":
+            table.add_row(plain(f"  {name}", "dim"), plain(value_text(value)))
+    console.print(table)
+
+
+# The longest word that a column keeps whole.
+WORD = 17
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> RenderableType:
+    """A table without lines. A column whose name begins with > is aligned to the right; those that begin with ~
+    wrap, to share the width that the others leave, between words as far as there is room."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    for place, name in enumerate(columns):
+        side, wraps = "right" if name.startswith(">") else "left", name.startswith("~")
+        words = [len(word) for row in texts for word in row[place].split()] if wraps else []
+        table.add_column(
+            name.lstrip(">~"), justify=side, overflow="fold", no_wrap=not wraps,
+            min_width=min(WORD, max(words, default=1)) if wraps else None,
+        )  # fmt: skip
+    for row in texts:
+        table.add_row(*map(plain, row))
+    return table
+
+
+def indented(text: str, style: str = "") -> RenderableType:
+    return Padding(plain(text, style), (0, 0, 0, 2), expand=False)
+
+
+def plain(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
+
+
+def one_row(text: str, width: int, style: str = "") -> Text:
+    """The text in one row of the terminal, cut with … where it is longer."""
+    row = plain(" ".join(text.splitlines()), style)
+    row.truncate(width, overflow="ellipsis")
+    return row
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control, format and surrogate characters are written as escapes; line
+    ends stay, and a tab becomes a space."""
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character == "\t":
+        return " "
+    if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def value_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def interval(row: Bounded) -> str:
+    return "" if row.low is None or row.high is None else f"[{number(row.low)}, {number(row.high)}]"

@@ -1,0 +1,181 @@
+"""A long study in a short context: what is sent is made from what is logged, and shrinks in few, large steps.
+
+When the conversation no longer fits, a mark is logged as a message of its own: results before one place are sent as a
+line each, and what is before another is replaced by a summary, which the program writes. So the same log is always
+sent in the same words, and between two marks only grows at its end, as the caches of servers want it. The tracker keeps
+everything, and its tools tell it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..drivers.conversation import Call, ContextOverflow, Message, ToolSpec
+
+# The data of a mark: {"results": place, "from": place, "limit": tokens}.
+SHRUNK = "shrunk"
+# What a shortened result keeps, and what of each text in the arguments of a call.
+LINE, ARGUMENT = 240, 160
+# Tokens in a character, until the server has counted some; and what counts are believed.
+PER_CHARACTER, FEWEST, MOST = 0.25, 1 / 8, 1.0
+SHARE_FOR_ANSWER, MOST_FOR_ANSWER, MARGIN = 8, 16_384, 0.95
+
+
+def is_mark(message: Message) -> bool:
+    return message.role == "user" and SHRUNK in (message.data or {})
+
+
+def mark_of(messages: Sequence[Message]) -> dict[str, Any]:
+    """The latest mark: before `results` results are short, before `from` there is the summary."""
+    marks = [m for m in messages if is_mark(m)]
+    return (marks[-1].data or {})[SHRUNK] if marks else {"results": 1, "from": 1, "limit": None}
+
+
+def sent(messages: Sequence[Message]) -> list[Message]:
+    """The conversation as it is sent: a function of what is logged, and of nothing else."""
+    marks = [m for m in messages if is_mark(m)]
+    return laid(messages, mark_of(messages), marks[-1].text if marks else "")
+
+
+def laid(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> list[Message]:
+    first = [messages[0], *([Message(role="user", text=summary)] if mark["from"] > 1 else [])]
+    rest = [
+        short(m) if place < mark["results"] else m
+        for place, m in enumerate(messages)
+        if place >= mark["from"] and not is_mark(m)
+    ]
+    return [*first, *rest]
+
+
+def short(message: Message) -> Message:
+    """A result as one line, which begins with its id; a call without long texts and without hidden reasoning."""
+    if message.role == "tool":
+        return message.model_copy(update={"text": cut(" ".join(message.text.split()), LINE)})
+    if message.role == "assistant":
+        calls = tuple(call.model_copy(update={"arguments": brief(call)}) for call in message.calls)
+        return message.model_copy(update={"calls": calls, "items": (), "text": cut(message.text, LINE)})
+    return message
+
+
+def brief(call: Call) -> str:
+    if len(call.arguments) <= LINE:
+        return call.arguments
+    try:
+        given: object = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return "{}"
+    # Half of a surrogate pair, which JSON can escape, could not be sent.
+    return json.dumps(shortened(given), ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def shortened(value: Any) -> Any:
+    if isinstance(value, str):
+        return cut(value, ARGUMENT)
+    if isinstance(value, dict):
+        return {str(name): shortened(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [shortened(one) for one in value[:4]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 14].rstrip() + " … (shortened)"
+
+
+def characters(message: Message) -> int:
+    calls = sum(len(call.name) + len(call.arguments) + 60 for call in message.calls)
+    return 40 + (len(json.dumps(message.items)) if message.items else len(message.text) + calls)
+
+
+@dataclass
+class Window:
+    """What a language model can read at once: `limit` in tokens, None where nobody knows."""
+
+    limit: int | None = None
+    per_character: float = PER_CHARACTER
+    warned: bool = False
+    last: tuple[int, int] = (0, 0)  # characters that were sent, and tokens that were read
+
+    def tokens(self, messages: Sequence[Message]) -> int:
+        return int(sum(map(characters, messages)) * self.per_character)
+
+    def base(self, instructions: str, tools: Sequence[ToolSpec]) -> int:
+        """The tokens of what is sent before every conversation."""
+        return int((len(instructions) + sum(len(tool.model_dump_json()) for tool in tools)) * self.per_character)
+
+    def left(self, base: int) -> int:
+        assert self.limit is not None
+        return int(MARGIN * self.limit) - answer_tokens(self.limit) - base
+
+    def holds(self, base: int) -> bool:
+        """Whether a conversation finds room beside so many tokens, as far as is known."""
+        return self.limit is None or self.left(base) >= self.limit // 4
+
+    def room(self, base: int) -> int:
+        """The tokens that a conversation may have, in which the answer finds its place. Raises ContextOverflow."""
+        assert self.limit is not None
+        room = self.left(base)
+        if room < self.limit // 10:
+            raise ContextOverflow(
+                f"The instructions and the tools alone are about {base:,} tokens, and the language model reads "
+                f"{self.limit:,} at once: give its server a longer context, take another model, or say with --context "
+                "how much it reads."
+            )
+        return room
+
+    def learn(self, fault: ContextOverflow, asked: int) -> None:
+        """Take from a refusal how much is read at once; `asked` is what the tokens sent were taken for."""
+        limit = int(0.9 * asked) if fault.limit is None else fault.limit
+        if limit > asked + answer_tokens(limit):
+            # It counts more tokens than we do; how many, its next reply says.
+            self.per_character *= 1.1
+        self.limit = limit if self.limit is None else min(limit, self.limit)
+
+    def gauge(self, sent: int, read: int | None) -> str | None:
+        """Compare what was sent, in characters, with the tokens that the server says it read. A warning, once, where
+        it read no more although more was sent."""
+        if not read or not sent:
+            return None
+        before, was_read = self.last
+        self.last = sent, read
+        if FEWEST <= read / sent <= MOST:
+            self.per_character = read / sent
+        if self.warned or not was_read or sent < before + 2000 or read > was_read:
+            return None
+        self.warned = True
+        return (
+            f"The server read {read:,} tokens, and {was_read:,} the turn before, although more was sent: it seems to "
+            "cut conversations silently, or counts only what is new to it. Give it a longer context (Ollama: "
+            "OLLAMA_CONTEXT_LENGTH, or num_ctx), or say with --context how much it reads."
+        )
+
+
+def answer_tokens(limit: int) -> int:
+    """What of a context is left to the answer."""
+    return min(MOST_FOR_ANSWER, max(256, limit // SHARE_FOR_ANSWER))
+
+
+def marked(
+    messages: Sequence[Message], tokens: Callable[[Sequence[Message]], int], target: int, summary: Callable[[int], str],
+    limit: int | None,
+) -> Message:  # fmt: skip
+    """The mark by which a conversation gets down to `target` tokens, or as near as it can: shorter results first, then
+    a summary (of messages before a place) for the oldest part. The latest turn stays whole if it fits."""
+    before = mark_of(messages)
+    turns = [place for place, m in enumerate(messages) if m.role == "assistant"] or [len(messages)]
+    whole = next((place for place in turns if tokens(messages[place:]) <= target // 2), len(messages))
+    results = max(whole, before["results"])
+    mark: dict[str, Any] = {"results": results, "from": before["from"], "limit": limit}
+    text = next((m.text for m in reversed(messages) if is_mark(m)), "")
+    if mark["from"] == 1:
+        text = "Older results are sent as a line each."
+    if tokens(laid(messages, mark, text)) > target:
+        # The summary takes the other half of it.
+        later = [place for place in turns if place > before["from"]]
+        for place in later:
+            mark = {**mark, "from": place, "results": max(results, place)}
+            if tokens(laid(messages, mark, "")) <= target // 2:
+                break
+        text = summary(mark["from"]) if later else text
+    return Message(role="user", text=text, data={SHRUNK: mark})

@@ -1,0 +1,105 @@
+"""`lashley.study()`: a study from Python, with the steps of `agent run`, and what came of it as objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...db.read.reader import Reader
+from ...tools.errors import ToolError, wrong_fields
+from ...tools.python_api.model import Model, name_to_study
+from ...tools.python_api.study import Study
+
+if TYPE_CHECKING:
+    from ...tools.workbench.context import Context, Task
+    from .budget import Budget
+
+
+def study(
+    goal: str,
+    *,
+    model: str | Model | None = None,
+    task: Task | str | None = None,
+    driver: str = "auto",
+    llm: str | None = None,
+    base_url: str | None = None,
+    db: str | os.PathLike[str] | None = None,
+    n: int = 32,
+    experiments: int = 40,
+    minutes: float = 30,
+    steps: int = 200,
+    tokens: int | None = None,
+    max_cost: float | None = None,
+    price: str | None = None,
+    experiment_minutes: float | None = None,
+    context: int | None = None,
+    tools: str = "all",
+    display: Literal["auto", "rich", "plain", "none"] = "auto",
+) -> Study:
+    """Study a goal as `agent run` does: one experiment chosen after the other, all in the tracker, a report at the end.
+
+    Everything means what the option of that name means (`agent run --help`). `model` and `task` may also be what
+    `lashley.load` and `lashley.Task` give; else the goal names them. Subject, task and progress are told on stderr. No
+    report is written to disk: it is `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
+
+    Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
+    TrackerError, and DriverError for a language model that cannot be asked.
+    """
+    from ...tools import toolset
+    from ...tools.workbench.context import Context
+    from ..commands.limits import budget_for
+    from ..commands.run import require_prompts, settle
+    from ..drivers.choose import Choice, choose
+    from ..drivers.registry import names
+    from ..live import live_view
+    from .context_window import answer_tokens
+    from .loop import study as carry_out
+
+    if not goal.strip():
+        raise ToolError("The goal is empty; say what is to be found out.")
+    if not 2 <= n <= 512:
+        raise ToolError(f"n must be from 2 to 512, and is {n}.")
+    if driver not in (known := ["auto", *names()]):
+        raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
+    name = model if model is None or isinstance(model, str) else name_to_study(model)
+    left_in = toolset.chosen(tools)
+    chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
+    if left_in is not None and chosen.name == "autopilot":
+        raise ToolError("The autopilot, a fixed protocol, takes the tools that it needs: leave out tools.")
+    if server is not None:
+        server.knock()
+    limits: dict[str, Any] = {
+        "minutes": minutes, "steps": steps, "tokens": tokens, "max_cost": max_cost, "price": price,
+        "experiment_minutes": experiment_minutes, "context": context, "approve": None,
+    }  # fmt: skip
+    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits))
+    view = live_view(display)
+    with Context.open(None if db is None else os.fspath(db)) as opened:
+        if isinstance(model, Model):
+            opened.adopt(model.subject)
+        known = settle(opened, goal, name, named(opened, task), chosen.name == "autopilot")
+        if chosen.name == "autopilot":
+            require_prompts(opened, n)
+        opened.listen(view.warned)
+        opened.subject(opened.model)
+        with view:
+            carry_out(opened, chosen, goal, budget, view, known, n, tools=left_in)
+        assert opened.run is not None
+        run, path = opened.run, opened.store.path
+    return Study(Reader.open(path), run)
+
+
+def named(context: Context, task: Task | str | None) -> str | None:
+    """The task by its name; one that was made here is kept in the tracker first."""
+    return task if task is None or isinstance(task, str) else context.add_task(task).name
+
+
+def checked(budget: Callable[[], Budget]) -> Budget:
+    """The budget. Raises ToolError for a limit that is none."""
+    from pydantic import ValidationError
+
+    try:
+        return budget()
+    except ValidationError as fault:
+        raise wrong_fields(fault) from fault

@@ -1,0 +1,378 @@
+"""The loop: ask the driver, run what it calls, log it, answer, until there is a report.
+
+Every message is written to the tracker before the next one is asked for, and what is to be done next is read from the
+messages: a study that was killed is the same study, begun in the middle. Where it ends by itself (the driver is done,
+the budget is spent, the server is gone, the user has had enough), a report is written from what is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from ... import prompts
+from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
+from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
+from ...tools.report.default import default_source
+from ...tools.toolset import offered
+from ...tools.workbench.approval import Approval
+from ...tools.workbench.context import Context
+from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
+from ..instruments import instruments
+from . import progress_state as standing
+from .budget import Budget, Spent
+from .context_window import Window, mark_of
+from .endings import STOPPED, why
+from .interrupt import Stop, ctrl_c
+from .turn import asked
+
+# After the budget is spent, how often a report may be sent back before the program writes one.
+LAST_TRIES = 4
+SILENT_TURNS = 2
+# How often in a row the same call is done, and how often it may be made.
+SAME_DONE, SAME_MADE = 3, 10
+# A request is made where there is money for it and for one more.
+AND_THE_REPORT = 2
+
+
+class Live(Protocol):
+    """Somebody who watches. Every method is told after the fact, and may do nothing; only `asks` wants an answer."""
+
+    def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
+    def thinking(self, step: int) -> None: ...
+    def said(self, text: str) -> None: ...
+    def told(self, text: str) -> None: ...
+    def called(self, step: int, call: Call, spent: Spent) -> None: ...
+    def answered(self, call: Call, result: Answer) -> None: ...
+    def progress(self, what: str, done: int, total: int) -> None: ...
+    def warned(self, text: str) -> None: ...
+    def asks(self, question: str) -> bool: ...
+
+
+def every_tool(context: Context) -> dict[str, Tool]:
+    return all_tools() if context.reviews is None else review_tools()
+
+
+def instructions(context: Context, tools: dict[str, Tool]) -> str:
+    if context.reviews is not None:
+        return prompts.read("review")
+    return f"{prompts.read('system')}\n\n{instruments(tools)}"
+
+
+def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
+    return [ToolSpec.of(tool) for tool in tools.values()]
+
+
+def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
+    """What a driver is asked with besides the conversation, as it is logged: instructions, and tools by name, of which
+    later turns may leave some out."""
+    tools = offered(every_tool(context), left_in)
+    described = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(tools)}
+    return {"instructions": instructions(context, tools), "tools": described}
+
+
+@dataclass
+class Study:
+    """A study under way. `messages` is the conversation so far, as it is logged."""
+
+    context: Context
+    driver: Driver
+    goal: str
+    budget: Budget
+    live: Live
+    messages: list[Message]
+    spent: Spent = field(default_factory=Spent)
+    stop: Stop = field(default_factory=Stop)
+    window: Window = field(default_factory=Window)
+
+    @cached_property
+    def every(self) -> dict[str, Tool]:
+        return every_tool(self.context)
+
+    @property
+    def tools(self) -> dict[str, Tool]:
+        return offered(self.every, standing.left_in(self.messages))
+
+    @cached_property
+    def instructions(self) -> str:
+        """As they were at the beginning, to the byte: a study that is narrowed later on is told so."""
+        left_in = (self.messages[0].data or {}).get(standing.TOOLS)
+        return instructions(self.context, offered(self.every, left_in))
+
+    @property
+    def last(self) -> str:
+        """The tool that ends it."""
+        return next(name for name, tool in self.tools.items() if tool.is_last)
+
+    @property
+    def run(self) -> int:
+        assert self.context.run is not None
+        return self.context.run
+
+    @property
+    def by_protocol(self) -> bool:
+        """No language model decides. A protocol has nothing to say but its calls, and reads the answers as data."""
+        return not self.driver.llm
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """What is offered: not what was called over and over, until something else is."""
+        stuck = standing.repeats(self.messages) > SAME_DONE
+        last = standing.last_reply(self.messages) if stuck else None
+        over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
+        return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
+
+    def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
+        """Say something to the driver, as the user; where it ends the study, with the code of why."""
+        self.keep(Message(role="user", text=text, data=data, code=code))
+
+    def keep(
+        self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
+    ) -> int:
+        """Into the tracker and then into the conversation, as it was logged: what is not logged did not happen."""
+        content = self.content(message)
+        turn = self.context.store.add_turn(
+            self.run,
+            self.spent.steps,
+            message.role,
+            content,
+            tokens_in=reply.tokens_in if reply else None,
+            tokens_cached=reply.tokens_cached if reply else None,
+            tokens_written=reply.tokens_written if reply else None,
+            tokens_out=reply.tokens_out if reply else None,
+            cost=cost,
+            seconds=seconds,
+        )
+        self.messages.append(Message.model_validate(content))
+        return turn
+
+    def content(self, message: Message) -> dict[str, Any]:
+        """A message as it is logged."""
+        unread = message.role == "tool" and not self.by_protocol
+        return message.model_dump(mode="json", exclude={"data"} if unread else None)
+
+    def count(self) -> None:
+        """What was spent on experiments, but for the calls that are not answered: those are still to be counted."""
+        unanswered = [call.id for call in standing.unanswered(self.messages)]
+        self.spent.experiments = self.context.reader.experiments_spent(self.run, unanswered)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a study ended: finished, budget, interrupted or failed; why, in words and as a code; and who wrote the
+    report. Or it is stopped, and can be gone on with."""
+
+    status: str
+    why: str | None = None
+    code: str | None = None
+    report_by_program: bool = False
+
+    @classmethod
+    def failed(cls, code: str, **facts: object) -> Ending:
+        reason = why(code, **facts)
+        return cls("failed", reason.text, reason.code)
+
+
+def study(
+    context: Context,
+    driver: Driver,
+    goal: str,
+    budget: Budget,
+    live: Live,
+    known: str = "",
+    n: int = 32,
+    opening: tuple[str, dict[str, Any]] | None = None,
+    tools: Sequence[str] | None = None,
+) -> Ending:
+    """Run a study to its report; a second opinion where the context reviews one, which has an opening of its own.
+
+    Raises TrackerError when the tracker itself cannot be written.
+    """
+    text, about = opening or (
+        prompts.fill(
+            "begin", goal=goal, model=context.model, task=context.task, known=known, n=n,
+            experiments=budget.experiments, minutes=f"{budget.minutes:g}",
+        ),
+        {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
+    )  # fmt: skip
+    chosen = {} if tools is None else {standing.TOOLS: tools}
+    first = Message(role="user", text=text, data={**about, "n": n, **chosen})
+    context.run = context.store.begin_run(
+        goal=goal,
+        driver=driver.name,
+        llm=driver.llm or None,
+        model=context.model,
+        task=context.task,
+        seed=0,
+        budget=budget.model_dump(),
+        environment=context.environment,
+        reviews=context.reviews,
+        opening=first.model_dump(mode="json"),
+        request=request(context, tools),
+    )
+    return carry_on(Study(context, driver, goal, budget, live, [first]))
+
+
+def carry_on(work: Study) -> Ending:
+    """From wherever the conversation stands to the report, or to a second Ctrl-C."""
+    context, name = work.context, f"R{work.run}"
+    prepare(work)
+    if work.window.limit is None:
+        work.window.limit = mark_of(work.messages)["limit"] or work.budget.context
+    work.live.began(name, work.goal, work.driver, context, work.budget)
+    try:
+        with ctrl_c(work.stop, name):
+            try:
+                ending = converse(work)
+            except ContextOverflow as fault:
+                # A server with a longer context, or another --context, goes on where this one cannot.
+                work.live.warned(str(fault))
+                return Ending("stopped", str(fault), fault.code)
+            except DriverError as fault:
+                if isinstance(fault, PASSING) and standing.last_reply(work.messages) is not None:
+                    # What was begun well is worth going on with: the report would end it.
+                    work.live.warned(str(fault))
+                    return Ending("stopped", str(fault), fault.code)
+                ending = Ending("failed", str(fault), fault.code)
+            return close(work, ending)
+    except KeyboardInterrupt:
+        stopped = why(STOPPED)
+        return Ending("stopped", stopped.text, stopped.code)
+    except Exception:
+        work.live.warned(f"{name} is stopped. What it has done is kept, and `agent resume {name}` goes on with it.")
+        raise
+
+
+def prepare(work: Study) -> None:
+    """What the tools are to know of the study."""
+    work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
+    work.context.n = (work.messages[0].data or {}).get("n")
+    work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    most = work.budget.approve
+    work.context.approval = None if most is None else Approval(most, work.stop.answers(work.live.asks))
+
+
+def close(work: Study, ending: Ending) -> Ending:
+    """Log how the run ended, with a report."""
+    context, source = work.context, None
+    if not context.finished:
+        source = default_source(context.reader, work.run, ending.why or "The study ended.")
+        ending = replace(ending, report_by_program=True)
+    context.store.finish_run(
+        work.run,
+        status=ending.status,
+        spent=work.spent.data(),
+        error=ending.why,
+        error_code=ending.code or None,
+        report=source,
+    )
+    return ending
+
+
+def converse(work: Study) -> Ending:
+    """Ask and answer until the report is written or nothing more will come."""
+    while True:
+        if (ending := settle(work)) is not None:
+            return ending
+        if work.stop.asked and work.by_protocol:
+            stopped = why(STOPPED)
+            return Ending("interrupted", stopped.text, stopped.code)
+        if standing.closing(work.messages) is None:
+            if work.stop.asked:
+                stopped = why(STOPPED)
+                work.tell(prompts.fill("stopping", last=work.last), {standing.STOPPING: stopped.text}, stopped.code)
+            elif (reached := work.spent.over(work.budget, requests=AND_THE_REPORT)) is not None:
+                said = prompts.fill("spent", why=reached.text, last=work.last)
+                work.tell(said, {standing.SPENT: reached.text}, reached.code)
+        hear(work)
+        closing, tries = standing.closing(work.messages), standing.last_tries(work.messages)
+        # Each try for the report costs money; the first may take what is left of it.
+        if closing is not None and (tries >= LAST_TRIES or (tries and work.spent.over_cost(work.budget, 1))):
+            return Ending(*closing)
+        ask(work)
+
+
+def hear(work: Study) -> None:
+    """Take in what the user has told the study from elsewhere, each once: the turn that is logged says which it is."""
+    for words in [] if work.by_protocol else work.context.reader.waiting(work.run):
+        work.live.told(words.text)
+        work.tell(words.text, {standing.TOLD: words.id})
+
+
+def ask(work: Study) -> None:
+    """The driver's next turn. Raises DriverError."""
+    work.spent.steps += 1
+    work.live.thinking(work.spent.steps)
+    began = time.monotonic()
+    reply, price = asked(work), work.budget.price_for(work.driver.llm)
+    cost = None if price is None else price.of(reply)
+    if not work.by_protocol:
+        work.spent.add(reply, cost)
+    known = {one.what for message in work.messages for one in message.mended}
+    work.context.turn = work.keep(Message.of(reply), reply, time.monotonic() - began, cost)
+    if reply.text:
+        work.live.said(reply.text)
+    for one in reply.mended:
+        # What happens again and again is logged each time, and said once.
+        if one.what not in known:
+            work.live.warned(f"Mended: {one.what}")
+
+
+def settle(work: Study) -> Ending | None:
+    """Do what the latest reply asks for and is not answered yet. How the study ends, if it does."""
+    for call in standing.unanswered(work.messages):
+        act(work, call)
+    last, closing = standing.last_reply(work.messages), standing.closing(work.messages)
+    if work.context.finished:
+        return Ending(*closing) if closing is not None else Ending("finished")
+    if standing.repeats(work.messages) >= SAME_MADE:
+        return Ending.failed("same_call", times=SAME_MADE)
+    if last is None or last.calls or work.messages[-1].role != "assistant":
+        return None
+    if work.by_protocol:
+        # A protocol that has nothing to call is at its end; its text says why.
+        return Ending(*closing) if closing is not None else Ending.failed("protocol", said=last.text)
+    if last.finish == "refusal":
+        return Ending.failed("refused", said=" ".join(last.text.split())[:300])
+    if standing.silent(work.messages) > SILENT_TURNS:
+        return Ending.failed("no_calls_shown", hint=last.hint) if last.hint else Ending.failed("no_calls")
+    cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
+    work.tell("Your answer was cut off at its length limit." if cut else nudge)
+    return None
+
+
+def act(work: Study, call: Call) -> None:
+    """Do one call and answer it. Every call gets exactly one answer, also the ones that are not done."""
+    context = work.context
+    work.count()
+    work.live.called(work.spent.steps, call, work.spent)
+    context.call, began, waited = call.id, time.monotonic(), context.waited
+    not_done = refusal(work, call)
+    result = answer(work.tools, context, call.name, call.arguments) if not_done is None else not_done
+    work.live.answered(call, result)
+    data, waited = {**result.data, "refused": result.refused}, context.waited - waited
+    work.spent.began += waited
+    seconds = time.monotonic() - began - waited
+    message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
+    work.keep(message, seconds=seconds)
+    work.count()
+
+
+def refusal(work: Study, call: Call) -> Answer | None:
+    """Why a call is not done, if it is not: it was done just now, or the study is at its end and takes nothing but its
+    report."""
+    if work.context.finished:
+        return Answer.refusal(refused("study_over"))
+    if (times := standing.repeats(work.messages)) > SAME_DONE:
+        return Answer(prompts.fill("repeated", times=times, last=work.last), refused=True, code="repeated")
+    tool = work.tools.get(call.name)
+    if tool is None or tool.is_last:
+        return None
+    closing = standing.closing(work.messages)
+    if work.stop.asked or (closing is not None and closing[0] == "interrupted"):
+        return Answer.refusal(refused(STOPPING, last=work.last))
+    if closing is not None or (tool.is_experiment and work.spent.over(work.budget)):
+        return Answer.refusal(refused(BUDGET_SPENT, last=work.last))
+    return None

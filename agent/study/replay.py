@@ -1,0 +1,338 @@
+"""A run repeated from its log: the loop is driven by the logged replies, and whatever it does is held against the log.
+
+Every message must be the same to the byte, every number within the tolerance (see `tools/replay/run.py`). It ends where
+the log does, or at the first thing that differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ...db import older
+from ...db.ids import show_id
+from ...db.read.reader import Reader
+from ...db.records import Json, Request, Run, Turn, as_json
+from ...tools.errors import ToolError
+from ...tools.refusals import BUDGET_SPENT, STOPPING
+from ...tools.replay.run import Diverged, Repeated
+from ...tools.replay.scratch import Scratch
+from ...tools.toolset import offered
+from ...tools.workbench.context import Context, Progress
+from ...tools.workbench.environment import code_version
+from ..drivers.conversation import KEPT, DriverError, Message, Reply, ToolSpec
+from ..drivers.recorded import Recorded
+from ..live import View
+from . import progress_state as standing
+from .budget import Budget, Spent
+from .context_window import SHRUNK
+from .endings import MINUTES, Reason, limit
+from .interrupt import Stop
+from .loop import Ending, Study, close, converse, prepare
+from .resume import changes, conversation, recall, require_same_subject
+
+# What is said as the user and is not for the loop to say: that the study goes on, the user's own words, and that the
+# tools or the conversation became too long for the server of that time.
+OUTSIDE = {standing.GOING_ON, standing.TOLD, standing.TOOLS, SHRUNK}
+
+
+class LogEnds(BaseException):
+    """The run was stopped here, so there is nothing more to compare."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What came of it: how many replies were given and experiments compared, and where it parted from the log."""
+
+    id: str
+    steps: int
+    experiments: int
+    values: int
+    largest: float
+    warnings: tuple[str, ...]
+    diverged: Diverged | None = None
+    step: int = 0
+    ended: bool = True
+
+    def data(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "id": self.id, "same": self.diverged is None, "steps": self.steps, "experiments": self.experiments,
+            "compared": self.values, "largest": self.largest, "warnings": list(self.warnings), "ended": self.ended,
+        }  # fmt: skip
+        if self.diverged is not None:
+            one = self.diverged
+            found["diverged"] = {"kind": one.kind, "step": self.step, "what": one.what, "was": one.was, "now": one.now}
+        return found
+
+
+@dataclass
+class Log:
+    """The logged conversation, and how far the repetition is in it."""
+
+    row: Run
+    turns: Sequence[Turn]
+    at: int = 0
+
+    @property
+    def next(self) -> Turn | None:
+        """The turn that must come next."""
+        return self.turns[self.at] if self.at < len(self.turns) else None
+
+    @property
+    def said(self) -> Message | None:
+        return None if self.next is None else Message.model_validate(self.next.content)
+
+    @property
+    def came(self) -> dict[str, Any]:
+        """What the program said next as the user, as data."""
+        said = self.said
+        return (said.data or {}) if said is not None and said.role == "user" else {}
+
+    def refuses(self, code: str) -> bool:
+        """Whether the next answer is that a call is not done, for this reason."""
+        said = self.said
+        return said is not None and said.role == "tool" and (said.code or older.refused_for(said.text)) == code
+
+
+class AsAsked(Stop):
+    """When the user asked to stop, by the log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    @property
+    def asked(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        log = self._log
+        if log.next is None:
+            return log.row.status == "interrupted"
+        return standing.STOPPING in log.came or log.refuses(STOPPING)
+
+
+@dataclass
+class AsSpent(Spent):
+    """What is counted is counted again; when the time was over, the log says."""
+
+    log: Log = field(kw_only=True)
+
+    def over(self, budget: Budget, requests: int = 0) -> Reason | None:
+        counted = super().over(budget.model_copy(update={"minutes": float("inf")}), requests)
+        if counted is not None:
+            return counted
+        message, words = self.log.said, self.log.came.get(standing.SPENT)
+        if words is None or message is None:
+            return limit(MINUTES, budget.minutes) if self.log.refuses(BUDGET_SPENT) else None
+        return Reason(MINUTES, words) if (message.code or older.limit_reached(words)) == MINUTES else None
+
+
+@dataclass
+class Repetition(Study):
+    """A study whose every message must be the one that is logged."""
+
+    log: Log = field(kw_only=True)
+    scratch: Scratch = field(kw_only=True)
+
+    def keep(
+        self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
+    ) -> int:
+        logged = self.log.next
+        content = self.content(message)
+        if logged is None:
+            raise Diverged("request", "The log ends here, and the program goes on.", "", message.text)
+        compare_messages(self, logged, json.loads(json.dumps(content)))
+        turn = super().keep(message, reply, seconds, cost)
+        self.log.at += 1
+        self.hear()
+        return turn
+
+    def hear(self) -> None:
+        """What comes from outside before the next turn: the user's words, and what other processes wrote."""
+        while OUTSIDE & self.log.came.keys():
+            assert self.log.next is not None
+            super().keep(Message.model_validate(self.log.next.content))
+            self.log.at += 1
+        if self.log.next is None:
+            if self.log.row.status == "stopped":
+                raise LogEnds
+            return
+        if self.log.next.role == "tool":
+            began = datetime.fromisoformat(self.log.next.created) - timedelta(seconds=self.log.next.seconds or 0)
+            self.scratch.bring(began.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+
+
+def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
+    """Raises Diverged, with the kind of what differs: the rows that an answer rests on before its words."""
+    was = logged.content
+    if "code" not in was:
+        # It was logged before there were codes, or has none; its words are compared in any case.
+        now = {name: value for name, value in now.items() if name != "code"}
+    if now == was:
+        return
+    if now["role"] != was["role"]:
+        what = f"The log goes on with a message of the {was['role']}, the program with one of the {now['role']}."
+        raise Diverged("request", what, was["text"], now["text"])
+    if was["role"] == "user":
+        raise Diverged("request", "The program says something else to the driver.", was["text"], now["text"])
+    name = next((call.name for call in standing.unanswered(work.messages)), "a call")
+    verdict, told = name == "test_hypothesis", name in ("write_report", "write_review")
+    kind = "verdict" if verdict else "report" if told else "tool answer"
+    if now["text"] != was["text"]:
+        raise Diverged(kind, f"{name} answers something else.", was["text"], now["text"])
+    texts = (json.dumps(one["data"], indent=1, ensure_ascii=False, sort_keys=True) for one in (was, now))
+    raise Diverged(kind, f"{name} answers with other data.", *texts)
+
+
+def rerun(
+    reader: Reader,
+    run: int,
+    progress: Progress,
+    fast: bool = False,
+    tolerance: float = 1e-4,
+    ignore_prompts: bool = False,
+) -> Rerun:
+    """Repeat a run on a tracker of its own; nothing is written to the reader's.
+
+    Raises ToolError for a run that is being run, that an older version did not log whole, or whose subject is another
+    one here; NoSuchId.
+    """
+    row, turns = reader.run(run), reader.turns(run)
+    given = require_repeatable(row, turns)
+    log = Log(row, turns, at=given)
+    until = turns[given - 1].created
+    warnings = list[str]()
+    codes = {reader.experiment(int(e.id[1:])).code_version for e in row.experiments}
+    with TemporaryDirectory(prefix="lashley-replay-") as folder:
+        path = Path(folder) / "replay.db"
+        with Scratch.of(reader.path, run, until, path) as scratch, Reader.open(path) as own:
+            scratch.told_as(sorted(codes), code_version())
+            repeated = Repeated(reader, scratch, fast, tolerance)
+            context = Context(store=scratch, reader=reader, measure=repeated)
+            recall(context, row)
+            require_same_subject(context, run)
+            warnings += [f"Since {row.id} ran: {line}." for line in changes(context, row)]
+            context.reader, context.run = own, run
+            look = Looking(reader, log, ignore_prompts, warnings)
+            driver = Recorded(row.driver, row.llm or "", replies(log), look)
+            work = Repetition(
+                context, driver, row.goal, Budget.model_validate(row.budget), View(None),
+                conversation(list(turns[:given])), AsSpent(steps=turns[given - 1].step, log=log), AsAsked(log),
+                log=log, scratch=scratch,
+            )  # fmt: skip
+            prepare(work)
+            context.progress, context.experiment_minutes, context.approval = progress, None, None
+            diverged, ended = None, True
+            try:
+                ending = repeat(work)
+                compare_endings(reader, own, run, ending)
+            except Diverged as parted:
+                diverged = parted
+            except LogEnds:
+                ended = False
+    if look.unknown:
+        warnings.append(f"{row.id} did not log its instructions and tools, so they were not compared.")
+    replied = sum(turn.role == "assistant" for turn in turns[given : log.at])
+    counts = (repeated.experiments, repeated.values, repeated.largest)
+    return Rerun(row.id, replied, *counts, tuple(warnings), diverged, work.spent.steps, ended)
+
+
+def require_repeatable(row: Run, turns: Sequence[Turn]) -> int:
+    """With how many turns the run began: its opening; of a fork, all that it has of its parent and what it was told.
+    Raises ToolError."""
+    if row.status == "running":
+        raise ToolError(f"{row.id} is being run; replay it when it has ended.")
+    if not turns or turns[0].role != "user":
+        raise ToolError(f"{row.id} was begun by an older version, which did not log all that is needed to repeat it.")
+    if row.parent is None:
+        return 1
+    return next(i for i, turn in enumerate(turns, start=1) if standing.FORKED in (turn.content.get("data") or {})
+                and turn.content["data"][standing.FORKED] == row.parent)  # fmt: skip
+
+
+def replies(log: Log) -> Iterator[Reply]:
+    """The logged replies, each when it is the turn that must come next."""
+    while (turn := log.next) is not None:
+        if turn.role != "assistant":
+            what = f"The program asks for a reply, where the log goes on with a message of the {turn.role}."
+            raise Diverged("request", what, turn.content["text"])
+        said = Message.model_validate(turn.content)
+        yield Reply(
+            **{name: getattr(said, name) for name in KEPT}, tokens_in=turn.tokens_in, tokens_out=turn.tokens_out
+        )
+    if log.row.status == "failed":
+        raise DriverError(log.row.error or "", log.row.error_code)
+    raise Diverged("request", "The log ends here, and the program asks for another reply.")
+
+
+@dataclass
+class Looking:
+    """Compares instructions and tools with those that were logged; a protocol reads neither."""
+
+    reader: Reader
+    log: Log
+    ignore: bool
+    warnings: list[str]
+    unknown: bool = False
+    seen: set[str] = field(default_factory=set[str])
+
+    def __call__(self, instructions: str, tools: Sequence[ToolSpec]) -> None:
+        if self.log.row.llm is None or self.log.next is None:
+            return
+        was = self.reader.request(int(self.log.row.id[1:]), self.log.next.created)
+        if was is None:
+            self.unknown = True
+            return
+        for differs in self.differences(was, instructions, tools):
+            if not self.ignore:
+                raise differs
+            if differs.what not in self.seen:
+                self.seen.add(differs.what)
+                self.warnings.append(differs.what)
+
+    def differences(self, was: Request, instructions: str, tools: Sequence[ToolSpec]) -> Iterator[Diverged]:
+        if was.instructions != instructions:
+            yield Diverged("request", "The instructions have changed.", was.instructions, instructions)
+        left_in = standing.left_in(conversation(list(self.log.turns[: self.log.at])))
+        before, now = offered(was.tools, left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
+        gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
+        if gone or added:
+            yield Diverged("request", "Other tools are offered.", "\n".join(gone), "\n".join(added))
+        for name in sorted(before.keys() & now.keys()):
+            texts = [as_text(one) for one in (before[name], now[name])]
+            if texts[0] != texts[1]:
+                yield Diverged("request", f"The tool {name} has changed.", *texts)
+
+
+def as_text(tool: Json) -> str:
+    return f"{tool['description']}\n{json.dumps(tool['parameters'], indent=1, ensure_ascii=False, sort_keys=True)}"
+
+
+def repeat(work: Repetition) -> Ending:
+    work.hear()
+    try:
+        ending = converse(work)
+    except DriverError as fault:
+        ending = Ending("failed", str(fault), fault.code)
+    return close(work, ending)
+
+
+def compare_endings(reader: Reader, own: Reader, run: int, ending: Ending) -> None:
+    """What the run left behind. Raises Diverged."""
+    row, name = reader.run(run), show_id("run", run)
+    codes = (ending.code or None, row.error_code)
+    if (ending.status, ending.why) != (row.status, row.error) or (codes[1] is not None and codes[0] != codes[1]):
+        raise Diverged("ending", f"{name} ends otherwise.", f"{row.status}: {row.error or ''}",
+                       f"{ending.status}: {ending.why or ''}")  # fmt: skip
+    was, now = (one.hypotheses(run) for one in (reader, own))
+    for before, after in zip(was, now, strict=True):
+        if before != after:
+            texts = (json.dumps(as_json(one), indent=1, ensure_ascii=False) for one in (before, after))
+            raise Diverged("verdict", f"{before.id} is judged otherwise.", *texts)
+    reports = [one.latest_report(run) for one in (reader, own)]
+    told = [None if one is None else json.dumps([one.source, one.claims], indent=1, ensure_ascii=False)
+            for one in reports]  # fmt: skip
+    if told[0] != told[1]:
+        raise Diverged("report", f"The report of {name} is another one.", told[0] or "", told[1] or "")

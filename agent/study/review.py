@@ -1,0 +1,29 @@
+"""A second opinion: a run of its own, whose driver is given the claims of a study and asked to refute them."""
+
+from __future__ import annotations
+
+from ... import prompts
+from ...tools.evidence.review.tools import brief, check_reviewable
+from ...tools.workbench.context import Context
+from ..drivers.conversation import Driver
+from .budget import Budget
+from .loop import Ending, Live, study
+
+
+def second_opinion(context: Context, driver: Driver, run: int, budget: Budget, live: Live) -> Ending:
+    """Review a run that has ended; context.run is the review then.
+
+    Raises NoSuchId, ToolError where there is nothing to review, and TrackerError.
+    """
+    check_reviewable(context, run)
+    row = context.reader.run(run)
+    context.run, context.turn, context.call, context.finished, context.reviews = None, None, None, False, run
+    context.model, context.task = row.model or context.model, row.task or context.task
+    told, data = brief(context, run)
+    text = prompts.fill(
+        "begin_review", run=row.id, goal=row.goal, model=context.model, task=context.task, brief=told,
+        experiments=budget.experiments, minutes=f"{budget.minutes:g}",
+    )  # fmt: skip
+    about = {"goal": row.goal, "model": context.model, "task": context.task, **data, **budget.model_dump()}
+    goal = f"Second opinion on {row.id}: {row.goal}"
+    return study(context, driver, goal, budget, live, opening=(text, about))

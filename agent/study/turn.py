@@ -1,0 +1,91 @@
+"""One turn of the driver, in as many tokens as it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ... import prompts
+from ...tools.toolset import core
+from ..drivers.conversation import ContextOverflow, Message, Reply
+from . import progress_state as standing
+from .context_window import characters, marked, sent
+from .summary import summary
+
+if TYPE_CHECKING:
+    from .loop import Study
+
+# How often a conversation that is refused as too long is made shorter.
+SHORTER = 4
+
+
+def asked(work: Study) -> Reply:
+    """The driver's reply to the conversation so far, shortened where that is needed. Raises a DriverError."""
+    if work.by_protocol:
+        return work.driver.reply(work.instructions, work.messages, work.specs())
+    window = work.window
+    for attempt in range(SHORTER + 1):
+        base = narrowed(work)
+        tools, messages = work.specs(), fitted(work, base)
+        try:
+            reply = work.driver.reply(work.instructions, messages, tools)
+        except ContextOverflow as fault:
+            if attempt == SHORTER:
+                raise
+            now = window.tokens(messages)
+            window.learn(fault, base + now)
+            if crowded(work, base):
+                continue
+            if len(work.messages) == 1:
+                raise
+            shrink(work, window.tokens(messages) // 2)
+            if window.tokens(sent(work.messages)) >= window.tokens(messages):
+                raise
+            continue
+        length = sum(map(characters, messages)) + len(work.instructions) + sum(len(t.model_dump_json()) for t in tools)
+        if (warning := window.gauge(length, reply.tokens_in)) is not None:
+            work.live.warned(warning)
+        return reply
+    raise AssertionError("unreachable")
+
+
+def crowded(work: Study, base: int) -> bool:
+    """Whether all tools are offered, and leave too little room for a conversation."""
+    return not work.window.holds(base) and standing.left_in(work.messages) is None
+
+
+def narrowed(work: Study) -> int:
+    """The tokens of the instructions and the tools, after the core alone is offered where all are too many."""
+    base = work.window.base(work.instructions, work.specs())
+    if not crowded(work, base):
+        return base
+    said = prompts.fill("narrowed", limit=f"{work.window.limit:,}", core=", ".join(core()))
+    work.tell(said, {standing.TOOLS: core()})
+    work.live.warned(said)
+    return work.window.base(work.instructions, work.specs())
+
+
+def fitted(work: Study, base: int) -> list[Message]:
+    """The conversation as it is sent, after a mark where it no longer fits. Raises ContextOverflow."""
+    window, messages = work.window, sent(work.messages)
+    if window.limit is None:
+        return messages
+    room = window.room(base)
+    if window.tokens(messages) > room:
+        shrink(work, room // 2)
+        messages = sent(work.messages)
+        if window.tokens(messages) > room:
+            raise ContextOverflow(
+                f"The latest turn alone is longer than the {window.limit:,} tokens that the language model reads at "
+                "once: give its server a longer context, or say with --context how much it reads."
+            )
+    return messages
+
+
+def shrink(work: Study, target: int) -> None:
+    """Log the mark by which the conversation gets down to so many tokens."""
+    most = int(target / 2 / work.window.per_character)
+
+    def told(place: int) -> str:
+        return summary(work.context.reader, work.run, work.messages[:place], most)
+
+    work.keep(marked(work.messages, work.window.tokens, target, told, work.window.limit))

@@ -1,0 +1,1 @@
+"""Reading the tracker: every method gives frozen records."""

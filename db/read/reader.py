@@ -1,0 +1,82 @@
+"""The tracker, open for reading: what it holds, as records (`records.py`) with ids that people can say.
+
+Only the standard library is imported, so that browsing starts at once, and the connection can only read. Rows come in
+the order in which they were written unless a method says otherwise. The methods are those of the readers of runs,
+experiments and thoughts; here is how a file is opened and closed, and what is asked across all of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .. import query, schema
+from ..errors import NotRecorded, TrackerError
+from ..location import check_is_file, connect_read_only
+from .runs import RunReader
+
+
+class Reader(RunReader):
+    """The tracker, open for reading. Make it with `Reader.open`; it is a context manager.
+
+    Numbers of rows go in (12), ids come out ("E12"). Every method raises NoSuchId for a row that is not there. A run
+    that is marked as running and has no process any more has the status stopped; its experiment, interrupted.
+    """
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Opens the tracker at `path`, brought up to date where it is older; raises TrackerError if none is there."""
+        path = Path(path)
+        if not path.exists():
+            raise TrackerError(
+                f'There is no tracker at {path} yet. Start with: agent run --goal "..." (or name another with --db).'
+            )
+        check_is_file(path)
+        version = schema.version_at(path)
+        if version == 0:
+            raise TrackerError(f"{path} holds nothing that can be read yet; `agent run --db {path}` prepares it.")
+        if version < schema.VERSION:
+            from ..write.store import Store
+
+            Store.open(path).close()
+        return cls(path, connect_read_only(path))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def known(self, what: str) -> list[str]:
+        """The kinds, tasks and models of the experiments, or the tags of the notes."""
+        tags = "SELECT DISTINCT value AS name FROM notes, json_each(notes.tags) ORDER BY 1"
+        sql = tags if what == "tag" else f"SELECT DISTINCT {what} AS name FROM experiments ORDER BY 1"
+        return [name for name in self._values(sql) if name is not None]
+
+    def require_known(self, what: str, name: str | None) -> None:
+        """Raises NotRecorded unless the tracker has something of this kind, task, model or tag; None asks for nothing,
+        and so does a tracker that has none at all."""
+        known = self.known(what) if name is not None else []
+        if name is not None and known and name.lower() not in {one.lower() for one in known}:
+            raise NotRecorded(what, name, known)
+
+    def query(
+        self,
+        sql: str,
+        limit: int = 100,
+        seconds: float = 2.0,
+        runs: Sequence[int] | None = None,
+        alone: int | None = None,
+    ) -> tuple[list[str], list[list[Any]], bool]:
+        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see, and with
+        `alone`, the reasoning of that run alone.
+
+        Raises QueryRefused (see db/query.py).
+        """
+        return query.select(self.path, sql, limit, seconds, runs, alone)

@@ -1,0 +1,182 @@
+"""Writes runs: their begin and end, their conversation, their reports, and that one was taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import schema
+from ..errors import TrackerError
+from ..forks import Inherited
+from ..ids import parse_id, show_id
+from ..locks import is_alive
+from .rows import as_json, check_status, now
+from .thoughts import ThoughtWriter
+
+INTERRUPTED = "Interrupted"
+CUT = "The program was stopped in the middle of it."
+# Why a run cannot be taken up.
+ENDED = "{run} has ended ({status}), so there is nothing to go on with. `agent report {run}` writes its report."
+AT_WORK = "{run} is being run by another process now; `agent show {run}` says how far it is."
+
+
+class RunWriter(ThoughtWriter):
+    """The rows of runs, turns, reports and resumptions."""
+
+    def begin_run(
+        self,
+        *,
+        goal: str,
+        driver: str,
+        llm: str | None,
+        model: str | None,
+        task: str | None,
+        seed: int | None,
+        budget: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        reviews: int | None = None,
+        opening: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        inherits: Inherited | None = None,
+    ) -> int:
+        """A run that has status running, and counts as such for as long as this process lives; returns its number.
+
+        `opening` is the first message of its conversation, the user's, without which no run could be taken up again;
+        a fork `inherits` it. `request` is what its driver is asked with besides: instructions and tools.
+        """
+        with self._transaction():
+            run = self._insert(
+                "runs",
+                goal=goal,
+                driver=driver,
+                llm=llm,
+                model=model,
+                task=task,
+                seed=seed,
+                reviews=reviews,
+                status="running",
+                budget=as_json(budget),
+                environment=self._environment(environment),
+                request=self._request(request),
+                parent=inherits.parent if inherits else None,
+                forked_at=inherits.step if inherits else None,
+                started=now(),
+            )
+            if inherits is not None:
+                self._inherit(run, inherits)
+            if opening is not None:
+                self._insert("turns", run=run, step=0, role="user", content=as_json(opening), created=now())
+            self._hold("run", run)
+        return run
+
+    def _inherit(self, run: int, inherits: Inherited) -> None:
+        """All that a fork begins with, in the transaction that makes its row."""
+        parent, new = show_id("run", inherits.parent), dict[str, str]()
+        for old in inherits.hypotheses:
+            again = f"Recorded again from {old.id} of {parent}, which this study was forked from."
+            revises = None if old.revises not in new else parse_id(new[old.revises])[1]
+            expected = [one._asdict() for one in old.predictions]
+            number = self._state(run, old.statement, old.rationale, old.refuted_if, expected, revises, comment=again)
+            new[old.id] = show_id("hypothesis", number)
+        for experiment in inherits.experiments:
+            reason = f"From the part of {parent} that this study shares."
+            self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())
+        # The last of all, so that what came before it is known as what the fork began with.
+        said = [(turn.step, turn.role, turn.content) for turn in inherits.turns]
+        for step, role, content in (*said, (inherits.step, "user", inherits.told(new))):
+            self._insert("turns", run=run, step=step, role=role, content=as_json(content), created=now())
+
+    def resume_run(self, run: int, environment: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> None:
+        """A run whose process is gone counts as running again, for as long as this one lives.
+
+        What it was measuring when it was stopped has ended without a result. Raises TrackerError for a run that has
+        ended, or that another process is running.
+        """
+        name = show_id("run", run)
+        with self._transaction():
+            self._require("run", run)
+            (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
+            if status != "running":
+                raise TrackerError(ENDED.format(run=name, status=status))
+            # Whoever begins or takes up a run is in a transaction, and there is one at a time.
+            if is_alive(self.path, name):
+                raise TrackerError(AT_WORK.format(run=name))
+            self._hold("run", run)
+            half = self._db.conn.execute("SELECT id FROM experiments WHERE run = ? AND status = 'running'", [run])
+            for (experiment,) in half.fetchall():
+                self._update("experiment", experiment, status="failed", error_type=INTERRUPTED, error=CUT, ended=now())
+                self._seals.add("experiment", experiment)
+            made = {"environment": self._environment(environment), "request": self._request(request)}
+            self._insert("resumptions", run=run, **made, created=now())
+
+    def finish_run(
+        self,
+        run: int,
+        *,
+        status: str,
+        spent: Mapping[str, Any],
+        error: str | None = None,
+        error_code: str | None = None,
+        report: str | None = None,
+    ) -> None:
+        """How the run ended: finished, failed, interrupted or budget; why, in words and as a code; with the program's
+        report where nobody else wrote one."""
+        check_status(status, schema.RUN_STATUSES)
+        with self._transaction():
+            if report is not None:
+                self._insert("reports", run=run, source=report, claims="[]", created=now())
+            told = {"error": error, "error_code": error_code}
+            self._update("run", run, status=status, spent=as_json(spent), **told, ended=now())
+            self._seals.add("run", run)
+        self._let_go(show_id("run", run))
+
+    def add_turn(
+        self,
+        run: int,
+        step: int,
+        role: str,
+        content: Mapping[str, Any],
+        *,
+        tokens_in: int | None = None,
+        tokens_cached: int | None = None,
+        tokens_written: int | None = None,
+        tokens_out: int | None = None,
+        cost: float | None = None,
+        seconds: float | None = None,
+    ) -> int:
+        """One message of the run's conversation, as it was sent or received; `cost` is in US dollars."""
+        with self._transaction():
+            self._require("run", run)
+            return self._insert(
+                "turns",
+                run=run,
+                step=step,
+                role=role,
+                content=as_json(content),
+                tokens_in=tokens_in,
+                tokens_cached=tokens_cached,
+                tokens_written=tokens_written,
+                tokens_out=tokens_out,
+                cost=cost,
+                seconds=seconds,
+                created=now(),
+            )
+
+    def tell(self, run: int, text: str) -> int:
+        """Words of the user for a run, which its own process takes in. Raises TrackerError where it has ended."""
+        name = show_id("run", run)
+        with self._transaction():
+            self._require("run", run)
+            (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
+            if status != "running":
+                raise TrackerError(f"{name} has ended ({status}), so nobody is there to be told.")
+            return self._insert("told", run=run, text=text, created=now())
+
+    def add_report(
+        self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = (), call: str | None = None
+    ) -> int:
+        """A report as it was written, with its slots unfilled: claims (sentence, conditions) and text."""
+        with self._transaction():
+            self._require("run", run)
+            row: dict[str, Any] = {"run": run, "source": source, "claims": as_json(list(claims)), "call": call}
+            return self._insert("reports", **row, created=now())

@@ -1,0 +1,144 @@
+"""What the intact subject can do with a task, in two grades: it says the answer, and it prefers the answer.
+
+It says the answer when the texts that it generates are right more often than a guesser's. It prefers the answer when it
+scores the answer above the distractor more often than somebody who does not read the prompt. A small model may do the
+second and not the first: it tells every capital from a wrong one, and writes something else. Both are worth studying,
+and a result rests on one of them: a logit difference on preference, an accuracy on speech. Damage to what a subject
+does in neither way shows nothing.
+
+Each grade is an exact binomial test against its chance (`chance` says what that is). What counts is questions, not
+prompts: sixty prompts that ask ten sums are ten trials, and each counts by the share of its prompts, the sum rounded
+down. Where chance differs from prompt to prompt its mean is taken, which makes no p smaller than it should be
+(Hoeffding, Annals of Mathematical Statistics 27, 1956).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binom
+
+from ..metrics import rests_on_preference
+from ..notes import doubt
+from ..result import Doubt, Measurement
+from ..statistics.intervals import Array, clustered, share
+from .chance import Chance, chance_of, preference_chance
+
+if TYPE_CHECKING:
+    from ..lab import Intact
+    from ..tasks.prompt import Prompt
+    from ..tasks.task import Task
+
+# One-sided, as the end of a 95% interval. There are two tests, so of the subjects that can do neither at most one in
+# twenty passes one.
+LEVEL = 0.025
+
+
+def exact_p(right: Array, chance: float, questions: Sequence[str]) -> float:
+    """How likely a guesser who is right with probability `chance` gets as many of the values [n] of 0 and 1."""
+    sums, sizes = clustered(right, questions)
+    successes = math.floor(float(np.sum(sums / sizes)) + 1e-9)
+    return float(binom.sf(successes - 1, len(sizes), chance))
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A share of prompts (the accuracy, or `prefers_answer`), what chance gives, and the p of the exact test."""
+
+    share: Measurement
+    chance: Chance
+    p: float
+
+    @property
+    def shown(self) -> bool:
+        return self.p < LEVEL
+
+    @property
+    def told(self) -> str:
+        """Such as "0.250 [0.132, 0.421] against a chance of 0.062 (always answering 'paris'), p = 0.0004"."""
+        return f"{self.share.told} against a chance of {self.chance.told}, p = {self.p:.2g}"
+
+    @property
+    def measurements(self) -> tuple[Measurement, Measurement]:
+        """The share, and its p."""
+        return self.share, Measurement(name=f"{self.share.name}_p", value=self.p)
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Both grades; `prefers` is None where not every prompt has a distractor. `questions` is how many are asked."""
+
+    says: Grade
+    prefers: Grade | None
+    questions: int
+
+    @property
+    def prefers_shown(self) -> bool:
+        return self.prefers is not None and self.prefers.shown
+
+    @property
+    def able(self) -> bool:
+        """Whether the subject is shown to do the task in either way."""
+        return self.says.shown or self.prefers_shown
+
+    @property
+    def told(self) -> str:
+        """The verdict in a sentence or two."""
+        says, prefers = self.says, self.prefers
+        if not self.able:
+            return f"It is not shown to do the task at all, {self.why}."
+        said = f"It {'says the answer' if says.shown else 'is not shown to say the answer'} (accuracy {says.told})"
+        if prefers is None:
+            return f"{said}."
+        verb = "prefers" if prefers.shown else "is not shown to prefer"
+        link = "and it" if says.shown == prefers.shown else "but it"
+        return f"{said}, {link} {verb} the answer to the distractor (a share of {prefers.told}).{self._few}"
+
+    @property
+    def why(self) -> str:
+        """Why it is shown to do neither."""
+        says = f"to say the answer (accuracy {self.says.told})"
+        if self.prefers is None:
+            return f"that is, {says}{self._few}"
+        return f"neither {says} nor to prefer it to the distractor (a share of {self.prefers.told}){self._few}"
+
+    @property
+    def _few(self) -> str:
+        n = self.says.share.n
+        assert n is not None
+        return f" ({n} prompts that ask {self.questions} different questions)" if self.questions < n else ""
+
+    def doubts(self, metric: str | None = None) -> tuple[Doubt, ...]:
+        """What a result measured in this metric has to say: nothing where the subject does what the metric rests on.
+
+        What compares the answer with a wrong one, as a logit difference does, rests on preference, an accuracy on
+        speech, and any other metric (or None) on either.
+        """
+        if not self.able:
+            return (doubt("unable", why=self.why),)
+        if self.prefers is not None and rests_on_preference(metric) and not self.prefers.shown:
+            return (doubt("not_preferred", prefers=self.prefers.told, says=self.says.told),)
+        if not self.says.shown:
+            rests = "An accuracy rests on speech" if metric == "accuracy" else "What is found here is about preference"
+            return (doubt("not_said", rests=rests, says=self.says.told),)
+        return ()
+
+
+def ability(task: Task, prompts: Sequence[Prompt], intact: Intact) -> Ability | None:
+    """The verdict on the intact subject's answers to these prompts; None for open prompts, where nothing is asked."""
+    if intact.correct is None:
+        return None
+    asked = [p.key for p in prompts]
+
+    def grade(name: str, right: Array, chance: Chance) -> Grade:
+        return Grade(share(name, right, asked), chance, exact_p(right, chance.value, asked))
+
+    says = grade("accuracy", intact.correct, chance_of(task, prompts))
+    prefers: Grade | None = None
+    if "logit_diff" in intact.scores:
+        prefers = grade("prefers_answer", (intact.scores["logit_diff"] > 0).astype(float), preference_chance(prompts))
+    return Ability(says, prefers, len(set(asked)))

@@ -1,0 +1,89 @@
+"""The kinds of experiments by name: ours, each in the file of its name, then those of installed packages.
+
+A package adds one by an entry point of the group `lashley.experiments` that names the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeGuard
+
+from ..errors import BadConfiguration, UnknownName
+from ..experiment import Experiment
+from ..installed import Registered, registered
+
+GROUP = "lashley.experiments"
+# Shown of every kind anyway.
+SHOWN = ("model", "task", "n", "split", "seed")
+# In the order in which they are listed: by the question that they answer.
+OURS = (
+    "baseline",
+    "layer_program",
+    "block_influence",
+    "linear_shortcut",
+    "head_ablation",
+    "mlp_ablation",
+    "neuron_ablation",
+    "minimal_set",
+    "pruning_curve",
+    "self_repair",
+    "activation_patching",
+    "attribution_patching",
+    "causal_tracing",
+    "path_patching",
+    "head_composition",
+    "direct_logit_attribution",
+    "logit_lens",
+    "tuned_lens",
+    "token_effects",
+    "attention_patterns",
+    "head_detectors",
+    "attention_entropy",
+    "ov_qk",
+    "saliency",
+    "embedding_map",
+)
+
+
+def kinds() -> dict[str, type[Experiment]]:
+    """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    return {name: one.thing for name, one in all_registered().items()}
+
+
+def kind(name: str) -> type[Experiment]:
+    """The kind of this name. Raises UnknownName with the nearest names."""
+    if name not in kinds():
+        raise UnknownName("kind of experiment", name, kinds())
+    return kinds()[name]
+
+
+@cache
+def all_registered() -> dict[str, Registered[type[Experiment]]]:
+    """The kinds, each with the package that it is from."""
+    ours = {name: in_its_file(name) for name in OURS}
+    return registered(ours, GROUP, "kind", is_kind, "a subclass of Experiment with a name (kind)", lambda one: one.kind,
+                      BadConfiguration)  # fmt: skip
+
+
+def in_its_file(name: str) -> type[Experiment]:
+    module = import_module(f".{name}", __package__)
+    return next(one for one in vars(module).values() if is_kind(one) and one.kind == name)
+
+
+def is_kind(one: Any) -> TypeGuard[type[Experiment]]:
+    return isinstance(one, type) and issubclass(one, Experiment) and isinstance(getattr(one, "kind", None), str)
+
+
+def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a whole configuration what is not the kind's default, without what is shown of every kind anyway. Of a kind
+    that is not installed here, everything that is set."""
+    known = kinds().get(kind)
+    return {
+        name: value
+        for name, value in config.items()
+        if name not in SHOWN
+        and (value is not None if known is None or name not in known.model_fields
+             else value != known.model_fields[name].default)
+    }  # fmt: skip

@@ -1,0 +1,247 @@
+"""How the removals of heads, MLPs and neurons are measured, controlled and told: in one way.
+
+One place at a time, each beside what other places of the same part do; or a set at once, beside random sets as large.
+A kind says which places are meant, how a long list of them is looked through first, and how it is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..errors import BadConfiguration
+from ..experiment import Experiment
+from ..metrics import AnyMetric, is_distance
+from ..result import Effect, Figure, Measurement, Note, Result
+from ..sites import COUNTED, Part, Site
+from .removal import Method, Removed
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
+    from ..lab import Lab
+    from ..statistics.intervals import Array
+    from ..statistics.screening import Look
+    from ..tasks.prompt import Split
+    from ..tasks.task import Task
+    from .controls import Compared
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What a quick look at many places chose to measure.
+
+    order    which places, the strongest first and then some of the rest, drawn at random
+    guesses  [place, n], what the look saw of these
+    how      in words, such as "by gradients", and in which precision
+    family   of how many places they are the strongest by these very prompts; 0 where they were found on others
+    seen     by name, the mean of all that was seen, where it can stand beside what is measured
+    """
+
+    order: list[int]
+    guesses: Array
+    how: str
+    family: int
+    seen: Mapping[str, float] = field(default_factory=dict)
+
+
+class Ablation(Experiment):
+    """The removal of places of one part, and the paired change that it makes."""
+
+    later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
+    part: ClassVar[Part]
+    # What is removed, as people say it.
+    parts: ClassVar[str]
+
+    together: Annotated[bool, Field(description="Remove them all at once instead of one at a time.")] = False
+    method: Removed = "zero"
+    metric: Annotated[
+        AnyMetric,
+        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+    ] = "logit_diff"
+
+    controls: Annotated[
+        int,
+        Field(ge=1, le=2000, description="How many random sets stand beside a set; beyond_control draws its own."),
+    ] = 20
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        counted = {COUNTED[self.part][1]} if self.part in COUNTED else set[str]()
+        if {"n_layers", *counted} <= set(sizes):
+            self.sites(sizes)
+        self.require_metric(self.metric, task)
+
+    def sites(self, sizes: Mapping[str, int]) -> list[Site]:
+        """The places meant. Raises BadConfiguration where one is not there."""
+        raise NotImplementedError
+
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        from ..statistics.random_sets import possible_sets
+        from .controls import every
+
+        if not {"n_layers", *({COUNTED[self.part][1]} if self.part in COUNTED else ())} <= set(sizes):
+            return None
+        sites = self.sites(sizes)
+        if not (self.together or len(sites) == 1):
+            return None
+        return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
+
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
+        """Look quickly at many places, to measure few; None to measure all. And what is to be said about it."""
+        return None, ()
+
+    def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
+        """Single other places, beside those that are measured one at a time."""
+        from .controls import random_others
+
+        # A screen has looked at others already.
+        return random_others(measured, lab.subject.sizes, self.method, self.seed) if screened is None else []
+
+    def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
+        raise NotImplementedError
+
+    def run(self, lab: Lab) -> Result:
+        sites = self.sites(lab.subject.sizes)
+        return self.removed_at_once(lab, sites) if self.together or len(sites) == 1 else self.swept(lab, sites)
+
+    def swept(self, lab: Lab, sites: list[Site]) -> Result:
+        """Every place by itself."""
+        from ..answers.scoring import intact
+        from ..statistics import screening
+        from ..statistics.intervals import effects, questions_asked
+        from ..statistics.strongest import clear, largest
+        from .controls import among, per_prompt
+
+        prompts, _ = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        screened, remarks = self.screen(lab, sites)
+        measured = sites if screened is None else [sites[i] for i in screened.order]
+        controls = self.others(lab, measured, screened)
+        compared, more = self.measured(lab, measured, controls)
+        values = compared.values(self.metric)
+        values, beside = values[: 1 + len(measured)], values[1 + len(measured) :]
+        change = values[1:] - values[0]
+        family = len(sites) if screened is None else screened.family
+        found = effects([str(s) for s in measured], self.metric, change, asked, family=family)
+        others = (beside - values[0]).mean(-1).tolist()
+        if screened is None or screened.seen:
+            seen = {} if screened is None else screened.seen
+            others += [value for name, value in seen.items() if name not in set(map(str, measured))]
+            found = among(found, others)
+        elif others:
+            # The others that were measured are the strongest of many, and no measure of what is usual.
+            found = tuple(among([effect], others)[0] for effect in found)
+        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
+        if controls:
+            measurements.append(Measurement(name="controls", value=len(controls)))
+        significant = "" if is_distance(self.metric) else f", {sum(map(clear, found))} change {self.metric} (q < 0.05)"
+        text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
+        kept = {self.metric: values}
+        if screened is not None:
+            agreement = screening.agreement(screened.guesses, change, self.strongest)
+            measurements += agreement
+            text += screening.told(screened.how, agreement, self.strongest)
+            kept["screened"] = screened.guesses
+        return Result(
+            measurements=tuple(measurements),
+            effects=found,
+            figures=self.drawings(lab, found, screened),
+            found=text,
+            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more))),
+            doubts=lab.doubts(*self.draw, self.metric),
+            arrays=per_prompt(kept, asked, beside),
+        )
+
+    @property
+    def strongest(self) -> int:
+        """How many of the strongest that a screen finds are measured."""
+        raise NotImplementedError
+
+    def measured(
+        self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), look: Look | None = None
+    ) -> tuple[Compared, tuple[Note, ...]]:
+        """The metric without each place, then under each control; and what is to be said about it. With a look, only
+        as exactly as that is."""
+        from .controls import compare
+        from .removal import removal, replacements
+
+        _, batch = lab.prompts(*self.draw)
+        subject, narrowed = (None, None) if look is None else (look.subject, look.narrowed)
+        readout = lab.readout(self.metric, batch, subject)
+        everything = [*(removal(str(s), [s], self.method) for s in sites), *controls]
+        sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
+        doing = f"{len(sites)} {self.parts}{f' {look.how}' if look else ''}"
+        return compare(lab, doing, batch, everything, readout, sources, subject, narrowed), notes
+
+    def removed_at_once(self, lab: Lab, sites: list[Site]) -> Result:
+        """The places as one set, with random sets beside it."""
+        from ..answers.scoring import changes, intact
+        from ..answers.speech import compared
+        from ..statistics.intervals import effects, questions_asked
+        from .controls import compare, control_measurements, per_prompt, random_sets, told, unmatched
+        from .removal import removal, replacements
+
+        prompts, batch = lab.prompts(*self.draw)
+        asked = [p.key for p in prompts]
+        removed = removal(" + ".join(map(str, sites)), sites, self.method)
+        controls = random_sets(sites, lab.subject.sizes, self.method, self.seed, self.controls)
+        readout = lab.whole_readout(batch)
+        everything = [removed, *controls]
+        sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
+        run = compare(lab, "ablation and random controls", batch, everything, readout, sources)
+        if self.metric not in run.scores:
+            raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use metric loss.")
+        values = run.values(self.metric)
+        values, beside = values[:2], values[2:]
+        change = values[1:] - values[0]
+        found = effects([removed.name], self.metric, change, asked)
+        measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)]
+        measurements += changes(run.scores, asked)
+        changed = lab.speak(batch, [removed], sources)[0]
+        spoken = compared(lab, prompts, lab.intact(*self.draw).said, changed, removed.name)
+        measurements += spoken.measurements
+        matched = control_measurements(self.metric, change[0], beside - values[0], asked)
+        text = f"Without {removed.name} ({self.method}) {self.metric} changes by {found[0].told}. {spoken.text}"
+        text += told(matched, f"random sets of as many {self.parts}")
+        kept = {name: run.values(name)[:2] for name in run.scores}
+        return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
+                      figures=spoken.figures, found=text,
+                      notes=(*run.failed(self.metric), *notes, *unmatched(matched)),
+                      doubts=lab.doubts(*self.draw, self.metric),
+                      arrays=per_prompt(kept, asked, beside))  # fmt: skip
+
+
+def estimates(
+    lab: Lab, draw: tuple[int, Split, int], part: Part, layers: Sequence[int], method: Method, metric: str
+) -> tuple[dict[int, Array], tuple[Note, ...]]:
+    """The change by the removal of each head or neuron of some layers as gradients have it, by layer [n, unit]."""
+    from .. import engine
+    from ..answers.scoring import readout_for
+    from ..lab import numbers
+    from .removal import removal, replacements
+
+    _, batch = lab.prompts(*draw)
+    sources, notes = replacements(lab, draw, method, {part}, layers)
+    edits = [removal("all of it", [Site(layer=layer, part=part)], method).edits[0] for layer in layers]
+    found = engine.attribution(lab.subject, batch, edits, readout_for(metric, batch), metric, sources,
+                               lab.steps("gradients"))  # fmt: skip
+    return {layer: numbers(each) for layer, each in zip(layers, found, strict=True)}, notes
+
+
+def layers_of(interventions: Sequence[Intervention]) -> list[int]:
+    return sorted({edit.site.layer for one in interventions for edit in one.edits})
+
+
+def chosen_layers(layers: Sequence[int] | None, sizes: Mapping[str, int]) -> Sequence[int]:
+    """All layers for None. Raises BadConfiguration where one is not there, or none is named."""
+    from ..sites import check_site
+
+    found = range(sizes["n_layers"]) if layers is None else sorted(set(layers))
+    if not found:
+        raise BadConfiguration("layers is empty; null means all.")
+    for layer in found:
+        check_site(Site(layer=layer, part="resid_post"), sizes)
+    return found

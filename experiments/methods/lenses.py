@@ -1,0 +1,123 @@
+"""What is read through a lens at every layer: how well the answer is predicted, how far the prediction is from the last
+one, and by how much the answer leads other prompts' answers, which a layer that only knows the kind of answer cannot
+tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..answers.scoring import AnswerReadout
+from ..metrics import BUILT_IN, divergence
+from ..notes import note
+from ..result import Effect, Figure, Measurement, Note
+from ..statistics.intervals import Array, Questions, bootstrap, effects, measurement, untested
+from ..tasks.batch import Batch
+from .controls import TOLERANCE
+
+# In the order in which they are told. `lead` and `logit_diff` can be of either sign.
+UNITS = {**{metric.name: metric.unit for metric in BUILT_IN}, "lead": "nats", "rank": "rank"}
+ORDER = ("lead", "logit_diff", "prob", "rank", "kl")
+TOLD = 8
+
+
+@dataclass
+class LensReadout:
+    """At the answer: prob, rank, logit_diff, loss; the divergence from `final` [batch, vocabulary], the top token; and
+    the lead, the log-probability of the answer over the mean of those of other prompts' answers that differ from it.
+
+    An open prompt has only the divergence and the top token.
+    """
+
+    batch: Batch
+    final: Tensor
+    at: Tensor | None = field(init=False, default=None)
+    tokens: Tensor | None = None
+    every_column: bool = False
+
+    def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
+        at, own = self.batch.answer_at[prompts], self.batch.pair[prompts, 0]
+        last = logits[torch.arange(len(prompts), device=logits.device), at].float().log_softmax(-1)
+        found = {"kl": divergence(self.final[prompts.cpu()], last), "top": last.argmax(-1).float()}
+        if not bool((self.batch.targets >= 0).any()):
+            return found
+        found |= AnswerReadout(self.batch).measure(logits, prompts)
+        answers = self.batch.pair[:, 0].unique()
+        if len(answers) > 1:
+            # The mean over all but the own one.
+            given = last[:, answers].sum(-1)
+            mine = last.gather(-1, own[:, None])[:, 0]
+            found["lead"] = mine - (given - mine) / (len(answers) - 1)
+        return found
+
+
+@dataclass(frozen=True)
+class TopToken:
+    """The likeliest token at every column, and its probability: [row, column] each."""
+
+    at: Tensor | None = None
+    tokens: Tensor | None = None
+    every_column: bool = True
+
+    def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
+        top = logits.float().softmax(-1).max(-1)
+        return {"token": top.indices.float(), "prob": top.values}
+
+
+def stream_names(n_layers: int) -> list[str]:
+    return ["L0.resid_pre", *(f"L{layer}.resid_post" for layer in range(n_layers))]
+
+
+def lens_effects(sites: list[str], values: Mapping[str, Array], questions: Questions) -> tuple[Effect, ...]:
+    """Values by metric [site, n]; a p where zero means something and either sign is possible."""
+    signed = ("lead", "logit_diff")
+    made = [(effects if name in signed else untested)(sites, name, each, questions) for name, each in values.items()]
+    return tuple(effect for each in made for effect in each)
+
+
+def with_zero(values: Array) -> Array:
+    """values [site, n] with a row of zeros before them, where other experiments keep the intact model's: a value at a
+    site is the difference from it."""
+    return np.concatenate([np.zeros_like(values[:1]), values])
+
+
+def told(sites: list[str], values: Mapping[str, Array], units: str) -> str:
+    """A few layers from first to last, each with its means, and what they are means of."""
+    places = sorted({round(i * (len(sites) - 1) / (TOLD - 1)) for i in range(TOLD)})
+    rows = [", ".join(f"{name} {values[name][i].mean():.3g}" for name in values) for i in places]
+    n = len(next(iter(values.values()))[0])
+    layers = "; ".join(f"{sites[i]}: {row}" for i, row in zip(places, rows, strict=True))
+    return f"Means over {n} prompts ({units}): {layers}."
+
+
+def settled(tops: Tensor, questions: Questions) -> Measurement:
+    """tops [stream, n] -> after how many layers the likeliest token is the final one and stays it, on average."""
+    differs = (tops != tops[-1]).flip(0)
+    after = len(tops) - differs.double().argmax(0)
+    never = ~differs.any(0)
+    return measurement("settled_after", torch.where(never, 0, after).double().numpy(), "layers", questions)
+
+
+def last_lens(metric: str, seen: Array, own: Array) -> tuple[Measurement, tuple[Note, ...]]:
+    """seen and own [n]: a metric by the last lens and by the model itself -> the control that they are the same, and
+    what has to be said where they are not."""
+    off = float(abs(seen - own).max())
+    failed = () if off <= TOLERANCE else (note("lens_failed", metric=metric, off=off),)
+    return Measurement(name="identity", value=off, n=len(own), unit=UNITS[metric]), failed
+
+
+def curve(name: str, values: Array, questions: Questions) -> dict[str, object]:
+    """values [x, n] -> a series of a figure of lines, with its interval."""
+    mean, low, high = bootstrap(values, questions)
+    return {"name": name, "y": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def over_layers(name: str, title: str, unit: str, n: int, series: list[dict[str, object]]) -> Figure:
+    """Curves over how many layers have run, 0 for the embedding."""
+    count = len(series[0]["y"])  # type: ignore[arg-type]
+    data = {"x": list(range(count)), "x_label": "layers that have run", "series": series}
+    return Figure(name=name, kind="lines", title=title, unit=unit, n=n, data=data)

@@ -1,0 +1,45 @@
+"""What went wrong while a model was loaded, as one line that names it: whoever raised it, and all of what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ExperimentError, OutOfMemory, UnsupportedModel
+from .kernels import is_refused_memory
+
+if TYPE_CHECKING:
+    from .places import Place
+
+
+def not_loaded(name: str, place: Place | None, fault: Exception) -> ExperimentError:
+    """A fault that transformers or a file caused, as one line: all of it, since what is cut off may be the reason."""
+    if is_refused_memory(fault):
+        return OutOfMemory(f"The model '{name}' does not fit into memory: in fp32 it takes 4 bytes for each parameter.")
+    folders = [] if place is None else [place.adapter, Path(place.where) if place.local else None]
+    for folder in folders:
+        if folder is not None and (damage := damaged_file(folder)) is not None:
+            return UnsupportedModel(f"The model '{name}' could not be loaded: {damage}")
+    return UnsupportedModel(f"The model '{name}' could not be loaded: {reason(fault)}")
+
+
+def reason(fault: BaseException) -> str:
+    """What an error says, on one line, with its class where its words alone say little ('KeyError: 'own'')."""
+    said = " ".join(str(fault).split())
+    return said if isinstance(fault, (OSError, ValueError)) and said else f"{type(fault).__name__}: {said}"
+
+
+def damaged_file(folder: Path) -> str | None:
+    """What is wrong with the first file of weights in a folder that cannot be read, as a sentence; None if none is."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            if stream.read(40).startswith(b"version https://git-lfs"):
+                return f"{file.name} is a pointer of Git LFS, not the weights: run `git lfs pull` in the folder."
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except SafetensorError as fault:
+            return f"{file.name} is damaged or cut short ({fault}): copy or download it again."
+    return None

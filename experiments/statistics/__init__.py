@@ -1,0 +1,1 @@
+"""Intervals, p-values and ranks of paired effects."""

@@ -1,0 +1,49 @@
+"""The largest of many numbers in words, in which nothing is called strong that chance gives, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..result import Effect
+
+if TYPE_CHECKING:
+    from .intervals import Array
+
+LEVEL = 0.05
+
+
+def clear(effect: Effect | None) -> bool:
+    """Whether it stands out after correction for all effects of its experiment."""
+    return effect is not None and effect.q is not None and effect.q < LEVEL
+
+
+def largest(found: Sequence[Effect], by: str = "", count: int = 5, said: Callable[[Effect], str] = str) -> str:
+    """ "strongest on loss: L3.H1 ..." of those that stand out; where none does, that, and the largest as what they are.
+
+    by  what follows the first word, such as " on loss". Effects that have no q are the largest, and no more is said.
+    """
+    ranked = sorted(found, key=lambda e: -abs(e.value))
+    outstanding = [e for e in ranked if clear(e)]
+    shown = ", ".join(map(said, (outstanding or ranked)[:count]))
+    if outstanding:
+        return f"strongest{by}: {shown}"
+    tested = any(e.q is not None for e in ranked)
+    return f"{'none stands out; ' if tested else ''}largest{by}: {shown}"
+
+
+def beside_shuffled(
+    sites: Sequence[str], values: Sequence[float] | Array, highest: float, also: str = "", count: int = 3
+) -> str:
+    """ "L3.H1 0.90, L2.H0 0.88, L7.H7 0.80 (shuffled weights at most 0.12)", how many more tie with the last of them,
+    and that no head stands out where none is above what a model of shuffled weights has.
+
+    also  what else stands beside it, such as ", chance 0.05"
+    """
+    order = sorted(range(len(sites)), key=lambda i: -values[i])
+    told = ", ".join(f"{sites[i]} {values[i]:.2f}" for i in order[:count])
+    last = f"{values[order[:count][-1]]:.2f}"
+    tied = sum(f"{values[i]:.2f}" == last for i in order[count:])
+    told += f" and {tied} more" if tied else ""
+    none = "no head stands out: " if values[order[0]] <= highest else ""
+    return f"{told} ({none}shuffled weights at most {highest:.2f}{also})"

@@ -1,0 +1,71 @@
+"""Can a subject carry a task? All lines of a task of one's own are looked at, whichever of them are measured first.
+
+One line that a tokenizer joins, or that is too long, would else fail an experiment of more prompts, or the test of a
+prediction on the prompts that were held back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadTask
+from ..model.room import too_long
+from .batch import encoded
+from .lines import Lines
+from .prompt import SPLITS, Prompt
+from .shuffled import Shuffled
+
+if TYPE_CHECKING:
+    from ..model.subject import Subject
+    from .task import Task
+
+NAMED = 5
+
+
+def require_carried(subject: Subject, task: Task) -> None:
+    """Raises BadTask where the subject cannot be measured on a line of the task; it names the line and the reason."""
+    if faults := lines_not_carried(subject, task):
+        others = [place for place, _ in faults[1 : NAMED + 1]]
+        more = f"; {len(faults) - 1 - NAMED} more" if len(faults) > NAMED + 1 else ""
+        also = f" Not carried either: {', '.join(others)}{more}." if others else ""
+        raise BadTask(f"{task.name}, {faults[0][0]}: {faults[0][1]}{also}")
+
+
+def lines_not_carried(subject: Subject, task: Task) -> list[tuple[str, str]]:
+    """Where, and what is wrong, for each prompt of a task whose prompts are simply there; none of any other task."""
+    source = task.source.source if isinstance(task.source, Shuffled) else task.source
+    if not isinstance(source, Lines):
+        return []
+    prompts = [p for split in SPLITS for p in task.source.stream(split, 0)]
+    places = {p.text: place(source, p) for p in prompts}
+    first: dict[tuple[int, ...], Prompt] = {}
+    faults: list[tuple[str, str]] = []
+    for prompt in sorted(prompts, key=lambda p: source.line_of.get(p.text, 0)):
+        try:
+            row = encoded(subject.tokenizer, prompt)
+        except BadTask as fault:
+            faults.append((places[prompt.text], str(fault)))
+            continue
+        if fault := no_room(subject, task, row):
+            faults.append((places[prompt.text], fault))
+        same = first.setdefault(tuple(row["head"]), prompt)
+        if same.key != prompt.key:
+            says = f"this tokenizer makes the same tokens of it as of {places[same.text]}"
+            faults.append((places[prompt.text], f"{says}; remove one of the two, or give both the same key."))
+    return faults
+
+
+def place(source: Lines, prompt: Prompt) -> str:
+    """By what a message names a prompt."""
+    line = source.line_of.get(prompt.text)
+    return f"the prompt that ends {prompt.text[-40:]!r}" if line is None else f"line {line}"
+
+
+def no_room(subject: Subject, task: Task, row: dict[str, Any]) -> str:
+    """What is wrong with the length of an encoded prompt and what follows it, in a sentence; empty for nothing."""
+    return too_long(subject.model, len(row["head"]), most_after(task, len(row["answer"])), row["prompt"].text)
+
+
+def most_after(task: Task, answer: int) -> int:
+    """The most tokens that follow a prompt: those that are generated, or an answer's, whose last one is only read."""
+    return max(task.max_new_tokens, answer - 1)

@@ -1,0 +1,196 @@
+"""Clean and corrupted: prompts beside their twins, token by token, so that one run can be given what the other has.
+
+A twin is the same prompt with one small change and another answer. Both runs are scored on the same two tokens, the
+answer and the twin's answer, in the same columns. A prompt whose twin has another number of tokens has no twin here:
+nothing would tell which token stands for which.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from ..errors import BadConfiguration, BadTask
+from ..lab import Lab
+from ..model.encoding import encode
+from ..notes import note
+from ..result import Note
+from .batch import Batch, encode_answer, make_batch
+from .donors import LOOKED_AT, Place, place
+from .prompt import Prompt, Split
+
+# Donors of one template and length that a prompt's donor is drawn from.
+DONORS = 8
+
+
+@dataclass(frozen=True)
+class Twins:
+    """n prompts and their twins.
+
+    Both batches have the same columns and spans. Besides those of the task there are the spans `last` (the prompt's
+    last token), `read` (the token whose prediction is read), `changed` (from the first to the last token that
+    differs), and, where all prompts have one length, `t0`, `t1`, ... (each token).
+    """
+
+    prompts: tuple[Prompt, ...]
+    clean: Batch
+    corrupted: Batch
+    # What the result has to say about prompts of the draw that were passed over.
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def asked(self) -> list[str]:
+        return [p.key for p in self.prompts]
+
+    @property
+    def spans(self) -> list[str]:
+        """What every prompt has, in the order in which it stands in the first one."""
+        common = set[str].intersection(*map(set, self.clean.spans))
+        return sorted(common, key=lambda name: (*self.clean.spans[0][name], name))
+
+    def known(self, positions: str) -> str:
+        """The positions themselves. Raises BadConfiguration where a prompt has none of that name."""
+        if positions != "all" and positions not in self.spans:
+            steps = [name for name in self.spans if is_step(name)]
+            rest = [name for name in self.spans if name not in steps] + ([f"t0 to {steps[-1]}"] if steps else [])
+            raise BadConfiguration(f"Not every prompt has the position '{positions}'; positions are: all, each, "
+                                   f"{', '.join(rest)}.")  # fmt: skip
+        return positions
+
+
+def is_step(name: str) -> bool:
+    return name[0] == "t" and name[1:].isdigit()
+
+
+def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> Twins:
+    """The first n prompts of the draw that have a twin of as many tokens; with `one_length`, of one template and
+    length. Raises BadConfiguration where there are fewer."""
+    n, split, seed = draw
+    found: dict[tuple[str, int], list[Prompt]] = {}
+    chosen: list[Prompt] = []
+    looked_at = passed = 0
+    for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
+        looked_at += 1
+        length = aligned(lab, prompt)
+        if length is None:
+            passed += 1
+            continue
+        group = found.setdefault((prompt.template or prompt.text, length) if one_length else ("", 0), [])
+        group.append(prompt)
+        if len(group) == n:
+            chosen = group
+            break
+    if not chosen:
+        most = max(map(len, found.values()), default=0)
+        raise BadConfiguration(
+            f"The task {lab.task.name} has {most or 'no'} prompts with a corrupted twin of as many tokens"
+            f"{' and of one template and length' if one_length else ''} ({passed} of {looked_at} have none), and {n} "
+            "were asked for; " + (f"ask for at most {most}." if most else "take a task that has twins, such as ioi.")
+        )
+    prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
+    clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
+    other = make_batch(lab.subject.tokenizer, [as_twin(p, p.corrupted) for p in prompts], lab.subject.device)
+    spans = tuple(named(clean, other, row, one_length) for row in range(n))
+    notes = passed_over("without_corrupted_prompt", passed, looked_at)
+    return Twins(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
+
+
+def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
+    """A note on the prompts that were left out because none of what they need is there; nothing where none was."""
+    return (note(code, passed=passed, looked_at=looked_at),) if passed else ()
+
+
+def rival(prompt: Prompt) -> str | None:
+    """What the answer is held against: the answer of the twin, or else the distractor."""
+    return prompt.corrupted_answer if prompt.corrupted_answer is not None else prompt.distractor
+
+
+def as_twin(prompt: Prompt, text: str | None) -> Prompt:
+    """Another text, scored on the prompt's own answers."""
+    return prompt.model_copy(update={"text": text, "spans": {}})
+
+
+def aligned(lab: Lab, prompt: Prompt, text: str | None = None) -> int | None:
+    """How many tokens prompt and twin (or another text) both have; None where they differ, or where there is none."""
+    text, wrong, tokens = text or prompt.corrupted, rival(prompt), lab.subject.tokenizer
+    if text is None or wrong is None:
+        return None
+    try:
+        heads, answers, _ = zip(*(encode_answer(tokens, t, prompt.answer) for t in (prompt.text, text)), strict=True)
+        wrongs = [encode_answer(tokens, t, wrong)[1] for t in (prompt.text, text)]
+    except BadTask:
+        return None
+    same = len(heads[0]) == len(heads[1]) and answers[0] == answers[1] and wrongs[0] == wrongs[1]
+    differs = any(a != b for a, b in zip(answers[0], wrongs[0], strict=False))
+    return len(heads[0]) if same and differs and heads[0] != heads[1] else None
+
+
+def named(clean: Batch, other: Batch, row: int, one_length: bool) -> dict[str, tuple[int, int]]:
+    first = int(clean.mask[row].argmax())
+    end = clean.spans[row]["last"][1]
+    read = clean.length - clean.reads + int(clean.answer_at[row])
+    differs = (clean.ids[row] != other.ids[row]).nonzero()[:, 0].tolist()
+    steps = {f"t{i}": (column, column + 1) for i, column in enumerate(range(first, end))} if one_length else {}
+    made = {"read": (read, read + 1), "changed": (differs[0], differs[-1] + 1), **steps}
+    # A span of the task keeps its name.
+    return {**made, **clean.spans[row]}
+
+
+def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[int]]:
+    """For each prompt the text (or the twin's text) of another one of its template and length, from the explore split,
+    that asks something else and has another token where the answer is read; and the rows that have one. A row that has
+    none holds the prompt itself."""
+    wanted = Counter(pair.clean.groups)
+    found: dict[tuple[str, int], list[Prompt]] = {group: [] for group in wanted}
+    templates = {template for template, _ in wanted}
+    for other in candidates(lab, seed, templates):
+        tokens = len(encode(lab.subject.tokenizer, other.text)[0])
+        if len(found.get((other.template, tokens), [None] * DONORS)) < DONORS:
+            found[other.template, tokens].append(other)
+        if all(len(some) == DONORS for some in found.values()):
+            break
+    rng, lent, rows = random.Random(seed), list[Prompt](), list[int]()
+    for row, (prompt, group) in enumerate(zip(pair.prompts, pair.clean.groups, strict=True)):
+        own = place(lab.subject.tokenizer, prompt)
+        texts = [t for o in found[group] if lends(lab, o, own)
+                 for t in [o.text if clean else o.corrupted] if t and aligned(lab, prompt, t) is not None]  # fmt: skip
+        lent.append(as_twin(prompt, rng.choice(texts)) if texts else prompt)
+        rows += [row] if texts else []
+    batch = make_batch(lab.subject.tokenizer, lent, lab.subject.device)
+    return replace(batch, spans=pair.clean.spans), rows
+
+
+def lends(lab: Lab, other: Prompt, to: Place) -> bool:
+    try:
+        return place(lab.subject.tokenizer, other).lends_to(to)
+    except BadTask:
+        return False
+
+
+def candidates(lab: Lab, seed: int, templates: set[str]) -> Iterator[Prompt]:
+    drawn = islice(lab.task.source.stream("explore", seed), LOOKED_AT)
+    return (p for p in drawn if p.template and p.template in templates)
+
+
+def tokens_at(lab: Lab, pair: Twins, positions: Sequence[str]) -> list[str]:
+    """What stands at each of these positions, for a drawing: the token where it is the same in all prompts, else the
+    name of the span, or of the position."""
+    names: list[str] = []
+    for at in positions:
+        if at == "all":
+            names.append(at)
+            continue
+        (first, last), rows = pair.clean.spans[0][at], zip(pair.clean.spans, pair.clean.ids, strict=True)
+        seen = {tuple(ids[slice(*spans[at])].tolist()) for spans, ids in rows}
+        inside = [s for s in pair.spans if not is_step(s) and s not in ("changed", "read", "last")
+                  and pair.clean.spans[0][s][0] <= first < pair.clean.spans[0][s][1]]  # fmt: skip
+        if not is_step(at) or last - first != 1:
+            names.append(at)
+        elif len(seen) == 1:
+            names.append(lab.subject.tokenizer.decode(list(seen.pop())))
+        else:
+            names.append(f"[{inside[0]}]" if inside else f"[{at}]")
+    return names

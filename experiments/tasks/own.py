@@ -1,0 +1,157 @@
+"""A task written in Python: prompts in the short form that a notebook wants, checked as the lines of a file are.
+
+    Task([Prompt("Grass is", " green", distractor=" blue"), Prompt("Snow is", " white", distractor=" black")])
+
+A list, a data frame and a file are all read as records with the fields of `Prompt`, by the code that reads files. So
+the same things are refused in the same words. A "line" is then a place in the list or a row of the frame, from 1 on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadTask
+from . import prompt as prompts
+from . import task as tasks
+from .from_file import BadLines, from_file, from_text, prompt_of
+from .records import Record
+from .task import AnswerKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Prompt(prompts.Prompt):
+    """A text and what should follow it: `Prompt("Grass is", " green", distractor=" blue")`.
+
+    The answer begins with a space where the text needs one. Prompts that share a `key` (else the text) are in the same
+    split. The other fields are those of a line in a task file. Raises BadTask.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, text, answer, **fields) -> None:
+            # A field that is None is not given, so that a row with gaps can be passed on as it is.
+            given = {"text": text, "answer": answer} | {k: v for k, v in fields.items() if v is not None}
+            made, faults = prompt_of(Record(0, listed(given)))
+            if made is None:
+                raise BadTask(" ".join(fault.told("The prompt") for fault in faults))
+            super().__init__(**{name: getattr(made, name) for name in prompts.Prompt.model_fields})
+
+        # Reading a prompt from JSON does not come this way.
+        __init__.__pydantic_base_init__ = True
+
+    else:
+
+        def __init__(
+            self,
+            text: str,
+            answer: str,
+            *,
+            distractor: str | None = None,
+            corrupted: str | None = None,
+            corrupted_answer: str | None = None,
+            spans: Mapping[str, tuple[int, int]] | None = None,
+            template: str | None = None,
+            key: str | None = None,
+            operands: Sequence[int] | None = None,
+            accepted: Sequence[str] | None = None,
+        ) -> None: ...
+
+
+class Task(tasks.Task):
+    """Prompts of your own: a list of `Prompt` (or of dictionaries with its fields), a data frame with such columns, or
+    a JSONL or CSV file.
+
+    Prompts go to the explore or the confirm split by a hash of their key. The task has the `name` by which results call
+    it, else a file's name, else "prompts". How answers are read is seen in them, unless `answer_kind` says it (or, in a
+    list or a frame, a field of that name). Raises BadTask with the first fault, and the rest in its `faults`.
+    """
+
+    def __init__(
+        self,
+        prompts: Iterable[prompts.Prompt | Mapping[str, Any]] | pd.DataFrame | str | PathLike[str],
+        name: str | None = None,
+        answer_kind: AnswerKind | None = None,
+    ) -> None:
+        if isinstance(prompts, (str, PathLike)):
+            path = Path(fspath(prompts)).expanduser()
+            if not path.is_file():
+                raise BadTask(f"There is no task file {path}.")
+            made = from_file(path, name, answer_kind)
+        else:
+            made = from_records(records_of(prompts), name or "prompts", answer_kind)
+        super().__init__(**{field: getattr(made, field) for field in tasks.Task.model_fields})
+
+    # What is read from a tracker does not come this way.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_file(
+        cls, path: str | PathLike[str], name: str | None = None, answer_kind: AnswerKind | None = None
+    ) -> Task:
+        """The task in a JSONL or CSV file: `Task(path)` by its own name. Raises BadTask."""
+        return cls(Path(fspath(path)), name, answer_kind)
+
+
+def from_records(records: list[dict[str, Any]], name: str, kind: AnswerKind | None) -> tasks.Task:
+    """The task of these records. Raises BadTask; BadLines for faults in them."""
+    lines: list[str] = []
+    for number, record in enumerate(records, 1):
+        try:
+            lines.append(json.dumps(record, ensure_ascii=False))
+        except (TypeError, ValueError) as fault:
+            raise BadTask(f"The prompts, line {number}: {fault}; write texts, numbers and short spans only.") from fault
+    try:
+        return from_text(name, "\n".join(lines), "jsonl", "The prompts", kind=kind)
+    except BadLines as bad:
+        raise BadLines(bad.faults, "they are in the error's faults") from bad
+
+
+def records_of(given: Any) -> list[dict[str, Any]]:
+    """A list of prompts or of mappings, or a data frame, as records. Raises BadTask."""
+    if hasattr(given, "columns") and callable(getattr(given, "to_dict", None)):
+        rows: list[Mapping[Any, Any]] = given.to_dict("records")
+        return [listed({str(k): v for k, v in row.items() if not empty(v)}) for row in rows]
+    if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
+        raise BadTask(
+            f"A {type(given).__name__} holds no prompts: give a list of lashley.Prompt, a data frame, or the name of a "
+            "JSONL or CSV file."
+        )
+    found: list[dict[str, Any]] = []
+    for number, one in enumerate(given, 1):
+        if isinstance(one, prompts.Prompt):
+            found.append(one.model_dump(mode="json", exclude_defaults=True))
+        elif isinstance(one, Mapping):
+            found.append(listed({str(k): v for k, v in one.items()}))
+        else:
+            raise BadTask(
+                f"The prompts, line {number}: a {type(one).__name__} is not a prompt; write lashley.Prompt(text, "
+                "answer)."
+            )
+    return found
+
+
+def listed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as JSON has it: numbers of NumPy as Python's, tuples as lists."""
+    return {name: plain(value) for name, value in record.items()}
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value.item() if callable(getattr(value, "item", None)) and getattr(value, "ndim", 0) == 0 else value
+
+
+def empty(cell: Any) -> bool:
+    """A cell of a data frame that holds nothing, in any of the ways in which it says so."""
+    return (
+        cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
+    )

@@ -1,0 +1,45 @@
+"""The tool that makes tasks: what a language model proposes is checked, kept, and known by its name at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..experiments.tasks.draft import Draft
+from .workbench.context import Context
+from .workbench.experiment_text import quoted
+
+Told = tuple[str, dict[str, Any]]
+SHOWN = 2
+
+
+def create_task(context: Context, given: Draft) -> Told:
+    """Make a task that is not there: prompts with answers, written out (examples) or by form (templates), or both.
+
+    Send 24 prompts or more, better 80: a hash of what is asked puts each into one of two splits, and each split needs 8
+    different questions. The program works out every expression and every plain sum ("17 + 25 ="), and refuses prompts
+    that occur twice, answers that stand in their prompt, and answers that the subject's tokenizer cannot tell apart.
+    What is wrong comes back all at once; mend it and send the whole task again. Every tool that takes a task then takes
+    its name, here and in later studies.
+    """
+    from ..experiments.tasks.carried import require_carried
+    from ..experiments.tasks.gsm8k_set import PARTS
+    from ..experiments.tasks.making import made
+    from ..experiments.tasks.prompt import SPLITS
+    from ..experiments.tasks.registry import UNLISTED, tasks
+
+    task = None
+    for row in context.written("task_files"):
+        assert row.name is not None
+        task = context.add_stored_task(row.name, row.fingerprint)
+    if task is None:
+        taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
+        subject = context.subject(context.model)
+        task = made(given, subject.tokenizer, taken)
+        require_carried(subject, task)
+        task = context.know(task, context.maker, given.model_dump(exclude_none=True))
+    sizes = {split: task.capacity(split) for split in SPLITS}
+    lines = [f"The task {task.name} is made: {' and '.join(f'{n} prompts to {split}' for split, n in sizes.items())}."]
+    lines += [f"  {quoted(p.text, 120)} answer {quoted(p.answer)}" for p in task.prompts(SHOWN)]
+    lines.append(" ".join(task.description.splitlines()[1:]))
+    lines.append("Whether the subject can do it, baseline tells.")
+    return "\n".join(lines), {"task": task.name, "prompts": sizes, "fingerprint": task.fingerprint()}

@@ -1,0 +1,237 @@
+"""A second opinion: what the tests of a review say of the claims that it reviews.
+
+A claim rests on assertions: a number of an experiment lies within bounds, or (where a hypothesis is said to be refuted)
+it does not. A test of the review bears on an assertion when it is about the same number of the same experiment, on
+other prompts; method, n and draw may differ. From the bounds alone the program tells whether it agrees or contradicts,
+so a reviewer can say no more than its tests do.
+
+What is said to do damage has to do it whichever way it is removed. What is said to do none, or to have failed, is held
+to its own method.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import field_validator
+
+from ....db.records import Prediction
+from ....experiments.prediction import Comparison
+from ....experiments.result import Frozen
+from ...report.check import faults
+from ...report.claims import Claim, Refused, check_claim
+from ...report.study import Study
+from ..conditions import Checked, parse_condition
+from ..quantity import parse, read
+from ..verdict import Stated
+
+Word = Literal["stands", "falls", "undecided"]
+# What differs between a test and its repetition.
+_FREE = {"model", "task", "n", "seed", "split", "method", "verify", "controls"}
+
+
+class Opinion(Frozen):
+    """What a reviewer says of one claim, which has its place (from 1) in the reviewed report."""
+
+    claim: int
+    verdict: Word
+    conditions: tuple[str, ...] = ()
+    comment: str = ""
+
+    @field_validator("verdict", mode="before")
+    @classmethod
+    def _as_it_was_called(cls, word: object) -> object:
+        """Trackers of before have another word for it."""
+        return "undecided" if word == "not tested" else word
+
+
+class Assertion(Frozen):
+    """What a condition (of "E12" or "H2") says of one number: that it lies within bounds (`inside`), or not."""
+
+    of: str
+    kind: str
+    config: dict[str, Any]
+    quantity: str
+    comparison: Comparison
+    low: float | None = None
+    high: float | None = None
+    inside: bool = True
+
+
+class Test(NamedTuple):
+    """A prediction of the review that bears on a claim, and whether it agrees; None is undecided."""
+
+    hypothesis: str
+    prediction: Prediction
+    agrees: bool | None
+
+
+class Standing(NamedTuple):
+    """A claim after the review's tests: what they say of it, and how many of its assertions no test has upheld."""
+
+    claim: int
+    verdict: Word
+    tests: tuple[Test, ...]
+    missing: int
+
+    def named(self, agrees: bool | None) -> list[str]:
+        """The hypotheses with a test that says so."""
+        return list(dict.fromkeys(one.hypothesis for one in self.tests if one.agrees is agrees))
+
+
+def claims_of(study: Study) -> list[Claim]:
+    """The claims of the study's report."""
+    return [] if study.report is None else [Claim.model_validate(one) for one in study.report.claims]
+
+
+def assertions(claim: Claim, study: Study) -> list[Assertion]:
+    """What can be tested of a claim. A condition on a number without an interval cannot, nor can 'is inconclusive'."""
+    found: list[Assertion] = []
+    for text in claim.conditions:
+        condition = parse_condition(text)
+        if condition.bound is not None:
+            row, bound = study.experiments[condition.of], condition.bound
+            if read(row, bound.quantity, lambda name, of=condition.of: study.artifact(of, name)).low is None:
+                continue
+            found.append(
+                Assertion(of=condition.of, kind=row.kind, config=dict(row.config), quantity=bound.quantity.text,
+                          comparison=bound.comparison, low=bound.low, high=bound.high)
+            )  # fmt: skip
+            continue
+        for one in study.hypotheses[condition.of].predictions:
+            inside = condition.verdict in ("supported", "confirmed")
+            if inside or (condition.verdict == "refuted" and study.verdicts.predictions[one.id] == "refuted"):
+                found.append(
+                    Assertion(of=condition.of, inside=inside, kind=one.kind, config=dict(one.config),
+                              quantity=one.quantity, comparison=one.comparison, low=one.low, high=one.high)
+                )  # fmt: skip
+    return found
+
+
+def standings(review: Study) -> list[Standing]:
+    """Every claim that is reviewed, and what the review's tests say of it."""
+    reviewed = review.reviewed
+    assert reviewed is not None
+    return [_standing(place, assertions(claim, reviewed), review) for place, claim in enumerate(claims_of(reviewed), 1)]
+
+
+def _standing(claim: int, asserted: Sequence[Assertion], review: Study) -> Standing:
+    tests: dict[int, Test] = {}
+    upheld = [False] * len(asserted)
+    for name, hypothesis in review.hypotheses.items():
+        for row in hypothesis.predictions:
+            bears = [i for i, one in enumerate(asserted) if matter(row) == matter(one)]
+            says = {i: _agrees(row, review.verdicts.predictions[row.id], asserted[i]) for i in bears}
+            for i, agrees in says.items():
+                upheld[i] |= agrees is True and _same_method(row, asserted[i])
+            if bears:
+                said = False if False in says.values() else True if True in says.values() else None
+                tests[row.id] = Test(hypothesis=name, prediction=row, agrees=said)
+    missing = upheld.count(False)
+    contradicted = any(one.agrees is False for one in tests.values())
+    verdict: Word = "falls" if contradicted else "undecided" if missing or not asserted else "stands"
+    return Standing(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
+
+
+def matter(one: Stated) -> str:
+    """What a prediction, or an assertion, is about, whatever it says of it: the same text for the same number."""
+    config = one.config
+    about = {name: sorted(value) if name == "heads" and value else value
+             for name, value in config.items() if name not in _FREE}  # fmt: skip
+    terms: list[Any] = []
+    if one.comparison != "beyond_control":
+        quantity = parse(one.quantity)
+        found = [term for term in (quantity.first, quantity.second) if term is not None]
+        terms = [[term.name, term.site, term.metric or config.get("metric")] for term in found]
+        if all(term.name == "effect" for term in found):
+            # The site says what was edited, in a sweep or alone.
+            about = {}
+    return json.dumps([one.kind, config.get("model"), config.get("task"), about, terms], sort_keys=True)
+
+
+def _agrees(test: Prediction, verdict: str | None, asserted: Assertion) -> bool | None:
+    within = _within(test, verdict, asserted)
+    if within is None:
+        return None
+    one_sided = asserted.inside and asserted.comparison != "between"
+    return within == asserted.inside if one_sided or _same_method(test, asserted) else None
+
+
+def _same_method(test: Prediction, asserted: Assertion) -> bool:
+    return test.config.get("method") == asserted.config.get("method")
+
+
+def _within(test: Prediction, verdict: str | None, asserted: Assertion) -> bool | None:
+    """Whether the test's number lies within the asserted bounds, as far as its verdict tells."""
+    if verdict not in ("supported", "refuted"):
+        return None
+    if "beyond_control" in (test.comparison, asserted.comparison):
+        return (verdict == "supported") if test.comparison == asserted.comparison else None
+    low, high = _bounds(test.low, test.high)
+    least, most = _bounds(asserted.low, asserted.high)
+    if verdict == "supported":
+        return True if least <= low and high <= most else False if high <= least or most <= low else None
+    return False if low <= least and most <= high else None
+
+
+def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def opinion_faults(opinions: Sequence[Opinion], text: str, review: Study) -> list[str]:
+    """What keeps a reviewer's verdicts from being taken, each one line."""
+    found = [f"The text: {fault}" for fault in faults(text, review)]
+    standing = {one.claim: one for one in standings(review)}
+    said = [one.claim for one in opinions]
+    for claim in sorted({*said} - {*standing}):
+        found.append(f"There is no claim {claim}; there are claims 1 to {len(standing)}.")
+    for claim in standing:
+        if said.count(claim) != 1:
+            found.append(f"Claim {claim} needs one verdict, and has {said.count(claim) or 'none'}.")
+    for one in opinions:
+        if one.claim in standing:
+            wrong = [*faults(one.comment, review), *_wrong(one, standing[one.claim], review)]
+            found += [f"Claim {one.claim}: {fault}" for fault in wrong]
+    return found
+
+
+def _wrong(one: Opinion, standing: Standing, review: Study) -> list[str]:
+    try:
+        failing = [c for c in conditions_checked(one, review) if not c.holds]
+    except Refused as fault:
+        return [f"{fault}."]
+    found = [f"{c.condition.text} does not hold ({c.found})." for c in failing]
+    against, for_it = standing.named(False), standing.named(True)
+    cited = {parse_condition(text).of for text in one.conditions}
+    if one.verdict != "falls" and against:
+        found.append(f"it falls, for {' and '.join(against)} contradicts it.")
+    elif one.verdict == "falls" and not cited & {*against}:
+        found.append(
+            f"name a test that contradicts it: {' or '.join(against)}."
+            if against
+            else "no test of yours contradicts it. A claim falls by a prediction of the same quantity as its "
+            "condition, tested by test_hypothesis, whose interval lies on the other side; else it is undecided."
+        )
+    elif one.verdict == "stands" and standing.verdict != "stands":
+        found.append(
+            f"{standing.missing} of the numbers that it rests on {'was' if standing.missing == 1 else 'were'} not "
+            "upheld by a supported prediction of yours (same quantity, bound and method); test them, or say undecided."
+            if standing.missing
+            else "it rests on nothing that can be tested again; say undecided."
+        )
+    elif one.verdict == "stands" and not cited & {*for_it}:
+        found.append(f"name the tests that uphold it: {' and '.join(for_it)}.")
+    return found
+
+
+def conditions_checked(one: Opinion, review: Study) -> list[Checked]:
+    """The conditions of a verdict with what there is. Raises Refused for one that cannot be checked."""
+    return check_claim(Claim(sentence="", conditions=one.conditions), review) if one.conditions else []
+
+
+def opinions_of(review: Study) -> list[Opinion]:
+    """The reviewer's verdicts; none where it was stopped before it gave them."""
+    return [] if review.report is None else [Opinion.model_validate(one) for one in review.report.claims]

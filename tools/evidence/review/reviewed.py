@@ -1,0 +1,125 @@
+"""How a second opinion is shown, in the report of the study that it reviews and in its own.
+
+A claim that its tests contradict falls, whatever the reviewer said; one stands when the reviewer says so and the tests
+uphold it. The ids of the other report's experiments and hypotheses link to it, in the folder beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ....db.records import Run
+from ...report.claims import Refused
+from ...report.escape import clipped, one_line
+from ...report.prose import plain
+from ...report.slots import Filled, Slot, SlotError, fill
+from ...report.study import Study
+from ...report.view import Shown, predicted, protocol
+from ..conditions import Checked
+from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checked, opinions_of, standings
+
+_STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
+_LONG = 240
+_SAYS = {True: "agrees", False: "contradicts", None: "undecided"}
+_ENDED = {"budget": "its budget was spent", "interrupted": "it was interrupted", "failed": "it failed",
+          "stopped": "it was stopped from outside", "running": "it is still running"}  # fmt: skip
+
+
+def opinion_view(review: Study, inside: bool) -> Shown:
+    """A review as rows, the fallen claims first; `inside` its own report. Raises SlotError where it cannot be told."""
+    reviewed = review.reviewed
+    assert reviewed is not None
+    given = {one.claim: one for one in opinions_of(review)}
+    claims = claims_of(reviewed)
+    sentences = [plain(claim.sentence, _filler(reviewed)) for claim in claims]
+    rows = [_claim(sentence, given.get(found.claim), found, review)
+            for sentence, found in zip(sentences, standings(review), strict=True)]  # fmt: skip
+    rows.sort(key=lambda row: list(_STATUS).index(row.verdict))
+    own = sum(row.run == review.run.id for row in review.experiments.values())
+    return {
+        "id": review.run.id,
+        "of": reviewed.run.id,
+        "seal": review.run.seal or "none",
+        "who": _who(review.run, reviewed.run),
+        "spent": f"{own} of {review.run.budget.get('experiments', 'any number of')} experiments",
+        "ended": "" if given or not claims else _ENDED.get(review.run.status, "it said nothing"),
+        "tests_at": "" if inside else f"../{review.run.id}/report.html",
+        "claims_at": f"../{reviewed.run.id}/report.html" if inside else "",
+        "claims": rows,
+    }
+
+
+def verdicts_of(review: Study) -> dict[int, Word]:
+    """The verdict on each claim, by its number."""
+    given = {one.claim: one for one in opinions_of(review)}
+    return {one.claim: verdict(given.get(one.claim), one) for one in standings(review)}
+
+
+def verdict(given: Opinion | None, standing: Standing) -> Word:
+    """What the report says of a claim."""
+    if standing.verdict == "falls":
+        return "falls"
+    upheld = standing.verdict == "stands" and given is not None and given.verdict == "stands"
+    return "stands" if upheld else "undecided"
+
+
+class Reviewed(NamedTuple):
+    """A claim with its verdict, as it is shown."""
+
+    claim: int
+    plain: str
+    sentence: str
+    verdict: Word
+    status: str
+    comment: str
+    tests: Sequence[Shown]
+    checked: Sequence[Checked]
+
+
+def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Study) -> Reviewed:
+    said = verdict(given, standing)
+    return Reviewed(
+        claim=standing.claim,
+        plain=sentence,
+        sentence=clipped(sentence, _LONG),
+        verdict=said,
+        status=_STATUS[said],
+        comment="" if given is None else plain(given.comment, _filler(review)),
+        tests=[_test(one, review) for one in standing.tests],
+        checked=[one for one in _checked(given, review) if one.condition.of not in standing_ids(standing)],
+    )
+
+
+def _test(one: Test, review: Study) -> Shown:
+    return {**predicted(one.prediction, review), "hypothesis": one.hypothesis, "says": _SAYS[one.agrees]}
+
+
+def standing_ids(standing: Standing) -> set[str]:
+    """The hypotheses whose tests are shown anyway."""
+    return {one.hypothesis for one in standing.tests}
+
+
+def _checked(given: Opinion | None, review: Study) -> list[Checked]:
+    if given is None:
+        return []
+    try:
+        return conditions_checked(given, review)
+    except Refused as fault:
+        raise SlotError(f"{review.run.id}, claim {given.claim}: {fault}.") from fault
+
+
+def _filler(study: Study) -> Any:
+    def filled(slot: Slot) -> Filled:
+        return fill(slot, study)
+
+    return filled
+
+
+def _who(review: Run, reviewed: Run) -> str:
+    if review.llm is None:
+        who = f"{protocol(review.driver)}, a fixed protocol, and no language model"
+    else:
+        who = f"{one_line(review.llm)}, through the {review.driver} driver"
+    same = (review.driver, review.llm) == (reviewed.driver, reviewed.llm)
+    return who + (", which also did the study" if same else "")

@@ -1,0 +1,205 @@
+"""What an experiment found, in Python: the same names on a result in memory and on an experiment of the tracker.
+
+Numbers come as pandas data frames, figures draw themselves in a notebook.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Sequence
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ...db.errors import TrackerError
+from ...db.read.reader import Reader
+from ...db.records import Artifact, Json, as_json
+from ...experiments.errors import UnknownName
+from ...experiments.result import Figure, Note, Result, notes_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+PARTS = ("measurements", "effects", "samples", "figures", "doubts")
+
+
+class Picture:
+    """A figure: shown in a notebook as SVG, and its `data` to draw it otherwise."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.data: dict[str, Any] = figure.model_dump(mode="json")
+
+    def __repr__(self) -> str:
+        return f"<figure {self.data['name']}: {self.data['title']}>"
+
+    def _repr_svg_(self) -> str:
+        from ..report.figures import draw
+
+        return draw(self.data)
+
+
+class Found:
+    """What an experiment found. It shows itself in a notebook: in words, its figures, its measurements.
+
+    `result` is all of it as data; it can be sent to another process (`pickle`), arrays included.
+    """
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    @property
+    def result(self) -> Result:
+        return self._result
+
+    def _read(self) -> Result:
+        """The same, where arrays are not wanted: they may have to be fetched."""
+        return self._result
+
+    @property
+    def title(self) -> str:
+        """What stands above it in a notebook."""
+        return ""
+
+    @property
+    def found(self) -> str:
+        """The first that a reader is told, in a few lines."""
+        return self._read().found
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a reader of the numbers has to know, such as that the intact model cannot do the task: the code of each
+        for a program, and its text."""
+        return self._read().notes
+
+    def effects(self) -> pd.DataFrame:
+        """One row for each site and metric, with its interval, n, and p-values."""
+        return frame([effect.model_dump() for effect in self._read().effects])
+
+    def top(self, n: int = 10, metric: str | None = None) -> pd.DataFrame:
+        """The n strongest effects on a metric (None: on the one that the experiment is about), by size. Raises
+        UnknownName for a metric that it did not measure."""
+        known = list(dict.fromkeys(effect.metric for effect in self._read().effects))
+        if metric is not None and metric not in known:
+            raise UnknownName("metric here", metric, known)
+        asked = known[0] if metric is None and known else metric
+        those = [effect for effect in self._read().effects if effect.metric == asked]
+        return frame([one.model_dump() for one in sorted(those, key=lambda one: -abs(one.value))[:n]])
+
+    def measurements(self) -> pd.DataFrame:
+        """One row for each number, with its interval, n, and unit."""
+        return frame([one.model_dump() for one in self._read().measurements])
+
+    def samples(self) -> pd.DataFrame:
+        """What the subject said, intact and changed."""
+        return frame([one.model_dump() for one in self._read().samples])
+
+    def array(self, name: str) -> np.ndarray:
+        """A kept array, such as the values per prompt. Raises UnknownName with the names that there are."""
+        if name not in self.result.arrays:
+            raise UnknownName("array", name, self.result.arrays)
+        return self.result.arrays[name]
+
+    def picture(self, name: str | None = None) -> Picture:
+        """The figure of this name, or the first. Raises UnknownName with those that there are."""
+        there = {figure.name: figure for figure in self._read().figures}
+        chosen = next(iter(there), "at all") if name is None else name
+        if chosen not in there:
+            raise UnknownName("figure", chosen, there)
+        return Picture(there[chosen])
+
+    def __repr__(self) -> str:
+        return f"<found: {self.found.splitlines()[0] if self.found else 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        return html(self._read(), self.title)
+
+
+class Logged(Found):
+    """An experiment of the tracker. `row` is everything that was written of it."""
+
+    def __init__(self, reader: Reader, number: int) -> None:
+        self._reader, self._number = reader, number
+        self.row = reader.experiment(number)
+
+    @property
+    def id(self) -> str:
+        """Its id in the tracker, such as E12."""
+        return self.row.id
+
+    @property
+    def title(self) -> str:
+        return f"{self.id} {self.row.kind}"
+
+    @property
+    def status(self) -> str:
+        """done, failed, running or interrupted."""
+        return self.row.status
+
+    @property
+    def config(self) -> Json:
+        """Its whole configuration."""
+        return self.row.config
+
+    def _read(self) -> Result:
+        return self._plain
+
+    @cached_property
+    def _plain(self) -> Result:
+        """Without arrays, which are read one by one. Raises TrackerError where a row is none of this program's."""
+        from pydantic import ValidationError
+
+        whole = as_json(self.row)
+        try:
+            parts = {**{part: whole[part] for part in PARTS}, "found": self.row.found or ""}
+            return Result.model_validate({**parts, "notes": notes_of(self.row.notes, self.row.note_codes)})
+        except ValidationError as fault:
+            from ...experiments.explain import explain
+
+            raise TrackerError(f"{self.id} cannot be read: {explain(fault).splitlines()[0]}") from fault
+
+    @property
+    def result(self) -> Result:
+        return self._read().model_copy(update={"arrays": {one.name: self.array(one.name) for one in self._kept}})
+
+    @property
+    def _kept(self) -> list[Artifact]:
+        return [one for one in self.row.artifacts if one.media_type == "application/x-npy"]
+
+    def array(self, name: str) -> np.ndarray:
+        """A kept array, such as the values per prompt. Raises TrackerError with the names that there are."""
+        import numpy as np
+
+        return np.load(io.BytesIO(self._reader.artifact(self._number, name)), allow_pickle=False)
+
+    def __repr__(self) -> str:
+        return f"<{self.title}: {self.status}>"
+
+
+def frame(rows: Sequence[Any], columns: list[str] | None = None) -> Any:
+    """A pandas data frame. Raises TrackerError where pandas is missing."""
+    try:
+        pandas: Any = importlib.import_module("pandas")
+    except ImportError as missing:
+        raise TrackerError("Data frames need pandas: pip install pandas (or the extra lashley[notebook]).") from missing
+    return pandas.DataFrame(rows) if columns is None else pandas.DataFrame(rows, columns=columns)
+
+
+def html(result: Result, title: str = "") -> str:
+    """Everything in it was written by a program or a model and is only text."""
+    from ..report.figures import draw
+    from ..report.numbers import number
+
+    head = f"<h4>{escape(title)}</h4>" if title else ""
+    found = "".join(f"<p>{escape(line)}</p>" for line in (result.found, *(note.text for note in result.notes)) if line)
+    cells = "".join(
+        f"<tr><td>{escape(one.name)}</td><td>{number(one.value)}</td><td>"
+        + ("" if one.low is None or one.high is None else f"[{number(one.low)}, {number(one.high)}]")
+        + f"</td><td>{'' if one.n is None else one.n}</td><td>{escape(one.unit)}</td></tr>"
+        for one in result.measurements
+    )
+    table = "<tr><th></th><th>value</th><th>95% interval</th><th>n</th><th>unit</th></tr>"
+    figures = [figure.model_dump(mode="json") for figure in result.figures]
+    pictures = "".join(draw(figure, place=str(place)) for place, figure in enumerate(figures))
+    return f"{head}{found}{pictures}<table>{table}{cells}</table>"

@@ -1,0 +1,1 @@
+"""Running logged experiments and runs again, and comparing what they measured."""

@@ -1,0 +1,100 @@
+"""Run a logged experiment again and compare everything it measured.
+
+On the same machine the numbers are the same to the last bit; the tolerance is for another one, where the
+order of additions differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...db.ids import show_id
+from ...db.records import Experiment
+from ...experiments.result import Result
+from ..refusals import refused
+from ..workbench.context import Context
+from ..workbench.environment import code_version
+from ..workbench.run_experiment import experiment_from, measured
+
+# Measurements by name, or effects by site and metric.
+Named = Mapping[tuple[str, ...], object]
+TOLERANCE = 1e-4
+COMPARED = ("value", "low", "high", "n", "p", "q", "percentile", "p_max")
+
+
+def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    """Run experiment `number` again. Nothing is written to the tracker.
+
+    Returns {"id", "same", "compared", "largest", "differences": [..], "warnings": [..]}. Raises ToolError when
+    the experiment did not finish, or its task is not the one that was logged.
+    """
+    logged = context.reader.experiment(number)
+    name = show_id("experiment", number)
+    if logged.status != "done":
+        raise refused("nothing_to_compare", name=name, status=logged.status)
+    experiment = experiment_from(logged.kind, dict(logged.config))
+    context.add_stored_task(experiment.task, logged.task_fingerprint)
+    lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
+    warnings: list[str] = []
+    if lab.subject.fingerprint != logged.subject.fingerprint:
+        was, now = logged.subject.fingerprint, lab.subject.fingerprint
+        raise refused("other_weights", name=name, model=logged.model, was=was, now=now)
+    if lab.task.fingerprint() != logged.task_fingerprint:
+        of = ", or through another chat template" if experiment.chat else ""
+        raise refused("other_task_version", name=name, task=experiment.task, of=of)
+    newer = code_version() != logged.code_version
+    if newer:
+        warnings.append(f"logged with code {logged.code_version}, replayed with {code_version()}")
+    for package, version in dict[str, str](logged.environment.get("packages") or {}).items():
+        here = context.environment["packages"].get(package)
+        if here != version and package != "lashley":
+            warnings.append(f"logged with {package} {version}, replayed with {here}")
+    result = measured(experiment, lab)
+    found = compare(logged, result, tolerance, newer)
+    if found["more"]:
+        warnings.append(f"this code measures more: {', '.join(found['more'])}")
+    return {"id": name, **found, "warnings": warnings}
+
+
+def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = False) -> dict[str, Any]:
+    """Every measurement, effect and sample of two results, by name. What other code (`newer`) measures besides is no
+    difference, and is listed as "more"."""
+    differences: list[str] = []
+    more: list[str] = []
+    compared, largest = 0, 0.0
+    tables: tuple[tuple[Named, Named], ...] = (
+        ({(row.name,): row for row in logged.measurements}, {(row.name,): row for row in now.measurements}),
+        ({(row.site, row.metric): row for row in logged.effects}, {(row.site, row.metric): row for row in now.effects}),
+    )
+    for before, after in tables:
+        for missing in before.keys() ^ after.keys():
+            if newer and missing in after:
+                more.append(" ".join(missing))
+                continue
+            where = "the log only" if missing in before else "the replay only"
+            differences.append(f"{' '.join(missing)}: in {where}")
+        for name in before.keys() & after.keys():
+            for column in COMPARED:
+                # A measurement has fewer columns than an effect.
+                a, b = getattr(before[name], column, None), getattr(after[name], column, None)
+                compared += 1
+                if a is None or b is None:
+                    if a is not b:
+                        differences.append(f"{' '.join(name)}.{column}: {a} then {b}")
+                    continue
+                largest = max(largest, abs(a - b))
+                if abs(a - b) > tolerance * max(1.0, abs(a)):
+                    differences.append(f"{' '.join(name)}.{column}: {a:.6g} then {b:.6g}")
+    for i, (a, b) in enumerate(zip(logged.samples, now.samples, strict=False)):
+        compared += 1
+        pairs = {
+            "prompt": (a.prompt, b.prompt), "said": (a.said, b.said), "changed": (a.changed, b.changed),
+            "correct": (a.correct, b.correct), "changed_correct": (a.changed_correct, b.changed_correct),
+        }  # fmt: skip
+        differences += [f"sample {i} {column}: {x!r} then {y!r}" for column, (x, y) in pairs.items()
+                        if (bool(x) if isinstance(y, bool) else x) != y]  # fmt: skip
+    if len(logged.samples) != len(now.samples):
+        differences.append(f"samples: {len(logged.samples)} then {len(now.samples)}")
+    return {"same": not differences, "compared": compared, "largest": largest, "differences": sorted(differences),
+            "more": sorted(more)}  # fmt: skip

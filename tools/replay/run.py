@@ -1,0 +1,134 @@
+"""Experiments of a run that is repeated: measured again and held against the log, or taken from it.
+
+What agrees within the tolerance is written down with the numbers of the log, so that everything that is told of it,
+chosen by it and judged from it afterwards must be the same to the byte, on another machine, too.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...db.ids import show_id
+from ...db.read.reader import Reader
+from ...db.records import Experiment as Logged
+from ...db.records import as_json
+from ...experiments.experiment import Experiment
+from ...experiments.result import Result, notes_of
+from ..workbench.run_experiment import measured
+from .experiment import TOLERANCE, compare
+from .scratch import Scratch
+
+if TYPE_CHECKING:
+    from ...experiments.lab import Lab
+
+_NUMERAL = re.compile(r"(?<![\w.])[+\-−]?\d+\.?\d*(?:e[+-]?\d+)?(?![\w])")
+
+
+class Diverged(BaseException):
+    """Where a repetition parts from the log, and how. Like KeyboardInterrupt it is no fault of a tool, which would make
+    an answer of it.
+
+    `kind` is request, tool answer, experiment, verdict, report or ending; `was` and `now` are texts to be compared.
+    """
+
+    code = "diverged"
+
+    def __init__(self, kind: str, what: str, was: str = "", now: str = "") -> None:
+        super().__init__(what)
+        self.kind, self.what, self.was, self.now = kind, what, was, now
+
+
+@dataclass
+class Repeated:
+    """How `Context.measure` is done in a replay; and how much was compared so far."""
+
+    reader: Reader
+    scratch: Scratch
+    fast: bool = False
+    tolerance: float = TOLERANCE
+    experiments: int = 0
+    values: int = 0
+    largest: float = 0.0
+
+    def __call__(self, experiment: Experiment, lab: Lab) -> Result:
+        """The result as it was logged. Raises Diverged where another one is measured, and what the logged one raised
+        where this one does."""
+        name = show_id("experiment", self.scratch.begun)
+        logged = self.reader.experiment(self.scratch.begun) if self._is_logged() else None
+        if logged is None:
+            raise Diverged("experiment", f"{name} is not in the log: there the call ran no experiment.")
+        self._require_same_question(experiment, lab, logged)
+        error: Exception | None = None
+        # What ended for want of time or memory says something of the machine, and what was refused of the user.
+        if not self.fast and logged.error_type not in ("TooLong", "OutOfMemory", "NotApproved"):
+            try:
+                now = measured(experiment, lab)
+                if logged.status == "done":
+                    self._compare(logged, now)
+                else:
+                    raise Diverged("experiment", f"{name} failed, and is done now.", _failure(logged), now.found)
+            except Exception as fault:
+                error = fault
+                kind = type(fault).__name__
+                again = f"{kind}: {' '.join(str(fault).split())[:2000] or kind}"
+                if again != _failure(logged):
+                    what = f"{name} failed otherwise" if logged.error else f"{name} was done, and fails now"
+                    raise Diverged("experiment", f"{what}.", _failure(logged), again) from fault
+        if logged.status == "done":
+            return self._result(logged)
+        raise error or type(str(logged.error_type), (Exception,), {})(logged.error)
+
+    def _is_logged(self) -> bool:
+        return any(row.id == show_id("experiment", self.scratch.begun)
+                   for row in self.reader.experiments(run=self.scratch.run))  # fmt: skip
+
+    def _require_same_question(self, experiment: Experiment, lab: Lab, logged: Logged) -> None:
+        name = logged.id
+        was = {"kind": logged.kind, **logged.config}
+        now = {"kind": experiment.kind, **experiment.config()}
+        if was != now:
+            told = ("\n".join(f"{k}: {v}" for k, v in sorted(one.items())) for one in (was, now))
+            raise Diverged("experiment", f"{name} asks something else.", *told)
+        if lab.subject.fingerprint != logged.subject.fingerprint:
+            raise Diverged("experiment", f"{name} was measured on other weights.",
+                           logged.subject.fingerprint, lab.subject.fingerprint)  # fmt: skip
+        if lab.task.fingerprint() != logged.task_fingerprint:
+            raise Diverged("experiment", f"{name} was measured on another version of the task {experiment.task}.")
+
+    def _compare(self, logged: Logged, now: Result) -> None:
+        found = compare(logged, now, self.tolerance)
+        self.experiments += 1
+        self.values += found["compared"]
+        self.largest = max(self.largest, found["largest"])
+        if not found["same"]:
+            lines: list[str] = found["differences"]
+            raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
+        was, says = _told(logged.found or "", logged.notes), _told(now.found, [note.text for note in now.notes])
+        if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
+            raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
+
+    def _result(self, logged: Logged) -> Result:
+        import numpy as np
+
+        parts = as_json({
+            "measurements": logged.measurements, "effects": logged.effects, "samples": logged.samples,
+            "figures": logged.figures, "found": logged.found, "doubts": logged.doubts,
+        })  # fmt: skip
+        parts["notes"] = notes_of(logged.notes, logged.note_codes)
+        arrays = {
+            one.name: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one.name)), allow_pickle=False)
+            for one in logged.artifacts
+        }
+        return Result.model_validate({**parts, "arrays": arrays})
+
+
+def _failure(row: Logged) -> str:
+    return f"{row.error_type}: {row.error}"
+
+
+def _told(found: str, notes: Sequence[str]) -> str:
+    return "\n".join([found, *notes])

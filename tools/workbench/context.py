@@ -1,0 +1,253 @@
+"""What a tool works with: the tracker, the study it belongs to, and the subjects that are loaded.
+
+A subject and a task are loaded once and kept. A task is a built-in one, an installed one, or a file of the
+user's own that the command line named; the file's lines are stored in the tracker, so a replay finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ...db.location import tracker_path
+from ...db.read.reader import Reader
+from ...db.records import Experiment as Logged
+from ...db.records import ExperimentSummary, Written
+from ...db.write.store import Store
+from ..errors import ToolError
+from ..refusals import refused
+from .finding import find_task, kept_task, kept_tasks
+
+if TYPE_CHECKING:
+    from ...experiments.experiment import Experiment
+    from ...experiments.lab import Lab
+    from ...experiments.model.kept_fingerprints import Seen
+    from ...experiments.model.subject import Subject
+    from ...experiments.result import Result
+    from ...experiments.tasks.task import AnswerKind, Task
+    from .approval import Approval
+
+Progress = Callable[[str, int, int], None]
+Measure = Callable[["Experiment", "Lab"], "Result"]
+USER = "user"
+
+
+def silent(_what: str, _done: int, _total: int) -> None: ...
+
+
+def unheard(_text: str) -> None: ...
+
+
+@dataclass
+class Context:
+    """One process's way to the tracker and to the models. Close it, or use it in a `with`."""
+
+    store: Store
+    reader: Reader
+    run: int | None = None
+    reviews: int | None = None
+    model: str = "smollm2-135m"
+    task: str = "arithmetic"
+    n: int | None = None
+    maker: str = USER
+    progress: Progress = silent
+    say: Callable[[str], None] = unheard
+    turn: int | None = None
+    call: str | None = None
+    finished: bool = False
+    experiment_minutes: float | None = None
+    measure: Measure | None = None
+    approval: Approval | None = None
+    own_tasks: dict[str, Task] = field(default_factory=dict[str, "Task"])
+    _labs: dict[tuple[str, str, bool, str | None], Lab] = field(
+        default_factory=dict[tuple[str, str, bool, str | None], "Lab"]
+    )
+    _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
+    # Those that were in memory before, and are not loaded again.
+    _adopted: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
+    # The files of a model that is not loaded, as they were when its fingerprint was asked for.
+    _seen: dict[str, Seen | None] = field(default_factory=dict[str, "Seen | None"])
+
+    @classmethod
+    def open(cls, db: str | None = None, **kwargs: Any) -> Self:
+        """Open (or make) the tracker. Raises TrackerError with one line."""
+        path = tracker_path(db)
+        store = Store.open(path)
+        return cls(store=store, reader=Reader.open(path), **kwargs)
+
+    @property
+    def sees(self) -> list[int] | None:
+        """The runs whose held-out results this study may look at; None outside a study, where a person looks."""
+        if self.run is None:
+            return None
+        return [self.run] if self.reviews is None else [self.run, self.reviews]
+
+    @property
+    def waited(self) -> float:
+        """How many seconds the user has thought about what was asked before experiments."""
+        return 0.0 if self.approval is None else self.approval.waited
+
+    @property
+    def alone(self) -> int | None:
+        """The run, where it is a second opinion: it reads nothing of what others thought."""
+        return None if self.reviews is None else self.run
+
+    def may_see(self, experiment: Logged | ExperimentSummary) -> bool:
+        """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
+        seen = self.sees
+        return seen is None or experiment.split != "confirm" or experiment.run in [f"R{run}" for run in seen]
+
+    def written(self, table: str) -> list[Written]:
+        """What the call that is being carried out has written before: something only where it was stopped half-way."""
+        return [] if self.run is None or self.call is None else self.reader.written_by(table, self.run, self.call)
+
+    def listen(self, say: Callable[[str], None]) -> None:
+        """Who is told what goes on, and that the tracker is waited for: so nothing that was measured is given up."""
+        self.say = self.store.waits = say
+
+    def close(self) -> None:
+        self.reader.close()
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        from .environment import environment
+
+        return environment()
+
+    def adopt(self, subject: Subject) -> None:
+        """Know a subject that is in memory by its name from now on."""
+        self._adopted[subject.name] = subject
+
+    def subject(self, name: str) -> Subject:
+        """Load a subject, once. Raises UnknownName or UnsupportedModel."""
+        from ...experiments.model import loading, places
+        from ...experiments.model.encoding import habits
+
+        key = places.canonical(name)
+        if key in self._adopted:
+            return self._adopted[key]
+        if key not in self._subjects:
+            self.say(f"Loading {key}")
+            # One at a time: a study seldom needs two, and two large ones may not fit.
+            self._subjects.clear()
+            self._labs.clear()
+            seen = self._seen.pop(key, None)
+            self._subjects[key] = loading.load(key, progress=self.say)
+            if seen is not None:
+                seen.keep(self._subjects[key].fingerprint)
+            for habit in habits(self._subjects[key].tokenizer):
+                self.say(habit)
+        return self._subjects[key]
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """The sizes of a subject's anatomy; of one that is not loaded, as its configuration alone says.
+
+        Raises UnknownName or UnsupportedModel.
+        """
+        from ...experiments.model import loading, places
+
+        key = places.canonical(name)
+        loaded = self._adopted.get(key) or self._subjects.get(key)
+        return loaded.sizes if loaded is not None else loading.sizes_of(name, self.say)
+
+    def known(self, experiment: Experiment) -> tuple[str, str] | None:
+        """The fingerprints of an experiment's subject and task, where no weights have to be loaded to know them; None
+        where they have to, or are loaded already. Raises what `lab` raises for a task that the tokenizer cannot carry.
+        """
+        from ...experiments.model import loading, places
+        from ...experiments.model.chat import as_asked
+        from ...experiments.model.kept_fingerprints import seen
+
+        name = places.canonical(experiment.model)
+        if name in self._adopted or name in self._subjects:
+            return None
+        place = loading.located(name, self.say)
+        now = self._seen[name] = seen(place)
+        fingerprint = None if now is None else now.fingerprint()
+        if fingerprint is None:
+            return None
+        tokenizer, task = loading.tokenizer_of(place), self.find_task(experiment.task)
+        return fingerprint, as_asked(name, tokenizer, task, experiment.chat, experiment.system).fingerprint()
+
+    def find_task(self, name: str) -> Task:
+        """A task by name, as `finding.find_task` has it. Raises UnknownName or ToolError."""
+        found = find_task(name, self.reader, self.own_tasks, self.find_task)
+        return self.know(found) if found.content is not None and name not in self.own_tasks else found
+
+    def all_own_tasks(self) -> dict[str, Task]:
+        """The tasks that are not built in: those of this process and those that the tracker keeps."""
+        return {**kept_tasks(self.reader), **self.own_tasks}
+
+    def add_task_file(self, path: str, name: str | None = None, kind: AnswerKind | None = None) -> Task:
+        """Read a user's JSONL or CSV file, keep its prompts in the tracker, and know it by its name from now on.
+        `kind` is how its answers are read, where they do not say it themselves.
+
+        Raises BadTask, and ToolError where the name is that of a task that a language model made.
+        """
+        from ...experiments.tasks.from_file import from_file
+
+        return self.add_task(from_file(Path(path), name, kind), {"file": Path(path).name})
+
+    def add_task(self, task: Task, spec: dict[str, Any] | None = None) -> Task:
+        """Keep a user's task in the tracker, and know it by its name from now on. One that does not consist of lines
+        must be the one that is found by its name.
+
+        Raises ToolError where it is another, and where the name is that of a task that a language model made.
+        """
+        if task.content is None:
+            if self.find_task(task.name).fingerprint() != task.fingerprint():
+                raise ToolError(
+                    f"The task '{task.name}' is not the one that is found by that name, so a tracker could not find it "
+                    "again: make it of prompts, or install it under the entry point lashley.tasks."
+                )
+            return task
+        kept = self.reader.task_file(task.name)
+        if kept is not None and kept.maker not in (None, USER) and kept.fingerprint != task.fingerprint():
+            raise refused("task_of_a_model", maker=kept.maker, name=task.name)
+        # Of another tracker's task nobody knows here who made it.
+        return self.know(task if kept is not None else task.model_copy(update={"maker": ""}), USER, spec)
+
+    def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:
+        """A task that the tracker has kept, or None."""
+        task = kept_task(self.reader, name, fingerprint)
+        if task is not None:
+            self.own_tasks[name] = task
+            # It may be another version of the one that was worked with before.
+            self._labs = {key: lab for key, lab in self._labs.items() if key[1] != name}
+        return task
+
+    def know(self, task: Task, maker: str | None = None, spec: dict[str, Any] | None = None) -> Task:
+        """Find the task by its name from now on, in this process and in this tracker."""
+        from ...experiments.tasks.from_file import card_from
+
+        if task.content is not None and not task.maker:
+            card = card_from(task).model_dump(mode="json")
+            origin: dict[str, Any] = {"card": card, "maker": maker, "run": self.run, "spec": spec, "call": self.call}
+            self.store.save_task_file(task.name, task.fingerprint(), task.content, **origin)
+            task = kept_task(self.reader, task.name, task.fingerprint()) or task
+        self.own_tasks[task.name] = task
+        return task
+
+    def lab(self, model: str, task: str, chat: bool = False, system: str | None = None) -> Lab:
+        """The place where experiments on this subject and task run, as plain text or through its chat template."""
+        from ...experiments.lab import lab_of
+
+        found = self.find_task(task)
+        subject = self.subject(model)
+        key = (subject.name, found.name, chat, system)
+        if key not in self._labs:
+            self._labs[key] = lab_of(subject, found, chat, system)
+        lab = self._labs[key]
+        lab.progress, lab.kept, lab.before = self.progress, {}, None
+        return lab
