@@ -41,8 +41,8 @@ STUDY = ["run", "--goal", "Which heads copy?", "--model", "planted:induction", "
 PROGRAM = """
 import sys
 from lashley.agent.main import cli
-from lashley.db import writing
-from lashley.tools import run_experiment
+from lashley.db.write import rows as writing
+from lashley.tools.workbench import run_experiment
 writing.WAIT = 0.5
 whole = run_experiment.measured
 def measured(experiment, lab):

@@ -19,8 +19,6 @@ from ...db.seals import PARTS
 from ...db.write.runs import INTERRUPTED
 from ...db.write.store import Store
 
-Row = dict[str, Any]
-
 _OURS = "run IS :run"
 _OUR_HYPOTHESES = f"hypothesis IN (SELECT id FROM log.hypotheses WHERE {_OURS})"
 _OUR_JUDGEMENTS = f"prediction IN (SELECT id FROM log.predictions WHERE {_OUR_HYPOTHESES})"
@@ -53,8 +51,8 @@ class Scratch(Store):
     given: str
     begun: int
     """The number of the experiment that began last."""
-    _to_come: dict[str, deque[Row]]
-    _ended: dict[tuple[str, int], Row]
+    _to_come: dict[str, deque[dict[str, Any]]]
+    _ended: dict[tuple[str, int], dict[str, Any]]
     _retell: tuple[str, list[str]]
     _until: str
 
@@ -142,7 +140,7 @@ class Scratch(Store):
     def _update(self, what: str, number: int, **changes: Any) -> None:
         super()._update(what, number, **{**changes, **self._when(what, number, changes)})
 
-    def _when(self, what: str, number: int, changes: Mapping[str, Any]) -> Row:
+    def _when(self, what: str, number: int, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The times of a change as the log has them."""
         if what == "hypothesis" and self.come("hypothesis_events"):
             return {"updated": self._to_come["hypothesis_events"][0]["created"]}
@@ -150,7 +148,7 @@ class Scratch(Store):
         return {name: value for name, value in ended.items() if name in changes}
 
 
-def _rows_to_come(connection: sqlite3.Connection, table: str, now: Mapping[str, str | int]) -> deque[Row]:
+def _rows_to_come(connection: sqlite3.Connection, table: str, now: Mapping[str, str | int]) -> deque[dict[str, Any]]:
     """What the run will write, in order."""
     ours, at = _TABLES[table]
     cursor = connection.execute(f"SELECT * FROM log.{table} WHERE {ours} AND {at} > :given ORDER BY {at}, rowid", now)
