@@ -75,7 +75,7 @@ def test_an_identity_that_changes_something_is_told(off: float, fails: bool) -> 
     intact = torch.tensor([0.5, 1.0, -2.0], dtype=torch.float64)
     run = Compared({"loss": torch.stack([intact, intact - 3])}, {"loss": intact - torch.tensor([0.0, off, 0.0])})
     assert run.identity("loss").value == pytest.approx(off)
-    assert [note.split(":")[0] for note in run.failed("loss")] == ["The identity control failed"] * fails
+    assert [note.code for note in run.failed("loss")] == ["identity_failed"] * fails
 
 
 # --- what is drawn

@@ -134,10 +134,11 @@ def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
     assert saliency().doubted(agreed, one=0.5, whole=1.0, tokens=5) == []
     assert saliency().doubted(agreed, one=1.0, whole=1.0, tokens=1) == []
     (breaks,) = saliency(baseline="mean").doubted(agreed, one=1.1, whole=1.0, tokens=5)
-    assert "breaks the run" in breaks
-    assert breaks.endswith("Take baseline other.")
+    assert breaks.code == "baseline_breaks_run"
+    assert breaks.text.endswith("Take baseline other.")
     (turned,) = saliency().doubted({**agreed, "integrated": of(-0.9)}, one=0.5, whole=1.0, tokens=5)
-    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned
+    assert turned.code == "signs_differ"
+    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned.text
 
 
 def test_what_is_replaced_by_itself_counts_nothing() -> None:
