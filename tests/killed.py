@@ -26,7 +26,7 @@ FORKED.set_forkserver_preload(
         "lashley.tests.killed",
         "lashley.agent.commands.resume",
         "lashley.agent.study.loop",
-        "lashley.experiments.model.subject",
+        "lashley.experiments.model.loading",
         "torch",
     ]
 )

@@ -6,9 +6,12 @@ import os
 import pty
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from select import select
+
+import psutil
 
 from lashley.tests.killed import FORKED, ran
 
@@ -31,6 +34,8 @@ def in_child(words: list[str], folder: str, terminal: str) -> None:
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 KILL = signal.SIGKILL
+# Seconds without a word after which it hangs.
+SILENCE = 180
 
 
 def at_terminal(*words: str, folder: Path, answers: Sequence[str | signal.Signals]) -> tuple[int, str]:
@@ -39,13 +44,20 @@ def at_terminal(*words: str, folder: Path, answers: Sequence[str | signal.Signal
     ours, theirs = pty.openpty()
     program = FORKED.Process(target=in_child, args=([*words], str(folder), os.ttyname(theirs)))
     program.start()
-    shown, left = "", list(answers)
+    shown, left, heard = "", list(answers), time.monotonic()
     while program.is_alive():
         if not select([ours], [], [], 0.2)[0]:
+            if time.monotonic() - heard > SILENCE:
+                program.kill()
+                raise AssertionError(f"it hangs: {shown}")
             continue
+        heard = time.monotonic()
         shown += os.read(ours, 4096).decode(errors="replace")
         if shown.count("[y/N]:") > len(answers) - len(left) and left:
             answer = left.pop(0)
+            # A signal between the question and the read that waits for an answer is not seen until something is typed.
+            while program.is_alive() and psutil.Process(program.pid).status() != psutil.STATUS_SLEEPING:
+                time.sleep(0.01)
             if isinstance(answer, signal.Signals):
                 os.kill(program.pid or 0, answer)
             else:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("agent", "tools", "experiments", "db", "prompts")
+from lashley.tests.imports import ROOT, imported_names, modules
 
 
 def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(["lashley", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
 
 
 def statements(tree: ast.AST) -> Iterator[ast.ImportFrom]:
@@ -34,17 +33,12 @@ def statements(tree: ast.AST) -> Iterator[ast.ImportFrom]:
 
 def imports() -> dict[str, set[str]]:
     """The modules of ours that each one imports."""
-    paths = {name_of(path): path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    trees = {name_of(path): (path, tree) for path, tree in modules()}
     found: dict[str, set[str]] = {}
-    for name, path in paths.items():
-        package = path.relative_to(ROOT).parent.parts
-        found[name] = set()
-        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
-            base = [*package[: len(package) - node.level + 1], *filter(None, (node.module or "").split("."))]
-            for alias in node.names:
-                reached = [one for one in (".".join([*base, alias.name]), ".".join(base)) if one in paths]
-                found[name].update(reached[:1])
-        found[name].discard(name)
+    for name, (path, tree) in trees.items():
+        reached = {inside for node in statements(tree) for inside in imported_names(path, node)}
+        # What is imported from a module is a module itself, or something in it.
+        found[name] = {one if one in trees else one.rpartition(".")[0] for one in reached} & trees.keys() - {name}
     return found
 
 
@@ -59,7 +53,7 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
 def test_no_import_leads_back_to_where_it_began() -> None:
     graph = imports()
     assert len(graph) > 300
-    assert "experiments.model.subject" in graph["experiments.model.loading"]
+    assert "lashley.experiments.model.subject" in graph["lashley.experiments.model.loading"]
     assert not circle(graph)
 
 

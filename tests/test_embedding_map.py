@@ -16,7 +16,7 @@ from rich.console import Console
 from lashley.agent.commands.pages.points import print_points
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.embedding_map import OTHERS, EmbeddingMap, activations
-from lashley.experiments.methods import embedding_map as separation
+from lashley.experiments.methods import embedding_map
 from lashley.experiments.methods.embedding_map import Labelled, labelled, nearest, principal, right, shuffled
 from lashley.experiments.sites import Site, parse_site
 from lashley.tests.slow_way import clean_values, tokens_of
@@ -77,9 +77,9 @@ def test_the_nearest_centroid_is_that_of_scikit_learn_without_the_question(seed:
     rng = np.random.default_rng(seed)
     values, labels, groups = rng.normal(size=(n, 4)), rng.integers(0, 3, n), rng.integers(0, 6, n)
     labels[:3] = [0, 1, 2]
-    found = nearest(separation.inner(values), labels, groups)
+    found = nearest(embedding_map.inner(values), labels, groups)
     turned = np.linalg.qr(rng.normal(size=(4, 4)))[0]
-    assert (nearest(separation.inner(5 * values @ turned + 3), labels, groups) == found).all()
+    assert (nearest(embedding_map.inner(5 * values @ turned + 3), labels, groups) == found).all()
     for i in range(n):
         kept = groups != groups[i]
         left = np.unique(labels[kept])
@@ -102,7 +102,7 @@ def blobs(apart: float, seed: int) -> tuple[np.ndarray, Labelled]:
 
 def test_labels_that_lie_apart_are_found_and_shuffled_ones_are_not() -> None:
     values, of = blobs(8.0, 0)
-    products = separation.inner(values)
+    products = embedding_map.inner(values)
     null = shuffled(products, of, 0, 200)
     assert right(products, of).mean() == 1.0
     assert null.max() < 1.0
@@ -114,7 +114,7 @@ def test_where_labels_mean_nothing_p_is_seldom_small_although_questions_lie_toge
     small = 0
     for seed in range(60):
         values, of = blobs(0.0, seed)
-        products = separation.inner(values)
+        products = embedding_map.inner(values)
         null = shuffled(products, of, seed, 99)
         small += (1 + (null >= right(products, of).mean() - 1e-9).sum()) / 100 <= 0.05
     # Of 60 with a chance of at most 0.05 each, 9 or more in 3 of 1,000 cases.

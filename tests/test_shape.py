@@ -24,32 +24,17 @@ from lashley.agent.main import COMMANDS, cli
 from lashley.db.write.store import Store
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
+from lashley.tests.imports import FOLDERS, ROOT, imported_names, modules
 from lashley.tools.json_schema import lint_strict
 from lashley.tools.registry import all_tools
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("agent", "tools", "experiments", "db", "prompts")
 ARROWS = {("agent", "tools"), ("agent", "db"), ("agent", "prompts"), ("tools", "experiments"), ("tools", "db")}
 SLOW_IMPORTS = ("torch", "openai", "transformers", "pydantic", "sqlite_utils", "matplotlib")
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
-
-
 def imported_folders(path: Path, node: ast.stmt | ast.expr) -> set[str]:
     """The folders of ours that an import statement in `path` reaches."""
-    names: list[str] = []
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            package = ["lashley", *path.relative_to(ROOT).parent.parts]
-            base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-        names = [f"{base}.{alias.name}" for alias in node.names]
+    names = imported_names(path, node)
     inside = [name.split(".")[1] for name in names if name.startswith("lashley.")]
     return {folder for folder in inside if folder in FOLDERS}
 

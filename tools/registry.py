@@ -23,8 +23,7 @@ from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import create_task as making
-from . import hypotheses, reading, writing
+from . import create_task, hypotheses, reading, writing
 from .errors import ToolError
 from .evidence.review import tools as reviewing
 from .json_arguments import json_object
@@ -133,7 +132,7 @@ def all_tools() -> dict[str, Tool]:
         plain(reading.list_models, reading.Nothing),
         plain(reading.list_tasks, reading.Nothing),
         plain(reading.show_task, reading.ShowTask),
-        plain(making.create_task, Draft),
+        plain(create_task.create_task, Draft),
         *(experiment_tool(kind) for kind in kinds().values()),
         plain(hypotheses.propose_hypothesis, hypotheses.ProposeHypothesis),
         plain(hypotheses.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..drivers.conversation import Message, Reply, ToolSpec
-from . import review as autopilot_review
+from . import review
 from .confirm import predict_backup, predict_heads, predict_stand_ins, test_all
 from .course import Course, Data, Protocol, as_reply
 from .judge import heads_named, layers_named, listing, yardstick_for_heads
@@ -32,7 +32,7 @@ class Autopilot:
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         first = messages[0].data or {}
         if "reviews" in first:
-            return autopilot_review.reply(messages)
+            return review.reply(messages)
         steps = protocol(first)
         thought, tool, arguments = next(steps)
         for message in messages[1:]:

@@ -1,6 +1,6 @@
 """The autopilot's search, on the prompts to explore: which layers, then which heads of them.
 
-What it finds is a suggestion, written down as a hypothesis; `autopilot_confirm` tests them all at the end.
+What it finds is a suggestion, written down as a hypothesis; `confirm` tests them all at the end.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ...db.records import Hypothesis, Json, Report, Run, Turn
 from ...tools.errors import ToolError
 from ...tools.workbench.context import Context
 from ..drivers.conversation import Driver, Message
-from . import progress_state as standing
+from . import progress_state
 from .budget import Budget, Spent
 from .loop import Live, Study, request
 from .resume import conversation, recall, require_same_subject
@@ -44,7 +44,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
             hypotheses=said_again(row.id, again),
         )  # fmt: skip
         about = {
-            standing.FORKED: row.id,
+            progress_state.FORKED: row.id,
             "step": step,
             "goal": goal or row.goal,
             "budget": budget.model_dump(),
@@ -60,7 +60,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
     context.run = context.store.begin_run(
         goal=goal or row.goal, driver=driver.name, llm=driver.llm or None, model=context.model, task=context.task,
         seed=row.seed, budget=budget.model_dump(), environment=context.environment, reviews=context.reviews,
-        request=request(context, standing.left_in(conversation(shared))), inherits=inherits,
+        request=request(context, progress_state.left_in(conversation(shared))), inherits=inherits,
     )  # fmt: skip
     messages = conversation(context.reader.turns(context.run))
     return Study(context, driver, goal or row.goal, budget, live, messages, Spent(steps=step))
@@ -80,12 +80,12 @@ def until(row: Run, turns: Sequence[Turn], step: int, report: Report | None) -> 
     # What was said after its answers, but for that only the report is wanted: the fork has a budget of its own.
     shared = [turn for turn in turns if turn.step < step or (turn.step == step and not closes(turn))]
     messages = conversation(shared)
-    if standing.unanswered(messages):
+    if progress_state.unanswered(messages):
         raise ToolError(f"{name} was stopped in the middle of step {step}: fork it at an earlier one, or resume it.")
     calls = {call.id for message in messages for call in message.calls}
     if report is not None and report.call in calls:
         raise ToolError(f"{name} handed in its report at step {step}; fork it at an earlier one.")
-    if standing.closing(messages) is not None:
+    if progress_state.closing(messages) is not None:
         closed = max(turn.step for turn in shared if closes(turn))
         raise ToolError(f"After step {closed} {name} was to write its report only; fork it there or before.")
     return shared
@@ -93,7 +93,7 @@ def until(row: Run, turns: Sequence[Turn], step: int, report: Report | None) -> 
 
 def closes(turn: Turn) -> bool:
     """Whether it tells the driver that only the report is wanted."""
-    return bool({standing.SPENT, standing.STOPPING} & (turn.content.get("data") or {}).keys())
+    return bool({progress_state.SPENT, progress_state.STOPPING} & (turn.content.get("data") or {}).keys())
 
 
 def require_driver(

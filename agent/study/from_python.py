@@ -65,8 +65,8 @@ def study(
     name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
-    if left_in is not None and chosen.name == "autopilot":
-        raise ToolError("The autopilot, a fixed protocol, takes the tools that it needs: leave out tools.")
+    if left_in is not None and not chosen.llm:
+        raise ToolError(f"The {chosen.name}, a fixed protocol, takes the tools that it needs: leave out tools.")
     if server is not None:
         server.knock()
     limits: dict[str, Any] = {
@@ -78,8 +78,8 @@ def study(
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, named(opened, task), chosen.name == "autopilot")
-        if chosen.name == "autopilot":
+        known = settle(opened, goal, name, named(opened, task), not chosen.llm)
+        if not chosen.llm:
             require_prompts(opened, n)
         opened.listen(view.warned)
         opened.subject(opened.model)

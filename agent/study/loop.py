@@ -22,7 +22,7 @@ from ...tools.workbench.approval import Approval
 from ...tools.workbench.context import Context
 from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
 from ..instruments import instruments
-from . import progress_state as standing
+from . import progress_state
 from .budget import Budget, Spent
 from .context_window import Window, mark_of
 from .endings import STOPPED, why
@@ -94,12 +94,12 @@ class Study:
 
     @property
     def tools(self) -> dict[str, Tool]:
-        return offered(self.every, standing.left_in(self.messages))
+        return offered(self.every, progress_state.left_in(self.messages))
 
     @cached_property
     def instructions(self) -> str:
         """As they were at the beginning, to the byte: a study that is narrowed later on is told so."""
-        left_in = (self.messages[0].data or {}).get(standing.TOOLS)
+        left_in = (self.messages[0].data or {}).get(progress_state.TOOLS)
         return instructions(self.context, offered(self.every, left_in))
 
     @property
@@ -119,8 +119,8 @@ class Study:
 
     def specs(self) -> Sequence[ToolSpec]:
         """What is offered: not what was called over and over, until something else is."""
-        stuck = standing.repeats(self.messages) > SAME_DONE
-        last = standing.last_reply(self.messages) if stuck else None
+        stuck = progress_state.repeats(self.messages) > SAME_DONE
+        last = progress_state.last_reply(self.messages) if stuck else None
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
         return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
 
@@ -155,7 +155,7 @@ class Study:
 
     def count(self) -> None:
         """What was spent on experiments, but for the calls that are not answered: those are still to be counted."""
-        unanswered = [call.id for call in standing.unanswered(self.messages)]
+        unanswered = [call.id for call in progress_state.unanswered(self.messages)]
         self.spent.experiments = self.context.reader.experiments_spent(self.run, unanswered)
 
 
@@ -197,7 +197,7 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    chosen = {} if tools is None else {standing.TOOLS: tools}
+    chosen = {} if tools is None else {progress_state.TOOLS: tools}
     first = Message(role="user", text=text, data={**about, "n": n, **chosen})
     context.run = context.store.begin_run(
         goal=goal,
@@ -231,7 +231,7 @@ def carry_on(work: Study) -> Ending:
                 work.live.warned(str(fault))
                 return Ending("stopped", str(fault), fault.code)
             except DriverError as fault:
-                if isinstance(fault, PASSING) and standing.last_reply(work.messages) is not None:
+                if isinstance(fault, PASSING) and progress_state.last_reply(work.messages) is not None:
                     # What was begun well is worth going on with: the report would end it.
                     work.live.warned(str(fault))
                     return Ending("stopped", str(fault), fault.code)
@@ -279,15 +279,17 @@ def converse(work: Study) -> Ending:
         if work.stop.asked and work.by_protocol:
             stopped = why(STOPPED)
             return Ending("interrupted", stopped.text, stopped.code)
-        if standing.closing(work.messages) is None:
+        if progress_state.closing(work.messages) is None:
             if work.stop.asked:
                 stopped = why(STOPPED)
-                work.tell(prompts.fill("stopping", last=work.last), {standing.STOPPING: stopped.text}, stopped.code)
+                work.tell(
+                    prompts.fill("stopping", last=work.last), {progress_state.STOPPING: stopped.text}, stopped.code
+                )
             elif (reached := work.spent.over(work.budget, requests=AND_THE_REPORT)) is not None:
                 said = prompts.fill("spent", why=reached.text, last=work.last)
-                work.tell(said, {standing.SPENT: reached.text}, reached.code)
+                work.tell(said, {progress_state.SPENT: reached.text}, reached.code)
         hear(work)
-        closing, tries = standing.closing(work.messages), standing.last_tries(work.messages)
+        closing, tries = progress_state.closing(work.messages), progress_state.last_tries(work.messages)
         # Each try for the report costs money; the first may take what is left of it.
         if closing is not None and (tries >= LAST_TRIES or (tries and work.spent.over_cost(work.budget, 1))):
             return Ending(*closing)
@@ -298,7 +300,7 @@ def hear(work: Study) -> None:
     """Take in what the user has told the study from elsewhere, each once: the turn that is logged says which it is."""
     for words in [] if work.by_protocol else work.context.reader.waiting(work.run):
         work.live.told(words.text)
-        work.tell(words.text, {standing.TOLD: words.id})
+        work.tell(words.text, {progress_state.TOLD: words.id})
 
 
 def ask(work: Study) -> None:
@@ -322,12 +324,12 @@ def ask(work: Study) -> None:
 
 def settle(work: Study) -> Ending | None:
     """Do what the latest reply asks for and is not answered yet. How the study ends, if it does."""
-    for call in standing.unanswered(work.messages):
+    for call in progress_state.unanswered(work.messages):
         act(work, call)
-    last, closing = standing.last_reply(work.messages), standing.closing(work.messages)
+    last, closing = progress_state.last_reply(work.messages), progress_state.closing(work.messages)
     if work.context.finished:
         return Ending(*closing) if closing is not None else Ending("finished")
-    if standing.repeats(work.messages) >= SAME_MADE:
+    if progress_state.repeats(work.messages) >= SAME_MADE:
         return Ending.failed("same_call", times=SAME_MADE)
     if last is None or last.calls or work.messages[-1].role != "assistant":
         return None
@@ -336,7 +338,7 @@ def settle(work: Study) -> Ending | None:
         return Ending(*closing) if closing is not None else Ending.failed("protocol", said=last.text)
     if last.finish == "refusal":
         return Ending.failed("refused", said=" ".join(last.text.split())[:300])
-    if standing.silent(work.messages) > SILENT_TURNS:
+    if progress_state.silent(work.messages) > SILENT_TURNS:
         return Ending.failed("no_calls_shown", hint=last.hint) if last.hint else Ending.failed("no_calls")
     cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
     work.tell("Your answer was cut off at its length limit." if cut else nudge)
@@ -365,12 +367,12 @@ def refusal(work: Study, call: Call) -> Answer | None:
     report."""
     if work.context.finished:
         return Answer.refusal(refused("study_over"))
-    if (times := standing.repeats(work.messages)) > SAME_DONE:
+    if (times := progress_state.repeats(work.messages)) > SAME_DONE:
         return Answer(prompts.fill("repeated", times=times, last=work.last), refused=True, code="repeated")
     tool = work.tools.get(call.name)
     if tool is None or tool.is_last:
         return None
-    closing = standing.closing(work.messages)
+    closing = progress_state.closing(work.messages)
     if work.stop.asked or (closing is not None and closing[0] == "interrupted"):
         return Answer.refusal(refused(STOPPING, last=work.last))
     if closing is not None or (tool.is_experiment and work.spent.over(work.budget)):

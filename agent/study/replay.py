@@ -28,7 +28,7 @@ from ...tools.workbench.environment import code_version
 from ..drivers.conversation import KEPT, DriverError, Message, Reply, ToolSpec
 from ..drivers.recorded import Recorded
 from ..live import View
-from . import progress_state as standing
+from . import progress_state
 from .budget import Budget, Spent
 from .context_window import SHRUNK
 from .endings import MINUTES, Reason, limit
@@ -38,7 +38,7 @@ from .resume import changes, conversation, recall, require_same_subject
 
 # What is said as the user and is not for the loop to say: that the study goes on, the user's own words, and that the
 # tools or the conversation became too long for the server of that time.
-OUTSIDE = {standing.GOING_ON, standing.TOLD, standing.TOOLS, SHRUNK}
+OUTSIDE = {progress_state.GOING_ON, progress_state.TOLD, progress_state.TOOLS, SHRUNK}
 
 
 class LogEnds(BaseException):
@@ -110,7 +110,7 @@ class AsAsked(Stop):
         log = self._log
         if log.next is None:
             return log.row.status == "interrupted"
-        return standing.STOPPING in log.came or log.refuses(STOPPING)
+        return progress_state.STOPPING in log.came or log.refuses(STOPPING)
 
 
 @dataclass
@@ -123,7 +123,7 @@ class AsSpent(Spent):
         counted = super().over(budget.model_copy(update={"minutes": float("inf")}), requests)
         if counted is not None:
             return counted
-        message, words = self.log.said, self.log.came.get(standing.SPENT)
+        message, words = self.log.said, self.log.came.get(progress_state.SPENT)
         if words is None or message is None:
             return limit(MINUTES, budget.minutes) if self.log.refuses(BUDGET_SPENT) else None
         return Reason(MINUTES, words) if (message.code or older.limit_reached(words)) == MINUTES else None
@@ -177,7 +177,7 @@ def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
         raise Diverged("request", what, was["text"], now["text"])
     if was["role"] == "user":
         raise Diverged("request", "The program says something else to the driver.", was["text"], now["text"])
-    name = next((call.name for call in standing.unanswered(work.messages)), "a call")
+    name = next((call.name for call in progress_state.unanswered(work.messages)), "a call")
     verdict, told = name == "test_hypothesis", name in ("write_report", "write_review")
     kind = "verdict" if verdict else "report" if told else "tool answer"
     if now["text"] != was["text"]:
@@ -248,8 +248,8 @@ def require_repeatable(row: Run, turns: Sequence[Turn]) -> int:
         raise ToolError(f"{row.id} was begun by an older version, which did not log all that is needed to repeat it.")
     if row.parent is None:
         return 1
-    return next(i for i, turn in enumerate(turns, start=1) if standing.FORKED in (turn.content.get("data") or {})
-                and turn.content["data"][standing.FORKED] == row.parent)  # fmt: skip
+    return next(i for i, turn in enumerate(turns, start=1) if progress_state.FORKED in (turn.content.get("data") or {})
+                and turn.content["data"][progress_state.FORKED] == row.parent)  # fmt: skip
 
 
 def replies(log: Log) -> Iterator[Reply]:
@@ -295,7 +295,7 @@ class Looking:
     def differences(self, was: Request, instructions: str, tools: Sequence[ToolSpec]) -> Iterator[Diverged]:
         if was.instructions != instructions:
             yield Diverged("request", "The instructions have changed.", was.instructions, instructions)
-        left_in = standing.left_in(conversation(list(self.log.turns[: self.log.at])))
+        left_in = progress_state.left_in(conversation(list(self.log.turns[: self.log.at])))
         before, now = offered(was.tools, left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
         gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
         if gone or added:

@@ -19,7 +19,7 @@ from ...tools.errors import ToolError
 from ...tools.workbench.context import Context
 from ...tools.workbench.environment import code_version
 from ..drivers.conversation import Driver, Message
-from . import progress_state as standing
+from . import progress_state
 from .budget import Budget, Spent
 from .loop import Live, Study, request
 
@@ -108,7 +108,7 @@ def resumed(context: Context, driver: Driver, run: int, live: Live) -> Study:
     Raises TrackerError for a run that has ended or is being run, and what `require_all_kept` raises.
     """
     require_all_kept(context.reader, driver, run)
-    asks = request(context, standing.left_in(conversation(context.reader.turns(run))))
+    asks = request(context, progress_state.left_in(conversation(context.reader.turns(run))))
     context.store.resume_run(run, context.environment, asks)
     context.run = run
     row, turns = context.reader.run(run), context.reader.turns(run)
@@ -119,11 +119,11 @@ def resumed(context: Context, driver: Driver, run: int, live: Live) -> Study:
     spent = Spent(**counted, began=time.monotonic() - so_far.seconds)
     work = Study(context, driver, row.goal, Budget.model_validate(row.budget), live, messages, spent)
     context.turn = asked[-1].id if asked else None
-    unanswered = {call.id for call in standing.unanswered(messages)}
+    unanswered = {call.id for call in progress_state.unanswered(messages)}
     report = context.reader.latest_report(run)
     context.finished = report is not None and report.call not in unanswered
     work.count()
-    ending = standing.closing(messages)
+    ending = progress_state.closing(messages)
     if ending is not None and ending[0] == "interrupted" and not context.finished:
-        work.tell(prompts.read("going_on"), {standing.GOING_ON: True})
+        work.tell(prompts.read("going_on"), {progress_state.GOING_ON: True})
     return work

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from ...db.read.reader import Reader
 from ...tools.evidence.verdict import spoken, verdicts
 from ..drivers.conversation import Message
-from . import progress_state as standing
+from . import progress_state
 from .context_window import cut
 
 LINE = 160
 # What the user said stays, to the word.
-WORDS = {standing.TOLD, standing.SPENT, standing.STOPPING, standing.GOING_ON}
+WORDS = {progress_state.TOLD, progress_state.SPENT, progress_state.STOPPING, progress_state.GOING_ON}
 
 
 def summary(reader: Reader, run: int, replaced: Sequence[Message], most: int) -> str:

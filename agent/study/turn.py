@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ... import prompts
 from ...tools.toolset import core
 from ..drivers.conversation import ContextOverflow, Message, Reply
-from . import progress_state as standing
+from . import progress_state
 from .context_window import characters, marked, sent
 from .summary import summary
 
@@ -50,7 +50,7 @@ def asked(work: Study) -> Reply:
 
 def crowded(work: Study, base: int) -> bool:
     """Whether all tools are offered, and leave too little room for a conversation."""
-    return not work.window.holds(base) and standing.left_in(work.messages) is None
+    return not work.window.holds(base) and progress_state.left_in(work.messages) is None
 
 
 def narrowed(work: Study) -> int:
@@ -59,7 +59,7 @@ def narrowed(work: Study) -> int:
     if not crowded(work, base):
         return base
     said = prompts.fill("narrowed", limit=f"{work.window.limit:,}", core=", ".join(core()))
-    work.tell(said, {standing.TOOLS: core()})
+    work.tell(said, {progress_state.TOOLS: core()})
     work.live.warned(said)
     return work.window.base(work.instructions, work.specs())
 

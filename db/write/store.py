@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from .. import schema
 from ..errors import TrackerError, TrackerFails
 from ..location import check_is_file
-from . import rows as writing
+from . import rows
 from .experiments import ExperimentWriter
 from .rows import explaining
 from .runs import RunWriter
@@ -35,7 +35,7 @@ class Store(RunWriter, ExperimentWriter, ThoughtWriter):
         `wait` is how many seconds any write waits for another process. Raises TrackerError; a file that is
         not ours, or is of a newer schema, is not changed.
         """
-        path, wait = Path(path), writing.WAIT if wait is None else wait
+        path, wait = Path(path), rows.WAIT if wait is None else wait
         if sqlite3.sqlite_version_info < (3, 37):
             raise TrackerError(f"SQLite {sqlite3.sqlite_version} is too old: the tracker needs 3.37 or newer.")
         check_is_file(path)

@@ -111,7 +111,7 @@ class EmbeddingMap(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..methods import embedding_map as separation
+        from ..methods import embedding_map
         from ..model.shuffled_weights import permuted
         from ..sites import Site
         from ..statistics.intervals import questions_asked, share, share_change
@@ -125,11 +125,11 @@ class EmbeddingMap(Experiment):
         entry = activations(lab.subject, batch, Site(layer=0, part="resid_pre"), self.position)
         twin = activations(permuted(lab.subject, self.seed), batch, site, self.position)
         lab.progress("activations", 2, 3)
-        coordinates, spread = separation.principal(values)
-        products = separation.inner(values[of.rows])
-        correct = separation.right(products, of)
-        null = separation.shuffled(products, of, self.seed)
-        beside = separation.right(separation.inner(twin[of.rows]), of)
+        coordinates, spread = embedding_map.principal(values)
+        products = embedding_map.inner(values[of.rows])
+        correct = embedding_map.right(products, of)
+        null = embedding_map.shuffled(products, of, self.seed)
+        beside = embedding_map.right(embedding_map.inner(twin[of.rows]), of)
         questions = [asked[i] for i in of.rows]
         accuracy = share("accuracy", correct, questions)
         low, high = (float(v) for v in np.quantile(null, [0.025, 0.975]))
@@ -137,8 +137,8 @@ class EmbeddingMap(Experiment):
         p = float((1 + (null >= correct.mean() - 1e-9).sum()) / (1 + len(null)))
         learned = share("accuracy_shuffled_weights", beside, questions)
         above = share_change("above_shuffled_weights", correct - beside, questions)
-        first = share("accuracy_embedding", separation.right(separation.inner(entry[of.rows]), of), questions)
-        on_map = share("accuracy_map", separation.right(separation.inner(coordinates[of.rows]), of), questions)
+        first = share("accuracy_embedding", embedding_map.right(embedding_map.inner(entry[of.rows]), of), questions)
+        on_map = share("accuracy_map", embedding_map.right(embedding_map.inner(coordinates[of.rows]), of), questions)
         explained = [Measurement(name=f"explained_{i + 1}", value=float(v), n=self.n) for i, v in enumerate(spread[:2])]
         lab.progress("activations", 3, 3)
         drawn = coordinates if self.method == "pca" else self.embedded(values)

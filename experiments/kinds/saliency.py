@@ -73,7 +73,7 @@ class Saliency(Experiment):
         from .. import engine
         from ..answers.scoring import intact, readout_for
         from ..lab import numbers
-        from ..methods import saliency as salience
+        from ..methods import saliency
         from ..methods.controls import compare, per_prompt
         from ..methods.counterfactuals import replaced
         from ..methods.lenses import with_zero
@@ -81,15 +81,15 @@ class Saliency(Experiment):
 
         of = replaced(lab, self.draw, self.baseline)
         asked, unit, batch = [p.key for p in of.prompts], unit_of(self.metric), of.batch
-        drawn = salience.shuffles(batch, self.seed) if self.metric == LOGIT_DIFF.name else None
-        readout = readout_for(self.metric, batch) if drawn is None else salience.OwnAndOthers(batch, drawn)
+        drawn = saliency.shuffles(batch, self.seed) if self.metric == LOGIT_DIFF.name else None
+        readout = readout_for(self.metric, batch) if drawn is None else saliency.OwnAndOthers(batch, drawn)
         sources = {"baseline": of.baseline}
-        run = compare(lab, "occlusion", batch, salience.occlusion(of.longest), readout, sources)
+        run = compare(lab, "occlusion", batch, saliency.occlusion(of.longest), readout, sources)
         values = run.values(self.metric)
         whole = values[0] - values[-1]
         # Where nothing is replaced the difference would be rounding.
         found: dict[str, Array] = {"occlusion": (values[0] - values[1:-1]) * of.differs}
-        edits = [salience.at_baseline(at) for at in salience.steps(of.longest)]
+        edits = [saliency.at_baseline(at) for at in saliency.steps(of.longest)]
         for way, towards in (("integrated", of.baseline), ("gradient", None)):
             guessed = engine.attribution(lab.subject, batch, edits, readout_for(self.metric, batch), self.metric,
                                          sources, lab.steps(way), towards, self.steps)  # fmt: skip
@@ -97,7 +97,7 @@ class Saliency(Experiment):
         # Of spans that every prompt has; the first that holds a token owns it.
         spans = [s for s in sorted(set[str].intersection(*map(set, of.plain.spans))) if s != "last"]
         spans.sort(key=lambda name: of.plain.spans[0][name])
-        sites, member = salience.parts(batch, spans, of.differs)
+        sites, member = saliency.parts(batch, spans, of.differs)
         in_parts = {way: (member * each[None]).sum(1) for way, each in found.items()}
         effect = {way: effects(sites, way, each, asked) for way, each in in_parts.items()}
         total = measurement("whole", whole, unit, asked)
@@ -117,7 +117,7 @@ class Saliency(Experiment):
         else:
             notes.append(note("no_shuffled_control"))
         for way in WAYS[1:]:
-            near, rows = salience.agreement(found[way], found["occlusion"], of.differs)
+            near, rows = saliency.agreement(found[way], found["occlusion"], of.differs)
             if rows:
                 measured.append(measurement(f"agreement_{way}", near, "rank correlation", [asked[i] for i in rows]))
                 text += f"Ranks of {way} and occlusion agree by {measured[-1].told}. "

@@ -118,8 +118,9 @@ def second_set(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def require_unchanged(subject: Subject) -> None:
-    """Raise UnsupportedModel where the weights are not those that the subject was made of any more."""
-    if fingerprint(subject.model, subject.tokenizer) != subject.fingerprint:
+    """Raise UnsupportedModel where the weights of a model in memory, which others may train, are not those that the
+    subject was made of any more."""
+    if in_memory(subject) and fingerprint(subject.model, subject.tokenizer) != subject.fingerprint:
         raise UnsupportedModel(
             f"The weights (or the tokenizer) of {subject.name} have changed since lashley.load(): load it again, so "
             "that what is measured stands under its own fingerprint."

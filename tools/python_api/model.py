@@ -68,11 +68,10 @@ class Model:
         Raises BadConfiguration for a site that is not there or a value that does not fit, BadTask for prompts that
         cannot be asked.
         """
-        from ...experiments.model.in_memory import in_memory, require_unchanged
+        from ...experiments.model.in_memory import require_unchanged
         from .raw import one_pass
 
-        if in_memory(self.subject):
-            require_unchanged(self.subject)
+        require_unchanged(self.subject)
         return one_pass(self.subject, prompts, edits, read)
 
 

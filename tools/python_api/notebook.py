@@ -148,7 +148,7 @@ def run(
 def measured_here(experiment: Experiment, task: Task, model: Model | str | None) -> Any:
     """The result of an experiment in this process, whose subject stays loaded for the next one."""
     from ...experiments.lab import lab_of
-    from ...experiments.model.in_memory import in_memory, require_unchanged
+    from ...experiments.model.in_memory import require_unchanged
     from ...experiments.model.loading import sizes_of
     from ...experiments.model.places import canonical
     from ..workbench.run_experiment import measured
@@ -164,8 +164,7 @@ def measured_here(experiment: Experiment, task: Task, model: Model | str | None)
         from ...experiments.model.loading import load
 
         subject = loaded[name] = load(name)
-    if in_memory(subject):
-        require_unchanged(subject)
+    require_unchanged(subject)
     key = subject, task.fingerprint(), experiment.chat, experiment.system
     if key not in _labs:
         _labs[key] = lab_of(subject, task, experiment.chat, experiment.system)
@@ -179,7 +178,7 @@ def logged(
 ) -> Logged:
     """The same into the tracker, or from it. Raises ExperimentError for one that failed, after it was logged."""
     from ...experiments import errors
-    from ...experiments.model.in_memory import in_memory, require_unchanged
+    from ...experiments.model.in_memory import require_unchanged
     from ..workbench.catalog import task_named as named
     from ..workbench.context import Context
     from ..workbench.run_experiment import run_experiment
@@ -187,8 +186,7 @@ def logged(
 
     with Context.open(db) as context:
         if isinstance(model, Model):
-            if in_memory(model.subject):
-                require_unchanged(model.subject)
+            require_unchanged(model.subject)
             context.adopt(model.subject)
         known = named(context, task) if isinstance(task, str) else context.add_task(task).name
         name = model.name if isinstance(model, Model) else model or experiment.model
