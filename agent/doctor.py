@@ -17,7 +17,6 @@ from ..tools.registry import all_tools
 from ..tools.toolset import core, offered
 from .drivers.chat import ChatDriver, talked
 from .drivers.conversation import (
-    BadRequest,
     ContextOverflow,
     Driver,
     DriverError,
@@ -28,6 +27,7 @@ from .drivers.conversation import (
     ToolSpec,
     WrongKey,
 )
+from .drivers.faults import NO_SUCH_MODEL
 from .drivers.profiles import context_length
 from .drivers.server import Server
 from .study.context_window import FEWEST, MOST, PER_CHARACTER, Window
@@ -39,12 +39,14 @@ RESULT = "N1: written."
 
 
 class Check(Frozen):
-    """One thing that was tried. A `no` that is `fatal` keeps a study from being driven."""
+    """One thing that was tried. A `no` that is `fatal` keeps a study from being driven; `code` is that of the driver's
+    error, where one is why."""
 
     name: str
     found: Found
     text: str
     fatal: bool = False
+    code: str = ""
 
 
 class Health(Frozen):
@@ -118,9 +120,8 @@ def failed(fault: DriverError, where: str) -> Check:
     """A fault as the check that it fails."""
     name = "key" if isinstance(fault, (NoKey, WrongKey)) else where
     name = "context" if isinstance(fault, ContextOverflow) else name
-    if isinstance(fault, BadRequest) and "has no model" in str(fault):
-        name = "model"
-    return Check(name=name, found="no", text=str(fault), fatal=True)
+    name = "model" if fault.code == NO_SUCH_MODEL else name
+    return Check(name=name, found="no", text=str(fault), fatal=True, code=fault.code)
 
 
 def listed(llm: str, entries: Sequence[dict[str, Any]]) -> Check:

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 
 
 class TrackerError(Exception):
-    """The base of every error that this folder raises on purpose. Its text is one line for the user."""
+    """The base of every error that this folder raises on purpose. Its text is one line for the user; programs go by
+    its class, or by its code."""
+
+    code = "tracker"
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
@@ -20,9 +23,13 @@ class TrackerError(Exception):
 class TrackerFails(TrackerError):
     """The file, its disk or its lock fails, whatever is asked of it. What met it has written nothing."""
 
+    code = "tracker_fails"
+
 
 class NotATracker(TrackerError):
     """The path holds something else: a folder, another program's database, a file that is no database."""
+
+    code = "not_a_tracker"
 
     def __init__(self, path: str | os.PathLike[str], why: str) -> None:
         super().__init__(f"{os.fspath(path)} is no Lashley database: {why}. Name another with --db or LASHLEY_DB.")
@@ -30,6 +37,8 @@ class NotATracker(TrackerError):
 
 class NewerSchema(TrackerError):
     """The file was written by a later version of this program. It has not been touched."""
+
+    code = "newer_schema"
 
     def __init__(self, path: str | os.PathLike[str], found: int, known: int) -> None:
         super().__init__(
@@ -41,6 +50,8 @@ class NewerSchema(TrackerError):
 class NotAnId(TrackerError):
     """A text that should have been an id of the tracker."""
 
+    code = "not_an_id"
+
     def __init__(self, text: str) -> None:
         super().__init__(
             f"{text!r:.60} is no id. Ids look like R1 (run), E12 (experiment), N3 (note), H2 (hypothesis)."
@@ -50,6 +61,8 @@ class NotAnId(TrackerError):
 class NoSuchId(TrackerError):
     """An id that is well formed but names no row; `near` are the ids next to it that do."""
 
+    code = "no_such_id"
+
     def __init__(self, what: str, shown: str, near: Sequence[str]) -> None:
         there = f"the nearest: {' and '.join(near)}" if near else f"no {what} is recorded yet"
         super().__init__(f"There is no {what} {shown}; {there}.")
@@ -57,6 +70,8 @@ class NoSuchId(TrackerError):
 
 class NotRecorded(TrackerError):
     """A kind, task, model or tag that nothing in the tracker has; with those that it has."""
+
+    code = "not_recorded"
 
     def __init__(self, what: str, name: str, known: Sequence[str]) -> None:
         import difflib
@@ -68,6 +83,8 @@ class NotRecorded(TrackerError):
 
 class QueryRefused(TrackerError):
     """An SQL text that is not one harmless SELECT, is wrong, or took too long."""
+
+    code = "query_refused"
 
 
 # Of a damaged file SQLite tells in bytes of the file itself, which Python may not be able to read.

@@ -18,8 +18,8 @@ _PART = "JOIN experiments AS e ON e.id = p.experiment WHERE e.status = 'done' AN
 
 # Name -> one SELECT; ?1 is the number of a run, or null for all.
 TABLES = {
-    "runs": "SELECT 'R' || id AS run, goal, driver, llm, model, task, status, budget, spent, started, ended, error "
-    "FROM runs WHERE ?1 IS NULL OR id = ?1 ORDER BY id",
+    "runs": "SELECT 'R' || id AS run, goal, driver, llm, model, task, status, budget, spent, started, ended, error, "
+    "error_code FROM runs WHERE ?1 IS NULL OR id = ?1 ORDER BY id",
     "experiments": "SELECT 'E' || e.id AS experiment, 'R' || e.run AS run, e.kind, e.model, s.fingerprint, e.task, "
     "e.split, e.n, e.config, e.status, e.reason, e.found, e.error_type, e.error, e.code_version, e.started, e.ended, "
     "e.seconds FROM experiments AS e JOIN subjects AS s ON s.id = e.subject WHERE ?1 IS NULL OR e.run = ?1 "

@@ -92,3 +92,12 @@ def doubts(db: Database) -> None:
     db.executescript("""
         ALTER TABLE experiments ADD COLUMN doubts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(doubts));
     """)
+
+
+def codes(db: Database) -> None:
+    """Beside each note of an experiment its code, and beside the words of why a run ended the code of that. Rows from
+    before have none."""
+    db.conn.execute(
+        "ALTER TABLE experiments ADD COLUMN note_codes TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(note_codes))"
+    )
+    db.conn.execute("ALTER TABLE runs ADD COLUMN error_code TEXT")

@@ -155,6 +155,7 @@ class Experiment(NamedTuple):
     seconds: float | None
     call: str | None
     doubts: Sequence[Doubt]
+    note_codes: Sequence[str]
     measurements: Sequence[Measurement]
     effects: Sequence[Effect]
     samples: Sequence[Sample]
@@ -347,6 +348,7 @@ class RunSummary(NamedTuple):
     started: str
     ended: str | None
     error: str | None
+    error_code: str | None
     experiment_count: int
     note_count: int
     report: bool
@@ -378,6 +380,7 @@ class Run(NamedTuple):
     started: str
     ended: str | None
     error: str | None
+    error_code: str | None
     reviews: str | None
     request: str | None
     parent: str | None

@@ -307,6 +307,7 @@ MIGRATIONS = (
     requests_and_forks,
     migrations.what_replies_cost,
     migrations.doubts,
+    migrations.codes,
 )
 VERSION = len(MIGRATIONS)
 

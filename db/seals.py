@@ -39,14 +39,16 @@ class Sort:
 
 PARTS = ("measurements", "effects", "samples", "figures", "artifacts")
 SORTS = {
-    "run begun": Sort("runs", run="id", changing=frozenset({"status", "spent", "ended", "error"})),
+    "run begun": Sort("runs", run="id", changing=frozenset({"status", "spent", "ended", "error", "error_code"})),
     "run": Sort("runs", run="id", at_end=True),
     "resumption": Sort("resumptions"),
     "turn": Sort("turns"),
     "words": Sort("told"),
     "experiment begun": Sort(
         "experiments",
-        changing=frozenset({"status", "error_type", "error", "found", "notes", "doubts", "ended", "seconds"}),
+        changing=frozenset(
+            {"status", "error_type", "error", "found", "notes", "note_codes", "doubts", "ended", "seconds"}
+        ),
     ),
     "experiment": Sort("experiments", at_end=True, parts=PARTS),
     "reuse": Sort("reuses", key="experiment"),
@@ -71,12 +73,14 @@ _ELSEWHERE = {"artifacts": frozenset({"data"})}
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found: differences, each one line; how many seals and artifacts hold; how many rows are older."""
+    """What was found: differences, each one line; how many seals and artifacts hold; how many rows are older; and
+    which records were sealed and are gone, by name."""
 
     differences: tuple[str, ...]
     seals: int
     artifacts: int
     older: int
+    gone: tuple[str, ...] = ()
 
 
 class Seals:
@@ -157,6 +161,7 @@ class Seals:
     def check(self, run: int | None) -> Checked:
         """Every record of one run against its seal (of None: those made by hand), and what should have one."""
         found: list[str] = []
+        gone: list[str] = []
         sealed: set[tuple[str, int]] = set()
         for what, row, sha256 in self._all("SELECT what, row, sha256 FROM seals WHERE run IS ? ORDER BY id", run):
             sealed.add((what, row))
@@ -165,7 +170,8 @@ class Seals:
                 continue
             now = self.digest(what, run, row)
             if now is None:
-                found.append(f"{name(what, row)} was sealed and is not there any more")
+                gone.append(name(what, row))
+                found.append(f"{gone[-1]} was sealed and is not there any more")
             elif now != sha256:
                 found.append(f"{name(what, row)} is not as it was sealed")
         older: set[tuple[str, int]] = set()
@@ -180,7 +186,7 @@ class Seals:
         artifacts = list(self._artifacts(run))
         found += [line for line in artifacts if line]
         found += self._disagreements(run)
-        return Checked(tuple(dict.fromkeys(found)), len(sealed), len(artifacts), len(older))
+        return Checked(tuple(dict.fromkeys(found)), len(sealed), len(artifacts), len(older), tuple(gone))
 
     def _expected(self, sort: Sort, run: int | None) -> list[tuple[int, int]]:
         """The rows of a run that should be sealed, and whether each is older than seals."""

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 
 class ExperimentError(Exception):
-    """The base of every error that this folder raises on purpose. Its text is one line for the user."""
+    """The base of every error that this folder raises on purpose. Its text is one line for the user; programs go by
+    its class, or by its code."""
+
+    code = "experiment"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -20,6 +23,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class UnknownName(ExperimentError):
     """A model, task, kind or site that is not there. Carries the nearest names."""
 
+    code = "unknown_name"
+
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
         super().__init__(f"There is no {what} '{name}'. {nearest(name, known)}{' ' + hint if hint else ''}")
 
@@ -27,26 +32,40 @@ class UnknownName(ExperimentError):
 class UnsupportedModel(ExperimentError):
     """The model could not be loaded, or its anatomy could not be found or verified."""
 
+    code = "unsupported_model"
+
 
 class BadTask(ExperimentError):
     """A task file or a request for prompts that cannot be met."""
+
+    code = "bad_task"
 
 
 class BadConfiguration(ExperimentError):
     """An experiment was asked for something that its subject or task does not have."""
 
+    code = "bad_configuration"
+
 
 class OutOfMemory(ExperimentError):
     """Not even the smallest piece of what was asked for fits into memory."""
+
+    code = "out_of_memory"
 
 
 class TooLong(ExperimentError):
     """An experiment took longer than it was given."""
 
+    code = "too_long"
+
 
 class NotApproved(ExperimentError):
     """An experiment would have taken longer than it may unasked, and the user refused it."""
 
+    code = "not_approved"
+
 
 class NotANumber(ExperimentError):
     """A measurement came out as NaN or infinite; it is recorded as a failure, never as a number."""
+
+    code = "not_a_number"

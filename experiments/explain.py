@@ -12,6 +12,8 @@ VARIANT = re.compile(
     r"(int|str|float|bool|none|bytes)$|(list|set|tuple|dict|literal|function|constrained|nullable)\b.*[\[-]"
 )
 MAX_COMPLAINTS = 8
+# What Pydantic says before our own words.
+VALUE_ERROR = "Value error, "
 
 
 def explain(error: ValidationError) -> str:
@@ -41,7 +43,7 @@ def _complaint(kind: str, message: str, value: object) -> tuple[str, str]:
         return "is required and missing", ""
     if kind == "extra_forbidden":
         return "there is no such field; leave it out", ""
-    text = re.sub(r"^(Value error, |Assertion failed, |Input )", "", message).rstrip(".")
+    text = re.sub(rf"^({VALUE_ERROR}|Assertion failed, |Input )", "", message).rstrip(".")
     # Half of a surrogate pair, which JSON can escape, could not be sent back.
     shown = json.dumps(value, ensure_ascii=False, default=repr).encode("utf-8", "replace").decode()
     return text, f"; you sent {shown if len(shown) <= 80 else shown[:80] + '…'}"

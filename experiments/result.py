@@ -8,6 +8,7 @@ is finite; NaN and infinity are refused here so that they can never be reported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -37,6 +38,23 @@ class Measurement(Frozen):
         return f"{self.value:.3f}" if self.low is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+class Note(Frozen):
+    """What has to be said beside the numbers: a code that a program acts on, and a sentence for readers.
+
+    The codes of ours and their sentences stand in `notes`; a kind of another package has codes of its own.
+    """
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# The code of a note that was given as a plain sentence.
+PLAIN = "note"
+
+
 class Doubt(Frozen):
     """Why what was found may mean nothing, as a code that a program acts on and a sentence for readers.
 
@@ -47,6 +65,11 @@ class Doubt(Frozen):
 
     code: Literal["unable", "not_preferred", "not_said"]
     text: str
+
+
+def notes_of(texts: Sequence[str], codes: Sequence[str]) -> list[Note]:
+    """Notes as a tracker keeps them, which has no codes of those from before there were any."""
+    return [Note(code=code, text=text) for code, text in zip(codes or [PLAIN] * len(texts), texts, strict=True)]
 
 
 class Effect(Frozen):
@@ -122,7 +145,7 @@ class Figure(Frozen):
 class Result(Frozen):
     """Everything that an experiment found. `found` is what a reader is told first, in a few lines.
 
-    The sentences of `doubts` stand among the notes, too.
+    The doubts stand among the notes, too. A note that is given as a plain sentence has the code "note".
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -130,7 +153,7 @@ class Result(Frozen):
     samples: tuple[Sample, ...] = ()
     figures: tuple[Figure, ...] = ()
     found: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     arrays: dict[str, Any] = Field(default_factory=dict, exclude=True)
 
@@ -138,8 +161,10 @@ class Result(Frozen):
     @classmethod
     def _doubts_are_notes(cls, data: dict[str, Any]) -> dict[str, Any]:
         doubts = [Doubt.model_validate(one) for one in data.get("doubts", ())]
-        notes = tuple(data.get("notes", ()))
-        return {**data, "doubts": doubts, "notes": (*notes, *(d.text for d in doubts if d.text not in notes))}
+        given = [{"code": PLAIN, "text": one} if isinstance(one, str) else one for one in data.get("notes", ())]
+        notes = [Note.model_validate(one) for one in given]
+        notes += [one for one in (Note(code=d.code, text=d.text) for d in doubts) if one not in notes]
+        return {**data, "doubts": doubts, "notes": notes}
 
     def __getitem__(self, name: str) -> Measurement:
         for measurement in self.measurements:

@@ -16,7 +16,7 @@ from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
 from lashley.db.write.store import Store
 from lashley.experiments.prediction import Prediction, judge
-from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 T = TypeVar("T")
 SOURCE = """# Which heads add
@@ -72,7 +72,7 @@ def found() -> Result:
             ),
         ),
         found="L7.H3 is the strongest site.",
-        notes=("Zero ablation leaves the distribution that the model was trained on.",),
+        notes=(Note(code="zero", text="Zero ablation leaves the distribution that the model was trained on."),),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lashley.db.write.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.13.0", "threads": 2}
 SUBJECT = {"name": "smollm2-135m", "fingerprint": "ab12" * 16, "architecture": "llama", "anatomy": {"layers": 30}}
@@ -67,7 +67,7 @@ def sweep(say: str = " 7") -> Result:
             ),
         ),
         found="L0.H1 is the strongest site.\nTwo of three sites have q < 0.05.",
-        notes=("Zero ablation leaves the distribution that the model was trained on.",),
+        notes=(Note(code="zero", text="Zero ablation leaves the distribution that the model was trained on."),),
     )
 
 

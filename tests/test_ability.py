@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from lashley.experiments.answers.ability import LEVEL, ability, exact_p
 from lashley.experiments.answers.chance import chance_of, preference_chance
 from lashley.experiments.lab import Intact
-from lashley.experiments.result import Result
+from lashley.experiments.result import Note, Result
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.task import Task
@@ -54,7 +54,8 @@ def test_what_is_doubted_follows_from_what_was_measured(grades: tuple[bool, bool
     for metric, codes in CODES[grades].items():
         doubts = found.doubts(metric)
         assert [one.code for one in doubts] == codes
-        assert Result(doubts=doubts, notes=("first",)).notes == ("first", *(one.text for one in doubts))
+        first = Note(code="mine", text="first")
+        assert Result(doubts=doubts, notes=(first,)).notes == (first, *(Note(**one.model_dump()) for one in doubts))
 
 
 def test_who_only_prefers_is_told_so_and_not_that_it_cannot() -> None:

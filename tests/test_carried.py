@@ -20,6 +20,7 @@ from lashley.experiments.model.loading import prepare
 from lashley.experiments.model.room import room
 from lashley.experiments.model.selfcheck import check_or_refuse, self_check
 from lashley.experiments.model.subject import Subject
+from lashley.experiments.notes import note
 from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.prompt import Prompt
@@ -183,8 +184,8 @@ def test_twins_of_another_length_are_counted() -> None:
     aligned = [i for i, p in enumerate(drawn) if p.corrupted and len(p.corrupted.split()) == len(p.text.split())]
     looked_at, n = aligned[3] + 1, 4
     result = ActivationPatching(model="tiny", task="twins", n=n, sites=["L1.H0"]).run(Lab(lab.subject, task))
-    note = f"{looked_at - n} of the first {looked_at} prompts of the draw were passed over"
+    passed = note("without_corrupted_prompt", passed=looked_at - n, looked_at=looked_at)
     assert looked_at > n
-    assert [one for one in result.notes if one.startswith(note)]
+    assert passed in result.notes
     whole = ActivationPatching(model="tiny", task="twins", n=n, sites=["L1.H0"]).run(lab)
-    assert not [one for one in whole.notes if "passed over" in one]
+    assert passed.code not in [one.code for one in whole.notes]

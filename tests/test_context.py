@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lashley.agent.drivers.chat import ChatDriver, chat_messages
 from lashley.agent.drivers.conversation import Call, ContextOverflow, Message
+from lashley.agent.drivers.faults import Complaint, fault_of
 from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
 from lashley.agent.study.context_window import SHRUNK, Window, characters, is_mark, marked, sent
@@ -159,7 +160,9 @@ def test_a_server_that_cuts_silently_is_noticed_once() -> None:
 )
 def test_how_much_is_read_is_taken_from_the_refusal(said: str, limit: int) -> None:
     window = Window()
-    window.learn(ContextOverflow(said), 9000)
+    fault = fault_of(Complaint(400, "context_length_exceeded", "", said), "m", "http://h/v1", None, 1)
+    assert isinstance(fault, ContextOverflow)
+    window.learn(fault, 9000)
     assert window.limit == limit
 
 

@@ -75,7 +75,7 @@ def test_an_identity_that_changes_something_is_told(off: float, fails: bool) -> 
     intact = torch.tensor([0.5, 1.0, -2.0], dtype=torch.float64)
     run = Compared({"loss": torch.stack([intact, intact - 3])}, {"loss": intact - torch.tensor([0.0, off, 0.0])})
     assert run.identity("loss").value == pytest.approx(off)
-    assert [note.split(":")[0] for note in run.failed("loss")] == ["The identity control failed"] * fails
+    assert [note.code for note in run.failed("loss")] == ["identity_failed"] * fails
 
 
 # --- what is drawn
@@ -224,7 +224,7 @@ def test_programs_have_others_beside_them() -> None:
         assert one["percentile"].value == pytest.approx(swept.effects[i].percentile)
         assert one["excess"].value == pytest.approx(swept.effects[i].value - np.mean(others), abs=1e-5)
     nowhere = LayerProgram.model_validate({**GIVEN, "program": "2-0"}).run(lab())
-    assert "no matched random control" in " ".join(nowhere.notes)
+    assert "no_matched_control" in [note.code for note in nowhere.notes]
     assert "excess" not in {m.name for m in nowhere.measurements}
     first = LayerProgram.model_validate({**GIVEN, "sweep": "keep_first"}).run(lab())
     assert {e.percentile for e in first.effects} == {None}

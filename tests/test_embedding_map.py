@@ -185,9 +185,9 @@ def test_the_map_of_a_seed_is_the_same_and_warns() -> None:
     lab = word_lab("llama")
     one, again = (made(method="tsne", perplexity=4, seed=1, label="template").run(lab) for _ in range(2))
     assert one.figures == again.figures
-    assert any("by t-SNE" in note and "mean nothing" in note for note in one.notes)
+    assert "drawn_by_tsne" in [note.code for note in one.notes]
     flat = made(seed=1, label="template").run(lab)
-    assert not any("t-SNE" in note for note in flat.notes)
+    assert "drawn_by_tsne" not in [note.code for note in flat.notes]
     # What is measured is of all dimensions, whatever is drawn.
     assert one.measurements == flat.measurements
     assert one.figures[0].data["x"] != flat.figures[0].data["x"]
@@ -233,7 +233,7 @@ def test_what_is_the_same_before_the_first_layer_is_told() -> None:
                     for i, p in enumerate(PROMPTS))  # fmt: skip
     result = made(label="subject", position="subject", site="L1.resid_post").run(word_lab("llama", prompts))
     assert result["accuracy_embedding"].value == 1.0
-    assert any("Before the first layer" in note for note in result.notes)
+    assert "known_before_layers" in [note.code for note in result.notes]
 
 
 @pytest.mark.parametrize(

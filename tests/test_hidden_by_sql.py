@@ -16,7 +16,7 @@ from lashley.db import query
 from lashley.db.errors import QueryRefused
 from lashley.db.read.reader import Reader
 from lashley.db.write.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, tamper
 
@@ -36,7 +36,7 @@ def hidden(path: Path) -> Path:
             effects=(Effect(site="L7.H3", metric="loss", p=SECRET, q=SECRET, **number),),
             samples=(Sample(prompt="secret", expected="secret", said="secret", condition="secret"),),
             figures=(Figure(name="f", kind="layer_bars", title="secret", unit="", n=8, data={"x": "secret"}),),
-            found=f"secret {SECRET}", notes=("secret",),
+            found=f"secret {SECRET}", notes=(Note(code="secret", text="secret"),),
         )  # fmt: skip
         test = store.begin_experiment(run=run, **{**EXPERIMENT, "split": "confirm"})
         store.finish_experiment(test, result.model_dump(), 1.0, {"x.npy": ("text/plain", b"secret")})

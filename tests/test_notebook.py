@@ -18,7 +18,7 @@ from lashley.experiments.errors import ExperimentError, UnknownName
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.experiments.result import Measurement, Result
+from lashley.experiments.result import Measurement, Note, Result
 from lashley.experiments.tasks.induction import INDUCTION
 from lashley.tools.errors import ToolError
 from lashley.tools.python_api.found import Found
@@ -126,8 +126,8 @@ def test_models_are_known_as_the_commands_know_them(tmp_path: Path) -> None:
 
 def test_what_a_model_wrote_is_only_text_in_a_notebook(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
-    result = Result(found=evil, notes=(evil,), measurements=(Measurement(name=evil, value=1.0, unit=evil),))
-    html = Found(result)._repr_html_()
+    notes, measured = (Note(code="mine", text=evil),), (Measurement(name=evil, value=1.0, unit=evil),)
+    html = Found(Result(found=evil, notes=notes, measurements=measured))._repr_html_()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 4
 

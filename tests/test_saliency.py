@@ -109,7 +109,7 @@ def test_integrated_gradients_sum_to_the_whole(kind: str) -> None:
     assert result["gap"].value <= 0.02
     assert sum(by_metric(result, "integrated").values()) == pytest.approx(result["whole"].value, abs=0.02)
     assert result["identity"].value <= TOLERANCE
-    assert not any("not complete" in note for note in result.notes)
+    assert "not_complete" not in [note.code for note in result.notes]
 
 
 @settings(max_examples=4, deadline=None)
@@ -123,7 +123,7 @@ def test_more_steps_are_more_complete_whatever_is_asked(seed: int, metric: str) 
 
 def test_too_few_steps_are_told() -> None:
     result = saliency(steps=1, baseline="zero").run(word_lab("gemma2"))
-    assert any("not complete" in note and "raise steps" in note for note in result.notes)
+    assert "not_complete" in [note.code for note in result.notes]
 
 
 def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
@@ -134,10 +134,11 @@ def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
     assert saliency().doubted(agreed, one=0.5, whole=1.0, tokens=5) == []
     assert saliency().doubted(agreed, one=1.0, whole=1.0, tokens=1) == []
     (breaks,) = saliency(baseline="mean").doubted(agreed, one=1.1, whole=1.0, tokens=5)
-    assert "breaks the run" in breaks
-    assert breaks.endswith("Take baseline other.")
+    assert breaks.code == "baseline_breaks_run"
+    assert breaks.text.endswith("Take baseline other.")
     (turned,) = saliency().doubted({**agreed, "integrated": of(-0.9)}, one=0.5, whole=1.0, tokens=5)
-    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned
+    assert turned.code == "signs_differ"
+    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned.text
 
 
 def test_what_is_replaced_by_itself_counts_nothing() -> None:

@@ -164,7 +164,7 @@ def test_a_mean_over_donors_is_their_mean() -> None:
     bench, name, layer, h = lab("ioi"), "L28.H1", 28, 1
     config = {"task": "ioi", "heads": [name, "L20.H3"], "n": 4, "method": "mean", "seed": 1}
     result = HeadAblation.model_validate(config).run(bench)
-    assert any("more prompts of the explore split" in note for note in result.notes)
+    assert "more_prompts_lent" in [note.code for note in result.notes]
     more, batch = bench.with_donors(4, "explore", 1), bench.prompts(4, "explore", 1)[1]
     model, width = bench.subject.model, slice(64 * h, 64 * (h + 1))
     o_proj = model.get_submodule(f"model.layers.{layer}.self_attn.o_proj")

@@ -19,7 +19,7 @@ from lashley.db.errors import NoSuchId, TrackerError
 from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
 from lashley.db.write.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Result, Sample
+from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample, notes_of
 
 from .recorded import EXPERIMENT, RUN, one_line, rows
 
@@ -112,7 +112,7 @@ results = st.builds(
         max_size=1,
     ).map(tuple),
     found=texts,
-    notes=st.lists(texts, max_size=2).map(tuple),
+    notes=st.lists(st.builds(Note, code=texts, text=texts), max_size=2).map(tuple),
 )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_every_result_comes_back_as_it_went_in(result: Result) -> None:
         with Reader.open(path) as reader:
             read = reader.experiment(1)
     parts = {name: as_json(read)[name] for name in Result.model_fields if name != "arrays"}
-    assert Result(**parts) == result
+    assert Result(**{**parts, "notes": notes_of(read.notes, read.note_codes)}) == result
 
 
 def test_an_experiment_keeps_all_that_it_was_told(store: Store, path: Path) -> None:

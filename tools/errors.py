@@ -10,7 +10,14 @@ if TYPE_CHECKING:
 
 
 class ToolError(Exception):
-    """The call was understood and cannot be done as asked."""
+    """The call was understood and cannot be done as asked. `code` says why to a program, the text to whoever called;
+    ours stand in `refusals`."""
+
+    code = "refused"
+
+    def __init__(self, text: str, code: str | None = None) -> None:
+        super().__init__(text)
+        self.code = code or type(self).code
 
 
 def wrong_fields(fault: ValidationError) -> ToolError:
@@ -22,6 +29,8 @@ def wrong_fields(fault: ValidationError) -> ToolError:
 
 class CannotWrite(Exception):
     """A report's files cannot be written; those that were there are as they were."""
+
+    code = "cannot_write"
 
     def __init__(self, folder: Path, error: OSError) -> None:
         super().__init__(

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from ..db.ids import show_id
 from ..db.records import Hypothesis, as_json
 from ..experiments.errors import ExperimentError
+from ..experiments.explain import VALUE_ERROR
 from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from ..experiments.statistics.random_sets import DRAWS
@@ -21,6 +22,7 @@ from .evidence.testing import prediction_of, run_tests
 from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
 from .json_arguments import json_object
 from .reading import Arguments, number_of
+from .refusals import REFUSALS, refused
 from .report.numbers import value_text
 from .workbench.context import Context
 from .workbench.naming import allowed_model
@@ -92,11 +94,12 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
             made += predictions(context, one)
         except (ToolError, ExperimentError, NoQuantity, ValidationError) as fault:
             text = str(fault.errors()[0]["msg"]) if isinstance(fault, ValidationError) else str(fault)
-            raise ToolError(f"Prediction {place}: {text.removeprefix('Value error, ')}") from fault
+            text = REFUSALS["prediction"].format(place=place, fault=text.removeprefix(VALUE_ERROR))
+            raise ToolError(text, getattr(fault, "code", "bad_arguments")) from fault
     made = with_sets(made, context.reader.hypotheses_of(context.run))
     for one in made:
         if _said(one) in known:
-            raise ToolError(f"'{said(one)}' is predicted already; the same test twice is no more evidence.")
+            raise refused("predicted_already", said=said(one))
     number = context.store.add_hypothesis(
         context.run, given.statement, given.rationale, given.refuted_if, [p.model_dump() for p in made], revises,
         context.call,
@@ -161,13 +164,13 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
 def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:
     """The kind and the whole configuration, on the confirm split."""
     if (given.like is None) == (given.kind is None):
-        raise ToolError("give either like (an experiment, such as E5) or kind.")
+        raise refused("like_or_kind")
     base: dict[str, Any] = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
     kind = given.kind or ""
     if given.like is not None:
         logged = context.reader.experiment(number_of(given.like, "experiment"))
         if not context.may_see(logged):
-            raise ToolError(f"{logged.id} is another study's test on held-out prompts; predict what you have seen.")
+            raise refused("held_out_like", id=logged.id)
         kind, base = logged.kind, dict(logged.config)
     changes = _changes(given)
     if "model" in changes:
@@ -180,7 +183,7 @@ def _changes(given: Predicted) -> dict[str, Any]:
     changes = json_object(given.config or "{}", "config")
     for name in ("split", "seed"):
         if name in changes:
-            raise ToolError(f"leave out {name}: the program draws the held-out prompts of each hypothesis.")
+            raise refused("program_draws", name=name)
     return changes
 
 
@@ -234,11 +237,11 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
     number = own_hypothesis(context, given.hypothesis)
     row = context.reader.hypothesis(number)
     if not row.predictions:
-        raise ToolError(f"{row.id} has no predictions, so there is nothing to test.")
+        raise refused("no_predictions", id=row.id)
     # Where the program was stopped in the middle of this very test, the rest of it is done now.
     begun = context.written("experiments") or context.written("hypothesis_events")
     if all(one.judged for one in row.predictions) and not begun:
-        raise ToolError(f"{row.id} has been tested: {row.status}. A new test needs a new hypothesis.")
+        raise refused("tested_already", id=row.id, status=row.status)
     return tell_verdict(context, number, run_tests(context, number))
 
 
@@ -299,5 +302,5 @@ def own_hypothesis(context: Context, name: str) -> int:
     number = number_of(name, "hypothesis")
     row = context.reader.hypothesis(number)
     if row.run != (None if context.run is None else show_id("run", context.run)):
-        raise ToolError(f"{name} belongs to {row.run or 'no study'}; propose one of your own.")
+        raise refused("other_study", name=name, owner=row.run or "no study")
     return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn, cast
 
-from .errors import ToolError
+from .refusals import refused
 
 
 def json_object(text: str, what: str) -> dict[str, Any]:
@@ -17,9 +17,9 @@ def json_object(text: str, what: str) -> dict[str, Any]:
         if isinstance(given, str) and given.lstrip().startswith("{"):
             given = json.loads(given, parse_constant=_refuse)
     except (ValueError, RecursionError) as fault:
-        raise ToolError(f"{what} is no JSON ({fault}). Send one JSON object.") from fault
+        raise refused("not_json", what=what, fault=fault) from fault
     if not isinstance(given, dict):
-        raise ToolError(f"{what} must be one JSON object.")
+        raise refused("not_an_object", what=what)
     # Half of a surrogate pair, which JSON can escape, can be neither stored nor sent again.
     whole = json.dumps(given, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return cast(dict[str, Any], json.loads(whole))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..db.ids import parse_id
 from ..db.records import as_json
-from .errors import ToolError
+from .refusals import refused
 from .report.escape import one_line
 from .workbench import catalog
 from .workbench.context import Context
@@ -30,7 +30,7 @@ def number_of(text: str, what: str) -> int:
     """'E12' -> 12. Raises ToolError when it is the id of something else."""
     found, number = parse_id(text)
     if found != what:
-        raise ToolError(f"{text} is the id of a {found}; an id of a {what} is wanted.")
+        raise refused("wrong_id", text=text, found=found, what=what)
     return number
 
 
@@ -101,10 +101,7 @@ def show_experiment(context: Context, given: ShowExperiment) -> Told:
     """One experiment again: all measurements, the strongest forty effects, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
-        raise ToolError(
-            f"{logged.id} is another study's test on held-out prompts. What it found is closed, so that nobody "
-            "predicts what was read; its hypothesis and the verdict are open."
-        )
+        raise refused("held_out", id=logged.id)
     return experiment_text(logged, effects=40, samples=8), {"id": logged.id, "found": logged.found}
 
 

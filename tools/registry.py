@@ -28,24 +28,27 @@ from .errors import ToolError
 from .evidence.review import tools as reviewing
 from .json_arguments import json_object
 from .json_schema import fill_nulls, strict_schema
+from .refusals import REFUSALS, refused
 from .workbench.context import Context
 from .workbench.experiment_text import REFUSAL, cut, experiment_text
 from .workbench.naming import allowed_model
-from .workbench.run_experiment import run_experiment
-
-CLOSED = (
-    "The confirm split is closed: it is for the tests of hypotheses. Explore without naming a split; then "
-    "propose_hypothesis with predictions, and test_hypothesis."
-)
+from .workbench.run_experiment import code_of, run_experiment
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gives: text for a language model, the same facts as data, and whether it was refused."""
+    """What a call gives: text for a language model, the same facts as data, and whether it was refused; `code` says
+    why."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     refused: bool = False
+    code: str = ""
+
+    @classmethod
+    def refusal(cls, fault: ToolError | ExperimentError | TrackerError) -> Answer:
+        """What is wrong may quote what was sent, which can be of any length."""
+        return cls(cut(str(fault), REFUSAL, "(cut)"), refused=True, code=fault.code)
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
-            text = f"{outcome.id} failed: {outcome.error}"
-            return Answer(text, {"id": outcome.id, "error": outcome.error}, refused=True)
+            text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
+            return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
         text = experiment_text(logged)
         if outcome.reused:
             text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
@@ -159,23 +162,18 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
     """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt, and TrackerFails: where the file
     itself fails, an answer could not be kept."""
     if name not in tools:
-        return refusal(f"There is no tool '{name[:60]}'. Tools: {', '.join(tools)}.")
+        return Answer.refusal(refused("unknown_tool", name=name[:60], tools=", ".join(tools)))
     tool = tools[name]
     try:
         given = json_object(arguments or "{}", f"What {name} was given")
         if tool.is_experiment and given.pop("split", None) not in (None, "explore"):
-            return refusal(CLOSED)
+            return Answer.refusal(refused("confirm_closed"))
         return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
     except ValidationError as fault:
-        return refusal(f"{name}: {explain(fault)}")
+        return Answer.refusal(refused("bad_arguments", name=name, faults=explain(fault)))
     except TrackerFails:
         raise
     except (ToolError, ExperimentError, TrackerError) as fault:
-        return refusal(str(fault))
+        return Answer.refusal(fault)
     except Exception as fault:  # noqa: BLE001 - a bug of a tool is an answer and a row, and never ends a run
-        return refusal(f"{name} failed inside: {type(fault).__name__}: {fault}. Try another way.")
-
-
-def refusal(text: str) -> Answer:
-    """What is wrong may quote what was sent, which can be of any length."""
-    return Answer(cut(text, REFUSAL, "(cut)"), refused=True)
+        return Answer.refusal(refused("tool_failed", name=name, fault=f"{type(fault).__name__}: {fault}"))

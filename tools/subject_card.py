@@ -56,7 +56,8 @@ def subject_card(
         "measurements": [m.model_dump() for m in result.measurements],
         "found": result.found,
         "tokenizer": [*habits(subject.tokenizer), *notes],
-        "notes": list(result.notes),
+        "notes": [note.text for note in result.notes],
+        "note_codes": [note.code for note in result.notes],
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from ..experiments.kinds.registry import kinds
-from .errors import ToolError
+from .refusals import refused
 
 Tool = TypeVar("Tool")
 MAKING = "create_task"
@@ -33,10 +33,8 @@ def chosen(words: str) -> tuple[str, ...] | None:
     there = {*kinds(), MAKING}
     unknown = [name for name in names if name not in there]
     if unknown or not names:
-        raise ToolError(
-            f"{'No tool is named' if not names else f'There is no kind {unknown[0]}'}: say all, core "
-            f"({', '.join(core())}), or some of {', '.join(sorted(there))}."
-        )
+        wrong = "No tool is named" if not names else f"There is no kind {unknown[0]}"
+        raise refused("unknown_kind", wrong=wrong, core=", ".join(core()), there=", ".join(sorted(there)))
     return names
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..db.ids import show_id
-from .errors import ToolError
 from .reading import Arguments, number_of
+from .refusals import refused
 from .report.check import check
 from .report.claims import MOST, Claim
 from .report.numerals import typed_numbers
@@ -24,7 +24,7 @@ def finished(context: Context, names: list[str]) -> list[int]:
     for number in numbers:
         status = context.reader.experiment(number).status
         if status != "done":
-            raise ToolError(f"{show_id('experiment', number)} is {status}; only finished experiments are evidence.")
+            raise refused("not_finished", id=show_id("experiment", number), status=status)
     return numbers
 
 
@@ -35,7 +35,7 @@ def require_no_numbers(context: Context, what: str, *texts: str) -> None:
     # It may quote the study, which takes time to read.
     study = read_study(context.reader, context.run)
     if any(typed_numbers(text, study) for text in texts):
-        raise ToolError(f"{what} holds a typed number, which others would read; name the experiment instead: E5.")
+        raise refused("typed_number", what=what)
 
 
 class WriteNote(Arguments):
@@ -106,7 +106,7 @@ def write_report(context: Context, given: WriteReport) -> Told:
     Slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, {{E5.config.n}}, {{H1.verdict}}; of this study only.
     """
     if context.run is None:
-        raise ToolError("A report belongs to a study; there is none here.")
+        raise refused("no_study")
     if context.written("reports"):
         return taken(context)
     title = " ".join(given.title.split())
@@ -116,7 +116,7 @@ def write_report(context: Context, given: WriteReport) -> Told:
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
     faults = check(source, context.reader, context.run, claims)
     if faults:
-        raise ToolError("The report was not taken. Mend these and send it again, whole:\n- " + "\n- ".join(faults))
+        raise refused("report_faults", faults="\n- ".join(faults))
     context.store.add_report(context.run, source, [claim.model_dump() for claim in claims], context.call)
     return taken(context)
 

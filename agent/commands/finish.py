@@ -22,8 +22,9 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     words = {"finished": "The study is finished.", "budget": "The budget is spent.",
              "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
     said, why = words[ending.status], ending.why or ""
-    # What says why often says how, too.
-    click.echo("\n" + (why if why.startswith(said.rstrip(".")) else f"{said} {why}".rstrip()), err=True)
+    # That the budget is spent, or who stopped it, says how it ended, too.
+    says_how = why and ending.status in ("budget", "interrupted")
+    click.echo("\n" + (why if says_how else f"{said} {why}".rstrip()), err=True)
     click.echo(f"Report: {path}", err=True)
     done = [e.id for e in context.reader.experiments(run=context.run) if e.status == "done"]
     again = f"    agent replay {done[-1]}" if done else ""

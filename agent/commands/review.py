@@ -24,9 +24,9 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
 
 def exit_code(ending: Ending) -> int:
     """The code of how it ended; a study that its server left stands still, but nobody interrupted it."""
-    from ..study.loop import STOPPED
+    from ..study.endings import STOPPED
 
-    return 1 if ending.status == "stopped" and ending.why != STOPPED else EXIT[ending.status]
+    return 1 if ending.status == "stopped" and ending.code != STOPPED else EXIT[ending.status]
 
 
 @click.command()

@@ -72,7 +72,7 @@ def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[
         return [*tracker.differences], [*tracker.remarks], [number]
     if all(row.id != f"R{number}" for row in reader.runs()):
         tracker = verify_tracker(reader.path, [number])
-        if not any(line.startswith(f"R{number} was sealed") for line in tracker.differences):
+        if f"R{number}" not in tracker.gone:
             reader.require("run", number)
         return [*tracker.differences], [*tracker.remarks], []
     tracker = verify_tracker(reader.path, runs_of(reader, number))

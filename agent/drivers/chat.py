@@ -13,13 +13,13 @@ from typing import Any, Literal, cast
 
 from . import by_schema
 from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, Reply, ToolSpec
-from .faults import NO_TOOLS, Complaint, reason_of
+from .faults import Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
+from .foreign import LIMIT_OF_ANSWER, NO_TOOLS
 from .history import answered, call_of, sendable_arguments, sendable_name
 from .mending import mended
 from .server import Server
 
-LIMIT = re.compile(r"max_(completion_|output_)?tokens|in the completion")
 # Even English prose has no more characters per token than this; fewer tokens read means text that was cut.
 CHARACTERS_PER_TOKEN = 8
 WORTH_CHECKING = 16_000
@@ -123,7 +123,7 @@ class ChatDriver:
 
     def _concede(self, complaint: Complaint) -> bool:
         said, limits = str(complaint), self._left(self.server.profile.limits)
-        if self._max_output_tokens is not None and limits and LIMIT.search(said):
+        if self._max_output_tokens is not None and limits and LIMIT_OF_ANSWER.search(said):
             self._refused.add(limits[0])
             return True
         if self.by_schema:

@@ -69,6 +69,8 @@ class Message(Frozen):
     user       text
     assistant  text, calls, items, finish: how the reply ended; mended, hint: see Reply
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
+    code       of a user message that ends the study: which limit was reached, or who stopped it; of a tool message:
+               why the call was refused. Empty where neither is so, and in logs from before there were codes
     """
 
     role: Literal["user", "assistant", "tool"]
@@ -80,6 +82,7 @@ class Message(Frozen):
     finish: Finish = "stop"
     mended: tuple[Mended, ...] = ()
     hint: str = ""
+    code: str = ""
 
     @classmethod
     def of(cls, reply: Reply) -> Message:
@@ -89,7 +92,7 @@ class Message(Frozen):
     @model_serializer(mode="wrap")
     def _as_logged(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what few messages have: logs from before it was kept stay the same to the byte."""
-        return {name: value for name, value in dump(self).items() if value or name not in ("mended", "hint")}
+        return {name: value for name, value in dump(self).items() if value or name not in ("mended", "hint", "code")}
 
 
 class ToolSpec(Frozen):
@@ -114,30 +117,55 @@ class Driver(Protocol):
 
 
 class DriverError(Exception):
-    """The driver cannot answer. One line that says what to do; `fatal` errors end the run, resumable."""
+    """The driver cannot answer. One line that says what to do; `fatal` errors end the run, resumable.
+
+    `code` says what is wrong to a program: that of the class, or one that says it more exactly (`faults.FAULTS`).
+    """
+
+    code = "driver"
+
+    def __init__(self, text: str = "", code: str | None = None) -> None:
+        super().__init__(text)
+        self.code = code or type(self).code
 
 
-class NoKey(DriverError): ...
+class NoKey(DriverError):
+    code = "no_key"
 
 
-class WrongKey(DriverError): ...
+class WrongKey(DriverError):
+    code = "wrong_key"
 
 
-class Unreachable(DriverError): ...
+class Unreachable(DriverError):
+    code = "unreachable"
 
 
-class QuotaSpent(DriverError): ...
+class QuotaSpent(DriverError):
+    code = "quota_spent"
 
 
-class ContextOverflow(DriverError): ...
+class ContextOverflow(DriverError):
+    """The conversation is too long. `limit` is how many tokens the server says that it reads, None where it does not
+    say."""
+
+    code = "context_overflow"
+
+    def __init__(self, text: str = "", code: str | None = None, limit: int | None = None) -> None:
+        super().__init__(text, code)
+        self.limit = limit
 
 
 class BadReply(DriverError):
     """The server answered something that is no reply (HTML, an error object, no choices)."""
 
+    code = "bad_reply"
+
 
 class BadRequest(DriverError):
     """The server refuses the request as it stands: an unknown model, a route or a parameter that it lacks."""
+
+    code = "bad_request"
 
 
 # What may be over when the study is gone on with: the server is back, the account has credit, there is a new key.

@@ -7,16 +7,26 @@ from typing import NamedTuple, cast
 
 from .conversation import BadReply, BadRequest, ContextOverflow, DriverError, NoKey, QuotaSpent, Unreachable, WrongKey
 from .fields import a_dict, dicts
+from .foreign import A_MODEL, NO_TOOLS, OTHER_API, OVERFLOW, QUOTA, stated_context
 from .profiles import UNKNOWN, Profile
 
-QUOTA = re.compile(r"insufficient_quota|billing_hard_limit|billing_not_active|insufficient[_ ](credits|balance)")
-OVERFLOW = re.compile(
-    r"context_length_exceeded|exceed_context_size|(maximum|available|model'?s) (context|model) (length|size)"
-    r"|exceeds? (the )?(model'?s )?(available |maximum )?context|greater than the context (length|size)"
-    r"|prompt is too long|input is too long",
-    re.IGNORECASE,
-)
-NO_TOOLS = re.compile(r"support tools|support function|tool[_ ]choice|tool-call-parser|--jinja", re.IGNORECASE)
+NO_SUCH_MODEL = "no_such_model"
+# What is told of a fault, by its code. `said` is the server's own complaint, after a colon, or a full stop.
+FAULTS = {
+    "no_key": "{url} wants a key (401): set OPENAI_API_KEY.",
+    "wrong_key": "{url} does not accept the key (401): check OPENAI_API_KEY.",
+    "key_not_allowed": "{url} does not allow this key to do that (403){said}",
+    "quota_spent": "The account at {url} has no quota left: add credit there, or use another key.",
+    "context_overflow": "The conversation is longer than {llm} at {url} can read{said}",
+    "rate_limited": "{url} still limits the rate after {attempts} attempts: go on later{said}",
+    "server_failed": "{url} failed ({status}) in {attempts} attempts{said}{hint}",
+    "answered_an_error": "{url} answered with an error{said}",
+    "wants_responses": "{llm} takes tools only over the Responses API: use --driver responses{said}",
+    NO_SUCH_MODEL: "{url} has no model {llm}: name one that it has with --llm{said}",
+    "no_such_route": "{url} does not speak this API (404): does the base URL end in /v1, and is --driver right (chat "
+    "is spoken nearly everywhere, responses by few)?{said}",
+    "request_refused": "{url} refused the request ({status}){said}{hint}",
+}
 
 
 class Complaint(NamedTuple):
@@ -53,34 +63,38 @@ def fault_of(
     complaint: Complaint, llm: str, url: str, key: str | None, attempts: int, profile: Profile = UNKNOWN
 ) -> DriverError:
     """Our error for what the server at `url` said, in one line. `attempts` is how often it may have been asked."""
-    status, said = complaint.status, one_line(complaint.message, key)
-    if status == 401:
-        if key is None:
-            return NoKey(f"{url} wants a key (401): set OPENAI_API_KEY.")
-        return WrongKey(f"{url} does not accept the key (401): check OPENAI_API_KEY.")
-    if status == 402 or QUOTA.search(str(complaint)):
-        return QuotaSpent(f"The account at {url} has no quota left: add credit there, or use another key.")
-    if status == 403:
-        return WrongKey(f"{url} does not allow this key to do that (403){said}")
-    if OVERFLOW.search(str(complaint)):
-        return ContextOverflow(f"The conversation is longer than {llm} at {url} can read{said}")
-    if status == 429:
-        return Unreachable(f"{url} still limits the rate after {attempts} attempts: go on later{said}")
+    kind, code = meaning_of(complaint, key)
     hint = f" (It calls no tools as it is: {profile.tools_on}.)" if NO_TOOLS.search(complaint.message) else ""
+    said = one_line(complaint.message, key)
+    facts = {"url": url, "llm": llm, "status": complaint.status, "attempts": attempts, "said": said, "hint": hint}
+    text = FAULTS[code].format(**facts)
+    if kind is ContextOverflow:
+        return ContextOverflow(text, code, stated_context(complaint.message))
+    return kind(text, code)
+
+
+def meaning_of(complaint: Complaint, key: str | None) -> tuple[type[DriverError], str]:
+    """Which error of ours it is, and its code in FAULTS. The words of servers are read here, and in `foreign`."""
+    status, said = complaint.status, str(complaint)
+    if status == 401:
+        return (NoKey, "no_key") if key is None else (WrongKey, "wrong_key")
+    if status == 402 or QUOTA.search(said):
+        return QuotaSpent, "quota_spent"
+    if status == 403:
+        return WrongKey, "key_not_allowed"
+    if OVERFLOW.search(said):
+        return ContextOverflow, "context_overflow"
+    if status == 429:
+        return Unreachable, "rate_limited"
     if status in (408, 409) or status >= 500:
-        return Unreachable(f"{url} failed ({status}) in {attempts} attempts{said}{hint}")
+        return Unreachable, "server_failed"
     if status == 200:
-        return BadReply(f"{url} answered with an error{said}")
-    if "v1/responses" in complaint.message:
-        return BadRequest(f"{llm} takes tools only over the Responses API: use --driver responses{said}")
-    if status == 404 and "model" in str(complaint).lower():
-        return BadRequest(f"{url} has no model {llm}: name one that it has with --llm{said}")
+        return BadReply, "answered_an_error"
+    if OTHER_API.search(complaint.message):
+        return BadRequest, "wants_responses"
     if status == 404:
-        return BadRequest(
-            f"{url} does not speak this API (404): does the base URL end in /v1, "
-            f"and is --driver right (chat is spoken nearly everywhere, responses by few)?{said}"
-        )
-    return BadRequest(f"{url} refused the request ({status}){said}{hint}")
+        return BadRequest, NO_SUCH_MODEL if A_MODEL.search(said) else "no_such_route"
+    return BadRequest, "request_refused"
 
 
 def one_line(message: str, key: str | None) -> str:

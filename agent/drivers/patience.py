@@ -28,6 +28,8 @@ _ends: ContextVar[float] = ContextVar("_ends")
 class Late(Unreachable):
     """The whole answer took longer than it may."""
 
+    code = "late"
+
 
 def within(ends: float, work: Callable[[], T]) -> T:
     """What `work` gives, if it does before `ends`. Raises Late, and what `work` raises.

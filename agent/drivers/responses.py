@@ -13,19 +13,12 @@ from typing import Any, Literal, cast
 from .conversation import BadReply, Call, Message, Reply, ToolSpec
 from .faults import Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
+from .foreign import RESPONSES_OPTIONS
 from .history import answered, call_of, sendable_arguments, sendable_name
 from .mending import mended
 from .server import Server
 
 REASONING = "reasoning.encrypted_content"
-# What is given up when it is refused, and how a refusal sounds. `items`: reasoning by another model or account.
-OPTIONS = {
-    "items": r"invalid_encrypted_content|could not be (verified|decrypted)|not persisted|without its required",
-    "include": r"\binclude\b|encrypted content is not supported",
-    "strict": r"\bstrict\b",
-    "parallel_tool_calls": r"\bparallel_tool_calls\b",
-    "max_output_tokens": r"\bmax_output_tokens\b",
-}
 
 
 class ResponsesDriver:
@@ -95,7 +88,7 @@ class ResponsesDriver:
         }
 
     def _concede(self, complaint: Complaint) -> bool:
-        for option, sound in OPTIONS.items():
+        for option, sound in RESPONSES_OPTIONS.items():
             if option not in self._refused and re.search(sound, str(complaint), re.IGNORECASE):
                 self._refused.add(option)
                 return True

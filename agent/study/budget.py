@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...db.read.runs import known_cost
 from ..drivers.conversation import Reply
 from ..prices import Price
+from .endings import MINUTES, Reason, limit
 
 
 class Budget(BaseModel):
@@ -71,19 +72,18 @@ class Spent:
         ahead = self.cost + requests * self.dearest
         return budget.max_cost is not None and (self.unpriced > 0 or ahead > budget.max_cost)
 
-    def over(self, budget: Budget, requests: int = 0) -> str | None:
-        """Which limit is reached, in words, or None; of the money so many requests are still to be paid."""
+    def over(self, budget: Budget, requests: int = 0) -> Reason | None:
+        """Which limit is reached, or None; of the money so many requests are still to be paid."""
         if self.experiments >= budget.experiments:
-            return f"{budget.experiments} experiments"
+            return limit("experiments", budget.experiments)
         if self.minutes >= budget.minutes:
-            return f"{budget.minutes:g} minutes"
+            return limit(MINUTES, budget.minutes)
         if self.steps >= budget.steps:
-            return f"{budget.steps} steps"
+            return limit("steps", budget.steps)
         if budget.tokens is not None and self.tokens_in + self.tokens_out >= budget.tokens:
-            return f"{budget.tokens} tokens"
+            return limit("tokens", budget.tokens)
         if self.over_cost(budget, requests):
-            unknown = ", since it is not known what a reply cost" if self.unpriced else ""
-            return f"${budget.max_cost:g}{unknown}"
+            return limit("cost_unknown" if self.unpriced else "cost", budget.max_cost or 0.0)
         return None
 
     def data(self) -> dict[str, Any]:

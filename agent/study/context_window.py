@@ -9,7 +9,6 @@ everything, and its tools tell it again.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,6 @@ LINE, ARGUMENT = 240, 160
 # Tokens in a character, until the server has counted some; and what counts are believed.
 PER_CHARACTER, FEWEST, MOST = 0.25, 1 / 8, 1.0
 SHARE_FOR_ANSWER, MOST_FOR_ANSWER, MARGIN = 8, 16_384, 0.95
-STATED = re.compile(r"context (?:length|size|window)\D{0,16}(\d[\d,]*)", re.IGNORECASE)
 
 
 def is_mark(message: Message) -> bool:
@@ -128,8 +126,7 @@ class Window:
 
     def learn(self, fault: ContextOverflow, asked: int) -> None:
         """Take from a refusal how much is read at once; `asked` is what the tokens sent were taken for."""
-        stated = STATED.search(str(fault))
-        limit = int(stated[1].replace(",", "")) if stated else int(0.9 * asked)
+        limit = int(0.9 * asked) if fault.limit is None else fault.limit
         if limit > asked + answer_tokens(limit):
             # It counts more tokens than we do; how many, its next reply says.
             self.per_character *= 1.1

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from ... import prompts
+from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ...tools.report.default import default_source
 from ...tools.toolset import offered
@@ -24,6 +25,7 @@ from ..instruments import instruments
 from . import progress_state
 from .budget import Budget, Spent
 from .context_window import Window, mark_of
+from .endings import STOPPED, why
 from .interrupt import Stop, ctrl_c
 from .turn import asked
 
@@ -34,7 +36,6 @@ SILENT_TURNS = 2
 SAME_DONE, SAME_MADE = 3, 10
 # A request is made where there is money for it and for one more.
 AND_THE_REPORT = 2
-STOPPED = "Stopped by the user."
 
 
 class Live(Protocol):
@@ -123,9 +124,9 @@ class Study:
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
         return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
 
-    def tell(self, text: str, data: dict[str, Any] | None = None) -> None:
-        """Say something to the driver, as the user."""
-        self.keep(Message(role="user", text=text, data=data))
+    def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
+        """Say something to the driver, as the user; where it ends the study, with the code of why."""
+        self.keep(Message(role="user", text=text, data=data, code=code))
 
     def keep(
         self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
@@ -160,12 +161,18 @@ class Study:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a study ended: finished, budget, interrupted or failed; why; and who wrote the report. Or it is stopped, and
-    can be gone on with."""
+    """How a study ended: finished, budget, interrupted or failed; why, in words and as a code; and who wrote the
+    report. Or it is stopped, and can be gone on with."""
 
     status: str
     why: str | None = None
+    code: str | None = None
     report_by_program: bool = False
+
+    @classmethod
+    def failed(cls, code: str, **facts: object) -> Ending:
+        reason = why(code, **facts)
+        return cls("failed", reason.text, reason.code)
 
 
 def study(
@@ -222,16 +229,17 @@ def carry_on(work: Study) -> Ending:
             except ContextOverflow as fault:
                 # A server with a longer context, or another --context, goes on where this one cannot.
                 work.live.warned(str(fault))
-                return Ending("stopped", str(fault))
+                return Ending("stopped", str(fault), fault.code)
             except DriverError as fault:
                 if isinstance(fault, PASSING) and progress_state.last_reply(work.messages) is not None:
                     # What was begun well is worth going on with: the report would end it.
                     work.live.warned(str(fault))
-                    return Ending("stopped", str(fault))
-                ending = Ending("failed", str(fault))
+                    return Ending("stopped", str(fault), fault.code)
+                ending = Ending("failed", str(fault), fault.code)
             return close(work, ending)
     except KeyboardInterrupt:
-        return Ending("stopped", STOPPED)
+        stopped = why(STOPPED)
+        return Ending("stopped", stopped.text, stopped.code)
     except Exception:
         work.live.warned(f"{name} is stopped. What it has done is kept, and `agent resume {name}` goes on with it.")
         raise
@@ -251,8 +259,15 @@ def close(work: Study, ending: Ending) -> Ending:
     context, source = work.context, None
     if not context.finished:
         source = default_source(context.reader, work.run, ending.why or "The study ended.")
-        ending = Ending(ending.status, ending.why, report_by_program=True)
-    context.store.finish_run(work.run, status=ending.status, spent=work.spent.data(), error=ending.why, report=source)
+        ending = replace(ending, report_by_program=True)
+    context.store.finish_run(
+        work.run,
+        status=ending.status,
+        spent=work.spent.data(),
+        error=ending.why,
+        error_code=ending.code or None,
+        report=source,
+    )
     return ending
 
 
@@ -262,12 +277,17 @@ def converse(work: Study) -> Ending:
         if (ending := settle(work)) is not None:
             return ending
         if work.stop.asked and work.by_protocol:
-            return Ending("interrupted", STOPPED)
+            stopped = why(STOPPED)
+            return Ending("interrupted", stopped.text, stopped.code)
         if progress_state.closing(work.messages) is None:
             if work.stop.asked:
-                work.tell(prompts.fill("stopping", last=work.last), {progress_state.STOPPING: STOPPED})
+                stopped = why(STOPPED)
+                work.tell(
+                    prompts.fill("stopping", last=work.last), {progress_state.STOPPING: stopped.text}, stopped.code
+                )
             elif (reached := work.spent.over(work.budget, requests=AND_THE_REPORT)) is not None:
-                work.tell(prompts.fill("spent", why=reached, last=work.last), {progress_state.SPENT: reached})
+                said = prompts.fill("spent", why=reached.text, last=work.last)
+                work.tell(said, {progress_state.SPENT: reached.text}, reached.code)
         hear(work)
         closing, tries = progress_state.closing(work.messages), progress_state.last_tries(work.messages)
         # Each try for the report costs money; the first may take what is left of it.
@@ -310,16 +330,16 @@ def settle(work: Study) -> Ending | None:
     if work.context.finished:
         return Ending(*closing) if closing is not None else Ending("finished")
     if progress_state.repeats(work.messages) >= SAME_MADE:
-        return Ending("failed", f"The language model made the same call {SAME_MADE} times in a row.")
+        return Ending.failed("same_call", times=SAME_MADE)
     if last is None or last.calls or work.messages[-1].role != "assistant":
         return None
     if work.by_protocol:
         # A protocol that has nothing to call is at its end; its text says why.
-        return Ending(*closing) if closing is not None else Ending("failed", last.text)
+        return Ending(*closing) if closing is not None else Ending.failed("protocol", said=last.text)
     if last.finish == "refusal":
-        return Ending("failed", f"The language model refuses: {' '.join(last.text.split())[:300]}")
+        return Ending.failed("refused", said=" ".join(last.text.split())[:300])
     if progress_state.silent(work.messages) > SILENT_TURNS:
-        return Ending("failed", f"The language model stopped calling tools{f': {last.hint}' if last.hint else '.'}")
+        return Ending.failed("no_calls_shown", hint=last.hint) if last.hint else Ending.failed("no_calls")
     cut, nudge = last.finish == "length", prompts.fill("nudge", last=work.last)
     work.tell("Your answer was cut off at its length limit." if cut else nudge)
     return None
@@ -331,13 +351,14 @@ def act(work: Study, call: Call) -> None:
     work.count()
     work.live.called(work.spent.steps, call, work.spent)
     context.call, began, waited = call.id, time.monotonic(), context.waited
-    refused = refusal(work, call)
-    result = answer(work.tools, context, call.name, call.arguments) if refused is None else refused
+    not_done = refusal(work, call)
+    result = answer(work.tools, context, call.name, call.arguments) if not_done is None else not_done
     work.live.answered(call, result)
     data, waited = {**result.data, "refused": result.refused}, context.waited - waited
     work.spent.began += waited
     seconds = time.monotonic() - began - waited
-    work.keep(Message(role="tool", text=result.text, call_id=call.id, data=data), seconds=seconds)
+    message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
+    work.keep(message, seconds=seconds)
     work.count()
 
 
@@ -345,15 +366,15 @@ def refusal(work: Study, call: Call) -> Answer | None:
     """Why a call is not done, if it is not: it was done just now, or the study is at its end and takes nothing but its
     report."""
     if work.context.finished:
-        return Answer("The study is finished; this call was not done.", refused=True)
+        return Answer.refusal(refused("study_over"))
     if (times := progress_state.repeats(work.messages)) > SAME_DONE:
-        return Answer(prompts.fill("repeated", times=times, last=work.last), refused=True)
+        return Answer(prompts.fill("repeated", times=times, last=work.last), refused=True, code="repeated")
     tool = work.tools.get(call.name)
     if tool is None or tool.is_last:
         return None
     closing = progress_state.closing(work.messages)
     if work.stop.asked or (closing is not None and closing[0] == "interrupted"):
-        return Answer(f"The user wants to stop; only {work.last} is taken now.", refused=True)
+        return Answer.refusal(refused(STOPPING, last=work.last))
     if closing is not None or (tool.is_experiment and work.spent.over(work.budget)):
-        return Answer(f"The budget is spent; only {work.last} is taken now.", refused=True)
+        return Answer.refusal(refused(BUDGET_SPENT, last=work.last))
     return None

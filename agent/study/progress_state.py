@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...db import older
 from ..drivers.conversation import Call, Message
+from .endings import STOPPED, why
 
 # What the program says as the user carries one of these as data.
 SPENT, STOPPING, GOING_ON, FORKED = "spent", "stopping", "going_on", "forked"
@@ -60,16 +62,17 @@ def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
     return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)
 
 
-def closing(messages: Sequence[Message]) -> tuple[str, str] | None:
-    """How the study will end, once the driver has been told that only the report is wanted: status, and why."""
+def closing(messages: Sequence[Message]) -> tuple[str, str, str] | None:
+    """How the study will end, once the driver has been told that only the report is wanted: status, why in words, and
+    the code of that."""
     went_on = False
     for message in reversed(messages):
         data = (message.data or {}) if message.role == "user" else {}
         went_on = went_on or GOING_ON in data
         if SPENT in data:
-            return "budget", f"The budget is spent: {data[SPENT]}."
+            return "budget", why("budget", limit=data[SPENT]).text, message.code or older.limit_reached(data[SPENT])
         if STOPPING in data and not went_on:
-            return "interrupted", data[STOPPING]
+            return "interrupted", data[STOPPING], STOPPED
     return None
 
 

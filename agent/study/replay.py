@@ -14,10 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ...db import older
 from ...db.ids import show_id
 from ...db.read.reader import Reader
 from ...db.records import Json, Request, Run, Turn, as_json
 from ...tools.errors import ToolError
+from ...tools.refusals import BUDGET_SPENT, STOPPING
 from ...tools.replay.run import Diverged, Repeated
 from ...tools.replay.scratch import Scratch
 from ...tools.toolset import offered
@@ -29,6 +31,7 @@ from ..live import View
 from . import progress_state
 from .budget import Budget, Spent
 from .context_window import SHRUNK
+from .endings import MINUTES, Reason, limit
 from .interrupt import Stop
 from .loop import Ending, Study, close, converse, prepare
 from .resume import changes, conversation, recall, require_same_subject
@@ -90,10 +93,10 @@ class Log:
         said = self.said
         return (said.data or {}) if said is not None and said.role == "user" else {}
 
-    def refuses(self, beginning: str) -> bool:
-        """Whether the next answer is that a call is not done, in these words."""
+    def refuses(self, code: str) -> bool:
+        """Whether the next answer is that a call is not done, for this reason."""
         said = self.said
-        return said is not None and said.role == "tool" and said.text.startswith(beginning)
+        return said is not None and said.role == "tool" and (said.code or older.refused_for(said.text)) == code
 
 
 class AsAsked(Stop):
@@ -107,7 +110,7 @@ class AsAsked(Stop):
         log = self._log
         if log.next is None:
             return log.row.status == "interrupted"
-        return progress_state.STOPPING in log.came or log.refuses("The user wants to stop")
+        return progress_state.STOPPING in log.came or log.refuses(STOPPING)
 
 
 @dataclass
@@ -116,13 +119,14 @@ class AsSpent(Spent):
 
     log: Log = field(kw_only=True)
 
-    def over(self, budget: Budget, requests: int = 0) -> str | None:
+    def over(self, budget: Budget, requests: int = 0) -> Reason | None:
         counted = super().over(budget.model_copy(update={"minutes": float("inf")}), requests)
         if counted is not None:
             return counted
-        said = self.log.came.get(progress_state.SPENT)
-        over = str(said).endswith(" minutes") or (said is None and self.log.refuses("The budget is spent"))
-        return str(said or "minutes") if over else None
+        message, words = self.log.said, self.log.came.get(progress_state.SPENT)
+        if words is None or message is None:
+            return limit(MINUTES, budget.minutes) if self.log.refuses(BUDGET_SPENT) else None
+        return Reason(MINUTES, words) if (message.code or older.limit_reached(words)) == MINUTES else None
 
 
 @dataclass
@@ -163,6 +167,9 @@ class Repetition(Study):
 def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
     """Raises Diverged, with the kind of what differs: the rows that an answer rests on before its words."""
     was = logged.content
+    if "code" not in was:
+        # It was logged before there were codes, or has none; its words are compared in any case.
+        now = {name: value for name, value in now.items() if name != "code"}
     if now == was:
         return
     if now["role"] != was["role"]:
@@ -256,7 +263,7 @@ def replies(log: Log) -> Iterator[Reply]:
             **{name: getattr(said, name) for name in KEPT}, tokens_in=turn.tokens_in, tokens_out=turn.tokens_out
         )
     if log.row.status == "failed":
-        raise DriverError(log.row.error)
+        raise DriverError(log.row.error or "", log.row.error_code)
     raise Diverged("request", "The log ends here, and the program asks for another reply.")
 
 
@@ -308,14 +315,15 @@ def repeat(work: Repetition) -> Ending:
     try:
         ending = converse(work)
     except DriverError as fault:
-        ending = Ending("failed", str(fault))
+        ending = Ending("failed", str(fault), fault.code)
     return close(work, ending)
 
 
 def compare_endings(reader: Reader, own: Reader, run: int, ending: Ending) -> None:
     """What the run left behind. Raises Diverged."""
     row, name = reader.run(run), show_id("run", run)
-    if (ending.status, ending.why) != (row.status, row.error):
+    codes = (ending.code or None, row.error_code)
+    if (ending.status, ending.why) != (row.status, row.error) or (codes[1] is not None and codes[0] != codes[1]):
         raise Diverged("ending", f"{name} ends otherwise.", f"{row.status}: {row.error or ''}",
                        f"{ending.status}: {ending.why or ''}")  # fmt: skip
     was, now = (one.hypotheses(run) for one in (reader, own))

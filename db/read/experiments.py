@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from .. import older
 from ..errors import NotRecorded, TrackerError
 from ..ids import show_id
 from ..records import (
@@ -108,6 +109,7 @@ class ExperimentReader(Reading):
             *[show_id("experiment", experiment)] * 2,
         )
         row["subject"] = self._records(Subject, "FROM subjects WHERE id = ?", row["subject"])[0]
+        row["doubts"] = row["doubts"] or ([] if row["note_codes"] else older.doubts_in(row["notes"]))
         of = "WHERE experiment = ? ORDER BY id"
         row |= {table: self._records(record, f"FROM {table} {of}", experiment) for table, record in PARTS.items()}
         return Experiment(**row)

@@ -4,7 +4,7 @@ after it."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,14 @@ from .rows import Writing, as_json, explaining, now, stored
 
 class _Left(Exception):
     """The file beside the tracker is enough."""
+
+
+def _as_columns(notes: Sequence[Mapping[str, Any] | str]) -> dict[str, str]:
+    """The texts of a result's notes, and their codes in the same order. A result that waited in a file since before
+    notes had codes holds the texts alone, and its row has no codes."""
+    texts = [one if isinstance(one, str) else one["text"] for one in notes]
+    codes = [one["code"] for one in notes if not isinstance(one, str)]
+    return {"notes": as_json(texts), "note_codes": as_json(codes if len(codes) == len(texts) else [])}
 
 
 class ExperimentWriter(Writing):
@@ -172,8 +180,8 @@ class ExperimentWriter(Writing):
                 if table == "figures":
                     rows = [{**row, "data": as_json(row["data"])} for row in rows]
                 self._db.table(table).insert_all([stored(row) for row in rows])
-            done = {"status": "done", "found": result["found"], "notes": as_json(list(result["notes"]))}
-            done["doubts"] = as_json(list(result.get("doubts", ())))
+            done = {"status": "done", "found": result["found"], "doubts": as_json(list(result.get("doubts", ())))}
+            done |= _as_columns(result["notes"])
         for name, (media_type, data) in ended.artifacts.items():
             sha256 = hashlib.sha256(data).hexdigest()
             kept = {"experiment": number, "name": name, "media_type": media_type, "sha256": sha256}

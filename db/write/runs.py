@@ -110,15 +110,23 @@ class RunWriter(ThoughtWriter):
             self._insert("resumptions", run=run, **made, created=now())
 
     def finish_run(
-        self, run: int, *, status: str, spent: Mapping[str, Any], error: str | None = None, report: str | None = None
+        self,
+        run: int,
+        *,
+        status: str,
+        spent: Mapping[str, Any],
+        error: str | None = None,
+        error_code: str | None = None,
+        report: str | None = None,
     ) -> None:
-        """How the run ended: finished, failed, interrupted or budget; with the program's report where nobody else
-        wrote one."""
+        """How the run ended: finished, failed, interrupted or budget; why, in words and as a code; with the program's
+        report where nobody else wrote one."""
         check_status(status, schema.RUN_STATUSES)
         with self._transaction():
             if report is not None:
                 self._insert("reports", run=run, source=report, claims="[]", created=now())
-            self._update("run", run, status=status, spent=as_json(spent), error=error, ended=now())
+            told = {"error": error, "error_code": error_code}
+            self._update("run", run, status=status, spent=as_json(spent), **told, ended=now())
             self._seals.add("run", run)
         self._let_go(show_id("run", run))
 

@@ -23,6 +23,7 @@ import numpy as np
 from scipy.stats import binom
 
 from ..metrics import rests_on_preference
+from ..notes import doubt
 from ..result import Doubt, Measurement
 from ..statistics.intervals import Array, clustered, share
 from .chance import Chance, chance_of, preference_chance
@@ -118,21 +119,12 @@ class Ability:
         speech, and any other metric (or None) on either.
         """
         if not self.able:
-            text = f"The intact model is not shown to do the task on these prompts, {self.why}. What removing or "
-            return (Doubt(code="unable", text=f"{text}changing a part shows here may mean nothing."),)
+            return (doubt("unable", why=self.why),)
         if self.prefers is not None and rests_on_preference(metric) and not self.prefers.shown:
-            return (Doubt(
-                code="not_preferred",
-                text=f"A logit difference rests on preference, and the intact model is not shown to prefer the answer "
-                f"(a share of {self.prefers.told}). It says the answer (accuracy {self.says.told}).",
-            ),)  # fmt: skip
+            return (doubt("not_preferred", prefers=self.prefers.told, says=self.says.told),)
         if not self.says.shown:
             rests = "An accuracy rests on speech" if metric == "accuracy" else "What is found here is about preference"
-            return (Doubt(
-                code="not_said",
-                text=f"{rests}: the intact model prefers the answer, and is not shown to say it (accuracy "
-                f"{self.says.told}). Changes of accuracy and of generated text may mean nothing.",
-            ),)  # fmt: skip
+            return (doubt("not_said", rests=rests, says=self.says.told),)
         return ()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..methods.patching import Patching
+from ..notes import note
 from ..questions import WHERE_PROMPTS_DIFFER
-from ..result import Effect, Measurement, Result
+from ..result import Effect, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -90,7 +91,7 @@ class ActivationPatching(Patching):
 
     def donated(
         self, lab: Lab, pair: Twins, scale: Scale, places: list[Place], found: tuple[Effect, ...]
-    ) -> tuple[tuple[Effect, ...], str, tuple[str, ...]]:
+    ) -> tuple[tuple[Effect, ...], str, tuple[Note, ...]]:
         """The strongest places again, with another prompt's values; in words; and what is to be said about it."""
         from ..lab import INTACT, numbers
         from ..tasks.corrupted_prompts import donors
@@ -98,7 +99,7 @@ class ActivationPatching(Patching):
         base, _ = self.runs(pair)
         batch, rows = donors(lab, pair, self.seed, clean=self.direction == "denoising")
         if not rows:
-            return (), "", ("There is no donor control: no other prompt shares template and length with these.",)
+            return (), "", (note("no_donor_control"),)
         order = sorted(range(len(places)), key=lambda i: -abs(found[i].value))[:DONATED]
         strongest = [places[i] for i in order]
         source = self.lent(lab, base, batch, {p.site.part for p in strongest})
@@ -112,7 +113,7 @@ class ActivationPatching(Patching):
         donor = sum(e.value for e in lent) / len(lent)
         told = f" The {len(order)} largest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
         few = len(pair.prompts) - len(rows)
-        notes = (f"{few} of {len(pair.prompts)} prompts have no donor and are left out of it.",) if few else ()
+        notes = (note("some_without_donor", few=few, n=len(pair.prompts)),) if few else ()
         return lent, told, notes
 
 
@@ -130,11 +131,8 @@ def held(places: list[Place], found: tuple[Effect, ...]) -> str:
     return f" More than half of it before the layers: {told}." if told else ""
 
 
-def not_everything(off: float, metric: str) -> tuple[str, ...]:
+def not_everything(off: float, metric: str) -> tuple[Note, ...]:
     """The note of a result in which everything patched is not the other run; nothing else."""
     from ..methods.controls import TOLERANCE
 
-    return () if off <= TOLERANCE else (
-        f"The control failed: with everything patched, {metric} differs from the other run by up to {off:.3g}; nothing "
-        "that is found here can be trusted.",
-    )  # fmt: skip
+    return () if off <= TOLERANCE else (note("patching_failed", metric=metric, off=off),)

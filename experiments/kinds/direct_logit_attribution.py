@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..notes import note
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Effect, Figure, Measurement, Result
 from ..statistics.strongest import clear, largest
@@ -91,12 +92,9 @@ class DirectLogitAttribution(Experiment):
             kept["specific"] = shares[..., 0] - shares[..., 1]
             found += effects(names, "specific", kept["specific"], asked)
         off = float(abs(kept["share"].sum(0) - whole).max())
-        notes = [] if off <= TOLERANCE else [
-            f"The control failed: the shares miss the whole by up to {off:.3g} logits; nothing that is found here can "
-            "be trusted."
-        ]  # fmt: skip
+        notes = [] if off <= TOLERANCE else [note("shares_failed", off=off)]
         if other is None:
-            notes.append("A prompt has no other beside it that asks for something else, so nothing is specific.")
+            notes.append(note("nothing_specific"))
         summed = measurement("whole", whole, "logits", asked)
         measurements = [summed, questions_asked(asked),
                         Measurement(name="identity", value=off, n=self.n, unit="logits")]  # fmt: skip
@@ -104,7 +102,7 @@ class DirectLogitAttribution(Experiment):
             own_score = lab.intact(*self.draw).scores["logit_diff"]
             measurements.insert(0, measurement("intact_logit_diff", own_score, "logits", asked))
             if abs(own_score - whole).max() > TOLERANCE:
-                notes.append("This model caps or scales its logits; the shares are of the logits before that (whole).")
+                notes.append(note("shares_before_cap"))
         ranked = sorted(found[: len(names)], key=lambda e: -abs(e.value))
         return Result(
             measurements=tuple(measurements),

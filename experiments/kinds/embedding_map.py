@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..notes import note
 from ..questions import WHICH_TOKENS
-from ..result import Figure, Measurement, Result
+from ..result import Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -161,21 +162,16 @@ class EmbeddingMap(Experiment):
         made = TSNE(2, perplexity=self.perplexity, init="pca", method="exact", random_state=self.seed, n_jobs=1)
         return np.asarray(made.fit_transform(values), dtype=float)
 
-    def doubted(self, of: Labelled, first: Measurement, accuracy: Measurement, p: float) -> list[str]:
-        notes: list[str] = []
+    def doubted(self, of: Labelled, first: Measurement, accuracy: Measurement, p: float) -> list[Note]:
+        notes: list[Note] = []
         if not of.by_question:
-            notes.append("No two labels are shared by different questions, so prompts are left out one by one: that "
-                         "prompts of one question lie together may be no more than that they share words.")  # fmt: skip
+            notes.append(note("prompts_left_out_singly"))
         if of.dropped:
-            notes.append(f"{of.dropped} of {self.n} prompts have a label that no other has; they are drawn, and not "
-                         "counted.")  # fmt: skip
+            notes.append(note("labels_of_one_prompt", dropped=of.dropped, n=self.n))
         if p < 0.05 and accuracy.low is not None and first.value >= accuracy.low:
-            notes.append(f"Before the first layer the token there tells the labels as well (accuracy_embedding "
-                         f"{first.told}): what is found need not be the layers' doing.")  # fmt: skip
+            notes.append(note("known_before_layers", first=first.told))
         if self.method == "tsne":
-            notes.append("Drawn by t-SNE: distances, gaps and sizes of clusters on the map mean nothing, another seed "
-                         "or perplexity gives another map, and it shows clusters in noise, too. Read accuracy and p, "
-                         "which are of all dimensions.")  # fmt: skip
+            notes.append(note("drawn_by_tsne"))
         return notes
 
     def told(

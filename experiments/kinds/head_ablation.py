@@ -10,8 +10,9 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..methods.ablation import Ablation, Screened, chosen_layers
 from ..metrics import require_slope, unit_of
+from ..notes import note
 from ..questions import WHICH_PARTS
-from ..result import Effect, Figure
+from ..result import Effect, Figure, Note
 from ..sites import Part, Site
 from ..statistics.strongest import clear
 
@@ -75,7 +76,7 @@ class HeadAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         from ..statistics import screening
 
         if self.sweep == "exact" or self.verify >= len(sites):
@@ -87,7 +88,7 @@ class HeadAblation(Ablation):
             return Screened(order, guesses[order], "by gradients", len(sites)), notes
         look = screening.look(lab.subject, lab.prompts(*self.draw)[1], self.metric, [s.layer for s in sites])
         if look is None:
-            return None, (screening.NOTHING_PAYS,)
+            return None, (note("screen_no_faster"),)
         compared, notes = self.measured(lab, sites, look=look)
         values = compared.values(self.metric)
         guesses = values[1:] - values[0]
@@ -95,7 +96,7 @@ class HeadAblation(Ablation):
         order = screening.chosen(guesses, self.verify, self.seed)
         return Screened(order, guesses[order], look.how, len(sites), seen), notes
 
-    def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[str, ...]]:
+    def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[Note, ...]]:
         """[site, n]: the change by each head as gradients have it."""
         import numpy as np
 

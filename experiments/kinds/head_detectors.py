@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..experiment import Experiment
+from ..notes import note
 from ..questions import WHAT_A_HEAD_LOOKS_AT
 from ..result import Effect, Measurement, Result
 
@@ -84,8 +85,7 @@ class HeadDetectors(Experiment):
                 for name in names if name == self.detector
             ),
             found=f"Highest scores of {lab.subject.name}'s heads, from 0 to 1, on {self.n} texts. {'; '.join(told)}.",
-            notes=() if "successor" in own else
-            ("This tokenizer has no series of days, months or numbers as single tokens, so there is no successor.",),
+            notes=() if "successor" in own else (note("no_successor"),),
             arrays={f"{name}_scores": values for name, values in own.items()},
         )  # fmt: skip
 

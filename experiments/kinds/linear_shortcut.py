@@ -10,8 +10,9 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..metrics import AnyMetric, is_distance, unit_of
+from ..notes import note
 from ..questions import WHICH_LAYERS
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +109,7 @@ class LinearShortcut(Experiment):
             undone.append(Measurement(name="undone", value=value, low=low, high=high, n=self.n))
             text += f"The maps undo {undone[0].told} of the damage. "
         else:
-            notes = (*notes, "Skipping does no clear damage on average, so there is no share of it that is undone.")
+            notes = (*notes, note("no_clear_damage"))
         ranked = sorted(range(len(names)), key=lambda i: -abs(float(repaired[i].mean())))[:SHOWN]
         by_way = {way: damage[way].mean(-1) for way in WAYS}
         text += "Repaired most: " + "; ".join(
@@ -126,7 +127,7 @@ class LinearShortcut(Experiment):
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip
 
-    def sources(self, lab: Lab, stretches: list[range]) -> tuple[dict[str, Source], tuple[str, ...]]:
+    def sources(self, lab: Lab, stretches: list[range]) -> tuple[dict[str, Source], tuple[Note, ...]]:
         """By way, what stands after each stretch instead of what its layers make; and notes on the fit."""
         from .. import engine
         from ..engine.activations import Activations

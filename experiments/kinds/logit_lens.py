@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..notes import note
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Figure, Result
 
@@ -88,7 +89,7 @@ class LogitLens(Experiment):
             for name, what in drawn.items() if name in values
         ]  # fmt: skip
         if not is_open and "lead" not in values:
-            notes = (*notes, "All prompts have the same answer, so there are no others to compare it with (no lead).")
+            notes = (*notes, note("same_answers"))
         # What stands for the intact model in the arrays is 0: a value here is no change.
         kept = {name: with_zero(each) for name, each in values.items()}
         after = settled(tops, asked)

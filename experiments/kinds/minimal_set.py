@@ -13,6 +13,7 @@ from ..experiment import Experiment
 from ..methods.minimal_set import Smallest
 from ..methods.removal import Parts, Removed
 from ..metrics import ShareMetric, unit_of
+from ..notes import note
 from ..questions import WHICH_PARTS
 from ..result import Effect, Figure, Measurement, Result
 
@@ -190,10 +191,9 @@ class MinimalSet(Experiment):
         if found is None:
             text = f"Not even all {len(order)} {self.parts} suffice to {self.goal} it on the search's prompts. {text}"
         elif enough is None:
-            notes = (*notes, "Whether the set is enough on these prompts is open: the interval holds the level. More "
-                             "prompts narrow it.")  # fmt: skip
+            notes = (*notes, note("set_open"))
         elif not enough:
-            notes = (*notes, "On these prompts the set, which was found on others, is not enough.")
+            notes = (*notes, note("set_not_enough"))
         searched = f" Found on other prompts among {found.tried} sets." if found else ""
         return Result(
             measurements=tuple(measured),

@@ -11,7 +11,7 @@ from ..errors import BadConfiguration
 from ..methods.ablation import Ablation, Screened, chosen_layers
 from ..metrics import require_slope, unit_of
 from ..questions import WHICH_PARTS
-from ..result import Effect, Figure
+from ..result import Effect, Figure, Note
 from ..sites import Part, Site
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class NeuronAblation(Ablation):
     def strongest(self) -> int:
         return self.verify
 
-    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         import numpy as np
 
         from ..methods import pruning

@@ -10,8 +10,9 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..metrics import LOGIT_DIFF, OwnMetric, require_slope, unit_of
+from ..notes import note
 from ..questions import WHICH_TOKENS
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Figure, Measurement, Note, Result
 from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
@@ -114,8 +115,7 @@ class Saliency(Experiment):
             text += f"A replaced token moves the prompt's own answers by {measured[-2].told} on average, by size, "
             text += f"and other prompts' answers in the same runs by {measured[-1].told}. "
         else:
-            notes.append("There is no control of shuffled answers: it needs logit_diff, and prompts whose answers are "
-                         "not those of all others.")  # fmt: skip
+            notes.append(note("no_shuffled_control"))
         for way in WAYS[1:]:
             near, rows = saliency.agreement(found[way], found["occlusion"], of.differs)
             if rows:
@@ -134,29 +134,26 @@ class Saliency(Experiment):
                     **{f"{way}_by_token": each.astype("float32") for way, each in found.items()}},
         )  # fmt: skip
 
-    def doubted(self, effect: Mapping[str, tuple[Effect, ...]], one: float, whole: float, tokens: float) -> list[str]:
+    def doubted(self, effect: Mapping[str, tuple[Effect, ...]], one: float, whole: float, tokens: float) -> list[Note]:
         """What makes the ways doubtful: a baseline that breaks the run at any place, and signs that are not the same.
 
         one, whole  by how much one replaced token, and all, move the metric, by size; tokens: how many are replaced
         """
-        notes: list[str] = []
+        notes: list[Note] = []
         if tokens >= 3 and one > BROKEN * whole:
-            notes.append(f"One replaced token alone moves {self.metric} by {one:.3f} on average, all together by "
-                         f"{whole:.3f}: this baseline breaks the run wherever it stands, so occlusion does not tell "
-                         f"which tokens count. Take {'more prompts' if self.baseline == 'other' else 'baseline other'}."
-                         )  # fmt: skip
+            instead = "more prompts" if self.baseline == "other" else "baseline other"
+            notes.append(note("baseline_breaks_run", metric=self.metric, one=one, whole=whole, instead=instead))
         for way in WAYS[1:]:
             against = [f"{e.site} ({e.told} against {o.told})"
                        for e, o in zip(effect[way], effect["occlusion"], strict=True)
                        if clear(e) and clear(o) and e.value * o.value < 0]  # fmt: skip
             if against:
-                notes.append(f"{way} has the other sign than occlusion at {', '.join(against)}: what such a place "
-                             "counts depends on what is asked, and is told by neither alone.")  # fmt: skip
+                notes.append(note("signs_differ", way=way, places=", ".join(against)))
         return notes
 
     def complete(
         self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
-    ) -> tuple[list[Measurement], str, list[str]]:
+    ) -> tuple[list[Measurement], str, list[Note]]:
         """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
         from ..statistics.intervals import measurement, ratio_bootstrap
 
@@ -164,13 +161,9 @@ class Saliency(Experiment):
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
         text = f"All replaced, {self.metric} changes by {total.told}; integrated gradients ({self.steps} steps) miss "
         text += f"{gap.told} {unit} of it a prompt, {missed:.1%}. "
-        notes = [] if missed <= BAR else [
-            f"Integrated gradients are not complete: they miss {missed:.0%} of the whole difference, more than "
-            f"{BAR:.0%}. Do not rely on them; raise steps."
-        ]  # fmt: skip
+        notes = [] if missed <= BAR else [note("not_complete", missed=missed, bar=BAR)]
         if total.low is None or total.high is None or total.low * total.high <= 0:
-            notes.append(f"The whole difference is not clearly other than 0, so there is no share of it: on average "
-                         f"{self.metric} does not rest on what was replaced.")  # fmt: skip
+            notes.append(note("no_whole_difference", metric=self.metric))
             return [gap], text, notes
         value, low, high = (float(each) for each in ratio_bootstrap(summed, whole, asked))
         share = Measurement(name="completeness", value=value, low=low, high=high, n=len(whole))

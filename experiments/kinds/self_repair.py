@@ -9,8 +9,9 @@ from pydantic import Field
 
 from ..experiment import Experiment
 from ..methods.removal import Removed
+from ..notes import note
 from ..questions import WHICH_PARTS
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Figure, Measurement, Note, Result
 from ..statistics.strongest import clear
 
 if TYPE_CHECKING:
@@ -208,13 +209,10 @@ def strongest(each: Without) -> list[int]:
     return [i for i in sorted(range(len(size)), key=lambda i: -size[i])[:TOLD] if each.responses[i].any()]
 
 
-def untrue(off: Array, capped: Array) -> tuple[str, ...]:
+def untrue(off: Array, capped: Array) -> tuple[Note, ...]:
     """Notes where the changes that are split here are not those of the logits. A cap on the logits is no failure."""
     from ..methods.controls import TOLERANCE
 
     if abs(capped).max() > TOLERANCE:
-        return ("This model caps or scales its logits; what is split here are the logits before that.",)
-    return () if abs(off).max() <= TOLERANCE else (
-        f"The control failed: what is split here misses what removing the head gives by up to {abs(off).max():.3g} "
-        "logits; nothing that is found here can be trusted.",
-    )  # fmt: skip
+        return (note("split_before_cap"),)
+    return () if abs(off).max() <= TOLERANCE else (note("repair_failed", off=float(abs(off).max())),)

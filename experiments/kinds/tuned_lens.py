@@ -10,7 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..questions import WHAT_IS_WRITTEN
-from ..result import Result
+from ..result import Note, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ class TunedLens(Experiment):
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip
 
-    def maps(self, lab: Lab) -> tuple[list[Affine], tuple[str, ...]]:
+    def maps(self, lab: Lab) -> tuple[list[Affine], tuple[Note, ...]]:
         """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
         from .. import engine
         from ..answers.scoring import FirstReadout

@@ -15,7 +15,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..metrics import AnyMetric, is_distance
-from ..result import Effect, Figure, Measurement, Result
+from ..result import Effect, Figure, Measurement, Note, Result
 from ..sites import COUNTED, Part, Site
 from .removal import Method, Removed
 
@@ -89,7 +89,7 @@ class Ablation(Experiment):
             return None
         return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
 
-    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[str, ...]]:
+    def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         """Look quickly at many places, to measure few; None to measure all. And what is to be said about it."""
         return None, ()
 
@@ -162,7 +162,7 @@ class Ablation(Experiment):
 
     def measured(
         self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), look: Look | None = None
-    ) -> tuple[Compared, tuple[str, ...]]:
+    ) -> tuple[Compared, tuple[Note, ...]]:
         """The metric without each place, then under each control; and what is to be said about it. With a look, only
         as exactly as that is."""
         from .controls import compare
@@ -216,7 +216,7 @@ class Ablation(Experiment):
 
 def estimates(
     lab: Lab, draw: tuple[int, Split, int], part: Part, layers: Sequence[int], method: Method, metric: str
-) -> tuple[dict[int, Array], tuple[str, ...]]:
+) -> tuple[dict[int, Array], tuple[Note, ...]]:
     """The change by the removal of each head or neuron of some layers as gradients have it, by layer [n, unit]."""
     from .. import engine
     from ..answers.scoring import readout_for

@@ -19,7 +19,8 @@ import numpy as np
 
 from ..interventions import Edit, Intervention
 from ..metrics import metrics, unit_of
-from ..result import Effect, Measurement
+from ..notes import note
+from ..result import Effect, Measurement, Note
 from ..sites import Part, Site, sites_of
 from ..statistics.intervals import Array, excess_bootstrap, measurement, share
 from ..statistics.random_sets import DRAWS, can_show, possible_sets
@@ -55,13 +56,10 @@ class Compared:
         return Measurement(name="identity", value=float(change.max()), n=len(change),
                            unit=unit_of(metric))  # fmt: skip
 
-    def failed(self, metric: str) -> tuple[str, ...]:
+    def failed(self, metric: str) -> tuple[Note, ...]:
         """The note that a result begins with where the identity did not hold; nothing else."""
         found = self.identity(metric).value
-        return () if found <= TOLERANCE else (
-            f"The identity control failed: an edit that changes nothing changed {metric} by up to {found:.3g}; nothing "
-            "that is found here can be trusted.",
-        )  # fmt: skip
+        return () if found <= TOLERANCE else (note("identity_failed", metric=metric, off=found),)
 
 
 def compare(
@@ -231,11 +229,9 @@ def told(matched: Sequence[Measurement], what: str) -> str:
     return f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {rank.value / rank.n:.2g}{few})."
 
 
-def unmatched(matched: Sequence[Measurement]) -> tuple[str, ...]:
+def unmatched(matched: Sequence[Measurement]) -> tuple[Note, ...]:
     """The note of a result that has nothing to be compared with; nothing else."""
-    return () if matched else (
-        "There is no matched random control: too little of the model is left, or this can be done nowhere else.",
-    )  # fmt: skip
+    return () if matched else (note("no_matched_control"),)
 
 
 def among(found: Sequence[Effect], others: Sequence[float] = ()) -> tuple[Effect, ...]:

@@ -22,6 +22,7 @@ from ..engine.activations import Activations
 from ..engine.donors import anywhere, means
 from ..errors import BadConfiguration, BadTask
 from ..lab import Lab
+from ..result import Note
 from ..statistics.intervals import Array
 from ..tasks.batch import Batch, encode_answer, make_batch
 from ..tasks.corrupted_prompts import Twins, as_twin, passed_over, twins
@@ -53,7 +54,7 @@ class Replaced:
     baseline: Source
     differs: Array
     instead: list[list[int]] | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
@@ -116,9 +117,7 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
             + (f"ask for at most {len(chosen)}, or " if chosen else "") + "take baseline twin, mean or zero."
         )  # fmt: skip
     tokens, device = lab.subject.tokenizer, lab.subject.device
-    notes = passed_over(
-        looked_at - n, looked_at, "has another prompt of its template, with as many tokens and another answer"
-    )
+    notes = passed_over("without_other_prompt", looked_at - n, looked_at)
     return Twins(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device), notes)
 
 

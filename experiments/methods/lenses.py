@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..answers.scoring import AnswerReadout
 from ..metrics import BUILT_IN, divergence
-from ..result import Effect, Figure, Measurement
+from ..notes import note
+from ..result import Effect, Figure, Measurement, Note
 from ..statistics.intervals import Array, Questions, bootstrap, effects, measurement, untested
 from ..tasks.batch import Batch
 from .controls import TOLERANCE
@@ -101,15 +102,12 @@ def settled(tops: Tensor, questions: Questions) -> Measurement:
     return measurement("settled_after", torch.where(never, 0, after).double().numpy(), "layers", questions)
 
 
-def last_lens(metric: str, seen: Array, own: Array) -> tuple[Measurement, tuple[str, ...]]:
+def last_lens(metric: str, seen: Array, own: Array) -> tuple[Measurement, tuple[Note, ...]]:
     """seen and own [n]: a metric by the last lens and by the model itself -> the control that they are the same, and
     what has to be said where they are not."""
     off = float(abs(seen - own).max())
-    note = (
-        f"The control failed: the lens after the last layer is not the model's own prediction ({metric} differs by up "
-        f"to {off:.3g}); nothing that is found here can be trusted.",
-    )
-    return Measurement(name="identity", value=off, n=len(own), unit=UNITS[metric]), () if off <= TOLERANCE else note
+    failed = () if off <= TOLERANCE else (note("lens_failed", metric=metric, off=off),)
+    return Measurement(name="identity", value=off, n=len(own), unit=UNITS[metric]), failed
 
 
 def curve(name: str, values: Array, questions: Questions) -> dict[str, object]:

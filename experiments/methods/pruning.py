@@ -15,7 +15,7 @@ import numpy as np
 from ..answers.scoring import intact
 from ..errors import BadConfiguration
 from ..metrics import is_distance, metrics, unit_of
-from ..result import Figure, Measurement, Result
+from ..result import Figure, Measurement, Note, Result
 from ..sites import Site
 from ..statistics.intervals import Array, effects, measurement, questions_asked, share
 from ..statistics.strongest import clear
@@ -43,7 +43,7 @@ class Curve:
     values: Array
     beside: Array
     identity: Measurement
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def some_counts(total: int) -> tuple[int, ...]:

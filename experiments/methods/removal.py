@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
+from ..notes import note
+from ..result import Note
 from ..sites import Part, Site, check_site, count, sites_of
 from ..tasks.prompt import Split
 
@@ -61,7 +63,7 @@ def replacements(
     method: Method,
     parts: Collection[Part],
     layers: Collection[int] | None = None,
-) -> tuple[dict[str, Source], tuple[str, ...]]:
+) -> tuple[dict[str, Source], tuple[Note, ...]]:
     """The values that take the place of what is removed (of `layers`; None: all), and what has to be said about them.
 
     They are those of other prompts that ask and answer otherwise (`engine.donors`). Where few of the drawn prompts are
@@ -74,21 +76,12 @@ def replacements(
     more, n = lab.with_donors(*draw), draw[0]
     seen = engine.read(lab.subject, more, parts, layers)
     source = engine.mean_source(seen, more, n) if method == "mean" else engine.resample_source(seen, more, draw[-1], n)
-    notes: list[str] = []
+    notes: list[Note] = []
     if len(more) > n:
-        notes.append(
-            f"The {method} is taken over {len(more) - n} more prompts of the explore split, so that each prompt has "
-            "enough others beside it that ask and answer otherwise."
-        )
+        notes.append(note("more_prompts_lent", method=method, more=len(more) - n))
     scattered, like = source.lent.scattered.any(-1), source.lent.like
     if other := int((~like & ~scattered).sum()):
-        notes.append(
-            f"For {other} of {n} prompts too few others of their template and length answer otherwise; their {method} "
-            "is taken from prompts of the same length, whatever their template."
-        )
+        notes.append(note("other_templates_lent", few=other, n=n, method=method))
     if lone := int(scattered.sum()):
-        notes.append(
-            f"For {lone} of {n} prompts too few others of their length answer otherwise; their {method} is taken from "
-            "all positions of the prompts that do."
-        )
+        notes.append(note("all_positions_lent", few=lone, n=n, method=method))
     return {method: source}, tuple(notes)

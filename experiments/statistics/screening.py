@@ -27,10 +27,6 @@ from .intervals import Array
 
 OTHERS = 8
 TOP = 10
-NOTHING_PAYS = (
-    "A screen is no faster here: this processor is not faster in bf16, and these runs cannot be shortened. So "
-    "everything was measured in fp32."
-)
 
 
 @dataclass(frozen=True)

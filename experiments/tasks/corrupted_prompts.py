@@ -16,6 +16,8 @@ from itertools import islice
 from ..errors import BadConfiguration, BadTask
 from ..lab import Lab
 from ..model.encoding import encode
+from ..notes import note
+from ..result import Note
 from .batch import Batch, encode_answer, make_batch
 from .donors import LOOKED_AT, Place, place
 from .prompt import Prompt, Split
@@ -37,7 +39,7 @@ class Twins:
     clean: Batch
     corrupted: Batch
     # What the result has to say about prompts of the draw that were passed over.
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def asked(self) -> list[str]:
@@ -92,18 +94,13 @@ def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> T
     clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
     other = make_batch(lab.subject.tokenizer, [as_twin(p, p.corrupted) for p in prompts], lab.subject.device)
     spans = tuple(named(clean, other, row, one_length) for row in range(n))
-    notes = passed_over(passed, looked_at, "has a corrupted twin of as many tokens that takes the same answers")
+    notes = passed_over("without_corrupted_prompt", passed, looked_at)
     return Twins(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
 
 
-def passed_over(passed: int, looked_at: int, what: str) -> tuple[str, ...]:
+def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
     """A note on the prompts that were left out because none of what they need is there; nothing where none was."""
-    if not passed:
-        return ()
-    return (
-        f"{passed} of the first {looked_at} prompts of the draw were passed over: none of them {what}. What is "
-        "measured holds for the others.",
-    )
+    return (note(code, passed=passed, looked_at=looked_at),) if passed else ()
 
 
 def rival(prompt: Prompt) -> str | None:

@@ -44,6 +44,8 @@ WRITTEN = {"×": "*", "x": "*", "÷": "/", "−": "-"}
 class NoValue(ValueError):
     """An expression that cannot be worked out. The message says why, to be read after the expression and a colon."""
 
+    code = "no_value"
+
 
 def value_of(expression: str, slots: Mapping[str, int] | None = None) -> Fraction:
     """The exact value. Raises NoValue."""

@@ -9,6 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..errors import BadConfiguration
+from ..notes import note
+from ..result import Note
 from .prompt import Prompt
 from .task import Task
 
@@ -22,7 +24,7 @@ FEWEST = 16
 
 def training_prompts(
     task: Task, measured: Sequence[Prompt], count: int, seed: int
-) -> tuple[list[Prompt], tuple[str, ...]]:
+) -> tuple[list[Prompt], tuple[Note, ...]]:
     """Prompts of the explore split that are not measured on, and what has to be said of them.
 
     They ask other questions, too, where there are enough of these. Raises BadConfiguration where there are too few.
@@ -37,19 +39,15 @@ def training_prompts(
             f"Beside the {len(measured)} prompts that are measured on, {task.name} has {len(free)} to fit a map on; "
             f"{FEWEST} are needed. Use fewer prompts (n), or another task."
         )
-    asked = "The map was fitted on other prompts, which ask some of the same questions."
-    return free[:count], (asked, *one_sided(free[:count]))
+    return free[:count], (note("fitted_on_same_questions"), *one_sided(free[:count]))
 
 
-def one_sided(drawn: Sequence[Prompt]) -> tuple[str, ...]:
+def one_sided(drawn: Sequence[Prompt]) -> tuple[Note, ...]:
     """The note that most of these prompts answer alike, where they do; nothing else."""
     answer, count = Counter(p.answer for p in drawn).most_common(1)[0]
     if not answer or 2 * count <= len(drawn):
         return ()
-    return (
-        f"{count} of the {len(drawn)} prompts that the map was fitted on answer {answer!r}, so a constant "
-        "vector alone can say it.",
-    )
+    return (note("fitted_on_one_answer", count=count, n=len(drawn), answer=answer),)
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Fitting:
 
     fitted: Batch
     apart: Batch
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def fitting(lab: Lab, measured: Sequence[Prompt], count: int, seed: int) -> Fitting:

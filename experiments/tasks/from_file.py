@@ -45,6 +45,8 @@ NOT_GIVEN = {
 class BadLines(BadTask):
     """A file with faults: all of them, in the order of their lines. The message tells the first, and how many more."""
 
+    code = "bad_lines"
+
     def __init__(self, faults: Sequence[str], listed: str = "`agent tasks import FILE` lists them") -> None:
         self.faults = tuple(faults)
         more = f" And {len(faults) - 1} more; {listed}." if len(faults) > 1 else ""

@@ -40,6 +40,8 @@ TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
 class BadDraft(BadTask):
     """A proposed task with faults; the message lists them."""
 
+    code = "bad_draft"
+
     def __init__(self, faults: list[str]) -> None:
         self.faults = tuple(faults)
         more = [f"and {len(faults) - LINES} more."] if len(faults) > LINES else []

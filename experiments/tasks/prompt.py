@@ -34,6 +34,8 @@ def blank_at_end(text: str) -> bool:
 class Inconsistent(ValueError):
     """Fields of a prompt that do not go together: every fault by itself."""
 
+    code = "inconsistent_prompt"
+
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__(". And: ".join(faults))

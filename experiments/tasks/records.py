@@ -45,6 +45,8 @@ Read = tuple[list[Record], list[Fault]]
 class Twice(ValueError):
     """A key stands twice in one JSON object, of which `json` would keep the last."""
 
+    code = "key_twice"
+
     def __init__(self, key: str) -> None:
         self.key = key
         super().__init__(key)

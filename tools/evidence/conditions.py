@@ -38,6 +38,8 @@ FORMS = "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase be
 class NoCondition(ValueError):
     """The text is no condition; one line."""
 
+    code = "no_condition"
+
 
 class Bound(Frozen):
     """A quantity and where it is said to lie."""

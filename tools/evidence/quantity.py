@@ -38,6 +38,8 @@ FORMS = "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1
 class NoQuantity(ValueError):
     """The text names no quantity, or none that the experiment has; one line."""
 
+    code = "no_quantity"
+
 
 class Numbers(NamedTuple):
     """What was found just now, of which quantities are read as of an experiment that was logged."""

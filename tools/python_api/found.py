@@ -16,13 +16,13 @@ from ...db.errors import TrackerError
 from ...db.read.reader import Reader
 from ...db.records import Artifact, Json, as_json
 from ...experiments.errors import UnknownName
-from ...experiments.result import Figure, Result
+from ...experiments.result import Figure, Note, Result, notes_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-PARTS = ("measurements", "effects", "samples", "figures", "notes", "doubts")
+PARTS = ("measurements", "effects", "samples", "figures", "doubts")
 
 
 class Picture:
@@ -68,8 +68,9 @@ class Found:
         return self._read().found
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers has to know, such as that the intact model cannot do the task."""
+    def notes(self) -> tuple[Note, ...]:
+        """What a reader of the numbers has to know, such as that the intact model cannot do the task: the code of each
+        for a program, and its text."""
         return self._read().notes
 
     def effects(self) -> pd.DataFrame:
@@ -151,7 +152,8 @@ class Logged(Found):
 
         whole = as_json(self.row)
         try:
-            return Result.model_validate({**{part: whole[part] for part in PARTS}, "found": self.row.found or ""})
+            parts = {**{part: whole[part] for part in PARTS}, "found": self.row.found or ""}
+            return Result.model_validate({**parts, "notes": notes_of(self.row.notes, self.row.note_codes)})
         except ValidationError as fault:
             from ...experiments.explain import explain
 
@@ -190,7 +192,7 @@ def html(result: Result, title: str = "") -> str:
     from ..report.numbers import number
 
     head = f"<h4>{escape(title)}</h4>" if title else ""
-    found = "".join(f"<p>{escape(line)}</p>" for line in (result.found, *result.notes) if line)
+    found = "".join(f"<p>{escape(line)}</p>" for line in (result.found, *(note.text for note in result.notes)) if line)
     cells = "".join(
         f"<tr><td>{escape(one.name)}</td><td>{number(one.value)}</td><td>"
         + ("" if one.low is None or one.high is None else f"[{number(one.low)}, {number(one.high)}]")

@@ -12,7 +12,7 @@ from typing import Any
 from ...db.ids import show_id
 from ...db.records import Experiment
 from ...experiments.result import Result
-from ..errors import ToolError
+from ..refusals import refused
 from ..workbench.context import Context
 from ..workbench.environment import code_version
 from ..workbench.run_experiment import experiment_from, measured
@@ -32,19 +32,17 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     logged = context.reader.experiment(number)
     name = show_id("experiment", number)
     if logged.status != "done":
-        raise ToolError(f"{name} is {logged.status}, so there is nothing to compare with.")
+        raise refused("nothing_to_compare", name=name, status=logged.status)
     experiment = experiment_from(logged.kind, dict(logged.config))
     context.add_stored_task(experiment.task, logged.task_fingerprint)
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     warnings: list[str] = []
     if lab.subject.fingerprint != logged.subject.fingerprint:
-        raise ToolError(
-            f"{name} was measured on {logged.model} with fingerprint {logged.subject.fingerprint}; the model "
-            f"of that name here has {lab.subject.fingerprint}. It is another model, so a replay would mean nothing."
-        )
+        was, now = logged.subject.fingerprint, lab.subject.fingerprint
+        raise refused("other_weights", name=name, model=logged.model, was=was, now=now)
     if lab.task.fingerprint() != logged.task_fingerprint:
         of = ", or through another chat template" if experiment.chat else ""
-        raise ToolError(f"{name} was measured on another version of the task {experiment.task}{of}.")
+        raise refused("other_task_version", name=name, task=experiment.task, of=of)
     newer = code_version() != logged.code_version
     if newer:
         warnings.append(f"logged with code {logged.code_version}, replayed with {code_version()}")

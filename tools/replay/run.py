@@ -17,7 +17,7 @@ from ...db.read.reader import Reader
 from ...db.records import Experiment as Logged
 from ...db.records import as_json
 from ...experiments.experiment import Experiment
-from ...experiments.result import Result
+from ...experiments.result import Result, notes_of
 from ..workbench.run_experiment import measured
 from .experiment import TOLERANCE, compare
 from .scratch import Scratch
@@ -34,6 +34,8 @@ class Diverged(BaseException):
 
     `kind` is request, tool answer, experiment, verdict, report or ending; `was` and `now` are texts to be compared.
     """
+
+    code = "diverged"
 
     def __init__(self, kind: str, what: str, was: str = "", now: str = "") -> None:
         super().__init__(what)
@@ -105,7 +107,7 @@ class Repeated:
         if not found["same"]:
             lines: list[str] = found["differences"]
             raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
-        was, says = _told(logged.found or "", logged.notes), _told(now.found, now.notes)
+        was, says = _told(logged.found or "", logged.notes), _told(now.found, [note.text for note in now.notes])
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
             raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
 
@@ -114,8 +116,9 @@ class Repeated:
 
         parts = as_json({
             "measurements": logged.measurements, "effects": logged.effects, "samples": logged.samples,
-            "figures": logged.figures, "found": logged.found, "notes": logged.notes, "doubts": logged.doubts,
+            "figures": logged.figures, "found": logged.found, "doubts": logged.doubts,
         })  # fmt: skip
+        parts["notes"] = notes_of(logged.notes, logged.note_codes)
         arrays = {
             one.name: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one.name)), allow_pickle=False)
             for one in logged.artifacts

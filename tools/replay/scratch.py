@@ -68,7 +68,8 @@ class Scratch(Store):
         for (name,) in connection.execute(frozen).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
         scratch.bring(given)
-        begun = "UPDATE runs SET status = 'running', spent = '{}', ended = NULL, error = NULL WHERE id = ?"
+        ended = "spent = '{}', ended = NULL, error = NULL, error_code = NULL"
+        begun = f"UPDATE runs SET status = 'running', {ended} WHERE id = ?"
         connection.execute(begun, [run])
         scratch._hold("run", run)
         return scratch

@@ -26,6 +26,8 @@ class Claim(Frozen):
 class Refused(ValueError):
     """A condition that cannot be checked, or does not hold; one line."""
 
+    code = "condition_refused"
+
 
 def check_claim(claim: Claim, study: Study) -> list[Checked]:
     """Every condition with what there is. Raises Refused for one that cannot be checked at all."""

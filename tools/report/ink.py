@@ -7,3 +7,5 @@ INK = "#6e7681"
 
 class BadFigure(ValueError):
     """The data of a figure do not fit its kind. One line that says what is wrong."""
+
+    code = "bad_figure"

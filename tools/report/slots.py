@@ -35,6 +35,8 @@ _KEYED = ("effect", "rank", "top", "figure")
 class SlotError(ValueError):
     """What keeps a source from becoming a report; `faults` are all of them, each one line."""
 
+    code = "bad_slot"
+
     def __init__(self, *faults: str) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults

@@ -31,7 +31,6 @@ Shown = dict[str, object]
 _EFFECTS, _SAMPLES = 10, 4
 # Rounding stays below this; see the identity control of the experiments.
 IDENTITY = 1e-3
-_OLDER = "On these prompts the intact model is not shown to do the task"
 _HEAD = re.compile(r"L\d+\.H\d+")
 
 
@@ -112,12 +111,7 @@ def _doubted(study: Study) -> list[str]:
     return [
         one
         for one in study.finished
-        if (row := study.experiments[one]).effects
-        and (
-            any(doubt.code == "unable" for doubt in row.doubts)
-            # Before there were codes, it stood in a note alone.
-            or any(note.startswith(_OLDER) for note in row.notes)
-        )
+        if (row := study.experiments[one]).effects and any(doubt.code == "unable" for doubt in row.doubts)
     ]
 
 

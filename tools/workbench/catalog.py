@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...db.read.reader import Reader
-from ..errors import ToolError
+from ..refusals import refused
 from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def task_named(context: Context, name: str) -> str:
     """What --task means: a JSONL or CSV file of the user's own, or a name. Raises UnknownName or BadTask."""
     if is_file_name(name):
         if not Path(name).is_file():
-            raise ToolError(f"There is no task file {name}.")
+            raise refused("no_task_file", name=name)
         return context.add_task_file(name).name
     return context.find_task(name).name
 
@@ -293,5 +293,5 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
 
 def whole(text: str, name: str) -> int:
     if not text.isdigit():
-        raise ToolError(f"'{text}' in {name} is no number; write for example 0,1,15.")
+        raise refused("no_number", text=text, name=name)
     return int(text)

@@ -19,6 +19,7 @@ from ...db.records import Experiment as Logged
 from ...db.records import ExperimentSummary, Written
 from ...db.write.store import Store
 from ..errors import ToolError
+from ..refusals import refused
 from .finding import find_task, kept_task, kept_tasks
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Context:
             return task
         kept = self.reader.task_file(task.name)
         if kept is not None and kept.maker not in (None, USER) and kept.fingerprint != task.fingerprint():
-            raise ToolError(f"{kept.maker} made a task '{task.name}'; rename the file, or import it with --name.")
+            raise refused("task_of_a_model", maker=kept.maker, name=task.name)
         # Of another tracker's task nobody knows here who made it.
         return self.know(task if kept is not None else task.model_copy(update={"maker": ""}), USER, spec)
 

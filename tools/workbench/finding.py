@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...db.read.reader import Reader
 from ...db.records import TaskOrigin
-from ..errors import ToolError
+from ..refusals import refused
 
 if TYPE_CHECKING:
     from ...experiments.tasks.task import Task
@@ -69,11 +69,8 @@ def rebuilt(row: TaskOrigin) -> Task:
     card = None if row.card is None else Card.model_validate(row.card)
     task = from_jsonl(row.name, row.content, card)
     if task.fingerprint() != row.fingerprint:
-        raise ToolError(
-            f"The task {row.name} in the tracker is not the one that was kept: its fingerprint is "
-            f"{task.fingerprint()[:16]}, and was {row.fingerprint[:16]}. Its row was changed, or this program reads "
-            "it differently. Import or make it again under another name."
-        )
+        now, was = task.fingerprint()[:16], row.fingerprint[:16]
+        raise refused("task_changed", name=row.name, now=now, was=was)
     return task.model_copy(update={"maker": made_by(row)})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ToolError
+from ..refusals import refused
 from .context import Context
 
 
@@ -15,7 +15,4 @@ def allowed_model(context: Context, name: str | None) -> str:
         return context.model
     if canonical(name) in ALIASES:
         return canonical(name)
-    raise ToolError(
-        f"An experiment runs on the subject of this study ({context.model}) or on a bundled one "
-        f"({', '.join(ALIASES)}), not on '{name}'. Leave model null."
-    )
+    raise refused("other_model", model=context.model, bundled=", ".join(ALIASES), name=name)

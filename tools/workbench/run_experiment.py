@@ -16,7 +16,7 @@ from ...db.write.runs import INTERRUPTED
 from ...experiments import errors
 from ...experiments.errors import ExperimentError, NotANumber, OutOfMemory, TooLong
 from ...experiments.experiment import Experiment
-from ..errors import ToolError
+from ..refusals import refused
 from .approval import Gate
 from .context import Context
 from .deadline import within
@@ -139,6 +139,11 @@ def told(error_type: str | None, error: str | None) -> str | None:
     return (error if ours else f"{error_type}: {error}")[:600]
 
 
+def code_of(error_type: str | None) -> str:
+    """The code of a failure by the class that is logged: that of an error of ours, or of a fault inside."""
+    return getattr(getattr(errors, error_type or "", None), "code", "tool_failed")
+
+
 def measured(experiment: Experiment, lab: Any) -> Result:
     """`run`, with memory that ended and numbers that are no numbers turned into errors of ours. What it found ends with
     how the prompts were asked, where that is not as plain text."""
@@ -148,9 +153,7 @@ def measured(experiment: Experiment, lab: Any) -> Result:
 
     try:
         if experiment.chat != bool(lab.task.asked):
-            raise ToolError(
-                "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both."
-            )
+            raise refused("other_lab")
         result = experiment.run(lab)
         found = f"{result.found} {experiment.asked}".strip()
         return result.model_copy(update={"found": found}) if experiment.chat else result
@@ -187,4 +190,4 @@ def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
     try:
         return find_kind(kind).model_validate(config)
     except ValidationError as fault:
-        raise ToolError(explain(fault)) from fault
+        raise refused("bad_configuration", faults=explain(fault)) from fault

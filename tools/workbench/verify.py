@@ -20,8 +20,8 @@ from ...db.location import connect_read_only
 from ...db.read.reader import Reader
 from ...db.seals import Seals
 from ...experiments.result import Frozen
-from ..errors import ToolError
 from ..evidence.testing import misjudged
+from ..refusals import refused
 from ..report.default import source_of
 from ..report.render import render_run
 from ..report.slots import SlotError, fill, parse
@@ -35,9 +35,11 @@ _WIDTH = 100
 
 
 class Verified(Frozen):
-    """What was compared: differences, each one line; remarks, which are none."""
+    """What was compared: differences, each one line; remarks, which are none; and what was sealed and is gone, by
+    name."""
 
     differences: tuple[str, ...] = ()
+    gone: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = ()
 
 
@@ -55,7 +57,7 @@ def read_stands(file: Path) -> Stands:
     """Raises ToolError when the file cannot be read, or names no study."""
     found = _STANDS.search(_words(_text(file)))
     if found is None:
-        raise ToolError(f"{file} is no report that names its study and seal. Write it with: agent report R1")
+        raise refused("no_report", file=file)
     return Stands(run=found[1], code=found[2], seal=found[3], opinions=tuple(re.findall(_OPINION, found[4])))
 
 
@@ -93,7 +95,8 @@ def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
     older = sum(one.older for one in checked)
     if older:
         remarks.append(f"{older} records are older than seals: nothing can be said of them")
-    return Verified(differences=tuple(found), remarks=tuple(remarks))
+    gone = frozenset(name for one in checked for name in one.gone)
+    return Verified(differences=tuple(found), remarks=tuple(remarks), gone=gone)
 
 
 def _any_text(data: bytes) -> str:
@@ -227,7 +230,7 @@ def _text(file: Path) -> str:
         # As it is: a line end that was changed is a change.
         return file.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise ToolError(f"{file} cannot be read: {error.strerror}.") from error
+        raise refused("unreadable", file=file, why=error.strerror) from error
 
 
 def told_by(reader: Reader, run: int) -> str:

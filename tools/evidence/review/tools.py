@@ -13,9 +13,9 @@ from pydantic import Field
 from ....db.ids import show_id
 from ....experiments.kinds.registry import own_settings
 from ... import hypotheses
-from ...errors import ToolError
 from ...hypotheses import judged_line
 from ...reading import Arguments
+from ...refusals import refused
 from ...report.claims import MOST, check_claim
 from ...report.prose import plain
 from ...report.slots import fill
@@ -64,7 +64,7 @@ def write_review(context: Context, given: WriteReview) -> Told:
     Slots and conditions are of your own experiments and hypotheses: {{E40.accuracy}}, {{H7.verdict}}.
     """
     if context.run is None or context.reviews is None:
-        raise ToolError("There is no study under review here.")
+        raise refused("nothing_under_review")
     if context.written("reports"):
         return taken(context)
     review = read_study(context.reader, context.run)
@@ -72,7 +72,7 @@ def write_review(context: Context, given: WriteReview) -> Told:
                 for v in given.verdicts]  # fmt: skip
     faults = opinion_faults(opinions, given.text, review)
     if faults:
-        raise ToolError("The review was not taken. Mend these and send it again, whole:\n- " + "\n- ".join(faults))
+        raise refused("review_faults", faults="\n- ".join(faults))
     context.store.add_report(context.run, given.text, [one.model_dump() for one in opinions], context.call)
     return taken(context)
 
@@ -86,11 +86,11 @@ def check_reviewable(context: Context, run: int) -> None:
     """Raises ToolError unless there is something to review, NoSuchId where there is no such run."""
     row, name = context.reader.run(run), show_id("run", run)
     if row.reviews is not None:
-        raise ToolError(f"{name} is itself a second opinion, on {row.reviews}; review that one.")
+        raise refused("is_a_review", name=name, of=row.reviews)
     if row.status == "running":
-        raise ToolError(f"{name} is still running; review it when it has ended.")
+        raise refused("still_running", name=name)
     if not claims_of(read_study(context.reader, run, [])):
-        raise ToolError(f"{name} claims nothing, so there is nothing to review.")
+        raise refused("claims_nothing", name=name)
 
 
 def brief(context: Context, run: int) -> Told:
