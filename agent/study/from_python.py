@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .budget import Budget
 
 
+DISPLAYS = ("auto", "rich", "plain", "none")
+
+
 def study(
     goal: str,
     *,
@@ -39,9 +42,10 @@ def study(
 ) -> Study:
     """Study a goal as `agent run` does: one experiment chosen after the other, all in the tracker, a report at the end.
 
-    Everything means what the option of that name means (`agent run --help`). `model` and `task` may also be what
-    `lashley.load` and `lashley.Task` give; else the goal names them. Subject, task and progress are told on stderr. No
-    report is written to disk: it is `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
+    Everything means what the option of that name means (`agent run --help`), and a message about --max-cost is about
+    max_cost. `model` and `task` may also be what `lashley.load` and `lashley.Task` give; else the goal names them. Who
+    decides, subject, task and progress go to stderr, unless `display` is "none". No report is written to disk: it is
+    `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
 
     Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
     TrackerError, and DriverError for a language model that cannot be asked.
@@ -52,7 +56,7 @@ def study(
     from ..commands.run import require_prompts, settle
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
-    from ..live import live_view
+    from ..live import live_view, shown
     from .context_window import answer_tokens
     from .loop import study as carry_out
 
@@ -62,6 +66,8 @@ def study(
         raise ToolError(f"n must be from 2 to 512, and is {n}.")
     if driver not in (known := ["auto", *names()]):
         raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
+    if display not in DISPLAYS:
+        raise ToolError(f"There is no display '{display}': take {', '.join(DISPLAYS)}.")
     name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
@@ -73,14 +79,19 @@ def study(
         "minutes": minutes, "steps": steps, "tokens": tokens, "max_cost": max_cost, "price": price,
         "experiment_minutes": experiment_minutes, "context": context, "approve": None,
     }  # fmt: skip
-    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits))
     view = live_view(display)
+
+    def say(text: str) -> None:
+        view.line(shown(text, 400))
+
+    say(why)
+    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits, say=say))
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, named(opened, task), not chosen.llm)
+        known = settle(opened, goal, name, named(opened, task), not chosen.llm, say, argument)
         if not chosen.llm:
-            require_prompts(opened, n)
+            require_prompts(opened, n, argument)
         opened.listen(view.warned)
         opened.subject(opened.model)
         with view:
@@ -88,6 +99,11 @@ def study(
         assert opened.run is not None
         run, path = opened.run, opened.store.path
     return Study(Reader.open(path), run)
+
+
+def argument(name: str, value: object = "...") -> str:
+    """How a choice is given in Python: `n=8`."""
+    return f"{name}={value}"
 
 
 def named(context: Context, task: Task | str | None) -> str | None:
