@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import lashley
 from lashley.agent.main import cli
 from lashley.experiments.kinds.registry import kinds
+from lashley.experiments.model import loading
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.from_file import from_file
 from lashley.tests.prompts import repeated_words
@@ -160,18 +161,45 @@ def test_a_study_is_that_of_the_command(here: Path) -> None:
         assert tracker.study("R1").report.markdown == study.report.markdown
 
 
-def test_a_study_takes_a_model_and_a_task_of_ones_own(here: Path) -> None:
-    """What was made in Python is kept in the tracker, and the study rests on it."""
-    model, task = lashley.load("planted:null"), lashley.Task(PROMPTS, "counting")
-    study = lashley.study(
-        "Which heads count?", model=model, task=task, driver="autopilot", n=4, experiments=2, db=here / "s.db",
-        display="none",
-    )  # fmt: skip
-    assert (study.model, study.task) == ("planted:null", "counting")
-    assert study.status in ("budget", "finished")
-    assert "counting" in {e.config["task"] for e in study.experiments}
+def test_a_study_takes_a_model_and_a_task_of_ones_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made in Python is kept in the tracker, and every experiment of the study is of it: of this model by its
+    weights, which are not loaded again, and of this task by its prompts."""
+    model, task = lashley.load("planted:induction"), lashley.Task(PROMPTS, "counting")
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "load", None)
+        study = lashley.study(
+            "Which heads count?", model=model, task=task, driver="autopilot", n=4, experiments=3, db=here / "s.db",
+            display="none",
+        )  # fmt: skip
+    assert (study.model, study.task, study.status) == ("planted:induction", "counting", "budget")
+    assert {(e.config["model"], e.config["task"]) for e in study.experiments} == {("planted:induction", "counting")}
+    asked = {p.text for p in PROMPTS}
+    assert {sample for e in study.experiments for sample in e.samples()["prompt"]} <= asked
     with lashley.open(here / "s.db") as tracker:
-        assert tracker.sql("SELECT name FROM task_files")["name"].tolist() == ["counting"]
+        rows = tracker.sql(
+            "SELECT subjects.fingerprint AS model, task_fingerprint AS task FROM experiments "
+            "JOIN subjects ON subjects.id = experiments.subject"
+        )
+        assert len(rows) == len(study.experiments) == 3
+        assert set(rows["model"]) == {model.fingerprint}
+        assert set(rows["task"]) == {task.fingerprint()}
+        kept = tracker.sql("SELECT name, fingerprint FROM task_files")
+        assert kept.to_numpy().tolist() == [["counting", task.fingerprint()]]
+    first = study.experiments[0]
+    own = kinds()[first.row.kind](**first.config)
+    again = lashley.run(own, task, model)
+    assert again.measurements().equals(first.measurements()), "what it measured is what these two give"
+
+
+@pytest.mark.parametrize("display", ["none", "plain"])
+def test_a_study_says_what_it_does_only_where_it_may(
+    display: Any, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study(task="induction", model="planted:null", n=4, experiments=2, display=display)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert ("Subject: planted:null (model=...)." in err) == ("Task: induction" in err) == (display == "plain")
+    assert display == "plain" or err == ""
 
 
 # --- what is wrong -------------------------------------------------------------------------------------------
