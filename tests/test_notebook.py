@@ -76,6 +76,14 @@ def test_frames_are_filtered_as_the_commands_are(db: str) -> None:
             lashley.run(ABLATION).array("nothing")
 
 
+def test_a_frame_without_rows_has_its_columns() -> None:
+    found, full = lashley.run(lashley.Baseline(model="planted:induction", task="induction", n=4)), lashley.run(ABLATION)
+    assert found.effects().empty
+    assert found.top().empty
+    assert found.effects().columns.tolist() == full.effects().columns.tolist() == full.top().columns.tolist()
+    assert full.samples().columns.tolist() == found.samples().columns.tolist()
+
+
 def own_file(folder: Path) -> Path:
     fitted = INDUCTION.for_tokenizer(load("planted:induction").tokenizer)
     lines = [{"text": p.text, "answer": p.answer, "distractor": p.distractor} for p in fitted.prompts(32, "explore")]

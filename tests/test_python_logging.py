@@ -1,4 +1,4 @@
-"""`lashley.run(..., log=True)` where the tracker cannot take it: one line of ours, and nothing that was measured is lost."""
+"""`lashley.run(..., log=True)` where the tracker cannot take it: one line of ours, and no measurement is lost."""
 
 from __future__ import annotations
 
