@@ -209,6 +209,10 @@ def study(**given: Any) -> Any:
     return lashley.study(**{"goal": "Which heads add?", "driver": "autopilot", "display": "none", **given})
 
 
+def planted() -> lashley.Found:
+    return lashley.run(ABLATION, "induction", "planted:induction")
+
+
 def in_memory() -> lashley.Model:
     return lashley.load(tiny_model("llama"), tiny_tokenizer())
 
@@ -255,6 +259,30 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("name", lambda: lashley.Task(PROMPTS, "my task"), E.BadTask, "cannot name a task"),
     ("file", lambda: lashley.Task("gone.jsonl"), E.BadTask, "There is no task file gone.jsonl"),
     ("no tracker", lambda: lashley.open("gone.db"), E.TrackerError, "gone.db"),
+    ("task called 5", lambda: lashley.Task(PROMPTS, 5), E.BadTask, "name must be a text such as"),  # type: ignore[arg-type]
+    ("taken", lambda: lashley.Task(PROMPTS, "capitals"), E.BadTask, "there already; give it another name"),
+    ("kind", lambda: lashley.Task(PROMPTS, answer_kind="words"), E.BadTask, "There is no answer_kind 'words': take"),  # type: ignore[arg-type]
+    ("wrong columns", lambda: lashley.Task(pd.DataFrame({"prompt": ["a b"], "target": [" c"]})), E.BadLines,
+     "'prompt': there is no such field; known are text, answer"),
+    ("no JSON", lambda: lashley.Prompt("a b", " c", key=object()), E.BadTask, "field 'key': .*not JSON"),  # type: ignore[arg-type]
+    ("near field", lambda: lashley.HeadAblation(metrics="loss"), E.BadConfiguration, "no such field; .* take metric"),
+    ("metric", lambda: lashley.HeadAblation(metric="logits"), E.BadConfiguration, "metric: should be 'logit_diff'"),
+    ("path as db", lambda: lashley.run(ABLATION, "induction", db=5), E.ToolError, "db must be .* a whole number"),  # type: ignore[arg-type]
+    ("reason", lambda: lashley.run(ABLATION, log=True, reason=5), E.ToolError, "reason must be a text"),  # type: ignore[arg-type]
+    ("top", lambda: planted().top("loss"), E.ToolError, r"n must be how many .* \.top\(5"),  # type: ignore[arg-type]
+    ("top of less", lambda: planted().top(-1), E.ToolError, "n must be how many"),
+    ("metric of top", lambda: planted().top(3, "logitdiff"), E.UnknownName, "Did you mean logit_diff"),
+    ("no cuda", lambda: lashley.load("planted:null", device="cuda:77"), E.BadConfiguration, "no device 'cuda:77'"),
+    ("number of a device", lambda: lashley.load("planted:null", device=0), E.ToolError, "device must be a text"),  # type: ignore[arg-type]
+    ("gone folder", lambda: lashley.load(Path("./gone")), E.UnknownName, "There is no model"),
+    ("model called 5", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), name=5), E.ToolError, "name must"),  # type: ignore[arg-type]
+    ("open", lambda: lashley.open(5), E.ToolError, "path must be a text or a path"),  # type: ignore[arg-type]
+    ("goal", lambda: study(goal=5), E.ToolError, "goal must be a text, and is a whole number"),
+    ("goal of none", lambda: study(goal=None), E.ToolError, "The goal is empty"),
+    ("float n", lambda: study(n=8.5), E.ToolError, "n must be a whole number, and is a float"),
+    ("task of a study", lambda: study(task=PROMPTS), E.ToolError, "task must be a text or a Task, and is a list"),
+    ("list of tools", lambda: study(tools=["baseline"]), E.ToolError, "tools must be a text"),
+    ("display", lambda: study(display="off"), E.ToolError, "There is no display 'off'"),
     ("no goal", lambda: study(goal=" "), E.ToolError, "The goal is empty"),
     ("no task in it", lambda: study(goal="What?", model="planted:null"), E.ToolError, "Say which one"),
     ("driver", lambda: study(driver="gpt"), E.ToolError, "There is no driver 'gpt'"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...db.read.reader import Reader
-from ...tools.errors import ToolError, wrong_fields
+from ...tools.errors import ToolError, require_types, wrong_fields
 from ...tools.python_api.model import Model, name_to_study
 from ...tools.python_api.study import Study
 
@@ -50,6 +50,7 @@ def study(
     Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
     TrackerError, and DriverError for a language model that cannot be asked.
     """
+    from ...experiments.tasks.task import Task
     from ...tools import toolset
     from ...tools.workbench.context import Context
     from ..commands.limits import budget_for
@@ -60,11 +61,16 @@ def study(
     from .context_window import answer_tokens
     from .loop import study as carry_out
 
-    if not goal.strip():
+    require_types(
+        goal=(goal, str), task=(task, str, Task), driver=(driver, str), llm=(llm, str), base_url=(base_url, str),
+        db=(db, str, os.PathLike), n=(n, int), price=(price, str), tools=(tools, str), display=(display, str),
+        context=(context, int),
+    )  # fmt: skip
+    if not goal or not goal.strip():
         raise ToolError("The goal is empty; say what is to be found out.")
     if not 2 <= n <= 512:
         raise ToolError(f"n must be from 2 to 512, and is {n}.")
-    if driver not in (known := ["auto", *names()]):
+    if driver not in (known := [*names()]):
         raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
     if display not in DISPLAYS:
         raise ToolError(f"There is no display '{display}': take {', '.join(DISPLAYS)}.")

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BadTask
 from . import prompt as prompts
@@ -83,6 +83,10 @@ class Task(tasks.Task):
         name: str | None = None,
         answer_kind: AnswerKind | None = None,
     ) -> None:
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadTask(f"name must be a text such as 'colours', and is {name!r}.")
+        if answer_kind is not None and answer_kind not in get_args(AnswerKind):
+            raise BadTask(f"There is no answer_kind {answer_kind!r}: take {', '.join(get_args(AnswerKind))}.")
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():

@@ -17,6 +17,7 @@ from ...db.read.reader import Reader
 from ...db.records import Artifact, Json, as_json
 from ...experiments.errors import UnknownName
 from ...experiments.result import Effect, Figure, Frozen, Measurement, Result, Sample
+from ..errors import ToolError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +79,9 @@ class Found:
 
     def top(self, n: int = 10, metric: str | None = None) -> pd.DataFrame:
         """The n strongest effects on a metric (None: on the one that the experiment is about), by size. Raises
-        UnknownName for a metric that it did not measure."""
+        UnknownName for a metric that it did not measure, and ToolError for an n that is no count."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ToolError(f"n must be how many to show, and is {n!r}: such as .top(5), or .top(5, 'loss').")
         known = list(dict.fromkeys(effect.metric for effect in self._read().effects))
         if metric is not None and metric not in known:
             raise UnknownName("metric here", metric, known)
