@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...db.read.reader import Reader
 from ...tools.errors import ToolError, require_types, wrong_fields
-from ...tools.python_api.model import Model, name_to_study
+from ...tools.python_api.model import Model, name_to_study, require_task
 from ...tools.python_api.study import Study
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def study(
     Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
     TrackerError, and DriverError for a language model that cannot be asked.
     """
-    from ...experiments.tasks.task import Task
     from ...tools import toolset
     from ...tools.workbench.context import Context
     from ..commands.limits import budget_for
@@ -62,10 +61,11 @@ def study(
     from .loop import study as carry_out
 
     require_types(
-        goal=(goal, str), task=(task, str, Task), driver=(driver, str), llm=(llm, str), base_url=(base_url, str),
+        goal=(goal, str), driver=(driver, str), llm=(llm, str), base_url=(base_url, str),
         db=(db, str, os.PathLike), n=(n, int), price=(price, str), tools=(tools, str), display=(display, str),
         context=(context, int),
     )  # fmt: skip
+    require_task(task)
     if not goal or not goal.strip():
         raise ToolError("The goal is empty; say what is to be found out.")
     if not 2 <= n <= 512:

@@ -76,6 +76,13 @@ class Model:
         return one_pass(self.subject, prompts, edits, read)
 
 
+def require_task(task: Any) -> None:
+    """Raises ToolError for what a study could not take as its task."""
+    from ...experiments.tasks.task import Task
+
+    require_types(task=(task, str, Task))
+
+
 def name_to_study(model: Any) -> str:
     """The name by which a model can be loaded again, as a replay of a study has to. Raises ToolError."""
     from ...experiments.model.in_memory import in_memory
