@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GOAL ?= Which layers and heads does SmolLM2 need to add small numbers?
 
-.PHONY: setup study test test-all lint types docs bench bench-envs bench-tried bench-tracker bench-web bench-families clean
+.PHONY: setup study test test-all lint types docs tour bench bench-envs bench-tried bench-tracker bench-web bench-families clean
 
 # Installed anew only when what is installed could have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -36,6 +36,9 @@ types: setup
 
 docs: setup  ## the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
+
+tour: setup  ## runs docs/tour.ipynb, and keeps what its cells give
+	$(BIN)/python docs/make_tour.py
 
 # The libraries that the benchmark compares with. They agree on their pins, so one environment holds them.
 RIVALS := benchmarks/.envs/rivals

@@ -12,6 +12,7 @@ Lashley is a bug of ours.
       UnknownName        a model, task, kind, metric, figure or array that is not there; the nearest names
       UnsupportedModel   a model that cannot be loaded, or whose anatomy could not be verified
       BadTask            prompts, a task file, or a request for prompts that cannot be met
+        BadLines         a BadTask with each fault of the prompts in its `faults`
       BadConfiguration   a field, a site or a value that the experiment, the subject or the task does not have
       OutOfMemory, TooLong, NotApproved, NotANumber   an experiment that could not be done
     ToolError            what was asked is understood, and cannot be done as asked
@@ -53,6 +54,7 @@ from .experiments.errors import (
     UnknownName,
     UnsupportedModel,
 )
+from .experiments.tasks.from_file import BadLines
 from .tools.errors import CannotWrite, ToolError
 
 OURS = (ExperimentError, ToolError, TrackerError, CannotWrite, DriverError)
@@ -60,6 +62,7 @@ OURS = (ExperimentError, ToolError, TrackerError, CannotWrite, DriverError)
 __all__ = [
     "OURS",
     "BadConfiguration",
+    "BadLines",
     "BadReply",
     "BadRequest",
     "BadTask",

@@ -58,7 +58,7 @@ class Experiment(Frozen):
             try:
                 super().__init__(**fields)
             except ValidationError as fault:
-                said = " ".join(explain(fault).splitlines())
+                said = " ".join(explain(fault, type(self).model_fields).splitlines())
                 raise BadConfiguration(f"{type(self).__name__}: {said}") from fault
 
         # `model_validate` does not come this way: what reads JSON explains it in its own place.

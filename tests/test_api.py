@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import lashley
 from lashley.agent.main import cli
 from lashley.experiments.kinds.registry import kinds
+from lashley.experiments.model import loading
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.from_file import from_file
 from lashley.tests.prompts import repeated_words
@@ -160,18 +161,45 @@ def test_a_study_is_that_of_the_command(here: Path) -> None:
         assert tracker.study("R1").report.markdown == study.report.markdown
 
 
-def test_a_study_takes_a_model_and_a_task_of_ones_own(here: Path) -> None:
-    """What was made in Python is kept in the tracker, and the study rests on it."""
-    model, task = lashley.load("planted:null"), lashley.Task(PROMPTS, "counting")
-    study = lashley.study(
-        "Which heads count?", model=model, task=task, driver="autopilot", n=4, experiments=2, db=here / "s.db",
-        display="none",
-    )  # fmt: skip
-    assert (study.model, study.task) == ("planted:null", "counting")
-    assert study.status in ("budget", "finished")
-    assert "counting" in {e.config["task"] for e in study.experiments}
+def test_a_study_takes_a_model_and_a_task_of_ones_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made in Python is kept in the tracker, and every experiment of the study is of it: of this model by its
+    weights, which are not loaded again, and of this task by its prompts."""
+    model, task = lashley.load("planted:induction"), lashley.Task(PROMPTS, "counting")
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "load", None)
+        study = lashley.study(
+            "Which heads count?", model=model, task=task, driver="autopilot", n=4, experiments=3, db=here / "s.db",
+            display="none",
+        )  # fmt: skip
+    assert (study.model, study.task, study.status) == ("planted:induction", "counting", "budget")
+    assert {(e.config["model"], e.config["task"]) for e in study.experiments} == {("planted:induction", "counting")}
+    asked = {p.text for p in PROMPTS}
+    assert {sample for e in study.experiments for sample in e.samples()["prompt"]} <= asked
     with lashley.open(here / "s.db") as tracker:
-        assert tracker.sql("SELECT name FROM task_files")["name"].tolist() == ["counting"]
+        rows = tracker.sql(
+            "SELECT subjects.fingerprint AS model, task_fingerprint AS task FROM experiments "
+            "JOIN subjects ON subjects.id = experiments.subject"
+        )
+        assert len(rows) == len(study.experiments) == 3
+        assert set(rows["model"]) == {model.fingerprint}
+        assert set(rows["task"]) == {task.fingerprint()}
+        kept = tracker.sql("SELECT name, fingerprint FROM task_files")
+        assert kept.to_numpy().tolist() == [["counting", task.fingerprint()]]
+    first = study.experiments[0]
+    own = kinds()[first.row.kind](**first.config)
+    again = lashley.run(own, task, model)
+    assert again.measurements().equals(first.measurements()), "what it measured is what these two give"
+
+
+@pytest.mark.parametrize("display", ["none", "plain"])
+def test_a_study_says_what_it_does_only_where_it_may(
+    display: Any, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study(task="induction", model="planted:null", n=4, experiments=2, display=display)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert ("Subject: planted:null (model=...)." in err) == ("Task: induction" in err) == (display == "plain")
+    assert display == "plain" or err == ""
 
 
 # --- what is wrong -------------------------------------------------------------------------------------------
@@ -179,6 +207,10 @@ def test_a_study_takes_a_model_and_a_task_of_ones_own(here: Path) -> None:
 
 def study(**given: Any) -> Any:
     return lashley.study(**{"goal": "Which heads add?", "driver": "autopilot", "display": "none", **given})
+
+
+def planted() -> lashley.Found:
+    return lashley.run(ABLATION, "induction", "planted:induction")
 
 
 def in_memory() -> lashley.Model:
@@ -227,6 +259,30 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("name", lambda: lashley.Task(PROMPTS, "my task"), E.BadTask, "cannot name a task"),
     ("file", lambda: lashley.Task("gone.jsonl"), E.BadTask, "There is no task file gone.jsonl"),
     ("no tracker", lambda: lashley.open("gone.db"), E.TrackerError, "gone.db"),
+    ("task called 5", lambda: lashley.Task(PROMPTS, 5), E.BadTask, "name must be a text such as"),  # type: ignore[arg-type]
+    ("taken", lambda: lashley.Task(PROMPTS, "capitals"), E.BadTask, "there already; give it another name"),
+    ("kind", lambda: lashley.Task(PROMPTS, answer_kind="words"), E.BadTask, "There is no answer_kind 'words': take"),  # type: ignore[arg-type]
+    ("wrong columns", lambda: lashley.Task(pd.DataFrame({"prompt": ["a b"], "target": [" c"]})), E.BadLines,
+     "'prompt': there is no such field; known are text, answer"),
+    ("no JSON", lambda: lashley.Prompt("a b", " c", key=object()), E.BadTask, "field 'key': .*not JSON"),  # type: ignore[arg-type]
+    ("near field", lambda: lashley.HeadAblation(metrics="loss"), E.BadConfiguration, "no such field; .* take metric"),
+    ("metric", lambda: lashley.HeadAblation(metric="logits"), E.BadConfiguration, "metric: should be 'logit_diff'"),
+    ("path as db", lambda: lashley.run(ABLATION, "induction", db=5), E.ToolError, "db must be .* a whole number"),  # type: ignore[arg-type]
+    ("reason", lambda: lashley.run(ABLATION, log=True, reason=5), E.ToolError, "reason must be a text"),  # type: ignore[arg-type]
+    ("top", lambda: planted().top("loss"), E.ToolError, r"n must be how many .* \.top\(5"),  # type: ignore[arg-type]
+    ("top of less", lambda: planted().top(-1), E.ToolError, "n must be how many"),
+    ("metric of top", lambda: planted().top(3, "logitdiff"), E.UnknownName, "Did you mean logit_diff"),
+    ("no cuda", lambda: lashley.load("planted:null", device="cuda:77"), E.BadConfiguration, "no device 'cuda:77'"),
+    ("number of a device", lambda: lashley.load("planted:null", device=0), E.ToolError, "device must be a text"),  # type: ignore[arg-type]
+    ("gone folder", lambda: lashley.load(Path("./gone")), E.UnknownName, "There is no model"),
+    ("model called 5", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), name=5), E.ToolError, "name must"),  # type: ignore[arg-type]
+    ("open", lambda: lashley.open(5), E.ToolError, "path must be a text or a path"),  # type: ignore[arg-type]
+    ("goal", lambda: study(goal=5), E.ToolError, "goal must be a text, and is a whole number"),
+    ("goal of none", lambda: study(goal=None), E.ToolError, "The goal is empty"),
+    ("float n", lambda: study(n=8.5), E.ToolError, "n must be a whole number, and is a float"),
+    ("task of a study", lambda: study(task=PROMPTS), E.ToolError, "task must be a text or a Task, and is a list"),
+    ("list of tools", lambda: study(tools=["baseline"]), E.ToolError, "tools must be a text"),
+    ("display", lambda: study(display="off"), E.ToolError, "There is no display 'off'"),
     ("no goal", lambda: study(goal=" "), E.ToolError, "The goal is empty"),
     ("no task in it", lambda: study(goal="What?", model="planted:null"), E.ToolError, "Say which one"),
     ("driver", lambda: study(driver="gpt"), E.ToolError, "There is no driver 'gpt'"),
@@ -245,7 +301,7 @@ def test_what_is_wrong_is_one_line_of_ours(ask: Callable[[], Any], error: type[E
         ask()
     assert isinstance(raised.value, lashley.errors.OURS)
     assert "\n" not in str(raised.value)
-    assert type(raised.value).__name__ in lashley.errors.__all__ or error is E.BadTask
+    assert type(raised.value).__name__ in lashley.errors.__all__
 
 
 def test_the_page_of_errors_names_them_all() -> None:

@@ -76,6 +76,14 @@ def test_frames_are_filtered_as_the_commands_are(db: str) -> None:
             lashley.run(ABLATION).array("nothing")
 
 
+def test_a_frame_without_rows_has_its_columns() -> None:
+    found, full = lashley.run(lashley.Baseline(model="planted:induction", task="induction", n=4)), lashley.run(ABLATION)
+    assert found.effects().empty
+    assert found.top().empty
+    assert found.effects().columns.tolist() == full.effects().columns.tolist() == full.top().columns.tolist()
+    assert full.samples().columns.tolist() == found.samples().columns.tolist()
+
+
 def own_file(folder: Path) -> Path:
     fitted = INDUCTION.for_tokenizer(load("planted:induction").tokenizer)
     lines = [{"text": p.text, "answer": p.answer, "distractor": p.distractor} for p in fitted.prompts(32, "explore")]
@@ -152,18 +160,31 @@ def test_importing_the_package_loads_none_of_it() -> None:
 
 
 def test_the_page_about_python_runs(
-    db: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LASHLEY_DB", db)
+    """Every block of it, one after the other, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) > 4
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == text.count("```") // 2, "no block is left out"
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), scope)
-    said = capsys.readouterr().out
-    assert set(scope["strongest"]["site"]) == set(TRUTHS["planted:induction"].needed)
-    assert "head_ablation" in said
+    said, complained = capfd.readouterr()
+    needed = set(TRUTHS["planted:induction"].needed)
+    assert set(scope["strongest"]["site"]) == needed
     assert "logits 2 layers" in said
+    assert scope["first"].id == scope["again"].id == scope["logged"].id == "E1"
+    assert scope["first"].effects().equals(lashley.run(ABLATION).effects()), "what was logged is what is measured"
+    assert scope["baseline"].measurements().set_index("name").value["accuracy"] == 0.0, "a needed head is gone"
+    assert scope["study"].status == "finished"
+    assert all(head in scope["study"].report.markdown for head in needed)
+    assert {h.status for h in scope["study"].hypotheses} == {"supported"}
+    counted = scope["tracker"].sql("SELECT count(*) AS n FROM experiments")["n"].tolist()
+    assert counted == [1 + len(scope["study"].experiments)], "the two that were logged are one, and those of the study"
+    assert not complained
+    for kind in ("study", "Task", "load", "run", "errors", "Edit", "Prompt", "open"):
+        assert f"lashley.{kind}" in "".join(blocks)
 
 
 def test_a_report_as_a_notebook_opens_the_tracker_and_draws_again(

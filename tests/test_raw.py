@@ -226,6 +226,10 @@ NEED = "must be a list of names"
         (TEXT, [lashley.Edit("L0.H1", "add", value="x")], [], BadConfiguration, "tensor of numbers"),  # type: ignore[arg-type]
         (TEXT, [lashley.Edit("L0.H1", "scale", factor=float("nan"))], [], BadConfiguration, "finite number"),
         (TEXT, [lashley.Edit("L0.H1", positions="first")], [], BadConfiguration, "No prompt span"),
+        (TEXT, [lashley.Edit("L0.H1", "scale", factor="2")], [], BadConfiguration, "finite number"),  # type: ignore[arg-type]
+        (TEXT, [lashley.Edit("L0.H1", positions=0)], [], BadConfiguration, "'last' or the name"),  # type: ignore[arg-type]
+        (5, [], [], BadTask, "must be a text"),
+        ({"text": "w3"}, [], [], BadTask, "must be a text"),
         ("", [], [], BadTask, "has no tokens"),
         ([], [], [], BadTask, "must be a text"),
         ([3], [], [], BadTask, "must be a text"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -25,6 +25,21 @@ def wrong_fields(fault: ValidationError) -> ToolError:
     from ..experiments.explain import explain
 
     return ToolError(" ".join(explain(fault).splitlines()))
+
+
+def require_types(**given: tuple[Any, ...]) -> None:
+    """Each argument with the types that it may have; None is what was not given. Raises ToolError for the first that
+    has another, where Python would find out too late, or not at all."""
+    for name, (value, *types) in given.items():
+        if value is not None and (value is True or value is False or not isinstance(value, tuple(types))):
+            wanted = " or ".join(said(one.__name__) for one in types)
+            raise ToolError(f"{name} must be {wanted}, and is {said(type(value).__name__)}.")
+
+
+def said(type_name: str) -> str:
+    """A type in words."""
+    names = {"str": "a text", "int": "a whole number", "PathLike": "a path"}
+    return names.get(type_name, f"{'an' if type_name[0] in 'aeiouAEIOU' else 'a'} {type_name}")
 
 
 class CannotWrite(Exception):

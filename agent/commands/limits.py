@@ -45,8 +45,18 @@ LIMITS = (
 )
 
 
-def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bool = False) -> Budget:
-    """The budget of these limits, with the price of whoever decides; what is known of it is said aloud, once.
+def aloud(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def budget_for(
+    chosen: Choice,
+    experiments: int,
+    given: dict[str, Any],
+    said: bool = False,
+    say: Callable[[str], None] = aloud,
+) -> Budget:
+    """The budget of these limits, with the price of whoever decides; `say` is told once what is known of it.
 
     Raises ToolError for a price that is none, and where money is limited and there is no price.
     """
@@ -63,7 +73,7 @@ def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bo
             raise ToolError(f"--max-cost needs a price, and what {llm} costs there is not known: {HOW}.")
         unknown = f"What {llm} costs is not known, so money is not counted; {HOW}."
         if not said:
-            click.echo(unknown if price is None else f"{llm} costs {price}.", err=True)
+            say(unknown if price is None else f"{llm} costs {price}.")
     return Budget(experiments=experiments, price=price, **limits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from .. import settings
 from .faults import one_line
 from .finish import finish
-from .limits import budget_for, limits
+from .limits import aloud, budget_for, limits
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import asks_nobody, driver_option, server_options
@@ -156,47 +157,60 @@ def left(context: Context, budget: Budget) -> float:
     return most - spent["cost"]
 
 
-def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:
-    """Which subject and which task the study is about, said aloud. Raises ToolError when nothing fits."""
+def by_option(name: str, value: object = "") -> str:
+    """How whoever types a command says it: `--n 8`."""
+    return f"--{name} {value}".rstrip()
+
+
+def settle(
+    context: Context,
+    goal: str,
+    model: str | None,
+    task: str | None,
+    autopilot: bool,
+    say: Callable[[str], None] = aloud,
+    given: Callable[..., str] = by_option,
+) -> str:
+    """Which subject and which task the study is about, which `say` is told. `given` is how a choice is given here.
+
+    Raises ToolError when nothing fits.
+    """
     from ...tools.errors import ToolError
     from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
 
     named = model or match_model(goal)
     context.model = named or context.model
-    click.echo(
-        f"Subject: {context.model} ({'--model' if model else 'named in the goal' if named else 'the default'}).",
-        err=True,
-    )
+    say(f"Subject: {context.model} ({given('model') if model else 'named in the goal' if named else 'the default'}).")
     if task is not None:
         context.task = task_named(context, task)
-        click.echo(f"Task: {context.task} (--task).", err=True)
+        say(f"Task: {context.task} ({given('task')}).")
         return f"The user asked for the task {context.task}."
     found = match_goal(goal, context)
     if found:
         context.task = found[0]["task"]
         also = [m["task"] for m in found[1:]]
-        click.echo(
+        say(
             f"Task: {context.task} (the goal says {', '.join(repr(w) for w in found[0]['words'])})"
-            f"{'; it could also be ' + ', '.join(also) if also else ''}. --task decides it.",
-            err=True,
+            f"{'; it could also be ' + ', '.join(also) if also else ''}. {given('task')} decides it."
         )
         return "The program took this task by the words of the goal."
     cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
     if autopilot:
         raise ToolError(
-            f"The goal names no task that there is. Say which one with --task: {cards}. `agent tasks` tells about them."
+            f"The goal names no task that there is. Say which one with {given('task')}: {cards}. `agent tasks` tells "
+            "about them."
         )
     return f"No task matches the goal's words; choose one by list_tasks. There are: {cards}."
 
 
-def require_prompts(context: Context, n: int) -> None:
+def require_prompts(context: Context, n: int, given: Callable[..., str] = by_option) -> None:
     """The protocol takes n prompts of each split. Raises ToolError where the task holds fewer."""
     from ...tools.errors import ToolError
 
     task = context.find_task(context.task)
     fewest = min(task.capacity("explore"), task.capacity("confirm"))
     if n > fewest:
-        way_out = f"give --n {fewest}, or add lines" if fewest > 1 else "add lines"
+        way_out = f"give {given('n', fewest)}, or add lines" if fewest > 1 else "add lines"
         raise ToolError(
             f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
             f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."

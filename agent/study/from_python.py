@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...db.read.reader import Reader
-from ...tools.errors import ToolError, wrong_fields
-from ...tools.python_api.model import Model, name_to_study
+from ...tools.errors import ToolError, require_types, wrong_fields
+from ...tools.python_api.model import Model, name_to_study, require_task
 from ...tools.python_api.study import Study
 
 if TYPE_CHECKING:
     from ...tools.workbench.context import Context, Task
     from .budget import Budget
+
+
+DISPLAYS = ("auto", "rich", "plain", "none")
 
 
 def study(
@@ -39,9 +42,10 @@ def study(
 ) -> Study:
     """Study a goal as `agent run` does: one experiment chosen after the other, all in the tracker, a report at the end.
 
-    Everything means what the option of that name means (`agent run --help`). `model` and `task` may also be what
-    `lashley.load` and `lashley.Task` give; else the goal names them. Subject, task and progress are told on stderr. No
-    report is written to disk: it is `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
+    Everything means what the option of that name means (`agent run --help`), and a message about --max-cost is about
+    max_cost. `model` and `task` may also be what `lashley.load` and `lashley.Task` give; else the goal names them. Who
+    decides, subject, task and progress go to stderr, unless `display` is "none". No report is written to disk: it is
+    `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
 
     Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
     TrackerError, and DriverError for a language model that cannot be asked.
@@ -52,16 +56,24 @@ def study(
     from ..commands.run import require_prompts, settle
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
-    from ..live import live_view
+    from ..live import live_view, shown
     from .context_window import answer_tokens
     from .loop import study as carry_out
 
-    if not goal.strip():
+    require_types(
+        goal=(goal, str), driver=(driver, str), llm=(llm, str), base_url=(base_url, str),
+        db=(db, str, os.PathLike), n=(n, int), price=(price, str), tools=(tools, str), display=(display, str),
+        context=(context, int),
+    )  # fmt: skip
+    require_task(task)
+    if not goal or not goal.strip():
         raise ToolError("The goal is empty; say what is to be found out.")
     if not 2 <= n <= 512:
         raise ToolError(f"n must be from 2 to 512, and is {n}.")
-    if driver not in (known := ["auto", *names()]):
+    if driver not in (known := [*names()]):
         raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
+    if display not in DISPLAYS:
+        raise ToolError(f"There is no display '{display}': take {', '.join(DISPLAYS)}.")
     name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
@@ -73,14 +85,19 @@ def study(
         "minutes": minutes, "steps": steps, "tokens": tokens, "max_cost": max_cost, "price": price,
         "experiment_minutes": experiment_minutes, "context": context, "approve": None,
     }  # fmt: skip
-    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits))
     view = live_view(display)
+
+    def say(text: str) -> None:
+        view.line(shown(text, 400))
+
+    say(why)
+    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits, say=say))
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, named(opened, task), not chosen.llm)
+        known = settle(opened, goal, name, named(opened, task), not chosen.llm, say, argument)
         if not chosen.llm:
-            require_prompts(opened, n)
+            require_prompts(opened, n, argument)
         opened.listen(view.warned)
         opened.subject(opened.model)
         with view:
@@ -88,6 +105,11 @@ def study(
         assert opened.run is not None
         run, path = opened.run, opened.store.path
     return Study(Reader.open(path), run)
+
+
+def argument(name: str, value: object = "...") -> str:
+    """How a choice is given in Python: `n=8`."""
+    return f"{name}={value}"
 
 
 def named(context: Context, task: Task | str | None) -> str | None:

@@ -127,10 +127,10 @@ def check_name(name: str, file: str) -> None:
     """Raises `BadTask` for what cannot name a task, and for the name of a built-in or installed one."""
     if not re.fullmatch(NAME, name):
         raise BadTask(
-            f"{file}: '{name}' cannot name a task; name the file with letters, digits, _ and -, a letter first."
+            f"{file}: '{name}' cannot name a task; give it a name of letters, digits, _ and -, a letter first."
         )
     if name in tasks() or name in UNLISTED:
-        raise BadTask(f"{file}: '{name}' is the name of a task that is there already; rename the file.")
+        raise BadTask(f"{file}: '{name}' is the name of a task that is there already; give it another name.")
 
 
 def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault], AnswerKind | None]:

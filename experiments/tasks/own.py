@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BadTask
 from . import prompt as prompts
@@ -38,7 +38,11 @@ class Prompt(prompts.Prompt):
         def __init__(self, text, answer, **fields) -> None:
             # A field that is None is not given, so that a row with gaps can be passed on as it is.
             given = {"text": text, "answer": answer} | {k: v for k, v in fields.items() if v is not None}
-            made, faults = prompt_of(Record(0, listed(given)))
+            record = listed(given)
+            for name, value in record.items():
+                if (fault := not_json(value)) is not None:
+                    raise BadTask(f"The prompt, field '{name}': {fault}.")
+            made, faults = prompt_of(Record(0, record))
             if made is None:
                 raise BadTask(" ".join(fault.told("The prompt") for fault in faults))
             super().__init__(**{name: getattr(made, name) for name in prompts.Prompt.model_fields})
@@ -79,6 +83,10 @@ class Task(tasks.Task):
         name: str | None = None,
         answer_kind: AnswerKind | None = None,
     ) -> None:
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadTask(f"name must be a text such as 'colours', and is {name!r}.")
+        if answer_kind is not None and answer_kind not in get_args(AnswerKind):
+            raise BadTask(f"There is no answer_kind {answer_kind!r}: take {', '.join(get_args(AnswerKind))}.")
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():
@@ -103,14 +111,22 @@ def from_records(records: list[dict[str, Any]], name: str, kind: AnswerKind | No
     """The task of these records. Raises BadTask; BadLines for faults in them."""
     lines: list[str] = []
     for number, record in enumerate(records, 1):
-        try:
-            lines.append(json.dumps(record, ensure_ascii=False))
-        except (TypeError, ValueError) as fault:
-            raise BadTask(f"The prompts, line {number}: {fault}; write texts, numbers and short spans only.") from fault
+        if (fault := not_json(record)) is not None:
+            raise BadTask(f"The prompts, line {number}: {fault}.")
+        lines.append(json.dumps(record, ensure_ascii=False))
     try:
         return from_text(name, "\n".join(lines), "jsonl", "The prompts", kind=kind)
     except BadLines as bad:
         raise BadLines(bad.faults, "they are in the error's faults") from bad
+
+
+def not_json(value: Any) -> str | None:
+    """Why a value could stand in no task file, or None."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as fault:
+        return f"{fault}; write texts, numbers and short spans only"
+    return None
 
 
 def records_of(given: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from ...db.errors import TrackerError
 from ...db.read.reader import Reader
 from ...db.records import Artifact, Json, as_json
 from ...experiments.errors import UnknownName
-from ...experiments.result import Figure, Note, Result, notes_of
+from ...experiments.result import Effect, Figure, Frozen, Measurement, Note, Result, Sample, notes_of
+from ..errors import ToolError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,25 +76,27 @@ class Found:
 
     def effects(self) -> pd.DataFrame:
         """One row for each site and metric, with its interval, n, and p-values."""
-        return frame([effect.model_dump() for effect in self._read().effects])
+        return framed(Effect, self._read().effects)
 
     def top(self, n: int = 10, metric: str | None = None) -> pd.DataFrame:
         """The n strongest effects on a metric (None: on the one that the experiment is about), by size. Raises
-        UnknownName for a metric that it did not measure."""
+        UnknownName for a metric that it did not measure, and ToolError for an n that is no count."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ToolError(f"n must be how many to show, and is {n!r}: such as .top(5), or .top(5, 'loss').")
         known = list(dict.fromkeys(effect.metric for effect in self._read().effects))
         if metric is not None and metric not in known:
             raise UnknownName("metric here", metric, known)
         asked = known[0] if metric is None and known else metric
         those = [effect for effect in self._read().effects if effect.metric == asked]
-        return frame([one.model_dump() for one in sorted(those, key=lambda one: -abs(one.value))[:n]])
+        return framed(Effect, sorted(those, key=lambda one: -abs(one.value))[:n])
 
     def measurements(self) -> pd.DataFrame:
         """One row for each number, with its interval, n, and unit."""
-        return frame([one.model_dump() for one in self._read().measurements])
+        return framed(Measurement, self._read().measurements)
 
     def samples(self) -> pd.DataFrame:
         """What the subject said, intact and changed."""
-        return frame([one.model_dump() for one in self._read().samples])
+        return framed(Sample, self._read().samples)
 
     def array(self, name: str) -> np.ndarray:
         """A kept array, such as the values per prompt. Raises UnknownName with the names that there are."""
@@ -175,6 +178,11 @@ class Logged(Found):
 
     def __repr__(self) -> str:
         return f"<{self.title}: {self.status}>"
+
+
+def framed(kind: type[Frozen], rows: Sequence[Frozen]) -> pd.DataFrame:
+    """A data frame with the fields of this kind of row as columns, also where there are no rows."""
+    return frame([row.model_dump() for row in rows], list(kind.model_fields))
 
 
 def frame(rows: Sequence[Any], columns: list[str] | None = None) -> Any:

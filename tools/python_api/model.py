@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
-from ..errors import ToolError
+from ..errors import ToolError, require_types
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,13 @@ class Model:
         return one_pass(self.subject, prompts, edits, read)
 
 
+def require_task(task: Any) -> None:
+    """Raises ToolError for what a study could not take as its task."""
+    from ...experiments.tasks.task import Task
+
+    require_types(task=(task, str, Task))
+
+
 def name_to_study(model: Any) -> str:
     """The name by which a model can be loaded again, as a replay of a study has to. Raises ToolError."""
     from ...experiments.model.in_memory import in_memory
@@ -102,6 +110,11 @@ def load(model: Any, tokenizer: Any = None, *, name: str | None = None, device: 
     """
     if isinstance(model, Model):
         return model
+    require_types(device=(device, str), name=(name, str))
+    if isinstance(model, os.PathLike):
+        # A path is never the id of a model on the Hub.
+        path: Any = os.fspath(cast("os.PathLike[str]", model))
+        model = path if os.path.isabs(path) else os.path.join(os.curdir, path)
     if isinstance(model, str):
         if tokenizer is not None or name is not None:
             raise ToolError("A model that is loaded by its name has its own tokenizer and name: give nothing else.")

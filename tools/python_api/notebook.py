@@ -10,7 +10,7 @@ from ...db.export import rows
 from ...db.ids import parse_id
 from ...db.location import tracker_path
 from ...db.read.reader import Reader
-from ..errors import ToolError
+from ..errors import ToolError, require_types
 from .found import Found, Logged, frame
 from .study import Study
 
@@ -33,6 +33,7 @@ class Tracker:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """The file at `path`, else as the commands find it. Raises TrackerError where there is none."""
+        require_types(path=(path, str, os.PathLike))
         self._reader = Reader.open(tracker_path(None if path is None else os.fspath(path)))
 
     def __repr__(self) -> str:
@@ -82,6 +83,7 @@ class Tracker:
 
     def sql(self, sql: str, limit: int = 10_000) -> pd.DataFrame:
         """One SELECT. Raises QueryRefused for anything else, and TrackerError where there are more rows."""
+        require_types(sql=(sql, str))
         columns, found, more = self._reader.query(sql, limit)
         if more:
             raise TrackerError(f"There are more than {limit} rows; say limit=... for more, or LIMIT in the query.")
@@ -95,10 +97,11 @@ class Tracker:
         return number
 
     def _number(self, id: str, wanted: str, example: str) -> int:
+        require_types(id=(id, str))
         what, number = parse_id(id)
         if what != wanted:
-            article = "an" if wanted == "experiment" else "a"
-            raise TrackerError(f"{id} is the id of a {what}; {article} {wanted} such as {example} is wanted.")
+            a, an = ("an" if one == "experiment" else "a" for one in (what, wanted))
+            raise TrackerError(f"{id} is the id of {a} {what}; {an} {wanted} such as {example} is wanted.")
         return number
 
 
@@ -136,6 +139,7 @@ def run(
         raise ToolError("model must be a name, or what lashley.load() gives.")
     if task is not None and not isinstance(task, (str, Task)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ToolError("task must be a name, a file, or a task such as lashley.Task([lashley.Prompt(...), ...]).")
+    require_types(db=(db, str, os.PathLike), reason=(reason, str))
     if (reason is not None or fresh) and not (log or db is not None):
         raise ToolError("reason and fresh are about the tracker: set log=True as well.")
     task = experiment.task if task is None else task

@@ -7,7 +7,7 @@ ones are padded on the left, so that the last column is the last token of each.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -125,6 +125,8 @@ def batch_of(subject: Subject, prompts: Any) -> Batch:
     from ...experiments.model.encoding import encode
     from ...experiments.tasks.batch import make_batch, token_batch
 
+    if type(prompts).__module__ == "numpy":
+        prompts = torch.as_tensor(prompts)
     if isinstance(prompts, torch.Tensor):
         ids = prompts[None] if prompts.dim() == 1 else prompts
         whole = ids.dim() == 2 and ids.numel() and not (ids.is_floating_point() or ids.dtype == torch.bool)
@@ -133,7 +135,9 @@ def batch_of(subject: Subject, prompts: Any) -> Batch:
                 f"Token ids must be whole numbers from 0 to {subject.anatomy.vocabulary - 1}, [prompt, position]."
             )
         return token_batch(ids.to(subject.device, torch.long))
-    given: list[Any] = [prompts] if isinstance(prompts, (str, Prompt)) else list(prompts or ())
+    given: list[Any] = [prompts] if isinstance(prompts, (str, Prompt)) else []
+    if isinstance(prompts, Iterable) and not given and not isinstance(prompts, Mapping):
+        given = list(cast("Iterable[Any]", prompts))
     if not given or not all(isinstance(one, (str, Prompt)) for one in given):
         raise BadTask("Prompts must be a text, a list of texts or of lashley.Prompt, or token ids [prompt, position].")
     asked: list[Prompt] = []
@@ -163,8 +167,12 @@ def placed(subject: Subject, batch: Batch, edits: Sequence[Edit | str]) -> tuple
         if (edit.value is not None) != (edit.op in NEED_VALUE):
             says = "needs a value" if edit.value is None else "takes no value"
             raise BadConfiguration(f"The edit {edit.op} at {edit.site} {says}.")
-        if not math.isfinite(edit.factor):
+        if not isinstance(edit.factor, (int, float)) or not math.isfinite(edit.factor):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BadConfiguration(f"The factor at {edit.site} must be a finite number.")
+        if not isinstance(edit.positions, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadConfiguration(
+                f"The positions at {edit.site} must be 'all', 'last' or the name of a span of the prompts."
+            )
         if edit.value is not None:
             source = f"value {number}"
             sources[source] = Kept({(site.layer, site.part): whole_part(subject, batch, site, edit.value)})
