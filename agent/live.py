@@ -93,7 +93,7 @@ class View:
         self.still()
         self.line(f"\n[italic]{shown(text, 400)}[/]")
 
-    def told(self, text: str) -> None:
+    def user_wrote(self, text: str) -> None:
         self.line(f"[bold]You:[/] {shown(text, 400)}")
 
     def called(self, step: int, call: Call, spent: Spent) -> None:

@@ -25,7 +25,7 @@ class Inherited:
     turns        the conversation until then
     experiments  what was found until then
     hypotheses   as `Reader.hypotheses` has them, in order
-    told         the message that the fork goes on with, given the new id of each hypothesis by its old one
+    message       the message that the fork goes on with, given the new id of each hypothesis by its old one
     """
 
     parent: int
@@ -33,7 +33,7 @@ class Inherited:
     turns: Sequence[Turn]
     experiments: Sequence[int]
     hypotheses: Sequence[Hypothesis]
-    told: Callable[[Mapping[str, str]], Json]
+    message: Callable[[Mapping[str, str]], Json]
 
 
 def requests_and_forks(db: Database) -> None:

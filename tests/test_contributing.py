@@ -107,7 +107,7 @@ from lashley.tools.workbench.catalog import kind_cards, match_goal, task_cards
 from lashley.tools.registry import all_tools
 tools = all_tools()
 print(json.dumps({
-    "drivers": [drivers.names(), drivers.told()],
+    "drivers": [drivers.names(), drivers.help_text()],
     "map": instruments(kinds()).splitlines(),
     "kind": [card for card in kind_cards() if card["origin"]],
     "tool": tools["attention_ablation"].schema,

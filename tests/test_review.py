@@ -28,7 +28,7 @@ from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tests.wire import Wire, chat
-from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, standings
+from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, reviewed_claims
 from lashley.tools.evidence.review.reviewed import verdicts_of
 from lashley.tools.report.default import default_source
 from lashley.tools.report.render import render_run, write
@@ -325,7 +325,7 @@ def test_the_bounds_decide_what_a_test_says_of_a_claim(
         judged = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 32, "p": 1e-5, "side": side}
         store.add_judgement(reader.hypothesis(number).predictions[0].id, test, judged)
         review = read_study(reader, run)
-        assert [one.verdict for one in standings(review)] == [word]
+        assert [one.verdict for one in reviewed_claims(review)] == [word]
         wrong = {"falls", "stands", "undecided"} - {word, "undecided"}
         for other in wrong:
             opinion = Opinion(claim=1, verdict=other, conditions=())  # pyright: ignore[reportArgumentType]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 if TYPE_CHECKING:

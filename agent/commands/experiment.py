@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .. import settings
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import DB_HELP
 
 if TYPE_CHECKING:

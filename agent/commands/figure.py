@@ -32,7 +32,7 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...db.records import as_json as plain
-    from .faults import one_line
+    from .one_line_errors import one_line
 
     with one_line(), Reader.open(tracker_path(db)) as reader:
         what, number = parse_id(id)

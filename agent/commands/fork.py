@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from .faults import one_line
 from .finish import finish
 from .limits import budget_for, limits
+from .one_line_errors import one_line
 from .options import study_options
-from .review import exit_code, told
+from .review import exit_code, write_both_reports
 from .server_options import driver_option, server_options
 
 
@@ -74,5 +74,5 @@ def fork(
             if context.reviews is None:
                 finish(context, ending, reports)
             else:
-                told(context, context.reviews, ending, reports)
+                write_both_reports(context, context.reviews, ending, reports)
     raise click.exceptions.Exit(exit_code(ending))

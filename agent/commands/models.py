@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 
 
 def aloud(text: str) -> None:

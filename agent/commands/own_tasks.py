@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 
 SHOWN = 20
 KINDS = ("number", "word", "name", "yes_no", "true_false_unknown", "text")

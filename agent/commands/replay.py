@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import Amount, db_option
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import settings
-from .faults import one_line
 from .finish import finish
 from .limits import budget_for, limits
+from .one_line_errors import one_line
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import asks_nobody, driver_option, server_options
@@ -130,7 +130,7 @@ def asked_to_review(
 def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
     """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
     from ...tools.errors import ToolError
-    from ...tools.evidence.review.tools import check_reviewable
+    from ...tools.evidence.review.reviewer_tools import check_reviewable
 
     assert context.run is not None
     try:

@@ -48,7 +48,7 @@ def driver_option(flag: str, help: str, default: bool = False) -> Callable[[F], 
         type=click.Choice(registry.names()),
         default=registry.AUTO if default else None,
         show_default=default,
-        help=f"{help} {registry.told()}.",
+        help=f"{help} {registry.help_text()}.",
     )
 
 

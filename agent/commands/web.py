@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 PORT = 8765

@@ -95,7 +95,7 @@ def names() -> list[str]:
     return [AUTO, *(row.name for row in OURS), *installed()]
 
 
-def told() -> str:
+def help_text() -> str:
     """The drivers in a sentence, each with its one line of help; of another package's with the package."""
     from ...tools.installed import origin
 

@@ -40,7 +40,7 @@ class Prompt(prompts.Prompt):
             given = {"text": text, "answer": answer} | {k: v for k, v in fields.items() if v is not None}
             made, faults = prompt_of(Record(0, listed(given)))
             if made is None:
-                raise BadTask(" ".join(fault.told("The prompt") for fault in faults))
+                raise BadTask(" ".join(fault.sentence("The prompt") for fault in faults))
             super().__init__(**{name: getattr(made, name) for name in prompts.Prompt.model_fields})
 
         # Reading a prompt from JSON does not come this way.

@@ -107,7 +107,10 @@ class Repeated:
         if not found["same"]:
             lines: list[str] = found["differences"]
             raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
-        was, says = _told(logged.found or "", logged.notes), _told(now.found, [note.text for note in now.notes])
+        was, says = (
+            _result_text(logged.found or "", logged.notes),
+            _result_text(now.found, [note.text for note in now.notes]),
+        )
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
             raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
 
@@ -130,5 +133,5 @@ def _failure(row: Logged) -> str:
     return f"{row.error_type}: {row.error}"
 
 
-def _told(found: str, notes: Sequence[str]) -> str:
+def _result_text(found: str, notes: Sequence[str]) -> str:
     return "\n".join([found, *notes])

@@ -108,7 +108,7 @@ def render(
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
-    findings = told(claims, study)
+    findings = claims_shown(claims, study)
     view["claims"] = findings
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
@@ -171,7 +171,7 @@ def _asked(title: str, study: Study) -> str:
     return "" if not said or said.casefold() == goal.casefold() else goal
 
 
-def told(claims: Sequence[Claim], study: Study) -> list[Shown]:
+def claims_shown(claims: Sequence[Claim], study: Study) -> list[Shown]:
     """Each claim: its sentence as it was written, as bare text and as HTML, and its conditions with what there is."""
     return [
         {

@@ -26,7 +26,7 @@ def one_line() -> Generator[None, None, None]:
         # Reading must not wait for all that only other commands can raise.
         if isinstance(fault, TrackerError):
             say(fault)
-        from ...tools.faults import OURS
+        from ...tools.own_errors import OURS
         from ..drivers.conversation import DriverError
 
         if isinstance(fault, (*OURS, DriverError)):
