@@ -255,21 +255,18 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "docs", "benchmarks"}:
         shutil.copytree(ROOT / name, folder / "lashley" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "__init__.py", folder / "lashley")
-    (folder / "lashley" / "db" / "stars.py").write_text(code("table"), encoding="utf-8")
+    (folder / "lashley" / "db" / "migrations" / "012_stars.py").write_text(code("table"), encoding="utf-8")
     (folder / "lashley" / "agent" / "commands" / "hours.py").write_text(code("page"), encoding="utf-8")
-    last(folder / "lashley" / "db" / "schema.py", "MIGRATIONS", line("table", "stars,"), "from .stars import stars")
+    last(folder / "lashley" / "db" / "migrations" / "__init__.py", "NAMES", line("table", '"012_stars",'))
     last(folder / "lashley" / "agent" / "main.py", "COMMANDS", line("page", '."),'))
     return folder
 
 
-def last(path: Path, registry: str, entry: str, imported: str = "") -> None:
-    """Write a line as the last one of a registry, and its import before the others."""
+def last(path: Path, registry: str, entry: str) -> None:
+    """Write a line as the last one of a registry."""
     begun = False
     lines: list[str] = []
     for each in path.read_text(encoding="utf-8").splitlines():
-        if imported and each.startswith("from ."):
-            lines.append(imported)
-            imported = ""
         begun = begun or each.startswith(registry)
         if begun and each in (")", "}"):
             lines.append(f"    {entry}")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ... import prompts
-from ...db.forks import Inherited
 from ...db.ids import show_id
 from ...db.records import Hypothesis, Json, Report, Run, Turn
+from ...db.write.inherited import Inherited
 from ...tools.errors import ToolError
 from ...tools.workbench.context import Context
 from ..drivers.conversation import Driver, Message

@@ -7,9 +7,9 @@ from typing import Any
 
 from .. import schema
 from ..errors import TrackerError
-from ..forks import Inherited
 from ..ids import parse_id, show_id
 from ..locks import is_alive
+from .inherited import Inherited
 from .rows import as_json, check_status, now
 from .thoughts import ThoughtWriter
 
