@@ -29,8 +29,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..tools.report.plain_text import cut, printable
 from ..tools.report.spent import cost_text, dollars
-from .commands.pages.style import cut, printable
 
 if TYPE_CHECKING:
     from ..tools.registry import Answer

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x4C41534C  # "LASL"
 
 RUN_STATUSES = ("running", "finished", "failed", "interrupted", "budget")
-EXPERIMENT_STATUSES = ("running", "done", "failed")
 HYPOTHESIS_STATUSES = ("open", "supported", "refuted", "inconclusive")
 VERSION = len(migrations.NAMES)
 

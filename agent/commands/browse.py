@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
+from ...db.records import EXPERIMENT_STATUSES
 from .one_line_errors import one_line
 from .options import db_option
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 SORTS = ("id", "kind", "model", "task", "n", "seconds")
-STATUSES = ("running", "done", "failed", "interrupted")
 
 NONE_YET = 'Nothing is recorded yet; start with: agent run --goal "..."'
 
@@ -90,7 +90,7 @@ def runs(reader: Reader) -> Read:
 @click.option("--task", help="Only on this task.")
 @click.option("--model", help="Only on this subject model.")
 @click.option("--run", metavar="ID", help="Only of this run.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only those that are so.")
+@click.option("--status", type=click.Choice(EXPERIMENT_STATUSES), help="Only those that are so.")
 @click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By what; the most is last.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
 @browses

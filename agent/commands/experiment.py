@@ -123,7 +123,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
 
         click.echo(json.dumps(plain(logged), indent=2))
     elif outcome.error is None:
-        from .pages.style import printable
+        from ...tools.report.plain_text import printable
 
         click.echo("\n".join(printable(line) for line in experiment_text(logged, effects=20).splitlines()))
     if outcome.error is not None:
@@ -138,7 +138,7 @@ def predicted(
     from ...tools.evidence.conditions import NoCondition
     from ...tools.evidence.quantity import NoQuantity
     from ...tools.hypotheses import predict_by_hand
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     try:
         said, data = predict_by_hand(context, kind, config, text, reason)

@@ -80,9 +80,9 @@ def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db
     Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template, answer_kind (for all
     lines); accepted and spans in JSON. The answer begins with the space that the text leaves out.
     """
+    from ...tools.report.plain_text import printable
     from ...tools.workbench.catalog import file_faults, import_task
     from ...tools.workbench.context import Context
-    from .pages.style import printable
 
     with one_line():
         faults = file_faults(file, name, answer_kind)

@@ -89,7 +89,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
 
 def show(found: dict[str, Any]) -> None:
     """How an experiment came out."""
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     for warning in found["warnings"]:
         click.echo(f"{found['id']}: {warning}", err=True)
@@ -105,7 +105,7 @@ def show(found: dict[str, Any]) -> None:
 
 def show_run(found: Rerun) -> None:
     """How a run came out: what was compared, or what differs first."""
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     for warning in found.warnings:
         click.echo(printable(warning), err=True)

@@ -68,6 +68,7 @@ def run(
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
+    from ..study.begin import require_prompts, settle
     from ..study.context_window import answer_tokens
     from ..study.loop import study
 
@@ -154,50 +155,3 @@ def left(context: Context, budget: Budget) -> float:
     if spent["unpriced"] or spent["cost"] >= most:
         raise ToolError(f"of the ${most:g} nothing is left for it.")
     return most - spent["cost"]
-
-
-def settle(context: Context, goal: str, model: str | None, task: str | None, autopilot: bool) -> str:
-    """Which subject and which task the study is about, said aloud. Raises ToolError when nothing fits."""
-    from ...tools.errors import ToolError
-    from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
-
-    named = model or match_model(goal)
-    context.model = named or context.model
-    click.echo(
-        f"Subject: {context.model} ({'--model' if model else 'named in the goal' if named else 'the default'}).",
-        err=True,
-    )
-    if task is not None:
-        context.task = task_named(context, task)
-        click.echo(f"Task: {context.task} (--task).", err=True)
-        return f"The user asked for the task {context.task}."
-    found = match_goal(goal, context)
-    if found:
-        context.task = found[0]["task"]
-        also = [m["task"] for m in found[1:]]
-        click.echo(
-            f"Task: {context.task} (the goal says {', '.join(repr(w) for w in found[0]['words'])})"
-            f"{'; it could also be ' + ', '.join(also) if also else ''}. --task decides it.",
-            err=True,
-        )
-        return "The program took this task by the words of the goal."
-    cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
-    if autopilot:
-        raise ToolError(
-            f"The goal names no task that there is. Say which one with --task: {cards}. `agent tasks` tells about them."
-        )
-    return f"No task matches the goal's words; choose one by list_tasks. There are: {cards}."
-
-
-def require_prompts(context: Context, n: int) -> None:
-    """The protocol takes n prompts of each split. Raises ToolError where the task holds fewer."""
-    from ...tools.errors import ToolError
-
-    task = context.find_task(context.task)
-    fewest = min(task.capacity("explore"), task.capacity("confirm"))
-    if n > fewest:
-        way_out = f"give --n {fewest}, or add lines" if fewest > 1 else "add lines"
-        raise ToolError(
-            f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
-            f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."
-        )

@@ -101,7 +101,7 @@ def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list
 
 
 def _say(what: str, differences: list[str], remarks: list[str], as_json: bool) -> None:
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     if as_json:
         data = {"what": what, "holds": not differences, "differences": differences, "remarks": remarks}

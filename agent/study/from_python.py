@@ -48,11 +48,10 @@ def study(
     """
     from ...tools import toolset
     from ...tools.workbench.context import Context
-    from ..commands.limits import budget_for
-    from ..commands.run import require_prompts, settle
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
     from ..live import live_view
+    from .begin import priced_budget, require_prompts, settle
     from .context_window import answer_tokens
     from .loop import study as carry_out
 
@@ -73,7 +72,7 @@ def study(
         "minutes": minutes, "steps": steps, "tokens": tokens, "max_cost": max_cost, "price": price,
         "experiment_minutes": experiment_minutes, "context": context, "approve": None,
     }  # fmt: skip
-    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits))
+    budget = checked(lambda: priced_budget(Choice(chosen, why, server), experiments, limits))
     view = live_view(display)
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):

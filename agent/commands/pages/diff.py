@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from ....tools.report.plain_text import cut
 from ....tools.workbench.difference import ExperimentDifference, Pair, RunDifference, Said, Setting, Step
-from .style import cut, indented, interval, number, plain, print_heading, print_title, table, value_text
+from .style import indented, interval, number, plain, print_heading, print_title, table, value_text
 
 MOST = 12  # differences of effects that fit a screen
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ....db.records import Hypothesis, Run, Turn
+from ....tools.report.plain_text import cut, lasted, minute, since
 from ....tools.report.spent import budget_text, spent_text
 from ...study.story import on_one_line as _line
 from ...study.story import steps_of
 from .lists import how_to_resume, print_note
-from .style import cut, indented, lasted, minute, on, one_row, plain, print_facts, print_heading, print_title, since
+from .style import indented, on, one_row, plain, print_facts, print_heading, print_title
 
 
 def print_run(console: Console, run: Run, everything: bool = False) -> None:
