@@ -99,7 +99,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LISTS = """
 import json
-from lashley.agent.drivers import registry as drivers
+from lashley.agent.drivers import registry
 from lashley.agent.instruments import instruments
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import metrics
@@ -107,7 +107,7 @@ from lashley.tools.workbench.catalog import kind_cards, match_goal, task_cards
 from lashley.tools.registry import all_tools
 tools = all_tools()
 print(json.dumps({
-    "drivers": [drivers.names(), drivers.help_text()],
+    "drivers": [registry.names(), registry.help_text()],
     "map": instruments(kinds()).splitlines(),
     "kind": [card for card in kind_cards() if card["origin"]],
     "tool": tools["attention_ablation"].schema,

@@ -16,8 +16,7 @@ from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
-from lashley.tests.test_planted import BUILT
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import BUILT, planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab
 from lashley.tools.report.figures import draw

@@ -25,7 +25,7 @@ from lashley.experiments.sites import COUNTED, Site
 from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
 from lashley.experiments.tasks.registry import task
 from lashley.tests.corrupted_lab import corrupted_lab, slow_recovery
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw

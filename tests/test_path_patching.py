@@ -20,7 +20,7 @@ from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
 from lashley.tests.corrupted_lab import corrupted_lab, difference, ids
 from lashley.tests.slow_way import clean_values, hooked
 from lashley.tests.test_patching import smollm
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import KINDS, tiny_subject
 from lashley.tools.report.figures import draw
 

@@ -27,7 +27,7 @@ from lashley.experiments.tasks.batch import Batch
 from lashley.tests.corrupted_lab import corrupted_lab
 from lashley.tests.slow_way import slow_logits, tokens_of
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.test_planted import lab as planted
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_model, tiny_subject, tiny_tokenizer
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
@@ -230,7 +230,7 @@ def test_each_token_is_of_one_part_and_the_parts_are_all(prompts: Any) -> None:
 
 def test_the_planted_circuit_rests_on_the_tokens_that_it_reads_and_on_no_other() -> None:
     name = "planted:induction"
-    result = Saliency(model=name, task="induction", n=16).run(planted(name))
+    result = Saliency(model=name, task="induction", n=16).run(planted_lab(name))
     found = by_metric(result, "occlusion")
     read = {"before", "answer", "repeated"}
     assert set(sorted(found, key=lambda site: -abs(found[site]))[:3]) == read

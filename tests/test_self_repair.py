@@ -16,7 +16,7 @@ from lashley.experiments.sites import COUNTED, Part, Site, head, parse_site
 from lashley.tests.corrupted_lab import corrupted_lab, ids
 from lashley.tests.slow_way import clean_values, hooked, layers_of
 from lashley.tests.test_patching import smollm
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import KINDS, tiny_subject
 from lashley.tools.report.figures import draw
 

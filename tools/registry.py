@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from ..db import records
 from ..db.errors import TrackerError, TrackerFails
-from ..db.records import Experiment as Logged
 from ..db.records import as_json
 from ..experiments.errors import ExperimentError
 from ..experiments.experiment import Experiment
@@ -104,7 +104,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
 
 
-def facts(logged: Logged) -> dict[str, Any]:
+def facts(logged: records.Experiment) -> dict[str, Any]:
     """An experiment's numbers as data."""
     return {
         "id": logged.id,

@@ -64,9 +64,9 @@ def show_read(read: Read, as_json: bool) -> None:
         import json
 
         # ASCII, so that no terminal or pipe can choke on it or be steered by it.
-        from ...db.records import as_json as plain
+        from ...db import records
 
-        click.echo(json.dumps(plain(read.data), indent=2))
+        click.echo(json.dumps(records.as_json(read.data), indent=2))
     elif not read.data:
         click.echo(read.nothing, err=True)
     else:

@@ -119,9 +119,9 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     if outcome.reused:
         click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
     if as_json:
-        from ...db.records import as_json as plain
+        from ...db import records
 
-        click.echo(json.dumps(plain(logged), indent=2))
+        click.echo(json.dumps(records.as_json(logged), indent=2))
     elif outcome.error is None:
         from ...tools.report.plain_text import printable
 

@@ -40,9 +40,9 @@ def generate(
     from ...tools.errors import ToolError
     from ...tools.workbench.catalog import show_task
     from ...tools.workbench.context import Context
+    from .. import generate
     from ..drivers.choose import choose
     from ..drivers.conversation import NoKey
-    from ..generate import generate as make
     from .pages.task import EXAMPLES, print_card
 
     if not description.strip():
@@ -61,7 +61,7 @@ def generate(
             context.model = model or context.model
             context.subject(context.model)
             say(f"{chosen.llm} makes the task.")
-            name = make(context, chosen, description, n, say)
+            name = generate.generate(context, chosen, description, n, say)
             print_card(show_task(context.find_task(name), EXAMPLES))
     say(f"Use it: agent experiment baseline --task {name}")
 

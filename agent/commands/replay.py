@@ -42,7 +42,7 @@ def replay(
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...db.write.store import Store
-    from ...tools.replay.experiment import replay as run_again
+    from ...tools.replay import experiment
     from ...tools.workbench.context import Context
     from ..live import quiet_progress
     from ..study.replay import rerun
@@ -61,7 +61,7 @@ def replay(
             context = Context(store=store, reader=reader)
             for number in [number for what, number in asked if what == "experiment"]:
                 with quiet_progress() as context.progress:
-                    one = run_again(context, number, tolerance)
+                    one = experiment.replay(context, number, tolerance)
                 results.append(one)
                 if not as_json:
                     show(one)

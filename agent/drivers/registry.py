@@ -104,7 +104,7 @@ def help_text() -> str:
     return "; ".join(lines)
 
 
-def driver(name: str) -> DriverRow:
+def driver_named(name: str) -> DriverRow:
     """The driver of this name. Raises BadRequest where there is none, and where an installed one cannot be used."""
     from .conversation import BadRequest
 

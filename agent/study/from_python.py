@@ -51,9 +51,9 @@ def study(
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
     from ..live import live_view
+    from . import loop
     from .begin import priced_budget, require_prompts, settle
     from .context_window import answer_tokens
-    from .loop import study as carry_out
 
     if not goal.strip():
         raise ToolError("The goal is empty; say what is to be found out.")
@@ -83,7 +83,7 @@ def study(
         opened.listen(view.warned)
         opened.subject(opened.model)
         with view:
-            carry_out(opened, chosen, goal, budget, view, known, n, tools=left_in)
+            loop.study(opened, chosen, goal, budget, view, known, n, tools=left_in)
         assert opened.run is not None
         run, path = opened.run, opened.store.path
     return Study(Reader.open(path), run)

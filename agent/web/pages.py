@@ -11,7 +11,7 @@ from ...db.errors import NotAnId
 from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import EXPERIMENT_STATUSES
-from ...tools.report.view import Shown
+from ...tools.report.shown import Shown
 from . import experiment_page, run_page
 from .judged import judged
 

@@ -18,7 +18,7 @@ from ...db.read.reader import Reader
 from ...db.records import Judgement
 from ...tools.report.numbers import number, true_minus
 from ...tools.report.plain_text import minute, printable, since
-from ...tools.report.view import Shown, measured
+from ...tools.report.shown import Shown, measured
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parent.parent / "tools" / "report"

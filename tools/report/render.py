@@ -25,10 +25,12 @@ from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
+from .drawn import Drawn, draw_figures
 from .escape import markdown_code, markdown_text, one_line, visible
+from .shown import Shown
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
-from .view import Drawn, Shown, draw_figures, report_view
+from .view import report_view
 
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")

@@ -13,9 +13,10 @@ from .check import all_faults
 from .claims import Claim
 from .escape import one_line
 from .render import claims_shown, filler
+from .shown import Shown
 from .slots import SlotError
 from .study import Study, read_study
-from .view import Shown, report_view
+from .view import report_view
 
 
 def story(reader: Reader, run: int, block: prose.Block) -> Shown:

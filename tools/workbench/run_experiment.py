@@ -185,9 +185,9 @@ def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
     from pydantic import ValidationError
 
     from ...experiments.explain import explain
-    from ...experiments.kinds.registry import kind as find_kind
+    from ...experiments.kinds import registry
 
     try:
-        return find_kind(kind).model_validate(config)
+        return registry.kind(kind).model_validate(config)
     except ValidationError as fault:
         raise refused("bad_configuration", faults=explain(fault)) from fault

@@ -13,9 +13,10 @@ from ....db.records import Run
 from ...report.claims import Refused
 from ...report.escape import clipped, one_line
 from ...report.prose import plain
+from ...report.shown import Shown
 from ...report.slots import Filled, Slot, SlotError, fill
 from ...report.study import Study
-from ...report.view import Shown, predicted, protocol
+from ...report.view import predicted, protocol
 from ..conditions import Checked
 from .opinion import Opinion, ReviewedClaim, Test, Word, claims_of, conditions_checked, opinions_of, reviewed_claims
 
