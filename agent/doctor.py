@@ -27,9 +27,9 @@ from .drivers.conversation import (
     ToolSpec,
     WrongKey,
 )
-from .drivers.faults import NO_SUCH_MODEL
 from .drivers.profiles import context_length
 from .drivers.server import Server
+from .drivers.server_faults import NO_SUCH_MODEL
 from .study.context_window import FEWEST, MOST, PER_CHARACTER, Window
 
 Found = Literal["yes", "no", "unknown"]

@@ -29,8 +29,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..tools.report.plain_text import cut, printable
 from ..tools.report.spent import cost_text, dollars
-from .commands.pages.style import cut, printable
 
 if TYPE_CHECKING:
     from ..tools.registry import Answer
@@ -93,7 +93,7 @@ class View:
         self.still()
         self.line(f"\n[italic]{shown(text, 400)}[/]")
 
-    def told(self, text: str) -> None:
+    def user_wrote(self, text: str) -> None:
         self.line(f"[bold]You:[/] {shown(text, 400)}")
 
     def called(self, step: int, call: Call, spent: Spent) -> None:

@@ -106,8 +106,12 @@ class Doubt(NamedTuple):
     text: str
 
 
+# Interrupted is one that is marked as running and whose process is gone.
+EXPERIMENT_STATUSES = ("running", "done", "failed", "interrupted")
+
+
 class ExperimentSummary(NamedTuple):
-    """An experiment in short. Its status is running, done, failed, or interrupted where its process is gone."""
+    """An experiment in short; its status is one of EXPERIMENT_STATUSES."""
 
     id: str
     run: str | None

@@ -111,15 +111,17 @@ class Seals:
     def digest(self, what: str, run: int | None, row: int) -> str | None:
         """The SHA-256 of a record with all that belongs to it, or None if it is not there."""
         sort = SORTS[what]
-        own = self._told(sort.table, f"{sort.key} = ? AND {sort.run} IS ?", row, run, but=sort.changing)
+        own = self._filled_columns(sort.table, f"{sort.key} = ? AND {sort.run} IS ?", row, run, but=sort.changing)
         if not own:
             return None
         told: dict[str, Any] = {"what": what, sort.table: own}
         for column, (table, key) in _SHARED.items():
             if column in own:
-                told[table] = self._told(table, f"{key} = ?", own[column][0])
+                told[table] = self._filled_columns(table, f"{key} = ?", own[column][0])
         for table in sort.parts:
-            told[table] = self._told(table, "experiment = ? ORDER BY id", row, but=_ELSEWHERE.get(table, frozenset()))
+            told[table] = self._filled_columns(
+                table, "experiment = ? ORDER BY id", row, but=_ELSEWHERE.get(table, frozenset())
+            )
         # Floats by repr, which is exact; ASCII, so that text which is no UTF-8 has a form, too.
         return _sha256(json.dumps(told, sort_keys=True, separators=(",", ":")))
 
@@ -242,9 +244,11 @@ class Seals:
         begun = next(one for one in SORTS.values() if one.table == sort.table and one.changing)
         rows = self._all(f"SELECT id FROM {sort.table} WHERE {sort.run} IS ? AND status = 'running'", run)
         kept = frozenset(column for column, _ in self._defaults(sort.table)) - begun.changing | {"status"}
-        return [row for (row,) in rows if self._told(sort.table, "id = ?", row, but=kept)]
+        return [row for (row,) in rows if self._filled_columns(sort.table, "id = ?", row, but=kept)]
 
-    def _told(self, table: str, where: str, *values: Any, but: frozenset[str] = frozenset()) -> dict[str, list[Any]]:
+    def _filled_columns(
+        self, table: str, where: str, *values: Any, but: frozenset[str] = frozenset()
+    ) -> dict[str, list[Any]]:
         """The rows column by column, without the columns that hold nothing but their default."""
         told = [column for column in self._defaults(table) if column[0] not in but]
         names = ", ".join(f'"{name}"' for name, _ in told)

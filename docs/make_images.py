@@ -26,10 +26,10 @@ from rich.markup import escape
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from lashley.agent.commands.run import settle
 from lashley.agent.drivers.choose import choose
 from lashley.agent.drivers.conversation import Message
 from lashley.agent.live import Moving, View
+from lashley.agent.study.begin import settle
 from lashley.agent.study.budget import Budget, Spent
 from lashley.db.read.reader import Reader
 from lashley.db.records import Run

@@ -24,7 +24,7 @@ from lashley.experiments.answers import scoring
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import Metric, OneOf, metrics
-from lashley.experiments.statistics import intervals as statistics
+from lashley.experiments.statistics import intervals
 from lashley.tools.registry import all_tools
 from lashley.tools.workbench.catalog import kind_cards, questions
 
@@ -75,7 +75,7 @@ def pages() -> dict[Path, str]:
     """Every page by its path."""
     ours = {name: k for name, k in kinds().items() if k.__module__.startswith("lashley.")}
     made = {DOCS / "kinds" / f"{name}.md": kind_page(k) for name, k in ours.items()}
-    about = f"# Statistics\n\n{MADE}\n{inspect.cleandoc(statistics.__doc__ or '')}\n"
+    about = f"# Statistics\n\n{MADE}\n{inspect.cleandoc(intervals.__doc__ or '')}\n"
     readme = DOCS.parent / "README.md"
     return {
         **made,

@@ -151,11 +151,11 @@ class Lab:
             )
         return self._with_donors[key]
 
-    def apart(self, n: int, split: Split, seed: int) -> Lab:
+    def without_prompts(self, n: int, split: Split, seed: int) -> Lab:
         """The same subject and task without these prompts: to look for something that is then measured on them."""
-        from .tasks.apart import apart
+        from .tasks.without_prompts import without_prompts
 
-        return Lab(self.subject, apart(self.task, n, split, seed), self.progress, self.kept, self.before)
+        return Lab(self.subject, without_prompts(self.task, n, split, seed), self.progress, self.kept, self.before)
 
     def steps(self, what: str) -> Callable[[int, int], None]:
         """A progress callback of the engine's form, under a name."""

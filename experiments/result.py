@@ -33,7 +33,7 @@ class Measurement(Frozen):
     unit: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The value with its interval: "0.250 [0.132, 0.421]"."""
         return f"{self.value:.3f}" if self.low is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
@@ -93,12 +93,12 @@ class Effect(Frozen):
     p_max: Number | None = None
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The change with its interval: "-2.391 [-3.388, -1.517]"."""
         return f"{self.value:+.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def __str__(self) -> str:
-        return f"{self.site} {self.told}"
+        return f"{self.site} {self.text}"
 
 
 class Sample(Frozen):

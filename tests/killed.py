@@ -32,7 +32,7 @@ FORKED.set_forkserver_preload(
 )
 
 
-def agent(*arguments: str, folder: Path, commits: int = 0) -> BaseProcess:
+def agent_process(*arguments: str, folder: Path, commits: int = 0) -> BaseProcess:
     """`agent ...` in a folder; it kills itself with SIGKILL right after so many writes to the tracker, if not 0."""
     process = FORKED.Process(target=in_child, args=(arguments, str(folder), commits))
     process.start()

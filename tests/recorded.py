@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from sqlite_utils import Database
 
-from lashley.db import schema
+from lashley.db import migrations, schema
 from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
 from lashley.db.write.store import Store
@@ -123,7 +123,7 @@ def made(record: type[T], **given: Any) -> T:
 def older(path: Path, beside: Path) -> Path:
     """The same rows at `beside`, in a file that was made before there were seals."""
     with closing(sqlite3.connect(beside, isolation_level=None)) as connection:
-        schema.first_tables(Database(connection))
+        migrations.step("001_first_tables")(Database(connection))
         connection.execute("ATTACH ? AS new", [str(path)])
         tables = (
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND NOT (name GLOB '*_fts*' OR name GLOB 'sqlite_*')"

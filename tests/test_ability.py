@@ -32,7 +32,7 @@ def test_each_grade_is_tested_against_its_own_chance(right: int, preferred: int,
     assert found is not None
     assert found.prefers is not None
     assert (found.says.shown, found.prefers.shown, found.able) == (says, prefers, says or prefers)
-    assert ("not shown to do the task" in found.told) is not found.able
+    assert ("not shown to do the task" in found.summary) is not found.able
     # A quarter of the answers are the same word, which is never the distractor: chance is 1/4, and 1/2 + 1/8.
     assert found.says.p == pytest.approx(float(binomtest(right, 32, 0.25, "greater").pvalue))
     assert found.prefers.p == pytest.approx(float(binomtest(preferred, 32, 0.625, "greater").pvalue))
@@ -65,9 +65,9 @@ def test_who_only_prefers_is_told_so_and_not_that_it_cannot() -> None:
     found = ability(TASK, capitals, Intact([""] * 16, right, {"logit_diff": np.full(16, 8.0)}))
     assert found is not None
     assert found.able
-    assert "is not shown to say the answer (accuracy 0.000" in found.told
-    assert "but it prefers the answer to the distractor (a share of 1.000" in found.told
-    assert "mean nothing" not in found.told
+    assert "is not shown to say the answer (accuracy 0.000" in found.summary
+    assert "but it prefers the answer to the distractor (a share of 1.000" in found.summary
+    assert "mean nothing" not in found.summary
 
 
 def test_a_fixed_preference_is_no_ability() -> None:
@@ -75,7 +75,7 @@ def test_a_fixed_preference_is_no_ability() -> None:
     words = [(" True", " False") if i % 4 else (" False", " True") for i in range(32)]
     prompts = [Prompt(text=f"{i}:", answer=a, distractor=d, key=str(i)) for i, (a, d) in enumerate(words)]
     always = np.array([1.0 if a == " True" else -1.0 for a, _ in words])
-    assert preference_chance(prompts).told == "0.750 (always preferring 'true')"
+    assert preference_chance(prompts).summary == "0.750 (always preferring 'true')"
     found = ability(TASK, prompts, Intact([""] * 32, np.zeros(32), {"logit_diff": always}))
     assert found is not None
     assert not found.able
@@ -111,7 +111,7 @@ def guessed(by: float) -> Task:
 
 
 def test_chance_is_that_of_the_better_guesser() -> None:
-    assert chance_of(TASK, PROMPTS).told == "0.250 (always answering '0')"
+    assert chance_of(TASK, PROMPTS).summary == "0.250 (always answering '0')"
     assert chance_of(guessed(0.5), PROMPTS).value == 0.5
     assert "picking" in chance_of(guessed(0.5), PROMPTS).by
     assert chance_of(guessed(0.1), PROMPTS).value == 0.25
@@ -125,7 +125,7 @@ def test_with_a_chance_of_one_half_sixteen_of_twenty_are_not_enough_and_thirty_o
     few, many = ability(even, PROMPTS, intact(20, 32)), ability(even, PROMPTS, intact(30, 32))
     assert few is not None
     assert many is not None
-    assert "against a chance of 0.500" in few.says.told
+    assert "against a chance of 0.500" in few.says.summary
     assert not few.says.shown
     assert many.says.shown
 
@@ -160,8 +160,8 @@ def test_how_few_questions_there_are_is_said_where_the_verdict_is_no() -> None:
     shared = [p.model_copy(update={"key": str(i % 4)}) for i, p in enumerate(PROMPTS)]
     found = ability(TASK, shared, intact(8, 16))
     assert found is not None
-    assert "32 prompts that ask 4 different questions" in found.told
+    assert "32 prompts that ask 4 different questions" in found.summary
     assert "32 prompts that ask 4 different questions" in found.doubts()[0].text
     same = ability(TASK, PROMPTS, intact(20, 32))
     assert same is not None
-    assert "questions" not in same.told
+    assert "questions" not in same.summary

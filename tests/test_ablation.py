@@ -23,9 +23,8 @@ from lashley.experiments.sites import Part, Site, parse_site
 from lashley.experiments.statistics.screening import OTHERS
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import slow_logits, tokens_of
-from lashley.tests.test_controls import kept_agrees
-from lashley.tests.test_controls import lab as counting
-from lashley.tests.test_planted import lab as planted
+from lashley.tests.test_controls import counting_lab, kept_agrees
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tools.report.figures import draw
 
@@ -61,7 +60,7 @@ def slow_loss(bench: Lab, site: Site) -> np.ndarray:
     ids=lambda e: e.kind,
 )
 def test_a_removal_is_what_plain_hooks_make_of_it(kind: str, experiment: Experiment) -> None:
-    bench = counting(kind)
+    bench = counting_lab(kind)
     result = experiment.run(bench)
     kept_agrees(result, asked(bench))
     for i, effect in enumerate(result.effects, start=1):
@@ -74,7 +73,7 @@ def test_a_removal_is_what_plain_hooks_make_of_it(kind: str, experiment: Experim
     ("kind", "method"), [*((k, "zero") for k in (*LINEAR, *WITHOUT_BIAS)), *((k, "mean") for k in LINEAR)]
 )
 def test_all_neurons_of_a_layer_are_its_mlp(kind: str, method: Any) -> None:
-    bench = counting(kind)
+    bench = counting_lab(kind)
     given = {**GIVEN, "method": method, "together": True}
     whole = MlpAblation(**given, layers=[1]).run(bench)
     parts = NeuronAblation(**given, neurons=[f"L1.mlp.n{i}" for i in range(48)]).run(bench)
@@ -104,7 +103,7 @@ def test_random_others_are_of_the_same_part_and_layers_where_there_are_enough(pa
 
 
 def test_neurons_are_found_on_other_prompts_and_measured_beside_random_ones() -> None:
-    bench = counting("llama")
+    bench = counting_lab("llama")
     result = NeuronAblation(**GIVEN, verify=5).run(bench)
     assert len(result.effects) == 5 + OTHERS
     assert result["controls"].value == DRAWS
@@ -123,7 +122,7 @@ def test_neurons_are_found_on_other_prompts_and_measured_beside_random_ones() ->
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
 def test_what_gradients_say_of_a_neuron_is_near_what_its_removal_does(kind: str) -> None:
     """In the last layer only the last norm lies between a neuron and the answer."""
-    bench = counting(kind)
+    bench = counting_lab(kind)
     guessed, _ = estimates(bench, (6, "explore", 0), "neurons", [1, 2], "zero", "logit_diff")
     exact = NeuronAblation(task="counting", n=6, layers=[2], verify=48).run(bench).arrays["logit_diff"]
     assert guessed[2].shape == (6, 48)
@@ -133,9 +132,9 @@ def test_what_gradients_say_of_a_neuron_is_near_what_its_removal_does(kind: str)
 
 def test_the_mlp_of_a_dead_layer_is_not_missed() -> None:
     name = "planted:dead-layer"
-    result = MlpAblation(model=name, task="induction", n=8).run(planted(name))
+    result = MlpAblation(model=name, task="induction", n=8).run(planted_lab(name))
     assert next(e.value for e in result.effects if e.site == "L1.mlp") == 0.0
-    neurons = NeuronAblation(model=name, task="induction", n=8, layers=[1], verify=4).run(planted(name))
+    neurons = NeuronAblation(model=name, task="induction", n=8, layers=[1], verify=4).run(planted_lab(name))
     assert all(e.value == 0.0 for e in neurons.effects)
 
 
@@ -154,7 +153,7 @@ def test_the_mlp_of_a_dead_layer_is_not_missed() -> None:
     ],
 )
 def test_what_is_not_there_is_one_clear_line(kind: type[Experiment], wrong: dict[str, Any], says: str) -> None:
-    bench = counting("llama")
+    bench = counting_lab("llama")
     with pytest.raises(BadConfiguration, match=says):
         kind.model_validate({**GIVEN, **wrong}).check(bench.subject.sizes, bench.task)
 

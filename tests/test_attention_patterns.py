@@ -22,8 +22,8 @@ from lashley.experiments.sites import Site, head
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values, tokens_of
-from lashley.tests.test_controls import lab as counting
-from lashley.tests.test_planted import lab
+from lashley.tests.test_controls import counting_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, VOCABULARY, batch_of, tiny_subject
 from lashley.tools.report.figures import draw
 
@@ -90,7 +90,7 @@ def test_the_mean_pattern_is_that_of_the_prompts_that_share_a_length() -> None:
 @pytest.mark.parametrize("name", ["planted:induction", "planted:backup", "planted:dead-layer"])
 def test_the_planted_heads_look_where_it_was_planted(name: str) -> None:
     truth = TRUTHS[name]
-    result = AttentionPatterns(model=name, task="induction", n=6).run(lab(name))
+    result = AttentionPatterns(model=name, task="induction", n=6).run(planted_lab(name))
     for site in {e.site for e in result.effects}:
         expected = {"to_answer": site in truth.induction_heads, "to_last": False}
         expected["to_first"] = site not in (*truth.induction_heads, *truth.previous_token_heads)
@@ -104,16 +104,16 @@ def test_the_planted_heads_look_where_it_was_planted(name: str) -> None:
     values, rows = pattern.data["values"], pattern.data["rows"]
     assert all(sum(v for v in row if v is not None) == pytest.approx(1.0, abs=1e-5) for row in values)
     assert [[v is None for v in row] for row in values] == [[k > q for k in range(len(rows))] for q in range(len(rows))]
-    before = AttentionPatterns(model=name, task="induction", n=6, query="answer").run(lab(name))
+    before = AttentionPatterns(model=name, task="induction", n=6, query="answer").run(planted_lab(name))
     for site in truth.previous_token_heads:
         assert value(before, site, "to_before") == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_task_without_spans_and_a_prompt_without_room() -> None:
-    result = AttentionPatterns(task="counting", n=4).run(counting("gpt2"))
+    result = AttentionPatterns(task="counting", n=4).run(counting_lab("gpt2"))
     assert {e.metric for e in result.effects} == {"to_first", "to_last"}
     assert value(result, "L0.H0", "to_first") + value(result, "L0.H0", "to_last") == pytest.approx(1.0, abs=1e-5)
-    assert result.model_dump() == AttentionPatterns(task="counting", n=4).run(counting("gpt2")).model_dump()
+    assert result.model_dump() == AttentionPatterns(task="counting", n=4).run(counting_lab("gpt2")).model_dump()
     words = [f"w{3 + i % (VOCABULARY - 3)}" for i in range(58)]
     lines = [{"text": " ".join(words[i:]), "answer": " w5", "template": "long"} for i in range(4)]
     long = Lab(tiny_subject("gpt2"), from_jsonl("long", "\n".join(map(json.dumps, lines))))
@@ -125,7 +125,7 @@ def test_a_task_without_spans_and_a_prompt_without_room() -> None:
 
 
 def test_what_is_not_there_is_one_clear_line() -> None:
-    bench = counting("gpt2")
+    bench = counting_lab("gpt2")
     for wrong, says in (
         ({"heads": ["L0.H9"]}, "There is no head 9"),
         ({"heads": ["L0.mlp"]}, "is no head"),

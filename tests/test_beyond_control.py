@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from lashley.agent.autopilot.course import Data, Protocol
 from lashley.db import records
-from lashley.experiments.methods.controls import control_measurements, random_sets, told
+from lashley.experiments.methods.controls import control_measurements, control_summary, random_sets
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
@@ -85,9 +85,11 @@ def test_a_set_that_is_worse_than_all_is_shown_where_the_sets_are_enough(
 def test_what_is_said_of_the_rank_says_where_the_sets_are_too_few() -> None:
     own, rng = np.full(6, 3.0), np.random.default_rng(0)
     few, enough = (control_measurements("loss", own, rng.normal(size=(count, 6))) for count in (3, 20))
-    assert told(few, "sets") == " By damage rank 1 of 4 with 3 sets (p 0.25, the least that so few can show)."
-    assert told(enough, "sets") == " By damage rank 1 of 21 with 20 sets (p 0.048)."
-    assert told([], "sets") == ""
+    assert (
+        control_summary(few, "sets") == " By damage rank 1 of 4 with 3 sets (p 0.25, the least that so few can show)."
+    )
+    assert control_summary(enough, "sets") == " By damage rank 1 of 21 with 20 sets (p 0.048)."
+    assert control_summary([], "sets") == ""
 
 
 def test_an_experiment_of_an_earlier_version_has_its_rank_by_the_share_of_weaker_sets() -> None:

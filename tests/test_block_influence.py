@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from lashley.experiments.kinds.block_influence import BlockInfluence
-from lashley.experiments.methods.block_influence import turned
+from lashley.experiments.methods.block_influence import turns
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import word_lab
 from lashley.tools.report.figures import draw
@@ -60,15 +60,15 @@ def test_a_dead_layer_has_no_influence_and_skipping_it_does_nothing() -> None:
 def test_what_is_written_at_random_turns_the_stream_as_far_as_its_length_says() -> None:
     x = torch.randn(3, 40, 512, generator=torch.Generator().manual_seed(1))
     straight, mask = 2 * x, torch.ones(3, 40)
-    own, random = turned([x, straight], mask, 0)
+    own, random = turns([x, straight], mask, 0)
     # As long as x and at a right angle to it, nearly: cos is 1 / sqrt 2.
     assert float(own.abs().max()) < 1e-6
     assert float(random.mean()) == pytest.approx(1 - 0.5**0.5, abs=5e-3)
-    assert torch.equal(turned([x, straight], mask, 0)[1], random)
-    assert not torch.equal(turned([x, straight], mask, 1)[1], random)
+    assert torch.equal(turns([x, straight], mask, 0)[1], random)
+    assert not torch.equal(turns([x, straight], mask, 1)[1], random)
     mask[:, 5:] = 0
-    few, _ = turned([x[:, :5], x.flip(-1)[:, :5]], mask[:, :5], 0)
-    assert torch.allclose(turned([x, x.flip(-1)], mask, 0)[0], few)
+    few, _ = turns([x[:, :5], x.flip(-1)[:, :5]], mask[:, :5], 0)
+    assert torch.allclose(turns([x, x.flip(-1)], mask, 0)[0], few)
 
 
 def test_a_replay_has_the_same_bits_and_open_prompts_will_do() -> None:

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lashley.agent.commands import browse
-from lashley.agent.commands.pages.style import printable
 from lashley.db.write.store import Store
+from lashley.tools.report.plain_text import printable
 
 AGENT = click.Group(
     commands={one.name or "": one for one in (browse.runs, browse.experiments, browse.show, browse.notes)}

@@ -25,8 +25,8 @@ from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.shuffled import shuffled
+from lashley.tests.corrupted_lab import corrupted_lab
 from lashley.tests.tiny import tiny_model, tiny_subject, tiny_tokenizer
-from lashley.tests.twin_lab import twin_lab
 
 GOOD = [{"text": f"w{n} w{n + 1}", "answer": f" w{n + 2}", "distractor": f" w{n + 3}"} for n in range(3, 60)]
 
@@ -175,7 +175,7 @@ def test_a_model_that_minds_what_else_is_in_the_batch_is_seen() -> None:
 
 
 def test_twins_of_another_length_are_counted() -> None:
-    lab = twin_lab("gpt2")
+    lab = corrupted_lab("gpt2")
     assert lab.task.content is not None
     given = [json.loads(line) for line in lab.task.content.split("\n")]
     changed = [{**p, "corrupted": p["corrupted"] + " w9"} if i % 2 else p for i, p in enumerate(given)]

@@ -14,10 +14,10 @@ from lashley.experiments.methods.causal_tracing import marked, noises, spread
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Part, Site
 from lashley.experiments.tasks.batch import make_batch
+from lashley.tests.corrupted_lab import columns, corrupted_lab, difference, ids
 from lashley.tests.slow_way import clean_values, hooked
 from lashley.tests.test_patching import smollm
 from lashley.tests.tiny import KINDS, tiny_subject
-from lashley.tests.twin_lab import columns, difference, ids, twin_lab
 from lashley.tools.report.figures import draw
 
 N = 4
@@ -33,7 +33,7 @@ def values(result: Result) -> dict[str, float]:
 
 def slow_recovery(kind: str, layers: list[int], part: Part, at: str) -> float:
     """One forward pass of the plain model for each prompt and draw, with hooks."""
-    bench, subject = twin_lab(kind), tiny_subject(kind)
+    bench, subject = corrupted_lab(kind), tiny_subject(kind)
     prompts = bench.task.prompts(N, "explore", 0)
     batch = make_batch(subject.tokenizer, prompts)
     drawn = noises(subject, marked(batch, "subject", 0), 3.0 * spread(subject, batch), 2, 0)
@@ -71,7 +71,7 @@ def slow_recovery(kind: str, layers: list[int], part: Part, at: str) -> float:
 def test_a_restored_window_is_what_plain_hooks_make_of_it(kind: str) -> None:
     for part, window, layer, layers, at in (("resid_pre", None, 1, [1], "after"), ("mlp_out", 2, 2, [1, 2], "subject"),
                                             ("attn_out", 3, 0, [0, 1], "last")):  # fmt: skip
-        result = CausalTracing(**GIVEN, part=part, window=window, layers=[layer]).run(twin_lab(kind))  # type: ignore[arg-type]
+        result = CausalTracing(**GIVEN, part=part, window=window, layers=[layer]).run(corrupted_lab(kind))  # type: ignore[arg-type]
         word = "attn" if part == "attn_out" else "mlp" if part == "mlp_out" else part
         found = values(result)[f"L{layer}.{word}@{'end' if at == 'subject' else at}"]
         assert found == pytest.approx(slow_recovery(kind, layers, part, at), abs=2e-3), (part, at)
@@ -79,7 +79,7 @@ def test_a_restored_window_is_what_plain_hooks_make_of_it(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SOME)
 def test_everything_restored_is_the_intact_run_and_what_the_noise_did_not_reach_restores_nothing(kind: str) -> None:
-    result = CausalTracing(**GIVEN).run(twin_lab(kind))
+    result = CausalTracing(**GIVEN).run(corrupted_lab(kind))
     found = values(result)
     assert result["everything"].value == pytest.approx(1.0, abs=1e-4)
     # The span is one token: put back before the first layer it is all that the noise changed.
@@ -88,7 +88,7 @@ def test_everything_restored_is_the_intact_run_and_what_the_noise_did_not_reach_
     assert found["L0.resid_pre@last"] == pytest.approx(0.0, abs=1e-5)
     assert result["identity"].value < 1e-4
     assert not [note for note in result.notes if note.code.endswith("_failed")]
-    again = CausalTracing(**GIVEN).run(twin_lab(kind))
+    again = CausalTracing(**GIVEN).run(corrupted_lab(kind))
     assert again.model_dump() == result.model_dump()
 
 
@@ -113,7 +113,7 @@ def test_the_control_spans_are_as_long_as_the_span_and_apart_from_it_and_from_th
 
 def test_the_unit_of_the_noise_is_what_the_embeddings_say() -> None:
     """Word by word, from the table: of the subjects as ROME has it, of all tokens each once; the result says which."""
-    bench = twin_lab("llama")
+    bench = corrupted_lab("llama")
     prompts = bench.task.prompts(N, "explore", 0)
     table: Tensor = bench.subject.model.get_input_embeddings().weight  # type: ignore[union-attr, assignment]
     subjects: list[Tensor] = []
@@ -139,7 +139,7 @@ def batch_ids(prompts: Any) -> list[list[int]]:
 
 
 def test_noise_that_takes_nothing_and_what_is_not_there_are_one_clear_line() -> None:
-    bench = twin_lab("gpt2")
+    bench = corrupted_lab("gpt2")
     with pytest.raises(BadConfiguration, match=r"^The intact run and the one with noise do not differ"):
         CausalTracing(**GIVEN, noise=0.0).run(bench)
     wrongs: list[dict[str, Any]] = [{"span": "object"}, {"layers": []}, {"layers": [3]}]

@@ -25,13 +25,13 @@ from lashley.experiments.methods.counterfactuals import others
 from lashley.experiments.model.chat import Template, rendered, template
 from lashley.experiments.model.loading import load
 from lashley.experiments.model.subject import Subject
-from lashley.experiments.tasks.corrupted_prompts import donors, twins
+from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts, donors
 from lashley.experiments.tasks.lines import Lines
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.registry import task
 from lashley.experiments.tasks.task import Task
+from lashley.tests.corrupted_lab import corrupted_lab
 from lashley.tests.tiny import tiny_model, tiny_subject, tiny_tokenizer
-from lashley.tests.twin_lab import twin_lab
 from lashley.tools.hypotheses import predict_by_hand
 from lashley.tools.replay.experiment import replay
 from lashley.tools.subject_card import subject_card
@@ -103,7 +103,7 @@ def lab_task(lab: Lab) -> Task:
 @pytest.mark.parametrize("system", [None, "", "w80 w81"])
 def test_tokens_scores_and_spans_are_those_of_plain_transformers(system: str | None) -> None:
     subject = chatty()
-    lab = lab_of(subject, twin_lab("llama").task, True, system)
+    lab = lab_of(subject, corrupted_lab("llama").task, True, system)
     agree(lab, subject, system, 6)
     prompts, _ = lab.prompts(6, "explore", 0)
     for prompt in prompts:
@@ -124,7 +124,7 @@ def test_a_real_chat_model_is_scored_where_its_turn_begins(name: str, system: st
 
 def by_hand(kind: str, system: str | None = None) -> tuple[Subject, Task, Task]:
     """A tiny subject, its task of twins, and the same task with the template already around every text."""
-    subject, plain = chatty(kind), twin_lab(kind).task
+    subject, plain = chatty(kind), corrupted_lab(kind).task
     before = f"<bos>{'' if system is None else f' w90 {system} w93'} w91 "
 
     def around(text: str | None) -> str | None:
@@ -169,13 +169,13 @@ def test_a_kind_measures_through_the_template_what_it_measures_on_the_text(kind:
 def test_twins_and_donors_are_those_of_the_templated_texts() -> None:
     subject, plain, written = by_hand("llama")
     chat, text = lab_of(subject, plain, True), lab_of(replace(subject, tokenizer=tiny_tokenizer()), written)
-    for made in (twins, others):
+    for made in (corrupted_prompts, others):
         first, second = (made(lab, (6, "explore", 0)) for lab in (chat, text))
         assert first.clean.spans == second.clean.spans
         for a, b in ((first.clean, second.clean), (first.corrupted, second.corrupted)):
             assert torch.equal(a.ids, b.ids)
             assert torch.equal(a.pair, b.pair)
-        if made is twins:
+        if made is corrupted_prompts:
             lent = [donors(lab, pair, 0, False) for lab, pair in ((chat, first), (text, second))]
             assert torch.equal(lent[0][0].ids, lent[1][0].ids)
             assert lent[0][1] == lent[1][1]
@@ -363,7 +363,7 @@ def test_the_command_line(folder: Path) -> None:
 
 
 def test_the_card_and_a_lab_of_the_wrong_form() -> None:
-    subject, plain = chatty(), twin_lab("llama").task
+    subject, plain = chatty(), corrupted_lab("llama").task
     card = subject_card(subject, plain, 1, "explore", 0, n=6, chat=True)
     assert card["examples"][0]["tokens"][:2] == ["<bos>", "w91"]
     with pytest.raises(Exception, match="needs a lab with chat"):

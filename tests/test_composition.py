@@ -17,7 +17,7 @@ from lashley.experiments.lab import Lab
 from lashley.experiments.methods import composition
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.registry import task
-from lashley.tests.test_planted import BUILT, lab
+from lashley.tests.test_planted import BUILT, planted_lab
 from lashley.tests.test_weights import by_name
 from lashley.tests.tiny import SAMPLED, tiny_subject
 
@@ -78,7 +78,7 @@ def test_what_no_model_can_tell_apart_has_the_same_scores(seed: int, a: float, b
 @pytest.mark.parametrize("name", BUILT)
 def test_the_planted_circuit_is_joined_by_keys_and_by_nothing_else(name: str) -> None:
     truth = TRUTHS[name]
-    result = HeadComposition(model=name, task="induction", top=500).run(lab(name))
+    result = HeadComposition(model=name, task="induction", top=500).run(planted_lab(name))
     joined = {f"{s} -> {r}" for s in truth.previous_token_heads for r in truth.induction_heads}
     for through in ("q", "k", "v"):
         chance = result[f"random_{through}"].value

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lashley.agent.drivers.chat import ChatDriver, chat_messages
 from lashley.agent.drivers.conversation import Call, ContextOverflow, Message
-from lashley.agent.drivers.faults import Complaint, fault_of
+from lashley.agent.drivers.server_faults import Complaint, fault_of
 from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
-from lashley.agent.study.context_window import SHRUNK, Window, characters, is_mark, marked, sent
+from lashley.agent.study.context_window import SHRUNK, Window, as_requested, characters, is_mark, marked
 from lashley.agent.study.loop import Ending, study
 from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.registry import kinds
@@ -95,7 +95,7 @@ def check(server: Counting, ending: Ending, wire: Wire, folder: Path) -> None:
         ids = {e.id for e in reader.experiments(run=1)}
     # What was sent last follows from the log alone.
     replies = [place for place, m in enumerate(messages) if m.role == "assistant"]
-    assert chat_messages("", sent(messages[: replies[-1]])) == bodies[-1]["messages"][1:]
+    assert chat_messages("", as_requested(messages[: replies[-1]])) == bodies[-1]["messages"][1:]
     last = json.dumps(bodies[-1]["messages"])
     assert "Goal: Which heads?" in last
     offered = {tool["function"]["name"] for tool in bodies[-1]["tools"]}
@@ -188,9 +188,9 @@ def test_what_is_sent_is_a_conversation_and_never_grows_by_shrinking(
     messages: list[Message], first: int, second: int
 ) -> None:
     for target in (first, second):
-        before = sent(messages)
+        before = as_requested(messages)
         messages = [*messages, marked(messages, Window().tokens, target, lambda place: f"Until {place}.", None)]
-        now = sent(messages)
+        now = as_requested(messages)
         # Raises where a call has no result, or a result no call.
         chat_messages("", now)
         assert now[0] == messages[0]
@@ -203,4 +203,4 @@ def test_what_is_sent_is_a_conversation_and_never_grows_by_shrinking(
         assert mark["from"] <= last
         # What comes later is sent as it is, after what was sent before.
         more = [*messages, Message(role="user", text="And?")]
-        assert sent(more) == [*now, more[-1]]
+        assert as_requested(more) == [*now, more[-1]]

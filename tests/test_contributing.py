@@ -99,7 +99,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LISTS = """
 import json
-from lashley.agent.drivers import registry as drivers
+from lashley.agent.drivers import registry
 from lashley.agent.instruments import instruments
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import metrics
@@ -107,7 +107,7 @@ from lashley.tools.workbench.catalog import kind_cards, match_goal, task_cards
 from lashley.tools.registry import all_tools
 tools = all_tools()
 print(json.dumps({
-    "drivers": [drivers.names(), drivers.told()],
+    "drivers": [registry.names(), registry.help_text()],
     "map": instruments(kinds()).splitlines(),
     "kind": [card for card in kind_cards() if card["origin"]],
     "tool": tools["attention_ablation"].schema,
@@ -255,21 +255,18 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "docs", "benchmarks"}:
         shutil.copytree(ROOT / name, folder / "lashley" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "__init__.py", folder / "lashley")
-    (folder / "lashley" / "db" / "stars.py").write_text(code("table"), encoding="utf-8")
+    (folder / "lashley" / "db" / "migrations" / "012_stars.py").write_text(code("table"), encoding="utf-8")
     (folder / "lashley" / "agent" / "commands" / "hours.py").write_text(code("page"), encoding="utf-8")
-    last(folder / "lashley" / "db" / "schema.py", "MIGRATIONS", line("table", "stars,"), "from .stars import stars")
+    last(folder / "lashley" / "db" / "migrations" / "__init__.py", "NAMES", line("table", '"012_stars",'))
     last(folder / "lashley" / "agent" / "main.py", "COMMANDS", line("page", '."),'))
     return folder
 
 
-def last(path: Path, registry: str, entry: str, imported: str = "") -> None:
-    """Write a line as the last one of a registry, and its import before the others."""
+def last(path: Path, registry: str, entry: str) -> None:
+    """Write a line as the last one of a registry."""
     begun = False
     lines: list[str] = []
     for each in path.read_text(encoding="utf-8").splitlines():
-        if imported and each.startswith("from ."):
-            lines.append(imported)
-            imported = ""
         begun = begun or each.startswith(registry)
         if begun and each in (")", "}"):
             lines.append(f"    {entry}")

@@ -42,7 +42,7 @@ LINES = [{"text": f"w{i} w{i + 1}", "answer": f" w{i + 2}", "distractor": f" w{i
 
 
 @functools.cache
-def lab(kind: str = "llama") -> Lab:
+def counting_lab(kind: str = "llama") -> Lab:
     return Lab(tiny_subject(kind), from_jsonl("counting", "\n".join(map(json.dumps, LINES))))
 
 
@@ -61,7 +61,7 @@ def lab(kind: str = "llama") -> Lab:
     ids=lambda i: i.name,
 )
 def test_the_identity_is_run_and_changes_nothing(kind: str, edited: Intervention) -> None:
-    bench = lab(kind)
+    bench = counting_lab(kind)
     _, batch = bench.prompts(6, "explore", 0)
     assert identity(edited, 3).first_step(3) == (0 if edited.program else min(e.site.layer for e in edited.edits))
     run = compare(bench, "test", batch, [edited], bench.readout("loss", batch))
@@ -191,9 +191,9 @@ def kept_agrees(result: Result, asked: list[str]) -> None:
 
 @pytest.mark.parametrize("config", [{}, {"heads": ["L1.H0", "L2.H3"]}, {"layers": [1], "metric": "loss"}])
 def test_a_sweep_of_heads_says_what_others_do(config: dict[str, Any]) -> None:
-    result = HeadAblation.model_validate({**GIVEN, **config}).run(lab())
-    kept_agrees(result, [p.key for p in lab().prompts(6, "explore", 0)[0]])
-    everything = HeadAblation.model_validate({**GIVEN, "metric": result.effects[0].metric}).run(lab())
+    result = HeadAblation.model_validate({**GIVEN, **config}).run(counting_lab())
+    kept_agrees(result, [p.key for p in counting_lab().prompts(6, "explore", 0)[0]])
+    everything = HeadAblation.model_validate({**GIVEN, "metric": result.effects[0].metric}).run(counting_lab())
     # Twelve heads are all there are, so that every sweep has all the others beside it.
     expected = {e.site: e.percentile for e in everything.effects}
     for effect in result.effects:
@@ -203,8 +203,8 @@ def test_a_sweep_of_heads_says_what_others_do(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("heads", [["L1.H0"], ["L0.H0", "L2.H3"]])
 def test_a_set_has_its_excess(heads: list[str]) -> None:
-    result = HeadAblation.model_validate({**GIVEN, "heads": heads, "together": True}).run(lab())
-    kept_agrees(result, [p.key for p in lab().prompts(6, "explore", 0)[0]])
+    result = HeadAblation.model_validate({**GIVEN, "heads": heads, "together": True}).run(counting_lab())
+    kept_agrees(result, [p.key for p in counting_lab().prompts(6, "explore", 0)[0]])
     values, beside = result.arrays["logit_diff"], result.arrays["controls"]
     assert result["control_change"].value == pytest.approx((beside - values[0]).mean(), abs=1e-5)
     assert result["excess"].value == pytest.approx(beside.mean() - values[1].mean(), abs=1e-5)
@@ -213,18 +213,18 @@ def test_a_set_has_its_excess(heads: list[str]) -> None:
 
 
 def test_programs_have_others_beside_them() -> None:
-    swept = LayerProgram.model_validate({**GIVEN, "sweep": "skip_each"}).run(lab())
-    asked = [p.key for p in lab().prompts(6, "explore", 0)[0]]
+    swept = LayerProgram.model_validate({**GIVEN, "sweep": "skip_each"}).run(counting_lab())
+    asked = [p.key for p in counting_lab().prompts(6, "explore", 0)[0]]
     kept_agrees(swept, asked)
     for i, name in enumerate(["1-2", "0, 2", "0-1"]):
-        one = LayerProgram.model_validate({**GIVEN, "program": name}).run(lab())
+        one = LayerProgram.model_validate({**GIVEN, "program": name}).run(counting_lab())
         kept_agrees(one, asked)
         others = [e.value for j, e in enumerate(swept.effects) if j != i]
         assert one["control_change"].value == pytest.approx(np.mean(others), abs=1e-5)
         assert one["percentile"].value == pytest.approx(swept.effects[i].percentile)
         assert one["excess"].value == pytest.approx(swept.effects[i].value - np.mean(others), abs=1e-5)
-    nowhere = LayerProgram.model_validate({**GIVEN, "program": "2-0"}).run(lab())
+    nowhere = LayerProgram.model_validate({**GIVEN, "program": "2-0"}).run(counting_lab())
     assert "no_matched_control" in [note.code for note in nowhere.notes]
     assert "excess" not in {m.name for m in nowhere.measurements}
-    first = LayerProgram.model_validate({**GIVEN, "sweep": "keep_first"}).run(lab())
+    first = LayerProgram.model_validate({**GIVEN, "sweep": "keep_first"}).run(counting_lab())
     assert {e.percentile for e in first.effects} == {None}

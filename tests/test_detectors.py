@@ -17,7 +17,7 @@ from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import clean_values
-from lashley.tests.test_planted import BUILT, heads, lab
+from lashley.tests.test_planted import BUILT, heads, planted_lab
 from lashley.tests.test_weights import by_name, folded
 from lashley.tests.tiny import SAMPLED, tiny_subject
 
@@ -31,7 +31,7 @@ def score(result: Result, name: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", BUILT)
 def test_the_planted_heads_score_1_and_all_others_0(name: str) -> None:
     truth = TRUTHS[name]
-    result = HeadDetectors(model=name, **GIVEN).run(lab(name))
+    result = HeadDetectors(model=name, **GIVEN).run(planted_lab(name))
     resting = set(heads(truth)) - {*truth.previous_token_heads, *truth.induction_heads}
     wanted = {"previous_token": truth.previous_token_heads, "induction": truth.induction_heads, "duplicate_token": (),
               "first_token": resting, "copying": truth.induction_heads, "copy_suppression": ()}  # fmt: skip
@@ -44,13 +44,13 @@ def test_the_planted_heads_score_1_and_all_others_0(name: str) -> None:
 
 def test_a_head_that_lowers_what_it_attends_to_is_found() -> None:
     name = "planted:backup"
-    subject = permuted(lab(name).subject, 0)  # a copy that may be changed
-    for own, copy in zip(lab(name).subject.model.parameters(), subject.model.parameters(), strict=True):
+    subject = permuted(planted_lab(name).subject, 0)  # a copy that may be changed
+    for own, copy in zip(planted_lab(name).subject.model.parameters(), subject.model.parameters(), strict=True):
         copy.data = own.data.clone()
     truth = TRUTHS[name]
     projection: Any = subject.model.get_submodule("transformer.h.1.attn.c_proj")
     projection.weight.data[3 * 64 : 4 * 64] *= -1
-    result = HeadDetectors(model=name, **GIVEN).run(Lab(subject, lab(name).task))
+    result = HeadDetectors(model=name, **GIVEN).run(Lab(subject, planted_lab(name).task))
     lowered = {head for head, value in score(result, "copy_suppression").items() if value > 0.9}
     assert lowered == {"L1.H3"} < set(truth.induction_heads)
     assert {head for head, value in score(result, "copying").items() if value > 0.9} == {"L1.H0"}
@@ -102,7 +102,7 @@ def test_what_heads_say_of_tokens_is_what_the_parameters_say() -> None:
 
 def test_texts_that_do_not_fit_are_refused_in_a_line() -> None:
     with pytest.raises(BadConfiguration, match="at most 31 different tokens"):
-        HeadDetectors(model="planted:induction", length=40, **GIVEN).run(lab("planted:induction"))
+        HeadDetectors(model="planted:induction", length=40, **GIVEN).run(planted_lab("planted:induction"))
 
 
 def test_a_permuted_twin_keeps_every_singular_value_and_leaves_the_subject_alone() -> None:

@@ -21,7 +21,7 @@ from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.statistics.intervals import bootstrap
 from lashley.tools.workbench.context import Context
-from lashley.tools.workbench.difference import Setting, Value, experiments_apart, runs_apart
+from lashley.tools.workbench.difference import Setting, Value, experiment_difference, run_difference
 from lashley.tools.workbench.run_experiment import run_experiment
 
 ON = {"model": "planted:induction", "task": "induction", "n": 8, "heads": ["L0.H1", "L1.H2"]}
@@ -42,7 +42,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_prompts_are_paired_one_by_one(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
-        found = experiments_apart(reader, 1, 2)
+        found = experiment_difference(reader, 1, 2)
         rows = [reader.experiment(number) for number in (1, 2)]
         values, asked = (
             [np.load(io.BytesIO(reader.artifact(number, name))) for number in (1, 2)]
@@ -62,7 +62,7 @@ def test_the_same_prompts_are_paired_one_by_one(tracker: Path) -> None:
 
 def test_other_prompts_are_not_paired(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
-        found, back = experiments_apart(reader, 1, 3), experiments_apart(reader, 3, 1)
+        found, back = experiment_difference(reader, 1, 3), experiment_difference(reader, 3, 1)
     assert not found.same_prompts
     assert [row.paired for row in found.effects] == [None, None]
     for row, other in zip(found.effects, back.effects, strict=True):
@@ -73,7 +73,7 @@ def test_other_prompts_are_not_paired(tracker: Path) -> None:
 
 def test_nothing_tells_a_thing_from_itself(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
-        one, run = experiments_apart(reader, 1, 1), runs_apart(reader, 1, 1)
+        one, run = experiment_difference(reader, 1, 1), run_difference(reader, 1, 1)
     assert one.settings == run.settings == []
     assert {row.difference for row in one.effects} == {0.0}
     assert run.steps == [[], []]
@@ -84,7 +84,7 @@ def test_nothing_tells_a_thing_from_itself(tracker: Path) -> None:
 
 def test_runs_part_where_one_had_no_more_to_spend(tracker: Path) -> None:
     with Reader.open(tracker) as reader:
-        found = runs_apart(reader, 1, 2)
+        found = run_difference(reader, 1, 2)
         replies = [[t.content for t in reader.turns(run) if t.role == "assistant"] for run in (1, 2)]
     assert Setting("budget experiments", [40, 5]) in found.settings
     same = found.same_steps

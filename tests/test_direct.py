@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from lashley.experiments import engine
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.kinds.direct_logit_attribution import DirectLogitAttribution
-from lashley.experiments.methods.answer_directions import of_other_prompts, towards_answer
+from lashley.experiments.methods.answer_directions import answer_directions, of_other_prompts
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
-from lashley.tests.test_planted import BUILT
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import BUILT, planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab
 from lashley.tools.report.figures import draw
@@ -57,7 +56,7 @@ def test_shares_add_up_and_each_is_what_the_parameters_say(kind: str) -> None:
     lab = word_lab(kind)
     model = lab.subject.model
     _, batch = lab.prompts(N, "explore", 0)
-    own = towards_answer(lab.subject, batch, False)
+    own = answer_directions(lab.subject, batch, False)
     found = engine.direct(lab.subject, batch, own.vectors[:, None])
     total = found.values.sum(0)[:, 0] + found.biases[:, 0]
     assert float((total - found.whole[:, 0]).abs().max()) <= CLOSE
@@ -112,7 +111,7 @@ def value_bias(kind: str, block: Any) -> Tensor:
 def test_value_biases_that_are_folded_out_leave_the_heads_and_join_the_biases(kind: str) -> None:
     lab = word_lab(kind)
     _, batch = lab.prompts(N, "explore", 0)
-    own = towards_answer(lab.subject, batch, False)
+    own = answer_directions(lab.subject, batch, False)
     plain, folded = (engine.direct(lab.subject, batch, own.vectors[:, None], folded=fold) for fold in (False, True))
     norm, anatomy = lab.subject.model.get_submodule(NORMS.get(kind, "model.norm")), lab.subject.anatomy
     moved = 0.0
@@ -148,7 +147,7 @@ def test_what_is_specific_is_what_a_head_does_not_add_for_other_answers() -> Non
     lab = word_lab("llama")
     _, batch = lab.prompts(N, "explore", 0)
     result = DirectLogitAttribution.model_validate(GIVEN).run(lab)
-    own = towards_answer(lab.subject, batch, False)
+    own = answer_directions(lab.subject, batch, False)
     pairs = [tuple(p) for p in batch.pair.tolist()]
     assert 2 < len(set(pairs)) < N
     total = 0.0
@@ -164,7 +163,7 @@ def test_prompts_that_all_ask_the_same_have_nothing_specific() -> None:
     same = tuple(p.model_copy(update={"answer": " w40", "distractor": " w60"}) for p in PROMPTS)
     lab = word_lab("llama", same)
     _, batch = lab.prompts(N, "explore", 0)
-    assert of_other_prompts(towards_answer(lab.subject, batch, False), batch, False) is None
+    assert of_other_prompts(answer_directions(lab.subject, batch, False), batch, False) is None
     result = DirectLogitAttribution.model_validate(GIVEN).run(lab)
     assert {e.metric for e in result.effects} == {"share"}
     assert "nothing_specific" in [note.code for note in result.notes]

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from lashley.agent.main import cli
 from lashley.db.errors import TrackerError
 from lashley.db.read.reader import Reader
-from lashley.tests.killed import agent, ran, sound
+from lashley.tests.killed import agent_process, ran, sound
 from lashley.tests.limited import growth_to, limited, no_growth, no_power, nothing
 from lashley.tools.workbench.verify import verify_whole
 
@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tracker that holds a study that was killed."""
     folder = tmp_path_factory.mktemp("stopped")
-    assert ran(agent(*RUN, folder=folder, commits=5)) == -signal.SIGKILL
+    assert ran(agent_process(*RUN, folder=folder, commits=5)) == -signal.SIGKILL
     with closing(sqlite3.connect(folder / "s.db")) as connection:
         # Into the file itself, what stands in the log beside it.
         connection.execute("PRAGMA wal_checkpoint (TRUNCATE)")
@@ -110,7 +110,7 @@ def test_a_study_whose_disk_fills_up_is_stopped_and_goes_on_when_there_is_room(t
     with Reader.open(tmp_path / "s.db") as reader:
         assert reader.run(1).status == "stopped"
         assert reader.experiments()
-    assert ran(agent("resume", "R1", "--db", "s.db", "--display", "none", folder=tmp_path)) == 3, said(tmp_path)
+    assert ran(agent_process("resume", "R1", "--db", "s.db", "--display", "none", folder=tmp_path)) == 3, said(tmp_path)
     sound(tmp_path / "s.db")
 
 

@@ -84,8 +84,8 @@ def test_looking_at_the_rows_imports_no_driver(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from lashley.agent.drivers import registry\n"
-        "assert registry.names()[:4] == ['auto', 'responses', 'chat', 'autopilot'] and registry.told()\n"
-        "assert registry.driver('chat').needs == 'server'\n"
+        "assert registry.names()[:4] == ['auto', 'responses', 'chat', 'autopilot'] and registry.help_text()\n"
+        "assert registry.driver_named('chat').needs == 'server'\n"
         "found = {'openai', 'lashley.agent.drivers.chat', 'lashley.agent.autopilot.driver'} & set(sys.modules)\n"
         "assert not found, found\n"
     )

@@ -21,7 +21,7 @@ from lashley.experiments.methods.embedding_map import Labelled, labelled, neares
 from lashley.experiments.sites import Site, parse_site
 from lashley.tests.slow_way import clean_values, tokens_of
 from lashley.tests.test_engine import TOLERANCE
-from lashley.tests.test_planted import lab as planted
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import PROMPTS, word_lab, word_task
 from lashley.tools.report.figures import draw
@@ -166,7 +166,7 @@ def test_it_runs_on_every_architecture_and_a_replay_has_the_same_bits(kind: str)
 
 def test_the_planted_circuit_says_the_answer_at_the_end_and_its_first_layer_does_not() -> None:
     name = "planted:induction"
-    subject = planted(name)
+    subject = planted_lab(name)
     last = subject.subject.sizes["n_layers"] - 1
     given: dict[str, Any] = {"model": name, "task": "induction", "n": 128}
     end = EmbeddingMap(site=f"L{last}.resid_post", **given).run(subject)

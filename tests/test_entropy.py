@@ -14,8 +14,8 @@ from lashley.experiments.kinds.attention_entropy import AttentionEntropy
 from lashley.experiments.methods import attention, entropy
 from lashley.experiments.sites import Site
 from lashley.tests.slow_way import clean_values, tokens_of
-from lashley.tests.test_controls import lab as counting
-from lashley.tests.test_planted import lab
+from lashley.tests.test_controls import counting_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, batch_of, tiny_subject
 
 ROWS = [[5, 17, 40, 8, 77, 30], [61, 9, 12], [33, 90, 4, 4, 51, 28], [20, 21, 22, 23, 24, 25]]
@@ -76,7 +76,7 @@ def test_by_size_a_head_that_looks_for_the_smallest_is_sharp_wherever_it_stands(
 
 def test_the_planted_heads_are_sharp_and_those_with_shuffled_weights_are_not() -> None:
     result = AttentionEntropy(model="planted:induction", task="induction", n=6, prune=True, draws=3).run(
-        lab("planted:induction")
+        planted_lab("planted:induction")
     )
     own = [e for e in result.effects if e.metric == "entropy"]
     assert len(own) == 8
@@ -89,4 +89,4 @@ def test_the_planted_heads_are_sharp_and_those_with_shuffled_weights_are_not() -
 
 def test_without_a_curve_an_open_question_will_do_and_a_replay_has_the_same_bits() -> None:
     kind = AttentionEntropy(n=4)
-    assert kind.run(counting("gpt2")).model_dump() == kind.run(counting("gpt2")).model_dump()
+    assert kind.run(counting_lab("gpt2")).model_dump() == kind.run(counting_lab("gpt2")).model_dump()

@@ -16,7 +16,7 @@ from lashley.agent.main import cli
 from lashley.agent.study.replay import rerun
 from lashley.db.read.reader import Reader
 from lashley.db.records import ExperimentSummary
-from lashley.tests.killed import agent, ran
+from lashley.tests.killed import agent_process, ran
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, function_call, reasoning, response, serving
 from lashley.tools.evidence.verdict import verdicts
@@ -63,15 +63,15 @@ def studies(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("forks")
     server, on = ["--base-url", wire.url], ["--db", "s.db", "--display", "none"]
     by_hand = ["--driver", "chat", "--llm", "by-hand", *server]
-    assert ran(agent("run", "--goal", GOAL, *ON, *by_hand, folder=folder)) == 0
+    assert ran(agent_process("run", "--goal", GOAL, *ON, *by_hand, folder=folder)) == 0
     assert (
-        ran(agent("fork", "R1", "--at", "2", "--goal", OTHER, *server, *on, folder=folder, commits=3))
+        ran(agent_process("fork", "R1", "--at", "2", "--goal", OTHER, *server, *on, folder=folder, commits=3))
         == -signal.SIGKILL
     )
-    assert ran(agent("resume", "R2", *server, *on, folder=folder)) == 0
-    assert ran(agent("fork", "R1", "--at", "3", "--llm", "other", *server, *on, folder=folder)) == 0
-    assert ran(agent("run", "--goal", GOAL, *ON, "--driver", "autopilot", folder=folder)) == 0
-    assert ran(agent("fork", "R4", "--at", "3", "--experiments", "4", *on, folder=folder)) == 3
+    assert ran(agent_process("resume", "R2", *server, *on, folder=folder)) == 0
+    assert ran(agent_process("fork", "R1", "--at", "3", "--llm", "other", *server, *on, folder=folder)) == 0
+    assert ran(agent_process("run", "--goal", GOAL, *ON, "--driver", "autopilot", folder=folder)) == 0
+    assert ran(agent_process("fork", "R4", "--at", "3", "--experiments", "4", *on, folder=folder)) == 3
     return folder / "s.db"
 
 
@@ -181,13 +181,13 @@ def test_reasoning_of_one_server_is_not_sent_to_another(tmp_path: Path) -> None:
         end = function_call("c2", "write_report", report("Nothing."))
         wire.then({"data": [{"id": "thinker"}]}).then(response(reasoning("SEALED"), ask)).then(response(end))
         words = ["--driver", "responses", "--llm", "thinker", "--base-url", wire.url]
-        assert ran(agent("run", "--goal", GOAL, *ON, *words, folder=tmp_path)) == 0
+        assert ran(agent_process("run", "--goal", GOAL, *ON, *words, folder=tmp_path)) == 0
         assert "SEALED" in wire.received[-1].raw.decode(), "it is handed back to whoever sealed it"
     with serving() as wire:
         done = function_call("c3", "write_report", report("Nothing."))
         wire.then({"data": [{"id": "other"}]}).then(response(done))
         words = ["--llm", "other", "--base-url", wire.url, "--db", "s.db", "--display", "none"]
-        assert ran(agent("fork", "R1", "--at", "1", *words, folder=tmp_path)) == 0
+        assert ran(agent_process("fork", "R1", "--at", "1", *words, folder=tmp_path)) == 0
         sent = wire.received[-1].raw.decode()
         assert "SEALED" not in sent
         assert '"call_id": "c1"' in sent or '"call_id":"c1"' in sent

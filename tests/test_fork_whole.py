@@ -25,7 +25,7 @@ from lashley.db.read.reader import Reader
 from lashley.db.write.store import Store
 from lashley.experiments.planted.build import WORDS
 from lashley.tools.workbench.context import Context, silent
-from lashley.tools.workbench.difference import runs_apart
+from lashley.tools.workbench.difference import run_difference
 from lashley.tools.workbench.verify import verify_tracker
 
 MODEL = "planted:induction"
@@ -207,7 +207,7 @@ def test_each_holds_when_it_is_measured_again_and_tells_what_it_shares(
     assert "R2 was forked from R1 at step 4" in shown
     assert "The first 4 are the same." in shown
     with Reader.open(studies) as reader:
-        found = runs_apart(reader, 2, 3)
+        found = run_difference(reader, 2, 3)
         assert found.forked == "R3 was forked from R2 at step 5"
         assert found.same_steps == 5
         (one,) = found.hypotheses

@@ -48,7 +48,7 @@ def hidden(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def two_trackers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """What is hidden has other values, and more rows, in the second."""
     folder = tmp_path_factory.mktemp("twins")
     one = hidden(folder / "one.db")
@@ -71,10 +71,10 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return one, two
 
 
-def same(twins: tuple[Path, Path], sql: str) -> str:
+def same(two_trackers: tuple[Path, Path], sql: str) -> str:
     """What the query gives R2 (rows, or why it is refused), where it is the same in both trackers."""
     got: list[str] = []
-    for path in twins:
+    for path in two_trackers:
         with Reader.open(path) as reader:
             try:
                 got.append(str(reader.query(sql, limit=1000, runs=[2])))
@@ -106,10 +106,10 @@ NAMES = ["{n}", "main.{n}", 'main."{n}"', "MAIN.{N}", '"Main".[{N}]', "`main`.`{
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_query_of_any_form_tells_what_is_hidden(twins: tuple[Path, Path], form: str) -> None:
+def test_no_query_of_any_form_tells_what_is_hidden(two_trackers: tuple[Path, Path], form: str) -> None:
     for name in (*CLOSED, *VIEWS):
         for written in NAMES:
-            same(twins, form.format(t=written.format(n=name, N=name.upper()), t0=name))
+            same(two_trackers, form.format(t=written.format(n=name, N=name.upper()), t0=name))
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_no_query_of_any_form_tells_what_is_hidden(twins: tuple[Path, Path], for
         "SELECT * FROM fts5vocab", "SELECT * FROM fts3tokenize('simple')", "SELECT fts5(1)", "SELECT * FROM older_rows",
     ],
 )  # fmt: skip
-def test_no_back_door_tells_what_is_hidden(twins: tuple[Path, Path], sql: str) -> None:
-    same(twins, sql)
+def test_no_back_door_tells_what_is_hidden(two_trackers: tuple[Path, Path], sql: str) -> None:
+    same(two_trackers, sql)
 
 
 COLUMNS = [
@@ -170,16 +170,16 @@ sources = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(COLUMNS), sources)
 def test_no_query_that_can_be_put_together_tells_what_is_hidden(
-    twins: tuple[Path, Path], column: str, source: str
+    two_trackers: tuple[Path, Path], column: str, source: str
 ) -> None:
-    same(twins, f"SELECT {column} FROM {source}")
+    same(two_trackers, f"SELECT {column} FROM {source}")
 
 
-def test_what_is_open_can_be_read(twins: tuple[Path, Path]) -> None:
-    assert "seen" in same(twins, "SELECT found FROM experiments")
-    assert "[[1]]" in same(twins, "SELECT count(*) FROM experiments")
-    assert "supported" in same(twins, "SELECT status FROM hypotheses")
-    for path in twins:
+def test_what_is_open_can_be_read(two_trackers: tuple[Path, Path]) -> None:
+    assert "seen" in same(two_trackers, "SELECT found FROM experiments")
+    assert "[[1]]" in same(two_trackers, "SELECT count(*) FROM experiments")
+    assert "supported" in same(two_trackers, "SELECT status FROM hypotheses")
+    for path in two_trackers:
         with Reader.open(path) as reader:
             assert reader.query("SELECT count(*) FROM experiments")[1] == [[2]], "a person sees everything"
 

@@ -95,7 +95,7 @@ def test_the_view_shows_a_server_and_a_subject_as_text() -> None:
     view = View(Console(file=screen, width=80))
     view.began("R1", EVIL, Named(), Studied(), Budget())  # type: ignore[arg-type]
     view.said(EVIL)
-    view.told(EVIL)
+    view.user_wrote(EVIL)
     view.warned(EVIL)
     call = Call(id="c", name=EVIL, arguments=json.dumps({EVIL: EVIL}))
     view.called(1, call, Spent())

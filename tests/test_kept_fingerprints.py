@@ -25,12 +25,12 @@ from lashley.tools.workbench.run_experiment import run_experiment
 # The commands, with a line for each time that a model is read from its files.
 COUNTED = """
 import sys
-from lashley.experiments.model import loading as subject
-read = subject.read_model
+from lashley.experiments.model import loading
+read = loading.read_model
 def read_and_tell(*given, **named):
     print("WEIGHTS", file=sys.stderr)
     return read(*given, **named)
-subject.read_model = read_and_tell
+loading.read_model = read_and_tell
 from lashley.agent.main import main
 main()
 """

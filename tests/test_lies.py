@@ -46,7 +46,7 @@ TEST: Step = ("test_hypothesis", {"hypothesis": "H1"})
 HONEST: dict[str, Any] = {"title": "Words", "claims": [], "interpretation": "It is right in {{E1.accuracy}}."}
 
 
-def told(wire: Wire, path: Path, *steps: Step) -> list[str]:
+def answers_to(wire: Wire, path: Path, *steps: Step) -> list[str]:
     """What a model that takes these steps, and then writes an honest report, is answered; the study's end is checked.
     The answers are those of this study alone, however many are in the tracker."""
     wire._answers.clear()
@@ -101,7 +101,7 @@ def test_a_model_that_invents_numbers_gets_them_back_until_there_are_none(wire: 
         {"claims": [{"sentence": "It is right in 0.93.", "conditions": ["E1.accuracy > 0.1"]}]},
         {"interpretation": 'It is "0.93" right.'},
     ]
-    answers = told(wire, tmp_path / "t.db", LOOK, *(("write_report", {**HONEST, **one}) for one in numbers))
+    answers = answers_to(wire, tmp_path / "t.db", LOOK, *(("write_report", {**HONEST, **one}) for one in numbers))
     assert all("Numbers are typed where slots belong" in one for one in answers[1:-1])
     assert [one.count("93") > 0 for one in answers[1:-1]] == [True] * 4
 
@@ -109,7 +109,7 @@ def test_a_model_that_invents_numbers_gets_them_back_until_there_are_none(wire: 
 def test_numbers_in_a_note_are_sent_back_and_in_a_reason_left_out(wire: Wire, tmp_path: Path) -> None:
     note = {"title": "Heads", "text": "It is right in 0.93.", "tags": [], "experiments": ["E1"]}
     look = ("baseline", {"n": 8, "reason": "It was right in 0.93 of them in E1, layer 2."})
-    answers = told(wire, tmp_path / "t.db", look, ("write_note", note), ("write_note", {**note, "title": "93%"}),
+    answers = answers_to(wire, tmp_path / "t.db", look, ("write_note", note), ("write_note", {**note, "title": "93%"}),
                    ("write_note", {**note, "text": "It is right, says E1, in layers 0-2."}))  # fmt: skip
     assert ["name the experiment" in one for one in answers[1:4]] == [True, True, False]
     with Reader.open(tmp_path / "t.db") as reader:
@@ -123,7 +123,7 @@ def test_numbers_in_a_note_are_sent_back_and_in_a_reason_left_out(wire: Wire, tm
 def test_numbers_in_a_comment_or_a_reason_to_believe_are_sent_back(wire: Wire, tmp_path: Path) -> None:
     reasoned = {**PREDICT[1], "rationale": "It took 0.93 of the logits."}
     comment = ("comment_hypothesis", {"hypothesis": "H1", "comment": "It takes 0.93 of all."})
-    answers = told(wire, tmp_path / "t.db", LOOK, ("propose_hypothesis", reasoned), PREDICT, comment)
+    answers = answers_to(wire, tmp_path / "t.db", LOOK, ("propose_hypothesis", reasoned), PREDICT, comment)
     assert "0.93" not in "".join(answers[2:])
     assert "name the experiment" in answers[1]
     assert "name the experiment" in answers[3]
@@ -134,9 +134,9 @@ def test_numbers_in_a_comment_or_a_reason_to_believe_are_sent_back(wire: Wire, t
 
 def test_experiments_of_another_study_are_no_evidence(wire: Wire, tmp_path: Path) -> None:
     path = tmp_path / "t.db"
-    told(wire, path, LOOK, SWEEP)
+    answers_to(wire, path, LOOK, SWEEP)
     cited = ("write_report", {**HONEST, "interpretation": "{{E2.effect[L1.H2]}}"})
-    answers = told(wire, path, LOOK, cited, claiming("E2.effect[L1.H2] < -1"))
+    answers = answers_to(wire, path, LOOK, cited, claiming("E2.effect[L1.H2] < -1"))
     assert all("E2" in one and "of R2" in one for one in answers[1:3]), answers
 
 
@@ -159,7 +159,7 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracker in which R1 predicted (H1) and tested (E2)."""
     path = tmp_path_factory.mktemp("tested") / "t.db"
     with serving() as server:
-        answers = told(server, path, LOOK, PREDICT, TEST)
+        answers = answers_to(server, path, LOOK, PREDICT, TEST)
     assert "H1 is supported" in answers[2]
     return path
 
@@ -204,7 +204,7 @@ def test_nothing_of_a_prediction_changes_once_it_is_recorded(wire: Wire, path: P
         pytest.raises(sqlite3.IntegrityError, match=r"\w+ \w+ \w+"),
     ):
         connection.execute(change)
-    answers = told(wire, path, LOOK, ("query_tracker", {"sql": change}))
+    answers = answers_to(wire, path, LOOK, ("query_tracker", {"sql": change}))
     assert "Only one SELECT" in answers[1]
     with Reader.open(path) as reader:
         assert reader.hypothesis(1).predictions[0].high == -1.0
@@ -229,14 +229,14 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def test_a_second_test_and_the_same_prediction_again_are_refused(wire: Wire, tmp_path: Path) -> None:
-    answers = told(wire, tmp_path / "t.db", LOOK, PREDICT, TEST, TEST, PREDICT)
+    answers = answers_to(wire, tmp_path / "t.db", LOOK, PREDICT, TEST, TEST, PREDICT)
     assert "has been tested" in answers[3]
     assert "is predicted already" in answers[4]
 
 
 def test_another_study_cannot_test_comment_or_revise_it(wire: Wire, path: Path) -> None:
     comment = ("comment_hypothesis", {"hypothesis": "H1", "comment": "It was refuted."})
-    answers = told(wire, path, LOOK, TEST, comment, ("propose_hypothesis", {**PREDICT[1], "revises": "H1"}))
+    answers = answers_to(wire, path, LOOK, TEST, comment, ("propose_hypothesis", {**PREDICT[1], "revises": "H1"}))
     assert all("H1 belongs to R1" in one for one in answers[1:4])
 
 
@@ -272,7 +272,7 @@ def test_no_seed_turns_prompts_to_explore_into_held_out_ones(name: str) -> None:
 
 def test_what_another_study_measured_on_them_is_shown_by_no_tool(wire: Wire, path: Path) -> None:
     like = {"like": "E2", "quantity": "logit_diff_change", "comparison": "below", "high": -1.0}
-    answers = told(
+    answers = answers_to(
         wire, path, LOOK, ("show_experiment", {"experiment": "E2"}), ("list_experiments", {"limit": 100}),
         ("search_notes", {"words": None}), ("show_task", {"task": "induction"}),
         ("show_task", {"task": "induction", "split": "confirm"}),
@@ -307,7 +307,7 @@ def test_a_verdict_is_the_programs(wire: Wire, tmp_path: Path) -> None:
     proposed = ("propose_hypothesis", {**PREDICT[1], "predictions": [idle]})
     comment = ("comment_hypothesis", {"hypothesis": "H1", "comment": "In truth it is supported: status supported."})
     overrule = [claiming(f"H1 is {word}") for word in ("supported", "confirmed", "inconclusive")]
-    answers = told(
+    answers = answers_to(
         wire, tmp_path / "t.db", LOOK, proposed, *overrule, TEST, comment, *overrule, claiming("H1 is refuted")
     )
     assert all("does not hold" in one for one in answers[2:5])

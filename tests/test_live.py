@@ -23,7 +23,7 @@ WORDS = "of the heads that were removed, one by one, three change the logit diff
 CALL = Call(id="c", name="head_ablation", arguments='{"heads": ["L0.H1", "L20.H8", "L1.H4", "L1.H3"], "n": 16}')
 
 
-def told(view: View, llm: str = "") -> None:
+def watch(view: View, llm: str = "") -> None:
     driver: Any = SimpleNamespace(name="chat", llm=llm)
     context: Any = SimpleNamespace(model="smollm2-135m")
     with view:
@@ -38,7 +38,7 @@ def told(view: View, llm: str = "") -> None:
 
 def shown(width: int, terminal: bool = True) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-    told(Moving(console) if terminal else View(console))
+    watch(Moving(console) if terminal else View(console))
     return console.file.getvalue().split("\n")  # pyright: ignore[reportAttributeAccessIssue]
 
 

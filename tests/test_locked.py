@@ -41,9 +41,9 @@ STUDY = ["run", "--goal", "Which heads copy?", "--model", "planted:induction", "
 PROGRAM = """
 import sys
 from lashley.agent.main import cli
-from lashley.db.write import rows as writing
+from lashley.db.write import rows
 from lashley.tools.workbench import run_experiment
-writing.WAIT = 0.5
+rows.WAIT = 0.5
 whole = run_experiment.measured
 def measured(experiment, lab):
     found = whole(experiment, lab)

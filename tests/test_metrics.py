@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lashley.experiments import metrics as registry
+from lashley.experiments import metrics
 from lashley.experiments.answers.scoring import AnswerReadout, FirstReadout, PairReadout, Predicted, readout_for
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.attribution_patching import AttributionPatching
@@ -24,7 +24,7 @@ from lashley.experiments.kinds.pruning_curve import PruningCurve
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.lab import Lab
 from lashley.experiments.methods.ablation import Ablation
-from lashley.experiments.metrics import BUILT_IN, Metric, OneOf, metrics
+from lashley.experiments.metrics import BUILT_IN, Metric, OneOf
 from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.from_file import Lines, from_jsonl
 from lashley.experiments.tasks.prompt import Prompt
@@ -60,11 +60,11 @@ OTHER_TOP = Metric(
 @pytest.fixture
 def two_more(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Two metrics beside ours, for one test."""
-    monkeypatch.setattr(registry, "BUILT_IN", (*BUILT_IN, ENTROPY, OTHER_TOP))
-    registry.all_registered.cache_clear()
+    monkeypatch.setattr(metrics, "BUILT_IN", (*BUILT_IN, ENTROPY, OTHER_TOP))
+    metrics.all_registered.cache_clear()
     yield
     monkeypatch.undo()
-    registry.all_registered.cache_clear()
+    metrics.all_registered.cache_clear()
 
 
 def lab() -> Lab:
@@ -203,18 +203,18 @@ def test_a_metric_that_reads_what_it_does_not_say_is_told(
     reads: str, read: Any, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Metric(name="wrong", unit="", worse=1, read=read, reads=reads, needs_distractor=reads == "pair")  # type: ignore[arg-type]
-    monkeypatch.setattr(registry, "BUILT_IN", (*BUILT_IN, wrong))
-    registry.all_registered.cache_clear()
+    monkeypatch.setattr(metrics, "BUILT_IN", (*BUILT_IN, wrong))
+    metrics.all_registered.cache_clear()
     batch = make_batch(tiny_tokenizer(), [Prompt(text="w3 w4", answer=" w5", distractor=" w6", key="1")])
     with pytest.raises(BadConfiguration, match=says):
         readout_for("wrong", batch).measure(torch.randn(1, 1, 2 if reads == "pair" else 96), torch.tensor([0]))
     monkeypatch.undo()
-    registry.all_registered.cache_clear()
+    metrics.all_registered.cache_clear()
 
 
 def test_no_kind_lists_metrics_by_itself() -> None:
     """A field that takes a metric takes it from the registry."""
-    names = set(metrics())
+    names = set(metrics.metrics())
     listed = [
         f"{path.name}, line {node.lineno}"
         for path in (ROOT / "experiments").rglob("*.py")

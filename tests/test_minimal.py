@@ -18,8 +18,8 @@ from lashley.experiments.methods.minimal_set import SMALL, smallest
 from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.registry import task
-from lashley.tests.test_controls import lab as counting
-from lashley.tests.test_planted import lab
+from lashley.tests.test_controls import counting_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED
 from lashley.tools.report.figures import draw
 
@@ -100,14 +100,14 @@ def members(result: Any) -> set[str]:
 @pytest.mark.parametrize("beam", [1, 3])
 def test_the_planted_circuit_is_what_keeps_the_task(name: str, beam: int) -> None:
     truth = TRUTHS[name]
-    kept = MinimalSet(model=name, goal="keep", beam=beam, **GIVEN).run(lab(name))
+    kept = MinimalSet(model=name, goal="keep", beam=beam, **GIVEN).run(planted_lab(name))
     assert members(kept) - set(truth.redundant) == set(truth.needed)
     assert len(members(kept) & set(truth.redundant)) == min(1, len(truth.redundant))
     assert kept["share"].value > 0.9 > 0.1 > kept["all_removed"].value
     assert kept["members_needed"].value == kept["size"].value == len(kept.effects)
     assert all(e.value < -1 for e in kept.effects)
     assert kept["better_than_random"].value == 1.0 or truth.redundant, "another of a pair does as well"
-    broken = MinimalSet(model=name, beam=beam, **GIVEN).run(lab(name))
+    broken = MinimalSet(model=name, beam=beam, **GIVEN).run(planted_lab(name))
     assert len(members(broken)) == 1
     assert members(broken) <= set(truth.needed)
     assert broken["share"].value < 0.5
@@ -116,7 +116,7 @@ def test_the_planted_circuit_is_what_keeps_the_task(name: str, beam: int) -> Non
 def test_heads_that_stand_in_for_each_other_are_found_together() -> None:
     name = "planted:backup"
     for where in ({"layers": [1]}, {"besides": list(TRUTHS[name].needed)}):
-        result = MinimalSet.model_validate({"model": name, **where, **GIVEN}).run(lab(name))
+        result = MinimalSet.model_validate({"model": name, **where, **GIVEN}).run(planted_lab(name))
         assert members(result) == set(TRUTHS[name].redundant)
         assert result["members_needed"].value == 2
         assert all(e.value > 1 for e in result.effects)
@@ -126,12 +126,12 @@ def test_heads_that_stand_in_for_each_other_are_found_together() -> None:
 
 
 def test_what_stays_in_any_case_must_be_there_and_leave_something() -> None:
-    name, sizes = "planted:backup", lab("planted:backup").subject.sizes
+    name, sizes = "planted:backup", planted_lab("planted:backup").subject.sizes
     with pytest.raises(BadConfiguration, match=r"^L0.H1 is not among the heads that are searched"):
-        MinimalSet(model=name, layers=[1], besides=["L0.H1"], **GIVEN).check(sizes, lab(name).task)
+        MinimalSet(model=name, layers=[1], besides=["L0.H1"], **GIVEN).check(sizes, planted_lab(name).task)
     every = [f"L1.H{h}" for h in range(4)]
     with pytest.raises(BadConfiguration, match=r"^besides names all parts"):
-        MinimalSet(model=name, layers=[1], besides=every, **GIVEN).check(sizes, lab(name).task)
+        MinimalSet(model=name, layers=[1], besides=every, **GIVEN).check(sizes, planted_lab(name).task)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_set_is_enough_by_its_whole_interval(
 
 @pytest.mark.parametrize("kind", SAMPLED)
 def test_on_every_architecture_the_share_is_what_the_values_give(kind: str) -> None:
-    bench = counting(kind)
+    bench = counting_lab(kind)
     result = MinimalSet(task="counting", n=5, metric="prob", parts="mlps", goal="keep", level=0.9).run(bench)
     own, intact = result.arrays["prob"], result.arrays["intact"][0]
     assert result["share"].value == pytest.approx(own[0].mean() / intact.mean(), rel=1e-4)
@@ -191,7 +191,7 @@ def test_random_sets_are_different_others_and_as_large() -> None:
 
 def test_without_a_task_there_is_nothing_to_keep() -> None:
     with pytest.raises(BadConfiguration, match=r"no task to be kept or broken"):
-        MinimalSet(model="planted:null", **GIVEN).run(lab("planted:null"))
+        MinimalSet(model="planted:null", **GIVEN).run(planted_lab("planted:null"))
 
 
 @pytest.mark.slow

@@ -19,8 +19,7 @@ from lashley.agent.prices import FILE, TABLE, Long, Price, among, price_of, read
 from lashley.agent.study.budget import Budget, Spent
 from lashley.db.read.reader import Reader
 from lashley.db.records import RunSummary
-from lashley.tests.killed import agent as process
-from lashley.tests.killed import ran, sound
+from lashley.tests.killed import agent_process, ran, sound
 from lashley.tests.wire import Wire, chat, function_call, response
 from lashley.tools.errors import ToolError
 from lashley.tools.report.spent import cost_text, dollars, tokens_text
@@ -274,13 +273,13 @@ def test_a_study_that_was_killed_counts_what_it_had_spent(wire: Wire, here: Path
 
     wire.by(counted)
     words = ["run", *WHO, "--driver", "chat", "--base-url", wire.url, "--price", "2,0.5,10", "--max-cost", "9"]
-    assert ran(process(*words, folder=here, commits=9)) == -signal.SIGKILL
+    assert ran(agent_process(*words, folder=here, commits=9)) == -signal.SIGKILL
     so_far = runs(here)[0].spent
     assert (so_far["cost"], so_far["tokens_cached"]) == (
         pytest.approx(0.21 * so_far["steps"]),
         60_000 * so_far["steps"],
     )
-    assert ran(process(*resume(wire), folder=here)) == 0
+    assert ran(agent_process(*resume(wire), folder=here)) == 0
     spent = runs(here)[0].spent
     assert spent["steps"] > so_far["steps"]
     assert (spent["cost"], spent["tokens_cached"]) == (pytest.approx(0.21 * spent["steps"]), 60_000 * spent["steps"])

@@ -24,7 +24,7 @@ from lashley.experiments.result import Result
 from lashley.experiments.sites import Site
 from lashley.experiments.tasks.registry import task
 from lashley.tests.slow_way import PLACES, clean_values, hooked, layers_of
-from lashley.tests.test_planted import lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.test_weights import GEMMAS, folded
 from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tools.report.figures import draw
@@ -106,7 +106,7 @@ def test_ov_is_what_the_model_writes_when_a_head_attends_to_one_token_alone(kind
 
 def test_the_planted_induction_head_copies_and_the_others_do_not() -> None:
     truth = TRUTHS["planted:induction"]
-    result = OvQk(**GIVEN).run(lab("planted:induction"))
+    result = OvQk(**GIVEN).run(planted_lab("planted:induction"))
     for site in {e.site for e in result.effects}:
         assert value(result, site, "copying") == float(site in truth.induction_heads)
         assert value(result, site, "copy_suppression") == 0
@@ -162,14 +162,14 @@ def test_the_eigenvalues_of_the_whole_circuit_are_those_of_the_large_matrix_by_h
 
 
 def test_the_eigenvalues_of_the_vocabulary_have_a_name_of_their_own() -> None:
-    result = OvQk(**GIVEN, eigenvalues="vocabulary").run(lab("planted:induction"))
+    result = OvQk(**GIVEN, eigenvalues="vocabulary").run(planted_lab("planted:induction"))
     assert result["vocabulary_eigenvalues[L1.H2]"].value > 0.9
     assert not [m.name for m in result.measurements if m.name.startswith("eigenvalues")]
     assert "vocabulary eigenvalues: L1.H2" in result.found
 
 
 def test_top_counts_more_tokens_and_never_fewer() -> None:
-    bench = lab("planted:null")
+    bench = planted_lab("planted:null")
     one, four = (OvQk(model="planted:null", task="induction", n=8, top=top).run(bench) for top in (1, 4))
     for a, b in zip(one.effects, four.effects, strict=True):
         assert b.value >= a.value
@@ -180,7 +180,7 @@ def test_top_counts_more_tokens_and_never_fewer() -> None:
 
 
 def test_what_is_not_there_is_one_clear_line() -> None:
-    bench = lab("planted:induction")
+    bench = planted_lab("planted:induction")
     for wrong, says in (
         ({"tokens": ["xylophone quartet", "a", "b", "c"]}, "is no single token of this model"),
         ({"tokens": ["qwertz", "a", "b", "c"]}, "'qwertz' is no single token"),

@@ -22,11 +22,11 @@ from lashley.experiments.methods.patching import Place
 from lashley.experiments.model.loading import load
 from lashley.experiments.result import Effect, Result
 from lashley.experiments.sites import COUNTED, Site
-from lashley.experiments.tasks.corrupted_prompts import twins
+from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
 from lashley.experiments.tasks.registry import task
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.corrupted_lab import corrupted_lab, slow_recovery
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_subject
-from lashley.tests.twin_lab import slow_recovery, twin_lab
 from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw
 from lashley.tools.workbench.run_experiment import array_bytes
@@ -48,7 +48,7 @@ def values(result: Result, metric: str = "recovery") -> dict[str, Effect]:
 
 
 def hold_against_slow_way(kind: str, data: st.DataObject) -> None:
-    bench, sizes = twin_lab(kind), tiny_subject(kind).sizes
+    bench, sizes = corrupted_lab(kind), tiny_subject(kind).sizes
     part = data.draw(st.sampled_from(PARTS))
     index = data.draw(st.integers(0, sizes[COUNTED[part][1]] - 1)) if part in COUNTED else None
     site = Site(layer=data.draw(st.integers(0, 2)), part=part, index=index)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_a_patch_is_what_plain_hooks_make_of_it_many_times(kind: str, data: st.D
 
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "gemma2"])
 def test_the_whole_stream_restores_everything_and_what_is_alike_nothing(kind: str) -> None:
-    result = ActivationPatching(task="twins", n=N, positions=["all", "subject", "last"]).run(twin_lab(kind))
+    result = ActivationPatching(task="twins", n=N, positions=["all", "subject", "last"]).run(corrupted_lab(kind))
     found = values(result)
     for layer in range(3):
         assert found[f"L{layer}.resid_pre"].value == pytest.approx(1.0, abs=1e-4)
@@ -94,8 +94,8 @@ def test_the_whole_stream_restores_everything_and_what_is_alike_nothing(kind: st
 
 @pytest.mark.parametrize("kind", SAMPLED)
 def test_integrated_gradients_are_complete_and_slopes_are_those_of_a_small_step(kind: str) -> None:
-    bench = twin_lab(kind)
-    pair = twins(bench, (2, "explore", 0))
+    bench = corrupted_lab(kind)
+    pair = corrupted_prompts(bench, (2, "explore", 0))
     source = engine.patch_source(engine.read(bench.subject, pair.clean, {"resid_pre"}), pair.corrupted, pair.clean)
     edit, readout = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source="twin"), PairReadout(pair.corrupted)
     near, far = (
@@ -114,7 +114,7 @@ def test_integrated_gradients_are_complete_and_slopes_are_those_of_a_small_step(
 
 def test_a_replay_is_the_same_to_the_last_bit() -> None:
     for made in (ActivationPatching(task="twins", n=N, part="z"), AttributionPatching(task="twins", n=N, part="z")):
-        first, second = (made.run(Lab(tiny_subject("llama"), twin_lab("llama").task)) for _ in range(2))
+        first, second = (made.run(Lab(tiny_subject("llama"), corrupted_lab("llama").task)) for _ in range(2))
         assert first.model_dump() == second.model_dump()
         assert all(np.array_equal(first.arrays[k], second.arrays[k]) for k in first.arrays)
 

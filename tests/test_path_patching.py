@@ -16,12 +16,12 @@ from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds import path_patching
 from lashley.experiments.kinds.path_patching import PathPatching
 from lashley.experiments.sites import Site, head, parse_site
-from lashley.experiments.tasks.corrupted_prompts import twins
+from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
+from lashley.tests.corrupted_lab import corrupted_lab, difference, ids
 from lashley.tests.slow_way import clean_values, hooked
 from lashley.tests.test_patching import smollm
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import KINDS, tiny_subject
-from lashley.tests.twin_lab import difference, ids, twin_lab
 from lashley.tools.report.figures import draw
 
 N = 2
@@ -81,8 +81,8 @@ SENDERS = ("L0.H1", "L1.H2", "L0.mlp", "L1.mlp")
 @pytest.mark.parametrize("held", [("z", "mlp_out"), ("z",)], ids=["held", "recomputed"])
 @pytest.mark.parametrize("kind", SOME)
 def test_a_path_is_what_the_recipe_makes_of_it(kind: str, held: tuple[str, ...]) -> None:
-    bench = twin_lab(kind)
-    pair = twins(bench, (N, "explore", 0))
+    bench = corrupted_lab(kind)
+    pair = corrupted_prompts(bench, (N, "explore", 0))
     subject = bench.subject
     source = engine.patch_source(engine.read(subject, pair.corrupted, {"z", "mlp_out"}), pair.clean, pair.corrupted)
     paths = Paths(subject, pair.clean, engine.read(subject, pair.clean, NEEDED), source, recomputed=held == ("z",))
@@ -103,8 +103,8 @@ def test_a_path_is_what_the_recipe_makes_of_it(kind: str, held: tuple[str, ...])
 def test_all_paths_of_a_small_change_add_up_to_the_patch(kind: str) -> None:
     """To first order: what a sender does is what it does through each receiver's queries, keys and values, each MLP,
     and straight to the logits."""
-    bench, sender, step = twin_lab(kind), head(0, 1), 0.01
-    a, batch = bench.subject.anatomy, twins(bench, (N, "explore", 0)).clean
+    bench, sender, step = corrupted_lab(kind), head(0, 1), 0.01
+    a, batch = bench.subject.anatomy, corrupted_prompts(bench, (N, "explore", 0)).clean
     clean = engine.read(bench.subject, batch, NEEDED)
     nudged = engine.Activations({(0, "z"): clean.at(0, "z") * (1 - step)})
     paths = Paths(bench.subject, batch, clean, nudged)

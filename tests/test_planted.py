@@ -16,7 +16,7 @@ from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
 from lashley.experiments.lab import Lab
-from lashley.experiments.model import loading as subjects
+from lashley.experiments.model import loading
 from lashley.experiments.model.bundled import ALIASES, PARAMETERS, planted_place
 from lashley.experiments.model.loading import prepare
 from lashley.experiments.planted.build import model, save, tokenizer
@@ -36,7 +36,7 @@ built = pytest.mark.parametrize("name", BUILT)
 
 
 @cache
-def lab(name: str, noise: float = 0.0, seed: int = 0) -> Lab:
+def planted_lab(name: str, noise: float = 0.0, seed: int = 0) -> Lab:
     subject = prepare(name, model(TRUTHS[name], noise, seed), tokenizer(), "cpu")
     return Lab(subject, INDUCTION.for_tokenizer(subject.tokenizer))
 
@@ -73,7 +73,7 @@ def induction_score(weights: Tensor, tokens: list[int]) -> float:
 @pytest.mark.parametrize("i", range(4))
 def test_the_heads_attend_where_it_is_said_and_the_others_do_not(name: str, i: int) -> None:
     truth, tokens = TRUTHS[name], ids(name, i)[:, :-1]
-    values = clean_values(lab(name).subject.model, tokens)
+    values = clean_values(planted_lab(name).subject.model, tokens)
     for head in heads(truth):
         weights = pattern(values, head)
         is_previous, is_induction = head in truth.previous_token_heads, head in truth.induction_heads
@@ -87,7 +87,9 @@ def lead(name: str, i: int, removed: tuple[str, ...], program: tuple[int, ...] |
     tokens = ids(name, i)
     edits = tuple(Edit(site=parse_site(head), op="zero") for head in removed)
     intervention = Intervention(name="by hand", edits=edits, program=program)
-    slow = slow_logits(lab(name).subject.model, tokens[:, :-1], intervention, lambda *_: True, lambda *_: None, 64)
+    slow = slow_logits(
+        planted_lab(name).subject.model, tokens[:, :-1], intervention, lambda *_: True, lambda *_: None, 64
+    )
     last, answer = slow[-1], int(tokens[0, -1])
     others = torch.cat([last[:answer], last[answer + 1 :]])
     return float(last[answer] - others.max()), bool(last[answer] > others.max())
@@ -119,13 +121,13 @@ def test_what_is_needed_is_needed_by_hand_and_nothing_else(name: str) -> None:
 
 @built
 def test_the_subject_does_the_task(name: str) -> None:
-    found = {m.name: m for m in Baseline(model=name, **GIVEN).run(lab(name)).measurements}
+    found = {m.name: m for m in Baseline(model=name, **GIVEN).run(planted_lab(name)).measurements}
     assert found["accuracy"].value == 1.0
 
 
 def test_random_weights_do_not_and_the_result_says_so() -> None:
     name = "planted:null"
-    result = Baseline(model=name, **GIVEN).run(lab(name))
+    result = Baseline(model=name, **GIVEN).run(planted_lab(name))
     assert next(m.value for m in result.measurements if m.name == "accuracy") < 0.2
     assert "unable" in [note.code for note in result.notes]
 
@@ -138,7 +140,7 @@ def significant(result: Result, least: float = 0.0) -> set[str]:
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 def test_a_sweep_finds_the_needed_heads_and_no_other(name: str, method: Any) -> None:
     truth = TRUTHS[name]
-    result = HeadAblation(model=name, method=method, **GIVEN).run(lab(name))
+    result = HeadAblation(model=name, method=method, **GIVEN).run(planted_lab(name))
     assert significant(result, least=1.0) == set(truth.needed)
     # One of two that stand in for each other is not quite without effect: a fiftieth of the intact lead.
     assert significant(result) <= {*truth.needed, *truth.redundant}
@@ -150,7 +152,7 @@ def test_heads_that_stand_in_for_each_other_are_needed_together(method: Any) -> 
     name = "planted:backup"
     pair = list(TRUTHS[name].redundant)
     for removed in ([pair[0]], [pair[1]], pair):
-        result = HeadAblation(model=name, heads=removed, together=True, method=method, **GIVEN).run(lab(name))
+        result = HeadAblation(model=name, heads=removed, together=True, method=method, **GIVEN).run(planted_lab(name))
         found = {m.name: m.value for m in result.measurements}
         change = result.effects[0].value / found["intact_logit_diff"]
         if removed == pair:
@@ -164,7 +166,7 @@ def test_heads_that_stand_in_for_each_other_are_needed_together(method: Any) -> 
 
 def test_skipping_finds_the_dead_layer_and_the_needed_ones() -> None:
     name = "planted:dead-layer"
-    result = LayerProgram(model=name, sweep="skip_each", **GIVEN).run(lab(name))
+    result = LayerProgram(model=name, sweep="skip_each", **GIVEN).run(planted_lab(name))
     nothing = {e.site: (e.value, e.low, e.high) for e in result.effects if not e.value}
     assert nothing == {"skip L1": (0.0, 0.0, 0.0)}
     assert significant(result, least=1.0) == {"skip L0", "skip L2"}
@@ -174,7 +176,7 @@ def test_skipping_finds_the_dead_layer_and_the_needed_ones() -> None:
 def test_heads_that_write_noise_have_no_effect_in_the_mean(method: Any) -> None:
     """By symmetry: noise for answer and distractor is alike. With many prompts the mean must come near to 0."""
     name = "planted:induction"
-    noisy = lab(name, noise=1.0)
+    noisy = planted_lab(name, noise=1.0)
     many = HeadAblation(model=name, method=method, task="induction", n=256).run(noisy)
     assert significant(many, least=1.0) == set(TRUTHS[name].needed)
     silent = [e for e in many.effects if e.site not in TRUTHS[name].needed]
@@ -189,9 +191,9 @@ def test_aliases_are_subjects_like_any_other(tmp_path: Path, monkeypatch: pytest
     assert states == dict.fromkeys(TRUTHS, "built on first use")
     fingerprints: set[str] = set()
     for name, truth in TRUTHS.items():
-        assert subjects.canonical(name.replace(":", " ").upper()) == name
-        assert subjects.sizes_of(name)["n_layers"] == truth.n_layers
-        subject = subjects.load(name)
+        assert loading.canonical(name.replace(":", " ").upper()) == name
+        assert loading.sizes_of(name)["n_layers"] == truth.n_layers
+        subject = loading.load(name)
         fingerprints.add(subject.fingerprint)
         assert subject.name == name
         assert PARAMETERS[name] == sum(p.numel() for p in subject.model.parameters())
@@ -199,15 +201,15 @@ def test_aliases_are_subjects_like_any_other(tmp_path: Path, monkeypatch: pytest
     assert len(fingerprints) == len(TRUTHS)
     assert set(TRUTHS) < set(ALIASES)
     assert {row["state"] for row in models() if row["name"] in TRUTHS} == {"ready"}
-    again = subjects.load("planted:induction")
+    again = loading.load("planted:induction")
     assert again.fingerprint in fingerprints
 
 
 def test_a_folder_of_ones_own_noise_loads_too(tmp_path: Path) -> None:
-    loaded = [subjects.load(str(save(tmp_path / str(s), TRUTHS["planted:induction"], 0.5, s))) for s in (0, 1)]
+    loaded = [loading.load(str(save(tmp_path / str(s), TRUTHS["planted:induction"], 0.5, s))) for s in (0, 1)]
     assert loaded[0].fingerprint != loaded[1].fingerprint
 
 
 def test_a_task_of_other_words_is_refused_and_not_measured_as_unknown_tokens() -> None:
     with pytest.raises(BadTask):
-        Lab(lab("planted:null").subject, ARITHMETIC.for_tokenizer(tokenizer())).prompts(8, "explore", 0)
+        Lab(planted_lab("planted:null").subject, ARITHMETIC.for_tokenizer(tokenizer())).prompts(8, "explore", 0)

@@ -14,8 +14,8 @@ from lashley.experiments.methods import pruning
 from lashley.experiments.methods.removal import elements, removal
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.tests.slow_way import slow_logits, tokens_of
-from lashley.tests.test_controls import lab as counting
-from lashley.tests.test_planted import lab
+from lashley.tests.test_controls import counting_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import SAMPLED, tiny_subject
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 8, "draws": 5}
@@ -23,7 +23,7 @@ GIVEN: dict[str, Any] = {"task": "induction", "n": 8, "draws": 5}
 
 @pytest.mark.parametrize("kind", SAMPLED)
 def test_the_ends_and_the_middle_equal_the_slow_way(kind: str) -> None:
-    subject, made = tiny_subject(kind), counting(kind)
+    subject, made = tiny_subject(kind), counting_lab(kind)
     draw = (3, "explore", 0)
     parts = elements("heads", subject.sizes)
     order = list(parts)[::-1]
@@ -49,21 +49,21 @@ def test_by_gradients_the_head_that_says_the_answer_is_the_strongest() -> None:
     """What it attends by is saturated, which gradients miss: the other needed head is not found so."""
     name = "planted:induction"
     kind = PruningCurve(model=name, first="strongest", ranking="attribution", **GIVEN)
-    estimate = kind.ranked(lab(name), kind.draw)
+    estimate = kind.ranked(planted_lab(name), kind.draw)
     assert max(range(8), key=lambda i: estimate[i]) == 6
-    assert next(iter(kind.run(lab(name)).effects)).value < -5
+    assert next(iter(kind.run(planted_lab(name)).effects)).value < -5
 
 
 def test_the_weakest_go_first_and_the_needed_last() -> None:
     name = "planted:induction"
-    result = PruningCurve(model=name, **GIVEN).run(lab(name))
+    result = PruningCurve(model=name, **GIVEN).run(planted_lab(name))
     change = {int(e.site.split()[1]): e.value for e in result.effects}
     spare = 8 - len(TRUTHS[name].needed)
     assert all(value == pytest.approx(0.0, abs=1e-4) for count, value in change.items() if count <= spare)
     assert all(value < -5 for count, value in change.items() if count > spare)
     assert result["spared"].value > 0
     assert result["identity"].value < 1e-3
-    strongest = PruningCurve(model=name, first="strongest", **GIVEN).run(lab(name))
+    strongest = PruningCurve(model=name, first="strongest", **GIVEN).run(planted_lab(name))
     assert all(e.value < -5 for e in strongest.effects)
     assert strongest["spared"].value < 0
 
@@ -71,13 +71,13 @@ def test_the_weakest_go_first_and_the_needed_last() -> None:
 @pytest.mark.parametrize("parts", ["mlps", "layers"])
 def test_layers_and_mlps_go_too(parts: Any) -> None:
     name = "planted:dead-layer"
-    result = PruningCurve(model=name, parts=parts, **GIVEN).run(lab(name))
+    result = PruningCurve(model=name, parts=parts, **GIVEN).run(planted_lab(name))
     first = next(e for e in result.effects if e.site == "weakest 1 of 3")
     assert first.value == pytest.approx(0.0, abs=1e-4)
 
 
 def test_the_order_is_found_on_other_prompts() -> None:
-    made = lab("planted:null")
+    made = planted_lab("planted:null")
     other, draw = pruning.search_lab(made, (8, "explore", 0))
     measured = {p.text for p in made.prompts(8, "explore", 0)[0]}
     looked_at = {p.text for p in other.prompts(*draw)[0]}
@@ -90,7 +90,7 @@ def test_the_order_is_found_on_other_prompts() -> None:
 
 
 def test_a_task_with_no_prompt_left_is_refused_in_a_line() -> None:
-    made = counting("gpt2")
+    made = counting_lab("gpt2")
     with pytest.raises(BadConfiguration, match="lower n to half"):
         pruning.search_lab(made, (made.task.capacity("explore"), "explore", 0))
 

@@ -24,12 +24,11 @@ from lashley.db.read.reader import Reader
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Result
-from lashley.tests.killed import agent, ran
+from lashley.tests.killed import agent_process, ran
 from lashley.tests.limited import limited, no_power
 from lashley.tests.test_disk import read_only
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, serving
-from lashley.tools.replay import run as repeating
 from lashley.tools.workbench.context import silent
 from lashley.tools.workbench.run_experiment import measured
 
@@ -63,12 +62,12 @@ def studies(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return reply
 
     wire.by(looks_back)
-    assert ran(agent(*with_model(wire), folder=folder, commits=4)) == -signal.SIGKILL
-    assert ran(agent(*by_hand, "--n", "4", folder=folder)) == 0
-    assert ran(agent("resume", "R1", *on, "--base-url", wire.url, folder=folder)) == 0
+    assert ran(agent_process(*with_model(wire), folder=folder, commits=4)) == -signal.SIGKILL
+    assert ran(agent_process(*by_hand, "--n", "4", folder=folder)) == 0
+    assert ran(agent_process("resume", "R1", *on, "--base-url", wire.url, folder=folder)) == 0
     wire.by(scripted)
-    assert ran(agent("run", "--goal", GOAL, *ON, "--driver", "autopilot", "--review", folder=folder)) == 0
-    assert ran(agent(*with_model(wire), folder=folder, commits=9)) == -signal.SIGKILL
+    assert ran(agent_process("run", "--goal", GOAL, *ON, "--driver", "autopilot", "--review", folder=folder)) == 0
+    assert ran(agent_process(*with_model(wire), folder=folder, commits=9)) == -signal.SIGKILL
     return folder / "s.db"
 
 
@@ -146,7 +145,7 @@ def test_numbers_of_another_machine_are_no_difference(studies: Path, monkeypatch
         shifted = [one.model_copy(update={"value": one.value + 1e-6}) for one in found.effects]
         return found.model_copy(update={"effects": tuple(shifted)})
 
-    monkeypatch.setattr(repeating, "measured", elsewhere)
+    monkeypatch.setattr("lashley.tools.replay.run.measured", elsewhere)
     found = again(studies, 2)
     assert found.diverged is None
     assert found.largest == pytest.approx(1e-6, rel=0.1)

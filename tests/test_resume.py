@@ -19,7 +19,7 @@ import pytest
 from lashley.db.read.reader import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS
-from lashley.tests.killed import BEFORE, CALL, agent, began, left, phase, ran, sound
+from lashley.tests.killed import BEFORE, CALL, agent_process, began, left, phase, ran, sound
 from lashley.tests.wire import Wire, chat, serving
 
 ON = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--display", "none"]
@@ -85,9 +85,9 @@ def whole(request: pytest.FixtureRequest, wire: Wire, tmp_path_factory: pytest.T
     asked = server if request.param == "chat" else ["--driver", "autopilot"]
     folder = tmp_path_factory.mktemp(request.param)
     begin = ["run", "--goal", GOAL, *ON, *asked]
-    ran(agent("models", folder=folder))  # what is imported once is imported
+    ran(agent_process("models", folder=folder))  # what is imported once is imported
     since = time.monotonic()
-    assert ran(agent(*begin, folder=folder)) == 0, (folder / "said.txt").read_text()
+    assert ran(agent_process(*begin, folder=folder)) == 0, (folder / "said.txt").read_text()
     sound(folder / "s.db")
     return Whole(left(folder / "s.db"), time.monotonic() - since, begin)
 
@@ -104,7 +104,7 @@ def goes_on(whole: Whole, wire: Wire, folder: Path, kill: Callable[[list[str]], 
     if code == 2:
         # It was killed between the end of the study and the writing of its files.
         assert "R1 has ended (finished)" in said, said
-        assert ran(agent("report", "R1", "--db", "s.db", folder=folder)) == 0
+        assert ran(agent_process("report", "R1", "--db", "s.db", folder=folder)) == 0
     else:
         assert code == 0, said
     sound(path)
@@ -118,7 +118,7 @@ def at_random(whole: Whole, wire: Wire, folder: Path, seed: int, seconds: float)
     phases: list[str] = []
 
     def kill(command: list[str]) -> int:
-        process = agent(*command, folder=folder)
+        process = agent_process(*command, folder=folder)
         if times:
             process.join(times.pop())
             process.kill()
@@ -136,7 +136,7 @@ def after_writes(whole: Whole, wire: Wire, folder: Path, commits: int) -> bool:
     left_to_kill = [commits]
 
     def kill(command: list[str]) -> int:
-        return ran(agent(*command, folder=folder, commits=left_to_kill.pop() if left_to_kill else 0))
+        return ran(agent_process(*command, folder=folder, commits=left_to_kill.pop() if left_to_kill else 0))
 
     goes_on(whole, wire, folder, kill)
     with Reader.open(folder / "s.db") as reader:
@@ -198,7 +198,7 @@ def status(folder: Path) -> str:
 def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> None:
     with serving() as wire:
         wire.by(scripted)
-        assert ran(agent(*agents(wire), folder=tmp_path, commits=6)) == -signal.SIGKILL
+        assert ran(agent_process(*agents(wire), folder=tmp_path, commits=6)) == -signal.SIGKILL
         assert status(tmp_path) == "stopped"
         # Nothing is answered until both have asked for the run: one of them holds it, the other is sent away.
         both, said, waiting = Event(), tmp_path / "said.txt", list[bool]()
@@ -209,7 +209,7 @@ def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> 
             return scripted(body)
 
         wire.by(wait)
-        two = [agent(*resume(wire), folder=tmp_path) for _ in range(2)]
+        two = [agent_process(*resume(wire), folder=tmp_path) for _ in range(2)]
         while all(one.is_alive() for one in two):
             time.sleep(0.05)
         assert status(tmp_path) == "running"
@@ -217,9 +217,9 @@ def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> 
         both.set()
         assert sorted(map(ran, two)) == [0, 2]
         assert all(waiting)
-        assert ran(agent(*resume(wire), folder=tmp_path)) == 2
+        assert ran(agent_process(*resume(wire), folder=tmp_path)) == 2
         assert "R1 has ended (finished)" in said.read_text()
-    assert ran(agent("run", "--continue", "--db", "s.db", folder=tmp_path)) == 2
+    assert ran(agent_process("run", "--continue", "--db", "s.db", folder=tmp_path)) == 2
     assert "No study in s.db was stopped" in said.read_text()
 
 
@@ -238,7 +238,7 @@ def test_ctrl_c_once_writes_the_report_and_twice_can_be_gone_on_with(tmp_path: P
 
     with serving() as wire:
         wire.by(interrupts)
-        process = agent(*agents(wire), folder=tmp_path)
+        process = agent_process(*agents(wire), folder=tmp_path)
         pids.append(process.pid or 0)
         assert ran(process) == 130
         if times == 1:
@@ -249,7 +249,7 @@ def test_ctrl_c_once_writes_the_report_and_twice_can_be_gone_on_with(tmp_path: P
             assert len(found["experiments"]) == 2
             return
         assert status(tmp_path) == "stopped"
-        assert ran(agent("run", "--continue", *resume(wire)[2:], folder=tmp_path)) == 0
+        assert ran(agent_process("run", "--continue", *resume(wire)[2:], folder=tmp_path)) == 0
         assert status(tmp_path) == "finished"
         sound(tmp_path / "s.db")
 
@@ -257,9 +257,9 @@ def test_ctrl_c_once_writes_the_report_and_twice_can_be_gone_on_with(tmp_path: P
 def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     save(tmp_path / "m", TRUTHS["planted:induction"])
     words = ["--model", "./m", "--task", "induction", "--n", "8", "--db", "s.db", "--driver", "autopilot"]
-    assert ran(agent("run", "--goal", GOAL, *words, folder=tmp_path, commits=7)) == -signal.SIGKILL
+    assert ran(agent_process("run", "--goal", GOAL, *words, folder=tmp_path, commits=7)) == -signal.SIGKILL
     save(tmp_path / "m", TRUTHS["planted:null"])
-    assert ran(agent("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
+    assert ran(agent_process("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
     assert "these are other weights" in (tmp_path / "said.txt").read_text()
     with Reader.open(tmp_path / "s.db") as reader:
         assert (reader.run(1).status, reader.run(1).resumed) == ("stopped", [])

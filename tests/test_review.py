@@ -12,8 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.autopilot.driver import Autopilot
-from lashley.agent.commands.review import review as review_command
-from lashley.agent.commands.run import run as run_command
 from lashley.agent.commands.verify import verify
 from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import Driver, Message, Reply, ToolSpec
@@ -28,7 +26,7 @@ from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tests.wire import Wire, chat
-from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, standings
+from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, reviewed_claims
 from lashley.tools.evidence.review.reviewed import verdicts_of
 from lashley.tools.report.default import default_source
 from lashley.tools.report.render import render_run, write
@@ -246,7 +244,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
     path = lucky(tmp_path / "lashley.db")
     with Reader.open(path) as reader:
         write(render_run(reader, 1), tmp_path / "before")
-    done = CliRunner().invoke(review_command, ["R1", "--driver", "autopilot", "--display", "none"])
+    done = CliRunner().invoke(cli, ["review", "R1", "--driver", "autopilot", "--display", "none"])
     assert done.exit_code == 0, done.output
     assert "1 stands, 1 falls, 0 undecided" in done.output
     assert CliRunner().invoke(verify, ["R1"]).exit_code == 0
@@ -261,7 +259,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
         file.write_text(file.read_text().replace("falls", "stands"))
     edited = CliRunner().invoke(verify, ["R1"])
     assert edited.exit_code == 1
-    assert CliRunner().invoke(review_command, ["R2", "--display", "none"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["review", "R2", "--display", "none"]).exit_code == 2
     tamper(path, "UPDATE reports SET claims = replace(claims, 'falls', 'stands') WHERE run = 2")
     forged = CliRunner().invoke(verify, ["R1"])
     assert "is not as it was sealed" in forged.output
@@ -271,7 +269,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
 def test_a_study_of_a_planted_subject_stands_under_review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["--goal", "Which heads continue a list?", "--model", MODEL, "--task", TASK, "--n", "16", "--review"]
-    done = CliRunner().invoke(run_command, [*words, "--driver", "autopilot", "--display", "none"])
+    done = CliRunner().invoke(cli, ["run", *words, "--driver", "autopilot", "--display", "none"])
     assert done.exit_code == 0, done.output
     found = said(tmp_path / "lashley.db")
     assert found[1] == "stands"
@@ -282,9 +280,9 @@ def test_a_study_of_a_planted_subject_stands_under_review(tmp_path: Path, monkey
 def test_what_claims_nothing_is_not_reviewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lucky(tmp_path / "lashley.db", [])
-    done = CliRunner().invoke(review_command, ["R1"])
+    done = CliRunner().invoke(cli, ["review", "R1"])
     assert (done.exit_code, "R1 claims nothing" in done.output) == (2, True)
-    assert CliRunner().invoke(review_command, ["R9"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["review", "R9"]).exit_code == 2
     with Reader.open(tmp_path / "lashley.db") as reader:
         assert len(reader.runs()) == 1
 
@@ -325,7 +323,7 @@ def test_the_bounds_decide_what_a_test_says_of_a_claim(
         judged = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 32, "p": 1e-5, "side": side}
         store.add_judgement(reader.hypothesis(number).predictions[0].id, test, judged)
         review = read_study(reader, run)
-        assert [one.verdict for one in standings(review)] == [word]
+        assert [one.verdict for one in reviewed_claims(review)] == [word]
         wrong = {"falls", "stands", "undecided"} - {word, "undecided"}
         for other in wrong:
             opinion = Opinion(claim=1, verdict=other, conditions=())  # pyright: ignore[reportArgumentType]

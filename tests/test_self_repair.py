@@ -13,11 +13,11 @@ from lashley.experiments.interventions import Edit
 from lashley.experiments.kinds.self_repair import SelfRepair
 from lashley.experiments.result import Result
 from lashley.experiments.sites import COUNTED, Part, Site, head, parse_site
+from lashley.tests.corrupted_lab import corrupted_lab, ids
 from lashley.tests.slow_way import clean_values, hooked, layers_of
 from lashley.tests.test_patching import smollm
-from lashley.tests.test_planted import lab as planted_lab
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.tiny import KINDS, tiny_subject
-from lashley.tests.twin_lab import ids, twin_lab
 from lashley.tools.report.figures import draw
 
 N = 4
@@ -51,7 +51,7 @@ def zeroed(kind: str, tokens: Tensor, site: Site) -> dict[Site, Tensor]:
 
 @pytest.mark.parametrize("kind", SOME)
 def test_a_pass_under_edits_is_what_plain_hooks_make_of_it(kind: str) -> None:
-    bench = twin_lab(kind)
+    bench = corrupted_lab(kind)
     prompts, batch = bench.prompts(2, "explore", 0)
     for part in get_args(Part):
         site = Site(layer=1, part=part, index=1 if part in COUNTED else None)
@@ -67,7 +67,7 @@ def test_a_pass_under_edits_is_what_plain_hooks_make_of_it(kind: str) -> None:
 def test_shares_without_a_head_are_those_worked_out_by_hand() -> None:
     """On a llama: the final norm is x * scale * weight, so a share is (z W_O * weight) . (answer - distractor) * scale,
     with the scale of the intact run."""
-    bench, gone = twin_lab("llama"), head(1, 2)
+    bench, gone = corrupted_lab("llama"), head(1, 2)
     result = SelfRepair(**GIVEN, heads=[str(gone)], method="zero").run(bench)
     model, d = bench.subject.model, bench.subject.anatomy.d_head
     eps, weight, unembed = model.config.rms_norm_eps, model.model.norm.weight, model.lm_head.weight
@@ -97,7 +97,7 @@ def test_shares_without_a_head_are_those_worked_out_by_hand() -> None:
 @pytest.mark.parametrize("kind", SOME)
 @pytest.mark.parametrize("method", ["zero", "mean"])
 def test_the_parts_add_up_to_what_removing_the_head_gives(kind: str, method: Any) -> None:
-    result = SelfRepair(**GIVEN, heads=["L0.H1", "L2.H3"], method=method).run(twin_lab(kind))
+    result = SelfRepair(**GIVEN, heads=["L0.H1", "L2.H3"], method=method).run(corrupted_lab(kind))
     direct, total, repair, part = (of(result, name) for name in ("direct", "total", "repair", "part"))
     for name in direct:
         assert direct[name] + repair[name] == pytest.approx(total[name], abs=1e-5)
@@ -108,7 +108,7 @@ def test_the_parts_add_up_to_what_removing_the_head_gives(kind: str, method: Any
     # Nothing comes after a head of the last layer but its MLP and norms.
     if kind not in ("gemma2", "gemma3_text", "olmo2"):
         assert part["heads after L2.H3"] == 0
-    again = SelfRepair(**GIVEN, heads=["L0.H1", "L2.H3"], method=method).run(twin_lab(kind))
+    again = SelfRepair(**GIVEN, heads=["L0.H1", "L2.H3"], method=method).run(corrupted_lab(kind))
     assert again.model_dump() == result.model_dump()
 
 

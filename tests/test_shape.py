@@ -51,6 +51,20 @@ def test_the_folders_import_each_other_along_the_arrows_only() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_nobody_reads_a_command() -> None:
+    """The browser, the studies and the Python API share what a command uses, and never go by way of one."""
+    wrong = [
+        f"{path.relative_to(ROOT)}, line {node.lineno}: {name}"
+        for path, tree in modules()
+        if path != ROOT / "agent" / "main.py" and (ROOT / "agent" / "commands") not in path.parents
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in imported_names(path, node)
+        if name.startswith("lashley.agent.commands")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize(
     ("path", "statement", "reached"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lashley.db.read.reader import Reader
-from lashley.tests.killed import agent, left, ran, sound
+from lashley.tests.killed import agent_process, left, ran, sound
 from lashley.tests.wire import serving
 
 from .test_resume import agents, resume, scripted
@@ -17,7 +17,7 @@ WORDS = "Look at layer 0 too, please."
 
 
 def tell(folder: Path, words: str = WORDS, run: str = "R1") -> int:
-    return ran(agent("tell", run, words, "--db", "s.db", folder=folder))
+    return ran(agent_process("tell", run, words, "--db", "s.db", folder=folder))
 
 
 def heard(path: Path) -> list[tuple[int, str]]:
@@ -43,11 +43,11 @@ def test_words_reach_a_study_that_runs_and_one_that_is_gone_on_with(tmp_path: Pa
 
     with serving() as wire:
         wire.by(listening)
-        assert ran(agent(*agents(wire), folder=tmp_path, commits=6)) == -signal.SIGKILL
+        assert ran(agent_process(*agents(wire), folder=tmp_path, commits=6)) == -signal.SIGKILL
         assert tell(tmp_path, "Before it went on.") == 0
         said = (tmp_path / "said.txt").read_text()
         assert "R1 reads it when it goes on: agent resume R1." in said
-        assert ran(agent(*resume(wire), folder=tmp_path)) == 0
+        assert ran(agent_process(*resume(wire), folder=tmp_path)) == 0
         assert "R1 reads it before its next step." in (tmp_path / "said.txt").read_text()
         assert heard(tmp_path / "s.db") == [(1, "Before it went on."), (2, WORDS)]
         sound(tmp_path / "s.db")
@@ -62,7 +62,7 @@ def test_words_reach_a_study_that_runs_and_one_that_is_gone_on_with(tmp_path: Pa
 
 def test_a_protocol_takes_no_words(tmp_path: Path) -> None:
     words = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--driver", "autopilot"]
-    assert ran(agent("run", "--goal", "Which heads?", *words, folder=tmp_path, commits=4)) == -signal.SIGKILL
+    assert ran(agent_process("run", "--goal", "Which heads?", *words, folder=tmp_path, commits=4)) == -signal.SIGKILL
     assert tell(tmp_path) == 2
     assert "a fixed protocol, which takes no words" in (tmp_path / "said.txt").read_text()
     assert tell(tmp_path, run="R9") == 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lashley.db import schema
+from lashley.db import migrations, schema
 from lashley.db.errors import NewerSchema, NotATracker, TrackerError
 from lashley.db.read.reader import Reader
 from lashley.db.write.store import Store
@@ -62,7 +62,8 @@ def test_the_migrations_happen_all_or_not_at_all(path: Path, monkeypatch: pytest
 
     with Store.open(path) as store:
         store.begin_run(**RUN)
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
+    after = migrations.after
+    monkeypatch.setattr(migrations, "after", lambda version: [*after(version), broken])
     monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
     with pytest.raises(TrackerError):
         Store.open(path)

@@ -48,8 +48,8 @@ def test_heads_that_look_like_induction_heads_are_those_that_induction_needs(n: 
     (lost,) = (e for e in removed.effects if e.metric == "logit_diff")
     random, excess = removed["control_change"], removed["excess"]
     print(f"\n{', '.join(f'{site} {scores[site].value:.2f}' for site in top)}: logit_diff "
-          f"{removed['intact_logit_diff'].value:.2f}, without them {lost.told}; without as many others {random.told}; "
-          f"excess {excess.told}, percentile {removed['percentile'].value:.0f}")  # fmt: skip
+          f"{removed['intact_logit_diff'].value:.2f}, without them {lost.text}; without as many others {random.text}; "
+          f"excess {excess.text}, percentile {removed['percentile'].value:.0f}")  # fmt: skip
     assert scores[top[-1]].percentile == 100.0
     assert removed["percentile"].value == 100.0
     assert lost.value < 2 * min(random.value, 0.0)

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from lashley import prompts
 from lashley.agent.drivers.conversation import DriverError
-from lashley.agent.drivers.faults import FAULTS
+from lashley.agent.drivers.server_faults import FAULTS
 from lashley.agent.main import cli
 from lashley.agent.study.endings import ENDINGS, LIMITS
 from lashley.db.errors import TrackerError

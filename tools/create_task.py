@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..experiments.tasks.draft import Draft
+from .arguments import Answered
 from .workbench.context import Context
 from .workbench.experiment_text import quoted
 
-Told = tuple[str, dict[str, Any]]
 SHOWN = 2
 
 
-def create_task(context: Context, given: Draft) -> Told:
+def create_task(context: Context, given: Draft) -> Answered:
     """Make a task that is not there: prompts with answers, written out (examples) or by form (templates), or both.
 
     Send 24 prompts or more, better 80: a hash of what is asked puts each into one of two splits, and each split needs 8

@@ -14,6 +14,7 @@ from ..experiments.explain import VALUE_ERROR
 from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from ..experiments.statistics.random_sets import DRAWS
+from .arguments import Answered, Arguments, number_of
 from .errors import ToolError
 from .evidence.conditions import parse_bound
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
@@ -21,15 +22,12 @@ from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
 from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
 from .json_arguments import json_object
-from .reading import Arguments, number_of
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
 from .workbench.context import Context
 from .workbench.naming import allowed_model
 from .workbench.run_experiment import experiment_from
 from .writing import require_no_numbers
-
-Told = tuple[str, dict[str, Any]]
 
 
 class Predicted(Arguments):
@@ -77,7 +75,7 @@ class ProposeHypothesis(Arguments):
     revises: Annotated[str | None, Field(description="The hypothesis that this one replaces: H1.")] = None
 
 
-def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
+def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Answered:
     """Write down what you expect, as predictions, before the test. Gives an id such as H1.
 
     From then on nothing in it can change. test_hypothesis runs it on prompts that nobody has looked at, and the program
@@ -107,7 +105,7 @@ def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Told:
     return recorded(context, number)
 
 
-def recorded(context: Context, number: int) -> Told:
+def recorded(context: Context, number: int) -> Answered:
     name, made = show_id("hypothesis", number), context.reader.hypothesis(number).predictions
     text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
     text += "\n".join(f"  {about(one)}" for one in made)
@@ -201,7 +199,7 @@ def about(prediction: Stated) -> str:
     return f"{said(prediction)}: {prediction.kind}{f' {settings}' if settings else ''} on {where}"
 
 
-def predict_by_hand(context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None) -> Told:
+def predict_by_hand(context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None) -> Answered:
     """What a person predicts in words, recorded, tested and judged: "accuracy_drop > 0.2", or "beyond control".
 
     Raises NoCondition, NoQuantity, ToolError and ExperimentError.
@@ -228,7 +226,7 @@ class TestHypothesis(Arguments):
     hypothesis: Annotated[str, Field(description="Its id, such as H1.")]
 
 
-def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
+def test_hypothesis(context: Context, given: TestHypothesis) -> Answered:
     """Test a hypothesis on held-out prompts: runs the experiments of its predictions and says what came of each.
 
     supported when all predictions hold, refuted when one fails, else inconclusive: the intervals decide. Each
@@ -245,7 +243,7 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Told:
     return tell_verdict(context, number, run_tests(context, number))
 
 
-def tell_verdict(context: Context, number: int, faults: list[str]) -> Told:
+def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     rows = context.reader.hypotheses_of(context.run)
     found = verdicts(rows)
     row = next(h for h in rows if h.id == show_id("hypothesis", number))
@@ -287,7 +285,7 @@ class CommentHypothesis(Arguments):
     comment: Annotated[str, Field(min_length=1, max_length=2000, description="What a reader should bear in mind.")]
 
 
-def comment_hypothesis(context: Context, given: CommentHypothesis) -> Told:
+def comment_hypothesis(context: Context, given: CommentHypothesis) -> Answered:
     """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
     number = own_hypothesis(context, given.hypothesis)
     require_no_numbers(context, "The comment", given.comment)

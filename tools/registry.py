@@ -15,17 +15,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from ..db import records
 from ..db.errors import TrackerError, TrackerFails
-from ..db.records import Experiment as Logged
 from ..db.records import as_json
 from ..experiments.errors import ExperimentError
 from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import create_task, hypotheses, reading, writing
+from . import create_task, hypotheses, lookups, writing
+from .arguments import Answered, Arguments, Nothing
 from .errors import ToolError
-from .evidence.review import tools as reviewing
+from .evidence.review import reviewer_tools
 from .json_arguments import json_object
 from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
@@ -82,7 +83,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         ),
         "reason": (Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
     }
-    arguments = create_model(f"{kind.__name__}Call", __base__=reading.Arguments, **fields)
+    arguments = create_model(f"{kind.__name__}Call", __base__=Arguments, **fields)
 
     def call(context: Context, given: Any) -> Answer:
         config = given.model_dump(exclude={"reason"})
@@ -103,7 +104,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
 
 
-def facts(logged: Logged) -> dict[str, Any]:
+def facts(logged: records.Experiment) -> dict[str, Any]:
     """An experiment's numbers as data."""
     return {
         "id": logged.id,
@@ -116,7 +117,7 @@ def facts(logged: Logged) -> dict[str, Any]:
     }
 
 
-def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[BaseModel], **marks: bool) -> Tool:
+def plain(function: Callable[..., Answered], arguments: type[BaseModel], **marks: bool) -> Tool:
     """A tool of a function (context, arguments) -> text, data; its docstring is the description."""
 
     def call(context: Context, given: Any) -> Answer:
@@ -129,19 +130,19 @@ def plain(function: Callable[..., tuple[str, dict[str, Any]]], arguments: type[B
 def all_tools() -> dict[str, Tool]:
     """Every tool by name: looking around, making tasks, the kinds, notes and hypotheses, reading back, the report."""
     tools = [
-        plain(reading.list_models, reading.Nothing),
-        plain(reading.list_tasks, reading.Nothing),
-        plain(reading.show_task, reading.ShowTask),
+        plain(lookups.list_models, Nothing),
+        plain(lookups.list_tasks, Nothing),
+        plain(lookups.show_task, lookups.ShowTask),
         plain(create_task.create_task, Draft),
         *(experiment_tool(kind) for kind in kinds().values()),
         plain(hypotheses.propose_hypothesis, hypotheses.ProposeHypothesis),
         plain(hypotheses.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
         plain(hypotheses.comment_hypothesis, hypotheses.CommentHypothesis),
         plain(writing.write_note, writing.WriteNote),
-        plain(reading.search_notes, reading.SearchNotes),
-        plain(reading.list_experiments, reading.ListExperiments),
-        plain(reading.show_experiment, reading.ShowExperiment),
-        plain(reading.query_tracker, reading.QueryTracker),
+        plain(lookups.search_notes, lookups.SearchNotes),
+        plain(lookups.list_experiments, lookups.ListExperiments),
+        plain(lookups.show_experiment, lookups.ShowExperiment),
+        plain(lookups.query_tracker, lookups.QueryTracker),
         plain(writing.write_report, writing.WriteReport, is_last=True),
     ]
     return {tool.name: tool for tool in tools}
@@ -150,10 +151,10 @@ def all_tools() -> dict[str, Tool]:
 def review_tools() -> dict[str, Tool]:
     """The tools of a second opinion, which ends with write_review."""
     own = [
-        plain(reviewing.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
-        plain(reviewing.write_review, reviewing.WriteReview, is_last=True),
+        plain(reviewer_tools.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
+        plain(reviewer_tools.write_review, reviewer_tools.WriteReview, is_last=True),
     ]
-    return {name: tool for name, tool in all_tools().items() if name not in reviewing.WITHHELD} | {
+    return {name: tool for name, tool in all_tools().items() if name not in reviewer_tools.WITHHELD} | {
         tool.name: tool for tool in own
     }
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from ..db.ids import show_id
-from .reading import Arguments, number_of
+from .arguments import Answered, Arguments, number_of
 from .refusals import refused
 from .report.check import check
 from .report.claims import MOST, Claim
 from .report.numerals import typed_numbers
 from .report.study import read_study
 from .workbench.context import Context
-
-Told = tuple[str, dict[str, Any]]
 
 
 def finished(context: Context, names: list[str]) -> list[int]:
@@ -45,7 +43,7 @@ class WriteNote(Arguments):
     experiments: Annotated[list[str], Field(description="The experiments it speaks of: E3, E5. May be empty.")]
 
 
-def write_note(context: Context, given: WriteNote) -> Told:
+def write_note(context: Context, given: WriteNote) -> Answered:
     """Keep an observation, without measured numbers: name the experiments. Later studies find it by search_notes."""
     written = context.written("notes")
     # What a protocol notes is the program's, and counts what it did.
@@ -100,7 +98,7 @@ class WriteReport(Arguments):
     ]
 
 
-def write_report(context: Context, given: WriteReport) -> Told:
+def write_report(context: Context, given: WriteReport) -> Answered:
     """Write the report and end the study. Typed numbers, unknown slots and claims that fail are sent back to be mended.
 
     Slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, {{E5.config.n}}, {{H1.verdict}}; of this study only.
@@ -121,6 +119,6 @@ def write_report(context: Context, given: WriteReport) -> Told:
     return taken(context)
 
 
-def taken(context: Context) -> Told:
+def taken(context: Context) -> Answered:
     context.finished = True
     return "The report is written; the study is finished.", {"finished": True}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
 
-from .faults import one_line
+from ...db.records import EXPERIMENT_STATUSES
+from .one_line_errors import one_line
 from .options import db_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 SORTS = ("id", "kind", "model", "task", "n", "seconds")
-STATUSES = ("running", "done", "failed", "interrupted")
 
 NONE_YET = 'Nothing is recorded yet; start with: agent run --goal "..."'
 
@@ -64,9 +64,9 @@ def show_read(read: Read, as_json: bool) -> None:
         import json
 
         # ASCII, so that no terminal or pipe can choke on it or be steered by it.
-        from ...db.records import as_json as plain
+        from ...db import records
 
-        click.echo(json.dumps(plain(read.data), indent=2))
+        click.echo(json.dumps(records.as_json(read.data), indent=2))
     elif not read.data:
         click.echo(read.nothing, err=True)
     else:
@@ -90,7 +90,7 @@ def runs(reader: Reader) -> Read:
 @click.option("--task", help="Only on this task.")
 @click.option("--model", help="Only on this subject model.")
 @click.option("--run", metavar="ID", help="Only of this run.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only those that are so.")
+@click.option("--status", type=click.Choice(EXPERIMENT_STATUSES), help="Only those that are so.")
 @click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By what; the most is last.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
 @browses

@@ -25,11 +25,11 @@ def diff(reader: Reader, one: str, other: str, everything: bool) -> Read:
     """
     from ...db.errors import TrackerError
     from ...db.ids import parse_id
-    from ...tools.workbench.difference import experiments_apart, runs_apart
+    from ...tools.workbench.difference import experiment_difference, run_difference
 
     (what, first), (what_too, second) = parse_id(one), parse_id(other)
     if what != what_too or what not in ("run", "experiment"):
         raise TrackerError(f"Two runs or two experiments can be compared, such as R3 R4 or E12 E19, not {one} {other}.")
     if what == "run":
-        return Read(runs_apart(reader, first, second), ("pages.diff", "print_runs_apart"), everything)
-    return Read(experiments_apart(reader, first, second), ("pages.diff", "print_experiments_apart"), everything)
+        return Read(run_difference(reader, first, second), ("pages.diff", "print_run_difference"), everything)
+    return Read(experiment_difference(reader, first, second), ("pages.diff", "print_experiment_difference"), everything)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .. import settings
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import DB_HELP
 
 if TYPE_CHECKING:
@@ -119,11 +119,11 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     if outcome.reused:
         click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
     if as_json:
-        from ...db.records import as_json as plain
+        from ...db import records
 
-        click.echo(json.dumps(plain(logged), indent=2))
+        click.echo(json.dumps(records.as_json(logged), indent=2))
     elif outcome.error is None:
-        from .pages.style import printable
+        from ...tools.report.plain_text import printable
 
         click.echo("\n".join(printable(line) for line in experiment_text(logged, effects=20).splitlines()))
     if outcome.error is not None:
@@ -138,7 +138,7 @@ def predicted(
     from ...tools.evidence.conditions import NoCondition
     from ...tools.evidence.quantity import NoQuantity
     from ...tools.hypotheses import predict_by_hand
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     try:
         said, data = predict_by_hand(context, kind, config, text, reason)

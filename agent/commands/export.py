@@ -36,7 +36,7 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from .browse import number_of
-    from .faults import one_line
+    from .one_line_errors import one_line
 
     if folder is None and (len(tables) != 1 or form == "parquet"):
         raise click.UsageError("Name one table to print it as csv or jsonl, or a folder for the files with --to.")

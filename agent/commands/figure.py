@@ -28,11 +28,11 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
     """Draw the figures of the experiment ID (such as E12), or only those with these NAMEs."""
     import json
 
+    from ...db import records
     from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
-    from ...db.records import as_json as plain
-    from .faults import one_line
+    from .one_line_errors import one_line
 
     with one_line(), Reader.open(tracker_path(db)) as reader:
         what, number = parse_id(id)
@@ -46,7 +46,7 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
             raise click.UsageError(f"{row.id} has no figure {' or '.join(missing) or 'at all'}. {has}")
         chosen = [there[name] for name in names or there]
         if as_json:
-            click.echo(json.dumps(plain(chosen), indent=2))
+            click.echo(json.dumps(records.as_json(chosen), indent=2))
             return
         write(row.id, chosen, form, Path(folder), dpi)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from .faults import one_line
 from .finish import finish
 from .limits import budget_for, limits
+from .one_line_errors import one_line
 from .options import study_options
-from .review import exit_code, told
+from .review import exit_code, write_both_reports
 from .server_options import driver_option, server_options
 
 
@@ -40,7 +40,7 @@ def fork(
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
-    from ..study import fork as forks
+    from ..study import fork
     from ..study.context_window import answer_tokens
     from ..study.loop import carry_on
 
@@ -53,7 +53,7 @@ def fork(
         # A tracker that is not there is not made.
         with Reader.open(tracker_path(db)) as reader:
             row = reader.run(number)
-            forks.until(row, reader.turns(number), step, reader.latest_report(number))
+            fork.until(row, reader.turns(number), step, reader.latest_report(number))
         named = driver or ("auto" if llm and row.llm is None else row.driver)
         llm, reads = llm or (row.llm if named == row.driver else None), limits["context"]
         if reads is None and (named, llm) == (row.driver, row.llm):
@@ -68,11 +68,11 @@ def fork(
             view = live_view(display)
             context.listen(view.warned)
             with view:
-                work = forks.fork(context, chosen, number, step, goal, budget, view)
+                work = fork.fork(context, chosen, number, step, goal, budget, view)
                 work.window.limit = reads
                 ending = carry_on(work)
             if context.reviews is None:
                 finish(context, ending, reports)
             else:
-                told(context, context.reviews, ending, reports)
+                write_both_reports(context, context.reviews, ending, reports)
     raise click.exceptions.Exit(exit_code(ending))

@@ -45,36 +45,12 @@ LIMITS = (
 )
 
 
-def aloud(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def budget_for(
-    chosen: Choice,
-    experiments: int,
-    given: dict[str, Any],
-    said: bool = False,
-    say: Callable[[str], None] = aloud,
-) -> Budget:
-    """The budget of these limits, with the price of whoever decides; `say` is told once what is known of it.
-
-    Raises ToolError for a price that is none, and where money is limited and there is no price.
-    """
-    from ...tools.errors import ToolError
-    from ..prices import HOW, price_of
-    from ..study.budget import Budget
+def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bool = False) -> Budget:
+    """`priced_budget` of these limits. Raises UsageError where somebody is to be asked and nobody is there."""
+    from ..study.begin import priced_budget
 
     require_terminal(given["approve"], "leave it out, or limit each experiment with --experiment-minutes.")
-    llm, price = chosen.driver.llm, None
-    by_hand, limits = given["price"], {name: limit for name, limit in given.items() if name != "price"}
-    if llm:
-        price = price_of(llm, chosen.server is not None and chosen.server.is_openai, by_hand)
-        if price is None and limits["max_cost"] is not None:
-            raise ToolError(f"--max-cost needs a price, and what {llm} costs there is not known: {HOW}.")
-        unknown = f"What {llm} costs is not known, so money is not counted; {HOW}."
-        if not said:
-            say(unknown if price is None else f"{llm} costs {price}.")
-    return Budget(experiments=experiments, price=price, **limits)
+    return priced_budget(chosen, experiments, given, said)
 
 
 def require_terminal(approve: float | None, way_out: str) -> None:

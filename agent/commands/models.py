@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 
 
 def aloud(text: str) -> None:
@@ -23,9 +23,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from ...tools.workbench.catalog import models as listed
+    from ...tools.workbench import catalog
 
-    rows = listed()
+    rows = catalog.models()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 
 SHOWN = 20
 KINDS = ("number", "word", "name", "yes_no", "true_false_unknown", "text")
@@ -40,9 +40,9 @@ def generate(
     from ...tools.errors import ToolError
     from ...tools.workbench.catalog import show_task
     from ...tools.workbench.context import Context
+    from .. import generate
     from ..drivers.choose import choose
     from ..drivers.conversation import NoKey
-    from ..generate import generate as make
     from .pages.task import EXAMPLES, print_card
 
     if not description.strip():
@@ -61,7 +61,7 @@ def generate(
             context.model = model or context.model
             context.subject(context.model)
             say(f"{chosen.llm} makes the task.")
-            name = make(context, chosen, description, n, say)
+            name = generate.generate(context, chosen, description, n, say)
             print_card(show_task(context.find_task(name), EXAMPLES))
     say(f"Use it: agent experiment baseline --task {name}")
 
@@ -80,9 +80,9 @@ def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db
     Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template, answer_kind (for all
     lines); accepted and spans in JSON. The answer begins with the space that the text leaves out.
     """
+    from ...tools.report.plain_text import printable
     from ...tools.workbench.catalog import file_faults, import_task
     from ...tools.workbench.context import Context
-    from .pages.style import printable
 
     with one_line():
         faults = file_faults(file, name, answer_kind)

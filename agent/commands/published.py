@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 
 if TYPE_CHECKING:
     from ...tools.workbench.published import Held, Trial

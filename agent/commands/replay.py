@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import Amount, db_option
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def replay(
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...db.write.store import Store
-    from ...tools.replay.experiment import replay as run_again
+    from ...tools.replay import experiment
     from ...tools.workbench.context import Context
     from ..live import quiet_progress
     from ..study.replay import rerun
@@ -61,7 +61,7 @@ def replay(
             context = Context(store=store, reader=reader)
             for number in [number for what, number in asked if what == "experiment"]:
                 with quiet_progress() as context.progress:
-                    one = run_again(context, number, tolerance)
+                    one = experiment.replay(context, number, tolerance)
                 results.append(one)
                 if not as_json:
                     show(one)
@@ -89,7 +89,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
 
 def show(found: dict[str, Any]) -> None:
     """How an experiment came out."""
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     for warning in found["warnings"]:
         click.echo(f"{found['id']}: {warning}", err=True)
@@ -105,7 +105,7 @@ def show(found: dict[str, Any]) -> None:
 
 def show_run(found: Rerun) -> None:
     """How a run came out: what was compared, or what differs first."""
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     for warning in found.warnings:
         click.echo(printable(warning), err=True)

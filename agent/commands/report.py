@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 
 import click
 
-from .faults import one_line
 from .finish import finish
 from .limits import require_terminal
+from .one_line_errors import one_line
 from .options import Amount, study_options
-from .review import exit_code, told
+from .review import exit_code, write_both_reports
 from .server_options import server_options
 
 
@@ -79,5 +79,5 @@ def go_on_with(
             if context.reviews is None:
                 finish(context, ending, reports)
             else:
-                told(context, context.reviews, ending, reports)
+                write_both_reports(context, context.reviews, ending, reports)
     raise click.exceptions.Exit(exit_code(ending))

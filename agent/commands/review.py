@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .faults import one_line
 from .limits import budget_for, limits
+from .one_line_errors import one_line
 from .options import study_options
 from .server_options import driver_option, server_options
 
@@ -58,7 +58,7 @@ def review(
     from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
-    from ...tools.evidence.review.tools import check_reviewable
+    from ...tools.evidence.review.reviewer_tools import check_reviewable
     from ...tools.workbench.context import Context
     from ..live import live_view
 
@@ -95,10 +95,10 @@ def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: Vi
 
     with view:
         ending = second_opinion(context, chosen.driver, run, budget, view)
-    return told(context, run, ending, reports)
+    return write_both_reports(context, run, ending, reports)
 
 
-def told(context: Context, run: int, ending: Ending, reports: str) -> Ending:
+def write_both_reports(context: Context, run: int, ending: Ending, reports: str) -> Ending:
     """Both reports, written, and what came of the review."""
     from .report import write_files
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import settings
-from .faults import one_line
 from .finish import finish
-from .limits import aloud, budget_for, limits
+from .limits import budget_for, limits
+from .one_line_errors import one_line
 from .options import study_options
 from .review import EXPERIMENTS, exit_code, opinion, reviewer
 from .server_options import asks_nobody, driver_option, server_options
@@ -69,6 +68,7 @@ def run(
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..live import live_view
+    from ..study.begin import require_prompts, settle
     from ..study.context_window import answer_tokens
     from ..study.loop import study
 
@@ -131,7 +131,7 @@ def asked_to_review(
 def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
     """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
     from ...tools.errors import ToolError
-    from ...tools.evidence.review.tools import check_reviewable
+    from ...tools.evidence.review.reviewer_tools import check_reviewable
 
     assert context.run is not None
     try:
@@ -155,63 +155,3 @@ def left(context: Context, budget: Budget) -> float:
     if spent["unpriced"] or spent["cost"] >= most:
         raise ToolError(f"of the ${most:g} nothing is left for it.")
     return most - spent["cost"]
-
-
-def by_option(name: str, value: object = "") -> str:
-    """How whoever types a command says it: `--n 8`."""
-    return f"--{name} {value}".rstrip()
-
-
-def settle(
-    context: Context,
-    goal: str,
-    model: str | None,
-    task: str | None,
-    autopilot: bool,
-    say: Callable[[str], None] = aloud,
-    given: Callable[..., str] = by_option,
-) -> str:
-    """Which subject and which task the study is about, which `say` is told. `given` is how a choice is given here.
-
-    Raises ToolError when nothing fits.
-    """
-    from ...tools.errors import ToolError
-    from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
-
-    named = model or match_model(goal)
-    context.model = named or context.model
-    say(f"Subject: {context.model} ({given('model') if model else 'named in the goal' if named else 'the default'}).")
-    if task is not None:
-        context.task = task_named(context, task)
-        say(f"Task: {context.task} ({given('task')}).")
-        return f"The user asked for the task {context.task}."
-    found = match_goal(goal, context)
-    if found:
-        context.task = found[0]["task"]
-        also = [m["task"] for m in found[1:]]
-        say(
-            f"Task: {context.task} (the goal says {', '.join(repr(w) for w in found[0]['words'])})"
-            f"{'; it could also be ' + ', '.join(also) if also else ''}. {given('task')} decides it."
-        )
-        return "The program took this task by the words of the goal."
-    cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
-    if autopilot:
-        raise ToolError(
-            f"The goal names no task that there is. Say which one with {given('task')}: {cards}. `agent tasks` tells "
-            "about them."
-        )
-    return f"No task matches the goal's words; choose one by list_tasks. There are: {cards}."
-
-
-def require_prompts(context: Context, n: int, given: Callable[..., str] = by_option) -> None:
-    """The protocol takes n prompts of each split. Raises ToolError where the task holds fewer."""
-    from ...tools.errors import ToolError
-
-    task = context.find_task(context.task)
-    fewest = min(task.capacity("explore"), task.capacity("confirm"))
-    if n > fewest:
-        way_out = f"give {given('n', fewest)}, or add lines" if fewest > 1 else "add lines"
-        raise ToolError(
-            f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
-            f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."
-        )

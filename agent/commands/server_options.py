@@ -48,13 +48,13 @@ def driver_option(flag: str, help: str, default: bool = False) -> Callable[[F], 
         type=click.Choice(registry.names()),
         default=registry.AUTO if default else None,
         show_default=default,
-        help=f"{help} {registry.told()}.",
+        help=f"{help} {registry.help_text()}.",
     )
 
 
 def asks_nobody(name: str) -> bool:
     """Whether it is a driver that needs no language model. Raises BadRequest for one that is not there."""
-    return name != registry.AUTO and registry.driver(name).needs == "nothing"
+    return name != registry.AUTO and registry.driver_named(name).needs == "nothing"
 
 
 def _export(context: click.Context, parameter: click.Parameter, value: object) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .own_tasks import generate, import_
 from .pages.task import EXAMPLES, print_card
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list
 
 
 def _say(what: str, differences: list[str], remarks: list[str], as_json: bool) -> None:
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     if as_json:
         data = {"what": what, "holds": not differences, "differences": differences, "remarks": remarks}

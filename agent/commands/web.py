@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from .faults import one_line
+from .one_line_errors import one_line
 from .options import db_option
 
 PORT = 8765
@@ -34,8 +34,8 @@ def web(port: int, no_open: bool, db: str | None) -> None:
     with one_line():
         # Says what is wrong with the file, and brings an older one up to date, before anybody looks.
         Reader.open(path).close()
+    from ...tools.report.plain_text import printable
     from ..web.serve import listen, serve
-    from .pages.style import printable
 
     try:
         ear = listen(port)

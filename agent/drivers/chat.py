@@ -13,12 +13,12 @@ from typing import Any, Literal, cast
 
 from . import by_schema
 from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, Reply, ToolSpec
-from .faults import Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import LIMIT_OF_ANSWER, NO_TOOLS
 from .history import answered, call_of, sendable_arguments, sendable_name
 from .mending import mended
 from .server import Server
+from .server_faults import Complaint, reason_of
 
 # Even English prose has no more characters per token than this; fewer tokens read means text that was cut.
 CHARACTERS_PER_TOKEN = 8

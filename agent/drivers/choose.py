@@ -9,8 +9,7 @@ from typing import NamedTuple
 from ..settings import origin
 from .conversation import BadRequest, Driver, NoKey
 from .profiles import BY_NAME
-from .registry import AUTO, Asked, DriverRow
-from .registry import driver as driver_named
+from .registry import AUTO, Asked, DriverRow, driver_named
 from .server import OPENAI_HOST, Server, address
 
 # First in the SDK's own list (openai 3.52, types/shared/chat_model.py), where it is also the example of every call.

@@ -119,7 +119,7 @@ class Driver(Protocol):
 class DriverError(Exception):
     """The driver cannot answer. One line that says what to do; `fatal` errors end the run, resumable.
 
-    `code` says what is wrong to a program: that of the class, or one that says it more exactly (`faults.FAULTS`).
+    `code` says what is wrong to a program: that of the class, or a more exact one (`server_faults.FAULTS`).
     """
 
     code = "driver"

@@ -95,7 +95,7 @@ def names() -> list[str]:
     return [AUTO, *(row.name for row in OURS), *installed()]
 
 
-def told() -> str:
+def help_text() -> str:
     """The drivers in a sentence, each with its one line of help; of another package's with the package."""
     from ...tools.installed import origin
 
@@ -104,7 +104,7 @@ def told() -> str:
     return "; ".join(lines)
 
 
-def driver(name: str) -> DriverRow:
+def driver_named(name: str) -> DriverRow:
     """The driver of this name. Raises BadRequest where there is none, and where an installed one cannot be used."""
     from .conversation import BadRequest
 

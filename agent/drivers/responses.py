@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from .conversation import BadReply, Call, Message, Reply, ToolSpec
-from .faults import Complaint, reason_of
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import RESPONSES_OPTIONS
 from .history import answered, call_of, sendable_arguments, sendable_name
 from .mending import mended
 from .server import Server
+from .server_faults import Complaint, reason_of
 
 REASONING = "reasoning.encrypted_content"
 

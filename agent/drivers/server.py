@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from .conversation import BadReply, BadRequest, DriverError, Unreachable, WrongKey
-from .faults import QUOTA, Complaint, complaint_of, fault_of
 from .fields import dicts
 from .profiles import BY_NAME, UNKNOWN, Profile, by_address, by_answer
+from .server_faults import QUOTA, Complaint, complaint_of, fault_of
 from .streamed import is_stream, put_together
 
 if TYPE_CHECKING:

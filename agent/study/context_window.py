@@ -34,7 +34,7 @@ def mark_of(messages: Sequence[Message]) -> dict[str, Any]:
     return (marks[-1].data or {})[SHRUNK] if marks else {"results": 1, "from": 1, "limit": None}
 
 
-def sent(messages: Sequence[Message]) -> list[Message]:
+def as_requested(messages: Sequence[Message]) -> list[Message]:
     """The conversation as it is sent: a function of what is logged, and of nothing else."""
     marks = [m for m in messages if is_mark(m)]
     return laid(messages, mark_of(messages), marks[-1].text if marks else "")

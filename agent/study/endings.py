@@ -19,7 +19,7 @@ LIMITS = {
     "cost": "${most:g}",
     "cost_unknown": "${most:g}, since it is not known what a reply cost",
 }
-# Any other end but that the report is written. The code of a driver's fault is its own; see `drivers.faults`.
+# Any other end but that the report is written. The code of a driver's fault is its own; see `drivers.server_faults`.
 ENDINGS = {
     "budget": "The budget is spent: {limit}.",
     STOPPED: "Stopped by the user.",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ... import prompts
-from ...db.forks import Inherited
 from ...db.ids import show_id
 from ...db.records import Hypothesis, Json, Report, Run, Turn
+from ...db.write.inherited import Inherited
 from ...tools.errors import ToolError
 from ...tools.workbench.context import Context
 from ..drivers.conversation import Driver, Message
@@ -36,7 +36,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
     recall(context, row)
     require_same_subject(context, run)
 
-    def told(again: Mapping[str, str]) -> Json:
+    def first_message(again: Mapping[str, str]) -> Json:
         text = prompts.fill(
             "fork", parent=row.id, step=step, goal=f"The user now asks: {goal}" if goal else "Its goal is the same.",
             experiments=budget.experiments, minutes=f"{budget.minutes:g}",
@@ -53,7 +53,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
 
     same = (driver.name, driver.llm) == (row.driver, row.llm or "")
     inherits = Inherited(
-        parent=run, step=step, experiments=experiments, hypotheses=hypotheses, told=told,
+        parent=run, step=step, experiments=experiments, hypotheses=hypotheses, message=first_message,
         # Reasoning is sealed by the server that it is from, for its model: no other can read it.
         turns=[one if same else one._replace(content={**one.content, "items": []}) for one in shared],
     )  # fmt: skip

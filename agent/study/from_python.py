@@ -52,13 +52,12 @@ def study(
     """
     from ...tools import toolset
     from ...tools.workbench.context import Context
-    from ..commands.limits import budget_for
-    from ..commands.run import require_prompts, settle
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
     from ..live import live_view, shown
+    from . import loop
+    from .begin import priced_budget, require_prompts, settle
     from .context_window import answer_tokens
-    from .loop import study as carry_out
 
     require_types(
         goal=(goal, str), driver=(driver, str), llm=(llm, str), base_url=(base_url, str),
@@ -91,7 +90,7 @@ def study(
         view.line(shown(text, 400))
 
     say(why)
-    budget = checked(lambda: budget_for(Choice(chosen, why, server), experiments, limits, say=say))
+    budget = checked(lambda: priced_budget(Choice(chosen, why, server), experiments, limits, say=say))
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
@@ -101,7 +100,7 @@ def study(
         opened.listen(view.warned)
         opened.subject(opened.model)
         with view:
-            carry_out(opened, chosen, goal, budget, view, known, n, tools=left_in)
+            loop.study(opened, chosen, goal, budget, view, known, n, tools=left_in)
         assert opened.run is not None
         run, path = opened.run, opened.store.path
     return Study(Reader.open(path), run)

@@ -46,12 +46,12 @@ class Stop:
 def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
     """Within it the first Ctrl-C sets `stop.asked` and ends a question, and the second raises KeyboardInterrupt."""
     before = signal.getsignal(signal.SIGINT)
-    # Only the main thread is told of signals; a program in the background may have been started to ignore them.
+    # Only the main thread is on_interrupt of signals; a program in the background may have been started to ignore them.
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield
         return
 
-    def told(_signal: int, _frame: FrameType | None) -> None:
+    def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
         stop.at_once = stop.asked
         if stop.at_once:
             raise KeyboardInterrupt
@@ -61,7 +61,7 @@ def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
         if stop.waits:
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:

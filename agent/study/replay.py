@@ -208,7 +208,7 @@ def rerun(
     with TemporaryDirectory(prefix="lashley-replay-") as folder:
         path = Path(folder) / "replay.db"
         with Scratch.of(reader.path, run, until, path) as scratch, Reader.open(path) as own:
-            scratch.told_as(sorted(codes), code_version())
+            scratch.count_as_here(sorted(codes), code_version())
             repeated = Repeated(reader, scratch, fast, tolerance)
             context = Context(store=scratch, reader=reader, measure=repeated)
             recall(context, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import prompts
-from ...tools.evidence.review.tools import brief, check_reviewable
+from ...tools.evidence.review.reviewer_tools import brief, check_reviewable
 from ...tools.workbench.context import Context
 from ..drivers.conversation import Driver
 from .budget import Budget

@@ -8,7 +8,7 @@ from ... import prompts
 from ...tools.toolset import core
 from ..drivers.conversation import ContextOverflow, Message, Reply
 from . import progress_state
-from .context_window import characters, marked, sent
+from .context_window import as_requested, characters, marked
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def asked(work: Study) -> Reply:
             if len(work.messages) == 1:
                 raise
             shrink(work, window.tokens(messages) // 2)
-            if window.tokens(sent(work.messages)) >= window.tokens(messages):
+            if window.tokens(as_requested(work.messages)) >= window.tokens(messages):
                 raise
             continue
         length = sum(map(characters, messages)) + len(work.instructions) + sum(len(t.model_dump_json()) for t in tools)
@@ -66,13 +66,13 @@ def narrowed(work: Study) -> int:
 
 def fitted(work: Study, base: int) -> list[Message]:
     """The conversation as it is sent, after a mark where it no longer fits. Raises ContextOverflow."""
-    window, messages = work.window, sent(work.messages)
+    window, messages = work.window, as_requested(work.messages)
     if window.limit is None:
         return messages
     room = window.room(base)
     if window.tokens(messages) > room:
         shrink(work, room // 2)
-        messages = sent(work.messages)
+        messages = as_requested(work.messages)
         if window.tokens(messages) > room:
             raise ContextOverflow(
                 f"The latest turn alone is longer than the {window.limit:,} tokens that the language model reads at "
@@ -85,7 +85,7 @@ def shrink(work: Study, target: int) -> None:
     """Log the mark by which the conversation gets down to so many tokens."""
     most = int(target / 2 / work.window.per_character)
 
-    def told(place: int) -> str:
+    def summary_until(place: int) -> str:
         return summary(work.context.reader, work.run, work.messages[:place], most)
 
-    work.keep(marked(work.messages, work.window.tokens, target, told, work.window.limit))
+    work.keep(marked(work.messages, work.window.tokens, target, summary_until, work.window.limit))

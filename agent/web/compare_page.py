@@ -11,7 +11,7 @@ from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, ExperimentSummary, Figure, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.numbers import number, setting
-from ...tools.report.view import Shown, measured
+from ...tools.report.shown import Shown, measured
 from .figures import drawn
 
 OTHERS = 50  # experiments that are offered to compare with

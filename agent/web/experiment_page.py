@@ -9,7 +9,7 @@ from ...db.records import Effect, Experiment, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
 from ...tools.report.numbers import setting
-from ...tools.report.view import Shown, measured
+from ...tools.report.shown import Shown, measured
 from ...tools.workbench.catalog import command_of
 from .compare_page import others
 from .figures import drawn

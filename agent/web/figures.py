@@ -13,8 +13,8 @@ from markupsafe import Markup
 from ...db.records import Effect, Figure, as_json
 from ...tools.report.figures import Drawing, drawing
 from ...tools.report.ink import BadFigure
+from ...tools.report.shown import Shown
 from ...tools.report.tips import marks
-from ...tools.report.view import Shown
 
 _TAG = re.compile(r"<[A-Za-z][^<>]*>")
 _STYLE = re.compile(r' style="([^"]*)"')

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from ...db.errors import NotAnId
 from ...db.ids import parse_id
 from ...db.read.reader import Reader
-from ...tools.report.view import Shown
-from ..commands.browse import STATUSES
+from ...db.records import EXPERIMENT_STATUSES
+from ...tools.report.shown import Shown
 from . import experiment_page, run_page
 from .judged import judged
 
@@ -46,7 +46,7 @@ def experiments(reader: Reader, asked: Asked) -> Filled:
     kind, task, model, status = chosen.values()
     before = _before(asked, "experiment")
     rows = reader.experiments(kind, task, model, status=status, limit=PAGE + 1, before=before)[::-1]
-    choices = {name: reader.known(name) for name in names} | {"status": list(STATUSES)}
+    choices = {name: reader.known(name) for name in names} | {"status": list(EXPERIMENT_STATUSES)}
     older = _address("/experiments", {**chosen, "before": rows[PAGE - 1].id}) if len(rows) > PAGE else ""
     page: Shown = {"rows": rows[:PAGE], "older": older, "choices": choices, "chosen": chosen}
     return "experiments.html.j2", {"here": "/experiments", **page}

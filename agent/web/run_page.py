@@ -13,12 +13,12 @@ from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import Run
 from ...tools.report.escape import clipped
+from ...tools.report.plain_text import since
 from ...tools.report.render import render_run
+from ...tools.report.shown import Shown
 from ...tools.report.slots import Slot, SlotError
 from ...tools.report.spent import budget_text, spent_text
 from ...tools.report.story import story
-from ...tools.report.view import Shown
-from ..commands.pages.style import since
 from ..study.story import steps_of
 from .figures import drawn
 from .judged import judged

@@ -17,8 +17,8 @@ from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import Judgement
 from ...tools.report.numbers import number, true_minus
-from ...tools.report.view import Shown, measured
-from ..commands.pages.style import minute, printable, since
+from ...tools.report.plain_text import minute, printable, since
+from ...tools.report.shown import Shown, measured
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parent.parent / "tools" / "report"

@@ -7,9 +7,9 @@ from typing import Any
 
 from .. import schema
 from ..errors import TrackerError
-from ..forks import Inherited
 from ..ids import parse_id, show_id
 from ..locks import is_alive
+from .inherited import Inherited
 from .rows import as_json, check_status, now
 from .thoughts import ThoughtWriter
 
@@ -83,7 +83,7 @@ class RunWriter(ThoughtWriter):
             self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())
         # The last of all, so that what came before it is known as what the fork began with.
         said = [(turn.step, turn.role, turn.content) for turn in inherits.turns]
-        for step, role, content in (*said, (inherits.step, "user", inherits.told(new))):
+        for step, role, content in (*said, (inherits.step, "user", inherits.message(new))):
             self._insert("turns", run=run, step=step, role=role, content=as_json(content), created=now())
 
     def resume_run(self, run: int, environment: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> None:

@@ -58,9 +58,9 @@ class Grade:
         return self.p < LEVEL
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Such as "0.250 [0.132, 0.421] against a chance of 0.062 (always answering 'paris'), p = 0.0004"."""
-        return f"{self.share.told} against a chance of {self.chance.told}, p = {self.p:.2g}"
+        return f"{self.share.text} against a chance of {self.chance.summary}, p = {self.p:.2g}"
 
     @property
     def measurements(self) -> tuple[Measurement, Measurement]:
@@ -86,25 +86,25 @@ class Ability:
         return self.says.shown or self.prefers_shown
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The verdict in a sentence or two."""
         says, prefers = self.says, self.prefers
         if not self.able:
             return f"It is not shown to do the task at all, {self.why}."
-        said = f"It {'says the answer' if says.shown else 'is not shown to say the answer'} (accuracy {says.told})"
+        said = f"It {'says the answer' if says.shown else 'is not shown to say the answer'} (accuracy {says.summary})"
         if prefers is None:
             return f"{said}."
         verb = "prefers" if prefers.shown else "is not shown to prefer"
         link = "and it" if says.shown == prefers.shown else "but it"
-        return f"{said}, {link} {verb} the answer to the distractor (a share of {prefers.told}).{self._few}"
+        return f"{said}, {link} {verb} the answer to the distractor (a share of {prefers.summary}).{self._few}"
 
     @property
     def why(self) -> str:
         """Why it is shown to do neither."""
-        says = f"to say the answer (accuracy {self.says.told})"
+        says = f"to say the answer (accuracy {self.says.summary})"
         if self.prefers is None:
             return f"that is, {says}{self._few}"
-        return f"neither {says} nor to prefer it to the distractor (a share of {self.prefers.told}){self._few}"
+        return f"neither {says} nor to prefer it to the distractor (a share of {self.prefers.summary}){self._few}"
 
     @property
     def _few(self) -> str:
@@ -121,10 +121,10 @@ class Ability:
         if not self.able:
             return (doubt("unable", why=self.why),)
         if self.prefers is not None and rests_on_preference(metric) and not self.prefers.shown:
-            return (doubt("not_preferred", prefers=self.prefers.told, says=self.says.told),)
+            return (doubt("not_preferred", prefers=self.prefers.summary, says=self.says.summary),)
         if not self.says.shown:
             rests = "An accuracy rests on speech" if metric == "accuracy" else "What is found here is about preference"
-            return (doubt("not_said", rests=rests, says=self.says.told),)
+            return (doubt("not_said", rests=rests, says=self.says.summary),)
         return ()
 
 

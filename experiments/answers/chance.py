@@ -28,7 +28,7 @@ class Chance:
     by: str
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"{self.value:.3f} ({self.by})"
 
 

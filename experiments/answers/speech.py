@@ -35,7 +35,7 @@ def compared(lab: Lab, prompts: tuple[Prompt, ...], said: list[str], changed: li
     samples = lab.samples(prompts, said, changed, condition)
     if lab.task.answer_kind == "open":
         written = compared_writing(lab, prompts, said, changed)
-        return Spoken(written, samples, told_writing(written))
+        return Spoken(written, samples, writing_summary(written))
     asked = [p.key for p in prompts]
     before, after = lab.correct(prompts, said), lab.correct(prompts, changed)
     kinds = [
@@ -111,7 +111,7 @@ def compared_writing(
     return (*summed_up(before, prompts, "_intact"), *summed_up(after, prompts), *summed_up(change, prompts, "_change"))
 
 
-def told_writing(measurements: Sequence[Measurement]) -> str:
+def writing_summary(measurements: Sequence[Measurement]) -> str:
     """The same in words."""
     found = {m.name: m.value for m in measurements}
     parts: list[str] = []

@@ -6,7 +6,7 @@ runs travel on together, so that every layer is called once for all of them.
 
     forward      the model taken apart: embedding, blocks, head, with masks and rotary kept from one recording
     short        attention over a few dozen tokens
-    reading      the clean pass
+    clean_pass   the clean pass
     activations  what is kept of it, in memory or on disk
     sources      where edits take their values from: means, other prompts, other batches, given places and vectors
     pattern      attention patterns, seen and changed where they are made
@@ -27,13 +27,13 @@ runs travel on together, so that every layer is called once for all of them.
 """
 
 from .activations import Activations, CleanRun, StoredRun
+from .clean_pass import read
 from .direct import Direct, direct
 from .edges import Edges, edge_attribution
 from .generate import generate
 from .gradients import attribution
 from .lens import lens, streams
 from .narrowing import narrowable
-from .reading import read
 from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run

@@ -22,8 +22,8 @@ from ..model.subject import Subject
 from ..sites import Part, Site, head
 from ..tasks.batch import Batch
 from .activations import unflat_heads
+from .clean_pass import read
 from .forward import gather_columns, through
-from .reading import read
 from .sources import Source
 from .weights import LARGE, linear_part, output_weights, value_biases
 

@@ -16,11 +16,11 @@ from ..interventions import Intervention
 from ..model.block import Block
 from ..model.subject import Subject
 from ..tasks.batch import Batch
+from .clean_pass import read
 from .edits import INTACT, Editor, frozen_parts, placed_by_layer
 from .forward import GIVEN, KVSlot, Recording, Window, attention, embed, mlp, record, tail, through, unembed
 from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
-from .reading import read
 from .sources import Source
 
 CHUNK_ROWS = 128

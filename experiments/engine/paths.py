@@ -23,6 +23,7 @@ from ..model.subject import Subject
 from ..sites import Part, Site
 from ..tasks.batch import Batch
 from .activations import CleanRun, flat_heads, unflat_heads
+from .edges import follows
 from .edits import Editor, Source
 from .forward import KVSlot, Window, attention, mlp, record_batch, through
 
@@ -192,12 +193,6 @@ class Paths:
         # A norm that follows the attention sees all heads at once, so the change is taken behind it.
         raw = self.clean.at(sender.layer, "attn_raw")  # type: ignore[arg-type]
         return through(block.attn_post, raw + out) - through(block.attn_post, raw)
-
-
-def follows(anatomy: Anatomy, receiver: Site, sender: Site) -> bool:
-    from .edges import follows as reads
-
-    return reads(anatomy, receiver, sender)
 
 
 def all_edges(senders: Sequence[Site], receivers: Sequence[tuple[Site, Through]], anatomy: Anatomy) -> list[Edge]:

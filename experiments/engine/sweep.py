@@ -21,12 +21,12 @@ from ..model.kernels import laid_out
 from ..model.subject import Subject
 from ..tasks.batch import Batch
 from .activations import CleanRun
+from .clean_pass import read
 from .edits import INTACT
 from .forward import gather_columns, picked, record_batch, unembed
 from .memory import SHARE, Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
 from .narrowing import how_many, narrowable, narrowing
 from .plan import Plan, Run, grouped, needed_parts, ordered_runs
-from .reading import read
 from .readout import Readout, RowsOfReadout, read_columns
 from .sources import RowsOfSource, Source
 from .travel import in_full, narrowed_runs

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..methods.patching import Place
     from ..statistics.intervals import Array
     from ..statistics.recovery import Scale
-    from ..tasks.corrupted_prompts import Twins
+    from ..tasks.corrupted_prompts import CorruptedPrompts
 
 DONATED = 8
 
@@ -69,7 +69,7 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.told(scale, found) + held(places, found) + told,
+            found=self.summary(scale, found) + held(places, found) + told,
             notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
@@ -80,17 +80,17 @@ class ActivationPatching(Patching):
     def what(self) -> str:
         return self.part if self.sites is None else "chosen sites"
 
-    def told(self, scale: Scale, found: tuple[Effect, ...]) -> str:
+    def summary(self, scale: Scale, found: tuple[Effect, ...]) -> str:
         from ..statistics.strongest import clear, largest
 
         towards = "corrupted towards clean" if self.direction == "denoising" else "clean towards corrupted"
         return (
-            f"{scale.told}. Of {len(found)} patches ({self.direction}, {towards}) {sum(map(clear, found))} change it "
-            f"(q < 0.05); {largest(found, ' by recovery', said=scale.said)}."
+            f"{scale.summary}. Of {len(found)} patches ({self.direction}, {towards}) {sum(map(clear, found))} change "
+            f"it (q < 0.05); {largest(found, ' by recovery', said=scale.said)}."
         )
 
     def donated(
-        self, lab: Lab, pair: Twins, scale: Scale, places: list[Place], found: tuple[Effect, ...]
+        self, lab: Lab, pair: CorruptedPrompts, scale: Scale, places: list[Place], found: tuple[Effect, ...]
     ) -> tuple[tuple[Effect, ...], str, tuple[Note, ...]]:
         """The strongest places again, with another prompt's values; in words; and what is to be said about it."""
         from ..lab import INTACT, numbers

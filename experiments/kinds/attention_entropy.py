@@ -84,7 +84,7 @@ class AttentionEntropy(Experiment):
         signed = values if self.first == "lowest" else -values
         order = [list(sites)[i] for i in signed.argsort(kind="stable")]
         curve = pruning.curve(lab, self.draw, sites, order, self.method, self.metric, self.draws)
-        pruned = pruning.told_curve(lab, curve, self.draw, self.metric, "heads", f"{self.first} entropy", self.method)
+        pruned = pruning.curve_result(lab, curve, self.draw, self.metric, "heads", f"{self.first} entropy", self.method)
         known = {m.name for m in measured}
         return Result(
             measurements=(*measured, *(m for m in pruned.measurements if m.name not in known)),

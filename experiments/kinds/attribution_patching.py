@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..sites import Part
     from ..statistics.intervals import Array
     from ..statistics.recovery import Scale
-    from ..tasks.corrupted_prompts import Twins
+    from ..tasks.corrupted_prompts import CorruptedPrompts
     from ..tasks.task import Task
 
 
@@ -85,7 +85,7 @@ class AttributionPatching(Patching):
             effects=(*exact, *estimates),
             figures=(self.points(lab, exact, near.tolist(), verify),
                      self.drawing(lab, pair, places, estimates, f"Estimated recovery ({self.how}), {self.direction}")),
-            found=self.told(scale, exact, agreed, verify, len(places)),
+            found=self.summary(scale, exact, agreed, verify, len(places)),
             notes=(*pair.notes, *run.failed(self.metric)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole,
@@ -96,7 +96,7 @@ class AttributionPatching(Patching):
     def how(self) -> str:
         return f"integrated gradients, {self.steps} steps" if self.method == "integrated" else "gradients"
 
-    def estimated(self, lab: Lab, pair: Twins, places: list[Place]) -> tuple[Array, Array]:
+    def estimated(self, lab: Lab, pair: CorruptedPrompts, places: list[Place]) -> tuple[Array, Array]:
         """The estimated change by each place, in the metric's own units, [place, n]; and by all that enters, [n]."""
         import numpy as np
 
@@ -121,7 +121,9 @@ class AttributionPatching(Patching):
         units = [by_whole[p.site.layer, p.site.part, p.positions][:, p.site.index or 0] for p in places]
         return np.stack([numbers(u) for u in units]), numbers(found[0][:, 0])
 
-    def told(self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int) -> str:
+    def summary(
+        self, scale: Scale, exact: tuple[Effect, ...], agreed: list[Measurement], verify: int, count: int
+    ) -> str:
         from ..statistics.strongest import clear, largest
 
         named = {m.name: m.value for m in agreed}
@@ -131,7 +133,7 @@ class AttributionPatching(Patching):
         if "correlation" in named:
             words += f" Estimate and patch correlate by {named['correlation']:.3f}"
             words += f" (ranks {named['screen_agreement']:.3f})." if "screen_agreement" in named else "."
-        return f"{scale.told}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
+        return f"{scale.summary}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
 
     def points(self, lab: Lab, exact: tuple[Effect, ...], near: list[float], verify: int) -> Figure:
         from ..statistics.recovery import UNIT

@@ -31,7 +31,7 @@ class Baseline(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from ..answers.ability import ability
-        from ..answers.speech import summed_up, told_writing, writing
+        from ..answers.speech import summed_up, writing, writing_summary
         from ..methods.controls import per_prompt
         from ..statistics.intervals import measurement, questions_asked
 
@@ -42,7 +42,7 @@ class Baseline(Experiment):
         able = ability(lab.task, prompts, intact)
         if able is None or intact.correct is None:
             written = summed_up(writing(lab, prompts, intact.said), prompts)
-            found = f"{lab.subject.name} goes on from {len(prompts)} prompts of {self.task}. {told_writing(written)}"
+            found = f"{lab.subject.name} goes on from {len(prompts)} prompts of {self.task}. {writing_summary(written)}"
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
         accuracy, accuracy_p = able.says.measurements
         measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]
@@ -64,7 +64,8 @@ class Baseline(Experiment):
                        unit="answers", n=len(prompts),
                        data={"labels": [k for k, _ in counts], "counts": [c for _, c in counts]}),
             ),
-            found=f"{lab.subject.name} answers {right} of {len(prompts)} prompts of {self.task} correctly. {able.told}",
+            found=f"{lab.subject.name} answers {right} of {len(prompts)} prompts of {self.task} correctly. "
+            + able.summary,
             doubts=able.doubts("logit_diff"),
             arrays=per_prompt(intact.scores, asked),
         )  # fmt: skip

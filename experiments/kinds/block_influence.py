@@ -46,7 +46,7 @@ class BlockInfluence(Experiment):
         from .. import engine
         from ..interventions import Intervention
         from ..lab import numbers
-        from ..methods.block_influence import turned
+        from ..methods.block_influence import turns
         from ..methods.controls import among, compare, per_prompt
         from ..methods.lenses import with_zero
         from ..statistics.intervals import effects, questions_asked, untested
@@ -54,7 +54,7 @@ class BlockInfluence(Experiment):
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
-        own, random = (numbers(each) for each in turned(seen, self.counted(batch), self.seed))
+        own, random = (numbers(each) for each in turns(seen, self.counted(batch), self.seed))
         layers = range(lab.subject.anatomy.n_layers)
         sites = [f"L{layer}" for layer in layers]
         kept = {"influence": own, "beyond_random": own - random}

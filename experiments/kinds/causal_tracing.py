@@ -91,7 +91,7 @@ class CausalTracing(Experiment):
 
         from ..interventions import Intervention
         from ..methods.causal_tracing import OTHER, marked, noises, spread
-        from ..methods.controls import among, compare, control_measurements, per_prompt, told, unmatched
+        from ..methods.controls import among, compare, control_measurements, control_summary, per_prompt, unmatched
         from ..result import Measurement
         from ..statistics.intervals import measurement, questions_asked
         from ..statistics.recovery import RECOVERY, WHOLE, Scale
@@ -127,8 +127,8 @@ class CausalTracing(Experiment):
             effects=found,
             figures=(self.drawing(lab, places, found),),
             found=f"Noise on {self.span} changes {self.metric} from {intact.mean():.3f} to {noised.mean():.3f}."
-                  f"{told(matched, 'places of as many other tokens')} Of {len(found)} windows of {self.part}, "
-                  f"{sum(map(clear, found))} bring some of it back, or take more (q < 0.05); "
+                  f"{control_summary(matched, 'places of as many other tokens')} Of {len(found)} windows of "
+                  f"{self.part}, {sum(map(clear, found))} bring some of it back, or take more (q < 0.05); "
                   f"{largest(found, ' by recovery', 6, scale.said)}.",
             notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
                    *unmatched(matched)),

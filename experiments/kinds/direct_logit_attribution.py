@@ -69,7 +69,7 @@ class DirectLogitAttribution(Experiment):
 
         from .. import engine
         from ..lab import numbers
-        from ..methods.answer_directions import of_other_prompts, towards_answer
+        from ..methods.answer_directions import answer_directions, of_other_prompts
         from ..methods.controls import TOLERANCE, among, per_prompt
         from ..methods.lenses import with_zero
         from ..statistics.intervals import effects, measurement, questions_asked
@@ -77,7 +77,7 @@ class DirectLogitAttribution(Experiment):
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         against_others = self.towards == "others"
-        own = towards_answer(lab.subject, batch, against_others)
+        own = answer_directions(lab.subject, batch, against_others)
         other = of_other_prompts(own, batch, against_others)
         both = [own] if other is None else [own, other]
         added = engine.direct(lab.subject, batch, torch.stack([each.vectors for each in both], 1),
@@ -108,7 +108,7 @@ class DirectLogitAttribution(Experiment):
             measurements=tuple(measurements),
             effects=found,
             figures=(self.heat_map(lab, ranked), self.lines(lab, names, kept["share"], asked)),
-            found=f"{len(names)} shares add up to {summed.told} logits; {sum(map(clear, ranked))} are not zero "
+            found=f"{len(names)} shares add up to {summed.text} logits; {sum(map(clear, ranked))} are not zero "
             f"(q < 0.05); {largest(ranked, count=8)}.",
             notes=tuple(notes),
             doubts=lab.doubts(*self.draw, "logit_diff" if self.towards == "distractor" else None),

@@ -146,7 +146,7 @@ class EmbeddingMap(Experiment):
             measurements=(accuracy, by_chance, Measurement(name="p", value=p, n=len(null)), above, learned, first,
                           on_map, *explained, questions_asked(questions)),
             figures=(self.points(lab, site, drawn, labels, spread),),
-            found=self.told(lab, site, of, accuracy, by_chance, p, above, learned, first, on_map, spread, values),
+            found=self.summary(lab, site, of, accuracy, by_chance, p, above, learned, first, on_map, spread, values),
             notes=tuple(self.doubted(of, first, accuracy, p)),
             doubts=lab.doubts(*self.draw),
             arrays={"coordinates": drawn.astype("float32"), "explained": spread.astype("float32"),
@@ -169,20 +169,20 @@ class EmbeddingMap(Experiment):
         if of.dropped:
             notes.append(note("labels_of_one_prompt", dropped=of.dropped, n=self.n))
         if p < 0.05 and accuracy.low is not None and first.value >= accuracy.low:
-            notes.append(note("known_before_layers", first=first.told))
+            notes.append(note("known_before_layers", first=first.text))
         if self.method == "tsne":
             notes.append(note("drawn_by_tsne"))
         return notes
 
-    def told(
+    def summary(
         self, lab: Lab, site: Site, of: Labelled, accuracy: Measurement, chance: Measurement, p: float,
         above: Measurement, learned: Measurement, first: Measurement, on_map: Measurement, spread: Array, values: Array,
     ) -> str:  # fmt: skip
         what = "each question" if of.by_question else "each prompt"
         text = f"{len(of.rows)} prompts at {site}, {self.position} token, by {self.label} ({len(of.names)} labels). "
-        text += f"Nearest centroid in all {values.shape[1]} dimensions, {what} left out: right for {accuracy.told}; "
-        text += f"with shuffled labels {chance.told}, p {p:.3g}; with shuffled weights {learned.told}, "
-        text += f"a difference of {above.told}; before the first layer {first.told}. "
+        text += f"Nearest centroid in all {values.shape[1]} dimensions, {what} left out: right for {accuracy.text}; "
+        text += f"with shuffled labels {chance.text}, p {p:.3g}; with shuffled weights {learned.text}, "
+        text += f"a difference of {above.text}; before the first layer {first.text}. "
         tells = p < 0.05 and (above.low or 0) > 0
         text += (
             f"So {self.label} can be read here better than from an untrained model; whether the model reads it is "
@@ -192,7 +192,7 @@ class EmbeddingMap(Experiment):
         shown = float(spread[:2].sum())
         return (
             text + f"The first two components hold {shown:.0%} of the variance ({spread[0]:.0%} and "
-            f"{float(spread[1]) if len(spread) > 1 else 0.0:.0%}); on them alone it is {on_map.told}."
+            f"{float(spread[1]) if len(spread) > 1 else 0.0:.0%}); on them alone it is {on_map.text}."
         )
 
     def points(self, lab: Lab, site: Site, at: Array, labels: list[str], spread: Array) -> Figure:

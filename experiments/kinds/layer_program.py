@@ -127,7 +127,14 @@ class LayerProgram(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..lab import INTACT, numbers
-        from ..methods.controls import compare, control_measurements, moved_programs, per_prompt, told, unmatched
+        from ..methods.controls import (
+            compare,
+            control_measurements,
+            control_summary,
+            moved_programs,
+            per_prompt,
+            unmatched,
+        )
         from ..statistics.intervals import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)
@@ -148,7 +155,7 @@ class LayerProgram(Experiment):
         tokens = token_changes(lab, predicted, asked)
         up, down = (", ".join(t.site[6:] for t in part) for part in (tokens[:TOKENS], tokens[TOKENS:]))
         text = (
-            f"Running layers {program.name}: {self.metric} changes by {found[0].told}. {spoken.text} "
+            f"Running layers {program.name}: {self.metric} changes by {found[0].text}. {spoken.text} "
             f"More likely: {up}. Less likely: {down}."
         )
         return Result(
@@ -160,7 +167,7 @@ class LayerProgram(Experiment):
             effects=(*found, *tokens, *spoken.effects),
             samples=spoken.samples,
             figures=spoken.figures,
-            found=text + told(matched, "programs that do the same to other layers"),
+            found=text + control_summary(matched, "programs that do the same to other layers"),
             notes=(*run.failed(self.metric), *unmatched(matched)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt(kept, asked, beside),

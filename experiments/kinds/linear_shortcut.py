@@ -99,7 +99,7 @@ class LinearShortcut(Experiment):
         found += [effects(names, "repaired", repaired, asked), effects(names, "beyond_shift", beyond, asked)]
         unit = unit_of(self.metric)
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
-        text = ", ".join(f"{way} {m.told}" for way, m in whole.items())
+        text = ", ".join(f"{way} {m.text}" for way, m in whole.items())
         text = f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
         undone: list[Measurement] = []
         low, high = whole["skipped"].low, whole["skipped"].high
@@ -107,7 +107,7 @@ class LinearShortcut(Experiment):
             share = ratio_bootstrap(-repaired.mean(0), damage["skipped"].mean(0), asked)
             value, low, high = (float(each) for each in share)
             undone.append(Measurement(name="undone", value=value, low=low, high=high, n=self.n))
-            text += f"The maps undo {undone[0].told} of the damage. "
+            text += f"The maps undo {undone[0].text} of the damage. "
         else:
             notes = (*notes, note("no_clear_damage"))
         ranked = sorted(range(len(names)), key=lambda i: -abs(float(repaired[i].mean())))[:SHOWN]

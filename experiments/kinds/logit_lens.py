@@ -62,7 +62,7 @@ class LogitLens(Experiment):
             over_layers,
             settled,
             stream_names,
-            told,
+            summary,
             with_zero,
         )
         from ..statistics.intervals import questions_asked
@@ -98,8 +98,8 @@ class LogitLens(Experiment):
             measurements=(after, questions_asked(asked), identity),
             effects=found,
             figures=(self.map(lab, seen), *curves),
-            found=f"The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
-            + told(sites, values, units),
+            found=f"The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
+            + summary(sites, values, units),
             notes=tuple(notes),
             doubts=lab.doubts(*self.draw),
             arrays=per_prompt(kept, asked),

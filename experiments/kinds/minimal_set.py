@@ -155,7 +155,7 @@ class MinimalSet(Experiment):
         base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
-                f"The intact {self.metric} is {base.told}, not above 0, so there is no task to be kept or broken."
+                f"The intact {self.metric} is {base.text}, not above 0, so there is no task to be kept or broken."
             )
         whole = float(intact.mean())
         left, low, high = (float(x) for x in ratio_bootstrap(own, intact, asked))
@@ -176,7 +176,7 @@ class MinimalSet(Experiment):
             at_random = measurement("random_share", shares)
             measured += [at_random, outdone.model_copy(update={"name": "better_than_random"})]
             as_good = int((shares <= left if self.goal == "break" else shares >= left).sum())
-            told = f" {len(shares)} random sets as large leave {at_random.told}; by what it leaves the set has rank "
+            told = f" {len(shares)} random sets as large leave {at_random.text}; by what it leaves the set has rank "
             told += f"{1 + as_good} of {1 + len(shares)} among them (p {(1 + as_good) / (1 + len(shares)):.2g})."
         rows = effects(members, self.metric, without - own, asked) if members else ()
         verb = "Without" if self.goal == "break" else "With nothing but"

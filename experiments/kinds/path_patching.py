@@ -105,13 +105,13 @@ class PathPatching(Contrast):
         from ..methods.controls import among, compare, per_prompt
         from ..statistics.intervals import questions_asked
         from ..statistics.recovery import RECOVERY, WHOLE
-        from ..tasks.corrupted_prompts import twins
+        from ..tasks.corrupted_prompts import corrupted_prompts
 
         senders, receivers = self.ends(lab.subject.sizes)
         edges = all_edges(senders, receivers, lab.subject.anatomy)
         if not edges:
             raise BadConfiguration("No sender stands before a receiver, so there is no path.")
-        pair = twins(lab, self.draw)
+        pair = corrupted_prompts(lab, self.draw)
         pair.known(self.positions)
         scale = self.scale(lab, pair)
         base, other = self.runs(pair)
@@ -134,16 +134,16 @@ class PathPatching(Contrast):
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric)),
             effects=found,
             figures=(self.drawing(lab, edges, found),),
-            found=self.told(scale, found),
+            found=self.summary(scale, found),
             notes=(*pair.notes, *run.failed(self.metric)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},
         )
 
-    def told(self, scale: Scale, found: Sequence[Effect]) -> str:
+    def summary(self, scale: Scale, found: Sequence[Effect]) -> str:
         count = sum(map(clear, found))
         return (
-            f"{scale.told}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}, MLPs "
+            f"{scale.summary}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}, MLPs "
             f"{self.mlps}) {count} change it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
         )
 

@@ -72,7 +72,7 @@ class PruningCurve(Experiment):
         # Python's sort is stable, so that parts that cost the same stay in their order.
         order = sorted(range(len(names)), key=lambda i: damage[i] if self.first == "weakest" else -damage[i])
         found = pruning.curve(lab, self.draw, parts, [names[i] for i in order], self.method, self.metric, self.draws)
-        return pruning.told_curve(lab, found, self.draw, self.metric, self.parts, self.first, self.method)
+        return pruning.curve_result(lab, found, self.draw, self.metric, self.parts, self.first, self.method)
 
     def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:
         """The damage that each part does alone, on the prompts of a draw."""

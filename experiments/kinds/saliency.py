@@ -112,15 +112,15 @@ class Saliency(Experiment):
             effect["occlusion"] = placed(effect["occlusion"], means)
             measured += [measurement("moved", sizes, unit, asked),
                          measurement("moved_shuffled", abs(beside).mean(-1).sum(0) / counted, unit, asked)]  # fmt: skip
-            text += f"A replaced token moves the prompt's own answers by {measured[-2].told} on average, by size, "
-            text += f"and other prompts' answers in the same runs by {measured[-1].told}. "
+            text += f"A replaced token moves the prompt's own answers by {measured[-2].text} on average, by size, "
+            text += f"and other prompts' answers in the same runs by {measured[-1].text}. "
         else:
             notes.append(note("no_shuffled_control"))
         for way in WAYS[1:]:
             near, rows = saliency.agreement(found[way], found["occlusion"], of.differs)
             if rows:
                 measured.append(measurement(f"agreement_{way}", near, "rank correlation", [asked[i] for i in rows]))
-                text += f"Ranks of {way} and occlusion agree by {measured[-1].told}. "
+                text += f"Ranks of {way} and occlusion agree by {measured[-1].text}. "
         notes += self.doubted(effect, float(sizes.mean()), float(abs(whole).mean()), float(counted.mean()))
         return Result(
             measurements=(*intact(self.metric, values[0], asked), total, *measured, questions_asked(asked),
@@ -144,7 +144,7 @@ class Saliency(Experiment):
             instead = "more prompts" if self.baseline == "other" else "baseline other"
             notes.append(note("baseline_breaks_run", metric=self.metric, one=one, whole=whole, instead=instead))
         for way in WAYS[1:]:
-            against = [f"{e.site} ({e.told} against {o.told})"
+            against = [f"{e.site} ({e.text} against {o.text})"
                        for e, o in zip(effect[way], effect["occlusion"], strict=True)
                        if clear(e) and clear(o) and e.value * o.value < 0]  # fmt: skip
             if against:
@@ -159,8 +159,8 @@ class Saliency(Experiment):
 
         gap = measurement("gap", abs(summed - whole), unit, asked)
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
-        text = f"All replaced, {self.metric} changes by {total.told}; integrated gradients ({self.steps} steps) miss "
-        text += f"{gap.told} {unit} of it a prompt, {missed:.1%}. "
+        text = f"All replaced, {self.metric} changes by {total.text}; integrated gradients ({self.steps} steps) miss "
+        text += f"{gap.text} {unit} of it a prompt, {missed:.1%}. "
         notes = [] if missed <= BAR else [note("not_complete", missed=missed, bar=BAR)]
         if total.low is None or total.high is None or total.low * total.high <= 0:
             notes.append(note("no_whole_difference", metric=self.metric))

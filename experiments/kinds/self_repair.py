@@ -65,7 +65,7 @@ class SelfRepair(Experiment):
 
         from .. import engine
         from ..lab import numbers
-        from ..methods.answer_directions import towards_answer
+        from ..methods.answer_directions import answer_directions
         from ..methods.controls import among, compare, per_prompt, random_others, unmatched
         from ..methods.lenses import with_zero
         from ..methods.removal import removal, replacements
@@ -74,7 +74,7 @@ class SelfRepair(Experiment):
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
-        towards = towards_answer(lab.subject, batch, others=False)
+        towards = answer_directions(lab.subject, batch, others=False)
         directions = towards.vectors[:, None]
         intact = engine.direct(lab.subject, batch, directions)
         sites = self.sites(lab, intact)
@@ -115,7 +115,7 @@ class SelfRepair(Experiment):
             measurements=tuple(measurements),
             effects=tuple(effect for rows in found.values() for effect in rows),
             figures=(self.points(lab, found), self.matrix(lab, names, gone, intact.sites, found["response"])),
-            found=self.told(found, measurements),
+            found=self.summary(found, measurements),
             notes=(*run.failed("logit_diff"), *untrue(off, capped), *notes, *(() if beside else unmatched(()))),
             doubts=lab.doubts(*self.draw, "logit_diff"),
             arrays=per_prompt({name: with_zero(rows) for name, rows in kept.items()}, asked),
@@ -146,7 +146,7 @@ class SelfRepair(Experiment):
         return [Measurement(name="repaired", value=float(value), low=float(low), high=float(high), n=self.n,
                             unit="share of direct")]  # fmt: skip
 
-    def told(self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement]) -> str:
+    def summary(self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement]) -> str:
         lines: list[str] = []
         repaired = own = 0
         answers = {name: [e for e in found["response"] if e.site.endswith(f" after {name}")]
@@ -165,7 +165,7 @@ class SelfRepair(Experiment):
         share = next((m for m in measurements if m.name == "repaired"), None)
         other = next((m for m in measurements if m.name == "control_repair"), None)
         said = f"{repaired} of {own} heads that write to the answer are answered to (q < 0.05), in logits"
-        said += f"; of what they write themselves comes back: {share.told}" if share else ""
+        said += f"; of what they write themselves comes back: {share.text}" if share else ""
         said += f"; repair of single other heads {other.value:+.3f}" if other else ""
         return f"{said}. {'. '.join(lines[:MOST])}."
 

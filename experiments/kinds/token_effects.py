@@ -130,10 +130,10 @@ class TokenEffects(Experiment):
         text = (
             f"Without {done.name} ({self.method if self.sites else 'left out'}), {self.by} on {len(held)} prompts that "
         )
-        text += f"the tokens were not chosen by (there: those that did): {told(found[: len(up)], 'rose there')}; "
-        text += f"{told(found[len(up) :], 'fell there')}. "
+        text += f"the tokens were not chosen by (there: those that did): {listing(found[: len(up)], 'rose there')}; "
+        text += f"{listing(found[len(up) :], 'fell there')}. "
         text += f"{own} of {len(found)} move more than under each of {len(others)} random removals. " if others else ""
-        text += "Probability went: " + ", ".join(f"{e.site} {e.told}" for e in went) + "."
+        text += "Probability went: " + ", ".join(f"{e.site} {e.text}" for e in went) + "."
         # What is kept by prompt is of the measured half, as the tokens' effects are.
         return Result(
             measurements=(moved, share("top_token_changed", top, asked), questions_asked(half),
@@ -164,8 +164,8 @@ def named(texts: list[str], ids: list[int]) -> list[str]:
     return [f"token {text!r}" + (f" #{i}" if texts.count(text) > 1 else "") for text, i in zip(texts, ids, strict=True)]
 
 
-def told(found: tuple[Effect, ...], way: str) -> str:
-    return f"{way} " + (", ".join(f"{e.site.removeprefix('token ')} {e.told}" for e in found[:10]) or "none")
+def listing(found: tuple[Effect, ...], way: str) -> str:
+    return f"{way} " + (", ".join(f"{e.site.removeprefix('token ')} {e.text}" for e in found[:10]) or "none")
 
 
 def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:

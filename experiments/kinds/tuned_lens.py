@@ -61,7 +61,7 @@ class TunedLens(Experiment):
             over_layers,
             settled,
             stream_names,
-            told,
+            summary,
             with_zero,
         )
         from ..statistics.intervals import effects, measurement, questions_asked
@@ -99,9 +99,9 @@ class TunedLens(Experiment):
             effects=(*effects(sites, "gain", gain, asked), *effects(sites, "specific", specific, asked),
                      *lens_effects(sites, values, asked)),
             figures=(over_layers("kl", title, UNITS["kl"], self.n, series),),
-            found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.told} "
-            f"nats. The likeliest token is the final one after {after.told} of {len(sites) - 1} layers. "
-            + told(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
+            found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.text} "
+            f"nats. The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
+            + summary(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
             notes=(*failed, *notes),
             doubts=lab.doubts(*self.draw),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),

@@ -143,7 +143,7 @@ class Ablation(Experiment):
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)
             measurements += agreement
-            text += screening.told(screened.how, agreement, self.strongest)
+            text += screening.summary(screened.how, agreement, self.strongest)
             kept["screened"] = screened.guesses
         return Result(
             measurements=tuple(measurements),
@@ -181,7 +181,7 @@ class Ablation(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..statistics.intervals import effects, questions_asked
-        from .controls import compare, control_measurements, per_prompt, random_sets, told, unmatched
+        from .controls import compare, control_measurements, control_summary, per_prompt, random_sets, unmatched
         from .removal import removal, replacements
 
         prompts, batch = lab.prompts(*self.draw)
@@ -204,8 +204,8 @@ class Ablation(Experiment):
         spoken = compared(lab, prompts, lab.intact(*self.draw).said, changed, removed.name)
         measurements += spoken.measurements
         matched = control_measurements(self.metric, change[0], beside - values[0], asked)
-        text = f"Without {removed.name} ({self.method}) {self.metric} changes by {found[0].told}. {spoken.text}"
-        text += told(matched, f"random sets of as many {self.parts}")
+        text = f"Without {removed.name} ({self.method}) {self.metric} changes by {found[0].text}. {spoken.text}"
+        text += control_summary(matched, f"random sets of as many {self.parts}")
         kept = {name: run.values(name)[:2] for name in run.scores}
         return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
                       figures=spoken.figures, found=text,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def turned(streams: Sequence[Tensor], mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def turns(streams: Sequence[Tensor], mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Streams before and after each layer [batch, position, d_model], mask [batch, position] -> the mean turn of each
     prompt's tokens [layer, batch]; and the same where as much is written in a random direction."""
     generator = torch.Generator().manual_seed(seed)

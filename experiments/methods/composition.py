@@ -79,10 +79,10 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
             squares = product.square().unflatten(0, (len(senders), -1)).unflatten(2, (a.n_heads, -1)).sum((1, 3))
             found[which, : len(senders), columns] = squares.sqrt().numpy()
         progress(late, len(layers) - 1)
-    return found, turned(torch.cat(writing), torch.cat(reading, dim=1), seed)
+    return found, random_scores(torch.cat(writing), torch.cat(reading, dim=1), seed)
 
 
-def turned(writing: Tensor, reading: Tensor, seed: int) -> np.ndarray:
+def random_scores(writing: Tensor, reading: Tensor, seed: int) -> np.ndarray:
     """Scores [3, draw] of random pairs whose sender writes with its own strengths into random directions."""
     generator = torch.Generator().manual_seed(seed)
     strengths = torch.linalg.svdvals(writing)

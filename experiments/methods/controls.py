@@ -220,7 +220,7 @@ def control_measurements(
     ]  # fmt: skip
 
 
-def told(matched: Sequence[Measurement], what: str) -> str:
+def control_summary(matched: Sequence[Measurement], what: str) -> str:
     """`control_measurements` in words, to follow what was found."""
     rank = next((m for m in matched if m.name == "control_rank"), None)
     if rank is None or rank.n is None:

@@ -25,7 +25,7 @@ from ..lab import Lab
 from ..result import Note
 from ..statistics.intervals import Array
 from ..tasks.batch import Batch, encode_answer, make_batch
-from ..tasks.corrupted_prompts import Twins, as_twin, passed_over, twins
+from ..tasks.corrupted_prompts import CorruptedPrompts, corrupted_prompts, passed_over, with_text
 from ..tasks.donors import LOOKED_AT, place
 from ..tasks.prompt import Prompt, Split
 
@@ -60,7 +60,7 @@ class Replaced:
 def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
     """Raises BadConfiguration where there are not as many prompts of which there is such a baseline."""
     if kind in ("other", "twin"):
-        pair = others(lab, draw) if kind == "other" else twins(lab, draw)
+        pair = others(lab, draw) if kind == "other" else corrupted_prompts(lab, draw)
         prompts, own = pair.prompts, [p.spans for p in pair.prompts]
         # A twin's batch has spans that are no part of the task.
         spans = tuple({s: row[s] for s in (*names, "last")} for row, names in zip(pair.clean.spans, own, strict=True))
@@ -86,7 +86,7 @@ def own_ids(batch: Batch) -> list[list[int]]:
             zip(batch.ids.tolist(), ends, batch.prompt_len.tolist(), strict=True)]  # fmt: skip
 
 
-def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
+def others(lab: Lab, draw: tuple[int, Split, int]) -> CorruptedPrompts:
     """The first n prompts of the draw for which there is another one of the same template, with as many tokens and
     another answer; beside each a random such one of the explore split, scored on the first one's answers.
 
@@ -107,7 +107,7 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
         found = next((p for p in free if fits(lab, prompt, p)), None)
         if found is not None:
             chosen.append(prompt)
-            lent.append(as_twin(prompt, found.text))
+            lent.append(with_text(prompt, found.text))
         if len(chosen) == n:
             break
     if len(chosen) < n:
@@ -118,7 +118,7 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> Twins:
         )  # fmt: skip
     tokens, device = lab.subject.tokenizer, lab.subject.device
     notes = passed_over("without_other_prompt", looked_at - n, looked_at)
-    return Twins(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device), notes)
+    return CorruptedPrompts(tuple(chosen), make_batch(tokens, chosen, device), make_batch(tokens, lent, device), notes)
 
 
 def fits(lab: Lab, prompt: Prompt, other: Prompt) -> bool:

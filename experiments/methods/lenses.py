@@ -85,7 +85,7 @@ def with_zero(values: Array) -> Array:
     return np.concatenate([np.zeros_like(values[:1]), values])
 
 
-def told(sites: list[str], values: Mapping[str, Array], units: str) -> str:
+def summary(sites: list[str], values: Mapping[str, Array], units: str) -> str:
     """A few layers from first to last, each with its means, and what they are means of."""
     places = sorted({round(i * (len(sites) - 1) / (TOLD - 1)) for i in range(TOLD)})
     rows = [", ".join(f"{name} {values[name][i].mean():.3g}" for name in values) for i in places]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..sites import Part, Site
     from ..statistics.recovery import Scale
     from ..tasks.batch import Batch
-    from ..tasks.corrupted_prompts import Twins
+    from ..tasks.corrupted_prompts import CorruptedPrompts
     from ..tasks.task import Task
 
 Patched = Literal["resid_pre", "attn_out", "mlp_out", "z", "pattern", "k", "v"]
@@ -68,11 +68,11 @@ class Contrast(Experiment):
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer, so nothing can be restored.")
 
-    def runs(self, pair: Twins) -> tuple[Batch, Batch]:
+    def runs(self, pair: CorruptedPrompts) -> tuple[Batch, Batch]:
         """The run that is patched, and the one that lends its values."""
         return (pair.corrupted, pair.clean) if self.direction == "denoising" else (pair.clean, pair.corrupted)
 
-    def scale(self, lab: Lab, pair: Twins) -> Scale:
+    def scale(self, lab: Lab, pair: CorruptedPrompts) -> Scale:
         """Both ends, measured. Raises BadConfiguration where they do not differ."""
         from ..lab import INTACT, numbers
         from ..statistics.recovery import Scale
@@ -138,12 +138,12 @@ class Patching(Contrast):
                                        "L7.H3.pattern, L7.K1 or L7.V1.")  # fmt: skip
         return found
 
-    def pair(self, lab: Lab) -> Twins:
-        from ..tasks.corrupted_prompts import twins
+    def pair(self, lab: Lab) -> CorruptedPrompts:
+        from ..tasks.corrupted_prompts import corrupted_prompts
 
-        return twins(lab, self.draw, one_length="each" in (self.positions or ()))
+        return corrupted_prompts(lab, self.draw, one_length="each" in (self.positions or ()))
 
-    def at(self, pair: Twins, sites: Sequence[Site]) -> list[str]:
+    def at(self, pair: CorruptedPrompts, sites: Sequence[Site]) -> list[str]:
         """The positions of the sweep, by the names that they have in the batches."""
         from ..tasks.corrupted_prompts import is_step
 
@@ -157,7 +157,7 @@ class Patching(Contrast):
         named = [s for at in self.positions for s in (steps if at == "each" else [pair.known(at)])]
         return list(dict.fromkeys(named))
 
-    def places(self, pair: Twins, sites: Sequence[Site]) -> list[Place]:
+    def places(self, pair: CorruptedPrompts, sites: Sequence[Site]) -> list[Place]:
         return [Place(site, at) for site in sites for at in self.at(pair, sites)]
 
     def others(self, places: Sequence[Place], sizes: Mapping[str, int]) -> list[Place]:
@@ -173,7 +173,9 @@ class Patching(Contrast):
         random.Random(self.seed).shuffle(free)
         return sorted(free, key=lambda p: p.site.layer not in layers)[:lacking]
 
-    def drawing(self, lab: Lab, pair: Twins, places: Sequence[Place], found: Sequence[Effect], title: str) -> Figure:
+    def drawing(
+        self, lab: Lab, pair: CorruptedPrompts, places: Sequence[Place], found: Sequence[Effect], title: str
+    ) -> Figure:
         """Heads as layer by head; several positions as site by position; else bars."""
         from ..statistics.recovery import UNIT
         from ..tasks.corrupted_prompts import tokens_at

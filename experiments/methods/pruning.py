@@ -56,7 +56,7 @@ def search_lab(lab: Lab, draw: tuple[int, Split, int]) -> tuple[Lab, tuple[int, 
 
     Raises BadConfiguration where there are none.
     """
-    other, left = lab.apart(*draw), lab.task.capacity("explore") - (draw[0] if draw[1] == "explore" else 0)
+    other, left = lab.without_prompts(*draw), lab.task.capacity("explore") - (draw[0] if draw[1] == "explore" else 0)
     if left < 1:
         raise BadConfiguration(
             f"All {draw[0]} explore prompts of {lab.task.name} are measured on, so none is left to look for an order; "
@@ -105,7 +105,7 @@ def curve(
     return Curve(counts, whole[0], whole[1:], run.identity(metric), (*run.failed(metric), *notes))
 
 
-def told_curve(
+def curve_result(
     lab: Lab, found: Curve, draw: tuple[int, Split, int], metric: str, what: str, first: str, method: Method
 ) -> Result:
     """A curve as a result: an effect for each count, and how much less damage the order does than a random one.
@@ -131,11 +131,11 @@ def told_curve(
         gained = measurement("spared", spared, unit_of(metric), asked)
         better = share("better_than_random", (by_order > 0).astype(float))
         measured += [gained, better]
-        text += f" On average over the curve this spares {gained.told} of {metric} against random orders, and is "
+        text += f" On average over the curve this spares {gained.text} of {metric} against random orders, and is "
         text += f"better than {100 * better.value:.0f}% of {len(means)} of them."
     held = [e for e in rows if not clear(e) and not is_distance(e.metric)]
     half = rows[max(0, len(rows) // 2 - 1)]
-    text += f" Half of the way ({half.site}) {metric} changes by {half.told}."
+    text += f" Half of the way ({half.site}) {metric} changes by {half.text}."
     if not is_distance(metric):
         text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)."
     return Result(

@@ -10,34 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedModel
+from .attention_heads import biases_of, heads_among, heads_of
 from .block import Added, Alone, Block, Nothing, Scaled, Third, Times, Together
+from .sums import by_channel, close, factors, proportional, same
 from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name, kept
 
 # What only a module that looks at other tokens is given.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
-TOLERANCE = 2e-5
-# A factor that is found may be off by so much from the one that the layer holds, in half precision.
-NEAR = 5e-3
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Equal values, whether or not batch and position were flattened together (OPT does)."""
-    return a.numel() == b.numel() and torch.equal(a.reshape(-1), b.reshape(-1))
-
-
-def tolerance(x: Tensor) -> float:
-    return max(TOLERANCE, 4 * torch.finfo(x.dtype).eps)
-
-
-def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
-    limit = tolerance(a) * scale.abs().max()
-    return a.numel() == b.numel() and bool((a.reshape(-1) - b.reshape(-1)).abs().max() <= limit)
 
 
 def mixers(events: list[Event]) -> list[Event]:
@@ -80,33 +64,6 @@ def without_residual(event: Event, streams: tuple[Tensor, ...]) -> Branch:
         if isinstance(value, Tensor) and value.shape == event.out.shape and any(same(value, s) for s in streams):
             return Branch((event,), event.out - value, name)
     return Branch((event,), event.out)
-
-
-def factors(r: Tensor, terms: list[Tensor], layer: nn.Module, stream: Tensor) -> list[float] | None:
-    """The numbers by which the terms are multiplied to add up to r; None where there are none.
-
-    stream  what r was added to: some models hold a few numbers in it that are a thousand times as large as all that a
-            layer adds, and r has the last bits of those
-    """
-    if any(t.numel() != r.numel() for t in terms):
-        return None
-    # A part that writes nothing, as in a planted model, is there all the same.
-    writing = [t.reshape(-1).double() for t in terms if bool(t.any())]
-    solved: list[float] = []
-    if writing:
-        solved = torch.linalg.lstsq(torch.stack(writing, 1), r.reshape(-1, 1).double()).solution[:, 0].tolist()
-    held = [1.0, *(float(v) for v in vars(layer).values() if isinstance(v, float))]
-    solved = [min(held, key=lambda h: abs(h - f)) if near(f, held) else f for f in solved]
-    if any(abs(f) <= NEAR for f in solved):
-        return None
-    found = [solved.pop(0) if bool(t.any()) else 1.0 for t in terms]
-    rest = (sum(f * t.reshape(-1) for f, t in zip(found, terms, strict=True)) - r.reshape(-1)).abs().max()
-    limit = tolerance(r) * r.abs().max() + 4 * torch.finfo(r.dtype).eps * stream.abs().max()
-    return found if bool(rest <= limit) else None
-
-
-def near(value: float, held: list[float]) -> bool:
-    return any(abs(value - h) <= NEAR * abs(h) for h in held)
 
 
 def added(modules: tuple[nn.Module, ...], factor: float) -> tuple[nn.Module, ...]:
@@ -293,17 +250,6 @@ def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
     )  # fmt: skip
 
 
-def heads_among(trace: LayerTrace, attns: list[Event], n_heads: int) -> tuple[Event | None, Heads]:
-    """The one of several modules that mix tokens which is an attention with heads, and these. What a mixer caches
-    besides is no index of the attention's keys."""
-    found: list[tuple[Event, Heads]] = []
-    for event in trace.deeper or attns:
-        heads = heads_of(replace(trace, more_cached=False), event, n_heads, "")
-        if heads.n_heads:
-            found.append((event, heads))
-    return found[0] if len(found) == 1 else (None, Heads())
-
-
 def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
     """What is wrong with a layer that is no sum, as far as it can be seen."""
     if any(same(e.out, trace.out) for e in trace.events):
@@ -335,14 +281,6 @@ def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
     return "its output is not x + attention + MLP, so an ablation would not mean one thing."
 
 
-def by_channel(whole: Tensor, terms: list[Tensor]) -> bool:
-    """Whether, channel by channel, the whole is a sum of the terms with a factor each."""
-    columns = torch.stack([t.flatten(0, 1).double() for t in terms], -1).transpose(0, 1)
-    wanted = whole.flatten(0, 1).double().T[..., None]
-    found = columns @ (torch.linalg.pinv(columns) @ wanted)
-    return bool((found - wanted).abs().max() <= TOLERANCE * wanted.abs().max())
-
-
 def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
     modules = [e.module for e in branch.events]
     if branch.parts:
@@ -352,18 +290,6 @@ def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
     if branch.residual_arg:
         modules[-1] = Alone(modules[-1], branch.residual_arg)
     return added(tuple(modules), factor)
-
-
-def proportional(a: Tensor, b: Tensor) -> float | None:
-    """c where a = c b; None where there is no such c."""
-    if a.numel() != b.numel():
-        return None
-    if not (bool(a.any()) or bool(b.any())):
-        return 1.0  # a projection that writes nothing is a projection
-    size = float(b.double().square().sum())
-    c = float((a.reshape(-1).double() * b.reshape(-1).double()).sum()) / size if size else 0.0
-    c = 1.0 if abs(c - 1) <= TOLERANCE else c
-    return c if c and close(c * b.reshape(-1), a, a) else None
 
 
 def find_down(branch: Branch) -> tuple[Projected | None, float]:
@@ -376,46 +302,3 @@ def find_down(branch: Branch) -> tuple[Projected | None, float]:
             if scale is not None:
                 return projected, scale
     return None, 1.0
-
-
-@dataclass(frozen=True)
-class Heads:
-    o_proj: nn.Module | None = None
-    cache_arg: str = ""
-    n_heads: int = 0
-    d_head: int = 0
-    n_kv_heads: int = 0
-    d_key: int = 0
-    d_value: int = 0
-    latent: bool = False
-
-
-def heads_of(trace: LayerTrace, attn: Event | None, n_heads: int, residual: str) -> Heads:
-    """The heads of an attention that caches the keys and values of each, and ends in a projection."""
-    accepted = () if attn is None else (a for a in CACHES if a in attn.arguments)
-    cache_arg = next(iter(accepted), "")
-    kv = trace.kv
-    if attn is None or kv is None or not cache_arg or not attn.inside or not n_heads:
-        return Heads()
-    out = attn.out - attn.arguments[residual] if residual else attn.out
-    last = attn.inside[-1]
-    k, v = kv
-    columns = attn.given.shape[1]
-    width = last.given.shape[-1]
-    if len(trace.heads) == 1:
-        n_heads = trace.heads[0]  # which may be another number than the configuration says
-    told_apart = k.dim() == v.dim() == 4 and k.shape[2] == v.shape[2] == columns and n_heads % k.shape[1] == 0
-    if not told_apart or last.given.shape[-1] % n_heads or proportional(out, last.out) != 1:
-        return Heads()
-    if trace.more_cached:  # an index of its own beside keys and values: only run over all columns, without a cache
-        return Heads(o_proj=last.module, n_heads=n_heads, d_head=width // n_heads)
-    return Heads(
-        o_proj=last.module, cache_arg=cache_arg, n_heads=n_heads, d_head=last.given.shape[-1] // n_heads,
-        n_kv_heads=k.shape[1], d_key=k.shape[3], d_value=v.shape[3], latent=n_heads * v.shape[3] != width,
-    )  # fmt: skip
-
-
-def biases_of(attn: Event, rows: int, n_heads: int) -> dict[str, bool]:
-    """The arguments with numbers for each head, such as ALiBi's, and whether each row has its own."""
-    found: dict[str, Any] = {k: v for k, v in attn.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
-    return {k: len(v) != n_heads for k, v in found.items() if len(v) in (n_heads, rows * n_heads) and len(v) != rows}

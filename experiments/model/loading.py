@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from ..errors import ExperimentError, UnsupportedModel
-from . import adapter as adapters
+from . import adapter
 from .adapter import MadeOf
 from .allocator import keep_freed_memory
 from .anatomy import find_anatomy
@@ -49,11 +49,11 @@ def load(
             model = read_model(name, place.where, place.revision, place.local, dtype, spread)
             return prepare(alias, model, tokenizer_of(place), device)
         # What is spread over devices cannot be added to, so it is not.
-        with adapters.without(Path(place.where)) as where:
+        with adapter.without(Path(place.where)) as where:
             model = read_model(place.base, str(where), place.revision, place.local, dtype)
         tokenizer = tokenizer_of(place)
-        made_of = MadeOf(place.base, fingerprint(model, tokenizer), adapters.fingerprint_of(name, place.adapter))
-        model = adapters.merged(name, model, place.adapter)
+        made_of = MadeOf(place.base, fingerprint(model, tokenizer), adapter.fingerprint_of(name, place.adapter))
+        model = adapter.merged(name, model, place.adapter)
         if progress is not None:
             progress(merging(name, place))
         return prepare(alias, model, tokenizer, device, made_of)
@@ -95,7 +95,7 @@ def merging(name: str, place: Place) -> str:
         return f"The adapter {name} is merged into {place.base}"
     return (
         f"The adapter in {name} is merged into the full model beside it. If that model holds it already, move "
-        f"{adapters.CONFIG} out of the folder"
+        f"{adapter.CONFIG} out of the folder"
     )
 
 

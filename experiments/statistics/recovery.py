@@ -51,7 +51,7 @@ class Scale:
         if found.low <= 0 <= found.high or abs(found.value) < LEAST:
             raise BadConfiguration(
                 f"{what} do not differ on these prompts: {self.metric} {self.clean.mean():.3f} and "
-                f"{self.corrupted.mean():.3f}, difference {found.told}. So there is nothing to restore; take a task "
+                f"{self.corrupted.mean():.3f}, difference {found.text}. So there is nothing to restore; take a task "
                 "that the subject can do (see baseline), more prompts or another metric."
             )
 
@@ -91,7 +91,7 @@ class Scale:
         return ratio(changes, self.whole)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Both ends in words."""
         unit = unit_of(self.metric)
         return (

@@ -75,7 +75,7 @@ def agreement(guesses: Array, exact: Array, strongest: int) -> tuple[Measurement
     return (Measurement(name="screen_agreement", value=together, n=len(exact)), missed)
 
 
-def told(how: str, measurements: tuple[Measurement, ...], strongest: int) -> str:
+def summary(how: str, measurements: tuple[Measurement, ...], strongest: int) -> str:
     """The same in words, to follow what was found."""
     agreed = {m.name: m for m in measurements}
     missed = agreed["screen_missed"]

@@ -19,7 +19,7 @@ STRICT = 'have the answers read letter by letter ("answer_kind": "text" in one l
 def faults_across(prompts: Sequence[Numbered], kind: AnswerKind, declared: bool) -> Iterator[Fault]:
     """All of them. `declared`: the kind was not seen in the answers, but asked for, so that not all may fit it."""
     yield from same_to_a_reader(prompts)
-    yield from crossing_twins(prompts)
+    yield from crossing_corrupted_prompts(prompts)
     yield from counted_as_right(prompts, kind)
     if declared:
         yield from unreadable(prompts, kind)
@@ -38,7 +38,7 @@ def same_to_a_reader(prompts: Sequence[Numbered]) -> Iterator[Fault]:
             )
 
 
-def crossing_twins(prompts: Sequence[Numbered]) -> Iterator[Fault]:
+def crossing_corrupted_prompts(prompts: Sequence[Numbered]) -> Iterator[Fault]:
     """A twin that is run beside a prompt of one split must be no prompt of the other."""
     texts = {normal(prompt.text): (line, prompt) for line, prompt in prompts}
     for line, prompt in prompts:

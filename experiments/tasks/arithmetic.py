@@ -41,7 +41,7 @@ def together(one: Sum, other: Sum) -> bool:
     return split_of(key(one)) == split_of(key(other))
 
 
-def turned(pair: Sum) -> list[Sum]:
+def both_orders(pair: Sum) -> list[Sum]:
     """The sum in both orders; one for a double."""
     return [pair] if pair[0] == pair[1] else [pair, (pair[1], pair[0])]
 
@@ -53,17 +53,19 @@ def few_shot(pair: Sum) -> list[tuple[Sum, Sum, Sum]]:
     The lines are of the same split as what is asked: a solved line that shows a sum of the other split would give
     away what is held back.
     """
-    lines = [line for other in pairs() if sum(other) != sum(pair) and together(other, pair) for line in turned(other)]
+    lines = [
+        line for other in pairs() if sum(other) != sum(pair) and together(other, pair) for line in both_orders(other)
+    ]
     return [
         (asked, x, y)
-        for asked in turned(pair)
+        for asked in both_orders(pair)
         for x, y in permutations(lines, 2)
-        if sum(x) != sum(y) and twins(asked, frozenset({sum(x), sum(y)}))
+        if sum(x) != sum(y) and corruptions(asked, frozenset({sum(x), sum(y)}))
     ]
 
 
 @cache
-def twins(pair: Sum, shown: frozenset[int]) -> list[Sum]:
+def corruptions(pair: Sum, shown: frozenset[int]) -> list[Sum]:
     """Sums with another second operand, and another result than this one and those shown.
 
     Where there are none (8 + 1), with another first operand. They are of the same split as the sum itself, so
@@ -86,7 +88,7 @@ def mistakes(pair: Sum) -> list[int]:
 def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
     """The sum in a template with the fields a, b and operator; `shown` are results that stand in the template."""
     text, spans = fill(template, a=pair[0], b=pair[1], operator="+")
-    twin = choose(twins(pair, frozenset(shown)), text)
+    twin = choose(corruptions(pair, frozenset(shown)), text)
     return Prompt(
         text=text,
         answer=f" {sum(pair)}",
@@ -107,7 +109,7 @@ def write_lines(pair: Sum, _stratum: int, variant: int) -> Prompt:
 
 
 def write_question(pair: Sum, stratum: int, variant: int) -> Prompt:
-    return prompt(QUESTIONS[stratum], f"arithmetic.question-{stratum}", turned(pair)[variant], set())
+    return prompt(QUESTIONS[stratum], f"arithmetic.question-{stratum}", both_orders(pair)[variant], set())
 
 
 ARITHMETIC = Task(
@@ -141,7 +143,7 @@ ARITHMETIC_QUESTIONS = Task(
         "arithmetic_questions 2",
         pairs,
         key,
-        variants=lambda pair, _stratum: len(turned(pair)),
+        variants=lambda pair, _stratum: len(both_orders(pair)),
         write=write_question,
         strata=len(QUESTIONS),
     ),

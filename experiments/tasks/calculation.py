@@ -17,7 +17,7 @@ from .task import Task
 
 DIGITS = (1, 2, 3)
 SHOWN = 24
-TWINS = 12
+CORRUPTIONS = 12
 
 
 @cache
@@ -35,7 +35,7 @@ def others(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]:
 
 
 @cache
-def twins(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]:
+def corruptions(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]:
     """Some others, best first: one number differs, and the result has as many digits."""
     result = OPERATIONS[name].result
     length = len(str(result(numbers)))
@@ -44,9 +44,9 @@ def twins(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]:
         return len(str(result(n))) != length, sum(x != y for x, y in zip(n, numbers, strict=True))
 
     ranked = sorted(others(name, digits, numbers), key=unlike)
-    best = [n for n in ranked[:TWINS] if unlike(n) == unlike(ranked[0])]
+    best = [n for n in ranked[:CORRUPTIONS] if unlike(n) == unlike(ranked[0])]
     # Of two results, one may stand in a solved line.
-    return tuple(best) if len({result(n) for n in best}) > 1 else tuple(ranked[:TWINS])
+    return tuple(best) if len({result(n) for n in best}) > 1 else tuple(ranked[:CORRUPTIONS])
 
 
 def mistakes(operation: Operation, numbers: Numbers) -> list[int]:
@@ -79,7 +79,7 @@ def family(name: str, digits: int) -> Family[Numbers]:
         shown, order = divmod(variant, len(turned))
         asked, by = turned[order], f"{numbers} {stratum} {variant}"
         first = others(name, digits, numbers)[shown]
-        twin = choose([n for n in twins(name, digits, numbers) if result(n) != result(first)], by)
+        twin = choose([n for n in corruptions(name, digits, numbers) if result(n) != result(first)], by)
         before, template = "", operation.questions[stratum - 1] if stratum else operation.line
         if not stratum:
             known = {result(numbers), result(twin), result(first)}

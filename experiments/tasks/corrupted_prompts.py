@@ -27,7 +27,7 @@ DONORS = 8
 
 
 @dataclass(frozen=True)
-class Twins:
+class CorruptedPrompts:
     """n prompts and their twins.
 
     Both batches have the same columns and spans. Besides those of the task there are the spans `last` (the prompt's
@@ -65,7 +65,7 @@ def is_step(name: str) -> bool:
     return name[0] == "t" and name[1:].isdigit()
 
 
-def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> Twins:
+def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> CorruptedPrompts:
     """The first n prompts of the draw that have a twin of as many tokens; with `one_length`, of one template and
     length. Raises BadConfiguration where there are fewer."""
     n, split, seed = draw
@@ -92,10 +92,10 @@ def twins(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> T
         )
     prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
     clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
-    other = make_batch(lab.subject.tokenizer, [as_twin(p, p.corrupted) for p in prompts], lab.subject.device)
+    other = make_batch(lab.subject.tokenizer, [with_text(p, p.corrupted) for p in prompts], lab.subject.device)
     spans = tuple(named(clean, other, row, one_length) for row in range(n))
     notes = passed_over("without_corrupted_prompt", passed, looked_at)
-    return Twins(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
+    return CorruptedPrompts(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
 
 
 def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
@@ -108,7 +108,7 @@ def rival(prompt: Prompt) -> str | None:
     return prompt.corrupted_answer if prompt.corrupted_answer is not None else prompt.distractor
 
 
-def as_twin(prompt: Prompt, text: str | None) -> Prompt:
+def with_text(prompt: Prompt, text: str | None) -> Prompt:
     """Another text, scored on the prompt's own answers."""
     return prompt.model_copy(update={"text": text, "spans": {}})
 
@@ -139,7 +139,7 @@ def named(clean: Batch, other: Batch, row: int, one_length: bool) -> dict[str, t
     return {**made, **clean.spans[row]}
 
 
-def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[int]]:
+def donors(lab: Lab, pair: CorruptedPrompts, seed: int, clean: bool) -> tuple[Batch, list[int]]:
     """For each prompt the text (or the twin's text) of another one of its template and length, from the explore split,
     that asks something else and has another token where the answer is read; and the rows that have one. A row that has
     none holds the prompt itself."""
@@ -157,7 +157,7 @@ def donors(lab: Lab, pair: Twins, seed: int, clean: bool) -> tuple[Batch, list[i
         own = place(lab.subject.tokenizer, prompt)
         texts = [t for o in found[group] if lends(lab, o, own)
                  for t in [o.text if clean else o.corrupted] if t and aligned(lab, prompt, t) is not None]  # fmt: skip
-        lent.append(as_twin(prompt, rng.choice(texts)) if texts else prompt)
+        lent.append(with_text(prompt, rng.choice(texts)) if texts else prompt)
         rows += [row] if texts else []
     batch = make_batch(lab.subject.tokenizer, lent, lab.subject.device)
     return replace(batch, spans=pair.clean.spans), rows
@@ -175,7 +175,7 @@ def candidates(lab: Lab, seed: int, templates: set[str]) -> Iterator[Prompt]:
     return (p for p in drawn if p.template and p.template in templates)
 
 
-def tokens_at(lab: Lab, pair: Twins, positions: Sequence[str]) -> list[str]:
+def tokens_at(lab: Lab, pair: CorruptedPrompts, positions: Sequence[str]) -> list[str]:
     """What stands at each of these positions, for a drawing: the token where it is the same in all prompts, else the
     name of the span, or of the position."""
     names: list[str] = []

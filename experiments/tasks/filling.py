@@ -203,7 +203,7 @@ def content_slots(template: Template) -> list[str]:
     return names or [slot.name for slot in template.slots]
 
 
-def with_twins(prompts: list[Written], split_of: Any, kind: AnswerKind) -> list[Written]:
+def with_corrupted_prompts(prompts: list[Written], split_of: Any, kind: AnswerKind) -> list[Written]:
     """Each prompt of a template with a twin: the next one of the same template and split that has another answer, as
     answers of this kind are read."""
     groups: dict[tuple[str, str], list[int]] = {}

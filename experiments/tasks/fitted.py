@@ -34,7 +34,7 @@ class Tokens:
         unknown = self.tokenizer.unk_token_id
         return all(len(ids) == 1 and ids[0] != unknown for ids in map(self.ids, texts))
 
-    def apart(self, text: str, answer: str) -> bool:
+    def answer_has_own_token(self, text: str, answer: str) -> bool:
         """Does the answer after the text begin with a token of its own?"""
         before, both = self.ids(text), self.ids(text + answer)
         return len(both) > len(before) and both[: len(before)] == before

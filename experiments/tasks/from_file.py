@@ -116,7 +116,7 @@ def from_text(
         card = card_of(name, prompts, kind)
         faults += faults_across(found, card.answer_kind, kind is not None)
     if faults or card is None:
-        raise BadLines([fault.told(file) for fault in sorted(faults, key=lambda fault: fault.line)])
+        raise BadLines([fault.sentence(file) for fault in sorted(faults, key=lambda fault: fault.line)])
     numbers = tuple(line for line, _ in found)
     if form == "csv":
         content = as_jsonl(prompts, numbers)

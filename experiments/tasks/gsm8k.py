@@ -96,7 +96,7 @@ def results(steps: str, numbers: Triple) -> list[int]:
 
 
 @cache
-def twins(steps: str, numbers: Triple) -> list[Triple]:
+def corruptions(steps: str, numbers: Triple) -> list[Triple]:
     """Triples of the same split with one other number and another answer, of as many digits where there are such."""
     a, b, c = numbers
     changes = [other for d in range(2, 10) for other in ((d, b, c), (a, d, c), (a, b, d))]
@@ -126,7 +126,7 @@ def write(numbers: Triple, story: int, variant: int) -> Prompt:
     name, he = NAMES[variant % len(NAMES)]
     words = {"name": name, "he": he, "things": THINGS[variant // len(NAMES)]}
     problem, spans = fill(text + "\nAnswer:", **words, **dict(zip("abc", numbers, strict=True)))
-    twin = choose(twins(steps, numbers), problem)
+    twin = choose(corruptions(steps, numbers), problem)
     return Prompt(
         text=problem,
         answer=f" {results(steps, numbers)[-1]}",

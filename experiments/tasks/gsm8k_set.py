@@ -29,12 +29,12 @@ def fields(given: dict[str, Any]) -> dict[str, Any]:
     answer = final[1].replace("$", "")
     value = float(answer.replace(",", ""))
     reached = reversed(REACHED.findall(worked))
-    wrong = next((number for number in reached if apart(number, answer)), _whole(value + 1))
+    wrong = next((number for number in reached if neither_begins_the_other(number, answer)), _whole(value + 1))
     text = f"Question: {' '.join(question.split())}\nAnswer:"
     return {"text": text, "answer": f" {answer}", "distractor": f" {wrong}", "key": text}
 
 
-def apart(number: str, answer: str) -> bool:
+def neither_begins_the_other(number: str, answer: str) -> bool:
     """Does neither of two numbers begin with the other, digit by digit? 12 and 120 are not apart; nor are 9 and 9.0."""
     plain = answer.replace(",", "")
     return not number.startswith(plain) and not plain.startswith(number)

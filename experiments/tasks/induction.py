@@ -23,7 +23,7 @@ def line(first: list[str], second: list[str]) -> str:
     return "".join(f" {word}" for word in (*first, *second))
 
 
-def shuffled_twin(rng: random.Random, words: list[str], last: str, answer: str, split: Split) -> list[str] | None:
+def corruption(rng: random.Random, words: list[str], last: str, answer: str, split: Split) -> list[str] | None:
     """The words in another order, in which another word than the answer follows `last`."""
     for _ in range(TRIES):
         other = rng.sample(words, len(words))
@@ -40,7 +40,7 @@ def family(nouns: tuple[str, ...]) -> Drawn:
             return None
         at = rng.randrange(len(words) // 2, len(words) - 1)
         last, answer = words[at], words[at + 1]
-        other = shuffled_twin(rng, words, last, answer, split)
+        other = corruption(rng, words, last, answer, split)
         if other is None:
             return None
         text = line(words, words[: at + 1])

@@ -36,7 +36,7 @@ def closers(brackets: str) -> str:
     return "".join(CLOSE[bracket] for bracket in reversed(brackets))
 
 
-def turned(brackets: str, level: int) -> str:
+def with_other_bracket(brackets: str, level: int) -> str:
     return brackets[:level] + ("{" if brackets[level] == "[" else "[") + brackets[level + 1 :]
 
 
@@ -58,7 +58,7 @@ def draw(rng: random.Random, kind: int, split: Split) -> Prompt | None:
     before = "".join(f"{written(s, *drawn(rng, depth, split))[0]}{closers(s)}\n" for s in shown)
     words, value = drawn(rng, depth, split)
     brackets = "".join(rng.choices("[{", k=depth))
-    twin, wrong = (turned(brackets, rng.randrange(depth)) for _ in range(2))
+    twin, wrong = (with_other_bracket(brackets, rng.randrange(depth)) for _ in range(2))
     text, spans = written(brackets, words, value)
     return Prompt(
         text=before + text,

@@ -36,7 +36,7 @@ def key(numbers: list[int]) -> str:
     return line(sorted(numbers))
 
 
-def twin(rng: random.Random, numbers: list[int], pool: tuple[int, ...], k: int, split: Split) -> list[int] | None:
+def corruption(rng: random.Random, numbers: list[int], pool: tuple[int, ...], k: int, split: Split) -> list[int] | None:
     """The list with the k-th smallest exchanged so that it is another; None when chance found none of the split."""
     ranked = sorted(numbers)
     at = numbers.index(ranked[k - 1])
@@ -56,7 +56,7 @@ def family(pool: tuple[int, ...], k: int) -> Drawn:
         answer, below, above = ranked[k - 1], ranked[k - 2] if k > 1 else ranked[k - 1], ranked[k]
         if above == answer or (k > 1 and below == answer) or split_of(key(numbers)) != split:
             return None
-        other = twin(rng, numbers, pool, k, split)
+        other = corruption(rng, numbers, pool, k, split)
         if other is None:
             return None
         return Prompt(

@@ -18,7 +18,7 @@ from ..answers.grading import READ_AS, counts_as, first_number, is_number, reada
 from ..errors import BadTask
 from .draft import Draft
 from .expression import NoValue, sum_asked, value_of, written
-from .filling import Complaint, Written, with_twins, write_out
+from .filling import Complaint, Written, with_corrupted_prompts, write_out
 from .from_file import NAME, Card, as_jsonl, joined, length_of, stop_of, task_of
 from .letters import goes_without_spaces, normal
 from .prompt import SPLITS, Prompt, faults_of, split_of
@@ -58,7 +58,7 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
     found += complaints
     if draft.examples or draft.templates:
         found += wrong_together(draft, kept)
-    kept = with_twins(kept, split_of, draft.answer_kind)
+    kept = with_corrupted_prompts(kept, split_of, draft.answer_kind)
     pairs, complaints = as_prompts(kept)
     found += complaints
     untold = [*wrong_tokens(pairs, tokenizer)]
@@ -66,7 +66,7 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
     few = [one for one in untold if one.row and sum(o.place == one.place for o in untold) * 2 <= sizes[one.place]]
     found += [one for one in untold if one not in few]
     if found:
-        raise BadDraft(told(found))
+        raise BadDraft(complaint_lines(found))
     if few:
         left_out["tokens"] = len(few)
     gone = {(one.place, one.row) for one in few}
@@ -90,7 +90,7 @@ def card_of(draft: Draft, prompts: list[Prompt], left_out: Counter[str]) -> Card
     )
 
 
-def told(found: list[Complaint]) -> list[str]:
+def complaint_lines(found: list[Complaint]) -> list[str]:
     """One line a fault; of a template's prompts with the same fault, the first and how many more."""
     groups: dict[tuple[str, ...], list[Complaint]] = {}
     for i, one in enumerate(sorted(found, key=order)):

@@ -67,7 +67,7 @@ def alike(first: str, second: str) -> tuple[Steps, ...]:
 
 
 @cache
-def twins(steps: Steps) -> tuple[Steps, ...]:
+def corruptions(steps: Steps) -> tuple[Steps, ...]:
     """The same chain with one other number and another result, of the same split."""
     return tuple(
         s
@@ -79,9 +79,9 @@ def twins(steps: Steps) -> tuple[Steps, ...]:
 
 
 @cache
-def turned(steps: Steps) -> tuple[Steps, ...]:
+def same_key(steps: Steps) -> tuple[Steps, ...]:
     """All chains of the same key: both orders of a first sum or product."""
-    return tuple(s for s in alike(steps.operator_1, steps.operator_2) if s.key == steps.key and twins(s))
+    return tuple(s for s in alike(steps.operator_1, steps.operator_2) if s.key == steps.key and corruptions(s))
 
 
 @cache
@@ -107,7 +107,9 @@ def fitting(steps: Steps, style: int, first: int) -> tuple[Steps, ...]:
     """The twins for which, after a first line with this result, a second line with another one is left."""
     of, split = operations(steps, style), split_of(steps.key)
     return tuple(
-        t for t in twins(steps) if t.result != first and lines(of, frozenset({steps.result, t.result, first}), split)
+        t
+        for t in corruptions(steps)
+        if t.result != first and lines(of, frozenset({steps.result, t.result, first}), split)
     )
 
 
@@ -120,13 +122,13 @@ def first_lines(steps: Steps, style: int) -> tuple[Steps, ...]:
 
 @cache
 def variants(steps: Steps, style: int) -> int:
-    return sum(len(first_lines(s, style)) for s in turned(steps))
+    return sum(len(first_lines(s, style)) for s in same_key(steps))
 
 
 @cache
 def asked() -> tuple[Steps, ...]:
     """One chain for each key, of those that can stand after two solved lines in both styles."""
-    chains = {s.key: s for s in contents() if twins(s)}
+    chains = {s.key: s for s in contents() if corruptions(s)}
     return tuple(s for s in chains.values() if variants(s, LINES) and variants(s, WORDS))
 
 
@@ -145,7 +147,7 @@ def mistakes(steps: Steps) -> list[int]:
 
 
 def write(content: Steps, style: int, variant: int) -> Prompt:
-    steps, *other = turned(content)
+    steps, *other = same_key(content)
     if variant >= len(first_lines(steps, style)):
         variant -= len(first_lines(steps, style))
         (steps,) = other

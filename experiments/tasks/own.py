@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BadTask
-from . import prompt as prompts
-from . import task as tasks
+from . import prompt, task
 from .from_file import BadLines, from_file, from_text, prompt_of
 from .records import Record
 from .task import AnswerKind
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Prompt(prompts.Prompt):
+class Prompt(prompt.Prompt):
     """A text and what should follow it: `Prompt("Grass is", " green", distractor=" blue")`.
 
     The answer begins with a space where the text needs one. Prompts that share a `key` (else the text) are in the same
@@ -44,8 +43,8 @@ class Prompt(prompts.Prompt):
                     raise BadTask(f"The prompt, field '{name}': {fault}.")
             made, faults = prompt_of(Record(0, record))
             if made is None:
-                raise BadTask(" ".join(fault.told("The prompt") for fault in faults))
-            super().__init__(**{name: getattr(made, name) for name in prompts.Prompt.model_fields})
+                raise BadTask(" ".join(fault.sentence("The prompt") for fault in faults))
+            super().__init__(**{name: getattr(made, name) for name in prompt.Prompt.model_fields})
 
         # Reading a prompt from JSON does not come this way.
         __init__.__pydantic_base_init__ = True
@@ -68,7 +67,7 @@ class Prompt(prompts.Prompt):
         ) -> None: ...
 
 
-class Task(tasks.Task):
+class Task(task.Task):
     """Prompts of your own: a list of `Prompt` (or of dictionaries with its fields), a data frame with such columns, or
     a JSONL or CSV file.
 
@@ -79,7 +78,7 @@ class Task(tasks.Task):
 
     def __init__(
         self,
-        prompts: Iterable[prompts.Prompt | Mapping[str, Any]] | pd.DataFrame | str | PathLike[str],
+        prompts: Iterable[prompt.Prompt | Mapping[str, Any]] | pd.DataFrame | str | PathLike[str],
         name: str | None = None,
         answer_kind: AnswerKind | None = None,
     ) -> None:
@@ -94,7 +93,7 @@ class Task(tasks.Task):
             made = from_file(path, name, answer_kind)
         else:
             made = from_records(records_of(prompts), name or "prompts", answer_kind)
-        super().__init__(**{field: getattr(made, field) for field in tasks.Task.model_fields})
+        super().__init__(**{field: getattr(made, field) for field in task.Task.model_fields})
 
     # What is read from a tracker does not come this way.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -107,7 +106,7 @@ class Task(tasks.Task):
         return cls(Path(fspath(path)), name, answer_kind)
 
 
-def from_records(records: list[dict[str, Any]], name: str, kind: AnswerKind | None) -> tasks.Task:
+def from_records(records: list[dict[str, Any]], name: str, kind: AnswerKind | None) -> task.Task:
     """The task of these records. Raises BadTask; BadLines for faults in them."""
     lines: list[str] = []
     for number, record in enumerate(records, 1):
@@ -141,7 +140,7 @@ def records_of(given: Any) -> list[dict[str, Any]]:
         )
     found: list[dict[str, Any]] = []
     for number, one in enumerate(given, 1):
-        if isinstance(one, prompts.Prompt):
+        if isinstance(one, prompt.Prompt):
             found.append(one.model_dump(mode="json", exclude_defaults=True))
         elif isinstance(one, Mapping):
             found.append(listed({str(k): v for k, v in one.items()}))

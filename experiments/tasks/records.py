@@ -25,7 +25,7 @@ class Fault:
     says: str
     field: str = ""
 
-    def told(self, file: str) -> str:
+    def sentence(self, file: str) -> str:
         """A sentence that begins with the place."""
         place = file + (f", line {self.line}" if self.line else "") + (f", field '{self.field}'" if self.field else "")
         return f"{place}: {self.says}"

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...experiments.prediction import Prediction
-from ...experiments.prediction import least_p as least_of_questions
+from ...experiments.prediction import Prediction, least_p
 from ...experiments.result import Frozen
+from ...experiments.statistics import random_sets
 from ...experiments.statistics.random_sets import can_show, possible_sets
-from ...experiments.statistics.random_sets import least_p as least_of_sets
 from ..workbench.context import Context
 from ..workbench.run_experiment import experiment_from
 from .testing import prediction_of
@@ -35,7 +34,7 @@ class Basis(Frozen):
     @property
     def least(self) -> float:
         """The smallest p that it can show."""
-        return max(min(1.0, least_of_questions(self.questions)), 0.0 if self.sets is None else least_of_sets(self.sets))
+        return max(min(1.0, least_p(self.questions)), 0.0 if self.sets is None else random_sets.least_p(self.sets))
 
 
 def basis(context: Context, prediction: Prediction) -> Basis:
@@ -54,7 +53,9 @@ def sets_can_show(places: int, size: int) -> bool:
 
 def sets_needed(count: int) -> int:
     """How many random sets let a verdict stand where so many predictions are no better."""
-    return next(sets for sets in range(1, MOST_SETS) if least_of_sets(sets) * count < ALPHA or sets == MOST_SETS - 1)
+    return next(
+        sets for sets in range(1, MOST_SETS) if random_sets.least_p(sets) * count < ALPHA or sets == MOST_SETS - 1
+    )
 
 
 def impossible(context: Context, hypothesis: str) -> str:
@@ -77,17 +78,19 @@ def why_impossible(own: Sequence[int], rests: Mapping[int, Basis], known: Mappin
     count = len(rests) + len(known)
     where = f"with {count} prediction{'s' * (count != 1)} in the study"
     said: list[str] = []
-    few = [one for one in stuck if min(1.0, least_of_questions(rests[one].questions)) >= ALPHA / count]
+    few = [one for one in stuck if min(1.0, least_p(rests[one].questions)) >= ALPHA / count]
     if few:
         least = min(rests[one].questions for one in few)
         said.append(
             f"{least} different question{'s' * (least != 1)} can show no p below "
-            f"{min(1.0, least_of_questions(least)):.2g}; {_questions_needed(few, rests, known)} are needed"
+            f"{min(1.0, least_p(least)):.2g}; {_questions_needed(few, rests, known)} are needed"
         )
-    beside = [sets for one in stuck if (sets := rests[one].sets) is not None and least_of_sets(sets) >= ALPHA / count]
+    beside = [
+        sets for one in stuck if (sets := rests[one].sets) is not None and random_sets.least_p(sets) >= ALPHA / count
+    ]
     if beside:
         said.append(
-            f"{min(beside)} random sets can show no p below {least_of_sets(min(beside)):.2g}; "
+            f"{min(beside)} random sets can show no p below {random_sets.least_p(min(beside)):.2g}; "
             f"{sets_needed(_no_better(rests, known))} or more are needed"
         )
     return f"No verdict is possible {where}: {'; '.join(said)}."
@@ -107,7 +110,7 @@ def _questions_needed(few: Sequence[int], rests: Mapping[int, Basis], known: Map
     which more questions do not help, are told by themselves."""
     for questions in range(2, MOST_QUESTIONS):
         most = {one: at.least for one, at in rests.items()}
-        best = _best({**known, **most, **{one: least_of_questions(questions) for one in few}})
+        best = _best({**known, **most, **{one: least_p(questions) for one in few}})
         if all(best[one] < ALPHA for one in few):
             return questions
     return MOST_QUESTIONS

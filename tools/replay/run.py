@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...db import records
 from ...db.ids import show_id
 from ...db.read.reader import Reader
-from ...db.records import Experiment as Logged
 from ...db.records import as_json
 from ...experiments.experiment import Experiment
 from ...experiments.result import Result, notes_of
@@ -86,7 +86,7 @@ class Repeated:
         return any(row.id == show_id("experiment", self.scratch.begun)
                    for row in self.reader.experiments(run=self.scratch.run))  # fmt: skip
 
-    def _require_same_question(self, experiment: Experiment, lab: Lab, logged: Logged) -> None:
+    def _require_same_question(self, experiment: Experiment, lab: Lab, logged: records.Experiment) -> None:
         name = logged.id
         was = {"kind": logged.kind, **logged.config}
         now = {"kind": experiment.kind, **experiment.config()}
@@ -99,7 +99,7 @@ class Repeated:
         if lab.task.fingerprint() != logged.task_fingerprint:
             raise Diverged("experiment", f"{name} was measured on another version of the task {experiment.task}.")
 
-    def _compare(self, logged: Logged, now: Result) -> None:
+    def _compare(self, logged: records.Experiment, now: Result) -> None:
         found = compare(logged, now, self.tolerance)
         self.experiments += 1
         self.values += found["compared"]
@@ -107,11 +107,14 @@ class Repeated:
         if not found["same"]:
             lines: list[str] = found["differences"]
             raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
-        was, says = _told(logged.found or "", logged.notes), _told(now.found, [note.text for note in now.notes])
+        was, says = (
+            _result_text(logged.found or "", logged.notes),
+            _result_text(now.found, [note.text for note in now.notes]),
+        )
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
             raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
 
-    def _result(self, logged: Logged) -> Result:
+    def _result(self, logged: records.Experiment) -> Result:
         import numpy as np
 
         parts = as_json({
@@ -126,9 +129,9 @@ class Repeated:
         return Result.model_validate({**parts, "arrays": arrays})
 
 
-def _failure(row: Logged) -> str:
+def _failure(row: records.Experiment) -> str:
     return f"{row.error_type}: {row.error}"
 
 
-def _told(found: str, notes: Sequence[str]) -> str:
+def _result_text(found: str, notes: Sequence[str]) -> str:
     return "\n".join([found, *notes])

@@ -74,7 +74,7 @@ class Scratch(Store):
         scratch._hold("run", run)
         return scratch
 
-    def told_as(self, codes: Sequence[str], code: str) -> None:
+    def count_as_here(self, codes: Sequence[str], code: str) -> None:
         """Experiments of these versions of the code that measures count as done with the one that is here."""
         marks = ", ".join("?" * len(codes))
         self._retell = f"UPDATE experiments SET code_version = ? WHERE code_version IN ({marks})", [code, *codes]

@@ -25,10 +25,12 @@ from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
 from .claims import Claim, check_claim
+from .drawn import Drawn, draw_figures
 from .escape import markdown_code, markdown_text, one_line, visible
+from .shown import Shown
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
-from .view import Drawn, Shown, draw_figures, report_view
+from .view import report_view
 
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -108,7 +110,7 @@ def render(
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     view, figures = report_view(study, methods or {}), draw_figures(study)
-    findings = told(claims, study)
+    findings = claims_shown(claims, study)
     view["claims"] = findings
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
@@ -171,7 +173,7 @@ def _asked(title: str, study: Study) -> str:
     return "" if not said or said.casefold() == goal.casefold() else goal
 
 
-def told(claims: Sequence[Claim], study: Study) -> list[Shown]:
+def claims_shown(claims: Sequence[Claim], study: Study) -> list[Shown]:
     """Each claim: its sentence as it was written, as bare text and as HTML, and its conditions with what there is."""
     return [
         {

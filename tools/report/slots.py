@@ -19,8 +19,7 @@ from typing import Any
 
 from ...db.records import Effect, Experiment, Measurement
 from ...experiments.result import Frozen
-from ..evidence.quantity import NoQuantity, find_effect, near, offer, ranked
-from ..evidence.quantity import listed as _list
+from ..evidence.quantity import NoQuantity, find_effect, listed, near, offer, ranked
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .numbers import number, setting, true_minus, value_parts
@@ -121,7 +120,7 @@ def fill(slot: Slot, study: Study) -> Filled:
 def _hypothesis(slot: Slot, study: Study) -> Filled:
     row = study.hypotheses.get(slot.of)
     if row is None:
-        there = _list(study.hypotheses) or "no hypotheses"
+        there = listed(study.hypotheses) or "no hypotheses"
         raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run.id}, which has {there}.")
     if slot.field not in ("status", "verdict", "statement") or slot.key:
         of = slot.of
@@ -135,7 +134,7 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
 
 def _finished(slot: Slot, study: Study) -> Experiment:
     row = study.experiments.get(slot.of)
-    finished = _list(study.finished) or "none yet"
+    finished = listed(study.finished) or "none yet"
     if row is None:
         raise SlotError(
             f"{slot.text}: {slot.of} is no experiment of {study.run.id}; experiments that can be cited: {finished}."

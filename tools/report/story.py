@@ -12,10 +12,11 @@ from . import prose
 from .check import all_faults
 from .claims import Claim
 from .escape import one_line
-from .render import filler, told
+from .render import claims_shown, filler
+from .shown import Shown
 from .slots import SlotError
 from .study import Study, read_study
-from .view import Shown, report_view
+from .view import report_view
 
 
 def story(reader: Reader, run: int, block: prose.Block) -> Shown:
@@ -45,7 +46,7 @@ def _written(study: Study, block: prose.Block) -> Shown:
     title, text = prose.split_title(source)
     return {
         "title": prose.plain(title, filler(study)) or one_line(study.run.goal),
-        "claims": told(claims, study),
+        "claims": claims_shown(claims, study),
         "opinions": opinions,
         "body": prose.to_html(text, filler(study), block),
     }

@@ -8,26 +8,21 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from ...db.records import Effect, Experiment, Hypothesis, Judgement, Measurement, Prediction, Run
+from ...db.records import Experiment, Hypothesis, Prediction, Run
 from ...experiments.kinds.registry import own_settings
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
-from .figures import drawing
-from .ink import BadFigure
-from .numbers import count, number, setting, true_minus, value_parts, value_text
+from .numbers import count, number, setting, true_minus, value_text
 from .numerals import masked
+from .shown import Shown, measured
 from .spent import spent_text
 from .study import Study
-from .tips import marks
 from .words import STATISTICS, WORDS
 
-# What a template shows of something: texts and tables, by their names.
-Shown = dict[str, object]
 _EFFECTS, _SAMPLES = 10, 4
 # Rounding stays below this; see the identity control of the experiments.
 IDENTITY = 1e-3
@@ -204,23 +199,6 @@ def _experiment(row: Experiment, study: Study) -> Shown:
     }
 
 
-def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]:
-    """A number as it is shown under a name, each part of it by itself."""
-    effect = row if isinstance(row, Effect) else None
-    p = None if isinstance(row, Measurement) else row.p
-    q, percentile = (None, None) if effect is None else (effect.q, effect.percentile)
-    main, rest = value_parts(row.value, row.low, row.high, unit=row.unit if isinstance(row, Measurement) else "")
-    return {
-        "name": name,
-        "main": main,
-        "rest": rest.strip(),
-        "n": "" if row.n is None else number(row.n),
-        "p": "" if p is None else number(p),
-        "q": "" if q is None else number(q),
-        "percentile": "" if percentile is None else f"{number(percentile)}%",
-    }
-
-
 def _settings(row: Experiment, *, own: bool = False) -> list[tuple[str, str]]:
     """The configuration; `own` leaves out what is shown anyway and what was not set."""
     shown = {"kind", "model", "task", "split", "n"}
@@ -365,37 +343,3 @@ def _command(run: Run) -> str:
     for option, value in {**options, "driver": run.driver, "llm": llm}.items():
         words += [f"--{option}", value] if value else []
     return shlex.join(one_line(word) for word in words)
-
-
-class Drawn(NamedTuple):
-    """A figure of an experiment: its file, its SVG and what its marks say, or why it cannot be drawn."""
-
-    of: str
-    name: str
-    stem: str
-    title: str
-    caption: str
-    svg: str = ""
-    fault: str = ""
-    tips: str = ""
-
-
-def draw_figures(study: Study) -> list[Drawn]:
-    """Every figure of the finished experiments."""
-    figures: list[Drawn] = []
-    files: set[str] = set()
-    for one in study.finished:
-        row = study.experiments[one]
-        for figure in row.figures:
-            stem = f"{one}-{re.sub(r'[^A-Za-z0-9_-]+', '-', figure.name)[:60]}"
-            while stem.lower() in files:
-                stem += "-2"
-            files.add(stem.lower())
-            caption = " · ".join(part for part in (row.kind, row.task, row.split) if part)
-            entry = Drawn(one, figure.name, stem, one_line(figure.title), caption)
-            try:
-                svg, places = drawing(figure, stem)
-                figures.append(entry._replace(svg=svg, tips=marks(figure, row.effects, places)))
-            except BadFigure as error:
-                figures.append(entry._replace(fault=str(error)))
-    return figures

@@ -86,7 +86,7 @@ def show_task(task: Task, n: int = 3, split: Split = "explore", seed: int = 0) -
     prompts = task.prompts(n, split, seed)
     card = next(c for c in task_cards({task.name: task}) if c["name"] == task.name)
     many = task.prompts(min(GUESSED, task.capacity(split)), split, seed)
-    chance = None if task.answer_kind == "open" else chance_of(task, many).told
+    chance = None if task.answer_kind == "open" else chance_of(task, many).summary
     return {**card, "chance": chance, "examples": [p.model_dump() for p in prompts]}
 
 

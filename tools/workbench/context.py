@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ...db import records
 from ...db.location import tracker_path
 from ...db.read.reader import Reader
-from ...db.records import Experiment as Logged
 from ...db.records import ExperimentSummary, Written
 from ...db.write.store import Store
 from ..errors import ToolError
@@ -96,7 +96,7 @@ class Context:
         """The run, where it is a second opinion: it reads nothing of what others thought."""
         return None if self.reviews is None else self.run
 
-    def may_see(self, experiment: Logged | ExperimentSummary) -> bool:
+    def may_see(self, experiment: records.Experiment | ExperimentSummary) -> bool:
         """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
         seen = self.sees
         return seen is None or experiment.split != "confirm" or experiment.run in [f"R{run}" for run in seen]

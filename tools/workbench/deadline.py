@@ -15,7 +15,7 @@ def within(seconds: float | None, progress: Progress) -> Progress:
         return progress
     began = time.monotonic()
 
-    def told(what: str, done: int, total: int) -> None:
+    def checked(what: str, done: int, total: int) -> None:
         progress(what, done, total)
         taken = time.monotonic() - began
         if taken > seconds and done < total:
@@ -25,4 +25,4 @@ def within(seconds: float | None, progress: Progress) -> Progress:
                 "which goes on with what it had done."
             )
 
-    return told
+    return checked

@@ -45,7 +45,7 @@ class Pair(NamedTuple):
     paired: Value | None
 
 
-class ExperimentsApart(NamedTuple):
+class ExperimentDifference(NamedTuple):
     ids: list[str]
     status: list[str]
     settings: list[Setting]
@@ -95,7 +95,7 @@ class ClaimBeside(NamedTuple):
     in_: list[bool]
 
 
-class RunsApart(NamedTuple):
+class RunDifference(NamedTuple):
     ids: list[str]
     settings: list[Setting]
     forked: str | None
@@ -106,15 +106,15 @@ class RunsApart(NamedTuple):
     claims: list[ClaimBeside]
 
 
-def experiments_apart(reader: Reader, one: int, other: int) -> ExperimentsApart:
+def experiment_difference(reader: Reader, one: int, other: int) -> ExperimentDifference:
     """Settings that differ, whether the same prompts were asked, and every number that both have."""
     a, b = reader.experiment(one), reader.experiment(other)
     asked, asked_too = ((e.task_fingerprint, e.split, e.n, e.config.get("seed")) for e in (a, b))
     kept = paired(reader, a, b) if asked == asked_too else {}
-    return ExperimentsApart(
+    return ExperimentDifference(
         ids=[a.id, b.id],
         status=[a.status, b.status],
-        settings=apart(settings(a), settings(b)),
+        settings=setting_differences(settings(a), settings(b)),
         same_prompts=asked == asked_too,
         measurements=numbers({m.name: m for m in a.measurements}, {m.name: m for m in b.measurements}, {}),
         effects=numbers(by_place(a.effects), by_place(b.effects), kept),
@@ -130,7 +130,7 @@ def settings(row: Experiment) -> Json:
     return {"kind": row.kind, **row.config, **about, **task, **versions}
 
 
-def apart(was: Json, now: Json) -> list[Setting]:
+def setting_differences(was: Json, now: Json) -> list[Setting]:
     """What differs."""
     names = dict.fromkeys([*was, *now])
     return [Setting(k, [was.get(k), now.get(k)]) for k in names if was.get(k) != now.get(k)]
@@ -193,14 +193,14 @@ def changes(reader: Reader, row: Experiment) -> dict[str, tuple[Any, list[str]]]
     return found
 
 
-def runs_apart(reader: Reader, one: int, other: int) -> RunsApart:
+def run_difference(reader: Reader, one: int, other: int) -> RunDifference:
     """How two runs were set, their steps until they part and after, experiments, and what they concluded."""
     a, b = reader.run(one), reader.run(other)
     paths = [steps(reader, one), steps(reader, other)]
     same = next((i for i, (x, y) in enumerate(zip(*paths, strict=False)) if x.does != y.does), min(map(len, paths)))
-    return RunsApart(
+    return RunDifference(
         ids=[a.id, b.id],
-        settings=apart(about(a), about(b)),
+        settings=setting_differences(about(a), about(b)),
         forked=next((f"{x.id} was forked from {y.id} at step {x.forked_at}"
                      for x, y in ((a, b), (b, a)) if x.parent == y.id), None),
         same_steps=same,

@@ -49,7 +49,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
-            return Outcome(row.number, error=told(row.error_type, row.error))
+            return Outcome(row.number, error=error_line(row.error_type, row.error))
     # Asked before the weights are loaded, which takes longer than all the rest where an earlier result answers.
     known = context.known(experiment)
     if known is not None and not fresh and (earlier := found_again(context, experiment, *known, reason)):
@@ -115,7 +115,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
         done = unfinished.packed(lab.kept) if isinstance(fault, TooLong) else {}
         context.store.fail_experiment(number, kind, text[:2000], seconds(), done)
-        return Outcome(number, error=told(kind, text))
+        return Outcome(number, error=error_line(kind, text))
     return Outcome(number)
 
 
@@ -131,7 +131,7 @@ def found_again(
     return Outcome(earlier, reused=True)
 
 
-def told(error_type: str | None, error: str | None) -> str | None:
+def error_line(error_type: str | None, error: str | None) -> str | None:
     """What went wrong, from what is logged of it: errors of ours speak for themselves."""
     if error_type is None or error is None:
         return None
@@ -185,9 +185,9 @@ def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
     from pydantic import ValidationError
 
     from ...experiments.explain import explain
-    from ...experiments.kinds.registry import kind as find_kind
+    from ...experiments.kinds import registry
 
     try:
-        return find_kind(kind).model_validate(config)
+        return registry.kind(kind).model_validate(config)
     except ValidationError as fault:
         raise refused("bad_configuration", faults=explain(fault)) from fault

@@ -118,7 +118,7 @@ def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
     except SlotError as error:
         return Verified(differences=tuple(f"the report cannot be rendered: {line}" for line in error.faults))
     judged = sum(one.judged is not None for h in reader.hypotheses_of(run) for one in h.predictions)
-    told = told_by(reader, run)
+    told = written_by(reader, run)
     remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
     differences = misjudged(reader, run)
     if judged:
@@ -233,7 +233,7 @@ def _text(file: Path) -> str:
         raise refused("unreadable", file=file, why=error.strerror) from error
 
 
-def told_by(reader: Reader, run: int) -> str:
+def written_by(reader: Reader, run: int) -> str:
     """All that the writer of the report said: the text, and the claims with their conditions."""
     latest = reader.latest_report(run)
     # A review comments on the claims of another.
@@ -247,7 +247,7 @@ def cited(reader: Reader, run: int) -> list[int]:
     """The finished experiments behind what the report says: those that it names, and those that the hypotheses that
     it names rest on."""
     study = read_study(reader, run)
-    named = re.findall(r"\b[EH][0-9]{1,18}\b", told_by(reader, run))
+    named = re.findall(r"\b[EH][0-9]{1,18}\b", written_by(reader, run))
     behind = [
         e for one in named if one in study.hypotheses for v in study.hypotheses[one].events for e in v.experiments
     ]

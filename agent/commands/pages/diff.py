@@ -7,13 +7,14 @@ from typing import Any
 
 from rich.console import Console
 
-from ....tools.workbench.difference import ExperimentsApart, Pair, RunsApart, Said, Setting, Step
-from .style import cut, indented, interval, number, plain, print_heading, print_title, table, value_text
+from ....tools.report.plain_text import cut
+from ....tools.workbench.difference import ExperimentDifference, Pair, RunDifference, Said, Setting, Step
+from .style import indented, interval, number, plain, print_heading, print_title, table, value_text
 
 MOST = 12  # differences of effects that fit a screen
 
 
-def print_experiments_apart(console: Console, found: ExperimentsApart, everything: bool = False) -> None:
+def print_experiment_difference(console: Console, found: ExperimentDifference, everything: bool = False) -> None:
     one, other = found.ids
     print_title(console, f"{one} and {other}")
     _settings(console, found.ids, found.settings)
@@ -64,7 +65,7 @@ def _cell(value: Any) -> str:
     return "-" if value is None else cut(value_text(value), 200)
 
 
-def print_runs_apart(console: Console, found: RunsApart, everything: bool = False) -> None:
+def print_run_difference(console: Console, found: RunDifference, everything: bool = False) -> None:
     one, other = found.ids
     print_title(console, f"{one} and {other}")
     if found.forked:

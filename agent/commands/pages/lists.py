@@ -10,13 +10,12 @@ from rich.style import Style
 from rich.text import Text
 
 from ....db.records import Effect, Experiment, ExperimentSummary, Json, Note, RunSummary, Sample, StrongEffect
+from ....tools.report.plain_text import cut, minute, printable
 from ....tools.report.spent import cost_text, tokens_text
 from .points import print_points
 from .style import (
-    cut,
     indented,
     interval,
-    minute,
     number,
     on,
     one_row,
@@ -24,7 +23,6 @@ from .style import (
     print_facts,
     print_heading,
     print_title,
-    printable,
     quoted,
     table,
 )

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ....db.records import Json
-from .style import cut, indented, number, printable
+from ....tools.report.plain_text import cut, printable
+from .style import indented, number
 
 WIDE, HIGH = 60, 16
 SEVERAL = "+"

@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from ....db.records import Hypothesis, Run, Turn
+from ....tools.report.plain_text import cut, lasted, minute, since
 from ....tools.report.spent import budget_text, spent_text
-from ...study.story import on_one_line as _line
-from ...study.story import steps_of
+from ...study.story import on_one_line, steps_of
 from .lists import how_to_resume, print_note
-from .style import cut, indented, lasted, minute, on, one_row, plain, print_facts, print_heading, print_title, since
+from .style import indented, on, one_row, plain, print_facts, print_heading, print_title
 
 
 def print_run(console: Console, run: Run, everything: bool = False) -> None:
@@ -43,7 +43,7 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
         for hypothesis in run.hypotheses:
             console.print()
             console.print(plain(f"{hypothesis.id} {hypothesis.status}", "bold"))
-            console.print(indented(f"{_line(hypothesis.statement)} (agent show {hypothesis.id})"))
+            console.print(indented(f"{on_one_line(hypothesis.statement)} (agent show {hypothesis.id})"))
     else:
         print_heading(console, "Steps")
         if run.parent:
@@ -82,11 +82,11 @@ def _print_verdicts(console: Console, hypotheses: Sequence[Hypothesis]) -> None:
     if hypotheses:
         print_heading(console, "Hypotheses")
     for h in hypotheses:
-        console.print(indented(f"{h.id} {h.status}: {_line(h.statement)}"))
+        console.print(indented(f"{h.id} {h.status}: {on_one_line(h.statement)}"))
         for event in h.events[-1:]:
             cited = f" ({', '.join(event.experiments)})" if event.experiments else ""
             if event.comment:
-                console.print(indented(f"   {_line(event.comment)}{cited}", "dim"))
+                console.print(indented(f"   {on_one_line(event.comment)}{cited}", "dim"))
 
 
 def _print_turn(console: Console, run: Run, turn: Turn) -> None:

@@ -10,10 +10,8 @@ import io
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, Protocol
 
 import click
@@ -21,6 +19,8 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from ....tools.report.plain_text import cut, printable
 
 
 def console() -> Console:
@@ -63,21 +63,6 @@ class Bounded(Protocol):
 
 def on(*parts: str | None) -> str:
     return " · ".join(part for part in parts if part)
-
-
-def minute(at: str) -> str:
-    """The tracker's UTC time to the minute."""
-    return at[:16].replace("T", " ")
-
-
-def since(start: str, at: str) -> str:
-    seconds = (datetime.fromisoformat(at) - datetime.fromisoformat(start)).total_seconds()
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    return f"{minutes}:{rest:02d}"
-
-
-def lasted(start: str, end: str | None) -> str:
-    return "" if end is None else f"({since(start, end)})"
 
 
 def print_title(console: Console, *parts: str) -> None:
@@ -134,24 +119,6 @@ def one_row(text: str, width: int, style: str = "") -> Text:
     row = plain(" ".join(text.splitlines()), style)
     row.truncate(width, overflow="ellipsis")
     return row
-
-
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control, format and surrogate characters are written as escapes; line
-    ends stay, and a tab becomes a space."""
-    return "".join(map(_printable, text))
-
-
-def _printable(character: str) -> str:
-    if character == "\t":
-        return " "
-    if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return character
-    return character.encode("unicode_escape").decode()
-
-
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def value_text(value: Any) -> str:

@@ -11,7 +11,7 @@ EXAMPLES = 4
 
 def print_card(card: dict[str, Any]) -> None:
     """The card with its examples, or with what a subject makes of it where the card says so."""
-    from .style import printable
+    from ....tools.report.plain_text import printable
 
     click.echo(f"{card['name']}: {printable(card['title'])}\n{printable(card['description'])}")
     if card["maker"]:
@@ -39,7 +39,7 @@ def print_card(card: dict[str, Any]) -> None:
 
 def show_subject(card: dict[str, Any]) -> None:
     """The examples in tokens, a bar between each, then the verdict and the measurements behind it."""
-    from .style import printable
+    from ....tools.report.plain_text import printable
 
     def joined(tokens: list[str]) -> str:
         return printable("|".join(tokens).replace("\n", "\\n"))

@@ -69,7 +69,7 @@ class Test(NamedTuple):
     agrees: bool | None
 
 
-class Standing(NamedTuple):
+class ReviewedClaim(NamedTuple):
     """A claim after the review's tests: what they say of it, and how many of its assertions no test has upheld."""
 
     claim: int
@@ -111,14 +111,17 @@ def assertions(claim: Claim, study: Study) -> list[Assertion]:
     return found
 
 
-def standings(review: Study) -> list[Standing]:
+def reviewed_claims(review: Study) -> list[ReviewedClaim]:
     """Every claim that is reviewed, and what the review's tests say of it."""
     reviewed = review.reviewed
     assert reviewed is not None
-    return [_standing(place, assertions(claim, reviewed), review) for place, claim in enumerate(claims_of(reviewed), 1)]
+    return [
+        _reviewed_claim(place, assertions(claim, reviewed), review)
+        for place, claim in enumerate(claims_of(reviewed), 1)
+    ]
 
 
-def _standing(claim: int, asserted: Sequence[Assertion], review: Study) -> Standing:
+def _reviewed_claim(claim: int, asserted: Sequence[Assertion], review: Study) -> ReviewedClaim:
     tests: dict[int, Test] = {}
     upheld = [False] * len(asserted)
     for name, hypothesis in review.hypotheses.items():
@@ -133,7 +136,7 @@ def _standing(claim: int, asserted: Sequence[Assertion], review: Study) -> Stand
     missing = upheld.count(False)
     contradicted = any(one.agrees is False for one in tests.values())
     verdict: Word = "falls" if contradicted else "undecided" if missing or not asserted else "stands"
-    return Standing(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
+    return ReviewedClaim(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
 
 
 def matter(one: Stated) -> str:
@@ -184,7 +187,7 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
 def opinion_faults(opinions: Sequence[Opinion], text: str, review: Study) -> list[str]:
     """What keeps a reviewer's verdicts from being taken, each one line."""
     found = [f"The text: {fault}" for fault in faults(text, review)]
-    standing = {one.claim: one for one in standings(review)}
+    standing = {one.claim: one for one in reviewed_claims(review)}
     said = [one.claim for one in opinions]
     for claim in sorted({*said} - {*standing}):
         found.append(f"There is no claim {claim}; there are claims 1 to {len(standing)}.")
@@ -198,7 +201,7 @@ def opinion_faults(opinions: Sequence[Opinion], text: str, review: Study) -> lis
     return found
 
 
-def _wrong(one: Opinion, standing: Standing, review: Study) -> list[str]:
+def _wrong(one: Opinion, standing: ReviewedClaim, review: Study) -> list[str]:
     try:
         failing = [c for c in conditions_checked(one, review) if not c.holds]
     except Refused as fault:

@@ -13,11 +13,12 @@ from ....db.records import Run
 from ...report.claims import Refused
 from ...report.escape import clipped, one_line
 from ...report.prose import plain
+from ...report.shown import Shown
 from ...report.slots import Filled, Slot, SlotError, fill
 from ...report.study import Study
-from ...report.view import Shown, predicted, protocol
+from ...report.view import predicted, protocol
 from ..conditions import Checked
-from .opinion import Opinion, Standing, Test, Word, claims_of, conditions_checked, opinions_of, standings
+from .opinion import Opinion, ReviewedClaim, Test, Word, claims_of, conditions_checked, opinions_of, reviewed_claims
 
 _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
 _LONG = 240
@@ -34,7 +35,7 @@ def opinion_view(review: Study, inside: bool) -> Shown:
     claims = claims_of(reviewed)
     sentences = [plain(claim.sentence, _filler(reviewed)) for claim in claims]
     rows = [_claim(sentence, given.get(found.claim), found, review)
-            for sentence, found in zip(sentences, standings(review), strict=True)]  # fmt: skip
+            for sentence, found in zip(sentences, reviewed_claims(review), strict=True)]  # fmt: skip
     rows.sort(key=lambda row: list(_STATUS).index(row.verdict))
     own = sum(row.run == review.run.id for row in review.experiments.values())
     return {
@@ -53,10 +54,10 @@ def opinion_view(review: Study, inside: bool) -> Shown:
 def verdicts_of(review: Study) -> dict[int, Word]:
     """The verdict on each claim, by its number."""
     given = {one.claim: one for one in opinions_of(review)}
-    return {one.claim: verdict(given.get(one.claim), one) for one in standings(review)}
+    return {one.claim: verdict(given.get(one.claim), one) for one in reviewed_claims(review)}
 
 
-def verdict(given: Opinion | None, standing: Standing) -> Word:
+def verdict(given: Opinion | None, standing: ReviewedClaim) -> Word:
     """What the report says of a claim."""
     if standing.verdict == "falls":
         return "falls"
@@ -77,7 +78,7 @@ class Reviewed(NamedTuple):
     checked: Sequence[Checked]
 
 
-def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Study) -> Reviewed:
+def _claim(sentence: str, given: Opinion | None, standing: ReviewedClaim, review: Study) -> Reviewed:
     said = verdict(given, standing)
     return Reviewed(
         claim=standing.claim,
@@ -87,7 +88,7 @@ def _claim(sentence: str, given: Opinion | None, standing: Standing, review: Stu
         status=_STATUS[said],
         comment="" if given is None else plain(given.comment, _filler(review)),
         tests=[_test(one, review) for one in standing.tests],
-        checked=[one for one in _checked(given, review) if one.condition.of not in standing_ids(standing)],
+        checked=[one for one in _checked(given, review) if one.condition.of not in tested_hypotheses(standing)],
     )
 
 
@@ -95,7 +96,7 @@ def _test(one: Test, review: Study) -> Shown:
     return {**predicted(one.prediction, review), "hypothesis": one.hypothesis, "says": _SAYS[one.agrees]}
 
 
-def standing_ids(standing: Standing) -> set[str]:
+def tested_hypotheses(standing: ReviewedClaim) -> set[str]:
     """The hypotheses whose tests are shown anyway."""
     return {one.hypothesis for one in standing.tests}
 

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ..db.ids import parse_id
 from ..db.records import as_json
+from .arguments import Answered, Arguments, Nothing, number_of
 from .refusals import refused
 from .report.escape import one_line
 from .workbench import catalog
 from .workbench.context import Context
 from .workbench.experiment_text import experiment_text, quoted
 
-Told = tuple[str, dict[str, Any]]
 
-
-class Arguments(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Nothing(Arguments):
-    pass
-
-
-def number_of(text: str, what: str) -> int:
-    """'E12' -> 12. Raises ToolError when it is the id of something else."""
-    found, number = parse_id(text)
-    if found != what:
-        raise refused("wrong_id", text=text, found=found, what=what)
-    return number
-
-
-def list_models(context: Context, _: Nothing) -> Told:
+def list_models(context: Context, _: Nothing) -> Answered:
     """What can be studied here, and the anatomy of the subject of this study."""
     rows = catalog.models()
     subject = context.subject(context.model).describe()
@@ -45,7 +27,7 @@ def list_models(context: Context, _: Nothing) -> Told:
     }
 
 
-def list_tasks(context: Context, _: Nothing) -> Told:
+def list_tasks(context: Context, _: Nothing) -> Answered:
     """The tasks: what each one asks, and how many prompts it holds."""
     cards = catalog.task_cards(context.all_own_tasks())
     lines = [f"{c['name']}: {' '.join(c['description'].split())}" for c in cards]
@@ -56,7 +38,7 @@ class ShowTask(Arguments):
     task: Annotated[str, Field(description="The task's name.")]
 
 
-def show_task(context: Context, given: ShowTask) -> Told:
+def show_task(context: Context, given: ShowTask) -> Answered:
     """One task with examples: prompt, answer, distractor, and the spans that positions can name."""
     card = catalog.show_task(context.find_task(given.task))
     lines = [f"{card['name']}: {card['description']}"]
@@ -72,7 +54,7 @@ class SearchNotes(Arguments):
     words: Annotated[str | None, Field(max_length=500, description="Words to search for. Null: all notes.")] = None
 
 
-def search_notes(context: Context, given: SearchNotes) -> Told:
+def search_notes(context: Context, given: SearchNotes) -> Answered:
     """Notes of this and of earlier studies, best match first."""
     rows = context.reader.notes(given.words, context.alone)[:20]
     lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {one_line(r.text)[:300]}" for r in rows]
@@ -85,7 +67,7 @@ class ListExperiments(Arguments):
     limit: Annotated[int, Field(ge=1, le=100, description="How many, latest last.")] = 20
 
 
-def list_experiments(context: Context, given: ListExperiments) -> Told:
+def list_experiments(context: Context, given: ListExperiments) -> Answered:
     """Earlier experiments, of other studies too: id, configuration, what was found."""
     rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
     rows = [row for row in rows if context.may_see(row)]
@@ -97,7 +79,7 @@ class ShowExperiment(Arguments):
     experiment: Annotated[str, Field(description="Its id, such as E12.")]
 
 
-def show_experiment(context: Context, given: ShowExperiment) -> Told:
+def show_experiment(context: Context, given: ShowExperiment) -> Answered:
     """One experiment again: all measurements, the strongest forty effects, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
@@ -115,7 +97,7 @@ class QueryTracker(Arguments):
     sql: Annotated[str, Field(description="One SELECT.")]
 
 
-def query_tracker(context: Context, given: QueryTracker) -> Told:
+def query_tracker(context: Context, given: QueryTracker) -> Answered:
     """Read the tracker by SQL (SQLite, read-only, at most 50 rows).
 
     Tables: experiments(id, run, kind, model, task, split, n, config, status, found), effects(experiment, site,

@@ -9,7 +9,7 @@ from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
 from lashley.experiments.result import Effect
 from lashley.experiments.statistics.strongest import beside_shuffled, clear, largest
-from lashley.tests.test_planted import lab
+from lashley.tests.test_planted import planted_lab
 
 
 def effect(site: str, value: float, q: float | None) -> Effect:
@@ -45,9 +45,9 @@ def test_a_sweep_of_random_weights_calls_no_head_strong() -> None:
     null, built = "planted:null", "planted:induction"
     for kind in (HeadAblation, LayerProgram):
         config = {"task": "induction", "n": 16, **({"sweep": "skip_each"} if kind is LayerProgram else {})}
-        there = kind.model_validate({"model": null, **config}).run(lab(null))
+        there = kind.model_validate({"model": null, **config}).run(planted_lab(null))
         assert ("strongest" in there.found) == any(map(clear, there.effects))
-    found = HeadAblation(model=built, task="induction", n=16).run(lab(built)).found
+    found = HeadAblation(model=built, task="induction", n=16).run(planted_lab(built)).found
     assert "strongest on logit_diff: L" in found
 
 

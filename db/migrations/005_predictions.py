@@ -1,28 +1,13 @@
-"""What became of the first tables, step by step. A step that has been released is never changed."""
+"""Predictions before results: what is expected of an experiment, and what came of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frozen import keep, refuse
+from ..frozen import keep, refuse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-
-
-def effects_beside_controls(db: Database) -> None:
-    """What an effect is among matched random places, and among all effects of its experiment."""
-    db.executescript("""
-        ALTER TABLE effects ADD COLUMN percentile REAL;
-        ALTER TABLE effects ADD COLUMN p_max REAL;
-
-        DROP VIEW top_effects;
-        CREATE VIEW top_effects AS
-        SELECT 'E' || e.id AS experiment, 'R' || e.run AS run, e.kind, e.model, e.task, e.split,
-            row_number() OVER (PARTITION BY f.experiment, f.metric ORDER BY abs(f.value) DESC, f.id) AS place,
-            f.site, f.metric, f.value, f.low, f.high, f.n, f.p, f.q, f.percentile, f.p_max
-        FROM effects AS f JOIN experiments AS e ON e.id = f.experiment;
-    """)
 
 
 def predictions(db: Database) -> None:
@@ -79,25 +64,3 @@ def predictions(db: Database) -> None:
     refuse(db, "runs_reviews", "UPDATE OF reviews ON runs", "what a run began with cannot be changed")
     keep(db, "predictions", "a prediction is frozen once it is recorded")
     keep(db, "judgements", "what came of a prediction cannot be changed", key="prediction")
-
-
-def what_replies_cost(db: Database) -> None:
-    """Of a reply's tokens those that came from the server's cache and went into it; and its price in US dollars."""
-    for column in ("tokens_cached INTEGER", "tokens_written INTEGER", "cost REAL"):
-        db.conn.execute(f"ALTER TABLE turns ADD COLUMN {column}")
-
-
-def doubts(db: Database) -> None:
-    """Why what an experiment found may mean nothing, by codes: nobody has to know it by the wording of a note."""
-    db.executescript("""
-        ALTER TABLE experiments ADD COLUMN doubts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(doubts));
-    """)
-
-
-def codes(db: Database) -> None:
-    """Beside each note of an experiment its code, and beside the words of why a run ended the code of that. Rows from
-    before have none."""
-    db.conn.execute(
-        "ALTER TABLE experiments ADD COLUMN note_codes TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(note_codes))"
-    )
-    db.conn.execute("ALTER TABLE runs ADD COLUMN error_code TEXT")

@@ -26,7 +26,7 @@ def one_line() -> Generator[None, None, None]:
         # Reading must not wait for all that only other commands can raise.
         if isinstance(fault, TrackerError):
             say(fault)
-        from ...tools.faults import OURS
+        from ...tools.own_errors import OURS
         from ..drivers.conversation import DriverError
 
         if isinstance(fault, (*OURS, DriverError)):
@@ -38,7 +38,7 @@ def one_line() -> Generator[None, None, None]:
 
 def say(fault: Exception) -> NoReturn:
     """The one line, and the exit code that goes with it."""
-    from .pages.style import printable
+    from ...tools.report.plain_text import printable
 
     click.echo(f"Error: {printable(' '.join(str(fault).split()))}", err=True)
     raise click.exceptions.Exit(1 if fails(fault) else 2) from fault

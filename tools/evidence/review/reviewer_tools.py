@@ -13,8 +13,8 @@ from pydantic import Field
 from ....db.ids import show_id
 from ....experiments.kinds.registry import own_settings
 from ... import hypotheses
+from ...arguments import Answered, Arguments
 from ...hypotheses import judged_line
-from ...reading import Arguments
 from ...refusals import refused
 from ...report.claims import MOST, check_claim
 from ...report.prose import plain
@@ -22,9 +22,8 @@ from ...report.slots import fill
 from ...report.study import read_study
 from ...workbench.context import Context
 from ..verdict import judged_predictions
-from .opinion import Opinion, Word, assertions, claims_of, opinion_faults, standings
+from .opinion import Opinion, Word, assertions, claims_of, opinion_faults, reviewed_claims
 
-Told = tuple[str, dict[str, Any]]
 # What a reviewer does not have: what others thought, and what is no part of a refutation.
 WITHHELD = ("create_task", "search_notes", "write_note", "write_report")
 
@@ -58,7 +57,7 @@ class WriteReview(Arguments):
     ]
 
 
-def write_review(context: Context, given: WriteReview) -> Told:
+def write_review(context: Context, given: WriteReview) -> Answered:
     """Give the verdicts and end the review. The program checks each against your tests, and sends back what is wrong.
 
     Slots and conditions are of your own experiments and hypotheses: {{E40.accuracy}}, {{H7.verdict}}.
@@ -77,7 +76,7 @@ def write_review(context: Context, given: WriteReview) -> Told:
     return taken(context)
 
 
-def taken(context: Context) -> Told:
+def taken(context: Context) -> Answered:
     context.finished = True
     return "The review is written.", {"finished": True}
 
@@ -93,7 +92,7 @@ def check_reviewable(context: Context, run: int) -> None:
         raise refused("claims_nothing", name=name)
 
 
-def brief(context: Context, run: int) -> Told:
+def brief(context: Context, run: int) -> Answered:
     """The study as a reviewer is told it, and the same as data."""
     study = read_study(context.reader, run, [])
     lines, data = ["Claims:"], list[dict[str, Any]]()
@@ -118,7 +117,7 @@ def brief(context: Context, run: int) -> Told:
     return "\n".join(lines), {"reviews": study.run.id, "claims": data}
 
 
-def test_hypothesis(context: Context, given: hypotheses.TestHypothesis) -> Told:
+def test_hypothesis(context: Context, given: hypotheses.TestHypothesis) -> Answered:
     text, data = hypotheses.test_hypothesis(context, given)
     said, standing = so_far(context)
     return f"{text}\n{said}", {**data, **standing}
@@ -129,13 +128,13 @@ test_hypothesis.__doc__ = (
 )
 
 
-def so_far(context: Context) -> Told:
+def so_far(context: Context) -> Answered:
     """What the tests until now say of each claim."""
     assert context.run is not None
     review = read_study(context.reader, context.run)
     lines: list[str] = []
     data: list[dict[str, Any]] = []
-    for one in standings(review):
+    for one in reviewed_claims(review):
         words = {False: "contradicts it", True: "agrees", None: "is undecided"}
         because = [f"{' and '.join(one.named(says))} {word}" for says, word in words.items() if one.named(says)]
         rest = [f"still to be upheld: {one.missing} of its numbers"] if one.missing and one.verdict != "falls" else []

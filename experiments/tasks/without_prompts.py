@@ -10,7 +10,7 @@ from .prompt import Prompt, Split
 from .task import Source, Task
 
 
-class Apart:
+class WithoutPrompts:
     """A source whose `split` leaves out the prompts with these texts, which are all of that split."""
 
     def __init__(self, source: Source, split: Split, texts: frozenset[str]) -> None:
@@ -27,7 +27,7 @@ class Apart:
         return ["apart", self.source.identity(), self.split, left_out]
 
 
-def apart(task: Task, n: int, split: Split, seed: int) -> Task:
+def without_prompts(task: Task, n: int, split: Split, seed: int) -> Task:
     """The task without the n prompts that this draw has."""
     texts = frozenset(p.text for p in task.prompts(n, split, seed))
-    return task.model_copy(update={"source": Apart(task.source, split, texts)})
+    return task.model_copy(update={"source": WithoutPrompts(task.source, split, texts)})

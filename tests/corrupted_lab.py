@@ -32,7 +32,7 @@ def last(kind: str, text: str) -> Tensor:
 
 
 @functools.cache
-def twin_lab(kind: str, prompts: int = 40) -> Lab:
+def corrupted_lab(kind: str, prompts: int = 40) -> Lab:
     rng, lines = random.Random(7), list[str]()
     for i in range(prompts):
         words = [f"w{j}" for j in rng.sample(range(3, VOCABULARY), 7 if i % 3 else 5)]

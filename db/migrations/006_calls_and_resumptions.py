@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frozen import keep, refuse
+from ..frozen import keep, refuse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
 
 # What a call can write. An id of a call is unique in its run.
 _WRITTEN = ("experiments", "reuses", "notes", "hypotheses", "hypothesis_events", "reports", "task_files")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frozen import keep
+from ..frozen import keep
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -1,0 +1,26 @@
+"""What a page shows: texts and tables by their names, and a number with its interval and its p-values."""
+
+from __future__ import annotations
+
+from ...db.records import Effect, Judgement, Measurement
+from .numbers import number, value_parts
+
+# What a template shows of something: texts and tables, by their names.
+Shown = dict[str, object]
+
+
+def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]:
+    """A number as it is shown under a name, each part of it by itself."""
+    effect = row if isinstance(row, Effect) else None
+    p = None if isinstance(row, Measurement) else row.p
+    q, percentile = (None, None) if effect is None else (effect.q, effect.percentile)
+    main, rest = value_parts(row.value, row.low, row.high, unit=row.unit if isinstance(row, Measurement) else "")
+    return {
+        "name": name,
+        "main": main,
+        "rest": rest.strip(),
+        "n": "" if row.n is None else number(row.n),
+        "p": "" if p is None else number(p),
+        "q": "" if q is None else number(q),
+        "percentile": "" if percentile is None else f"{number(percentile)}%",
+    }
