@@ -50,16 +50,13 @@ def _met_by_control(bound: Bound, row: Experiment | None, metric: str) -> str:
     span = metric.removeprefix("to_")
     name = bound.quantity.first.name
     controls = {
-        "equal weights": beside.get(f"even_{span}"), "shuffled weights": beside.get(f"{metric}_shuffled"),
-        "the intact model": beside.get(f"intact_{name}"), "chance": beside.get("chance") if name == "accuracy" else None,
-    }  # fmt: skip
+        "equal weights": beside.get(f"even_{span}"),
+        "shuffled weights": beside.get(f"{metric}_shuffled"),
+        "the intact model": beside.get(f"intact_{name}"),
+        "chance": beside.get("chance") if name == "accuracy" else None,
+    }
     for what, value in controls.items():
-        if (
-            value is not None
-            and (bound.low is None or value > bound.low)
-            and (bound.high is None or value < bound.high)
-        ):
-            return (
-                f"{bound.text} says nothing: {what} gives {value:.3g}, which lies there, too. Take a bound beyond it."
-            )
+        low_holds = value is not None and (bound.low is None or value > bound.low)
+        if value is not None and low_holds and (bound.high is None or value < bound.high):
+            return f"{bound.text} says nothing: {what} gives {value:.3g}, which lies there, too. Take a bound beyond."
     return ""
