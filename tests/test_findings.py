@@ -206,7 +206,8 @@ def lying(*predictions: Data, claims: tuple[str, ...] = (), title: str, more: tu
             yield "", kind, {"n": 16, "reason": "Look.", **config}
         said = {"statement": title, "rationale": "It is so.", "refuted_if": "It is not."}
         made = yield "", "propose_hypothesis", {**said, "predictions": list(predictions)}
-        yield "", "test_hypothesis", {"hypothesis": made["id"]}
+        if not made.get("refused"):
+            yield "", "test_hypothesis", {"hypothesis": made["id"]}
         told = [{"sentence": title, "conditions": [one]} for one in claims]
         found = yield "", "write_report", {"title": title, "claims": told, "interpretation": title}
         if found.get("refused"):

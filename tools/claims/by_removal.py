@@ -14,7 +14,7 @@ from ..report.study import Study
 from .claim import Evidence, Verdict
 from .removals import Removal, Says, methods_for, removals, sets_with
 from .standard import standard
-from .words import listed, named, removing
+from .words import capitalized, listed, named, removing
 
 Answer = Literal["for", "against", "open"]
 NEEDED: Mapping[Says, Answer] = {"more": "for", "within": "against", "less": "against", "better": "against",
@@ -106,12 +106,16 @@ def with_others(study: Study, parts: frozenset[str], task: str) -> str:
 
 
 def not_tried(found: Found, parts: frozenset[str]) -> str:
-    """A sentence that names the ways in which the parts were not removed."""
+    """A sentence that names the ways of removal that were not tried, and those that left it open."""
     if found.verdict in ("untested", "refuted"):
         return ""
-    missing = [way for way in methods_for(parts) if way not in found.answers]
-    kept = [way for way in missing if way != "skip"]
-    return f"Removal by {listed(kept)} was not {'tested' if found.verdict != 'seen' else 'tried'}." if kept else ""
+    ways = [way for way in methods_for(parts) if way != "skip"]
+    missing = [way for way in ways if way not in found.answers]
+    tried = "tried" if found.verdict == "seen" else "tested"
+    said = [f"removal by {listed(missing)} was not {tried}"] if missing else []
+    if found.verdict == "supported" and (left := [way for way in found.that("open") if way in ways]):
+        said.append(f"under {listed(left)} the interval reaches across the bound")
+    return f"{capitalized('; '.join(said))}." if said else ""
 
 
 def bound_text(study: Study, task: str, found: Found) -> str:
