@@ -20,6 +20,7 @@ from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
+from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
 from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
 from lashley.tools.claims.claim import CannotClaim, Finding
@@ -313,3 +314,43 @@ def test_a_bound_that_a_control_meets_is_refused(measured: Studied) -> None:
     found = measured.judged("behaves", of=of, bound="effect[L1.H2, to_answer] > 0.5")
     assert found.verdict == "seen"
     assert "the bound was set afterwards" in found.text
+
+
+# --- a claim as data, from a report and from the command line
+
+
+def test_a_report_takes_claims_as_data_and_words_them(tmp_path: Path) -> None:
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", {"n": 16, "reason": "Look."}
+        yield "", "head_ablation", {"n": 16, "method": "mean", "reason": "Which heads?"}
+        report = {"title": "T", "claims": [], "interpretation": "It was looked at."}
+        for wrong in (
+            {"type": "ned", "parts": ["L1.H2"]}, {"type": "needed"}, {"type": "does", "parts": ["L1.H2"]},
+            {"type": "behaves", "of": "E2", "bound": "effect[L1.H2, kl] > 0"}, {"type": "predicted", "of": "H7"},
+        ):  # fmt: skip
+            found = yield "", "write_report", {**report, "findings": [wrong]}
+            assert found["refused"], wrong
+        yield "", "write_report", {**report, "findings": [{"type": "needed", "parts": ["L1.H2"]},
+                                                          {"type": "spare", "parts": ["L1.H0"]}]}  # fmt: skip
+
+    studied = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Which heads continue a list?")
+    assert studied.ending.status == "finished"
+    for kind, head in (("needed", "L1.H2"), ("spare", "L1.H0")):
+        found = studied.judged(kind, parts=(head,))
+        assert found.verdict == "seen"
+        assert found.text in studied.front
+
+
+def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
+    folder = honest.path.parent
+    said = agent(folder, "findings", "R1", "--json", "--db", str(honest.path))
+    assert [one["verdict"] for one in json.loads(said.stdout)["findings"]] == [one.verdict for one in honest.findings]
+    asked = agent(folder, "findings", "R1", "needed", "L0.H1", "L1.H2", "--db", str(honest.path))
+    assert "confirmed on held-out prompts" in " ".join(asked.stdout.split())
+    for wrong, words in (
+        (("E1",), "not a run"), (("R9",), "There is no run R9"), (("R1", "ned", "L1"), "no type of claim 'ned'"),
+        (("R1", "needed"), "name the parts"), (("R1", "attends", "L1.H2"), "at: is required"),
+    ):  # fmt: skip
+        refused = agent(folder, "findings", *wrong, "--db", str(honest.path))
+        assert refused.returncode == 2
+        assert words in refused.stderr

@@ -13,21 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ...experiments.result import Frozen
+from ..errors import ToolError
 
 if TYPE_CHECKING:
     from ..report.study import Study
 
 Verdict = Literal["confirmed", "supported", "refuted", "undecided", "seen", "untested"]
-"""
-confirmed   held-out tests show it, in every way in which the type asks for it
-supported   held-out tests show it in some of these ways, and none contradicts
-refuted     held-out tests show the contrary
-undecided   it was measured, and the intervals decide nothing, or the ways contradict each other
-seen        the prompts to explore show it; no held-out test did
-untested    nothing in the study bears on it
-"""
-# In the order in which findings are told.
-VERDICTS: tuple[Verdict, ...] = ("confirmed", "supported", "refuted", "undecided", "seen", "untested")
+# What each says, in the order in which findings are told.
+VERDICTS: dict[Verdict, str] = {
+    "confirmed": "Held-out tests show it in every way that the type of claim asks for.",
+    "supported": "Held-out tests show it in some of these ways, and none contradicts.",
+    "refuted": "Held-out tests show the contrary.",
+    "undecided": "It was measured, and the intervals decide nothing, or the ways contradict each other.",
+    "seen": "The prompts to explore show it. No held-out test did.",
+    "untested": "Nothing in the study bears on it.",
+}
 
 
 class Evidence(Frozen):
@@ -59,10 +59,10 @@ class Finding(Frozen):
         return " ".join((self.sentence, *self.against, *self.untested))
 
 
-class CannotClaim(ValueError):
+class CannotClaim(ToolError):
     """The claim says nothing that could be wrong, or names something that is not there; one line."""
 
-    code: ClassVar[str] = "cannot_claim"
+    code = "cannot_claim"
 
 
 class Claim(Frozen):

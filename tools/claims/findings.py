@@ -5,8 +5,10 @@ touched, whether or not anybody claimed it. Nulls and refutations stand among th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..report.study import Study
+from .call import kept
 from .claim import VERDICTS, Claim, Finding
 from .removals import removed_by
 from .types.does import Does
@@ -26,6 +28,17 @@ def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
     # `sorted` keeps what is alike in its order.
     return sorted(found.values(), key=lambda one: order[one.verdict])
+
+
+def finding_data(found: Finding) -> dict[str, Any]:
+    """As JSON: the claim, the verdict, the sentences, and the experiments that they rest on."""
+    return {
+        "claim": kept(found.claim),
+        "verdict": found.verdict,
+        "text": found.text,
+        "experiments": list(dict.fromkeys(one.experiment for one in found.evidence)),
+        "evidence": [one.model_dump() for one in found.evidence],
+    }
 
 
 def tested(study: Study) -> Iterator[Claim]:

@@ -24,7 +24,7 @@ from ..errors import CannotWrite
 from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
-from .claims import Claim, check_claim
+from .claims import Claim, check_claim, sentences
 from .escape import markdown_code, markdown_text, one_line, visible
 from .slots import Filled, Slot, SlotError, fill
 from .study import Study, read_study
@@ -131,8 +131,7 @@ def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -
     latest = reader.latest_report(run)
     # What a review claims are its verdicts, which have a form of their own.
     told = latest.claims if latest and reader.run(run).reviews is None else ()
-    claims = [Claim.model_validate(claim) for claim in told]
-    return render(source_of(reader, run), reader, run, kind_texts(), claims, reviews)
+    return render(source_of(reader, run), reader, run, kind_texts(), sentences(told), reviews)
 
 
 def write(report: Report, folder: Path, **beside: str) -> list[Path]:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from ...db.records import Effect, Experiment, Hypothesis, Judgement, Measurement, Prediction, Run
 from ...experiments.kinds.registry import own_settings
-from ..claims.claim import Finding
-from ..claims.findings import answer, findings
+from ..claims.findings import answer, finding_data, findings
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
+from .claims import typed
 from .escape import clipped, one_line
 from .figures import drawing
 from .ink import BadFigure
@@ -41,7 +41,8 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
     run = study.run
     earlier: dict[tuple[str, str], str] = {}
     experiments: list[Shown] = []
-    found = [] if run.reviews else findings(study)
+    claimed = [] if run.reviews or study.report is None else typed(study.report.claims)
+    found = [] if run.reviews else findings(study, claimed)
     for row in study.experiments.values():
         same = (row.config_hash, row.subject.fingerprint)
         experiments.append({**_experiment(row, study), "repeats": earlier.get(same)})
@@ -58,7 +59,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
         "statistics": STATISTICS,
         "experiments": experiments,
         "answer": [] if run.reviews else answer(study, found),
-        "findings": [_finding(one) for one in found],
+        "findings": [finding_data(one) for one in found],
         "alarms": _alarms(study),
         "doubted": _doubted(study),
         "hypotheses": [_hypothesis(row, study) for row in sorted(study.hypotheses.values(), key=_refuted_first)],
@@ -71,15 +72,6 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
         "command": _command(run),
         "code": report_version(),
         "seal": run.seal or "none",
-    }
-
-
-def _finding(found: Finding) -> Shown:
-    """A finding of the program: the verdict as a word, the sentences, and the experiments that they rest on."""
-    return {
-        "verdict": found.verdict,
-        "text": found.text,
-        "experiments": list(dict.fromkeys(one.experiment for one in found.evidence)),
     }
 
 
