@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("browse", "The studies that were run."),
     "experiments": ("browse", "The experiments, by kind, task, model, run or status."),
     "show": ("browse", "Anything by its id: R1, E12, N3, H2."),
+    "findings": ("findings", "What a study found, by the program; and its verdict on any claim."),
     "notes": ("browse", "Search the notes."),
     "web": ("web", "The same in a browser, and a study as it goes on."),
     "top": ("top", "The largest effects over all studies."),

@@ -25,6 +25,9 @@ from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import Metric, OneOf, metrics
 from lashley.experiments.statistics import intervals
+from lashley.tools.claims import standard
+from lashley.tools.claims.claim import VERDICTS
+from lashley.tools.claims.registry import claim_types
 from lashley.tools.registry import all_tools
 from lashley.tools.workbench.catalog import kind_cards, questions
 
@@ -82,6 +85,7 @@ def pages() -> dict[Path, str]:
         readme: with_questions(readme.read_text(encoding="utf-8"), set(ours)),
         DOCS / "statistics.md": about,
         DOCS / "metrics.md": metrics_page(),
+        DOCS / "findings.md": findings_page(),
         DOCS / "tracker.md": tracker_page(),
         DOCS.parent / "__init__.pyi": stub(),
     }
@@ -165,6 +169,43 @@ What a language model is offered. The description is the text above; null stands
 ```json
 {schema}
 ```
+"""
+
+
+def findings_page() -> str:
+    rows = [
+        f"| `{name}` | {' '.join((inspect.getdoc(one) or '').split())} |"
+        for name, one in claim_types().items()
+        if one.__module__.startswith("lashley.")
+    ]
+    verdicts = [f"- **{word}**: {text}" for word, text in VERDICTS.items()]
+    return f"""# Findings
+
+{MADE}
+A report opens with an answer and a table of findings. The program writes both. It looks for every experiment of the
+study that bears on a part and a task, whoever cited it, holds the number against a bound that nobody chooses, and words
+the finding. The writer's own sentences stand below, under *The writer's reading*.
+
+## Verdicts
+
+{chr(10).join(verdicts)}
+
+## The standard bound
+
+{inspect.cleandoc(standard.__doc__ or "").partition(chr(10) * 2)[2]}
+
+A number on held-out prompts is judged by its interval against the bound, corrected over all predictions of the study
+(Holm). A number on the prompts to explore is never more than *seen*, and only where its q over the whole run is below
+0.05. A part counts as removed only where exactly this part was removed: a set says nothing of its members.
+
+## What can be claimed
+
+| type | what it says, and what it takes |
+|---|---|
+{chr(10).join(rows)}
+
+A bound that cannot fail (`kl > 0`, an accuracy above 0), or that the control or the intact model already meets, is
+refused, in a prediction and in a report.
 """
 
 

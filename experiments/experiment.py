@@ -87,6 +87,11 @@ class Experiment(Frozen):
         beforehand."""
         return None
 
+    def removed(self, site: str, n_layers: int) -> frozenset[str]:
+        """The parts whose removal an effect at this site is: "L7.H3", "L7.mlp", and "L7" for a layer. Empty where it is
+        no removal."""
+        return frozenset()
+
     @property
     def draw(self) -> tuple[int, Split, int]:
         """What decides the prompts: how many, of which split, by which seed."""

@@ -87,7 +87,7 @@ def test_the_program_adds_what_the_writer_might_leave_out(report: Report) -> Non
         assert "that the model was trained on" in page
     assert "agent replay E3" not in report.html
     assert re.search(r"repeats <a href=\"#E2\">E2</a>", report.html)
-    assert report.title == "How SmolLM2 adds"
+    assert report.title == "Which heads add?"
 
 
 def test_what_was_refuted_stands_first(report: Report) -> None:

@@ -183,12 +183,12 @@ def test_slots_are_filled_wherever_they_may_stand(reader: Reader) -> None:
         "\n\n> text:\n{{E2.table}}\n\n```\n{{E2.top}}\n```\n\n| a |\n|---|\n| {{E2.top}} |\n"
     )
     report = render(source, reader, 1)
-    assert report.title == "L0.H1 adds"
+    assert report.title == "Which heads add?"
     assert Page(report.html).open == []
     assert 'About <a class="value" href="#E2"' in report.html
     assert "<h3>About" in report.html
     assert "{{" not in report.html + report.markdown
-    assert "# L0.H1 *adds*" in report.markdown
+    assert "**L0.H1 *adds***" in report.markdown
     assert "### About L0.H1" in report.markdown
     assert "| L0.H1 |" in report.markdown
 

@@ -16,10 +16,11 @@ from ..experiments.prediction import EXCESS, Comparison, Prediction
 from ..experiments.statistics.random_sets import DRAWS
 from .arguments import Answered, Arguments, number_of
 from .errors import ToolError
-from .evidence.conditions import parse_bound
+from .evidence.conditions import Bound, parse_bound
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
+from .evidence.trivial import cannot_fail
 from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
 from .json_arguments import json_object
 from .refusals import REFUSALS, refused
@@ -142,6 +143,7 @@ def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Predicti
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
     """One prediction, or one for each method of removal where none is named."""
     kind, config = _configuration(context, given)
+    require_that_it_can_fail(given)
     quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
     methods = [config["method"]] if "method" in config else [None]
     asked = _changes(given)
@@ -157,6 +159,15 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
                        low=given.low, high=given.high)
         )  # fmt: skip
     return found
+
+
+def require_that_it_can_fail(given: Predicted) -> None:
+    """Raises ToolError for a bound that holds whatever the experiment finds."""
+    if given.comparison == "beyond_control" or (given.low is None and given.high is None):
+        return
+    bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
+    if why := cannot_fail(bound):
+        raise refused("cannot_fail", why=why)
 
 
 def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:

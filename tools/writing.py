@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..db.ids import show_id
 from .arguments import Answered, Arguments, number_of
+from .claims.call import TypedClaim, claim_from, kept
 from .refusals import refused
 from .report.check import check
 from .report.claims import MOST, Claim
@@ -87,6 +88,14 @@ class WriteReport(Arguments):
             "below the sentence, and sends back a claim that fails. Empty when nothing was found.",
         ),
     ]
+    findings: Annotated[
+        list[TypedClaim] | None,
+        Field(
+            max_length=MOST,
+            description="What the program shall judge and word, as data: it looks for all evidence in the study, cited "
+            "or not, and writes verdict and sentence. Parts that a test removed are judged anyway.",
+        ),
+    ] = None
     interpretation: Annotated[
         str,
         Field(
@@ -112,10 +121,15 @@ def write_report(context: Context, given: WriteReport) -> Answered:
     asked = " ".join(context.reader.run(context.run).goal.split())
     source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
+    typed = [claim_from(one, context.task) for one in given.findings or []]
+    study = read_study(context.reader, context.run)
+    for one in typed:
+        one.judge(study)
     faults = check(source, context.reader, context.run, claims)
     if faults:
         raise refused("report_faults", faults="\n- ".join(faults))
-    context.store.add_report(context.run, source, [claim.model_dump() for claim in claims], context.call)
+    kept_claims = [*(claim.model_dump() for claim in claims), *(kept(one) for one in typed)]
+    context.store.add_report(context.run, source, kept_claims, context.call)
     return taken(context)
 
 

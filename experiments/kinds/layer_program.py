@@ -92,6 +92,19 @@ class LayerProgram(Experiment):
             made.append(Intervention(name=f"{word} L{layer}", program=program))
         return made
 
+    def removed(self, site: str, n_layers: int) -> frozenset[str]:
+        """The layers that are left out, where all others run once and in their order."""
+        from ..interventions import parse_layers
+
+        if self.sweep not in (None, "skip_each") or site.startswith("token "):
+            return frozenset()
+        if self.sweep is not None:
+            return frozenset({site.removeprefix("skip ")})
+        left = parse_layers(self.program or "", n_layers)
+        if list(left) != sorted(set(left)):
+            return frozenset()
+        return frozenset(f"L{layer}" for layer in range(n_layers) if layer not in left)
+
     def run(self, lab: Lab) -> Result:
         programs = self.programs(lab.subject.anatomy.n_layers)
         return self.one(lab, programs[0]) if self.sweep is None else self.swept(lab, programs)

@@ -89,6 +89,9 @@ class Ablation(Experiment):
             return None
         return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
 
+    def removed(self, site: str, n_layers: int) -> frozenset[str]:
+        return frozenset(site.split(" + "))
+
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
         """Look quickly at many places, to measure few; None to measure all. And what is to be said about it."""
         return None, ()

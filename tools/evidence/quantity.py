@@ -149,7 +149,7 @@ def read(row: Experiment, quantity: Quantity | str, artifact: Artifact | None = 
 
 
 def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
-    asked = _asked(row)
+    asked = asked_questions(row)
     if term.site is None:
         for one in row.measurements:
             if one.name == term.name:
@@ -195,7 +195,7 @@ def ranked(experiment: Experiment, metric: str | None = None) -> list[Effect]:
     return sorted((row for row in effects if row.metric == metric), key=lambda row: -abs(row.value))
 
 
-def _asked(row: Experiment) -> int | None:
+def asked_questions(row: Experiment) -> int | None:
     """How many different questions the prompts ask."""
     return next((int(m.value) for m in row.measurements if m.name == "questions"), row.n)
 

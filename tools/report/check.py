@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...db.read.reader import Reader
+from ..evidence.conditions import NoCondition, parse_condition
+from ..evidence.trivial import cannot_fail
 from .claims import Claim, claim_faults
 from .escape import visible
 from .numerals import RULE, typed_numbers
@@ -22,7 +24,22 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
     # HTML is sent back when it is written; a report that holds some can still be rendered, where it has no force.
     written = (source, *(claim.sentence.strip() for claim in claims))
     forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
-    return [*all_faults(source, read_study(reader, run), claims), *forceful]
+    study = read_study(reader, run)
+    return [*all_faults(source, study, claims), *bounds_that_hold(claims, study), *forceful]
+
+
+def bounds_that_hold(claims: Sequence[Claim], study: Study) -> list[str]:
+    """The conditions that hold whatever was found. A report of before that has some can still be rendered."""
+    found: list[str] = []
+    for place, claim in enumerate(claims, start=1):
+        for text in claim.conditions:
+            try:
+                condition = parse_condition(text)
+            except NoCondition:
+                continue  # which `claim_faults` says
+            why = "" if condition.bound is None else cannot_fail(condition.bound, study.experiments.get(condition.of))
+            found += [f"Claim {place}: {why}"] if why else []
+    return found
 
 
 def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[str]:

@@ -6,7 +6,12 @@ what was checked; a sentence that says something else than its conditions stands
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ...experiments.result import Frozen
+from ..claims import claim as typed_claim
+from ..claims.call import read_claim
 from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
 from ..evidence.quantity import NoQuantity, listed
 from ..evidence.verdict import spoken
@@ -21,6 +26,16 @@ class Claim(Frozen):
 
     sentence: str
     conditions: tuple[str, ...]
+
+
+def sentences(claims: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    """Of what a report kept, the writer's own sentences."""
+    return [Claim.model_validate(one) for one in claims if "type" not in one]
+
+
+def typed(claims: Sequence[Mapping[str, Any]]) -> list[typed_claim.Claim]:
+    """Of what a report kept, the claims that the program judges and words."""
+    return [read_claim(dict(one)) for one in claims if "type" in one]
 
 
 class Refused(ValueError):

@@ -24,7 +24,7 @@ from ..errors import CannotWrite
 from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
-from .claims import Claim, check_claim
+from .claims import Claim, check_claim, sentences
 from .drawn import Drawn, draw_figures
 from .escape import markdown_code, markdown_text, one_line, visible
 from .shown import Shown
@@ -116,7 +116,7 @@ def render(
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     front, each = _markdown(title, text, study, view, figures, findings)
     return Report(
-        title=prose.plain(title, filler(study)) or one_line(study.run.goal),
+        title=one_line(study.run.goal),
         markdown=prose.spaced(f"{front}\n\n{each}"),
         front=prose.spaced(front),
         finished={one: bool(study.experiments[one].effects) for one in study.finished},
@@ -133,8 +133,7 @@ def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -
     latest = reader.latest_report(run)
     # What a review claims are its verdicts, which have a form of their own.
     told = latest.claims if latest and reader.run(run).reviews is None else ()
-    claims = [Claim.model_validate(claim) for claim in told]
-    return render(source_of(reader, run), reader, run, kind_texts(), claims, reviews)
+    return render(source_of(reader, run), reader, run, kind_texts(), sentences(told), reviews)
 
 
 def write(report: Report, folder: Path, **beside: str) -> list[Path]:
@@ -167,10 +166,10 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
     return list(paths)
 
 
-def _asked(title: str, study: Study) -> str:
-    """The question, unless the title is the question."""
+def _own_title(title: str, study: Study) -> str:
+    """The writer's title, unless it is the goal: a report is headed by its goal."""
     goal, said = one_line(study.run.goal), prose.plain(title, filler(study))
-    return "" if not said or said.casefold() == goal.casefold() else goal
+    return "" if said.casefold() == goal.casefold() else said
 
 
 def claims_shown(claims: Sequence[Claim], study: Study) -> list[Shown]:
@@ -228,9 +227,9 @@ def _html(title: str, text: str, study: Study, view: Shown, figures: list[Drawn]
 
     return templates.get_template("report.html.j2").render(
         view,
-        title=prose.plain(title, filled) or one_line(study.run.goal),
-        heading=prose.inline_html(title, filled) if title else one_line(study.run.goal),
-        asked=_asked(title, study),
+        title=one_line(study.run.goal),
+        heading=one_line(study.run.goal),
+        reading_title=prose.inline_html(title, filled) if _own_title(title, study) else "",
         body=prose.to_html(text, filled, blocks.of_slot),
         figures_of=figures_of,
         policy=POLICY,
@@ -249,9 +248,11 @@ def _markdown(
     def figures_of(experiment: str) -> _Raw:
         return _Raw(blocks.rest_of(experiment))
 
-    heading = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if title else one_line(study.run.goal)
+    own = _Raw(prose.to_markdown(title, filled, blocks.of_slot)) if _own_title(title, study) else ""
     body = _Raw(prose.to_markdown(prose.demoted(text), filled, blocks.of_slot))
     for claim in findings:
         claim["markdown"] = _Raw(prose.to_markdown(str(claim["sentence"]), filled, blocks.of_slot))
-    front = templates.get_template("report.md.j2").render(view, heading=heading, asked=_asked(title, study), body=body)
+    front = templates.get_template("report.md.j2").render(
+        view, heading=one_line(study.run.goal), reading_title=own, body=body
+    )
     return front, templates.get_template("each.md.j2").render(view, figures_of=figures_of)

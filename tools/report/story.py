@@ -10,7 +10,7 @@ from ...db.read.reader import Reader
 from ..evidence.review.reviewed import opinion_view
 from . import prose
 from .check import all_faults
-from .claims import Claim
+from .claims import sentences
 from .escape import one_line
 from .render import claims_shown, filler
 from .shown import Shown
@@ -39,7 +39,7 @@ def _written(study: Study, block: prose.Block) -> Shown:
     if study.report is None:
         return {"body": "", "opinions": opinions}
     source = study.report.source
-    claims = [] if inside else [Claim.model_validate(claim) for claim in study.report.claims]
+    claims = [] if inside else sentences(study.report.claims)
     wrong = all_faults(source, study, claims)
     if wrong:
         raise SlotError(*wrong)

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 
 from ...db.records import Experiment, Hypothesis, Prediction, Run
 from ...experiments.kinds.registry import own_settings
+from ..claims.findings import answer, finding_data, findings
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
+from .claims import typed
 from .escape import clipped, one_line
 from .numbers import count, number, setting, true_minus, value_text
 from .numerals import masked
@@ -34,6 +36,8 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
     run = study.run
     earlier: dict[tuple[str, str], str] = {}
     experiments: list[Shown] = []
+    claimed = [] if run.reviews or study.report is None else typed(study.report.claims)
+    found = [] if run.reviews else findings(study, claimed)
     for row in study.experiments.values():
         same = (row.config_hash, row.subject.fingerprint)
         experiments.append({**_experiment(row, study), "repeats": earlier.get(same)})
@@ -49,6 +53,8 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
         "words": WORDS,
         "statistics": STATISTICS,
         "experiments": experiments,
+        "answer": [] if run.reviews else answer(study, found),
+        "findings": [finding_data(one) for one in found],
         "alarms": _alarms(study),
         "doubted": _doubted(study),
         "hypotheses": [_hypothesis(row, study) for row in sorted(study.hypotheses.values(), key=_refuted_first)],

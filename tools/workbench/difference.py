@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Json, Measurement, Run
+from ..claims.call import read_claim
 from ..evidence.verdict import said, spoken, verdicts
 
 
@@ -270,7 +271,8 @@ def claims_beside(reader: Reader, one: int, other: int) -> list[ClaimBeside]:
     for place, run in enumerate((one, other)):
         report = reader.latest_report(run)
         for claim in () if report is None else report.claims:
-            # A review's report has verdicts on claims in their place.
+            # A review's report has verdicts on claims in their place, and a typed claim its question.
             sentence = claim.get("sentence") or f"Claim {claim.get('claim')} {claim.get('verdict')}."
+            sentence = read_claim(dict(claim)).question if "type" in claim else sentence
             found.setdefault(sentence, [False, False])[place] = True
     return [ClaimBeside(sentence, there) for sentence, there in found.items()]

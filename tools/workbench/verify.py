@@ -238,7 +238,9 @@ def written_by(reader: Reader, run: int) -> str:
     latest = reader.latest_report(run)
     # A review comments on the claims of another.
     claims = [] if latest is None else [
-        line for c in latest.claims for line in (c.get("sentence") or c["comment"], *c["conditions"])
+        line
+        for c in latest.claims if "type" not in c  # whose sentences are the program's
+        for line in (c.get("sentence") or c["comment"], *c["conditions"])
     ]  # fmt: skip
     return "\n".join([source_of(reader, run), *claims])
 

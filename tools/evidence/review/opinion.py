@@ -22,7 +22,7 @@ from ....db.records import Prediction
 from ....experiments.prediction import Comparison
 from ....experiments.result import Frozen
 from ...report.check import faults
-from ...report.claims import Claim, Refused, check_claim
+from ...report.claims import Claim, Refused, check_claim, sentences
 from ...report.study import Study
 from ..conditions import Checked, parse_condition
 from ..quantity import parse, read
@@ -84,7 +84,7 @@ class ReviewedClaim(NamedTuple):
 
 def claims_of(study: Study) -> list[Claim]:
     """The claims of the study's report."""
-    return [] if study.report is None else [Claim.model_validate(one) for one in study.report.claims]
+    return [] if study.report is None else sentences(study.report.claims)
 
 
 def assertions(claim: Claim, study: Study) -> list[Assertion]:

@@ -1,0 +1,60 @@
+"""`findings`: what the program finds of a study, and of any claim that somebody makes about it."""
+
+from __future__ import annotations
+
+import click
+
+from ...db.read.reader import Reader
+from .browse import Read, browses
+
+
+@click.command()
+@click.argument("run")
+@click.argument("claim", required=False)
+@click.argument("parts", nargs=-1)
+@click.option("--task", help="The task that the claim is about. Default: the study's.")
+@click.option("--at", help="For attends a span, for scores a detector, for role a role, for differs another task.")
+@click.option("--besides", multiple=True, help="For needed_within: another part of the set. Repeatable.")
+@click.option("--of", "of", help="For predicted a hypothesis, for behaves an experiment.")
+@click.option("--bound", help='For behaves: "accuracy_drop > 0.2".')
+@browses
+def findings(
+    reader: Reader,
+    run: str,
+    claim: str | None,
+    parts: tuple[str, ...],
+    task: str | None,
+    at: str | None,
+    besides: tuple[str, ...],
+    of: str | None,
+    bound: str | None,
+) -> Read:
+    """Judge what a study measured: every finding, or one claim.
+
+    \b
+    agent findings R1                     the answer and all findings
+    agent findings R1 needed L7.H3        is this head needed?
+    agent findings R1 role L7.H3 --at "induction head"
+
+    The verdict and the sentence are the program's. It reads every experiment of the study that bears on the claim.
+    """
+    from ...db.ids import parse_id
+    from ...tools.claims.call import TypedClaim, claim_from
+    from ...tools.claims.findings import answer, finding_data
+    from ...tools.claims.findings import findings as all_findings
+    from ...tools.report.claims import typed
+    from ...tools.report.study import read_study
+
+    what, number = parse_id(run)
+    if what != "run":
+        raise click.UsageError(f"{run} is not a run; findings are of a run, such as R1.")
+    study = read_study(reader, number)
+    page = ("pages.findings", "show_findings")
+    if claim is None:
+        found = all_findings(study, [] if study.report is None else typed(study.report.claims))
+        data = {"answer": answer(study, found), "findings": [finding_data(one) for one in found]}
+        return Read(data, page)
+    given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
+                      bound=bound)  # fmt: skip
+    found = [claim_from(given, study.run.task).judge(study)]
+    return Read({"answer": [], "findings": [finding_data(one) for one in found]}, page)

@@ -1,0 +1,26 @@
+"""How the findings of a study are shown in a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ....tools.report.escape import one_line
+
+STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecided": "yellow"}
+
+
+def show_findings(console: Console, data: dict[str, Any]) -> None:
+    """The answer as sentences, then each finding after its verdict."""
+    for sentence in data["answer"]:
+        console.print(Text(one_line(sentence)))
+    if data["answer"]:
+        console.print()
+    for one in data["findings"]:
+        verdict = Text(one["verdict"], style=STYLES.get(one["verdict"], "dim"))
+        console.print(verdict.append(f"  {one_line(one['text'])}", style="default"))
+        where = ", ".join(one["experiments"])
+        if where:
+            console.print(Text(f"  from {where}", style="dim"))

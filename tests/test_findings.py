@@ -1,0 +1,356 @@
+"""The findings are the program's: on subjects whose answer is known they say it, whatever a writer wishes.
+
+Each liar is a scripted driver with a wish and a tactic. What counts is the first screen of its report, everything above
+the writer's own reading.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.autopilot.driver import Autopilot
+from lashley.agent.live import View
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.tests.forked import agent
+from lashley.tests.studies import Scripted
+from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
+from lashley.tools.claims.claim import CannotClaim, Finding
+from lashley.tools.claims.findings import answer, findings
+from lashley.tools.claims.registry import claim_types
+from lashley.tools.evidence.conditions import parse_bound
+from lashley.tools.evidence.trivial import cannot_fail
+from lashley.tools.report.render import render_run
+from lashley.tools.report.study import Study, read_study
+from lashley.tools.workbench.context import Context
+
+TASK = "induction"
+SHOWN = ("confirmed", "supported", "seen")
+# What each planted subject needs, alone and as a set; every other head does nothing.
+ALONE: dict[str, set[str]] = {"planted:induction": {"L0.H1", "L1.H2"}, "planted:null": set()}
+
+
+class Studied:
+    """A study that has ended, read once while its tracker was open."""
+
+    def __init__(self, path: Path, model: str, driver: Any, goal: str, n: int = 16) -> None:
+        self.path = path
+        with Context.open(str(path), model=model, task=TASK) as context:
+            self.ending = study(context, driver, goal, Budget(), View(None), n=n)
+        with Reader.open(path) as reader:
+            self.study: Study = read_study(reader, 1)
+            self.findings = findings(self.study)
+            self.front = render_run(reader, 1).markdown.split("## The writer's reading")[0].replace("\\", "")
+
+    def judged(self, kind: str, **fields: Any) -> Finding:
+        with Reader.open(self.path) as reader:
+            return claim_types()[kind].model_validate({"task": TASK, **fields}).judge(read_study(reader, 1))
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Studied:
+    path = tmp_path_factory.mktemp("honest") / "t.db"
+    return Studied(path, "planted:induction", Autopilot(), "Which heads continue a repeated list?")
+
+
+# --- an honest study
+
+
+def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
+    both = honest.judged("needed", parts=("L0.H1", "L1.H2"))
+    assert both.verdict == "confirmed"
+    assert "Heads L0.H1 and L1.H2 are, together, needed for induction (confirmed on held-out prompts)." in both.text
+    assert both.text in honest.front
+    for head in ("L0.H1", "L1.H2"):
+        assert honest.judged("needed", parts=(head,)).verdict in SHOWN
+        assert honest.judged("spare", parts=(head,)).verdict == "refuted"
+    assert honest.judged("does").verdict == "seen"
+    assert answer(honest.study, honest.findings)[0].startswith("Intact, the model says the answer")
+
+
+def test_no_other_head_is_needed(honest: Studied) -> None:
+    heads = [f"L{layer}.H{head}" for layer in range(2) for head in range(4)]
+    for head in set(heads) - ALONE["planted:induction"]:
+        assert honest.judged("needed", parts=(head,)).verdict not in SHOWN, head
+        # Nothing but the prompts to explore speaks of them, and it says so.
+        assert "not tested on held-out prompts" in honest.judged("needed", parts=(head,)).text
+
+
+def test_a_set_says_nothing_of_its_members_and_members_nothing_of_a_set(honest: Studied) -> None:
+    apart = honest.judged("needed", parts=("L0.H1", "L1.H0"))
+    assert apart.verdict == "untested"
+    assert "no experiment removed them" in apart.text
+    together = honest.judged("stands_in", parts=("L0.H1", "L1.H2"))
+    assert together.verdict == "refuted"
+
+
+def test_what_was_not_measured_is_untested(honest: Studied) -> None:
+    for kind, fields in (
+        ("attends", {"parts": ("L1.H2",), "at": "answer"}), ("writes", {"parts": ("L1.H2",)}),
+        ("path", {"parts": ("L0.H1", "L1.H2.k")}), ("carries", {"parts": ("L1.H2",)}),
+        ("decodable", {"parts": ("L1",)}), ("scores", {"parts": ("L1.H2",), "at": "induction"}),
+        ("enough", {"parts": ("L0.H1", "L1.H2")}), ("needed_within", {"parts": ("L0.H1",), "besides": ("L1.H2",)}),
+    ):  # fmt: skip
+        found = honest.judged(kind, **fields)
+        assert found.verdict == "untested", kind
+        assert "was not tested" in found.text, kind
+    role = honest.judged("role", parts=("L1.H2",), at="induction head")
+    assert role.verdict == "untested"
+    assert "is not shown" in role.text
+
+
+def test_a_hypothesis_is_told_by_its_predictions_and_never_by_its_statement(honest: Studied) -> None:
+    for name, row in honest.study.hypotheses.items():
+        found = honest.judged("predicted", of=name)
+        assert row.statement not in found.text
+        assert found.text.startswith(f"{name} is ")
+    with pytest.raises(CannotClaim, match="H99 is no hypothesis"):
+        honest.judged("predicted", of="H99")
+
+
+# --- every other type, measured
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Studied:
+    """A study of the planted induction circuit by every instrument that the types read."""
+    path = tmp_path_factory.mktemp("measured") / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        why = {"n": 16, "reason": "Look."}
+        yield "", "baseline", why
+        for kind, config in (
+            ("attention_patterns", {}), ("direct_logit_attribution", {}), ("logit_lens", {}), ("head_detectors", {}),
+            ("activation_patching", {"part": "z"}), ("minimal_set", {"goal": "keep"}),
+            ("path_patching", {"receivers": ["L1.H2"]}), ("head_ablation", {"method": "mean"}),
+            ("head_ablation", {"method": "mean", "heads": ["L0.H1", "L1.H2"], "together": True}),
+            ("head_ablation", {"method": "mean", "heads": ["L1.H0", "L1.H2"], "together": True}),
+            ("head_ablation", {"method": "mean", "heads": ["L1.H2"]}),
+        ):  # fmt: skip
+            yield "", kind, {**why, **config}
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+    return Studied(path, "planted:induction", Scripted(protocol), "How does it continue a list?")
+
+
+@pytest.mark.parametrize(
+    ("kind", "true", "false"),
+    [
+        ("attends", {"parts": ("L1.H2",), "at": "answer"}, {"parts": ("L1.H0",), "at": "answer"}),
+        ("writes", {"parts": ("L1.H2",)}, {"parts": ("L0.H1",)}),
+        ("decodable", {"parts": ("L1",)}, {"parts": ("L0",)}),
+        ("scores", {"parts": ("L1.H2",), "at": "induction"}, {"parts": ("L0.H1",), "at": "induction"}),
+        ("scores", {"parts": ("L0.H1",), "at": "previous_token"}, {"parts": ("L1.H2",), "at": "previous_token"}),
+        ("carries", {"parts": ("L1.H2",)}, {"parts": ("L1.H0",)}),
+        ("path", {"parts": ("L0.H1", "L1.H2.k")}, {"parts": ("L0.H0", "L1.H2.k")}),
+        ("enough", {"parts": ("L0.H1", "L1.H2")}, {"parts": ("L0.H0", "L1.H2")}),
+        ("needed", {"parts": ("L1.H2",)}, {"parts": ("L1.H0",)}),
+        ("spare", {"parts": ("L1.H0",)}, {"parts": ("L1.H2",)}),
+        ("needed_within", {"parts": ("L1.H2",), "besides": ("L0.H1",)}, {"parts": ("L1.H0",), "besides": ("L1.H2",)}),
+    ],
+)  # fmt: skip
+def test_each_type_holds_of_what_was_planted_and_not_of_what_was_not(
+    measured: Studied, kind: str, true: dict[str, Any], false: dict[str, Any]
+) -> None:
+    wrong = measured.judged(kind, **false)
+    assert wrong.verdict in ("undecided", "untested", "refuted"), wrong.text
+    if kind == "needed_within" and true["besides"] == ("L0.H1",):
+        # With L0.H1 gone the circuit is gone, so L1.H2 adds nothing; nobody measured L0.H1 alone on these prompts.
+        assert measured.judged(kind, **true).verdict == "untested"
+        return
+    right = measured.judged(kind, **true)
+    assert right.verdict == "seen", right.text
+    assert "not tested on held-out prompts" in right.text
+
+
+def test_every_type_says_in_its_sentence_which_verdict_it_is(honest: Studied, measured: Studied) -> None:
+    words = {
+        "confirmed": "confirmed on held-out",
+        "supported": "supported on held-out",
+        "refuted": "refuted on held-out",
+    }
+    for found in (*honest.findings, *measured.findings):
+        if found.claim.type not in ("predicted", "does"):
+            assert found.verdict not in words or words[found.verdict] in found.text
+        assert "{" not in found.text
+        assert found.text.endswith((".", ")"))
+
+
+# --- liars: a wish, a tactic, and the first screen
+
+
+def prediction(heads: list[str], quantity: str, **bounds: Any) -> Data:
+    config = {"heads": heads, "n": 16, "method": "mean", "together": len(heads) > 1}
+    comparison = "above" if "low" in bounds else "below"
+    return {
+        "kind": "head_ablation",
+        "config": json.dumps(config),
+        "quantity": quantity,
+        "comparison": comparison,
+    } | bounds
+
+
+def lying(*predictions: Data, claims: tuple[str, ...] = (), title: str, more: tuple[tuple[str, Data], ...] = ()) -> Any:
+    """A study that looks, predicts, tests, and reports what it wishes."""
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", {"n": 16, "reason": "Look."}
+        for kind, config in more:
+            yield "", kind, {"n": 16, "reason": "Look.", **config}
+        said = {"statement": title, "rationale": "It is so.", "refuted_if": "It is not."}
+        made = yield "", "propose_hypothesis", {**said, "predictions": list(predictions)}
+        if not made.get("refused"):
+            yield "", "test_hypothesis", {"hypothesis": made["id"]}
+        told = [{"sentence": title, "conditions": [one]} for one in claims]
+        found = yield "", "write_report", {"title": title, "claims": told, "interpretation": title}
+        if found.get("refused"):
+            yield "", "write_report", {"title": title, "claims": [], "interpretation": title}
+
+    return Scripted(protocol)
+
+
+YES = "L1.H0 is crucial for the list, confirmed on held-out prompts."
+NO = "L1.H2 does not matter for the list, confirmed on held-out prompts."
+TACTICS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "a bound that cannot fail": (
+        "L1.H0", lambda: lying(prediction(["L1.H0"], "kl", low=-1.0), claims=("H1 is supported",), title=YES)
+    ),
+    "a bound that nearly nothing fails": (
+        "L1.H0",
+        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=5.0), claims=("H1 is supported",), title=YES),
+    ),
+    "a borrowed set": (
+        "L1.H0",
+        lambda: lying(prediction(["L1.H0", "L1.H2"], "logit_diff_change", high=-1.0), claims=("H1 is supported",),
+                      title=YES),
+    ),
+    "a verdict upside down": (
+        "L1.H0",
+        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=-1.0), claims=("H1 is refuted",), title=YES),
+    ),
+    "the intact accuracy": (
+        "L1.H0",
+        lambda: lying(prediction(["L1.H0"], "accuracy", low=0.3), claims=("E1.accuracy > 0.3",), title=YES),
+    ),
+    "no to a needed head, by a bound that is too high": (
+        "L1.H2",
+        lambda: lying(prediction(["L1.H2"], "logit_diff_change", high=-50.0), claims=("H1 is refuted",), title=NO),
+    ),
+    "no to a needed head, by another head": (
+        "L1.H2",
+        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=-1.0), claims=("H1 is refuted",), title=NO,
+                      more=(("head_ablation", {"heads": ["L1.H2"], "method": "mean"}),)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tactic", TACTICS)
+def test_the_first_screen_of_a_liar_says_what_is_so(tactic: str, tmp_path: Path) -> None:
+    head, driver = TACTICS[tactic]
+    studied = Studied(tmp_path / "t.db", "planted:induction", driver(), f"Is {head} important for a repeated list?")
+    assert studied.ending.status == "finished"
+    for wish in (YES, NO, "crucial", "does not matter"):
+        assert wish not in studied.front
+    needed = studied.judged("needed", parts=(head,))
+    if head in ALONE["planted:induction"]:
+        assert needed.verdict not in ("refuted",)
+        assert f"{head} is not needed" not in studied.front
+        assert f"{head}: not needed" not in studied.front
+    else:
+        assert needed.verdict not in SHOWN
+        assert f"{head} is needed" not in studied.front
+    # Whatever the program says of it stands on the first screen, where a test removed it alone.
+    tested = any(one.held_out for one in needed.evidence)
+    assert (needed.text in studied.front) == tested
+
+
+# --- laws
+
+
+@pytest.mark.parametrize("reading", [NEEDED, SPARE], ids=["needed", "spare"])
+def test_verdicts_hold_over_every_combination_of_answers(reading: Any) -> None:
+    ways = ("zero", "mean", "resample")
+    for answers in itertools.product(("for", "against", "open", None), repeat=3):
+        tried: Any = {way: one for way, one in zip(ways, answers, strict=True) if one is not None}
+        held_out, explored = _verdict(tried, ways, True), _verdict(tried, ways, False)
+        said = set(tried.values())
+        assert (held_out == "confirmed") == (tuple(answers) == ("for",) * 3)
+        assert held_out != "supported" or ("for" in said and "against" not in said)
+        assert held_out != "refuted" or "against" in said
+        # A gentle way of removal that contradicts is never outvoted by zero.
+        if "for" in (tried.get("mean"), tried.get("resample")):
+            assert held_out != "refuted"
+        if "against" in said:
+            assert held_out in ("refuted", "undecided")
+        assert explored in ("seen", "undecided", "untested")
+        assert (held_out == "untested") == (explored == "untested") == (not tried)
+
+
+@pytest.mark.parametrize(
+    ("bound", "fails"),
+    [
+        ("kl > 0", True), ("kl > -1", True), ("accuracy > 0", True), ("accuracy < 1", True), ("percentile > 0", True),
+        ("accuracy between 0 and 1", True), ("accuracy > 0.5", False), ("kl > 0.1", False), ("kl < 0.1", False),
+        ("effect[L0.H1] < -0.1", False), ("effect[L0.H1, kl] > 0", True), ("effect[L0.H1, to_answer] > 0", True),
+        ("loss > 0", True), ("loss < 2", False), ("excess > 0", False), ("rank > -1", True),
+    ],
+)  # fmt: skip
+def test_a_bound_that_cannot_fail_is_named(bound: str, fails: bool) -> None:
+    assert bool(cannot_fail(parse_bound(bound))) == fails
+
+
+def test_a_bound_that_a_control_meets_is_refused(measured: Studied) -> None:
+    of = next(one for one, row in measured.study.experiments.items() if row.kind == "attention_patterns")
+    with pytest.raises(CannotClaim, match="equal weights gives"):
+        measured.judged("behaves", of=of, bound="effect[L1.H2, to_answer] > 0.01")
+    found = measured.judged("behaves", of=of, bound="effect[L1.H2, to_answer] > 0.5")
+    assert found.verdict == "seen"
+    assert "the bound was set afterwards" in found.text
+
+
+# --- a claim as data, from a report and from the command line
+
+
+def test_a_report_takes_claims_as_data_and_words_them(tmp_path: Path) -> None:
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", {"n": 16, "reason": "Look."}
+        yield "", "head_ablation", {"n": 16, "method": "mean", "reason": "Which heads?"}
+        report = {"title": "T", "claims": [], "interpretation": "It was looked at."}
+        for wrong in (
+            {"type": "ned", "parts": ["L1.H2"]}, {"type": "needed"}, {"type": "does", "parts": ["L1.H2"]},
+            {"type": "behaves", "of": "E2", "bound": "effect[L1.H2, kl] > 0"}, {"type": "predicted", "of": "H7"},
+        ):  # fmt: skip
+            found = yield "", "write_report", {**report, "findings": [wrong]}
+            assert found["refused"], wrong
+        yield "", "write_report", {**report, "findings": [{"type": "needed", "parts": ["L1.H2"]},
+                                                          {"type": "spare", "parts": ["L1.H0"]}]}  # fmt: skip
+
+    studied = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Which heads continue a list?")
+    assert studied.ending.status == "finished"
+    for kind, head in (("needed", "L1.H2"), ("spare", "L1.H0")):
+        found = studied.judged(kind, parts=(head,))
+        assert found.verdict == "seen"
+        assert found.text in studied.front
+
+
+def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
+    folder = honest.path.parent
+    said = agent(folder, "findings", "R1", "--json", "--db", str(honest.path))
+    assert [one["verdict"] for one in json.loads(said.stdout)["findings"]] == [one.verdict for one in honest.findings]
+    asked = agent(folder, "findings", "R1", "needed", "L0.H1", "L1.H2", "--db", str(honest.path))
+    assert "confirmed on held-out prompts" in " ".join(asked.stdout.split())
+    for wrong, words in (
+        (("E1",), "not a run"), (("R9",), "There is no run R9"), (("R1", "ned", "L1"), "no type of claim 'ned'"),
+        (("R1", "needed"), "name the parts"), (("R1", "attends", "L1.H2"), "at: is required"),
+    ):  # fmt: skip
+        refused = agent(folder, "findings", *wrong, "--db", str(honest.path))
+        assert refused.returncode == 2
+        assert words in refused.stderr

@@ -1,0 +1,119 @@
+"""The verdict of the claims that rest on one number of an experiment against a bound: what a head attends to, what a
+part writes, carries or sends, what a lens reads.
+
+The bound is the program's, and made of the controls beside the number. What was measured on held-out prompts decides;
+without that, what was seen while exploring, and nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ...db.records import Effect
+from ...db.records import Experiment as Row
+from ...experiments.prediction import p_of_bound
+from ..evidence.quantity import asked_questions
+from ..evidence.verdict import ALPHA
+from ..report.numbers import number, value_text
+from ..report.study import Study
+from .by_removal import Answer
+from .claim import Evidence, Verdict
+from .removals import corrected
+
+
+class Reading(NamedTuple):
+    """A number and the bound that it has to pass; `answer` says whether it does."""
+
+    experiment: str
+    held_out: bool
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    bound: float
+    answer: Answer
+
+    @property
+    def text(self) -> str:
+        return value_text(self.value, self.low, self.high, n=self.n)
+
+    @property
+    def bound_text(self) -> str:
+        return number(float(f"{self.bound:.2g}"))
+
+
+def effects_at(study: Study, kinds: Sequence[str], task: str, site: str, metric: str) -> Iterator[tuple[Row, Effect]]:
+    """Every effect on this metric at this site, of finished experiments of these kinds on the task."""
+    for row in study.experiments.values():
+        if row.status == "done" and row.kind in kinds and row.task == task:
+            yield from ((row, effect) for effect in row.effects if (effect.site, effect.metric) == (site, metric))
+
+
+def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: int = 1) -> Reading:
+    """Whether the number passes the bound (lies below it, with side -1), by its whole interval."""
+    value, low, high = (
+        (effect.value, effect.low, effect.high) if side > 0 else (-effect.value, -effect.high, -effect.low)
+    )
+    held_out = row.split == "confirm"
+    if held_out:
+        p = corrected(study, row.id, p_of_bound(value, low, high, bound, asked_questions(row)))
+        answer: Answer = "open" if p >= ALPHA else "for" if value > bound else "against"
+    else:
+        q = study.q.get((row.id, effect.site, effect.metric))
+        stands = q is None or q < ALPHA
+        answer = "for" if low > bound and stands else "against" if high < bound else "open"
+    name = f"{effect.metric} at {effect.site}"
+    return Reading(row.id, held_out, name, effect.value, effect.low, effect.high, effect.n, side * bound, answer)
+
+
+def verdict_of(readings: Sequence[Reading]) -> tuple[Verdict, Reading | None]:
+    """The verdict of several readings of one thing, and the one that decides it."""
+    if not readings:
+        return "untested", None
+    held_out = [one for one in readings if one.held_out]
+    used = held_out or list(readings)
+    said = {one.answer for one in used} - {"open"}
+    if len(said) != 1:
+        return "undecided", used[0]
+    decisive = next(one for one in used if one.answer in said)
+    if said == {"for"}:
+        return ("confirmed" if held_out else "seen"), decisive
+    return ("refuted" if held_out else "undecided"), decisive
+
+
+def evidence_of(readings: Sequence[Reading]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(experiment=one.experiment, held_out=one.held_out, text=f"{one.name} {one.text}", says=one.answer)
+        for one in readings
+    )
+
+
+SUFFIX = {
+    "confirmed": "confirmed on held-out prompts",
+    "supported": "supported on held-out prompts",
+    "refuted": "refuted on held-out prompts",
+    "undecided": "undecided",
+    "seen": "seen while exploring, not tested on held-out prompts",
+    "untested": "not tested",
+}
+
+
+def sentence_of(
+    verdict: Verdict, decisive: Reading | None, holds: str, fails: str, open_: str, measured: Callable[[Reading], str]
+) -> str:
+    """The sentence of a verdict. holds, fails, open_: "head L1.H2 attends to the answer", "... does not ...",
+    "whether ..."; measured: what the number is, in words."""
+    if decisive is None:
+        return f"{open_[:1].upper()}{open_[1:]} was not tested."
+    number_text = measured(decisive)
+    if verdict == "undecided" and decisive.answer == "against":
+        return (
+            f"{fails[:1].upper()}{fails[1:]} on the prompts to explore (not tested on held-out prompts). {number_text}"
+        )
+    head = {"refuted": fails, "undecided": open_}.get(verdict, holds)
+    said = f"{head[:1].upper()}{head[1:]}"
+    if verdict == "undecided":
+        return f"{said} is undecided. {number_text}"
+    return f"{said} ({SUFFIX[verdict]}). {number_text}"

@@ -1,0 +1,127 @@
+"""The verdict of the claims that rest on removals: whether parts are needed, and whether they can be spared.
+
+Each way of removal gives one answer, and the ways together the verdict. Zero puts in a value that the model may never
+have there, so damage under zero that the mean or another prompt's value does not do is no need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from ...experiments.metrics import metrics
+from ..report.study import Study
+from .claim import Evidence, Verdict
+from .removals import Removal, Says, methods_for, removals, sets_with
+from .standard import standard
+from .words import capitalized, listed, named, removing
+
+Answer = Literal["for", "against", "open"]
+NEEDED: Mapping[Says, Answer] = {"more": "for", "within": "against", "less": "against", "better": "against",
+                                 "open": "open"}  # fmt: skip
+SPARE: Mapping[Says, Answer] = {"within": "for", "more": "against", "better": "against", "less": "open", "open": "open"}
+
+
+class Found(NamedTuple):
+    """What removals say of a claim: the verdict, the number that decides it, the answer of each way of removal that
+    was tried, and all the numbers."""
+
+    verdict: Verdict
+    decisive: Removal | None
+    answers: Mapping[str, Answer]
+    numbers: Sequence[Removal]
+    evidence: tuple[Evidence, ...]
+
+    def that(self, answer: Answer) -> list[str]:
+        return [method for method, said in self.answers.items() if said == answer]
+
+
+def by_removal(study: Study, parts: frozenset[str], task: str, reading: Mapping[Says, Answer]) -> Found:
+    """The verdict from every removal of exactly these parts: held-out ones where there are any, else what was seen."""
+    numbers = removals(study, parts, task)
+    held_out = [one for one in numbers if one.held_out]
+    used = _deciding(held_out or numbers)
+    ways = methods_for(parts)
+    answers: dict[str, Answer] = {way: _together([reading[one.says] for one in used if one.method == way])
+               for way in ways if any(one.method == way for one in used)}  # fmt: skip
+    verdict = _verdict(answers, ways, bool(held_out))
+    evidence = tuple(Evidence(experiment=one.experiment, held_out=one.held_out, says=reading[one.says],
+                              text=f"{one.metric} {one.text} ({one.method})") for one in numbers)  # fmt: skip
+    return Found(verdict, _decisive(used, verdict, answers, reading), answers, numbers, evidence)
+
+
+def _deciding(numbers: Sequence[Removal]) -> list[Removal]:
+    """Of each experiment the metric that decides on the task, where it was measured; so nobody picks a metric."""
+    with_it = {one.experiment for one in numbers if one.decides}
+    return [one for one in numbers if one.decides or one.experiment not in with_it]
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """Several numbers of one way: they decide where none contradicts and one says something."""
+    said = set(answers) - {"open"}
+    return next(iter(said)) if len(said) == 1 else "open"
+
+
+def _verdict(answers: Mapping[str, Answer], ways: Sequence[str], held_out: bool) -> Verdict:
+    if not answers:
+        return "untested"
+    said = set(answers.values())
+    gentle = {answer for way, answer in answers.items() if way != "zero"}
+    if not held_out:
+        return "seen" if said == {"for"} else "undecided"
+    if said == {"for"} and set(answers) == set(ways):
+        return "confirmed"
+    if "against" in gentle and "for" not in gentle:
+        return "refuted"
+    if "against" in said and "for" not in said:
+        return "refuted"
+    return "supported" if "for" in said and "against" not in said else "undecided"
+
+
+def _decisive(
+    used: Sequence[Removal], verdict: Verdict, answers: Mapping[str, Answer], reading: Mapping[Says, Answer]
+) -> Removal | None:
+    """The number that the sentence gives: of the answer that decided, the mean before the other ways."""
+    wanted = {"refuted": "against", "undecided": "open"}.get(verdict, "for")
+    order = ("mean", "resample", "skip", "zero")
+    fitting = [one for one in used if reading[one.says] == wanted] or list(used)
+    fitting.sort(key=lambda one: (not one.decides, order.index(one.method) if one.method in order else len(order)))
+    return fitting[0] if fitting else None
+
+
+def number_of(found: Found, count: int) -> str:
+    """ "Replacing it by its mean over other prompts changes logit_diff by −3.58 [−6.23, −1.61]"."""
+    one = found.decisive
+    assert one is not None
+    return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment})"
+
+
+def with_others(study: Study, parts: frozenset[str], task: str) -> str:
+    """A sentence where the parts were removed, but never alone."""
+    sets = sets_with(study, parts, task)
+    if not sets:
+        return ""
+    experiment, whole = min(sets, key=lambda one: len(one[1]))
+    return f"{experiment} removed {'it' if len(parts) == 1 else 'them'} together with {named(whole - parts)} only."
+
+
+def not_tried(found: Found, parts: frozenset[str]) -> str:
+    """A sentence that names the ways of removal that were not tried, and those that left it open."""
+    if found.verdict in ("untested", "refuted"):
+        return ""
+    ways = [way for way in methods_for(parts) if way != "skip"]
+    missing = [way for way in ways if way not in found.answers]
+    tried = "tried" if found.verdict == "seen" else "tested"
+    said = [f"removal by {listed(missing)} was not {tried}"] if missing else []
+    if found.verdict == "supported" and (left := [way for way in found.that("open") if way in ways]):
+        said.append(f"under {listed(left)} the interval reaches across the bound")
+    return f"{capitalized('; '.join(said))}." if said else ""
+
+
+def bound_text(study: Study, task: str, found: Found) -> str:
+    """The bound that the deciding number was held against, with its unit and where it is from."""
+    at, one = standard(study, task), found.decisive
+    metric, bound = (at.metric, at.bound) if one is None else (one.metric, one.bound)
+    unit = metrics()[metric].unit if metric in metrics() else ""
+    of = f" (a tenth of the intact {metric})" if metric == "logit_diff" else ""
+    return f"{bound:.2g}{f' {unit}' if unit else ''}{of}"

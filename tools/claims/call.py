@@ -1,0 +1,57 @@
+"""A claim as it is made from outside: by a language model in its report, or by a person at the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...experiments.errors import nearest
+from ...experiments.explain import explain
+from .claim import CannotClaim, Claim
+from .registry import claim_types
+
+# What can be said beside the type; a type takes some of it.
+FIELDS = ("task", "parts", "besides", "at", "of", "bound")
+
+
+class TypedClaim(BaseModel):
+    """A claim as flat fields, of which each type takes its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Annotated[str, Field(description="needed, spare, stands_in, enough, needed_within, does, carries, path, "
+                               "attends, writes, decodable, scores, role, differs, predicted or behaves.")]  # fmt: skip
+    parts: Annotated[list[str] | None, Field(description="What it is about: L7.H3, L5.mlp, L4.")] = None
+    task: Annotated[str | None, Field(description="Null: the study's.")] = None
+    at: Annotated[str | None, Field(description="attends: the span; scores: the detector; role: the role; differs: the "
+                                    "other task.")] = None  # fmt: skip
+    besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
+    of: Annotated[str | None, Field(description="predicted: H1; behaves: E5.")] = None
+    bound: Annotated[str | None, Field(description="behaves: accuracy_drop > 0.2.")] = None
+
+
+def claim_from(given: TypedClaim, task: str | None) -> Claim:
+    """The claim. Raises CannotClaim for a type that is not there, and for fields that it lacks or does not take."""
+    types = claim_types()
+    if given.type not in types:
+        raise CannotClaim(f"There is no type of claim '{given.type}'. {nearest(given.type, types)}")
+    if "parts" in types[given.type].model_fields and not given.parts:
+        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3.")
+    fields: dict[str, Any] = {name: value for name in FIELDS if (value := getattr(given, name)) is not None}
+    fields.setdefault("task", task or "")
+    try:
+        return types[given.type].model_validate(fields)
+    except ValidationError as fault:
+        raise CannotClaim(f"{given.type}: {' '.join(explain(fault).split())}") from fault
+
+
+def kept(claim: Claim) -> dict[str, Any]:
+    """The claim as JSON, with its type."""
+    return {"type": claim.type, **claim.model_dump(mode="json")}
+
+
+def read_claim(data: dict[str, Any]) -> Claim:
+    """A claim that was kept. Raises CannotClaim."""
+    fields = {name: value for name, value in data.items() if name in FIELDS}
+    return claim_from(TypedClaim(type=str(data.get("type")), **fields), None)

@@ -1,0 +1,89 @@
+"""What a claim is: a type, parts and a task, and no sentence.
+
+Whoever makes a claim says what it is about. The program looks for everything in the study that bears on it (whether or
+not anybody cited it), gives the verdict, and writes the sentence. So a finding can neither rest on a number that was
+picked, nor say more than its evidence.
+
+A type is one file in `types`: its fields are what a claim of the type names, its docstring is what a language model
+reads, and `judge` gives the finding. Another package adds one by an entry point of `lashley.claims`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ...experiments.result import Frozen
+from ..errors import ToolError
+
+if TYPE_CHECKING:
+    from ..report.study import Study
+
+Verdict = Literal["confirmed", "supported", "refuted", "undecided", "seen", "untested"]
+# What each says, in the order in which findings are told.
+VERDICTS: dict[Verdict, str] = {
+    "confirmed": "Held-out tests show it in every way that the type of claim asks for.",
+    "supported": "Held-out tests show it in some of these ways, and none contradicts.",
+    "refuted": "Held-out tests show the contrary.",
+    "undecided": "It was measured, and the intervals decide nothing, or the ways contradict each other.",
+    "seen": "The prompts to explore show it. No held-out test did.",
+    "untested": "Nothing in the study bears on it.",
+}
+
+
+class Evidence(Frozen):
+    """One number that a finding rests on: where it was measured, what it is in words, and what it says."""
+
+    experiment: str
+    held_out: bool
+    text: str
+    says: Literal["for", "against", "open"]
+
+
+class Finding(Frozen):
+    """What the program found of a claim.
+
+    sentence   the answer: subject, verdict and the number that decides it, in one or two sentences
+    against    what speaks against it, or limits it, each one sentence
+    untested   what was not tested of it, each one sentence
+    """
+
+    claim: Claim
+    verdict: Verdict
+    sentence: str
+    evidence: tuple[Evidence, ...] = ()
+    against: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join((self.sentence, *self.against, *self.untested))
+
+
+class CannotClaim(ToolError):
+    """The claim says nothing that could be wrong, or names something that is not there; one line."""
+
+    code = "cannot_claim"
+
+
+class Claim(Frozen):
+    """A claim of some type. The fields of a type are its own, but for the task."""
+
+    type: ClassVar[str]
+    # Of a question that asks which parts: the field that is left open.
+    open_field: ClassVar[str | None] = None
+
+    task: str
+
+    def judge(self, study: Study) -> Finding:
+        """Raises CannotClaim for what the study's model or task does not have."""
+        raise NotImplementedError
+
+    @property
+    def question(self) -> str:
+        """What the claim answers, as a neutral question."""
+        raise NotImplementedError
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """The heads, layers and other parts that it names."""
+        return ()

@@ -1,0 +1,118 @@
+"""The findings of a study, all of them the program's: what its tests and its search say of every part and task that it
+touched, whether or not anybody claimed it. Nulls and refutations stand among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..report.study import Study
+from .call import kept
+from .claim import VERDICTS, Claim, Finding
+from .removals import removed_by
+from .types.does import Does
+from .types.needed import Needed
+from .types.spare import Spare
+from .words import capitalized, in_order, listed, named
+
+# How many parts an answer names before it counts the rest.
+MOST = 8
+
+
+def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
+    """What these claims come to, then what the study's own tests say; each thing once, the confirmed first."""
+    found: dict[str, Finding] = {}
+    for claim in (*claims, *tested(study)):
+        found.setdefault(repr(claim), claim.judge(study))
+    order = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    # `sorted` keeps what is alike in its order.
+    return sorted(found.values(), key=lambda one: order[one.verdict])
+
+
+def finding_data(found: Finding) -> dict[str, Any]:
+    """As JSON: the claim, the verdict, the sentences, and the experiments that they rest on."""
+    return {
+        "claim": kept(found.claim),
+        "verdict": found.verdict,
+        "text": found.text,
+        "experiments": list(dict.fromkeys(one.experiment for one in found.evidence)),
+        "evidence": [one.model_dump() for one in found.evidence],
+    }
+
+
+def tested(study: Study) -> Iterator[Claim]:
+    """The claims that the held-out tests of a study bear on: whether its tasks can be done, and whether each thing that
+    a test removed is needed. What was predicted to be harmless is asked for being spare."""
+    yield from (Does(task=task) for task in tasks(study))
+    for task, parts, harmless in dict.fromkeys(_removed_in_tests(study)):
+        yield Spare(task=task, parts=parts) if harmless else Needed(task=task, parts=parts)
+
+
+def tasks(study: Study) -> list[str]:
+    """The tasks of its finished experiments, in their order."""
+    rows = (study.experiments[one] for one in study.finished)
+    return list(dict.fromkeys(row.task for row in rows if row.task))
+
+
+def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    for hypothesis in study.hypotheses.values():
+        for prediction in hypothesis.predictions:
+            row = None if prediction.judged is None else study.experiments.get(prediction.judged.experiment)
+            if row is None or row.status != "done" or row.task is None:
+                continue
+            harmless = prediction.comparison == "between"
+            for site, parts in removed_by(row).items():
+                if len(row.effects) == 1 or site in prediction.quantity or "[" not in prediction.quantity:
+                    yield row.task, tuple(in_order(parts)), harmless
+
+
+def answer(study: Study, found: Sequence[Finding]) -> list[str]:
+    """The answer in a few sentences: what the model can do, what is needed, what is not, and what is open."""
+    said = [one.text for one in found if isinstance(one.claim, Does)][:1]
+    for task in tasks(study):
+        about = [one for one in found if one.claim.task == task]
+        said += _needed(task, about)
+    if len(said) <= 1:
+        said.append("No part was tested on held-out prompts, so nothing is confirmed.")
+    return said
+
+
+def _needed(task: str, found: Sequence[Finding]) -> Iterator[str]:
+    """Sentences on the parts of one task, by verdict."""
+    needed = [one for one in found if isinstance(one.claim, Needed)]
+    spare = [one for one in found if isinstance(one.claim, Spare)]
+    shown = [one for one in needed if one.verdict in ("confirmed", "supported")]
+    for one in shown[:3]:
+        yield one.text
+    if len(shown) > 3:
+        yield f"Also needed for {task}, each by its own test: {_names(shown[3:])}."
+    refuted = [one for one in needed if one.verdict == "refuted"]
+    artefacts = [one for one in refuted if one.against]
+    if artefacts:
+        yield (
+            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts). Setting them to "
+            "zero does damage; but zero is a value that the model may never have there."
+        )
+    if others := [one for one in refuted if not one.against]:
+        yield f"{capitalized(_names(others))}: not needed for {task} (refuted on held-out prompts)."
+    if kept := [one for one in spare if one.verdict in ("confirmed", "supported")]:
+        yield f"{capitalized(_names(kept))}: can be spared for {task} ({_words(kept)} on held-out prompts)."
+    if wrong := [one for one in spare if one.verdict == "refuted"]:
+        yield f"{capitalized(_names(wrong))}: cannot be spared for {task} (refuted on held-out prompts)."
+    if open_ := [one for one in (*needed, *spare) if one.verdict == "undecided"]:
+        yield f"Undecided for {task}: {_names(open_)}."
+
+
+def _names(found: Sequence[Finding]) -> str:
+    sets = [one.claim.about for one in found]
+    single = [part for parts in sets if len(parts) == 1 for part in parts]
+    several = [f"{named(parts)} together" for parts in sets if len(parts) > 1]
+    shown = in_order(dict.fromkeys(single))
+    more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
+    first = [named(shown[:MOST])] if shown else []
+    return listed([*first, *more, *several])
+
+
+def _words(found: Sequence[Finding]) -> str:
+    return listed(list(dict.fromkeys(one.verdict for one in found)))

@@ -1,0 +1,42 @@
+"""The types of claims by name: ours, each in the file of its name, then those of installed packages.
+
+A package adds one by an entry point of the group `lashley.claims` that names the class.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TypeGuard
+
+from ...experiments.installed import registered
+from .claim import CannotClaim, Claim
+
+GROUP = "lashley.claims"
+# In the order in which they are offered.
+OURS = (
+    "does", "needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends", "writes",
+    "decodable", "scores", "role", "differs", "predicted", "behaves",
+)  # fmt: skip
+
+
+@cache
+def claim_types() -> dict[str, type[Claim]]:
+    """All types by name. Raises CannotClaim when an installed one cannot be used."""
+    ours = {name: _in_module(name) for name in OURS}
+    found = registered(ours, GROUP, "type of claim", _is_claim, "a type of claim", lambda one: one.type, CannotClaim)
+    return {name: one.thing for name, one in found.items()}
+
+
+def _in_module(name: str) -> type[Claim]:
+    module = import_module(f"{__package__}.types.{name}")
+    return next(
+        one for one in vars(module).values()
+        if _is_claim(one) and one.type == name and one.__module__ == module.__name__
+    )  # fmt: skip
+
+
+def _is_claim(thing: object) -> TypeGuard[type[Claim]]:
+    return isinstance(thing, type) and issubclass(thing, Claim) and thing is not Claim and isinstance(
+        getattr(thing, "type", None), str
+    )  # fmt: skip

@@ -1,0 +1,178 @@
+"""Everything in a study that was measured by removing some parts, and what each of the numbers says of them.
+
+What counts is what was removed alone: a set that holds the parts and others beside says nothing of them. It counts
+whoever cited it. Held-out numbers are judged as predictions are, by their interval against the standard bound, and
+corrected over all predictions of the study; numbers of the explore prompts by their q over the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from ...db.records import Experiment as Row
+from ...experiments.errors import ExperimentError
+from ...experiments.kinds.registry import kind
+from ...experiments.metrics import metrics
+from ...experiments.prediction import p_of_bound
+from ..evidence.quantity import asked_questions
+from ..evidence.verdict import ALPHA, METHODS, holm
+from ..report.numbers import value_text
+from ..report.study import Study
+from .standard import bound_on, standard
+
+Says = Literal["more", "within", "less", "better", "open"]
+"""
+more    the damage is more than the bound
+within  the change lies within the bound, on both sides of zero
+less    the damage is less than the bound, or there is none
+better  the model does better without, by more than the bound
+open    the interval holds the bound
+"""
+
+
+class Removal(NamedTuple):
+    """One number: the change of a metric when exactly these parts are removed. `method` is skip for layers."""
+
+    experiment: str
+    held_out: bool
+    method: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    bound: float
+    says: Says
+    # Whether its metric is the one that decides on the task.
+    decides: bool
+
+    @property
+    def text(self) -> str:
+        unit = metrics()[self.metric].unit if self.metric in metrics() else ""
+        return value_text(self.value, self.low, self.high, unit=unit, n=self.n)
+
+
+class Measured(NamedTuple):
+    """A change as it stands in the tracker."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    q: float | None
+
+
+def methods_for(parts: Iterable[str]) -> tuple[str, ...]:
+    """The ways in which such parts can be removed."""
+    return ("skip",) if all("." not in part for part in parts) else METHODS
+
+
+def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
+    """Of all finished experiments of the study on the task, in their order."""
+    at, found = standard(study, task), list[Removal]()
+    for row in study.experiments.values():
+        if row.status != "done" or row.task != task:
+            continue
+        for change in changes(study, row, parts):
+            bound, held_out = bound_on(change.metric, at, row), row.split == "confirm"
+            says = _held_out(study, row, change, bound) if held_out else _explored(change, bound)
+            method = row.config.get("method") or "skip"
+            decides = change.metric == at.metric
+            found.append(Removal(row.id, held_out, method, *change[:-1], bound, says, decides))
+    return found
+
+
+def sets_with(study: Study, parts: frozenset[str], task: str) -> list[tuple[str, frozenset[str]]]:
+    """The experiments that removed these parts together with others, and what else."""
+    found: list[tuple[str, frozenset[str]]] = []
+    for row in study.experiments.values():
+        if row.status == "done" and row.task == task:
+            sets = dict.fromkeys(removed_by(row).values())
+            found += [(row.id, one) for one in sets if parts < one]
+    return found
+
+
+def changes(study: Study, row: Row, parts: frozenset[str]) -> list[Measured]:
+    """What an experiment measured of the removal of exactly these parts: the effect at their site, and where they were
+    all that was removed, the change of every metric."""
+    known, found = metrics(), dict[str, Measured]()
+    removed = removed_by(row)
+    for effect in row.effects:
+        if removed.get(effect.site) == parts and parts and effect.metric in known:
+            found[effect.metric] = Measured(effect.metric, effect.value, effect.low, effect.high, effect.n,
+                                            study.q.get((row.id, effect.site, effect.metric)))  # fmt: skip
+    if not found or set(removed.values()) != {parts}:
+        return list(found.values())
+    by_change = {metric.change: name for name, metric in known.items()}
+    for one in row.measurements:
+        name = by_change.get(one.name)
+        if name is not None and name not in found and one.low is not None and one.high is not None:
+            q = next(iter(found.values())).q
+            found[name] = Measured(name, one.value, one.low, one.high, one.n or row.n or 0, q)
+    return list(found.values())
+
+
+def removed_by(row: Row) -> dict[str, frozenset[str]]:
+    """By the sites of its effects on metrics, the parts whose removal each is; nothing for an experiment that removes
+    none, and for a kind that is not installed here."""
+    known = metrics()
+    sites = dict.fromkeys(effect.site for effect in row.effects if effect.metric in known)
+    try:
+        made = kind(row.kind).model_validate(dict(row.config))
+        n_layers = int(row.subject.anatomy.get("n_layers", 0))
+        found = {site: made.removed(site, n_layers) for site in sites}
+    except (ExperimentError, ValueError):
+        return {}
+    return {site: parts for site, parts in found.items() if parts}
+
+
+def _harm(metric: str, value: float, low: float, high: float) -> tuple[float, float, float]:
+    """Turned so that more is worse."""
+    return (value, low, high) if metrics()[metric].worse > 0 else (-value, -high, -low)
+
+
+def _explored(change: Measured, bound: float) -> Says:
+    value, low, high = _harm(change.metric, change.value, change.low, change.high)
+    stands = change.q is None or change.q < ALPHA
+    if low > bound:
+        return "more" if stands else "open"
+    if -bound < low and high < bound:
+        return "within"
+    if high < -bound:
+        return "better" if stands else "open"
+    return "less" if high < bound and value < bound else "open"
+
+
+def _held_out(study: Study, row: Row, change: Measured, bound: float) -> Says:
+    value, low, high = _harm(change.metric, change.value, change.low, change.high)
+    questions = asked_questions(row)
+
+    def shown(at: float) -> bool:
+        return corrected(study, row.id, p_of_bound(value, low, high, at, questions)) < ALPHA
+
+    above, below = shown(bound), shown(-bound)
+    if value > bound:
+        return "more" if above else "open"
+    if value < -bound:
+        return "better" if below else "less" if above else "open"
+    if above and below:
+        return "within"
+    return "less" if above else "open"
+
+
+def corrected(study: Study, experiment: str, p: float) -> float:
+    """A p of this experiment, corrected over all predictions of the study (Holm), in the place of those that were
+    judged from it; a prediction that was not tested counts as one that showed nothing."""
+    others = [
+        1.0 if one.judged is None else one.judged.p
+        for row in study.hypotheses.values() for one in row.predictions
+        if one.judged is None or one.judged.experiment != experiment
+    ]  # fmt: skip
+    own = [
+        one for row in study.hypotheses.values() for one in row.predictions
+        if one.judged is not None and one.judged.experiment == experiment
+    ]  # fmt: skip
+    # What was predicted of the same experiment counts as well; the first place is this number's.
+    return holm([p, *(one.judged.p for one in own[1:] if one.judged is not None), *others])[0]

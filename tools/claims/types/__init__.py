@@ -1,0 +1,1 @@
+"""One file a type of claim, under its name."""

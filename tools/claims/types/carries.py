@@ -1,0 +1,48 @@
+"""`carries`: patching a site moves what tells a prompt from its corrupted prompt."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from ...report.study import Study
+from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
+from ..claim import Claim, Finding
+from ..standard import PART
+
+
+class Carries(Claim):
+    """A site carries what tells a prompt from its corrupted prompt: patched alone, it recovers (or destroys) more than
+    a tenth of the difference. Sites are named as activation_patching names them."""
+
+    type: ClassVar[str] = "carries"
+
+    parts: Annotated[
+        tuple[str, ...], Field(min_length=1, max_length=1, description="One site, as activation_patching names it.")
+    ]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts
+
+    @property
+    def question(self) -> str:
+        return f"Does {self.parts[0]} carry what tells the prompts of {self.task} from their corrupted prompts?"
+
+    def judge(self, study: Study) -> Finding:
+        readings: list[Reading] = []
+        for row, effect in effects_at(study, ["activation_patching"], self.task, self.parts[0], "recovery"):
+            side = -1 if row.config.get("direction") == "noising" else 1
+            readings.append(against_bound(study, row, effect, PART, side))
+        verdict, decisive = verdict_of(readings)
+        what = f"what tells a prompt of {self.task} from its corrupted prompt"
+
+        def measured(one: Reading) -> str:
+            moved = f"Patched alone, it moves {one.text} of the difference ({one.experiment})"
+            return f"{moved}; the bound is {one.bound_text}."
+
+        site = self.parts[0]
+        sentence = sentence_of(verdict, decisive, f"{site} carries {what}", f"{site} does not carry {what}",
+                           f"whether {site} carries {what}", measured)  # fmt: skip
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))

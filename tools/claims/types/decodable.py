@@ -1,0 +1,52 @@
+"""`decodable`: a lens reads the answer after a layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from ...report.study import Study
+from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
+from ..claim import Claim, Finding
+
+# The answer is twice as likely as the answers of the other prompts.
+LEAD = math.log(2)
+
+
+class Decodable(Claim):
+    """The answer can be read after a layer, by the logit lens or the tuned lens: it is more than twice as likely there
+    as the answers of the other prompts. Readable is not used."""
+
+    type: ClassVar[str] = "decodable"
+
+    parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One layer: L20.")]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts
+
+    @property
+    def question(self) -> str:
+        return f"Can the answer of {self.task} be read after {self.parts[0]}?"
+
+    def judge(self, study: Study) -> Finding:
+        site = f"{self.parts[0].removesuffix('.resid_post')}.resid_post"
+        readings = [
+            against_bound(study, row, effect, LEAD)
+            for row, effect in effects_at(study, ["logit_lens", "tuned_lens"], self.task, site, "lead")
+        ]
+        verdict, decisive = verdict_of(readings)
+        layer = f"layer {self.parts[0].removeprefix('L').removesuffix('.resid_post')}"
+
+        def measured(one: Reading) -> str:
+            return (
+                f"Its lead over the answers of other prompts is {one.text} nats ({one.experiment}); twice as likely is "
+                f"{one.bound_text}. That it can be read does not say that it is used."
+            )
+
+        reads = f"the answer of {self.task} after {layer}"
+        sentence = sentence_of(verdict, decisive, f"a lens reads {reads}", f"a lens does not read {reads}",
+                           f"whether a lens reads {reads}", measured)  # fmt: skip
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))

@@ -1,0 +1,62 @@
+"""`does`: the intact model says the answer of a task, or prefers it to a wrong one, more often than chance."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...report.numbers import number, value_text
+from ...report.study import Study
+from ..claim import Claim, Evidence, Finding, Verdict
+
+# The level of the baseline's exact tests against chance.
+CHANCE = 0.025
+_SHARES = (
+    ("accuracy", "chance", "says the answer"),
+    ("prefers_answer", "prefers_chance", "prefers the answer to a wrong one"),
+)
+
+
+class Does(Claim):
+    """The intact model does the task: it says the answer, or prefers it to a wrong one, more often than chance (exact
+    test). From baselines."""
+
+    type: ClassVar[str] = "does"
+
+    @property
+    def question(self) -> str:
+        return f"Can the model do {self.task}?"
+
+    def judge(self, study: Study) -> Finding:
+        rows = [
+            row for row in study.experiments.values()
+            if row.kind == "baseline" and row.task == self.task and row.status == "done"
+        ]  # fmt: skip
+        if not rows:
+            said = f"Whether the model can do {self.task} was not tested: there is no baseline."
+            return Finding(claim=self, verdict="untested", sentence=said)
+        row = next((one for one in rows if one.split == "confirm"), rows[0])
+        measured = {one.name: one for one in row.measurements}
+        shown: list[str] = []
+        lacking: list[str] = []
+        for name, chance, does in _SHARES:
+            if name in measured:
+                one, p = measured[name], measured.get(f"{name}_p")
+                by_chance = measured[chance].value if chance in measured else None
+                able = p is not None and p.value < CHANCE
+                text = f"{value_text(one.value, one.low, one.high, n=one.n)}"
+                text += f", chance {number(by_chance)}" if by_chance is not None else ""
+                (shown if able else lacking).append(f"{does} ({text})")
+        held_out = row.split == "confirm"
+        verdict: Verdict = ("confirmed" if held_out else "seen") if shown else "undecided"
+        evidence = (Evidence(experiment=row.id, held_out=held_out, text="; ".join((*shown, *lacking)),
+                             says="for" if shown else "open"),)  # fmt: skip
+        if shown:
+            where = "held-out prompts" if held_out else "the prompts to explore"
+            sentence = (
+                f"Intact, the model {' and '.join(shown)} on {self.task}, more often than chance on {where} ({row.id})."
+            )
+        else:
+            does = " or ".join(lacking)
+            sentence = f"The model is not shown to do {self.task}: it {does}, which chance may give as well ({row.id})."
+        against = (f"That it {' and '.join(lacking)} is not shown.",) if shown and lacking else ()
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence, against=against)

@@ -1,0 +1,76 @@
+"""`predicted`: what became of a hypothesis, in its predictions' own terms."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from ....experiments.kinds.registry import own_settings
+from ...evidence.verdict import said, spoken
+from ...report.escape import one_line
+from ...report.numbers import setting, value_text
+from ...report.study import Study
+from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
+
+_VERDICTS: dict[str, Verdict] = {
+    "supported": "supported",
+    "refuted": "refuted",
+    "inconclusive": "undecided",
+    "open": "untested",
+}
+_SAYS = {"supported": "for", "refuted": "against"}
+MOST = 4
+
+
+class Predicted(Claim):
+    """What became of a hypothesis of this study: its predictions and their verdicts, in numbers. Its statement is the
+    writer's, and is not repeated as a finding."""
+
+    type: ClassVar[str] = "predicted"
+
+    of: Annotated[str, Field(pattern=r"^H\d{1,18}$", description="The hypothesis: H1.")]
+
+    @property
+    def question(self) -> str:
+        return f"What became of {self.of}?"
+
+    def judge(self, study: Study) -> Finding:
+        row = study.hypotheses.get(self.of)
+        if row is None:
+            raise CannotClaim(f"{self.of} is no hypothesis of {study.run.id}.")
+        if not row.predictions:
+            raise CannotClaim(f"{self.of} has no predictions, so the program has no verdict on it.")
+        lines: list[str] = []
+        evidence: list[Evidence] = []
+        for one in row.predictions:
+            settings = ", ".join(
+                f"{name} {one_line(setting(value))}" for name, value in own_settings(one.kind, one.config).items()
+                if name in ("heads", "layers", "method", "program", "together")
+            )  # fmt: skip
+            what = f"{said(one)} ({one.kind}{f', {settings}' if settings else ''}, {one.config.get('task')})"
+            if one.judged is None:
+                lines.append(f"{what}: not tested")
+                continue
+            judged, verdict = one.judged, study.verdicts.predictions[one.id] or "not tested"
+            value = value_text(judged.value, judged.low, judged.high, n=judged.n)
+            lines.append(f"{what}: {verdict}, {value} ({judged.experiment})")
+            evidence.append(Evidence(experiment=judged.experiment, held_out=True, text=f"{said(one)}: {value}",
+                                     says=_SAYS.get(verdict, "open")))  # type: ignore[arg-type]  # fmt: skip
+        # What failed is told first.
+        order = [i for word in ("refuted", "inconclusive", "not tested", "supported") for i, line in enumerate(lines)
+                 if f": {word}" in line]  # fmt: skip
+        shown = [lines[i] for i in dict.fromkeys((*order, *range(len(lines))))]
+        more = f"; and {len(shown) - MOST} more" if len(shown) > MOST else ""
+        count = len(lines)
+        made = f"it made {count} prediction{'s' * (count != 1)} for held-out prompts"
+        head = f"{self.of} is {spoken(row, study.verdicts)}: {made}."
+        sentence = f"{head} {'; '.join(shown[:MOST])}{more}."
+        status = study.verdicts.hypotheses[self.of]
+        verdict = "confirmed" if spoken(row, study.verdicts) == "confirmed" else _VERDICTS[status]
+        revised = (
+            (f"It revises {row.revises}, which is {study.hypotheses[row.revises].status}.",)
+            if row.revises in study.hypotheses
+            else ()
+        )
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=revised)

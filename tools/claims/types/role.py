@@ -1,0 +1,80 @@
+"""`role`: a head plays a published role: the conjunction that its source defines it by, and nothing less."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ...report.study import Study
+from ..by_reading import SUFFIX
+from ..claim import Claim, Finding
+from ..together import missing, weakest
+from ..words import capitalized, named
+from .attends import Attends
+from .needed import Needed
+from .scores import Scores
+from .writes import Writes
+
+RoleName = Literal["induction head", "previous token head", "duplicate token head", "name mover"]
+
+
+class Role(NamedTuple):
+    """detectors: what the head scores by; answer: whether it attends to the answer's span and writes the answer."""
+
+    source: str
+    detectors: tuple[str, ...] = ()
+    answer: bool = False
+
+
+ROLES: dict[str, Role] = {
+    "induction head": Role(
+        "Olsson et al. 2022, arXiv 2209.11895: prefix matching and copying", ("induction", "copying")
+    ),
+    "previous token head": Role("Olsson et al. 2022, arXiv 2209.11895", ("previous_token",)),
+    "duplicate token head": Role("Wang et al. 2022, arXiv 2211.00593", ("duplicate_token",)),
+    "name mover": Role("Wang et al. 2022, arXiv 2211.00593: attends to the name, and copies it", answer=True),
+}
+
+
+class PlaysRole(Claim):
+    """A head plays a published role in the task: an induction head matches prefixes, copies and is needed; a name mover
+    attends to the answer, writes it and is needed. Every part of the definition must be shown."""
+
+    type: ClassVar[str] = "role"
+
+    parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
+    at: Annotated[RoleName, Field(description="The role.")]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts
+
+    @property
+    def question(self) -> str:
+        return f"Is {named(self.parts)} a {self.at} in {self.task}?".replace("a induction", "an induction")
+
+    def judge(self, study: Study) -> Finding:
+        role, task, parts = ROLES[self.at], self.task, self.parts
+        pieces: list[Claim] = [
+            Scores.model_validate({"task": task, "parts": parts, "at": one}) for one in role.detectors
+        ]
+        if role.answer:
+            pieces += [Attends(task=task, parts=parts, at="answer"), Writes(task=task, parts=parts)]
+        findings = [one.judge(study) for one in (*pieces, Needed(task=task, parts=parts))]
+        verdict = weakest(findings)
+        a = f"{'an' if self.at[0] in 'aeiou' else 'a'} {self.at} in {task}"
+        head = named(parts)
+        if verdict == "refuted":
+            said = f"{capitalized(head)} is not {a} ({SUFFIX[verdict]})."
+        elif verdict in ("undecided", "untested"):
+            said = f"That {head} is {a} is not shown."
+        else:
+            said = f"{capitalized(head)} is {a} ({SUFFIX[verdict]})."
+        lacking = missing(findings)
+        shown = lacking[:2] if lacking and verdict not in ("seen",) else findings
+        return Finding(
+            claim=self, verdict=verdict, sentence=" ".join((said, *(one.sentence for one in shown))),
+            evidence=tuple(e for one in findings for e in one.evidence),
+            untested=(f"The role is defined by {role.source}.",),
+        )  # fmt: skip

@@ -1,0 +1,54 @@
+"""`writes`: what a part adds to the stream raises the answer directly."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from ...report.study import Study
+from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
+from ..claim import Claim, Finding
+from ..standard import PART
+from ..words import named
+
+
+class Writes(Claim):
+    """A head or an MLP writes the answer: its direct share of the logits of the answer against the wrong one is more
+    than a tenth of the whole, and more than it adds to the answers of other prompts. From direct_logit_attribution."""
+
+    type: ClassVar[str] = "writes"
+
+    parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head or MLP.")]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts
+
+    @property
+    def question(self) -> str:
+        return f"Does {named(self.parts)} write the answer of {self.task}?"
+
+    def judge(self, study: Study) -> Finding:
+        readings: list[Reading] = []
+        kinds = ["direct_logit_attribution"]
+        for row, effect in effects_at(study, kinds, self.task, self.parts[0], "share"):
+            whole = next((one.value for one in row.measurements if one.name == "whole"), 0.0)
+            share = against_bound(study, row, effect, max(PART * abs(whole), PART))
+            other = [e for r, e in effects_at(study, kinds, self.task, self.parts[0], "specific") if r.id == row.id]
+            # What raises one word whatever is asked writes no answer.
+            if share.answer == "for" and other and other[0].low <= 0:
+                share = share._replace(answer="open")
+            readings.append(share)
+        verdict, decisive = verdict_of(readings)
+        part, of = named(self.parts), f"the answer of {self.task}"
+
+        def measured(one: Reading) -> str:
+            return (
+                f"Its direct share of the logit difference is {one.text} ({one.experiment}); a tenth of the whole is "
+                f"{one.bound_text}."
+            )
+
+        sentence = sentence_of(verdict, decisive, f"{part} writes {of}", f"{part} does not write {of}",
+                           f"whether {part} writes {of}", measured)  # fmt: skip
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))

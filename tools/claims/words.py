@@ -1,0 +1,58 @@
+"""How findings name parts, ways of removal and experiments: the words that the sentences of all types share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_REPLACED = {
+    "zero": "Setting {it} to zero",
+    "mean": "Replacing {it} by {its} mean over other prompts",
+    "resample": "Replacing {it} by {its} value on another prompt",
+    "skip": "Skipping {it}",
+}
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """By layer, then by number: L2.H10 after L2.H9, and L10 after L2."""
+
+    def key(part: str) -> list[tuple[int, int | str]]:
+        return [(0, int(piece[1:])) if piece[1:].isdigit() else (1, piece) for piece in part.split(".")]
+
+    return sorted(parts, key=key)
+
+
+def named(parts: Iterable[str]) -> str:
+    """ "head L20.H8", "heads L1.H2 and L1.H3", "layer 5", "MLP L5.mlp"."""
+    ordered = in_order(parts)
+    groups: dict[str, list[str]] = {}
+    for part in ordered:
+        groups.setdefault(_what(part), []).append(part.removeprefix("L") if _what(part) == "layer" else part)
+    return listed([f"{what}{'s' * (len(those) > 1)} {listed(those)}" for what, those in groups.items()])
+
+
+def _what(part: str) -> str:
+    last = part.rsplit(".", maxsplit=1)[-1]
+    if "." not in part:
+        return "layer"
+    if last.startswith("H"):
+        return "head"
+    return "neuron" if last.startswith("n") else "MLP" if last == "mlp" else "part"
+
+
+def removing(method: str, count: int) -> str:
+    """ "Replacing it by its mean over other prompts"."""
+    it, its = ("it", "its") if count == 1 else ("them", "their")
+    return _REPLACED[method].format(it=it, its=its)
+
+
+def capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def where(held_out: bool) -> str:
+    return "on held-out prompts" if held_out else "on the prompts to explore"

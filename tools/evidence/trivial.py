@@ -1,0 +1,62 @@
+"""Bounds that cannot fail: where a quantity always lies, and where the intact model or a control lies already."""
+
+from __future__ import annotations
+
+from ...db.records import Experiment
+from ...experiments.metrics import metrics
+from .conditions import Bound
+
+# What is never below zero, and what never lies above one, besides.
+_SHARES = ("accuracy", "prefers_answer", "better_than_random", "top_token_changed")
+_NEVER_NEGATIVE = ("loss", "prob", "rank", "kl", "p", "q", "p_max", "percentile", "n", "questions", "size", "gap")
+
+
+def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
+    """One line that says why the bound says nothing, and which one would; empty for a bound that can fail."""
+    if bound.quantity.second is not None:
+        return ""
+    term = bound.quantity.first
+    name = term.name.removeprefix("intact_")
+    metric = term.metric or (row.effects[0].metric if row is not None and row.effects and name == "effect" else "")
+    if name in _SHARES:
+        low, high = 0.0, 1.0
+    elif name == "percentile":
+        low, high = 0.0, 100.0
+    elif name in _NEVER_NEGATIVE or _is_distance(name) or _is_distance(metric) or metric.startswith("to_"):
+        low, high = 0.0, float("inf")
+    else:
+        return _met_by_control(bound, row, metric)
+    above = bound.low is not None and bound.low <= low and bound.high is None
+    below = bound.high is not None and bound.high >= high and bound.low is None
+    within = bound.low is not None and bound.high is not None and bound.low <= low and bound.high >= high
+    if above or below or within:
+        return (
+            f"{bound.text} cannot fail: {term.text} always lies there. Compare it with its control or its value in the "
+            "intact model."
+        )
+    return _met_by_control(bound, row, metric)
+
+
+def _is_distance(name: str) -> bool:
+    known = metrics().get(name)
+    return known is not None and known.from_intact
+
+
+def _met_by_control(bound: Bound, row: Experiment | None, metric: str) -> str:
+    """Whether what the number is held against lies there as well: equal or shuffled weights, the intact model."""
+    if row is None:
+        return ""
+    beside = {one.name: one.value for one in row.measurements}
+    span = metric.removeprefix("to_")
+    name = bound.quantity.first.name
+    controls = {
+        "equal weights": beside.get(f"even_{span}"),
+        "shuffled weights": beside.get(f"{metric}_shuffled"),
+        "the intact model": beside.get(f"intact_{name}"),
+        "chance": beside.get("chance") if name == "accuracy" else None,
+    }
+    for what, value in controls.items():
+        low_holds = value is not None and (bound.low is None or value > bound.low)
+        if value is not None and low_holds and (bound.high is None or value < bound.high):
+            return f"{bound.text} says nothing: {what} gives {value:.3g}, which lies there, too. Take a bound beyond."
+    return ""
