@@ -145,7 +145,7 @@ def test_numbers_of_another_machine_are_no_difference(studies: Path, monkeypatch
         shifted = [one.model_copy(update={"value": one.value + 1e-6}) for one in found.effects]
         return found.model_copy(update={"effects": tuple(shifted)})
 
-    monkeypatch.setattr("lashley.tools.replay.run.measured", elsewhere)
+    monkeypatch.setattr("lashley.tools.replay.experiments_of_run.measured", elsewhere)
     found = again(studies, 2)
     assert found.diverged is None
     assert found.largest == pytest.approx(1e-6, rel=0.1)

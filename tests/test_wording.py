@@ -33,7 +33,7 @@ from lashley.tests.test_doctor import listing, refusal
 from lashley.tests.wire import chat, serving
 from lashley.tools.errors import CannotWrite, ToolError
 from lashley.tools.refusals import REFUSALS
-from lashley.tools.replay.run import Diverged
+from lashley.tools.replay.experiments_of_run import Diverged
 
 ROOT = Path(prompts.__file__).parents[1]
 CATALOGUES = (NOTES, REFUSALS, ENDINGS, LIMITS, FAULTS)

@@ -1,7 +1,7 @@
 """A run repeated from its log: the loop is driven by the logged replies, and whatever it does is held against the log.
 
-Every message must be the same to the byte, every number within the tolerance (see `tools/replay/run.py`). It ends where
-the log does, or at the first thing that differs.
+Every message must be the same to the byte, every number within the tolerance (see
+`tools/replay/experiments_of_run.py`). It ends where the log does, or at the first thing that differs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...db.read.reader import Reader
 from ...db.records import Json, Request, Run, Turn, as_json
 from ...tools.errors import ToolError
 from ...tools.refusals import BUDGET_SPENT, STOPPING
-from ...tools.replay.run import Diverged, Repeated
+from ...tools.replay.experiments_of_run import Diverged, Repeated
 from ...tools.replay.scratch import Scratch
 from ...tools.toolset import offered
 from ...tools.workbench.context import Context, Progress

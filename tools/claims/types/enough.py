@@ -52,13 +52,13 @@ class Enough(Claim):
             where = f" in layers {', '.join(map(str, layers))}" if layers else ""
             stayed = f"Removed were the other {searched}{where} ({row.config.get('method')}); everything else stayed."
         verdict, decisive = verdict_of(readings)
-        them, task = named(self.parts), f"{self.task}"
+        them, task = named(self.parts), self.task
 
         def measured(one: Reading) -> str:
             left = f"a share of {one.text} of the intact metric is left ({one.experiment})"
             return f"With nothing else of their kind, {left}. {stayed}"
 
         are = "are" if len(self.parts) > 1 else "is"
-        sentence = sentence_of(verdict, decisive, f"{them} {are} enough for {task}", f"{them} {are} not enough for {task}",
-                           f"whether {them} {are} enough for {task}", measured)  # fmt: skip
+        holds, fails = f"{them} {are} enough for {task}", f"{them} {are} not enough for {task}"
+        sentence = sentence_of(verdict, decisive, holds, fails, f"whether {holds}", measured)
         return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))

@@ -37,7 +37,7 @@ class Spare(Claim):
         )  # fmt: skip
 
     def sentence(self, study: Study, found: Found) -> str:
-        them, task, one = named(self.parts), f"{self.task}", len(self.parts) == 1
+        them, task, one = named(self.parts), self.task, len(self.parts) == 1
         bound, its = bound_text(study, self.task, found), f"{capitalized(them)} can be spared for {task}"
         together = "" if one else " (removed all at once)"
         match found.verdict:
