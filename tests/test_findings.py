@@ -73,7 +73,7 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
     assert honest.judged("does").verdict == "seen"
-    assert answer(honest.study, honest.findings)[0].startswith("Intact, the model says the answer")
+    assert answer(honest.study, honest.findings)[-1].startswith("Intact, the model says the answer")
 
 
 def test_no_other_head_is_needed(honest: Studied) -> None:

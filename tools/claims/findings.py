@@ -69,13 +69,10 @@ def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool
 
 def answer(study: Study, found: Sequence[Finding]) -> list[str]:
     """The answer in a few sentences: what the model can do, what is needed, what is not, and what is open."""
-    said = [one.text for one in found if isinstance(one.claim, Does)][:1]
-    for task in tasks(study):
-        about = [one for one in found if one.claim.task == task]
-        said += _needed(task, about)
-    if len(said) <= 1:
+    said = [one for task in tasks(study) for one in _needed(task, [f for f in found if f.claim.task == task])]
+    if not said:
         said.append("No part was tested on held-out prompts, so nothing is confirmed.")
-    return said
+    return said + [one.text for one in found if isinstance(one.claim, Does)][:1]
 
 
 def _needed(task: str, found: Sequence[Finding]) -> Iterator[str]:
