@@ -354,3 +354,10 @@ def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
         refused = agent(folder, "findings", *wrong, "--db", str(honest.path))
         assert refused.returncode == 2
         assert words in refused.stderr
+
+
+def test_only_what_a_prediction_speaks_of_counts_as_tested(honest: Studied) -> None:
+    said = {one.claim.about for one in honest.findings if one.claim.type in ("needed", "spare")}
+    heads = {"L0.H1", "L1.H2"}
+    assert said <= {("L0.H1",), ("L1.H2",), ("L0.H1", "L1.H2"), ("L0",), ("L1",)}
+    assert heads <= {part for parts in said for part in parts}

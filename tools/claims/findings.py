@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..evidence.quantity import parse
 from ..report.study import Study
 from .call import kept
 from .claim import VERDICTS, Claim, Finding
@@ -61,10 +62,12 @@ def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool
             row = None if prediction.judged is None else study.experiments.get(prediction.judged.experiment)
             if row is None or row.status != "done" or row.task is None:
                 continue
-            harmless = prediction.comparison == "between"
+            quantity = parse(prediction.quantity)
+            named_sites = {term.site for term in (quantity.first, quantity.second) if term is not None} - {None}
             for site, parts in removed_by(row).items():
-                if len(row.effects) == 1 or site in prediction.quantity or "[" not in prediction.quantity:
-                    yield row.task, tuple(in_order(parts)), harmless
+                # Without a site the quantity is of all that was removed.
+                if not named_sites or site in named_sites:
+                    yield row.task, tuple(in_order(parts)), prediction.comparison == "between"
 
 
 def answer(study: Study, found: Sequence[Finding]) -> list[str]:
