@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadTask
 from . import prompt as prompts
 from . import task as tasks
-from .from_file import BadLines, from_file, from_text, prompt_of
+from .from_file import BadLines, from_file, from_text, no_file, prompt_of
 from .records import Record
 from .task import AnswerKind
 
@@ -82,7 +82,7 @@ class Task(tasks.Task):
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():
-                raise BadTask(f"There is no task file {path}.")
+                raise BadTask(no_file(path))
             made = from_file(path, name, answer_kind)
         else:
             made = from_records(records_of(prompts), name or "prompts", answer_kind)

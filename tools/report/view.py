@@ -19,7 +19,7 @@ from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .figures import drawing
 from .ink import BadFigure
-from .numbers import count, number, setting, true_minus, value_parts, value_text
+from .numbers import count, number, p_number, setting, true_minus, value_parts, value_text
 from .numerals import masked
 from .spent import spent_text
 from .study import Study
@@ -143,7 +143,7 @@ def predicted(row: Prediction, study: Study) -> Shown:
         "said": true_minus(said(row)),
         "of": one_line(", ".join((row.kind, count(row.config["n"]), *(f"{name} {text}" for name, text in config)))),
         "found": "" if judged is None else value_text(judged.value, judged.low, judged.high, n=judged.n),
-        "p": "" if judged is None else number(study.verdicts.corrected[row.id]),
+        "p": "" if judged is None else p_number(study.verdicts.corrected[row.id]),
         "verdict": study.verdicts.predictions[row.id] or "not tested",
         "experiment": "" if judged is None else judged.experiment,
     }
@@ -215,8 +215,8 @@ def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]
         "main": main,
         "rest": rest.strip(),
         "n": "" if row.n is None else number(row.n),
-        "p": "" if p is None else number(p),
-        "q": "" if q is None else number(q),
+        "p": "" if p is None else p_number(p),
+        "q": "" if q is None else p_number(q),
         "percentile": "" if percentile is None else f"{number(percentile)}%",
     }
 
