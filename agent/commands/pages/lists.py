@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ....db.records import Effect, Experiment, ExperimentSummary, Json, Note, RunSummary, Sample, StrongEffect
-from ....experiments.statistics.p_values import p_text
+from ....tools.report.numbers import p_text
 from ....tools.report.spent import cost_text, tokens_text
 from .points import print_points
 from .style import (
