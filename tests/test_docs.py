@@ -192,7 +192,8 @@ def test_what_the_readme_shows_of_a_command_comes_out_of_it(
     pieces = [" ".join(one.split()) for one in re.sub(r"^E\d+ ", "", rest).split("...")]
     for piece in filter(None, pieces):
         pattern = f"({NUMBER})".join(map(re.escape, re.split(NUMBER, piece)))
-        assert (found := re.search(pattern, said)), f"{piece!r} is not in {said!r}"
+        found = re.search(pattern, said)
+        assert found, f"{piece!r} is not in {said!r}"
         for pair in zip(re.findall(NUMBER, piece), found.groups(), strict=True):
             shown, real = (float(n.replace(",", "").replace("−", "-")) for n in pair)
             assert shown == pytest.approx(real, abs=0.0011), piece
