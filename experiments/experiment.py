@@ -18,6 +18,7 @@ from .errors import BadConfiguration
 from .explain import explain
 from .metrics import metrics
 from .result import Frozen, Result
+from .sites import parse_site
 from .tasks.prompt import Split
 
 if TYPE_CHECKING:
@@ -78,6 +79,13 @@ class Experiment(Frozen):
         task.require(self.n, self.split)
         # An installed one that is broken is told before minutes of work.
         metrics()
+
+    def check_sites(self) -> None:
+        """Refuse what names no place in any model. Raises BadConfiguration."""
+        for field in ("heads", "neurons", "sites"):
+            if field in type(self).model_fields:
+                for name in getattr(self, field) or ():
+                    parse_site(name, "neurons" if field == "neurons" else "z")
 
     def run(self, lab: Lab) -> Result:
         raise NotImplementedError

@@ -30,6 +30,9 @@ COUNTED: dict[str, tuple[str, str]] = {
 BRANCHES = {"attn_out": ("attention", "attn"), "mlp_out": ("MLP", "mlp")}
 PATTERN = re.compile(r"^L(\d{1,9})\.(?:H(\d{1,9})\.(pattern|z)|(H|K|V)(\d{1,9})|mlp\.(n)(\d{1,9})|([a-z_]+))$")
 
+# What people write instead: 20.8, L20H8, l20.h8, 20:8.
+NEARLY = re.compile(r"^L?(\d{1,9})[.:,/ ]*(?:(?<=\D)|H)(\d{1,9})$", re.IGNORECASE)
+
 
 class Site(Frozen):
     """One place: a layer, a part of it, and (for heads, KV heads and neurons) which one.
@@ -54,8 +57,9 @@ def head(layer: int, index: int) -> Site:
     return Site(layer=layer, part="z", index=index)
 
 
-def parse_site(text: str) -> Site:
-    """'L7.H3' -> Site. Raises BadConfiguration with the forms that exist."""
+def parse_site(text: str, part: Part = "z") -> Site:
+    """'L7.H3' -> Site. Raises BadConfiguration with the forms that exist, or, for two numbers, with that of a head (or
+    a neuron, where `part` says so)."""
     match = PATTERN.match(text.strip())
     if match:
         layer = int(match[1])
@@ -67,6 +71,10 @@ def parse_site(text: str) -> Site:
             return Site(layer=layer, part="neurons", index=int(match[7]))
         if match[8] in WORDS:
             return Site(layer=layer, part=WORDS[match[8]])
+    if nearly := NEARLY.match(text.strip()):
+        raise BadConfiguration(
+            f"'{text}' names no site. Write {Site(layer=int(nearly[1]), part=part, index=int(nearly[2]))}."
+        )
     raise BadConfiguration(
         f"'{text}' names no site. Write L7.H3 (layer 7, head 3), L7.attn, L7.mlp, L7.resid_pre, L7.resid_post, "
         "L7.mlp.n512, L7.K1, L7.V1 or L7.H3.pattern; layers and heads count from 0."
@@ -81,7 +89,7 @@ def named_heads(names: Sequence[str], sizes: Mapping[str, int]) -> list[Site]:
 def named(names: Sequence[str], part: Literal["z", "neurons"], sizes: Mapping[str, int]) -> list[Site]:
     """Heads or neurons by their names, each once. Raises BadConfiguration for what is none, or not of this model."""
     what, example = ("head", "L7.H3") if part == "z" else ("neuron", "L7.mlp.n512")
-    found = [parse_site(name) for name in names]
+    found = [parse_site(name, part) for name in names]
     for site in found:
         if site.part != part or site.index is None:
             raise BadConfiguration(f"{site} is no {what}; write for example {example}.")

@@ -160,7 +160,7 @@ def test_how_few_questions_there_are_is_said_where_the_verdict_is_no() -> None:
     shared = [p.model_copy(update={"key": str(i % 4)}) for i, p in enumerate(PROMPTS)]
     found = ability(TASK, shared, intact(8, 16))
     assert found is not None
-    assert "32 prompts that ask 4 different questions" in found.summary
+    assert "32 prompts that ask 4 different questions" in found.why
     assert "32 prompts that ask 4 different questions" in found.doubts()[0].text
     same = ability(TASK, PROMPTS, intact(20, 32))
     assert same is not None

@@ -337,3 +337,16 @@ def test_browsing_imports_nothing_heavy(db: str, args: tuple[str, ...]) -> None:
         [sys.executable, "-c", program, *args, "--db", db], capture_output=True, text=True, check=True
     )
     assert done.stderr == "[]\n"
+
+
+def test_experiments_by_hand_are_no_study_and_not_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lashley.db"
+    for count in range(2):
+        with Store.open(path) as store:
+            store.begin_experiment(
+                run=None, kind="baseline", model="m", task="t", split="explore", n=8, config={}, reason="",
+                config_hash=str(count), task_fingerprint="t", code_version="1", environment={},
+                subject={"name": "m", "fingerprint": "a", "architecture": "llama", "anatomy": {}},
+            )  # fmt: skip
+    assert agent("runs", "--db", str(path)).stderr == "No study yet; 2 experiments: agent experiments\n"
+    assert agent("notes", "--db", str(path)).stderr == "No note yet; 2 experiments: agent experiments\n"

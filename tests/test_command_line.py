@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -277,3 +278,43 @@ def test_what_cannot_be_asked_leaves_no_row(tmp_path: Path) -> None:
         assert agent(tmp_path, "experiment", *words).returncode == 2
     assert agent(tmp_path, "experiment", "baseline", "--task", "capitals", "--n", "400").returncode == 2
     assert json.loads(agent(tmp_path, "experiments", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["experiment", "baseline", "--model", "./gone"], "There is no model './gone'."),
+        (["experiment", "baseline", "--model", "gone.gguf"], "There is no file gone.gguf."),
+        (["experiment", "baseline", "--n", "100", "--task", "small_capitals"], "small_capitals"),
+        (["experiment", "head_ablation", "--heads", "20.8"], "'20.8' names no site. Write L20.H8."),
+        (["experiment", "neuron_ablation", "--neurons", "20.8"], "'20.8' names no site. Write L20.mlp.n8."),
+        (["models", "check", "./gone"], "There is no model './gone'."),
+        (["tasks", "show", "ioi", "--model", "./gone"], "There is no model './gone'."),
+        (["run", "--goal", "g", "--task", "ioi", "--driver", "autopilot", "--model", "./gone"], "There is no model"),
+        (["experiment", "baseline", "--split", "test"], "--predict tests a prediction on held-out prompts"),
+    ],
+    ids=lambda of: of if isinstance(of, str) else " ".join(of[:2]),
+)
+def test_what_needs_no_model_is_refused_before_torch_is_imported(
+    tmp_path: Path, words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "import sys\nfrom lashley.agent.main import main\n"
+    code += "try:\n    main()\nfinally:\n    print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert says in fault(done)
+    assert done.stdout == "set()\n"
+
+
+def test_resume_without_a_run_names_the_last_that_was_stopped(tmp_path: Path) -> None:
+    from lashley.db.write.store import Store
+
+    path = tmp_path / "lashley.db"
+    with Store.open(path) as store:
+        for _ in range(2):
+            store.begin_run(goal="g", driver="autopilot", llm=None, model="m", task="t", seed=0, budget={},
+                            environment={})  # fmt: skip
+    done = agent(tmp_path, "resume", "--db", str(path))
+    assert done.returncode == 2
+    assert fault(done).endswith("agent resume R2, or agent run --continue")

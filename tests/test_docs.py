@@ -7,6 +7,7 @@ import re
 import shlex
 import sqlite3
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from types import ModuleType
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from lashley.agent.main import COMMANDS, cli
 from lashley.db.write.store import Store
@@ -166,7 +168,35 @@ def test_the_jsonl_in_the_readme_is_a_task() -> None:
     for block in found:
         lines = [line.strip() for line in block.splitlines() if line.strip()]
         task = from_jsonl("mine", "\n".join(lines))
-        assert task.capacity("explore") + task.capacity("confirm") == len(lines)
+        # The commands below it take four of each.
+        assert task.capacity("explore") == task.capacity("confirm") == len(lines) // 2 == 4
+
+
+# Those whose output is the same in a tracker of any age, and cheap to have.
+SHOWN = ("agent experiment head_ablation --heads L20.H8", "agent tasks show ioi")
+NUMBER = r"[-+−]?\d[\d,]*(?:\.\d+)?"
+
+
+@pytest.mark.parametrize("begins", SHOWN)
+def test_what_the_readme_shows_of_a_command_comes_out_of_it(
+    begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word by word, between what is left out (...), and the numbers but for their last digit."""
+    text = next(b for b in blocks(ROOT / "README.md") if b.lstrip().startswith(f"$ {begins}"))
+    first, _, rest = textwrap.dedent(text).partition("\n")
+    monkeypatch.setenv("LASHLEY_DB", str(tmp_path / "lashley.db"))
+    done = CliRunner().invoke(cli, shlex.split(first.removeprefix("$ "))[1:], env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    # How many experiments a tracker holds is none of the example's business.
+    said = " ".join(re.sub(r"^E\d+ ", "", done.stdout).split())
+    pieces = [" ".join(one.split()) for one in re.sub(r"^E\d+ ", "", rest).split("...")]
+    for piece in filter(None, pieces):
+        pattern = f"({NUMBER})".join(map(re.escape, re.split(NUMBER, piece)))
+        found = re.search(pattern, said)
+        assert found, f"{piece!r} is not in {said!r}"
+        for pair in zip(re.findall(NUMBER, piece), found.groups(), strict=True):
+            shown, real = (float(n.replace(",", "").replace("−", "-")) for n in pair)
+            assert shown == pytest.approx(real, abs=0.0011), piece
 
 
 def test_every_dependency_has_its_reason() -> None:

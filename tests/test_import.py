@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lashley.agent.main import cli
+from lashley.experiments.errors import BadTask
 from lashley.experiments.tasks.from_file import from_file, read_prompts
 from lashley.experiments.tasks.prompt import SPLITS
 from lashley.tools.workbench.catalog import named_task
@@ -72,6 +73,9 @@ def test_a_csv_file_is_a_task(tmp_path: Path) -> None:
         ("", 0, "", "no prompts"),
         ("text,answer\n", 0, "", "no prompts"),
         ("text,anser\nSnow is, white\n", 1, "anser", "did you mean 'answer'"),
+        ("prompt,answer\nSnow is, white\n", 1, "prompt", "did you mean 'text'?"),
+        ("text,answer,extra\nSnow is, white,x\n", 1, "extra", "known are text, answer"),
+        ("Snow is, white\nCoal is, black\n", 1, "", "the first line must name the columns, such as text,answer"),
         ("text,answer,text\nSnow is, white,x\n", 1, "text", "two columns have this name"),
         ("text,answer,\nSnow is, white,\n", 1, "", "has no name"),
         ("text;answer\nSnow is; white\n", 1, "", "not parted by commas"),
@@ -161,3 +165,16 @@ def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path
     assert schema.version_at(db) == schema.VERSION
     with Context.open(str(db)) as context:
         assert context.find_task("old").fingerprint() == task.fingerprint()
+
+
+def test_a_field_that_is_like_none_is_not_guessed() -> None:
+    says = [one[2] for one in faults("text,answer,extra\nSnow is, white,x\n")]
+    assert not [text for text in says if "did you mean" in text or text.endswith("?")]
+
+
+def test_a_file_that_is_not_there_has_near_names(tmp_path: Path) -> None:
+    (tmp_path / "animals.csv").write_text("text,answer\nA cow says, moo\n")
+    (tmp_path / "animals.txt").write_text("")
+    with pytest.raises(BadTask) as caught:
+        from_file(tmp_path / "anmals.csv")
+    assert str(caught.value).endswith(f"Did you mean {tmp_path / 'animals.csv'}?")

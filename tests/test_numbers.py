@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lashley.tools.report.numbers import number, value_text
+from lashley.experiments.statistics.p_values import p_text
+from lashley.tools.report.numbers import number, p_number, value_text
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,17 @@ def test_a_shown_number_is_close_to_the_number(x: float) -> None:
 def test_an_interval_never_shows_a_negative_zero(values: list[float]) -> None:
     low, value, high = sorted(values)
     assert not re.search(r"−0(\.0*)?(?![\d.e])", value_text(value, low, high))
+
+
+def test_a_p_that_rounds_to_the_level_has_one_more_digit() -> None:
+    assert [p_text(p) for p in (0.0495, 0.04996, 0.05, 0.051, 0.0123, 1.0)] == [
+        "0.0495", "0.04996", "0.05", "0.051", "0.012", "1",
+    ]  # fmt: skip
+    assert [p_number(p) for p in (0.0495, 0.04998, 0.0123456, 1.0)] == ["0.0495", "0.04998", "0.0123", "1"]
+    assert p_text(0.02496, level=0.025) == "0.02496"
+
+
+@given(st.floats(0, 1) | st.floats(0.049, 0.051))
+def test_what_is_shown_of_p_lies_on_its_side_of_the_level(p: float) -> None:
+    for shown in (p_text(p), p_text(p, 4), p_number(p)):
+        assert (float(shown.replace("−", "-")) < 0.05) == (p < 0.05), shown

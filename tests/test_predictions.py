@@ -22,6 +22,7 @@ from lashley.tools.evidence.conditions import NoCondition, parse_bound, parse_co
 from lashley.tools.evidence.ledger import false_discovery
 from lashley.tools.evidence.quantity import NoQuantity, Numbers, parse, read
 from lashley.tools.evidence.verdict import ALPHA, holm, spoken, verdicts
+from lashley.tools.hypotheses import turned
 
 from .recorded import made
 
@@ -150,6 +151,21 @@ def test_the_order_of_predictions_decides_nothing(rows: list[Hypothesis], random
     assert one.hypotheses == other.hypotheses
     assert one.predictions == other.predictions
     assert one.confirmed == other.confirmed
+
+
+def test_a_later_test_names_the_earlier_predictions_whose_verdict_it_changes() -> None:
+    def row(number: int, p: float) -> Hypothesis:
+        judged = made(Judgement, experiment=f"E{number}", p=p, side="for")
+        one = made(
+            records.Prediction, id=number, judged=judged, kind="k", quantity="effect[L20.H8]", comparison="below",
+            high=-0.5, config={},
+        )  # fmt: skip
+        return made(Hypothesis, id=f"H{number}", status="open", predictions=[one])
+
+    # Untested, the second counts as p = 1, so that of the first .03 twice .03 is left.
+    for second, changed in ((0.001, ["E1 effect[L20.H8] below -0.5: inconclusive -> supported"]), (0.04, [])):
+        rows = [row(1, 0.03), row(2, second)]
+        assert turned(rows, rows[1], verdicts(rows)) == changed
 
 
 @given(families(), judgements)

@@ -51,6 +51,17 @@ def test_a_sweep_of_random_weights_calls_no_head_strong() -> None:
     assert "strongest on logit_diff: L" in found
 
 
+def test_no_layer_is_among_the_strongest_and_the_smallest() -> None:
+    for model in ("planted:induction", "planted:dead-layer"):
+        swept = LayerProgram(model=model, task="induction", n=16, sweep="skip_each").run(planted_lab(model))
+        strong, _, small = swept.found.partition("; smallest: ")
+        sizes = [
+            abs(e.value) for part in small.rstrip(".").split(", skip") for e in swept.effects if e.site[5:] in part
+        ]
+        assert sizes == sorted(sizes)
+        assert all((e.site in strong) + (e.site in small) == 1 for e in swept.effects)
+
+
 def test_a_head_stands_out_only_above_all_of_shuffled_weights() -> None:
     sites, values = ["A", "B", "C", "D"], [0.25, 0.5, 0.25, 0.25]
     assert beside_shuffled(sites, values, 0.4, count=1) == "B 0.50 (shuffled weights at most 0.40)"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lashley.agent.commands.export import FORMATS
 from lashley.agent.main import cli
 from lashley.db.export import TABLES
 from lashley.db.read.reader import Reader
@@ -156,3 +157,39 @@ def test_every_table_can_be_read(db: str) -> None:
         for table in TABLES:
             columns, found = rows(reader, table)
             assert all(len(row) == len(columns) for row in found)
+
+
+def test_a_figure_goes_into_the_file_that_is_named(db: str, tmp_path: Path) -> None:
+    for name, begins in (("one.png", b"\x89PNG"), ("one.SVG", b"<svg")):
+        done = agent("figure", "E1", "--to", str(tmp_path / name), "--db", db)
+        assert done.stdout == f"{tmp_path / name}\n"
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    for words, says in (
+        (("--to", str(tmp_path / "one.pdf")), "png or svg"),
+        (("--to", str(tmp_path / "one.png"), "--format", "svg"), "leave out --format"),
+    ):
+        done = agent("figure", "E1", *words, "--db", db)
+        assert (done.exit_code, says in done.stderr.splitlines()[-1]) == (2, True)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.png", "one.SVG"}
+
+
+@pytest.mark.parametrize(
+    "words", [("figure", "E1"), ("figure", "E1", "--format", "svg"), ("export",), ("export", "effects"),
+              ("export", "runs", "--format", "parquet")]
+)  # fmt: skip
+def test_what_cannot_be_written_is_one_line(db: str, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A folder that is not there; a file where a folder is to be; a folder where a file is to be."""
+    gone = agent(*words, "--to", str(tmp_path / "gone" / "here"), "--db", db)
+    assert gone.exit_code == 2
+    assert gone.stderr.splitlines()[-1].startswith(f"Error: There is no folder {tmp_path / 'gone'} to keep here in.")
+    assert not (tmp_path / "gone").exists()
+    (tmp_path / "file").write_text("")
+    for name in ("E1-heads.png", "E1-heads.svg", *(f"{table}.{form}" for table in TABLES for form in FORMATS)):
+        (tmp_path / name).mkdir()
+    for place in ("file", ""):
+        done = agent(*words, "--to", str(tmp_path / place), "--db", db)
+        (line,) = done.stderr.splitlines()
+        assert done.exit_code == 1
+        assert line.startswith("Error: ")
+        assert "cannot be written (" in line
+        assert "--to" in line

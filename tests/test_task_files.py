@@ -107,7 +107,7 @@ class TestFiles:
 
     def test_a_file_that_is_none_is_refused(self, tmp_path: Path) -> None:
         good = json.dumps(self.LINES[0])
-        with pytest.raises(BadTask, match="cannot be read"):
+        with pytest.raises(BadTask, match="There is no task file"):
             from_file(tmp_path / "absent.jsonl")
         with pytest.raises(BadTask, match="cannot be read"):
             from_file(tmp_path)

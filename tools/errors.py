@@ -43,12 +43,9 @@ def said(type_name: str) -> str:
 
 
 class CannotWrite(Exception):
-    """A report's files cannot be written; those that were there are as they were."""
+    """Files that were asked for cannot be written. `way_out` is the rest of the line: what is kept, and what to do."""
 
     code = "cannot_write"
 
-    def __init__(self, folder: Path, error: OSError) -> None:
-        super().__init__(
-            f"{folder} cannot be written ({error.strerror or error}); nothing in it was changed. "
-            f"The study is kept: make room or name another folder: agent report {folder.name} --to FOLDER"
-        )
+    def __init__(self, target: Path, error: OSError, way_out: str) -> None:
+        super().__init__(f"{target} cannot be written ({error.strerror or error}){way_out}")

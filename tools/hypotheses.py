@@ -13,6 +13,7 @@ from ..experiments.errors import ExperimentError
 from ..experiments.explain import VALUE_ERROR
 from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
+from ..experiments.statistics.p_values import p_text
 from ..experiments.statistics.random_sets import DRAWS
 from .arguments import Answered, Arguments, number_of
 from .errors import ToolError
@@ -21,7 +22,16 @@ from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
 from .evidence.trivial import cannot_fail
-from .evidence.verdict import METHODS, JudgedPrediction, Stated, judged_predictions, said, spoken, verdicts
+from .evidence.verdict import (
+    METHODS,
+    JudgedPrediction,
+    Stated,
+    Verdicts,
+    judged_predictions,
+    said,
+    spoken,
+    verdicts,
+)
 from .json_arguments import json_object
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
@@ -153,7 +163,7 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
     for method in methods:
         whole = {**config, "method": method} if method is not None else config
         experiment = experiment_from(kind, whole)
-        experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
+        context.check(experiment)
         found.append(
             Prediction(kind=kind, config=experiment.config(), quantity=quantity, comparison=given.comparison,
                        low=given.low, high=given.high)
@@ -262,6 +272,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     lines = [f"{row.id} is {spoken(row, found)}."]
     lines += [f"  {line}" for line in map(judged_line, judged)]
     lines += faults
+    lines += [f"  {line}" for line in turned(rows, row, found)]
     others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
     if others:
         lines.append("Now, with all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
@@ -277,6 +288,17 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     }  # fmt: skip
 
 
+def turned(rows: list[Hypothesis], tested: Hypothesis, now: Verdicts) -> list[str]:
+    """The earlier predictions whose verdict this test has changed, since all of them are corrected together."""
+    untested = tested._replace(predictions=[one._replace(judged=None) for one in tested.predictions])
+    before = verdicts([untested if h.id == tested.id else h for h in rows]).predictions
+    return [
+        f"{one.judged.experiment} {said(one)}: {before[one.id]} -> {now.predictions[one.id]}"
+        for h in rows if h.id != tested.id
+        for one in h.predictions if one.judged is not None and before[one.id] != now.predictions[one.id]
+    ]  # fmt: skip
+
+
 def as_data(one: JudgedPrediction) -> dict[str, Any]:
     """A prediction with its verdict as it is logged: what it says follows from it."""
     return {name: value for name, value in as_json(one).items() if name != "said"}
@@ -288,7 +310,7 @@ def judged_line(one: JudgedPrediction) -> str:
         return f"not tested: {about(one)}"
     judged = one.judged
     value = value_text(judged.value, judged.low, judged.high, n=judged.n)
-    return f"{one.verdict} ({judged.experiment}: {value}; p {one.corrected:.2g} corrected): {about(one)}"
+    return f"{one.verdict} ({judged.experiment}: {value}; p {p_text(one.corrected)} corrected): {about(one)}"
 
 
 class CommentHypothesis(Arguments):

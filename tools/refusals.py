@@ -57,7 +57,7 @@ REFUSALS = {
     "still_running": "{name} is still running; review it when it has ended.",
     "claims_nothing": "{name} claims nothing, so there is nothing to review.",
     # Tasks.
-    "no_task_file": "There is no task file {name}.",
+    "no_task_file": "{fault}",
     "task_of_a_model": "{maker} made a task '{name}'; rename the file, or import it with --name.",
     "task_changed": "The task {name} in the tracker is not the one that was kept: its fingerprint is {now}, and was "
     "{was}. Its row was changed, or this program reads it differently. Import or make it again under another name.",

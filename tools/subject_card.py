@@ -15,6 +15,9 @@ PROMPTS = 32
 
 def loaded(model: str, say: Callable[[str], None]) -> Subject:
     """The subject of this name. Raises UnknownName or UnsupportedModel."""
+    from ..experiments.model.places import check_name
+
+    check_name(model)
     from ..experiments.model.loading import load
 
     return load(model, progress=say)

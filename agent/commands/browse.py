@@ -82,7 +82,8 @@ def show_read(read: Read, as_json: bool) -> None:
 @browses
 def runs(reader: Reader) -> Read:
     """The studies that were run."""
-    return Read(reader.runs(), ("pages.lists", "print_runs"), nothing=NONE_YET)
+    found = reader.runs()
+    return Read(found, ("pages.lists", "print_runs"), nothing=none_yet(reader, "study"))
 
 
 @click.command()
@@ -110,7 +111,7 @@ def experiments(
     wanted = (kind, task, model, number_of(reader, run), status)
     found = reader.experiments(*wanted, limit, sort)
     there = reader.experiment_count(*wanted) if len(found) == limit else None
-    nothing = _nothing(bool(found or reader.known("kind")))
+    nothing = "Nothing matches." if found or reader.known("kind") else NONE_YET
     return Read(found, ("pages.lists", "print_experiments"), nothing=nothing, there=there)
 
 
@@ -138,7 +139,7 @@ def notes(
     cited = number_of(reader, experiment, "experiment"), number_of(reader, hypothesis, "hypothesis")
     found = reader.notes(" ".join(words) or None, number_of(reader, run), tag, *cited)
     shown = found[:limit] if words else found[-limit:]
-    nothing = _nothing(bool(found or reader.notes()))
+    nothing = "Nothing matches." if found or reader.notes() else none_yet(reader, "note")
     return Read(shown, ("pages.lists", "print_notes"), nothing=nothing, there=len(found))
 
 
@@ -170,8 +171,11 @@ def _judged(reader: Reader, number: int) -> JudgedHypothesis:
     return with_verdicts(row, found)
 
 
-def _nothing(something: bool) -> str:
-    return "Nothing matches." if something else NONE_YET
+def none_yet(reader: Reader, what: str) -> str:
+    """What to say where there is no study, or no note; there may be experiments by hand."""
+    count = reader.experiment_count()
+    experiments = f"{count} experiment{'s' * (count != 1)}"
+    return f"No {what} yet; {experiments}: agent experiments" if count else NONE_YET
 
 
 def number_of(reader: Reader, id: str | None, what: str = "run") -> int | None:

@@ -50,8 +50,18 @@ class Kinds(click.Group):
         def run(**given: Any) -> None:
             perform(cmd_name, given)
 
-        command = click.Command(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+        command = OfKind(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
         return settings.listen(command, settings.LISTENING["experiment"])
+
+
+class OfKind(click.Command):
+    """The command of a kind, which has no --split."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = args[: args.index("--")] if "--" in args else args
+        if any(one.partition("=")[0] == "--split" for one in options):
+            ctx.fail("There is no --split: an experiment explores. --predict tests a prediction on held-out prompts.")
+        return super().parse_args(ctx, args)
 
 
 PREDICT = (

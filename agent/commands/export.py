@@ -36,7 +36,7 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from .browse import number_of
-    from .one_line_errors import one_line
+    from .one_line_errors import one_line, require_parent, writing
 
     if folder is None and (len(tables) != 1 or form == "parquet"):
         raise click.UsageError("Name one table to print it as csv or jsonl, or a folder for the files with --to.")
@@ -48,14 +48,17 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
             return
         if form == "parquet":
             require_parquet()
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        target = Path(folder).expanduser()
+        require_parent(target)
         for table in tables or TABLES:
-            path, found = Path(folder) / f"{table}.{form}", rows(reader, table, number)
-            if form == "parquet":
-                count = write_parquet(path, *found)
-            else:
-                with path.open("w", encoding="utf-8", newline="") as file:
-                    count = write(file, form, *found)
+            path, found = target / f"{table}.{form}", rows(reader, table, number)
+            with writing(path):
+                target.mkdir(exist_ok=True)
+                if form == "parquet":
+                    count = write_parquet(path, *found)
+                else:
+                    with path.open("w", encoding="utf-8", newline="") as file:
+                        count = write(file, form, *found)
             click.echo(f"{path}: {count} rows", err=True)
 
 

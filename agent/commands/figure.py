@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,20 @@ from .options import db_option
 if TYPE_CHECKING:
     from ...db.records import Figure
 
+FORMS = ("png", "svg")
+
 
 @click.command()
 @click.argument("id", metavar="ID")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--format", "form", type=click.Choice(FORMS), help="Of the files.  [default: that of --to, else png]")
 @click.option(
-    "--format", "form", type=click.Choice(["png", "svg"]), default="png", show_default=True, help="Of the files."
+    "--to", "to", metavar="PLACE", default=".", help="A folder for E12-heads.png, or a file (heads.svg); else here."
 )
-@click.option("--to", "folder", metavar="FOLDER", default=".", help="Where E12-heads.png goes; else here.")
 @click.option("--dpi", type=click.IntRange(36, 600), default=150, show_default=True, help="Dots an inch of a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="The data of the figures as JSON, and no file.")
 @db_option
-def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as_json: bool, db: str | None) -> None:
+def figure(id: str, names: tuple[str, ...], form: str | None, to: str, dpi: int, as_json: bool, db: str | None) -> None:
     """Draw the figures of the experiment ID (such as E12), or only those with these NAMEs."""
     import json
 
@@ -48,15 +50,36 @@ def figure(id: str, names: tuple[str, ...], form: str, folder: str, dpi: int, as
         if as_json:
             click.echo(json.dumps(records.as_json(chosen), indent=2))
             return
-        write(row.id, chosen, form, Path(folder), dpi)
+        write(paths(row.id, chosen, form, Path(to).expanduser()), dpi)
 
 
-def write(experiment: str, figures: Sequence[Figure], form: str, folder: Path, dpi: int) -> None:
-    """A file for each figure, whose path is printed."""
+def paths(experiment: str, figures: Sequence[Figure], form: str | None, to: Path) -> dict[Path, Figure]:
+    """Where each figure goes: into the folder `to`, or into the file of that name."""
+    from .one_line_errors import require_parent
+
+    ending = to.suffix.lower().removeprefix(".")
+    if not ending or to.is_dir():
+        require_parent(to)
+        return {to / f"{experiment}-{one.name}.{form or FORMS[0]}": one for one in figures}
+    if ending not in FORMS:
+        raise click.UsageError(f"A figure is a {' or '.join(FORMS)} file, and --to {to} is neither, nor a folder here.")
+    if form not in (None, ending):
+        raise click.UsageError(f"--to {to} is a {ending} file; leave out --format {form}.")
+    if len(figures) > 1:
+        named = ", ".join(one.name for one in figures)
+        raise click.UsageError(f"One file holds one figure: name one of {named}, or a folder with --to.")
+    require_parent(to)
+    return {to: figures[0]}
+
+
+def write(figures: Mapping[Path, Figure], dpi: int) -> None:
+    """Each figure into its file, whose path is printed."""
     from ...tools.report.figures import draw, draw_png
+    from .one_line_errors import writing
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in figures:
-        path = folder / f"{experiment}-{one.name}.{form}"
-        path.write_bytes(draw_png(one, dpi) if form == "png" else draw(one).encode())
+    for path, one in figures.items():
+        drawn = draw_png(one, dpi) if path.suffix.lower() == ".png" else draw(one).encode()
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(drawn)
         click.echo(str(path))

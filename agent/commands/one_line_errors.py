@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -34,6 +35,25 @@ def one_line() -> Generator[None, None, None]:
         if (damage := damage_behind(fault)) is not None:
             say(damage)
         raise
+
+
+@contextmanager
+def writing(target: Path) -> Generator[None, None, None]:
+    """Around the writing of files that were asked for. Raises CannotWrite for what the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        from ...tools.errors import CannotWrite
+
+        raise CannotWrite(target, error, ". Make room, or name another place with --to.") from error
+
+
+def require_parent(target: Path) -> None:
+    """Raises a usage error where the folder is not there that is to hold this file or folder."""
+    if not target.expanduser().absolute().parent.is_dir():
+        raise click.UsageError(
+            f"There is no folder {target.parent} to keep {target.name} in. Make it, or name another."
+        )
 
 
 def say(fault: Exception) -> NoReturn:

@@ -16,7 +16,7 @@ from .server_options import server_options
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", required=False)
 @click.option("--base-url", help="The server of the language model, as for `agent run`; else OPENAI_BASE_URL.")
 @server_options
 @study_options
@@ -24,7 +24,7 @@ from .server_options import server_options
 @click.option("--approve", type=Amount(0), metavar="SECONDS", help="Ask as `agent run` does; else as it was begun.")
 @click.option("--no-approve", is_flag=True, help="Ask no more before experiments.")
 def resume(
-    run: str, base_url: str | None, db: str | None, reports: str, display: str, context: int | None,
+    run: str | None, base_url: str | None, db: str | None, reports: str, display: str, context: int | None,
     approve: float | None, no_approve: bool,
 ) -> None:  # fmt: skip
     """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.
@@ -32,11 +32,27 @@ def resume(
     The conversation goes on where it was, with the same subject, task, driver and budget. What is finished is not done
     again; an experiment that was cut short is.
     """
+    if run is None:
+        require_named(db)
     if no_approve and approve is not None:
         raise click.UsageError("Give --approve or --no-approve, not both.")
     go_on_with(
         run, base_url, db, reports, display, context, {"approve": approve} if no_approve or approve is not None else {}
     )
+
+
+def require_named(db: str | None) -> NoReturn:
+    """Which run was stopped last, for who named none."""
+    from ...db.ids import show_id
+    from ...db.location import tracker_path
+    from ...db.read.reader import Reader
+    from ..study.resume import run_to_resume
+
+    with one_line(), Reader.open(tracker_path(db)) as reader:
+        last = show_id("run", run_to_resume(reader, None))
+        raise click.UsageError(
+            f"Name the run. The last that was stopped is {last}: agent resume {last}, or agent run --continue"
+        )
 
 
 def go_on_with(

@@ -16,7 +16,7 @@ from ...db.errors import NoSuchId
 from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import Judgement
-from ...tools.report.numbers import number, true_minus
+from ...tools.report.numbers import p_number, true_minus
 from ...tools.report.plain_text import minute, printable, since
 from ...tools.report.shown import Shown, measured
 
@@ -47,7 +47,7 @@ def environment() -> Environment:
     )
     filters: dict[str, Callable[..., Any]] = {
         "linked": linked, "minute": minute, "minus": true_minus, "link": link, "since": since,
-        "measured": judged_number, "number": number,
+        "measured": judged_number, "p": p_number,
     }  # fmt: skip
     made.filters.update(filters)  # pyright: ignore[reportUnknownMemberType]
     return made

@@ -26,6 +26,7 @@ from ..metrics import rests_on_preference
 from ..notes import doubt
 from ..result import Doubt, Measurement
 from ..statistics.intervals import Array, clustered, share
+from ..statistics.p_values import p_text
 from .chance import Chance, chance_of, preference_chance
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Grade:
     @property
     def summary(self) -> str:
         """Such as "0.250 [0.132, 0.421] against a chance of 0.062 (always answering 'paris'), p = 0.0004"."""
-        return f"{self.share.text} against a chance of {self.chance.summary}, p = {self.p:.2g}"
+        return f"{self.share.text} against a chance of {self.chance.summary}, p = {p_text(self.p, level=LEVEL)}"
 
     @property
     def measurements(self) -> tuple[Measurement, Measurement]:
@@ -87,10 +88,10 @@ class Ability:
 
     @property
     def summary(self) -> str:
-        """The verdict in a sentence or two."""
+        """The verdict in a sentence or two. Why it is shown to do neither stands in its doubts."""
         says, prefers = self.says, self.prefers
         if not self.able:
-            return f"It is not shown to do the task at all, {self.why}."
+            return "It is not shown to do the task."
         said = f"It {'says the answer' if says.shown else 'is not shown to say the answer'} (accuracy {says.summary})"
         if prefers is None:
             return f"{said}."

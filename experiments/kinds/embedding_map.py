@@ -178,10 +178,12 @@ class EmbeddingMap(Experiment):
         self, lab: Lab, site: Site, of: Labelled, accuracy: Measurement, chance: Measurement, p: float,
         above: Measurement, learned: Measurement, first: Measurement, on_map: Measurement, spread: Array, values: Array,
     ) -> str:  # fmt: skip
+        from ..statistics.p_values import p_text
+
         what = "each question" if of.by_question else "each prompt"
         text = f"{len(of.rows)} prompts at {site}, {self.position} token, by {self.label} ({len(of.names)} labels). "
         text += f"Nearest centroid in all {values.shape[1]} dimensions, {what} left out: right for {accuracy.text}; "
-        text += f"with shuffled labels {chance.text}, p {p:.3g}; with shuffled weights {learned.text}, "
+        text += f"with shuffled labels {chance.text}, p {p_text(p, 3)}; with shuffled weights {learned.text}, "
         text += f"a difference of {above.text}; before the first layer {first.text}. "
         tells = p < 0.05 and (above.low or 0) > 0
         text += (

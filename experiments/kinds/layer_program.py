@@ -114,7 +114,7 @@ class LayerProgram(Experiment):
         from ..answers.scoring import intact
         from ..methods.controls import among, compare, per_prompt
         from ..statistics.intervals import effects, questions_asked
-        from ..statistics.strongest import largest
+        from ..statistics.strongest import largest, strongest
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -123,8 +123,10 @@ class LayerProgram(Experiment):
         found = effects([p.name for p in programs], self.metric, values[1:] - values[0], asked)
         if self.sweep != "keep_first":  # which is no place among others: each of its programs holds the one before
             found = among(found)
-        least = sorted(found, key=lambda e: abs(e.value))[2::-1]
-        text = f"Change of {self.metric}: {largest(found)}; smallest: {', '.join(map(str, least))}."
+        named = strongest(found)
+        rest = [e for e in sorted(found, key=lambda e: abs(e.value)) if e not in named]
+        least = f"; smallest: {', '.join(map(str, rest[:3]))}" if rest else ""
+        text = f"Change of {self.metric}: {largest(found)}{least}."
         return Result(
             measurements=(*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)),
             effects=found,

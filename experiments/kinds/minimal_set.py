@@ -137,6 +137,7 @@ class MinimalSet(Experiment):
         from ..methods.controls import DRAWS, compare, per_prompt
         from ..methods.removal import replacements
         from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, share
+        from ..statistics.p_values import p_text
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -177,7 +178,7 @@ class MinimalSet(Experiment):
             measured += [at_random, outdone.model_copy(update={"name": "better_than_random"})]
             as_good = int((shares <= left if self.goal == "break" else shares >= left).sum())
             told = f" {len(shares)} random sets as large leave {at_random.text}; by what it leaves the set has rank "
-            told += f"{1 + as_good} of {1 + len(shares)} among them (p {(1 + as_good) / (1 + len(shares)):.2g})."
+            told += f"{1 + as_good} of {1 + len(shares)} among them (p {p_text((1 + as_good) / (1 + len(shares)))})."
         rows = effects(members, self.metric, without - own, asked) if members else ()
         verb = "Without" if self.goal == "break" else "With nothing but"
         listed = ", ".join(members[:NAMED]) + (f" and {len(members) - NAMED} more" if len(members) > NAMED else "")

@@ -23,6 +23,7 @@ from ..notes import note
 from ..result import Effect, Measurement, Note
 from ..sites import Part, Site, sites_of
 from ..statistics.intervals import Array, excess_bootstrap, measurement, share
+from ..statistics.p_values import p_text
 from ..statistics.random_sets import DRAWS, can_show, possible_sets
 from .removal import Method, removal
 
@@ -226,7 +227,9 @@ def control_summary(matched: Sequence[Measurement], what: str) -> str:
     if rank is None or rank.n is None:
         return ""
     few = ", the least that so few can show" if rank.value == 1 and not can_show(rank.n - 1) else ""
-    return f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {rank.value / rank.n:.2g}{few})."
+    return (
+        f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {p_text(rank.value / rank.n)}{few})."
+    )
 
 
 def unmatched(matched: Sequence[Measurement]) -> tuple[Note, ...]:

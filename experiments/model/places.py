@@ -54,6 +54,23 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
     alias = canonical(name)
     if alias in ALIASES:
         return Place(str(bundled_folder(alias, progress)), True)
+    check_name(name)
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        return Place(str(gguf_folder(path, progress)), True)
+    if path.is_dir():
+        return in_folder(name, path, progress)
+    asked, _, revision = name.partition("@")
+    place = Place(asked, only_cached(asked, revision or None), revision or None)
+    folder = adapter_folder(asked, place.revision, place.local)
+    return place if folder is None else in_folder(name, folder, progress)
+
+
+def check_name(name: str) -> None:
+    """Refuse at once, before torch is imported, what is neither here nor a Hub id. Raises UnknownName or
+    UnsupportedModel."""
+    if canonical(name) in ALIASES:
+        return
     if name.startswith(PREFIX):
         raise UnsupportedModel(
             f"'{name}' was in the memory of a Python process, and its weights are not kept. Load it there with "
@@ -61,11 +78,12 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
         )
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
-        if not path.is_file():
-            raise UnsupportedModel(f"There is no file {name}.")
-        return Place(str(gguf_folder(path, progress)), True)
+        if path.is_file():
+            return
+        raise UnsupportedModel(f"There is no file {name}.")
     if path.is_dir():
-        return in_folder(name, path, progress)
+        check_folder(name, path)
+        return
     asked, _, revision = name.partition("@")
     if asked and revision and (canonical(asked) in ALIASES or Path(asked).expanduser().exists()):
         raise UnsupportedModel(f"Only models on the Hub have revisions: '{asked}' is here, so leave '@{revision}' out.")
@@ -74,9 +92,6 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
     if "/" not in asked and difflib.get_close_matches(asked.lower(), known := names(), cutoff=0.8):
         # No Hub id of that look is meant; asking the Hub would only take a minute to say so.
         raise UnknownName("model", name, known)
-    place = Place(asked, only_cached(asked, revision or None), revision or None)
-    folder = adapter_folder(asked, place.revision, place.local)
-    return place if folder is None else in_folder(name, folder, progress)
 
 
 def names() -> set[str]:
@@ -84,8 +99,8 @@ def names() -> set[str]:
     return {*ALIASES, *sum(ALIASES.values(), ())}
 
 
-def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -> Place:
-    """The model in a folder, or the base model of the adapter in it."""
+def check_folder(name: str, folder: Path) -> None:
+    """Raises UnsupportedModel for a folder that lacks files which a model or an adapter must have."""
     full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if not full and not adapter:
         raise UnsupportedModel(
@@ -98,6 +113,12 @@ def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -
         )
     if adapter and not (folder / WEIGHTS).is_file():
         raise UnsupportedModel(f"The adapter in {name} has no {WEIGHTS}; pickled weights are refused. Save it again.")
+
+
+def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -> Place:
+    """The model in a folder, or the base model of the adapter in it."""
+    check_folder(name, folder)
+    full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if full:
         # The model that stands beside an adapter is its base, as transformers has it.
         return Place(str(folder), True, adapter=folder if adapter else None, base=name if adapter else "")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from .p_values import LEVEL
+
 DRAWS = 20
-LEVEL = 0.05
 
 
 def least_p(sets: int) -> float:

@@ -18,17 +18,22 @@ def clear(effect: Effect | None) -> bool:
     return effect is not None and effect.q is not None and effect.q < LEVEL
 
 
+def strongest(found: Sequence[Effect], count: int = 5) -> list[Effect]:
+    """Those that stand out, the largest first; where none does, the largest."""
+    ranked = sorted(found, key=lambda e: -abs(e.value))
+    return ([e for e in ranked if clear(e)] or ranked)[:count]
+
+
 def largest(found: Sequence[Effect], by: str = "", count: int = 5, said: Callable[[Effect], str] = str) -> str:
     """ "strongest on loss: L3.H1 ..." of those that stand out; where none does, that, and the largest as what they are.
 
     by  what follows the first word, such as " on loss". Effects that have no q are the largest, and no more is said.
     """
-    ranked = sorted(found, key=lambda e: -abs(e.value))
-    outstanding = [e for e in ranked if clear(e)]
-    shown = ", ".join(map(said, (outstanding or ranked)[:count]))
-    if outstanding:
+    named = strongest(found, count)
+    shown = ", ".join(map(said, named))
+    if any(map(clear, named)):
         return f"strongest{by}: {shown}"
-    tested = any(e.q is not None for e in ranked)
+    tested = any(e.q is not None for e in found)
     return f"{'none stands out; ' if tested else ''}largest{by}: {shown}"
 
 

@@ -10,6 +10,7 @@ told all together, each with its line.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from .across import Numbered, faults_across
 from .letters import goes_without_spaces, only_words, runs_on
 from .lines import Lines
 from .prompt import Prompt, faults_of
-from .records import Fault, Form, Record, jsonl, table, unknown
+from .records import FILES, Fault, Form, Record, jsonl, table, unknown
 from .registry import UNLISTED, tasks
 from .task import AnswerKind, Task
 
@@ -83,12 +84,23 @@ def from_file(path: str | Path, name: str | None = None, kind: AnswerKind | None
     path = Path(path)
     try:
         content = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise BadTask(no_file(path)) from error
     except OSError as error:
         raise BadTask(f"The task file {path} cannot be read ({error.strerror}); give a JSONL or CSV file.") from error
     except UnicodeDecodeError as error:
         raise BadTask(f"The task file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     form: Form = "csv" if path.suffix.lower() == ".csv" else "jsonl"
     return from_text(name or path.stem, content, form, str(path), kind=kind)
+
+
+def no_file(path: str | Path) -> str:
+    """That a task file is not there, and the task files beside it whose names are near."""
+    path = Path(path)
+    beside = [one.name for one in path.parent.glob("*") if one.suffix.lower() in FILES]
+    near = difflib.get_close_matches(path.name, beside, n=2)
+    hint = f" Did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
+    return f"There is no task file {path}.{hint}"
 
 
 def from_hub(name: str) -> Task:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BadTask
 from . import prompt, task
-from .from_file import BadLines, from_file, from_text, prompt_of
+from .from_file import BadLines, from_file, from_text, no_file, prompt_of
 from .records import Record
 from .task import AnswerKind
 
@@ -89,7 +89,7 @@ class Task(task.Task):
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():
-                raise BadTask(f"There is no task file {path}.")
+                raise BadTask(no_file(path))
             made = from_file(path, name, answer_kind)
         else:
             made = from_records(records_of(prompts), name or "prompts", answer_kind)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Form = Literal["jsonl", "csv"]
+# How the names of task files end.
+FILES = (".jsonl", ".csv")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,24 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+# What other programs call our fields.
+ELSEWHERE = {
+    "prompt": "text", "input": "text", "sentence": "text", "completion": "answer", "target": "answer",
+    "output": "answer", "label": "answer", "foil": "distractor", "wrong": "distractor",
+}  # fmt: skip
+
+
+def meant(field: str, known: Collection[str]) -> str | None:
+    """The field of ours that somebody may have meant by this name; None where there is none."""
+    ours = ELSEWHERE.get(field.lower(), field.lower())
+    # Looser, and 'extra' would be told to be 'text'.
+    return next(iter(difflib.get_close_matches(ours, known, n=1, cutoff=0.7)), None)
+
+
 def unknown(field: str, known: Collection[str]) -> str:
     """What to say of a field that there is not."""
-    near = difflib.get_close_matches(field, known, n=1)
-    return f"there is no such field; {f'did you mean {near[0]!r}' if near else 'known are ' + ', '.join(known)}?"
+    ours = meant(field, known)
+    return f"there is no such field; {f'did you mean {ours!r}?' if ours else 'known are ' + ', '.join(known) + '.'}"
 
 
 def jsonl(content: str) -> Read:
@@ -152,6 +168,8 @@ def _rows(content: str) -> tuple[list[tuple[int, list[str]]], list[Fault]]:
 def _faults_of(header: list[str], line: int, known: Collection[str]) -> list[Fault]:
     if len(header) == 1 and header[0] not in known and any(sign in header[0] for sign in ";\t"):
         return [Fault(line, "the cells of the header are not parted by commas; save the file with commas.")]
+    if not any(name in known or meant(name, known) for name in header):
+        return [Fault(line, "the first line must name the columns, such as text,answer,distractor.")]
     faults = [
         Fault(line, unknown(name, known), name) if name else Fault(line, "a column has no name; give it one.")
         for name in dict.fromkeys(header)

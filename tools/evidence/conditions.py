@@ -18,7 +18,7 @@ from ...db.records import Experiment
 from ...experiments.metrics import metrics
 from ...experiments.result import Frozen
 from ..report.escape import one_line
-from ..report.numbers import number, value_text
+from ..report.numbers import p_number, value_text
 from .ledger import Key
 from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
 
@@ -127,12 +127,19 @@ def check_bound(
     bound = condition.bound
     assert bound is not None
     found = read(row, bound.quantity, artifact)
-    holds, said = lies(found, bound), value_text(found.value, found.low, found.high, unit=found.unit, n=found.n)
+    holds, said = lies(found, bound), shown(found, bound)
     stands = _stands(bound, row, q)
     if stands is not None:
-        said += f", q {number(stands)} over the run"
+        said += f", q {p_number(stands)} over the run"
         holds = holds and stands < 0.05
     return Checked(condition=condition, holds=holds, found=said, split=row.split or "")
+
+
+def shown(found: Measured, bound: Bound) -> str:
+    """What was found of the quantity; a p that lies on one side of a bound is shown there."""
+    if bound.quantity.second is None and bound.quantity.first.name in ("p", "q", "p_max", "control_p"):
+        return p_number(found.value)
+    return value_text(found.value, found.low, found.high, unit=found.unit, n=found.n)
 
 
 def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:

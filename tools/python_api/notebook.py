@@ -214,12 +214,12 @@ def task_named(name: str) -> Task:
     from pathlib import Path
 
     from ...experiments.errors import UnknownName
-    from ...experiments.tasks.from_file import from_file
+    from ...experiments.tasks.from_file import from_file, no_file
     from ..workbench.finding import find_task, is_file_name
 
     if is_file_name(name):
         if not Path(name).is_file():
-            raise ToolError(f"There is no task file {name}.")
+            raise ToolError(no_file(name))
         return from_file(Path(name), None)
 
     def found(name: str, reader: Reader | None) -> Task:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ...experiments.statistics.p_values import keeps_side, p_text
+
 _SMALL, _LARGE = 1e-3, 1e6
 NBSP = "\u00a0"
 _HYPHEN_MINUS = re.compile(r"(?<![^\s(\[=<>≤≥])-(?=\.?\d)")
@@ -48,6 +50,11 @@ def number(x: float) -> str:
         return f"{mantissa}e{int(exponent)}"
     text = _fixed(x, _decimals(size))
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def p_number(p: float) -> str:
+    """A p or q: one number, with more digits where rounding would take it to the other side of 0.05."""
+    return number(p) if keeps_side(float(f"{p:.3g}"), p) else p_text(p, 3)
 
 
 def _together(values: Sequence[float]) -> list[str]:

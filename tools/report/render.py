@@ -158,7 +158,11 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
         for path, part in parts.items():
             part.replace(path)
     except OSError as error:
-        raise CannotWrite(folder, error) from error
+        raise CannotWrite(
+            folder, error,
+            "; nothing in it was changed. The study is kept: make room or name another folder: "
+            f"agent report {folder.name} --to FOLDER",
+        ) from error  # fmt: skip
     finally:
         for part in parts.values():
             with suppress(OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...db.records import Effect, Judgement, Measurement
-from .numbers import number, value_parts
+from .numbers import number, p_number, value_parts
 
 # What a template shows of something: texts and tables, by their names.
 Shown = dict[str, object]
@@ -20,7 +20,7 @@ def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]
         "main": main,
         "rest": rest.strip(),
         "n": "" if row.n is None else number(row.n),
-        "p": "" if p is None else number(p),
-        "q": "" if q is None else number(q),
+        "p": "" if p is None else p_number(p),
+        "q": "" if q is None else p_number(q),
         "percentile": "" if percentile is None else f"{number(percentile)}%",
     }

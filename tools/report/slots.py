@@ -22,7 +22,7 @@ from ...experiments.result import Frozen
 from ..evidence.quantity import NoQuantity, find_effect, listed, near, offer, ranked
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
-from .numbers import number, setting, true_minus, value_parts
+from .numbers import number, p_number, setting, true_minus, value_parts
 from .study import Study
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}")
@@ -220,5 +220,8 @@ def _tip(slot: Slot, name: str, row: Measurement | Effect) -> str:
     said: dict[str, float | None] = {"n": row.n}
     if isinstance(row, Effect):
         said |= {"p": row.p, "q": row.q, "percentile": row.percentile, "p_max": row.p_max}
-    parts += [f"{name} = {number(value)}" for name, value in said.items() if value is not None]
+    parts += [
+        f"{name} = {(p_number if name in ('p', 'q', 'p_max') else number)(value)}"
+        for name, value in said.items() if value is not None
+    ]  # fmt: skip
     return "; ".join(parts)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ...db.records import Effect, Figure, Json
 from .escape import one_line
-from .numbers import count, number, value_text
+from .numbers import count, number, p_number, value_text
 
 Place = tuple[int, ...]
 Box = tuple[float, float, float, float]
@@ -154,7 +154,7 @@ def _number(value: float | None, figure: Figure, low: float | None = None, high:
 
 
 def _effect(effect: Effect, figure: Figure) -> str:
-    q = "" if effect.q is None else f", q = {number(effect.q)}"
+    q = "" if effect.q is None else f", q = {p_number(effect.q)}"
     return value_text(effect.value, effect.low, effect.high, unit=figure.unit, n=effect.n) + q
 
 

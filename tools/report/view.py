@@ -18,7 +18,7 @@ from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
 from .claims import typed
 from .escape import clipped, one_line
-from .numbers import count, number, setting, true_minus, value_text
+from .numbers import count, number, p_number, setting, true_minus, value_text
 from .numerals import masked
 from .shown import Shown, measured
 from .spent import spent_text
@@ -144,7 +144,7 @@ def predicted(row: Prediction, study: Study) -> Shown:
         "said": true_minus(said(row)),
         "of": one_line(", ".join((row.kind, count(row.config["n"]), *(f"{name} {text}" for name, text in config)))),
         "found": "" if judged is None else value_text(judged.value, judged.low, judged.high, n=judged.n),
-        "p": "" if judged is None else number(study.verdicts.corrected[row.id]),
+        "p": "" if judged is None else p_number(study.verdicts.corrected[row.id]),
         "verdict": study.verdicts.predictions[row.id] or "not tested",
         "experiment": "" if judged is None else judged.experiment,
     }

@@ -154,7 +154,9 @@ def task_named(context: Context, name: str) -> str:
     """What --task means: a JSONL or CSV file of the user's own, or a name. Raises UnknownName or BadTask."""
     if is_file_name(name):
         if not Path(name).is_file():
-            raise refused("no_task_file", name=name)
+            from ...experiments.tasks.from_file import no_file
+
+            raise refused("no_task_file", fault=no_file(name))
         return context.add_task_file(name).name
     return context.find_task(name).name
 
@@ -186,6 +188,9 @@ def import_task(context: Context, file: str, name: str | None, kind: Any = None)
 
 def check_subject(name: str, say: Any) -> dict[str, Any]:
     """`check_model` without a tracker."""
+    from ...experiments.model.places import check_name
+
+    check_name(name)
     from ...experiments.model.encoding import habits
     from ...experiments.model.loading import load
     from ...experiments.model.selfcheck import self_check

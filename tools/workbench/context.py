@@ -131,12 +131,15 @@ class Context:
 
     def subject(self, name: str) -> Subject:
         """Load a subject, once. Raises UnknownName or UnsupportedModel."""
-        from ...experiments.model import loading, places
-        from ...experiments.model.encoding import habits
+        from ...experiments.model import places
 
         key = places.canonical(name)
         if key in self._adopted:
             return self._adopted[key]
+        places.check_name(key)
+        from ...experiments.model import loading
+        from ...experiments.model.encoding import habits
+
         if key not in self._subjects:
             self.say(f"Loading {key}")
             # One at a time: a study seldom needs two, and two large ones may not fit.
@@ -155,11 +158,25 @@ class Context:
 
         Raises UnknownName or UnsupportedModel.
         """
-        from ...experiments.model import loading, places
+        from ...experiments.model import places
 
         key = places.canonical(name)
         loaded = self._adopted.get(key) or self._subjects.get(key)
-        return loaded.sizes if loaded is not None else loading.sizes_of(name, self.say)
+        if loaded is not None:
+            return loaded.sizes
+        places.check_name(key)
+        from ...experiments.model import loading
+
+        return loading.sizes_of(name, self.say)
+
+    def check(self, experiment: Experiment) -> None:
+        """Refuse what the subject or the task cannot hold, before any weights are loaded. Raises what `sizes`,
+        `find_task` and `Experiment.check` raise."""
+        task = self.find_task(experiment.task)
+        # First what no model has: to learn the sizes of one takes the seconds in which torch is imported.
+        experiment.check_sites()
+        experiment.check({}, task)
+        experiment.check(self.sizes(experiment.model), task)
 
     def known(self, experiment: Experiment) -> tuple[str, str] | None:
         """The fingerprints of an experiment's subject and task, where no weights have to be loaded to know them; None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from ...db.records import Effect, Experiment, Measurement
-from ..report.numbers import number
+from ..report.numbers import number, p_number
 
 LIMIT = 3000
 REFUSAL = 8000
@@ -51,7 +51,7 @@ def valued(row: Measurement | Effect) -> str:
 
 def tested(row: Effect) -> str:
     """What stands behind an effect: its corrected p, and the share of matched random places that it outdoes."""
-    q = f", q {number(row.q)}" if row.q is not None else ""
+    q = f", q {p_number(row.q)}" if row.q is not None else ""
     return q if row.percentile is None else f"{q}, above {number(row.percentile)}% of places"
 
 

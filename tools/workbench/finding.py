@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from ...db.read.reader import Reader
 from ...db.records import TaskOrigin
+from ...experiments.tasks.records import FILES
 from ..refusals import refused
 
 if TYPE_CHECKING:
     from ...experiments.tasks.task import Task
-
-FILES = (".jsonl", ".csv")
 
 
 def is_file_name(name: str) -> bool:

@@ -46,7 +46,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     from . import unfinished
 
     experiment = experiment.model_copy(update={"model": canonical(experiment.model)})
-    experiment.check(context.sizes(experiment.model), context.find_task(experiment.task))
+    context.check(experiment)
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
             return Outcome(row.number, error=error_line(row.error_type, row.error))

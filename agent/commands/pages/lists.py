@@ -10,6 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ....db.records import Effect, Experiment, ExperimentSummary, Json, Note, RunSummary, Sample, StrongEffect
+from ....tools.report.numbers import p_text
 from ....tools.report.plain_text import cut, minute, printable
 from ....tools.report.spent import cost_text, tokens_text
 from .points import print_points
@@ -95,7 +96,7 @@ def print_strongest(console: Console, rows: Sequence[StrongEffect]) -> None:
               for row in rows]  # fmt: skip
     differ = [name for name in abouts[0] if len({about[name] for about in abouts}) > 1]
     lines = [
-        (row.site, number(row.value), interval(row), row.n, "" if row.q is None else f"{row.q:.2g}",
+        (row.site, number(row.value), interval(row), row.n, "" if row.q is None else p_text(row.q),
          row.id, *(about[name] or "" for name in differ))
         for row, about in zip(rows, abouts, strict=True)
     ]  # fmt: skip
@@ -156,7 +157,10 @@ def print_experiment(console: Console, experiment: Experiment, everything: bool 
 def _print_effects(console: Console, effects: Sequence[Effect], most: int | None) -> None:
     print_heading(console, f"Effects, largest first{_share(effects, most)}")
     strongest = sorted(effects, key=lambda row: -abs(row.value))[:most]
-    rows = [(row.site, row.metric, number(row.value), interval(row), row.n, number(row.q)) for row in strongest]
+    rows = [
+        (row.site, row.metric, number(row.value), interval(row), row.n, "" if row.q is None else p_text(row.q, 4))
+        for row in strongest
+    ]
     columns = ("~site", "~metric", ">change", "95% interval", ">n", ">q")
     if any(row.percentile is not None for row in strongest):
         columns = (*columns, ">above %")
@@ -277,7 +281,7 @@ def print_predictions(console: Console, predictions: Sequence[JudgedPrediction])
     rows: list[tuple[object, ...]] = []
     for row in predictions:
         judged = row.judged
-        found = ("", "", "") if judged is None else (number(judged.value), interval(judged), f"{row.corrected:.2g}")
+        found = ("", "", "") if judged is None else (number(judged.value), interval(judged), p_text(row.corrected))
         test = "" if judged is None else judged.experiment
         rows.append((row.said, row.config.get("method", ""), *found, row.verdict or "not tested", test))
     columns = ("~predicted", "~method", ">found", "95% interval", ">p", "verdict", "test")
