@@ -263,7 +263,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("taken", lambda: lashley.Task(PROMPTS, "capitals"), E.BadTask, "there already; give it another name"),
     ("kind", lambda: lashley.Task(PROMPTS, answer_kind="words"), E.BadTask, "There is no answer_kind 'words': take"),  # type: ignore[arg-type]
     ("wrong columns", lambda: lashley.Task(pd.DataFrame({"prompt": ["a b"], "target": [" c"]})), E.BadLines,
-     "'prompt': there is no such field; known are text, answer"),
+     "'prompt': there is no such field; did you mean 'text'"),
     ("no JSON", lambda: lashley.Prompt("a b", " c", key=object()), E.BadTask, "field 'key': .*not JSON"),  # type: ignore[arg-type]
     ("near field", lambda: lashley.HeadAblation(metrics="loss"), E.BadConfiguration, "no such field; .* take metric"),
     ("metric", lambda: lashley.HeadAblation(metric="logits"), E.BadConfiguration, "metric: should be 'logit_diff'"),

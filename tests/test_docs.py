@@ -173,7 +173,7 @@ def test_the_jsonl_in_the_readme_is_a_task() -> None:
 
 
 # Those whose output is the same in a tracker of any age, and cheap to have.
-SHOWN = ("agent experiment head_ablation --heads L20.H8", "agent tasks show ioi")
+SHOWN = ("agent experiment head_ablation --heads L20.H8,L16.H2", "agent tasks show ioi")
 NUMBER = r"[-+−]?\d[\d,]*(?:\.\d+)?"
 
 

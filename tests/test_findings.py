@@ -30,6 +30,7 @@ from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import Study, read_study
+from lashley.tools.report.verdict_words import verdict_words
 from lashley.tools.workbench.context import Context
 
 TASK = "induction"
@@ -207,14 +208,19 @@ def lying(*predictions: Data, claims: tuple[str, ...] = (), title: str, more: tu
             yield "", kind, {"n": 16, "reason": "Look.", **config}
         said = {"statement": title, "rationale": "It is so.", "refuted_if": "It is not."}
         made = yield "", "propose_hypothesis", {**said, "predictions": list(predictions)}
-        if not made.get("refused"):
-            yield "", "test_hypothesis", {"hypothesis": made["id"]}
+        # A language model is told nothing but the text.
+        if "is recorded" in made["text"]:
+            yield "", "test_hypothesis", {"hypothesis": "H1"}
         told = [{"sentence": title, "conditions": [one]} for one in claims]
         found = yield "", "write_report", {"title": title, "claims": told, "interpretation": title}
-        if found.get("refused"):
-            yield "", "write_report", {"title": title, "claims": [], "interpretation": title}
+        for claims_left, words in (([], title), ([], "It was looked at.")):
+            if "is written" not in found["text"]:
+                found = yield "", "write_report", {"title": words, "claims": claims_left, "interpretation": words}
 
-    return Scripted(protocol)
+    driver = Scripted(protocol)
+    # A language model's words are held to more than a protocol's.
+    driver.llm = "liar"
+    return driver
 
 
 YES = "L1.H0 is crucial for the list, confirmed on held-out prompts."
@@ -335,6 +341,7 @@ def test_a_report_takes_claims_as_data_and_words_them(tmp_path: Path) -> None:
 
     studied = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Which heads continue a list?")
     assert studied.ending.status == "finished"
+    assert "The program sent the writer's report back 5 times." in studied.front
     for kind, head in (("needed", "L1.H2"), ("spare", "L1.H0")):
         found = studied.judged(kind, parts=(head,))
         assert found.verdict == "seen"
@@ -361,3 +368,18 @@ def test_only_what_a_prediction_speaks_of_counts_as_tested(honest: Studied) -> N
     heads = {"L0.H1", "L1.H2"}
     assert said <= {("L0.H1",), ("L1.H2",), ("L0.H1", "L1.H2"), ("L0",), ("L1",)}
     assert heads <= {part for parts in said for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("L1.H2 is crucial, and it is the only one.", ["crucial", "the only"]), ("This proves it.", ["proves"]),
+        ("It was confirmed, Confirmed and CONFIRMED.", ["confirmed"]), ("It is half of the skill.", ["half of the"]),
+        ("In nine of ten prompts.", []), ("In nine in ten prompts, three quarters.", ["nine in ten", "three quarters"]),
+        ("A hundredfold, with probability one.", ["hundredfold", "probability one"]), ("H1 is {{H1.verdict}}.", []),
+        ("The prompt says \"it is confirmed\", and `proved` is a name.", []), ("> It is crucial.\n\nSo it said.", []),
+        ("An uncertain and unsupported improvement.", []), ("It is refuted; certainly.", ["refuted", "certainly"]),
+    ],
+)  # fmt: skip
+def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) -> None:
+    assert [one.split("'")[1] for one in verdict_words(text)] == words

@@ -20,6 +20,7 @@ from lashley.tests.killed import agent_process, ran
 from lashley.tests.test_resume import GOAL, ON, scripted
 from lashley.tests.wire import Wire, chat, function_call, reasoning, response, serving
 from lashley.tools.evidence.verdict import verdicts
+from lashley.tools.report.render import render_run
 from lashley.tools.workbench.context import silent
 from lashley.tools.workbench.verify import verify_tracker
 
@@ -191,3 +192,19 @@ def test_reasoning_of_one_server_is_not_sent_to_another(tmp_path: Path) -> None:
         sent = wire.received[-1].raw.decode()
         assert "SEALED" not in sent
         assert '"call_id": "c1"' in sent or '"call_id":"c1"' in sent
+
+
+@pytest.mark.parametrize(("run", "parent", "step"), [(2, "R1", 2), (3, "R1", 3), (5, "R4", 3)])
+def test_the_report_of_a_fork_names_its_parent_and_counts_what_is_whose(
+    studies: Path, run: int, parent: str, step: int
+) -> None:
+    with Reader.open(studies) as reader:
+        report, rows = render_run(reader, run), reader.run(run).experiments
+        shared = sum(row.run != f"R{run}" for row in rows)
+        said = f"R{run} is a fork of {parent}, after its step {step}: {shared} of these experiments are from before "
+        said += "that step, and "
+        assert f"{said}{len(rows) - shared} its own." in report.markdown
+        assert f"{said}{len(rows) - shared} its own." in report.html.replace("&#39;", "'")
+        # The scripted model hands in a report or two that are refused.
+        assert ("The program sent the writer" in report.markdown) == (run != 5)
+        assert "is a fork of" not in render_run(reader, 1).markdown

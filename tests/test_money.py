@@ -287,7 +287,7 @@ def test_a_study_that_was_killed_counts_what_it_had_spent(wire: Wire, here: Path
 
 
 def test_a_second_opinion_may_spend_what_the_study_left(wire: Wire, here: Path) -> None:
-    claim = {"sentence": "It can.", "conditions": ["E1.accuracy > -1"]}
+    claim = {"sentence": "It can.", "conditions": ["E1.loss < 100"]}
 
     def script(body: dict[str, Any]) -> object:
         if "messages" not in body:

@@ -22,7 +22,7 @@ from lashley.tools.evidence.conditions import NoCondition, parse_bound, parse_co
 from lashley.tools.evidence.ledger import false_discovery
 from lashley.tools.evidence.quantity import NoQuantity, Numbers, parse, read
 from lashley.tools.evidence.verdict import ALPHA, holm, spoken, verdicts
-from lashley.tools.hypotheses import turned
+from lashley.tools.hypotheses import changed_verdicts
 
 from .recorded import made
 
@@ -165,7 +165,7 @@ def test_a_later_test_names_the_earlier_predictions_whose_verdict_it_changes() -
     # Untested, the second counts as p = 1, so that of the first .03 twice .03 is left.
     for second, changed in ((0.001, ["E1 effect[L20.H8] below -0.5: inconclusive -> supported"]), (0.04, [])):
         rows = [row(1, 0.03), row(2, second)]
-        assert turned(rows, rows[1], verdicts(rows)) == changed
+        assert changed_verdicts(rows, rows[1], verdicts(rows)) == changed
 
 
 @given(families(), judgements)

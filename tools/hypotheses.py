@@ -272,7 +272,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     lines = [f"{row.id} is {spoken(row, found)}."]
     lines += [f"  {line}" for line in map(judged_line, judged)]
     lines += faults
-    lines += [f"  {line}" for line in turned(rows, row, found)]
+    lines += [f"  {line}" for line in changed_verdicts(rows, row, found)]
     others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
     if others:
         lines.append("Now, with all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
@@ -288,7 +288,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     }  # fmt: skip
 
 
-def turned(rows: list[Hypothesis], tested: Hypothesis, now: Verdicts) -> list[str]:
+def changed_verdicts(rows: list[Hypothesis], tested: Hypothesis, now: Verdicts) -> list[str]:
     """The earlier predictions whose verdict this test has changed, since all of them are corrected together."""
     untested = tested._replace(predictions=[one._replace(judged=None) for one in tested.predictions])
     before = verdicts([untested if h.id == tested.id else h for h in rows]).predictions

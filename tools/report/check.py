@@ -13,6 +13,7 @@ from .numerals import RULE, typed_numbers
 from .prose import misplaced, unwanted
 from .slots import SlotError, fill, line_of, scan
 from .study import Study, read_study
+from .verdict_words import verdict_words
 
 
 def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -> list[str]:
@@ -25,7 +26,9 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
     written = (source, *(claim.sentence.strip() for claim in claims))
     forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
     study = read_study(reader, run)
-    return [*all_faults(source, study, claims), *bounds_that_hold(claims, study), *forceful]
+    # What a protocol writes is the program's.
+    sure = [fault for text in written for fault in verdict_words(visible(text))] if study.run.llm else []
+    return [*all_faults(source, study, claims), *bounds_that_hold(claims, study), *forceful, *dict.fromkeys(sure)]
 
 
 def bounds_that_hold(claims: Sequence[Claim], study: Study) -> list[str]:

@@ -45,6 +45,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
     return {
         "run": run,
         "who": _who(run),
+        "origin": _origin(study),
         "spent": spent_text(run),
         "models": _names(run.model, (row.model for row in study.experiments.values())),
         "tasks": _names(run.task, (row.task for row in study.experiments.values())),
@@ -82,6 +83,22 @@ def _who(run: Run) -> str:
         f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote "
         "the text; every number in it was filled in by the program."
     )
+
+
+def _origin(study: Study) -> list[str]:
+    """Where the study is from, and how often its writer was sent back; each a sentence."""
+    run, said = study.run, list[str]()
+    if run.parent is not None:
+        shared = sum(row.run != run.id for row in study.experiments.values())
+        own = len(study.experiments) - shared
+        said.append(
+            f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
+            f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
+        )
+    if study.drafts_refused:
+        times = study.drafts_refused
+        said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
+    return said
 
 
 def protocol(driver: str) -> str:
