@@ -122,9 +122,10 @@ def write_report(context: Context, given: WriteReport) -> Answered:
     source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
     typed = [claim_from(one, context.task) for one in given.findings or []]
-    study = read_study(context.reader, context.run)
-    for one in typed:
-        one.judge(study)
+    if typed:
+        study = read_study(context.reader, context.run)
+        for one in typed:
+            one.judge(study)
     faults = check(source, context.reader, context.run, claims)
     if faults:
         raise refused("report_faults", faults="\n- ".join(faults))

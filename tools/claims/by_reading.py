@@ -18,8 +18,9 @@ from ..evidence.verdict import ALPHA
 from ..report.numbers import number, value_text
 from ..report.study import Study
 from .by_removal import Answer
-from .claim import Evidence, Verdict
+from .claim import Claim, Evidence, Finding, Verdict
 from .removals import corrected
+from .words import capitalized
 
 
 class Reading(NamedTuple):
@@ -100,20 +101,24 @@ SUFFIX = {
 }
 
 
-def sentence_of(
-    verdict: Verdict, decisive: Reading | None, holds: str, fails: str, open_: str, measured: Callable[[Reading], str]
+def found_by_reading(
+    claim: Claim, readings: Sequence[Reading], holds: str, fails: str, measured: Callable[[Reading], str]
+) -> Finding:
+    """The finding of a claim from its readings. holds, fails: "head L1.H2 attends to the answer", "... does not ...";
+    measured: what a number is, in words."""
+    verdict, decisive = verdict_of(readings)
+    sentence = _sentence(verdict, decisive, holds, fails, measured)
+    return Finding(claim=claim, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+
+
+def _sentence(
+    verdict: Verdict, decisive: Reading | None, holds: str, fails: str, measured: Callable[[Reading], str]
 ) -> str:
-    """The sentence of a verdict. holds, fails, open_: "head L1.H2 attends to the answer", "... does not ...",
-    "whether ..."; measured: what the number is, in words."""
     if decisive is None:
-        return f"{open_[:1].upper()}{open_[1:]} was not tested."
+        return f"Whether {holds} was not tested."
     number_text = measured(decisive)
     if verdict == "undecided" and decisive.answer == "against":
-        return (
-            f"{fails[:1].upper()}{fails[1:]} on the prompts to explore (not tested on held-out prompts). {number_text}"
-        )
-    head = {"refuted": fails, "undecided": open_}.get(verdict, holds)
-    said = f"{head[:1].upper()}{head[1:]}"
+        return f"{capitalized(fails)} on the prompts to explore (not tested on held-out prompts). {number_text}"
     if verdict == "undecided":
-        return f"{said} is undecided. {number_text}"
-    return f"{said} ({SUFFIX[verdict]}). {number_text}"
+        return f"Whether {holds} is undecided. {number_text}"
+    return f"{capitalized(fails if verdict == 'refuted' else holds)} ({SUFFIX[verdict]}). {number_text}"

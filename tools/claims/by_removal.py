@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ...experiments.metrics import metrics
+from ...experiments.metrics import unit_of
 from ..report.study import Study
 from .claim import Evidence, Verdict
 from .removals import Removal, Says, methods_for, removals, sets_with
@@ -122,6 +122,6 @@ def bound_text(study: Study, task: str, found: Found) -> str:
     """The bound that the deciding number was held against, with its unit and where it is from."""
     at, one = standard(study, task), found.decisive
     metric, bound = (at.metric, at.bound) if one is None else (one.metric, one.bound)
-    unit = metrics()[metric].unit if metric in metrics() else ""
+    unit = unit_of(metric)
     of = f" (a tenth of the intact {metric})" if metric == "logit_diff" else ""
     return f"{bound:.2g}{f' {unit}' if unit else ''}{of}"

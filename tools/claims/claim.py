@@ -69,8 +69,6 @@ class Claim(Frozen):
     """A claim of some type. The fields of a type are its own, but for the task."""
 
     type: ClassVar[str]
-    # Of a question that asks which parts: the field that is left open.
-    open_field: ClassVar[str | None] = None
 
     task: str
 
@@ -87,3 +85,13 @@ class Claim(Frozen):
     def about(self) -> tuple[str, ...]:
         """The heads, layers and other parts that it names."""
         return ()
+
+
+class ClaimOnParts(Claim):
+    """A claim that names heads, layers or other parts. A type says by its own field how many it takes."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts

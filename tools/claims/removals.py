@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from ...db.records import Experiment as Row
 from ...experiments.errors import ExperimentError
 from ...experiments.kinds.registry import kind
-from ...experiments.metrics import metrics
+from ...experiments.metrics import metrics, unit_of
 from ...experiments.prediction import p_of_bound
 from ..evidence.quantity import asked_questions
 from ..evidence.verdict import ALPHA, METHODS, holm
@@ -49,8 +49,7 @@ class Removal(NamedTuple):
 
     @property
     def text(self) -> str:
-        unit = metrics()[self.metric].unit if self.metric in metrics() else ""
-        return value_text(self.value, self.low, self.high, unit=unit, n=self.n)
+        return value_text(self.value, self.low, self.high, unit=unit_of(self.metric), n=self.n)
 
 
 class Measured(NamedTuple):
@@ -163,16 +162,8 @@ def _held_out(study: Study, row: Row, change: Measured, bound: float) -> Says:
 
 
 def corrected(study: Study, experiment: str, p: float) -> float:
-    """A p of this experiment, corrected over all predictions of the study (Holm), in the place of those that were
-    judged from it; a prediction that was not tested counts as one that showed nothing."""
-    others = [
-        1.0 if one.judged is None else one.judged.p
-        for row in study.hypotheses.values() for one in row.predictions
-        if one.judged is None or one.judged.experiment != experiment
-    ]  # fmt: skip
-    own = [
-        one for row in study.hypotheses.values() for one in row.predictions
-        if one.judged is not None and one.judged.experiment == experiment
-    ]  # fmt: skip
-    # What was predicted of the same experiment counts as well; the first place is this number's.
-    return holm([p, *(one.judged.p for one in own[1:] if one.judged is not None), *others])[0]
+    """A p of this experiment, corrected over all predictions of the study (Holm), in the place of one that was judged
+    from it; a prediction that was not tested counts as one that showed nothing."""
+    rows = [one for row in study.hypotheses.values() for one in row.predictions]
+    own = next((one for one in rows if one.judged is not None and one.judged.experiment == experiment), None)
+    return holm([p, *(1.0 if one.judged is None else one.judged.p for one in rows if one is not own)])[0]

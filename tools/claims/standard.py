@@ -21,12 +21,10 @@ LAST = "loss"
 
 
 class Standard(Frozen):
-    """The metric that decides on a task, and the bound on it in its unit. `share` is set where the bound is a share of
-    the intact value."""
+    """The metric that decides on a task, and the bound on it in its unit."""
 
     metric: str
     bound: float
-    share: float | None = None
 
 
 def standard(study: Study, task: str) -> Standard:
@@ -40,7 +38,7 @@ def standard(study: Study, task: str) -> Standard:
             continue
         if found.low is not None and found.low > 0:
             # Two digits, so that what is said is what is tested.
-            return Standard(metric="logit_diff", bound=float(f"{PART * found.value:.2g}"), share=PART)
+            return Standard(metric="logit_diff", bound=float(f"{PART * found.value:.2g}"))
         return Standard(metric=LAST, bound=PART)
     return Standard(metric=LAST, bound=PART)
 

@@ -52,7 +52,3 @@ def removing(method: str, count: int) -> str:
 
 def capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def where(held_out: bool) -> str:
-    return "on held-out prompts" if held_out else "on the prompts to explore"

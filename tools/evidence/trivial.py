@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...db.records import Experiment
-from ...experiments.metrics import metrics
+from ...experiments.metrics import is_distance
 from .conditions import Bound
 
 # What is never below zero, and what never lies above one, besides.
@@ -22,7 +22,7 @@ def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
         low, high = 0.0, 1.0
     elif name == "percentile":
         low, high = 0.0, 100.0
-    elif name in _NEVER_NEGATIVE or _is_distance(name) or _is_distance(metric) or metric.startswith("to_"):
+    elif name in _NEVER_NEGATIVE or is_distance(name) or is_distance(metric) or metric.startswith("to_"):
         low, high = 0.0, float("inf")
     else:
         return _met_by_control(bound, row, metric)
@@ -35,11 +35,6 @@ def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
             "intact model."
         )
     return _met_by_control(bound, row, metric)
-
-
-def _is_distance(name: str) -> bool:
-    known = metrics().get(name)
-    return known is not None and known.from_intact
 
 
 def _met_by_control(bound: Bound, row: Experiment | None, metric: str) -> str:

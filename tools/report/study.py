@@ -38,7 +38,7 @@ class Study:
     families: list[Family]
     artifact: Callable[[str, str], bytes]
     report: Report | None = None
-    drafts_refused: int = 0
+    drafts_refused: Callable[[], int] = lambda: 0
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
@@ -80,7 +80,7 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         families=_visible(reader.ledger(until=report.created if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
-        drafts_refused=_drafts_refused(reader, run),
+        drafts_refused=lambda: _drafts_refused(reader, run),
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 

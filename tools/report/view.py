@@ -95,8 +95,7 @@ def _origin(study: Study) -> list[str]:
             f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
             f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
         )
-    if study.drafts_refused:
-        times = study.drafts_refused
+    if times := study.drafts_refused():
         said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
     return said
 

@@ -7,15 +7,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, effects_at, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..words import named
 
 # So many times what equal weights and the best head of shuffled weights give.
 FACTOR = 2.0
 
 
-class Attends(Claim):
+class Attends(ClaimOnParts):
     """A head attends from the last token to a span: more than twice what equal weights give, and more than twice the
     most that any head does with shuffled weights. From attention_patterns. It says nothing of need."""
 
@@ -23,10 +23,6 @@ class Attends(Claim):
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[str, Field(min_length=1, description="The span of the task, such as answer.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:
@@ -39,7 +35,6 @@ class Attends(Claim):
             usual = max(beside.get(f"even_{self.at}", 0.0), beside.get(f"to_{self.at}_shuffled", 0.0))
             # No share is above one, so a bound above it could not be passed.
             readings.append(against_bound(study, row, effect, min(FACTOR * usual, 0.9)))
-        verdict, decisive = verdict_of(readings)
         head, at = named(self.parts), f"{self.at} in {self.task}"
 
         def measured(one: Reading) -> str:
@@ -48,6 +43,5 @@ class Attends(Claim):
                 f"is {one.bound_text}."
             )
 
-        sentence = sentence_of(verdict, decisive, f"{head} attends to {at}", f"{head} does not attend to {at}",
-                           f"whether {head} attends to {at}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"{head} attends to {at}", f"{head} does not attend to {at}"
+        return found_by_reading(self, readings, holds, fails, measured)

@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, effects_at, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..standard import PART
 
 
-class Carries(Claim):
+class Carries(ClaimOnParts):
     """A site carries what tells a prompt from its corrupted prompt: patched alone, it recovers (or destroys) more than
     a tenth of the difference. Sites are named as activation_patching names them."""
 
@@ -23,10 +23,6 @@ class Carries(Claim):
     ]
 
     @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
-
-    @property
     def question(self) -> str:
         return f"Does {self.parts[0]} carry what tells the prompts of {self.task} from their corrupted prompts?"
 
@@ -35,7 +31,6 @@ class Carries(Claim):
         for row, effect in effects_at(study, ["activation_patching"], self.task, self.parts[0], "recovery"):
             side = -1 if row.config.get("direction") == "noising" else 1
             readings.append(against_bound(study, row, effect, PART, side))
-        verdict, decisive = verdict_of(readings)
         what = f"what tells a prompt of {self.task} from its corrupted prompt"
 
         def measured(one: Reading) -> str:
@@ -43,6 +38,5 @@ class Carries(Claim):
             return f"{moved}; the bound is {one.bound_text}."
 
         site = self.parts[0]
-        sentence = sentence_of(verdict, decisive, f"{site} carries {what}", f"{site} does not carry {what}",
-                           f"whether {site} carries {what}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"{site} carries {what}", f"{site} does not carry {what}"
+        return found_by_reading(self, readings, holds, fails, measured)

@@ -8,24 +8,20 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, effects_at, found_by_reading
+from ..claim import ClaimOnParts, Finding
 
 # The answer is twice as likely as the answers of the other prompts.
 LEAD = math.log(2)
 
 
-class Decodable(Claim):
+class Decodable(ClaimOnParts):
     """The answer can be read after a layer, by the logit lens or the tuned lens: it is more than twice as likely there
     as the answers of the other prompts. Readable is not used."""
 
     type: ClassVar[str] = "decodable"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One layer: L20.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:
@@ -37,7 +33,6 @@ class Decodable(Claim):
             against_bound(study, row, effect, LEAD)
             for row, effect in effects_at(study, ["logit_lens", "tuned_lens"], self.task, site, "lead")
         ]
-        verdict, decisive = verdict_of(readings)
         layer = f"layer {self.parts[0].removeprefix('L').removesuffix('.resid_post')}"
 
         def measured(one: Reading) -> str:
@@ -47,6 +42,5 @@ class Decodable(Claim):
             )
 
         reads = f"the answer of {self.task} after {layer}"
-        sentence = sentence_of(verdict, decisive, f"a lens reads {reads}", f"a lens does not read {reads}",
-                           f"whether a lens reads {reads}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"a lens reads {reads}", f"a lens does not read {reads}"
+        return found_by_reading(self, readings, holds, fails, measured)

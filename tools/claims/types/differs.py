@@ -8,12 +8,12 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_reading import SUFFIX
-from ..claim import Claim, Finding, Verdict
+from ..claim import ClaimOnParts, Finding, Verdict
 from ..words import named
 from .needed import Needed
 
 
-class Differs(Claim):
+class Differs(ClaimOnParts):
     """The task needs the parts and another task does not. Both must be shown, each by its own tests: need that was
     shown in one and not in the other is not a difference."""
 
@@ -21,10 +21,6 @@ class Differs(Claim):
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, description="The parts.")]
     at: Annotated[str, Field(min_length=1, description="The task that does not need them.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:

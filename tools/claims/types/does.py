@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ....experiments.answers.ability import LEVEL
 from ...report.numbers import number, value_text
 from ...report.study import Study
 from ..claim import Claim, Evidence, Finding, Verdict
 
-# The level of the baseline's exact tests against chance.
-CHANCE = 0.025
 _SHARES = (
     ("accuracy", "chance", "says the answer"),
     ("prefers_answer", "prefers_chance", "prefers the answer to a wrong one"),
@@ -42,7 +41,7 @@ class Does(Claim):
             if name in measured:
                 one, p = measured[name], measured.get(f"{name}_p")
                 by_chance = measured[chance].value if chance in measured else None
-                able = p is not None and p.value < CHANCE
+                able = p is not None and p.value < LEVEL
                 text = f"{value_text(one.value, one.low, one.high, n=one.n)}"
                 text += f", chance {number(by_chance)}" if by_chance is not None else ""
                 (shown if able else lacking).append(f"{does} ({text})")

@@ -8,25 +8,20 @@ from pydantic import Field
 
 from ....db.records import Effect
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..words import named
 
 SHARE = 0.5
 
 
-class Enough(Claim):
+class Enough(ClaimOnParts):
     """These parts are enough: with all others of their kind removed, more than half of the intact metric is left. From
     minimal_set with goal keep. Parts outside the search (MLPs, other layers) stay, and are named."""
 
     type: ClassVar[str] = "enough"
-    open_field: ClassVar[str | None] = "parts"
 
     parts: Annotated[tuple[str, ...], Field(description="The set, as minimal_set found it.")] = ()
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:
@@ -51,7 +46,6 @@ class Enough(Claim):
             layers, searched = row.config.get("layers"), row.config.get("parts", "heads")
             where = f" in layers {', '.join(map(str, layers))}" if layers else ""
             stayed = f"Removed were the other {searched}{where} ({row.config.get('method')}); everything else stayed."
-        verdict, decisive = verdict_of(readings)
         them, task = named(self.parts), self.task
 
         def measured(one: Reading) -> str:
@@ -60,5 +54,4 @@ class Enough(Claim):
 
         are = "are" if len(self.parts) > 1 else "is"
         holds, fails = f"{them} {are} enough for {task}", f"{them} {are} not enough for {task}"
-        sentence = sentence_of(verdict, decisive, holds, fails, f"whether {holds}", measured)
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        return found_by_reading(self, readings, holds, fails, measured)

@@ -8,22 +8,17 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_removal import NEEDED, Found, bound_text, by_removal, not_tried, number_of, with_others
-from ..claim import Claim, Finding
+from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
 
-class Needed(Claim):
+class Needed(ClaimOnParts):
     """The task needs these parts: removed together (or the one alone), they cost more than a tenth of the intact
     logit_diff (0.1 nats of loss where there is none), under zero, mean and resample, on held-out prompts."""
 
     type: ClassVar[str] = "needed"
-    open_field: ClassVar[str | None] = "parts"
 
     parts: Annotated[tuple[str, ...], Field(description="One part, or a set removed at once: L7.H3.")] = ()
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:

@@ -14,13 +14,13 @@ from ...evidence.quantity import asked_questions
 from ...evidence.verdict import ALPHA
 from ...report.study import Study
 from ..by_reading import SUFFIX, Reading, evidence_of, verdict_of
-from ..claim import CannotClaim, Claim, Finding
+from ..claim import CannotClaim, ClaimOnParts, Finding
 from ..removals import corrected, removed_by
 from ..standard import bound_on, standard
 from ..words import capitalized, named
 
 
-class NeededWithin(Claim):
+class NeededWithin(ClaimOnParts):
     """A part adds damage of its own to a set: with the whole set removed, more is lost than with the set without the
     part, by more than the standard bound. Predict both removals in one hypothesis: they then share their prompts."""
 

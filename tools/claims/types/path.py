@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, effects_at, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..standard import PART
 
 
-class Path(Claim):
+class Path(ClaimOnParts):
     """One part sends to another directly: patched alone, the path moves more than a tenth of the difference between a
     prompt and its corrupted prompt. From path_patching. Two parts that matter need not be connected."""
 
@@ -41,7 +41,6 @@ class Path(Claim):
         for row, effect in effects_at(study, ["path_patching"], self.task, f"{sender} to {receiver}", "recovery"):
             side = 1 if row.config.get("direction") == "denoising" else -1
             readings.append(against_bound(study, row, effect, PART, side))
-        verdict, decisive = verdict_of(readings)
 
         def measured(one: Reading) -> str:
             return (
@@ -50,6 +49,5 @@ class Path(Claim):
             )  # fmt: skip
 
         reads = f"directly from {sender} in {self.task}"
-        sentence = sentence_of(verdict, decisive, f"{receiver} reads {reads}", f"{receiver} does not read {reads}",
-                           f"whether {receiver} reads {reads}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"{receiver} reads {reads}", f"{receiver} does not read {reads}"
+        return found_by_reading(self, readings, holds, fails, measured)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_reading import SUFFIX
-from ..claim import Claim, Finding
+from ..claim import Claim, ClaimOnParts, Finding
 from ..together import missing, weakest
 from ..words import capitalized, named
 from .attends import Attends
@@ -37,7 +37,7 @@ ROLES: dict[str, Role] = {
 }
 
 
-class PlaysRole(Claim):
+class PlaysRole(ClaimOnParts):
     """A head plays a published role in the task: an induction head matches prefixes, copies and is needed; a name mover
     attends to the answer, writes it and is needed. Every part of the definition must be shown."""
 
@@ -45,10 +45,6 @@ class PlaysRole(Claim):
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[RoleName, Field(description="The role.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..words import named
 
 # A head scores where it does so on more than a third of the tokens, and twice as much as with shuffled weights.
@@ -18,7 +18,7 @@ Detector = Literal[
 ]
 
 
-class Scores(Claim):
+class Scores(ClaimOnParts):
     """A head scores by a detector (induction, previous_token, duplicate_token, copying, ...): more than a third, and
     more than twice the most with shuffled weights. From head_detectors. The task plays no part in it."""
 
@@ -26,10 +26,6 @@ class Scores(Claim):
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[Detector, Field(description="The detector.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:
@@ -46,12 +42,10 @@ class Scores(Claim):
                 for effect in row.effects
                 if (effect.site, effect.metric) == (self.parts[0], self.at)
             ]
-        verdict, decisive = verdict_of(readings)
         head, by = named(self.parts), f"the detector {self.at.replace('_', ' ')}"
 
         def measured(one: Reading) -> str:
             return f"Its score is {one.text} ({one.experiment}); the bound is {one.bound_text}."
 
-        sentence = sentence_of(verdict, decisive, f"{head} scores by {by}", f"{head} does not score by {by}",
-                           f"whether {head} scores by {by}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"{head} scores by {by}", f"{head} does not score by {by}"
+        return found_by_reading(self, readings, holds, fails, measured)

@@ -8,22 +8,17 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_removal import SPARE, Found, bound_text, by_removal, not_tried, number_of, with_others
-from ..claim import Claim, Finding
+from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
 
-class Spare(Claim):
+class Spare(ClaimOnParts):
     """The task can spare these parts: removed together (or the one alone), the whole interval of the change lies within
     the standard bound, on both sides of zero, under zero, mean and resample, on held-out prompts."""
 
     type: ClassVar[str] = "spare"
-    open_field: ClassVar[str | None] = "parts"
 
     parts: Annotated[tuple[str, ...], Field(description="One part, or a set that is removed at once.")] = ()
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:

@@ -8,24 +8,20 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_reading import SUFFIX
-from ..claim import Claim, Finding
+from ..claim import ClaimOnParts, Finding
 from ..together import weakest
 from ..words import capitalized, named
 from .needed import Needed
 from .spare import Spare
 
 
-class StandsIn(Claim):
+class StandsIn(ClaimOnParts):
     """Parts stand in for each other: removed all at once they cost more than the standard bound, and each alone is
     spare."""
 
     type: ClassVar[str] = "stands_in"
 
     parts: Annotated[tuple[str, ...], Field(min_length=2, description="The parts, two or more: L0.H1, L0.H2.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:

@@ -7,23 +7,19 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import Reading, against_bound, effects_at, evidence_of, sentence_of, verdict_of
-from ..claim import Claim, Finding
+from ..by_reading import Reading, against_bound, effects_at, found_by_reading
+from ..claim import ClaimOnParts, Finding
 from ..standard import PART
 from ..words import named
 
 
-class Writes(Claim):
+class Writes(ClaimOnParts):
     """A head or an MLP writes the answer: its direct share of the logits of the answer against the wrong one is more
     than a tenth of the whole, and more than it adds to the answers of other prompts. From direct_logit_attribution."""
 
     type: ClassVar[str] = "writes"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head or MLP.")]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        return self.parts
 
     @property
     def question(self) -> str:
@@ -40,7 +36,6 @@ class Writes(Claim):
             if share.answer == "for" and other and other[0].low <= 0:
                 share = share._replace(answer="open")
             readings.append(share)
-        verdict, decisive = verdict_of(readings)
         part, of = named(self.parts), f"the answer of {self.task}"
 
         def measured(one: Reading) -> str:
@@ -49,6 +44,5 @@ class Writes(Claim):
                 f"{one.bound_text}."
             )
 
-        sentence = sentence_of(verdict, decisive, f"{part} writes {of}", f"{part} does not write {of}",
-                           f"whether {part} writes {of}", measured)  # fmt: skip
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+        holds, fails = f"{part} writes {of}", f"{part} does not write {of}"
+        return found_by_reading(self, readings, holds, fails, measured)
