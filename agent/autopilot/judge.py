@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...tools.claims.standard import NATS, part_of
+
 Data = dict[str, Any]
 Judgement = Literal["needed", "spare", "undecided"]
 
-NATS = 0.1  # a change of loss that leaves the answer's tokens at 90% of their probability
-PART = 0.1  # of the intact logit difference
 Q = 0.05
 LOST = 0.5  # with less than this share of the intact metric left, the task is lost
 
@@ -99,8 +99,7 @@ def yardstick_for_heads(baseline: Data) -> Yardstick:
     difference = baseline["measurements"].get("logit_diff")
     if difference is None or difference["low"] <= 0:
         return LAYERS
-    # Two digits, so that what is said is what is tested.
-    return Yardstick("logit_diff", float(f"{PART * difference['value']:.2g}"))
+    return Yardstick("logit_diff", part_of(difference["value"]))
 
 
 def judged(yardstick: Yardstick, effects: Iterable[Data]) -> dict[Judgement, list[str]]:

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from ...db.records import Experiment
     from ..report.study import Study
 
-PART = 0.1
+PART = 0.1  # of the intact logit difference
+NATS = 0.1  # a change of loss that leaves the answer's tokens at 90% of their probability
 # The metric that claims are judged on where nothing is known of a task.
 LAST = "loss"
+
+
+def part_of(intact: float) -> float:
+    """The bound on a difference whose intact value this is. Two digits, so that what is said is what is tested."""
+    return float(f"{PART * intact:.2g}")
 
 
 class Standard(Frozen):
@@ -37,10 +43,9 @@ def standard(study: Study, task: str) -> Standard:
         if found is None or (row.kind != "baseline" and found.name == "logit_diff"):
             continue
         if found.low is not None and found.low > 0:
-            # Two digits, so that what is said is what is tested.
-            return Standard(metric="logit_diff", bound=float(f"{PART * found.value:.2g}"))
-        return Standard(metric=LAST, bound=PART)
-    return Standard(metric=LAST, bound=PART)
+            return Standard(metric="logit_diff", bound=part_of(found.value))
+        return Standard(metric=LAST, bound=NATS)
+    return Standard(metric=LAST, bound=NATS)
 
 
 def bound_on(metric: str, at: Standard, row: Experiment) -> float:
