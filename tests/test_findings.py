@@ -22,6 +22,7 @@ from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
+from lashley.tools.claims.by_reading import Reading, found_by_reading
 from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
 from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.findings import answer, findings
@@ -383,3 +384,13 @@ def test_only_what_a_prediction_speaks_of_counts_as_tested(honest: Studied) -> N
 )  # fmt: skip
 def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) -> None:
     assert [one.split("'")[1] for one in verdict_words(text)] == words
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("answers", [("for", "against"), ("against", "for"), ("against", "open", "for")])
+def test_numbers_that_contradict_each_other_leave_a_claim_undecided(held_out: bool, answers: tuple[Any, ...]) -> None:
+    claim = claim_types()["writes"].model_validate({"task": TASK, "parts": ("L1.H2",)})
+    readings = [Reading(f"E{i}", held_out, "share", 1.0, 0.5, 1.5, 16, 0.1, one) for i, one in enumerate(answers)]
+    found = found_by_reading(claim, readings, "it writes", "it does not write", lambda one: f"It is {one.text}.")
+    assert found.verdict == "undecided"
+    assert found.sentence.startswith("Whether it writes is undecided.")

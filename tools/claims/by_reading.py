@@ -77,7 +77,8 @@ def verdict_of(readings: Sequence[Reading]) -> tuple[Verdict, Reading | None]:
     used = held_out or list(readings)
     said = {one.answer for one in used} - {"open"}
     if len(said) != 1:
-        return "undecided", used[0]
+        # Where they contradict each other, none of them is the answer.
+        return "undecided", used[0]._replace(answer="open")
     decisive = next(one for one in used if one.answer in said)
     if said == {"for"}:
         return ("confirmed" if held_out else "seen"), decisive
