@@ -19,8 +19,9 @@ from lashley.experiments.methods.controls import control_measurements, random_se
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
-from lashley.experiments.statistics.intervals import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.excess import excess_interval
 from lashley.experiments.statistics.random_sets import can_show
+from lashley.experiments.statistics.skewed import mean_interval, moments
 from lashley.tests.studies import studied
 from lashley.tools.evidence.possible import Basis, sets_needed, why_impossible
 from lashley.tools.evidence.testing import control_rank
@@ -102,7 +103,7 @@ def test_the_excess_is_resampled_over_questions_and_sets_as_the_slow_way_does() 
     rng = np.random.default_rng(5)
     asked = ["a", "a", "b", "c", "c", "c", "d", "e"]
     values, others = rng.normal(1, 1, 8), rng.normal(0, 1, (6, 8))
-    value, low, high = excess_bootstrap(values, others, asked)
+    value, low, high = excess_interval(values, others, asked)
     questions = [[i for i, name in enumerate(asked) if name == one] for one in dict.fromkeys(asked)]
     which = np.random.default_rng(SEED).integers(0, len(questions), (RESAMPLES, len(questions)))
     sets = np.random.default_rng(SEED + 2).integers(0, len(others), (RESAMPLES, len(others)))
@@ -113,7 +114,7 @@ def test_the_excess_is_resampled_over_questions_and_sets_as_the_slow_way_does() 
     assert value == pytest.approx(values.mean() - others.mean())
     # The tails are those of five questions.
     assert (low, high) == pytest.approx(tuple(np.quantile(slow, [tail_of(5), 1 - tail_of(5)])))
-    assert excess_bootstrap(values, others[:1], asked) == (pytest.approx(values.mean() - others[0].mean()), None, None)
+    assert excess_interval(values, others[:1], asked) == (pytest.approx(values.mean() - others[0].mean()), None, None)
 
 
 def tail_of(count: int) -> float:
@@ -127,11 +128,11 @@ def test_the_interval_of_the_excess_holds_the_truth_because_it_counts_the_draw_o
     for _ in range(studies):
         beside = rng.normal(size=(20, 1)) + rng.normal(0, 0.3, (20, 12))
         own = 2 + rng.normal(0, 0.3, 12)
-        _, low, high = excess_bootstrap(own, beside)
+        _, low, high = excess_interval(own, beside)
         assert low is not None
         assert high is not None
         held += low <= 2 <= high
-        _, low, high = bootstrap(own - beside.mean(0))
+        _, low, high = mean_interval(own - beside.mean(0))
         of_prompts += low <= 2 <= high
     assert held >= 0.93 * studies
     assert of_prompts < 0.8 * studies, "the prompts alone are not all that was drawn"

@@ -16,7 +16,8 @@ from numpy.random import Generator
 from scipy.stats import binom
 
 from lashley.experiments.result import Effect
-from lashley.experiments.statistics.intervals import bootstrap, effects, share, share_change
+from lashley.experiments.statistics.intervals import effects, share, share_change
+from lashley.experiments.statistics.skewed import mean_interval
 
 FAMILIES, SITES = 200, 12
 MOST = int(binom.ppf(0.999, FAMILIES, 0.05))
@@ -73,7 +74,7 @@ def test_intervals_of_nothing_hold_nought(name: str) -> None:
     draw, asked, times = SETTINGS[name]
     rng = np.random.default_rng(list(SETTINGS).index(name))
     values = draw(rng, (4000, asked, times)) + draw(rng, (4000, asked, 1))
-    _, low, high = bootstrap(values.reshape(4000, -1), [f"q{i}" for i in range(asked) for _ in range(times)])
+    _, low, high = mean_interval(values.reshape(4000, -1), [f"q{i}" for i in range(asked) for _ in range(times)])
     # Five questions are too few for a bootstrap to be quite as wide as it says; README says so.
     assert float(((low <= 0) & (high >= 0)).mean()) >= (0.93 if asked > 5 else 0.92)
 

@@ -13,16 +13,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from lashley.experiments.statistics.intervals import (
-    bootstrap,
-    effects,
-    measurement,
-    share,
-    share_change,
-    sign_flip_p,
-    tango,
-    wilson,
-)
+from lashley.experiments.statistics.intervals import effects, measurement, share, share_change, tango, wilson
+from lashley.experiments.statistics.paired_test import paired_p
+from lashley.experiments.statistics.skewed import mean_interval
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
@@ -30,7 +23,7 @@ FAST = settings(max_examples=60, deadline=None, derandomize=True)
 
 def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     drawn = np.random.default_rng(0).gamma(2.0, 1.0, (2000, 30))
-    _, low, high = bootstrap(drawn)
+    _, low, high = mean_interval(drawn)
     covered = float(((low <= 2.0) & (high >= 2.0)).mean())
     # An interval of 30 skewed numbers covers a little less than 95%.
     assert 0.92 <= covered <= 0.97
@@ -38,7 +31,7 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize("n", [5, 8, 12])
 def test_few_prompts_get_an_interval_that_is_wide_enough(n: int) -> None:
-    _, low, high = bootstrap(np.random.default_rng(5).normal(size=(3000, n)))
+    _, low, high = mean_interval(np.random.default_rng(5).normal(size=(3000, n)))
     assert 0.91 <= float(((low <= 0) & (high >= 0)).mean()) <= 0.98
 
 
@@ -53,13 +46,13 @@ def test_prompts_that_ask_the_same_do_not_count_as_several() -> None:
     values, questions = asking(10, 3, between=2.0)
     covered = {
         name: float(((low <= 0) & (high >= 0)).mean())
-        for name, (_, low, high) in (("as one", bootstrap(values, questions)), ("as many", bootstrap(values)))
+        for name, (_, low, high) in (("as one", mean_interval(values, questions)), ("as many", mean_interval(values)))
     }
     assert 0.92 <= covered["as one"] <= 0.97
     assert covered["as many"] < 0.85, "or the test would show nothing"
-    p, _ = sign_flip_p(values, questions)
+    p, _ = paired_p(values, questions)
     assert abs(float((p <= 0.05).mean()) - 0.05) < 0.02
-    assert float((sign_flip_p(values)[0] <= 0.05).mean()) > 0.12
+    assert float((paired_p(values)[0] <= 0.05).mean()) > 0.12
 
 
 def slow_cluster_bootstrap(values: np.ndarray, questions: list[str], times: int) -> np.ndarray:
@@ -74,7 +67,7 @@ def test_the_cluster_bootstrap_is_that_of_the_textbook() -> None:
     rng = np.random.default_rng(8)
     questions = [f"q{i}" for i in rng.integers(0, 25, 60)]
     values = rng.gamma(1.0, 2.0, 60) + np.array([shift_of(q) for q in questions])
-    mean, low, high = bootstrap(values, questions)
+    mean, low, high = mean_interval(values, questions)
     slow = np.quantile(slow_cluster_bootstrap(values, questions, 4000), [0.025, 0.975])
     assert mean == values.mean()
     # The tails are widened, by the less the more questions there are.
@@ -165,42 +158,42 @@ def test_a_share_counts_questions() -> None:
 
 def test_values_and_questions_must_agree() -> None:
     with pytest.raises(ValueError, match="3 values, but 2 questions"):
-        bootstrap(np.ones(3), ["a", "b"])
+        mean_interval(np.ones(3), ["a", "b"])
 
 
 @pytest.mark.parametrize("n", [12, 20])
 def test_p_is_uniform_when_there_is_no_effect(n: int) -> None:
-    p, _ = sign_flip_p(np.random.default_rng(1).normal(size=(3000, n)))
+    p, _ = paired_p(np.random.default_rng(1).normal(size=(3000, n)))
     for level in (0.01, 0.05, 0.2, 0.5, 0.8):
         assert abs(float((p <= level).mean()) - level) <= 0.02 + 0.03 * level
 
 
 def test_p_finds_what_is_there() -> None:
     drawn = np.random.default_rng(2).normal(1.0, 1.0, (200, 30))
-    assert float((sign_flip_p(drawn)[0] < 0.01).mean()) > 0.95
+    assert float((paired_p(drawn)[0] < 0.01).mean()) > 0.95
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=numbers), st.floats(0.1, 1e3))
 @FAST
 def test_p_knows_neither_sign_nor_unit(values: np.ndarray, unit: float) -> None:
-    p, p_max = sign_flip_p(values)
+    p, p_max = paired_p(values)
     assert bool(((p > 0) & (p <= 1)).all())
-    assert np.array_equal([p, p_max], sign_flip_p(-values))
+    assert np.array_equal([p, p_max], paired_p(-values))
     one_sided = np.abs(values[:, :1])
-    assert np.array_equal(sign_flip_p(one_sided * unit), np.ones((2, len(values))))
+    assert np.array_equal(paired_p(one_sided * unit), np.ones((2, len(values))))
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 9)), elements=numbers))
 @FAST
 def test_a_family_is_never_more_significant_than_its_members(values: np.ndarray) -> None:
-    p, p_max = sign_flip_p(values)
+    p, p_max = paired_p(values)
     assert bool((p <= p_max).all())
     assert bool((p_max <= 1).all())
     for row, alone in zip(values, p, strict=True):
-        assert sign_flip_p(row[None]) == ([alone], [alone])
+        assert paired_p(row[None]) == ([alone], [alone])
     # The same effect twice is one effect, and a place where nothing happens says nothing.
     more = np.concatenate([values, values, np.zeros((3, values.shape[1]))])
-    assert sign_flip_p(more)[1].tolist() == [*p_max, *p_max, 1.0, 1.0, 1.0]
+    assert paired_p(more)[1].tolist() == [*p_max, *p_max, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("asked", [range(6), [0, 0, 1, 2, 3, 3, 3, 4]])
@@ -216,7 +209,7 @@ def test_max_t_is_that_of_the_textbook(asked: Sequence[int]) -> None:
     every = list(itertools.product([1, -1], repeat=len(set(asked))))
     most = [max(extreme(signs, row) for row in values) for signs in every]
     expected = [sum(m >= extreme(every[0], row) - 1e-9 for m in most) / len(every) for row in values]
-    assert sign_flip_p(values, [str(q) for q in asked])[1] == pytest.approx(expected)
+    assert paired_p(values, [str(q) for q in asked])[1] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("n", "places"), [(12, 30), (20, 30)])
@@ -224,7 +217,7 @@ def test_a_study_of_nothing_finds_something_in_one_family_of_twenty(n: int, plac
     """400 families of places that share most of their noise, as the heads of a model do."""
     rng = np.random.default_rng(11)
     families = rng.normal(size=(400, 1, n)) + rng.normal(0, 0.5, (400, places, n))
-    claimed = [bool((sign_flip_p(family)[1] < 0.05).any()) for family in families]
+    claimed = [bool((paired_p(family)[1] < 0.05).any()) for family in families]
     assert binomtest(sum(claimed), len(claimed), 0.05, alternative="greater").pvalue > 0.01
     # It is not merely shy: Bonferroni over as many places would claim a tenth of that.
     assert np.mean(claimed) > 0.02
@@ -233,7 +226,7 @@ def test_a_study_of_nothing_finds_something_in_one_family_of_twenty(n: int, plac
 def test_max_t_finds_what_is_there() -> None:
     values = np.random.default_rng(12).normal(size=(200, 20))
     values[7] += 3.0
-    assert np.flatnonzero(sign_flip_p(values)[1] < 0.05).tolist() == [7]
+    assert np.flatnonzero(paired_p(values)[1] < 0.05).tolist() == [7]
     assert [e.p_max is None for e in effects(["a", "b"], "loss", values[:2], family=3)] == [True, True]
 
 

@@ -158,7 +158,8 @@ class Saliency(Experiment):
         self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
     ) -> tuple[list[Measurement], str, list[str]]:
         """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
-        from ..statistics.intervals import measurement, ratio_bootstrap
+        from ..statistics.intervals import measurement
+        from ..statistics.ratios import ratio_interval
 
         gap = measurement("gap", abs(summed - whole), unit, asked)
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
@@ -172,7 +173,7 @@ class Saliency(Experiment):
             notes.append(f"The whole difference is not clearly other than 0, so there is no share of it: on average "
                          f"{self.metric} does not rest on what was replaced.")  # fmt: skip
             return [gap], text, notes
-        value, low, high = (float(each) for each in ratio_bootstrap(summed, whole, asked))
+        value, low, high = (float(each) for each in ratio_interval(summed, whole, asked))
         share = Measurement(name="completeness", value=value, low=low, high=high, n=len(whole))
         return [gap, share], text, notes
 

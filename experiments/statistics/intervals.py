@@ -39,35 +39,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import root_scalar
 from scipy.stats import false_discovery_control, norm, t
 
-from ..metrics import is_distance
+from ..metrics import ends_of, is_distance
 from ..result import Effect, Measurement
+from .paired_test import paired_p
+from .skewed import LEVEL, Array, Questions, Z, clustered, mean_interval
 
-Array = NDArray[np.float64]
-# For each value the question that it answers; None when every value has one of its own.
-Questions = Sequence[str] | None
-LEVEL = 0.95
-Z = float(norm.ppf((1 + LEVEL) / 2))
 RESAMPLES = 10_000
-# Enough that one strong effect among several hundred can still have a small q.
-FLIPS = 20_000
 SEED = 20_231
-
-
-def clustered(values: Array, questions: Questions) -> tuple[Array, Array]:
-    """values [..., n] -> their sums by question [..., G], and how many values each question has [G]."""
-    n = values.shape[-1]
-    if questions is None:
-        return values, np.ones(n)
-    if len(questions) != n:
-        raise ValueError(f"{n} values, but {len(questions)} questions")
-    names = {name: i for i, name in enumerate(dict.fromkeys(questions))}
-    member = np.zeros((n, len(names)))
-    member[np.arange(n), [names[name] for name in questions]] = 1.0
-    return values @ member, member.sum(0)
 
 
 def trials(values: Array, questions: Questions) -> int:
@@ -75,21 +56,10 @@ def trials(values: Array, questions: Questions) -> int:
     return values.shape[-1] if questions is None else len(set(questions))
 
 
-def bootstrap(values: Array, questions: Questions = None) -> tuple[Array, Array, Array]:
-    """values [..., n] -> mean, low, high of the mean, each [...]. With one question the interval is the value."""
-    sums, sizes = clustered(values, questions)
-    mean, count = values.mean(-1), len(sizes)
-    if count == 1:
-        return mean, mean, mean
-    means, tail = _resampled(sums, sizes), _tail(count)
-    low, high = np.quantile(means, [tail, 1 - tail], axis=-1)
-    return mean, np.minimum(low, mean), np.maximum(high, mean)
-
-
 @lru_cache(maxsize=4)
-def _drawn(count: int, seed: int) -> Array:
-    """How often each of `count` things is in each resample, [RESAMPLES, count]; the same whenever it is asked for."""
-    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+def _drawn(count: int) -> Array:
+    """How often each of `count` questions is in each resample, [RESAMPLES, count]; always the same."""
+    drawn = np.random.default_rng(SEED).integers(0, count, (RESAMPLES, count))
     drawn += count * np.arange(RESAMPLES)[:, None]
     times = np.bincount(drawn.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count).astype(float)
     times.flags.writeable = False
@@ -99,26 +69,8 @@ def _drawn(count: int, seed: int) -> Array:
 def _resampled(sums: Array, sizes: Array) -> Array:
     """Sums by question [..., G] and how many values each has [G] -> means over resampled questions [..., RESAMPLES]."""
     # Counts instead of copies: a resampled mean is a ratio of two sums, and all effects share one matrix product.
-    times = _drawn(len(sizes), SEED)
+    times = _drawn(len(sizes))
     return (sums @ times.T) / (times @ sizes)
-
-
-def excess_bootstrap(
-    values: Array, others: Array, questions: Questions = None
-) -> tuple[float, float | None, float | None]:
-    """The mean of values [n] minus that of others [set, n], low and high of it; both the questions and the sets were
-    drawn, and both are resampled. There is no interval with one question or one set."""
-    excess = float(values.mean() - others.mean())
-    (own, sizes), (beside, _) = clustered(values, questions), clustered(others, questions)
-    count = min(len(sizes), len(beside))
-    if count < 2:
-        return excess, None, None
-    asked, sets = _drawn(len(sizes), SEED), _drawn(len(beside), SEED + 2)
-    # In a resample each set's sum over the questions counts as often as the set was drawn.
-    of_sets = ((asked @ beside.T) * sets).sum(-1) / len(beside)
-    tail = _tail(count)
-    low, high = np.quantile((asked @ own - of_sets) / (asked @ sizes), [tail, 1 - tail])
-    return excess, min(float(low), excess), max(float(high), excess)
 
 
 def resampled(values: Array, questions: Questions = None) -> Array:
@@ -126,62 +78,9 @@ def resampled(values: Array, questions: Questions = None) -> Array:
     return _resampled(*clustered(values, questions))
 
 
-def ratio(changes: Array, whole: Array) -> Array:
-    """changes [..., n] as a share of whole [n]: the ratio of the means, [...]."""
-    return changes.mean(-1) / whole.mean()
-
-
-def ratio_bootstrap(changes: Array, whole: Array, questions: Questions = None) -> tuple[Array, Array, Array]:
-    """The ratio of the means of changes [..., n] and of whole [n], low and high of it, each [...].
-
-    Both means are of the same resampled questions, so what the two share cancels. Of use only where the interval of
-    the whole does not hold zero.
-    """
-    found = ratio(changes, whole)
-    (above, sizes), (below, _) = clustered(changes, questions), clustered(whole, questions)
-    if len(sizes) == 1:
-        return found, found, found
-    ratios, tail = _resampled(above, sizes) / _resampled(below, sizes), _tail(len(sizes))
-    low, high = np.quantile(ratios, [tail, 1 - tail], axis=-1)
-    return found, np.minimum(low, found), np.maximum(high, found)
-
-
 def _tail(count: int) -> float:
     """The share of the resampled means beyond each end of the interval."""
     return float(norm.cdf(-math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)))
-
-
-def sign_flip_p(values: Array, questions: Questions = None) -> tuple[Array, Array]:
-    """values [..., n] of paired differences -> two-sided p [...] that their mean is zero, and p_max [...]: the same
-    for a family, all of [...]: how often the most extreme mean of the family is as extreme.
-
-    The differences of one question are flipped together. Exact up to 14 questions, by all 2^G flips, so never
-    below 2 / 2^G; by 20,000 random ones for more. The flips are the same for the whole family.
-    """
-    sums, sizes = clustered(values, questions)
-    count = len(sizes)
-    exact = 2**count <= FLIPS
-    if exact:
-        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    else:
-        signs = np.random.default_rng(SEED + 1).choice([-1.0, 1.0], (FLIPS, count))
-    rows = sums.reshape(-1, count)
-    # No flip changes the squares, so the scale decides nothing within a row: it makes rows comparable.
-    size = np.sqrt((rows**2).sum(-1, keepdims=True))
-    rows = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
-    # Rounding must not make the observed mean look larger than its own permutation.
-    observed = np.abs(rows.sum(-1)) * (1 - 1e-9)
-    beyond, largest = np.empty(len(rows)), np.zeros(len(signs))
-    at_once = 200
-    for begin in range(0, len(rows), at_once):
-        part = slice(begin, begin + at_once)
-        null = np.abs(rows[part] @ signs.T)
-        beyond[part] = (null >= observed[part, None]).sum(-1)
-        np.maximum(largest, null.max(0), out=largest)
-    beyond_all = len(signs) - np.searchsorted(np.sort(largest), observed)
-    # A sample of the flips counts the observed one as drawn, too, so that p is never zero.
-    p, p_max = (k / len(signs) if exact else (1 + k) / (1 + len(signs)) for k in (beyond, beyond_all))
-    return p.reshape(values.shape[:-1]), p_max.reshape(values.shape[:-1])
 
 
 def wilson(share: float, count: float) -> tuple[float, float]:
@@ -235,8 +134,8 @@ def effects(
     """
     if is_distance(metric):
         return untested(sites, metric, differences, questions)
-    mean, low, high = bootstrap(differences, questions)
-    p, p_max = sign_flip_p(differences, questions)
+    mean, low, high = mean_interval(differences, questions)
+    p, p_max = paired_p(differences, questions)
     tried = np.concatenate([p, np.ones(max(0, family - len(p)))])
     q = false_discovery_control(tried) if len(tried) > 1 else tried
     return tuple(
@@ -246,19 +145,32 @@ def effects(
     )  # fmt: skip
 
 
-def untested(sites: list[str], metric: str, changes: Array, questions: Questions = None) -> tuple[Effect, ...]:
-    """changes [site, n] -> one Effect per site, with interval, for what no p-value can be given."""
-    mean, low, high = bootstrap(changes, questions)
+def untested(
+    sites: list[str],
+    metric: str,
+    changes: Array,
+    questions: Questions = None,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[Effect, ...]:
+    """changes [site, n] -> one Effect per site, with interval, for what no p-value can be given. `within` are the ends
+    of what the values can be, where they are no changes; a distance is never below 0."""
+    mean, low, high = mean_interval(changes, questions)
+    low, high = np.maximum(low, max(within[0], 0.0 if is_distance(metric) else -math.inf)), np.minimum(high, within[1])
     return tuple(
         Effect(site=s, metric=metric, value=float(m), low=float(a), high=float(b), n=changes.shape[-1])
         for s, m, a, b in zip(sites, mean, low, high, strict=True)
     )
 
 
-def measurement(name: str, values: Array, unit: str = "", questions: Questions = None) -> Measurement:
-    """The mean of values [n] with its interval. For values of 0 and 1 there is `share`."""
-    mean, low, high = bootstrap(values, questions)
-    return Measurement(name=name, value=float(mean), low=float(low), high=float(high), n=len(values), unit=unit)
+def measurement(
+    name: str, values: Array, unit: str = "", questions: Questions = None, of: str | None = None
+) -> Measurement:
+    """The mean of values [n] with its interval. For values of 0 and 1 there is `share`. Where they are values of a
+    metric, and not changes, `of` names it, and the interval keeps within what that can be."""
+    mean, low, high = mean_interval(values, questions)
+    least, most = ends_of(of)
+    return Measurement(name=name, value=float(mean), low=max(float(low), least), high=min(float(high), most),
+                       n=len(values), unit=unit)  # fmt: skip
 
 
 def share(name: str, values: Array, questions: Questions = None) -> Measurement:

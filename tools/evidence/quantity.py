@@ -243,12 +243,13 @@ def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> d
     kept = _changes(row, one.metric, artifact)
     if kept is None or one.metric != other.metric:
         return None
-    from ...experiments.statistics.intervals import bootstrap, ratio_bootstrap
+    from ...experiments.statistics.ratios import ratio_interval
+    from ...experiments.statistics.skewed import mean_interval
 
     sites, changes, asked = kept
     difference = changes[sites.index(one.site)] - changes[sites.index(other.site)]
     whole = _whole(row, one.metric, artifact)
-    value, low, high = bootstrap(difference, asked) if whole is None else ratio_bootstrap(difference, whole, asked)
+    value, low, high = mean_interval(difference, asked) if whole is None else ratio_interval(difference, whole, asked)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
