@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from lashley.experiments.statistics.paired_test import paired_p
-from lashley.experiments.statistics.skewed import Array, from_interval, mean_interval, moments
+from lashley.experiments.statistics.skewed import Array, mean_interval, moments, p_of_interval
 
 RESAMPLES, FLIPS = 10_000, 20_000
 
@@ -46,7 +46,7 @@ def flips(values: Array) -> tuple[Array, Array]:
 def before(values: Array) -> Tried:
     """Percentile bootstrap with tails as much wider as Student's t is; sign flip; max-T over the flips."""
     _, low, high, _ = intervals_before(values)
-    return tests_before(values)._replace(low=low, high=high)
+    return p_before(values)._replace(low=low, high=high)
 
 
 def intervals_before(values: Array) -> Tried:
@@ -57,7 +57,7 @@ def intervals_before(values: Array) -> Tried:
     return Tried(mean, np.minimum(low, mean), np.maximum(high, mean))
 
 
-def tests_before(values: Array) -> Tried:
+def p_before(values: Array) -> Tried:
     """The tests alone."""
     observed, null = flips(values)
     most = np.sort(null.max(0))
@@ -73,7 +73,7 @@ def verdict_before(found: Tried, value: Array, n: int) -> Array:
 
 def verdict_now(found: Tried, value: Array, n: int) -> Array:
     """What `prediction.p_of_bound` does, of many at once."""
-    return np.maximum(from_interval(value, found.low, found.high, n).p_of(0.0), 2.0 ** (1 - n))
+    return np.maximum(p_of_interval(value, found.low, found.high, 0.0, n), 2.0 ** (1 - n))
 
 
 def now(values: Array) -> Tried:
@@ -138,7 +138,7 @@ def bootstrap_t_symmetric(values: Array) -> Tried:
 def flip_and_bootstrap_t(values: Array) -> Tried:
     """The larger p of the sign flip and both of bootstrap-t; the hull of their intervals."""
     one, other = bootstrap_t(values), bootstrap_t_symmetric(values)
-    p = np.maximum(np.maximum(one.p, other.p), tests_before(values).p)
+    p = np.maximum(np.maximum(one.p, other.p), p_before(values).p)
     return Tried(p, np.minimum(one.low, other.low), np.maximum(one.high, other.high))
 
 

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from benchmarks.candidates import (
+from lashley.benchmarks.candidates import (
     CANDIDATES,
     Tried,
     before,
     intervals_before,
     intervals_now,
     now,
-    tests_before,
+    p_before,
     verdict_before,
     verdict_now,
 )
@@ -160,7 +160,7 @@ def sweeps_table(effects: int, sweeps: int, asked: tuple[int, ...] = QUESTIONS) 
             continue
         row = [name]
         for questions in asked:
-            q, p_max = zip(*(null_sweeps(draw, method, effects, questions, sweeps) for method in (tests_before, now)),
+            q, p_max = zip(*(null_sweeps(draw, method, effects, questions, sweeps) for method in (p_before, now)),
                            strict=True)  # fmt: skip
             row += [pair(*map(percent, q)), pair(*map(percent, p_max))]
         rows.append(row)
@@ -202,14 +202,14 @@ def power_table(sweeps: int) -> str:
         for effects in (1, 54):
             times = sweeps if effects > 1 else 1000
             row += [pair(*(percent(found_among_nothing(mean, shape, method, effects, n, times))
-                           for method in (tests_before, now))) for n in (8, 16, 32)]  # fmt: skip
+                           for method in (p_before, now))) for n in (8, 16, 32)]  # fmt: skip
         rows.append(row)
         print(row, flush=True)
     return table(["% found", *(f"{e}: {n}" for e in ("alone", "of 54") for n in (8, 16, 32))], rows)
 
 
 def real_table() -> str:
-    rows = [[task, *(pair(*(f"{heads_found(method, task, n):.1f}" for method in (tests_before, now)))
+    rows = [[task, *(pair(*(f"{heads_found(method, task, n):.1f}" for method in (p_before, now)))
                      for n in QUESTIONS)] for task in TASKS]  # fmt: skip
     return table(["heads of 54", *(f"{n} prompts" for n in QUESTIONS)], rows)
 

@@ -3,8 +3,7 @@
 It is written down before the experiment runs and never changed. What became of it is read from the quantity's
 interval: it holds when the whole interval lies where it was said to lie, it fails when the whole interval lies
 elsewhere, and otherwise nothing is shown. So that several predictions can be corrected together, each is given the p
-that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound, by a little for few
-questions.
+that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound.
 """
 
 from __future__ import annotations
@@ -117,9 +116,9 @@ def p_of_bound(value: float, low: float | None, high: float | None, bound: float
     """
     import numpy as np
 
-    from .statistics.skewed import from_interval
+    from .statistics.skewed import p_of_interval
 
     if low is None or high is None or questions is None or questions < 2 or value == bound:
         return 1.0
-    found = from_interval(np.array(value), np.array(low), np.array(high), questions).p_of(bound)
+    found = p_of_interval(np.array(value), np.array(low), np.array(high), bound, questions)
     return min(1.0, max(float(found), least_p(questions)))

@@ -18,7 +18,7 @@ from lashley.db import records
 from lashley.db.records import Artifact, Effect, Hypothesis, Judgement, Measurement
 from lashley.experiments.prediction import Comparison, Prediction, judge, p_of_bound
 from lashley.experiments.statistics.intervals import rank_interval
-from lashley.experiments.statistics.skewed import from_interval, mean_interval
+from lashley.experiments.statistics.skewed import mean_interval, p_of_interval
 from lashley.tools.evidence.conditions import NoCondition, parse_bound, parse_condition
 from lashley.tools.evidence.ledger import false_discovery
 from lashley.tools.evidence.quantity import NoQuantity, Numbers, parse, read
@@ -343,7 +343,7 @@ def test_where_the_truth_is_on_the_bound_few_families_show_anything(name: str, q
     values = (own + WRONG[name](rng, (2000, questions, 1))).reshape(2000, -1) + bound
     mean, low, high = mean_interval(values, asked)
     # All at once what `judge` says of each.
-    judged = np.maximum(from_interval(mean, low, high, questions).p_of(bound), 2.0 ** (1 - questions)).tolist()
+    judged = np.maximum(p_of_interval(mean, low, high, bound, questions), 2.0 ** (1 - questions)).tolist()
     predicted = Prediction(kind="k", config={}, quantity="x", comparison="above", low=bound)
     for i in range(20):
         said = judge(predicted, float(mean[i]), (float(low[i]), float(high[i])), len(asked), questions)

@@ -115,6 +115,15 @@ def from_interval(value: Array, low: Array, high: Array, count: int) -> Moments:
     return Moments(value, longer / reach(least, Z, count), np.where(above > below, least, -least), count)
 
 
+def p_of_interval(value: Array, low: Array, high: Array, bound: float, count: int) -> Array:
+    """The two-sided p [...] of the bound, from an interval of 95%: below 0.05 just where the interval excludes it,
+    also where an interval of another kind is more lopsided than that of a mean can be."""
+    skewed = from_interval(value, low, high, count).skewness
+    side = np.where(bound < value, -1, 1)
+    edge = np.maximum(np.where(side < 0, value - low, high - value), 0.0)
+    return Moments(value, edge / reach(side * skewed, Z, count), skewed, count).p_of(bound)
+
+
 def standard_error(apart: Array) -> Array:
     """Of the mean, from the deviations of G values from it [..., G]; 0 for one."""
     return np.sqrt((apart**2).mean(-1) / max(1, apart.shape[-1] - 1))

@@ -145,6 +145,7 @@ def measured(experiment: Experiment, lab: Any) -> Result:
     from pydantic import ValidationError
 
     from ...experiments.model.kernels import is_refused_memory
+    from ...experiments.statistics.carried import carried_doubts
 
     try:
         if experiment.chat != bool(lab.task.asked):
@@ -152,6 +153,9 @@ def measured(experiment: Experiment, lab: Any) -> Result:
                 "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both."
             )
         result = experiment.run(lab)
+        if doubts := carried_doubts(result):
+            notes = (*result.notes, *(doubt.text for doubt in doubts))
+            result = result.model_copy(update={"doubts": (*result.doubts, *doubts), "notes": notes})
         found = f"{result.found} {experiment.asked}".strip()
         return result.model_copy(update={"found": found}) if experiment.chat else result
     except (RuntimeError, MemoryError) as fault:
