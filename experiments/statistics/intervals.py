@@ -61,11 +61,12 @@ and 4% of those of 32.
 
 What it costs, at 16 questions: an effect of one standard deviation is found by itself in 93 of 100 studies, and in 97
 by Student's t; one of two standard deviations stands out of 54 heads in about 60 of 100 sweeps, and in nearly all by
-Student's t. At 32 questions one of two loses nothing, and one of one is found among 54 in about 83 instead of 97. So take
-32 questions for a sweep.
+Student's t. At 32 questions one of two loses nothing, and one of one is found among 54 in about 83 instead of 97. So
+take 32 questions for a sweep.
 
 All effects of an experiment share their flips and resamples, and the seed is fixed, so a replay gives the same
-numbers. An experiment is logged with the number of its statistics; a replay by others says so, and compares what was measured.
+numbers. An experiment is logged with the number of its statistics; a replay by others says so, and compares what was
+measured.
 """
 
 from __future__ import annotations
