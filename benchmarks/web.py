@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.tracker import fill
+from lashley.benchmarks.tracker import fill
 from lashley.db.write.store import Store
 from lashley.tests.recorded import RUN
 from lashley.tests.webbed import Site, begin, serving, sweep

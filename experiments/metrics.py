@@ -38,6 +38,7 @@ class Metric(Frozen):
     from_intact       whether it is a distance from the intact model's prediction: 0 there and never less, so that it
                       has no value of its own there, no slope, and no sign to be flipped for a p-value
     change            what its paired change is called as a measurement
+    least, most       the ends of what its values can be, where there are any: no interval of its mean lies beyond them
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -52,6 +53,8 @@ class Metric(Frozen):
     has_slope: bool = True
     from_intact: bool = False
     change: str = ""
+    least: float | None = None
+    most: float | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -102,11 +105,12 @@ def divergence(intact: Tensor, edited: Tensor) -> Tensor:
 LOGIT_DIFF = Metric(
     name="logit_diff", unit="logits", worse=-1, read=read_logit_diff, reads="pair", needs_distractor=True
 )
-LOSS = Metric(name="loss", unit="nats", worse=1, read=read_loss, change="loss_increase")
-PROB = Metric(name="prob", unit="probability", worse=-1, read=read_prob)
+LOSS = Metric(name="loss", unit="nats", worse=1, read=read_loss, change="loss_increase", least=0)
+PROB = Metric(name="prob", unit="probability", worse=-1, read=read_prob, least=0, most=1)
 KL = Metric(
-    name="kl", unit="nats", worse=1, read=read_kl, reads="first", needs_answer=False, has_slope=False, from_intact=True
-)
+    name="kl", unit="nats", worse=1, read=read_kl, reads="first", needs_answer=False, has_slope=False, from_intact=True,
+    least=0,
+)  # fmt: skip
 
 # In the order in which they are offered.
 BUILT_IN = (LOGIT_DIFF, LOSS, PROB, KL)
@@ -138,6 +142,13 @@ def is_distance(name: str) -> bool:
     """Whether it is a metric whose changes are never negative."""
     known = metrics().get(name)
     return known is not None and known.from_intact
+
+
+def ends_of(name: str | None) -> tuple[float, float]:
+    """Between what the values of a metric lie; without end for another name."""
+    known = metrics().get(name or "")
+    least, most = (None, None) if known is None else (known.least, known.most)
+    return float("-inf") if least is None else least, float("inf") if most is None else most
 
 
 def rests_on_preference(name: str | None) -> bool:

@@ -77,6 +77,8 @@ NOTES = {
     "shows here may mean nothing.",
     "not_preferred": "A logit difference rests on preference, and the intact model is not shown to prefer the answer "
     "(a share of {prefers}). It says the answer (accuracy {says}).",
+    "one_question": "One question makes more than half of the whole change, by size, of {places}. What the others show "
+    "may be nothing; take more prompts, and look at that one.",
     "not_said": "{rests}: the intact model prefers the answer, and is not shown to say it (accuracy {says}). Changes "
     "of accuracy and of generated text may mean nothing.",
 }

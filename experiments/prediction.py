@@ -3,8 +3,7 @@
 It is written down before the experiment runs and never changed. What became of it is read from the quantity's
 interval: it holds when the whole interval lies where it was said to lie, it fails when the whole interval lies
 elsewhere, and otherwise nothing is shown. So that several predictions can be corrected together, each is given the p
-that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound, by a little for few
-questions.
+that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound.
 """
 
 from __future__ import annotations
@@ -110,18 +109,16 @@ def least_p(questions: int) -> float:
 def p_of_bound(value: float, low: float | None, high: float | None, bound: float, questions: int | None) -> float:
     """The two-sided p of a quantity with this 95% interval being `bound`.
 
-    The interval is widened or narrowed on the side of the bound, as Student's t with one degree of freedom less than
-    there are questions, until it reaches it; how likely that is, is read from t with two degrees less still, since the
-    intervals of few questions are a little too narrow. With G questions p is never below 2 / 2^G, as for a sign-flip
+    Whatever the interval was made of, it is read as that of a mean: as many standard errors as it is wide, and as
+    skewed as it is lopsided (`statistics.skewed`). p is the level whose interval just reaches the bound; a bound that
+    is farther than the interval's end has p < 0.05. With G questions p is never below 2 / 2^G, as for a sign-flip
     test, whatever the interval; and 1 where there is no interval.
     """
-    from scipy.stats import t
+    import numpy as np
+
+    from .statistics.skewed import p_of_interval
 
     if low is None or high is None or questions is None or questions < 2 or value == bound:
         return 1.0
-    least = least_p(questions)
-    edge = value - low if bound < value else high - value
-    if edge <= 0:
-        return min(1.0, least)
-    scaled = abs(value - bound) / edge * float(t.ppf(0.975, questions - 1))
-    return min(1.0, max(2 * float(t.sf(scaled, max(1, questions - 3))), least))
+    found = p_of_interval(np.array(value), np.array(low), np.array(high), bound, questions)
+    return min(1.0, max(float(found), least_p(questions)))

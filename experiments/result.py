@@ -61,9 +61,10 @@ class Doubt(Frozen):
     unable         the intact model is shown neither to say the answer nor to prefer it
     not_preferred  it says the answer, and what was measured rests on preference
     not_said       it prefers the answer, and is not shown to say it
+    one_question   more than half of a large effect is one question's
     """
 
-    code: Literal["unable", "not_preferred", "not_said"]
+    code: Literal["unable", "not_preferred", "not_said", "one_question"]
     text: str
 
 

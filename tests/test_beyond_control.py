@@ -19,8 +19,9 @@ from lashley.experiments.methods.controls import control_measurements, control_s
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
-from lashley.experiments.statistics.intervals import RESAMPLES, SEED, bootstrap, excess_bootstrap
+from lashley.experiments.statistics.excess import excess_interval
 from lashley.experiments.statistics.random_sets import can_show
+from lashley.experiments.statistics.skewed import mean_interval
 from lashley.tests.studies import studied
 from lashley.tools.evidence.possible import Basis, sets_needed, why_impossible
 from lashley.tools.evidence.testing import control_rank
@@ -100,28 +101,25 @@ def test_an_experiment_of_an_earlier_version_has_its_rank_by_the_share_of_weaker
 # --- the interval
 
 
-def test_the_excess_is_resampled_over_questions_and_sets_as_the_slow_way_does() -> None:
+def test_the_excess_has_the_variance_and_the_skewness_of_both_draws() -> None:
+    """Against what resampling both questions and sets gives (the pigeonhole bootstrap)."""
     rng = np.random.default_rng(5)
-    asked = ["a", "a", "b", "c", "c", "c", "d", "e"]
-    values, others = rng.normal(1, 1, 8), rng.normal(0, 1, (6, 8))
-    value, low, high = excess_bootstrap(values, others, asked)
-    questions = [[i for i, name in enumerate(asked) if name == one] for one in dict.fromkeys(asked)]
-    which = np.random.default_rng(SEED).integers(0, len(questions), (RESAMPLES, len(questions)))
-    sets = np.random.default_rng(SEED + 2).integers(0, len(others), (RESAMPLES, len(others)))
+    asked = [f"q{i // 2}" for i in range(60)]
+    values, others = rng.normal(1, 1, 60), rng.lognormal(size=(40, 1)) + rng.normal(0, 1, (40, 60))
+    value, low, high = excess_interval(values, others, asked)
     slow: list[float] = []
-    for i in range(RESAMPLES):
-        rows = [row for q in which[i] for row in questions[q]]
-        slow.append(values[rows].mean() - others[sets[i]][:, rows].mean())
+    for _ in range(4000):
+        rows = [row for q in rng.integers(0, 30, 30) for row in (2 * q, 2 * q + 1)]
+        slow.append(values[rows].mean() - others[rng.integers(0, 40, 40)][:, rows].mean())
     assert value == pytest.approx(values.mean() - others.mean())
-    # The tails are those of five questions.
-    assert (low, high) == pytest.approx(tuple(np.quantile(slow, [tail_of(5), 1 - tail_of(5)])))
-    assert excess_bootstrap(values, others[:1], asked) == (pytest.approx(values.mean() - others[0].mean()), None, None)
-
-
-def tail_of(count: int) -> float:
-    from scipy.stats import norm, t
-
-    return float(norm.cdf(-((count / (count - 1)) ** 0.5) * t.ppf(0.975, count - 1)))
+    assert low is not None
+    assert high is not None
+    below, above = np.quantile(slow, [0.025, 0.975])
+    assert low < below < value < above < high
+    # A few sets do much, so that the end below is the longer.
+    assert value - low > high - value
+    assert high - low < 1.5 * (above - below)
+    assert excess_interval(values, others[:1], asked) == (pytest.approx(values.mean() - others[0].mean()), None, None)
 
 
 def test_the_interval_of_the_excess_holds_the_truth_because_it_counts_the_draw_of_the_sets() -> None:
@@ -129,11 +127,11 @@ def test_the_interval_of_the_excess_holds_the_truth_because_it_counts_the_draw_o
     for _ in range(studies):
         beside = rng.normal(size=(20, 1)) + rng.normal(0, 0.3, (20, 12))
         own = 2 + rng.normal(0, 0.3, 12)
-        _, low, high = excess_bootstrap(own, beside)
+        _, low, high = excess_interval(own, beside)
         assert low is not None
         assert high is not None
         held += low <= 2 <= high
-        _, low, high = bootstrap(own - beside.mean(0))
+        _, low, high = mean_interval(own - beside.mean(0))
         of_prompts += low <= 2 <= high
     assert held >= 0.93 * studies
     assert of_prompts < 0.8 * studies, "the prompts alone are not all that was drawn"

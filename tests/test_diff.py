@@ -19,7 +19,7 @@ from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.statistics.intervals import bootstrap
+from lashley.experiments.statistics.skewed import mean_interval
 from lashley.tools.workbench.context import Context
 from lashley.tools.workbench.difference import Setting, Value, experiment_difference, run_difference
 from lashley.tools.workbench.run_experiment import run_experiment
@@ -55,7 +55,7 @@ def test_the_same_prompts_are_paired_one_by_one(tracker: Path) -> None:
         assert effect.name == f"{a.site} logit_diff"
         assert effect.difference == b.value - a.value
         moved = [one[1 + place].astype(float) - one[0] for one in values]
-        value, low, high = bootstrap(moved[1] - moved[0], [str(one) for one in asked[0]])
+        value, low, high = mean_interval(moved[1] - moved[0], [str(one) for one in asked[0]])
         assert effect.paired == Value(value, low, high, 8)
         assert effect.paired.value == pytest.approx(effect.difference, abs=1e-5)
 

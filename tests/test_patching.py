@@ -32,7 +32,7 @@ from lashley.tools.report.figures import draw
 from lashley.tools.workbench.run_experiment import array_bytes
 
 PARTS = ("resid_pre", "attn_out", "mlp_out", "z", "pattern", "k", "v")
-N = 4
+N = 8
 PLANTED: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 16}
 HOW: dict[str, Any] = {
     "deadline": None,

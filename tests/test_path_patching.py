@@ -124,7 +124,7 @@ def test_of_the_planted_circuit_the_key_edge_is_found_and_only_it(
     direction: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = planted_lab("planted:induction")
-    given: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 16, "direction": direction}
+    given: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 32, "direction": direction}
     every = PathPatching(**given, receivers=[*(f"L1.H{h}" for h in range(4)), "L1.mlp", "logits"]).run(bench)
     there = {e.site for e in every.effects if abs(e.value) > 1e-3}
     assert there == {"L0.H1 to L1.H2.k", "L1.H2 to logits"}

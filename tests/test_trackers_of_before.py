@@ -21,6 +21,9 @@ from lashley.agent.main import cli
 from lashley.db import schema
 from lashley.db.read.reader import Reader
 from lashley.db.write.store import Store
+from lashley.experiments.result import Effect, Measurement, Result, Sample
+from lashley.experiments.statistics import VERSION
+from lashley.tools.replay.experiment import compare, other_statistics
 from lashley.tools.workbench.verify import verify_whole
 
 from .test_shape import PRIVATE
@@ -133,3 +136,22 @@ def test_everything_is_there_to_be_read(path: Path) -> None:
         assert request is not None
         assert request.instructions == "Study it."
         assert reader.turns(1)
+
+
+def test_a_replay_says_that_the_statistics_have_changed_and_compares_what_was_measured(path: Path) -> None:
+    with Reader.open(path) as reader:
+        numbers = [int(row.id[1:]) for row in reader.experiments() if row.status == "done"]
+        row = next(one for one in map(reader.experiment, numbers) if one.effects)
+    assert other_statistics(row).startswith("its intervals and p-values were made by statistics 1, and those here are")
+
+    def again(**other: float) -> Result:
+        effects = [Effect(**{**effect._asdict(), **other}) for effect in row.effects]
+        measurements = [Measurement(**one._asdict()) for one in row.measurements]
+        samples = [Sample(**{**one._asdict(), "correct": one.correct}) for one in row.samples]
+        return Result(effects=tuple(effects), measurements=tuple(measurements), samples=tuple(samples))
+
+    assert not [line for line in compare(row, again(low=-9.0, high=9.0), 1e-4)["differences"] if "sample" not in line]
+    assert [line for line in compare(row, again(value=7.5), 1e-4)["differences"] if ".value" in line]
+    same = row._replace(environment={**row.environment, "statistics": VERSION})
+    assert other_statistics(same) == ""
+    assert [line for line in compare(same, again(low=-9.0), 1e-4)["differences"] if ".low" in line]

@@ -64,7 +64,9 @@ def changes(context: Context, row: Run) -> list[str]:
 
 def _flat(environment: Json) -> dict[str, str]:
     packages: Json = environment.get("packages") or {}
-    return {name: str(value) for name, value in {**environment, **packages}.items() if name != "packages"}
+    # What was logged before statistics were numbered was made by the first.
+    flat: Json = {"statistics": 1, **environment, **packages}
+    return {name: str(value) for name, value in flat.items() if name != "packages"}
 
 
 def require_same_subject(context: Context, run: int) -> None:

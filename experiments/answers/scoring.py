@@ -188,7 +188,7 @@ def readout_for(metric: str, batch: Batch) -> AnswerReadout | PairReadout | Firs
 def intact(metric: str, values: Array, questions: Sequence[str]) -> list[Measurement]:
     """The intact model's own score [n]; none for its distance from itself, which is nothing to report."""
     of = metrics()[metric]
-    return [] if of.from_intact else [measurement(f"intact_{metric}", values, of.unit, questions)]
+    return [] if of.from_intact else [measurement(f"intact_{metric}", values, of.unit, questions, metric)]
 
 
 def changes(scores: dict[str, Tensor], questions: Sequence[str]) -> list[Measurement]:

@@ -99,12 +99,13 @@ class AttentionEntropy(Experiment):
         """By name: value, low and high of each head, and the number of prompts."""
         from ..methods.attention import largest_group, last_column, last_weights
         from ..methods.entropy import of_mean, of_prompts, ordered_by_size
-        from ..statistics.intervals import bootstrap
+        from ..statistics.skewed import mean_interval
 
         prompts, batch = lab.prompts(*draw)
         asked = [p.key for p in prompts]
         weights = last_weights(lab.subject, batch)
-        found = {"entropy": (*bootstrap(of_prompts(weights, batch), asked), len(prompts))}
+        mean, low, high = mean_interval(of_prompts(weights, batch), asked)
+        found = {"entropy": (mean, low.clip(0, 1), high.clip(0, 1), len(prompts))}
         alike = largest_group(batch)
         if len(alike) > 1:
             last, length = last_column(batch), int(batch.prompt_len[alike[0]])

@@ -92,8 +92,8 @@ class AttentionPatterns(Experiment):
             metric = f"to_{name}"
             shares[metric], beside = share_of(own, at), share_of(others, at).mean(-1)
             weaker = 100 * (beside[None] < shares[metric].mean(-1)[:, None]).mean(-1)
-            found = [e.model_copy(update={"percentile": float(w)})
-                     for e, w in zip(untested(sites, metric, shares[metric], asked), weaker, strict=True)]  # fmt: skip
+            looks = untested(sites, metric, shares[metric], asked, (0, 1))
+            found = [e.model_copy(update={"percentile": float(w)}) for e, w in zip(looks, weaker, strict=True)]
             by_chance = measurement(f"even_{name}", share_of(even, at)[0], "", asked)
             highest = Measurement(name=f"{metric}_shuffled", value=float(beside.max()), n=len(beside))
             also = f", even {by_chance.value:.2f}"

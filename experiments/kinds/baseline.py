@@ -48,7 +48,7 @@ class Baseline(Experiment):
         measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]
         for name in dict.fromkeys(("loss", "logit_diff", "prob", "rank", *intact.scores)):
             if name in intact.scores:
-                measurements.append(measurement(name, intact.scores[name], unit_of(name), asked))
+                measurements.append(measurement(name, intact.scores[name], unit_of(name), asked, name))
         if able.prefers is not None:
             prefers, prefers_p = able.prefers.measurements
             by_chance = Measurement(name="prefers_chance", value=able.prefers.chance.value)

@@ -58,7 +58,7 @@ class BlockInfluence(Experiment):
         layers = range(lab.subject.anatomy.n_layers)
         sites = [f"L{layer}" for layer in layers]
         kept = {"influence": own, "beyond_random": own - random}
-        found = (*among(untested(sites, "influence", own, asked)),
+        found = (*among(untested(sites, "influence", own, asked, (0, 2))),
                  *effects(sites, "beyond_random", kept["beyond_random"], asked))  # fmt: skip
         measurements, notes = [questions_asked(asked)], ()
         ranked = sorted(found[: len(sites)], key=lambda e: e.value)

@@ -120,7 +120,7 @@ class CausalTracing(Experiment):
         unit, taken = unit_of(self.metric), noised - intact
         matched = control_measurements(self.metric, taken, beside - intact, asked)
         return Result(
-            measurements=(measurement(f"intact_{self.metric}", intact, unit, asked),
+            measurements=(measurement(f"intact_{self.metric}", intact, unit, asked, self.metric),
                           measurement("total_effect", taken, unit, asked),
                           Measurement(name="noise_unit", value=size), *matched, questions_asked(asked),
                           run.identity(self.metric), scale.share("everything", whole - noised)),

@@ -116,5 +116,5 @@ def detected(lab: Lab, name: str, own: np.ndarray, others: np.ndarray) -> tuple[
             for site, s in zip(sites, shares, strict=True)
         )
     else:
-        found = untested(sites, name, own)
+        found = untested(sites, name, own, within=(0, 1))
     return tuple(e.model_copy(update={"percentile": float(w)}) for e, w in zip(found, weaker, strict=True))

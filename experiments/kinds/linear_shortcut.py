@@ -79,7 +79,8 @@ class LinearShortcut(Experiment):
         from ..answers.scoring import intact
         from ..methods.controls import among, compare, per_prompt
         from ..methods.lenses import with_zero
-        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, untested
+        from ..statistics.intervals import effects, measurement, questions_asked, untested
+        from ..statistics.ratios import ratio_interval
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -104,7 +105,7 @@ class LinearShortcut(Experiment):
         undone: list[Measurement] = []
         low, high = whole["skipped"].low, whole["skipped"].high
         if low is not None and high is not None and low * high > 0:
-            share = ratio_bootstrap(-repaired.mean(0), damage["skipped"].mean(0), asked)
+            share = ratio_interval(-repaired.mean(0), damage["skipped"].mean(0), asked)
             value, low, high = (float(each) for each in share)
             undone.append(Measurement(name="undone", value=value, low=low, high=high, n=self.n))
             text += f"The maps undo {undone[0].text} of the damage. "

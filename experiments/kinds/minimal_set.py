@@ -136,8 +136,9 @@ class MinimalSet(Experiment):
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
         from ..methods.controls import DRAWS, compare, per_prompt
         from ..methods.removal import replacements
-        from ..statistics.intervals import effects, measurement, questions_asked, ratio_bootstrap, share
+        from ..statistics.intervals import effects, measurement, questions_asked, share
         from ..statistics.p_values import p_text
+        from ..statistics.ratios import ratio_interval
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -153,15 +154,15 @@ class MinimalSet(Experiment):
         values = run.values(self.metric)
         intact, at_all, own = values[0], values[1], values[2]
         without, beside = values[3 : 3 + len(members)], values[3 + len(members) :]
-        base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked)
+        base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked, self.metric)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
                 f"The intact {self.metric} is {base.text}, not above 0, so there is no task to be kept or broken."
             )
         whole = float(intact.mean())
-        left, low, high = (float(x) for x in ratio_bootstrap(own, intact, asked))
+        left, low, high = (float(x) for x in ratio_interval(own, intact, asked))
         enough = self.shown(low, high)
-        bounds = [(float(a), float(b)) for _, a, b in (ratio_bootstrap(row, intact, asked) for row in without)]
+        bounds = [(float(a), float(b)) for _, a, b in (ratio_interval(row, intact, asked) for row in without)]
         needed = [name for name, at in zip(members, bounds, strict=True) if self.shown(*at) is False]
         measured = [base, questions_asked(asked), run.identity(self.metric),
                     Measurement(name="size", value=len(members), unit=self.parts),

@@ -155,7 +155,8 @@ class Saliency(Experiment):
         self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
     ) -> tuple[list[Measurement], str, list[Note]]:
         """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
-        from ..statistics.intervals import measurement, ratio_bootstrap
+        from ..statistics.intervals import measurement
+        from ..statistics.ratios import ratio_interval
 
         gap = measurement("gap", abs(summed - whole), unit, asked)
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
@@ -165,7 +166,7 @@ class Saliency(Experiment):
         if total.low is None or total.high is None or total.low * total.high <= 0:
             notes.append(note("no_whole_difference", metric=self.metric))
             return [gap], text, notes
-        value, low, high = (float(each) for each in ratio_bootstrap(summed, whole, asked))
+        value, low, high = (float(each) for each in ratio_interval(summed, whole, asked))
         share = Measurement(name="completeness", value=value, low=low, high=high, n=len(whole))
         return [gap, share], text, notes
 

@@ -133,16 +133,17 @@ class SelfRepair(Experiment):
 
     def repaired(self, kept: Mapping[str, Array], asked: list[str]) -> list[Measurement]:
         """Of all that the heads wrote themselves the share that comes back; nothing where that may be 0."""
-        from ..statistics.intervals import bootstrap, ratio_bootstrap
+        from ..statistics.ratios import ratio_interval
+        from ..statistics.skewed import mean_interval
 
         rows = [i for i, row in enumerate(kept["direct"]) if writes(row, kept["total"][i])]
         if not rows:
             return []
         lost, back = kept["direct"][rows].sum(0), kept["repair"][rows].sum(0)
-        _, low, high = bootstrap(lost, asked)
+        _, low, high = mean_interval(lost, asked)
         if low <= 0 <= high:
             return []
-        value, low, high = ratio_bootstrap(-back, lost, asked)
+        value, low, high = ratio_interval(-back, lost, asked)
         return [Measurement(name="repaired", value=float(value), low=float(low), high=float(high), n=self.n,
                             unit="share of direct")]  # fmt: skip
 

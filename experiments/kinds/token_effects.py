@@ -123,7 +123,7 @@ class TokenEffects(Experiment):
             found = tuple(e.model_copy(update={"percentile": 100 * w}) for e, w in zip(found, weaker, strict=True))
         classes = token_moves.by_class(batch, after.exp() - before.exp())
         went = effects(list(classes), "class_prob", np.array(list(classes.values())), asked)
-        moved = measurement("kl", numbers(divergence(before, after)), "nats", asked)
+        moved = measurement("kl", numbers(divergence(before, after)), "nats", asked, "kl")
         top = numbers((before.argmax(-1) != after.argmax(-1)).double())
         unit = "log-probability, nats" if log else "probability"
         own = sum(e.percentile == 100.0 for e in found)

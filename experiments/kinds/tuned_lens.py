@@ -92,8 +92,8 @@ class TunedLens(Experiment):
         kept = {"gain": gain, "specific": specific, **values, "logit_lens_kl": before}
         return Result(
             measurements=(
-                change, measurement("kl_tuned", values["kl"][:-1].mean(0), "nats", asked),
-                measurement("kl_logit_lens", before[:-1].mean(0), "nats", asked), after, questions_asked(asked),
+                change, measurement("kl_tuned", values["kl"][:-1].mean(0), "nats", asked, "kl"),
+                measurement("kl_logit_lens", before[:-1].mean(0), "nats", asked, "kl"), after, questions_asked(asked),
                 identity,
             ),
             effects=(*effects(sites, "gain", gain, asked), *effects(sites, "specific", specific, asked),

@@ -22,7 +22,8 @@ from ..metrics import metrics, unit_of
 from ..notes import note
 from ..result import Effect, Measurement, Note
 from ..sites import Part, Site, sites_of
-from ..statistics.intervals import Array, excess_bootstrap, measurement, share
+from ..statistics.excess import excess_interval
+from ..statistics.intervals import Array, measurement, share
 from ..statistics.p_values import p_text
 from ..statistics.random_sets import DRAWS, can_show, possible_sets
 from .removal import Method, removal
@@ -209,7 +210,7 @@ def control_measurements(
     assert weaker.low is not None
     assert weaker.high is not None
     rank = 1 + int((worse * means >= worse * change.mean()).sum())
-    excess, low, high = excess_bootstrap(worse * change, worse * controls, questions)
+    excess, low, high = excess_interval(worse * change, worse * controls, questions)
     return [
         measurement("control_change", means, unit),
         Measurement(name="control_largest", value=float(max(means, key=abs)), n=len(means), unit=unit),

@@ -15,7 +15,8 @@ from ..answers.scoring import AnswerReadout
 from ..metrics import BUILT_IN, divergence
 from ..notes import note
 from ..result import Effect, Figure, Measurement, Note
-from ..statistics.intervals import Array, Questions, bootstrap, effects, measurement, untested
+from ..statistics.intervals import Array, Questions, effects, measurement, untested
+from ..statistics.skewed import mean_interval
 from ..tasks.batch import Batch
 from .controls import TOLERANCE
 
@@ -112,7 +113,7 @@ def last_lens(metric: str, seen: Array, own: Array) -> tuple[Measurement, tuple[
 
 def curve(name: str, values: Array, questions: Questions) -> dict[str, object]:
     """values [x, n] -> a series of a figure of lines, with its interval."""
-    mean, low, high = bootstrap(values, questions)
+    mean, low, high = mean_interval(values, questions)
     return {"name": name, "y": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
 
 

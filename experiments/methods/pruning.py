@@ -150,7 +150,7 @@ def curve_result(
 
 
 def drawn(lab: Lab, found: Curve, asked: list[str], metric: str, what: str, first: str) -> Figure:
-    ranked = [measurement(metric, row, unit_of(metric), asked) for row in found.values]
+    ranked = [measurement(metric, row, unit_of(metric), asked, metric) for row in found.values]
     series: list[dict[str, Any]] = [
         {"name": f"{first} first", "y": [m.value for m in ranked], "low": [m.low for m in ranked],
          "high": [m.high for m in ranked]}

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ..errors import BadConfiguration
 from ..metrics import unit_of
 from ..result import Effect, Measurement
-from .intervals import Array, effects, measurement, ratio, ratio_bootstrap
+from .intervals import Array, effects, measurement
+from .ratios import ratio, ratio_interval
 
 # The metric of such effects, and under which name the whole difference of each prompt is kept beside its values.
 RECOVERY = "recovery"
@@ -59,15 +60,15 @@ class Scale:
         """Both ends and their difference, in the metric's own units."""
         unit = unit_of(self.metric)
         return [
-            measurement(f"clean_{self.metric}", self.clean, unit, self.asked),
-            measurement(f"corrupted_{self.metric}", self.corrupted, unit, self.asked),
+            measurement(f"clean_{self.metric}", self.clean, unit, self.asked, self.metric),
+            measurement(f"corrupted_{self.metric}", self.corrupted, unit, self.asked, self.metric),
             measurement("gap", self.whole, unit, self.asked),
         ]
 
     def effects(self, sites: list[str], changes: Array, family: int = 0) -> tuple[Effect, ...]:
         """changes [site, n], edited minus base -> their shares of the whole, p and q as of any paired change."""
         tested = effects(sites, RECOVERY, changes, self.asked, family)
-        shares = ratio_bootstrap(changes, self.whole, self.asked)
+        shares = ratio_interval(changes, self.whole, self.asked)
         return tuple(
             e.model_copy(update={"value": float(v), "low": float(a), "high": float(b)})
             for e, v, a, b in zip(tested, *shares, strict=True)
@@ -75,7 +76,7 @@ class Scale:
 
     def untested(self, sites: list[str], metric: str, changes: Array) -> tuple[Effect, ...]:
         """The same with no p: for estimates and controls, which are no findings."""
-        shares = zip(sites, *ratio_bootstrap(changes, self.whole, self.asked), strict=True)
+        shares = zip(sites, *ratio_interval(changes, self.whole, self.asked), strict=True)
         n = changes.shape[-1]
         return tuple(
             Effect(site=s, metric=metric, value=float(v), low=float(a), high=float(b), n=n) for s, v, a, b in shares
@@ -83,7 +84,7 @@ class Scale:
 
     def share(self, name: str, change: Array) -> Measurement:
         """change [n] -> the share as a measurement."""
-        value, low, high = ratio_bootstrap(change, self.whole, self.asked)
+        value, low, high = ratio_interval(change, self.whole, self.asked)
         return Measurement(name=name, value=float(value), low=float(low), high=float(high), n=len(change), unit=UNIT)
 
     def mean(self, changes: Array) -> Array:

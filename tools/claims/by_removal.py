@@ -96,6 +96,15 @@ def number_of(found: Found, count: int) -> str:
     return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment})"
 
 
+def one_question(found: Found) -> tuple[str, ...]:
+    """A sentence where a number is left open because one question makes most of the change."""
+    carried = [one for one in found.numbers if one.one_question and one.decides]
+    if not carried:
+        return ()
+    one = carried[-1]
+    return (f"One question makes more than half of the change in {one.experiment}; the others may show nothing.",)
+
+
 def with_others(study: Study, parts: frozenset[str], task: str) -> str:
     """A sentence where the parts were removed, but never alone."""
     sets = sets_with(study, parts, task)

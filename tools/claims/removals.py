@@ -15,7 +15,7 @@ from ...experiments.errors import ExperimentError
 from ...experiments.kinds.registry import kind
 from ...experiments.metrics import metrics, unit_of
 from ...experiments.prediction import p_of_bound
-from ..evidence.quantity import asked_questions
+from ..evidence.quantity import asked_questions, changes_by_prompt
 from ..evidence.verdict import ALPHA, METHODS, holm
 from ..report.numbers import value_text
 from ..report.study import Study
@@ -46,6 +46,8 @@ class Removal(NamedTuple):
     says: Says
     # Whether its metric is the one that decides on the task.
     decides: bool
+    # Whether one question makes more than half of the change; then the number is open, whatever its interval.
+    one_question: bool = False
 
     @property
     def text(self) -> str:
@@ -77,9 +79,10 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
         for change in changes(study, row, parts):
             bound, held_out = bound_on(change.metric, at, row), row.split == "confirm"
             says = _held_out(study, row, change, bound) if held_out else _explored(change, bound)
-            method = row.config.get("method") or "skip"
-            decides = change.metric == at.metric
-            found.append(Removal(row.id, held_out, method, *change[:-1], bound, says, decides))
+            carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
+            method, decides = row.config.get("method") or "skip", change.metric == at.metric
+            says = "open" if carried else says
+            found.append(Removal(row.id, held_out, method, *change[:-1], bound, says, decides, carried))
     return found
 
 
@@ -125,6 +128,20 @@ def removed_by(row: Row) -> dict[str, frozenset[str]]:
     except (ExperimentError, ValueError):
         return {}
     return {site: parts for site, parts in found.items() if parts}
+
+
+def _one_question(study: Study, row: Row, parts: frozenset[str], metric: str) -> bool:
+    """Whether one question makes more than half of the change, by size, that the removal of these parts does."""
+    if not any(doubt.code == "one_question" for doubt in row.doubts):
+        return False
+    from ...experiments.statistics.carried import HALF, carried
+
+    kept = changes_by_prompt(row, metric, lambda name: study.artifact(row.id, name))
+    site = next((site for site, removed in removed_by(row).items() if removed == parts), None)
+    if kept is None or site not in kept[0]:
+        return False
+    sites, by_prompt, asked = kept
+    return float(carried(by_prompt[sites.index(site)], asked)) > HALF
 
 
 def _harm(metric: str, value: float, low: float, high: float) -> tuple[float, float, float]:

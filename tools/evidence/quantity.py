@@ -200,7 +200,9 @@ def asked_questions(row: Experiment) -> int | None:
     return next((int(m.value) for m in row.measurements if m.name == "questions"), row.n)
 
 
-def _changes(row: Experiment, metric: str, artifact: Artifact | None) -> tuple[list[str], Array, list[str]] | None:
+def changes_by_prompt(
+    row: Experiment, metric: str, artifact: Artifact | None
+) -> tuple[list[str], Array, list[str]] | None:
     """The sites of a metric's effects in the order in which they were measured, their changes [site, n], and the
     question of each prompt; None where the values of the prompts were not kept."""
     names = {one.name for one in row.artifacts}
@@ -227,7 +229,7 @@ def _whole(row: Experiment, metric: str, artifact: Artifact | None) -> Array | N
 
 
 def _rank_interval(row: Experiment, effect: Effect, artifact: Artifact | None) -> tuple[float, float] | None:
-    kept = _changes(row, effect.metric, artifact)
+    kept = changes_by_prompt(row, effect.metric, artifact)
     if kept is None:
         return None
     from ...experiments.statistics.intervals import rank_interval
@@ -242,15 +244,16 @@ def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> d
     if second is None or first.name != "effect" or second.name != "effect" or not (first.site and second.site):
         return None
     one, other = (find_effect(row, str(t.site), t.metric)[0] for t in (first, second))
-    kept = _changes(row, one.metric, artifact)
+    kept = changes_by_prompt(row, one.metric, artifact)
     if kept is None or one.metric != other.metric:
         return None
-    from ...experiments.statistics.intervals import bootstrap, ratio_bootstrap
+    from ...experiments.statistics.ratios import ratio_interval
+    from ...experiments.statistics.skewed import mean_interval
 
     sites, changes, asked = kept
     difference = changes[sites.index(one.site)] - changes[sites.index(other.site)]
     whole = _whole(row, one.metric, artifact)
-    value, low, high = bootstrap(difference, asked) if whole is None else ratio_bootstrap(difference, whole, asked)
+    value, low, high = mean_interval(difference, asked) if whole is None else ratio_interval(difference, whole, asked)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 

@@ -13,6 +13,7 @@ from ...db import records
 from ...db.ids import parse_id, show_id
 from ...db.read.reader import Reader
 from ...experiments.prediction import EXCESS, Judgement, Prediction, judge
+from ...experiments.statistics import VERSION
 from ..workbench.context import Context
 from ..workbench.environment import code_version
 from ..workbench.run_experiment import experiment_from, run_experiment
@@ -94,8 +95,10 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
             except NoQuantity as fault:
                 found.append(f"{where}: {fault}")
                 continue
-            pairs = {"value": (now.value, judged.value), "low": (now.low, judged.low), "high": (now.high, judged.high),
-                     "n": (now.n, judged.n)}  # fmt: skip
+            pairs: dict[str, tuple[object, object]] = {"value": (now.value, judged.value), "n": (now.n, judged.n)}
+            # The interval of a difference of two effects is made anew, by the statistics that are here.
+            if logged.environment.get("statistics", 1) == VERSION:
+                pairs |= {"low": (now.low, judged.low), "high": (now.high, judged.high)}
             # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what it
             # was.
             if logged.code_version == code_version():

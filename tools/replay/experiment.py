@@ -12,6 +12,7 @@ from typing import Any
 from ...db.ids import show_id
 from ...db.records import Experiment
 from ...experiments.result import Result
+from ...experiments.statistics import VERSION
 from ..refusals import refused
 from ..workbench.context import Context
 from ..workbench.environment import code_version
@@ -20,7 +21,8 @@ from ..workbench.run_experiment import experiment_from, measured
 # Measurements by name, or effects by site and metric.
 Named = Mapping[tuple[str, ...], object]
 TOLERANCE = 1e-4
-COMPARED = ("value", "low", "high", "n", "p", "q", "percentile", "p_max")
+# What is measured, and what the statistics make of it.
+MEASURED, REASONED = ("value", "n", "percentile"), ("low", "high", "p", "q", "p_max")
 
 
 def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         here = context.environment["packages"].get(package)
         if here != version and package != "lashley":
             warnings.append(f"logged with {package} {version}, replayed with {here}")
+    if changed := other_statistics(logged):
+        warnings.append(changed)
     result = measured(experiment, lab)
     found = compare(logged, result, tolerance, newer)
     if found["more"]:
@@ -57,9 +61,21 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     return {"id": name, **found, "warnings": warnings}
 
 
+def other_statistics(logged: Experiment) -> str:
+    """One line where an experiment was logged with other statistics than those that are here; else nothing."""
+    was = logged.environment.get("statistics", 1)
+    if was == VERSION:
+        return ""
+    return (
+        f"its intervals and p-values were made by statistics {was}, and those here are {VERSION}: they were not "
+        "compared; what was measured was"
+    )
+
+
 def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = False) -> dict[str, Any]:
     """Every measurement, effect and sample of two results, by name. What other code (`newer`) measures besides is no
-    difference, and is listed as "more"."""
+    difference, and is listed as "more". Intervals and p-values are compared where the same statistics made them."""
+    columns = MEASURED if other_statistics(logged) else (*MEASURED, *REASONED)
     differences: list[str] = []
     more: list[str] = []
     compared, largest = 0, 0.0
@@ -75,7 +91,7 @@ def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = Fal
             where = "the log only" if missing in before else "the replay only"
             differences.append(f"{' '.join(missing)}: in {where}")
         for name in before.keys() & after.keys():
-            for column in COMPARED:
+            for column in columns:
                 # A measurement has fewer columns than an effect.
                 a, b = getattr(before[name], column, None), getattr(after[name], column, None)
                 compared += 1

@@ -19,7 +19,7 @@ from ...db.records import as_json
 from ...experiments.experiment import Experiment
 from ...experiments.result import Result, notes_of
 from ..workbench.run_experiment import measured
-from .experiment import TOLERANCE, compare
+from .experiment import TOLERANCE, compare, other_statistics
 from .scratch import Scratch
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class Repeated:
         if not found["same"]:
             lines: list[str] = found["differences"]
             raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
+        if other_statistics(logged):
+            # What it finds depends on its p-values.
+            return
         was, says = (
             _result_text(logged.found or "", logged.notes),
             _result_text(now.found, [note.text for note in now.notes]),

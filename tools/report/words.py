@@ -78,6 +78,7 @@ WORDS: tuple[tuple[str, str], ...] = (
 
 STATISTICS = (
     "Effects are paired: the edited model minus the intact one on the same prompt. Intervals are 95% intervals: of a "
-    "mean a bootstrap over questions, of a share Wilson's, of a change of share Tango's, which keep their width where "
-    "all prompts agree. p is a sign-flip test. Prompts that ask the same question in another form count as one."
+    "mean Student's t, wider where the changes may be skewed, of a share Wilson's, of a change of share Tango's, which "
+    "keep their width where all prompts agree. p is the larger of that t's and a sign-flip test's. Prompts that ask "
+    "the same question in another form count as one."
 )

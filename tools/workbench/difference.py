@@ -164,14 +164,14 @@ def value(row: Measurement | Effect | None) -> Value | None:
 def paired(reader: Reader, a: Experiment, b: Experiment) -> dict[str, Value]:
     """By site and metric: the second change minus the first, prompt by prompt, with its interval. Only where the values
     of the prompts were kept, and the prompts ask the same."""
-    from ...experiments.statistics.intervals import bootstrap
+    from ...experiments.statistics.skewed import mean_interval
 
     first, second = (changes(reader, one) for one in (a, b))
     found: dict[str, Value] = {}
     for name in first.keys() & second.keys():
         (one, asked), (other, asked_too) = first[name], second[name]
         if asked == asked_too and len(one) == len(other):
-            value, low, high = bootstrap(other - one, asked)
+            value, low, high = mean_interval(other - one, asked)
             found[name] = Value(float(value), float(low), float(high), len(asked))
     return found
 

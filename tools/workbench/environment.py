@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...experiments.statistics import VERSION
+
 PACKAGES = ("lashley", "torch", "transformers", "tokenizers", "numpy", "scipy", "openai", "pydantic", "sqlite-utils")
 
 
@@ -46,6 +48,7 @@ def environment() -> dict[str, Any]:
     from ...experiments.model.device import chosen_device, device_name
 
     return {
+        "statistics": VERSION,
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),

@@ -150,11 +150,12 @@ def measured(experiment: Experiment, lab: Any) -> Result:
     from pydantic import ValidationError
 
     from ...experiments.model.kernels import is_refused_memory
+    from ...experiments.statistics.carried import with_carried
 
     try:
         if experiment.chat != bool(lab.task.asked):
             raise refused("other_lab")
-        result = experiment.run(lab)
+        result = with_carried(experiment.run(lab))
         found = f"{result.found} {experiment.asked}".strip()
         return result.model_copy(update={"found": found}) if experiment.chat else result
     except (RuntimeError, MemoryError) as fault:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_removal import NEEDED, Found, bound_text, by_removal, not_tried, number_of, with_others
+from ..by_removal import NEEDED, Found, bound_text, by_removal, not_tried, number_of, one_question, with_others
 from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
@@ -68,7 +68,7 @@ class Needed(ClaimOnParts):
                 return f"Whether {them} {are_needed} is undecided. {number}; the bound is {bound}."
 
     def against(self, found: Found) -> tuple[str, ...]:
-        said: list[str] = []
+        said = list(one_question(found))
         zero = [one for one in found.numbers if one.method == "zero" and one.says == "more"]
         if found.verdict in ("refuted", "undecided") and zero and "mean" in found.answers:
             one = zero[-1]

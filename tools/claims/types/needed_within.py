@@ -81,7 +81,7 @@ def _marginal(study: Study, whole: Row, without: Row) -> Reading | None:
     """The damage with the set less the damage without the part, prompt by prompt; None where they were not kept."""
     import numpy as np
 
-    from ....experiments.statistics.intervals import bootstrap
+    from ....experiments.statistics.skewed import mean_interval
 
     at = standard(study, whole.task or "")
     metric = at.metric
@@ -93,7 +93,7 @@ def _marginal(study: Study, whole: Row, without: Row) -> Reading | None:
         return (values[1] - values[0]) * metrics()[metric].worse
 
     asked = [str(one) for one in np.load(io.BytesIO(study.artifact(whole.id, "questions")), allow_pickle=False)]
-    value, low, high = (float(one) for one in bootstrap(damage(whole) - damage(without), asked))
+    value, low, high = (float(one) for one in mean_interval(damage(whole) - damage(without), asked))
     bound, held_out = bound_on(metric, at, whole), whole.split == "confirm"
     if held_out:
         p = corrected(study, whole.id, p_of_bound(value, low, high, bound, asked_questions(whole)))

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_removal import SPARE, Found, bound_text, by_removal, not_tried, number_of, with_others
+from ..by_removal import SPARE, Found, bound_text, by_removal, not_tried, number_of, one_question, with_others
 from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
@@ -28,6 +28,7 @@ class Spare(ClaimOnParts):
         found = by_removal(study, frozenset(self.parts), self.task, SPARE)
         return Finding(
             claim=self, verdict=found.verdict, sentence=self.sentence(study, found), evidence=found.evidence,
+            against=one_question(found),
             untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
 

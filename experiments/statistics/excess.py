@@ -1,0 +1,34 @@
+"""What a set does beyond random sets of its kind, with the interval of that.
+
+The questions were drawn, and so were the sets. The variances of both draws add up, and so do their third moments: sets
+of which a few do much make the end below longer, since others of that kind may do as much. It counts as many
+independent values as there are questions or sets, whichever is fewer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .skewed import Array, Moments, Questions, clustered, moments, skewness, standard_error
+
+
+def excess_interval(
+    values: Array, others: Array, questions: Questions = None
+) -> tuple[float, float | None, float | None]:
+    """The mean of values [n] minus that of others [set, n], low and high of it. There is no interval with one question
+    or one set."""
+    excess = float(values.mean() - others.mean())
+    asked, sets = len(clustered(values, questions)[1]), len(others)
+    if min(asked, sets) < 2:
+        return excess, None, None
+    own = moments(values - others.mean(0), questions)
+    beside = others.mean(1) - others.mean()
+    errors, count = (float(own.error), float(standard_error(beside))), min(asked, sets)
+    error = math.hypot(*errors)
+    third = float(own.skewness) * errors[0] ** 3 / math.sqrt(asked)
+    third -= float(skewness(beside)) * errors[1] ** 3 / math.sqrt(sets)
+    lean = third / error**3 * math.sqrt(count) if error > 0 else 0.0
+    both = Moments(np.array(excess), np.array(error), np.array(lean), count)
+    return excess, float(both.end(-1)), float(both.end(1))
