@@ -11,24 +11,29 @@ from ..evidence.quantity import parse
 from ..report.study import Study
 from .call import kept
 from .claim import VERDICTS, Claim, Finding
+from .question import Question, read_question
 from .removals import removed_by
 from .types.does import Does
 from .types.needed import Needed
 from .types.spare import Spare
-from .words import capitalized, in_order, listed, named
-
-# How many parts an answer names before it counts the rest.
-MOST = 8
+from .words import in_order
 
 
 def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
-    """What these claims come to, then what the study's own tests say; each thing once, the confirmed first."""
+    """What its questions and these claims come to, and what the study's own tests say; each thing once, the confirmed
+    first."""
     found: dict[str, Finding] = {}
-    for claim in (*claims, *tested(study)):
+    asked = (one.claim for one in questions(study) if one.claim is not None)
+    for claim in (*asked, *claims, *tested(study)):
         found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
     # `sorted` keeps what is alike in its order.
     return sorted(found.values(), key=lambda one: order[one.verdict])
+
+
+def questions(study: Study) -> list[Question]:
+    """What the study registered before its first experiment."""
+    return [read_question(dict(one.claim)) for one in study.run.questions]
 
 
 def finding_data(found: Finding) -> dict[str, Any]:
@@ -68,51 +73,3 @@ def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool
                 # Without a site the quantity is of all that was removed.
                 if not named_sites or site in named_sites:
                     yield row.task, tuple(in_order(parts)), prediction.comparison == "between"
-
-
-def answer(study: Study, found: Sequence[Finding]) -> list[str]:
-    """The answer in a few sentences: what the model can do, what is needed, what is not, and what is open."""
-    said = [one for task in tasks(study) for one in _needed(task, [f for f in found if f.claim.task == task])]
-    if not said:
-        said.append("No part was tested on held-out prompts, so nothing is confirmed.")
-    return said + [one.text for one in found if isinstance(one.claim, Does)][:1]
-
-
-def _needed(task: str, found: Sequence[Finding]) -> Iterator[str]:
-    """Sentences on the parts of one task, by verdict."""
-    needed = [one for one in found if isinstance(one.claim, Needed)]
-    spare = [one for one in found if isinstance(one.claim, Spare)]
-    shown = [one for one in needed if one.verdict in ("confirmed", "supported")]
-    for one in shown[:3]:
-        yield one.text
-    if len(shown) > 3:
-        yield f"Also needed for {task}, each by its own test: {_names(shown[3:])}."
-    refuted = [one for one in needed if one.verdict == "refuted"]
-    artefacts = [one for one in refuted if one.against]
-    if artefacts:
-        yield (
-            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts). Setting them to "
-            "zero does damage; but zero is a value that the model may never have there."
-        )
-    if others := [one for one in refuted if not one.against]:
-        yield f"{capitalized(_names(others))}: not needed for {task} (refuted on held-out prompts)."
-    if kept := [one for one in spare if one.verdict in ("confirmed", "supported")]:
-        yield f"{capitalized(_names(kept))}: can be spared for {task} ({_words(kept)} on held-out prompts)."
-    if wrong := [one for one in spare if one.verdict == "refuted"]:
-        yield f"{capitalized(_names(wrong))}: cannot be spared for {task} (refuted on held-out prompts)."
-    if open_ := [one for one in (*needed, *spare) if one.verdict == "undecided"]:
-        yield f"Undecided for {task}: {_names(open_)}."
-
-
-def _names(found: Sequence[Finding]) -> str:
-    sets = [one.claim.about for one in found]
-    single = [part for parts in sets if len(parts) == 1 for part in parts]
-    several = [f"{named(parts)} together" for parts in sets if len(parts) > 1]
-    shown = in_order(dict.fromkeys(single))
-    more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
-    first = [named(shown[:MOST])] if shown else []
-    return listed([*first, *more, *several])
-
-
-def _words(found: Sequence[Finding]) -> str:
-    return listed(list(dict.fromkeys(one.verdict for one in found)))
