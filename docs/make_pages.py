@@ -39,6 +39,8 @@ TABLES = {
     "runs": "A study: its goal, who decided, its budget and what was spent of it, how it ended. `running` is also what "
     "a killed one left behind; `agent runs` tells them apart.",
     "turns": "One message of a study's conversation, as it was sent or received.",
+    "questions": "What a study asks, registered before its first experiment: a claim of open verdict (`claim`), and "
+    "the program's words for it. `origin` is the driver, or the goal that the program read.",
     "told": "What the user told a study while it ran (`agent tell`). The turn that brought it carries its number.",
     "resumptions": "When a run that was stopped was taken up again, and in which environment.",
     "experiments": "One experiment: what was asked (`config`), of which subject, task and code, and what was found.",

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from lashley.agent.autopilot.driver import Autopilot, protocol
 from lashley.agent.autopilot.judge import Yardstick, layers_named, listing, without, yardstick_for_heads
 from lashley.agent.drivers.conversation import Message
+from lashley.tools.claims.call import TypedClaim, claim_from
+from lashley.tools.report.verdict_words import verdict_words
 
 Data = dict[str, Any]
 LOGITS = Yardstick("logit_diff", 0.5)
@@ -198,8 +200,13 @@ class World:
         while step[1] != "write_report":
             self.steps.append(step)
             step = steps.send(self.answer(step[1], step[2]))
-        self.claims = step[2]["claims"]
-        return "\n\n".join([*(claim["sentence"] for claim in self.claims), step[2]["interpretation"]])
+        assert step[2]["claims"] == []
+        self.claims = step[2].get("findings", [])
+        return step[2]["interpretation"]
+
+    def claimed(self, kind: str) -> list[list[str]]:
+        """The parts of the claims of this type."""
+        return [claim["parts"] for claim in self.claims if claim["type"] == kind]
 
     def verdicts(self) -> dict[str, str]:
         return self.status
@@ -217,7 +224,7 @@ def test_everything_clear() -> None:
     text = world.run()
     # Layers; by the mean, too; together; stand-ins. One head alone needs no test of each.
     assert world.verdicts() == {"H1": "supported", "H2": "refuted", "H3": "supported", "H4": "supported"}
-    assert "the head L3.H1" in text
+    assert "The head L3.H1" in text
     assert "heads L3.H1" not in text
     assert "Zero alone would have misled on L0.H1 and L0.H0" in text
     tools = [s[1] for s in world.steps]
@@ -229,13 +236,15 @@ def test_everything_clear() -> None:
     assert all("split" not in s[2] for s in world.steps), "held-out prompts are the program's"
 
 
-def test_every_claim_says_what_must_hold_and_the_answer_comes_first() -> None:
+def test_what_it_found_is_claimed_as_data_and_the_answer_comes_first() -> None:
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
     world.run()
-    assert [claim["conditions"] for claim in world.claims] == [
-        ["H3 is supported"], ["H2 is refuted"], ["H4 is supported"], ["H1 is supported"], ["E1.accuracy_p < 0.025"],
-        ["E1.prefers_answer_p < 0.025"],
+    assert [(claim["type"], claim["parts"]) for claim in world.claims] == [
+        ("needed", ["L3.H1"]), ("spare", ["L0.H1", "L0.H0"]), ("needed", ["L3"]), ("spare", ["L1"]),
     ]  # fmt: skip
+    assert {claim["task"] for claim in world.claims} == {"sums"}
+    for claim in world.claims:
+        claim_from(TypedClaim.model_validate(claim), None)
 
 
 def test_what_is_not_significant_is_undecided_not_harmless() -> None:
@@ -255,9 +264,11 @@ def test_one_strong_head_does_not_carry_another_unnoticed() -> None:
     world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7})
     text = world.run()
     assert world.verdicts() == {"H1": "supported", "H2": "supported", "H3": "supported"}
-    assert "each of the heads that zero shows as strongest, L3.H1 and L0.H0, is needed by itself" in text
+    assert "The strongest are L3.H1 and L0.H0" in text
+    assert world.claimed("needed")[:3] == [["L3.H1", "L0.H0"], ["L3.H1"], ["L0.H0"]]
     world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7}, zero_only={"L0.H1": 2.0})
-    assert "That each of them is needed by itself is {{H4.verdict}}" in world.run()
+    world.run()
+    assert [one["config"]["heads"] for one in world.proposed["H4"]] == [["L3.H1", "L0.H0"]] * 2
 
 
 def test_heads_that_stand_in_for_each_other_are_found_out() -> None:
@@ -305,28 +316,28 @@ def test_heads_that_the_joint_search_finds_are_predicted_together_and_alone() ->
     assert [one["quantity"] for one in predicted] == ["logit_diff_change"] * 3 + ["effect[L5.H0]", "effect[L7.H1]"]
     assert {one["config"]["method"] for one in predicted[3:]} == {"mean"}
     assert world.verdicts()[name] == "supported"
-    assert f"{name} is supported" in [claim["conditions"][0] for claim in world.claims]
+    assert world.claimed("stands_in") == [["L5.H0", "L7.H1"]]
     assert "It is L5.H0 and L7.H1: without them" in text
     # Where none are found, none are predicted, and that is said.
     world = World()
     assert "None was shown to be such a set" in world.run()
-    assert "stand in for each other" not in " ".join(claim["sentence"] for claim in world.claims)
+    assert world.claimed("stands_in") == []
 
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_whatever_becomes_of_verdicts_the_report_says_them_as_they_are(random: Random) -> None:
-    """A later test may strengthen or weaken an earlier verdict; the claims are those that hold at the end."""
+def test_whatever_becomes_of_verdicts_nothing_is_claimed_but_what_to_judge(random: Random) -> None:
+    """A later test may strengthen or weaken an earlier verdict; claims as data have no verdict that could be wrong."""
     words = ["supported", "refuted", "inconclusive"]
 
     def moved(verdicts: dict[str, str]) -> dict[str, str]:
         return {name: random.choice(words) for name in verdicts}
 
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0}, stand_ins=("L5.H0", "L7.H1"), moved=moved)
-    world.run()
-    said = [claim["conditions"][0] for claim in world.claims if claim["conditions"][0].startswith("H")]
-    assert sorted(said) == sorted(f"{name} is {status}" for name, status in world.verdicts().items())
-    assert len(said) == 5
+    text = world.run()
+    assert {claim["type"] for claim in world.claims} == {"needed", "spare", "stands_in"}
+    assert all(claim.keys() == {"type", "parts", "task"} for claim in world.claims)
+    assert verdict_words(text.replace("undecided", "")) == []
 
 
 @pytest.mark.parametrize("tool", ["minimal_set", "propose_hypothesis", "test_hypothesis", "write_note"])
@@ -334,11 +345,7 @@ def test_a_step_that_is_refused_is_left_out_and_nothing_is_claimed_of_it(tool: s
     world = World(refused=(tool,), stand_ins=("L5.H0", "L7.H1"))
     text = world.run()
     assert "What was not tested" in text
-    tested = tool not in ("propose_hypothesis", "test_hypothesis")
-    assert any(claim["conditions"][0].startswith("H") for claim in world.claims) == tested
-    assert ("stand in for each other is" in text.replace(", so that all of them are needed and none alone,", "")) == (
-        tested and tool != "minimal_set"
-    )
+    assert bool(world.claimed("stands_in")) == (tool != "minimal_set")
 
 
 def test_a_report_whose_claims_are_refused_is_written_without_them() -> None:
@@ -357,7 +364,7 @@ def test_a_report_whose_claims_are_refused_is_written_without_them() -> None:
         messages += [Message(role="assistant", text=reply.text, calls=reply.calls),
                      Message(role="tool", text="It was not taken.", call_id=call.id, data=answer)]  # fmt: skip
     assert reply.text == "The protocol is done."
-    assert [bool(one["claims"]) for one in written] == [True, False]
+    assert [bool(one["findings"]) for one in written] == [True, False]
     assert written[0]["interpretation"] == written[1]["interpretation"]
 
 
@@ -370,17 +377,12 @@ def test_a_subject_that_neither_says_nor_prefers_the_answer_is_left_for_another_
 
 
 def test_one_grade_of_ability_is_enough_and_decides_what_is_claimed() -> None:
-    for doubt, claimed in (
-        ("not_said", "E1.prefers_answer_p < 0.025"), ("not_preferred", "E1.accuracy_p < 0.025")
-    ):  # fmt: skip
+    for doubt in ("not_said", "not_preferred"):
         world = World(doubts=[doubt])
         text = world.run()
         assert [s[2]["task"] for s in world.steps if s[1] == "baseline"] == ["sums"]
         assert {s[2]["metric"] for s in world.steps if s[1] == "head_ablation"} == {"logit_diff"}
-        about = [c for claim in world.claims for c in claim["conditions"] if c.startswith("E1.")]
-        assert about == [claimed]
         assert ("is not shown to say it" in text) == (doubt == "not_said")
-        assert ("the share of right answers goes from" in text) == (doubt == "not_preferred")
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 5, 7])

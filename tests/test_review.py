@@ -26,8 +26,10 @@ from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
 from lashley.tests.wire import Wire, chat
-from lashley.tools.evidence.review.opinion import Opinion, assertions, claims_of, opinion_faults, reviewed_claims
+from lashley.tools.evidence.review.opinion import Opinion, opinion_faults, reviewed_claims
 from lashley.tools.evidence.review.reviewed import verdicts_of
+from lashley.tools.evidence.review.under_review import assertions
+from lashley.tools.report.claims import sentences
 from lashley.tools.report.default import default_source
 from lashley.tools.report.render import render_run, write
 from lashley.tools.report.study import read_study
@@ -133,9 +135,9 @@ def test_a_reviewer_refutes_a_claim_by_a_test_and_nothing_falls_without(wire: Wi
     assert "H2 is supported does not hold (it is refuted)" in told[3]
     assert "0.93" in told[3]
     assert "Claim 1: 1 of the numbers that it rests on was not upheld" in told[4]
-    assert said(path) == {1: "undecided", 2: "falls"}
+    assert said(path) == {1: "untested", 2: "falls"}
     markdown = rendered(path)
-    assert markdown.index("**Claim 2 falls.**") < markdown.index("**Claim 1 is undecided.**")
+    assert markdown.index("**Claim 2 falls.**") < markdown.index("**Claim 1 is untested.**")
     assert "contradicts: H2, effect\\[L0.H0\\] below −0.5" in markdown
     assert markdown.count("by-hand, through the chat driver") == 1
     own = rendered(path, 2)
@@ -208,7 +210,7 @@ def test_the_autopilot_lets_a_lucky_claim_fall_and_a_true_one_stand(tmp_path: Pa
 def test_with_too_small_a_budget_nothing_stands(tmp_path: Path) -> None:
     path = lucky(tmp_path / "t.db")
     assert reviewed(path, Autopilot(), experiments=1).status in ("finished", "budget")
-    assert said(path) == {1: "undecided", 2: "undecided"}
+    assert said(path) == {1: "untested", 2: "untested"}
 
 
 class Stopped:
@@ -232,7 +234,7 @@ def test_a_review_that_was_stopped_says_so_and_lets_nothing_stand(
     monkeypatch.chdir(tmp_path)
     path = lucky(tmp_path / "lashley.db")
     assert reviewed(path, Stopped(after=8)).status == "interrupted"
-    assert said(path)[1] == "undecided"
+    assert said(path)[1] in ("undecided", "untested")
     assert "**R2 ended before its verdict: it was interrupted.**" in rendered(path)
     with Reader.open(path) as reader:
         write(render_run(reader, 1), tmp_path / "reports/R1")
@@ -342,7 +344,7 @@ def test_a_claim_of_a_refutation_is_held_to_its_own_method(tmp_path: Path) -> No
         judged = {"value": 0.0, "low": -0.1, "high": 0.1, "n": 8, "p": 1e-5, "side": "against"}
         store.add_judgement(reader.hypothesis(number).predictions[0].id, test, judged)
         study = read_study(reader, 1)
-        found = assertions(claims_of(study)[0], study)
+        found = assertions(sentences(study.report.claims)[0], study) if study.report else []
     assert [(one.inside, one.config["method"]) for one in found] == [(False, "mean")]
 
 

@@ -103,10 +103,10 @@ def protocol(study: Data) -> Protocol:
 
 
 def written(given: Data) -> Protocol:
-    """The report; without the claims, should they be refused. Should that be refused, too, the program writes one."""
+    """The report; without its claims, should they be refused. Should that be refused, too, the program writes one."""
     found = yield "The report.", "write_report", given
     if found.get("refused"):
-        yield "The claims were refused; the report without them.", "write_report", {**given, "claims": []}
+        yield "The claims were refused; the report without them.", "write_report", {**given, "findings": None}
 
 
 def note(course: Course) -> Data:

@@ -5,11 +5,10 @@ Numbers and verdicts stand in slots, so that no sentence can say more than the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .course import METHODS, Course, Data
 from .judge import LOST, heads_named, layer_of, layers_named, listing
-
-# The level of the baseline's exact tests against chance.
-CHANCE = 0.025
 
 
 def report(course: Course) -> Data:
@@ -17,76 +16,32 @@ def report(course: Course) -> Data:
     sections = (ability(course), layers(course), heads(course), confirmation(course), untested(course))
     return {
         "title": " ".join(course.study["goal"].split()),
-        "claims": claims(course),
+        "claims": [],
+        "findings": claims(course),
         "interpretation": "\n\n".join(block for section in sections for block in section),
     }
 
 
 def claims(course: Course) -> list[Data]:
-    """The answer first. What is claimed of a hypothesis is its verdict, whatever that is."""
-    base, kept = course.baseline, course.kept
-    found: list[Data] = []
+    """What the search and the tests were about, as data: the program gives the verdicts and writes the sentences, so
+    nothing here can be false."""
+    task, found = course.task, list[Data]()
 
-    def claim(about: str, sentence: str) -> None:
-        # Without a test there is no verdict.
-        status = course.status(about)
-        if status != "open":
-            name = course.proposed[about]
-            verdict = f"{sentence} is {slot(name, 'verdict')}"
-            found.append({"sentence": f"{verdict} ({name}).", "conditions": [f"{name} is {status}"]})
+    def claim(kind: str, parts: Sequence[str]) -> None:
+        one = {"type": kind, "parts": list(parts), "task": task}
+        if parts and one not in found:
+            found.append(one)
 
-    if kept:
-        one = len(kept) == 1
-        mean = experiment_of(course, "together", "mean")
-        damage = ""
-        if mean is not None:
-            right = (
-                f"the share of right answers goes from {slot(mean, 'intact_accuracy')} to {slot(mean, 'accuracy')} on "
-                "held-out prompts, and "
-            )
-            damage = (
-                f"With {heads_named(kept)} replaced by {'its mean' if one else 'their means'}, "
-                f"{right if course.says else 'on held-out prompts '}the {course.yardstick.noun} changes by "
-                f"{slot(mean, course.yardstick.measured)}. "
-            )
-        claim("together", f"{damage}That {'it is' if one else 'they are, together,'} needed for `{course.task}`")
-        claim("each", "That each of them is needed by itself")
-    if course.chosen:
-        one = len(course.chosen) == 1
-        claim("methods", f"That {'the head' if one else 'each of the heads'} that zero shows as strongest, "
-              f"{listing(course.chosen)}, is needed by itself under its mean, too,")  # fmt: skip
-    claim("stand_ins", f"That {listing(course.stand_ins)} stand in for each other, so that all of them are needed and "
-          "none alone,")  # fmt: skip
-    claim("backup", f"That {listing(course.vanished)} do not stand in for each other")
-    said: list[str] = []
-    if course.needed_layer is not None:
-        said.append(f"layer {course.needed_layer} cannot be left out")
-    if course.spare_layer is not None:
-        said.append(f"layer {course.spare_layer} can")
-    claim("layers", f"That {' and '.join(said)}")
-    if course.says:
-        found.append({
-            "sentence": f"Intact, the subject says the answer: a share of {slot(base, 'accuracy')} of the prompts of "
-            f"`{course.task}`, more than chance gives.",
-            "conditions": [above_chance(base, "accuracy", "chance")],
-        })  # fmt: skip
-    if course.prefers:
-        found.append({
-            "sentence": f"Intact, the subject prefers the answer to a plausible wrong one in a share of "
-            f"{slot(base, 'prefers_answer')} of the prompts of `{course.task}`, more than chance gives.",
-            "conditions": [above_chance(base, "prefers_answer", "prefers_chance")],
-        })  # fmt: skip
+    claim("needed", course.kept)
+    for head in course.kept or course.chosen:
+        claim("needed", [head])
+    if len(course.stand_ins) > 1:
+        claim("stands_in", course.stand_ins)
+    if len(course.vanished) > 1 and "backup" in course.tested:
+        claim("spare", course.vanished)
+    claim("needed", [] if course.needed_layer is None else [f"L{course.needed_layer}"])
+    claim("spare", [] if course.spare_layer is None else [f"L{course.spare_layer}"])
     return found
-
-
-def above_chance(base: Data, share: str, chance: str) -> str:
-    """The condition that a share is above chance: by its interval, which can be tested on other prompts, or, where
-    that is too wide, by the exact test."""
-    measured = base["measurements"]
-    by_chance = float(f"{measured[chance]['value']:.4g}") if chance in measured else 1.0
-    if measured[share]["low"] > by_chance:
-        return f"{base['id']}.{share} > {by_chance:g}"
-    return f"{base['id']}.{share}_p < {CHANCE}"
 
 
 def experiment_of(course: Course, about: str, method: str) -> str | None:

@@ -52,8 +52,8 @@ def review(
     """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
 
     The reviewer is given the claims and what was measured, but not the reasoning. Its verdicts (stands, falls,
-    undecided) are checked by the program, and shown in the report of RUN, which is written again. A study that another
-    model did is best reviewed by one that did not: --llm, --base-url, or --driver autopilot.
+    undecided, untested) are checked by the program, and shown in the report of RUN, which is written again. A study
+    that another model did is best reviewed by one that did not: --llm, --base-url, or --driver autopilot.
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
@@ -123,5 +123,10 @@ def summary(context: Context) -> str:
     assert context.run is not None
     review = read_study(context.reader, context.run)
     count = Counter(verdicts_of(review).values())
-    said = ", ".join(f"{count[word]} {word}" for word in ("stands", "falls", "undecided"))
+    words = ["stands", "falls", "undecided", *(["untested"] if count["untested"] else [])]
+    said = ", ".join(f"{count[word]} {word}" for word in words)
+        f"{count[word]} {word}"
+        for word in ("stands", "falls", "undecided", "untested")
+        if count[word] or word != "untested"
+    )
     return f"R{context.run}, the second opinion on {review.run.reviews}, by claims: {said}."

@@ -35,6 +35,9 @@ class Reading(NamedTuple):
     n: int
     bound: float
     answer: Answer
+    # The number as a prediction names it, and on which side of the bound it is claimed to lie.
+    quantity: str = ""
+    side: int = 1
 
     @property
     def text(self) -> str:
@@ -66,7 +69,8 @@ def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: in
         stands = q is None or q < ALPHA
         answer = "for" if low > bound and stands else "against" if high < bound else "open"
     name = f"{effect.metric} at {effect.site}"
-    return Reading(row.id, held_out, name, effect.value, effect.low, effect.high, effect.n, side * bound, answer)
+    return Reading(row.id, held_out, name, effect.value, effect.low, effect.high, effect.n, side * bound, answer,
+                   f"effect[{effect.site}, {effect.metric}]", side)  # fmt: skip
 
 
 def verdict_of(readings: Sequence[Reading]) -> tuple[Verdict, Reading | None]:
@@ -87,9 +91,11 @@ def verdict_of(readings: Sequence[Reading]) -> tuple[Verdict, Reading | None]:
 
 def evidence_of(readings: Sequence[Reading]) -> tuple[Evidence, ...]:
     return tuple(
-        Evidence(experiment=one.experiment, held_out=one.held_out, text=f"{one.name} {one.text}", says=one.answer)
+        Evidence(experiment=one.experiment, held_out=one.held_out, text=f"{one.name} {one.text}", says=one.answer,
+                 quantity=one.quantity, comparison="above" if one.side > 0 else "below",
+                 low=one.bound if one.side > 0 else None, high=None if one.side > 0 else one.bound)
         for one in readings
-    )
+    )  # fmt: skip
 
 
 SUFFIX = {

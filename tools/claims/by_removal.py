@@ -7,9 +7,9 @@ have there, so damage under zero that the mean or another prompt's value does no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ...experiments.metrics import unit_of
+from ...experiments.metrics import metrics, unit_of
 from ..report.study import Study
 from .claim import Evidence, Verdict
 from .removals import Removal, Says, methods_for, removals, sets_with
@@ -45,9 +45,19 @@ def by_removal(study: Study, parts: frozenset[str], task: str, reading: Mapping[
     answers: dict[str, Answer] = {way: _together([reading[one.says] for one in used if one.method == way])
                for way in ways if any(one.method == way for one in used)}  # fmt: skip
     verdict = _verdict(answers, ways, bool(held_out))
-    evidence = tuple(Evidence(experiment=one.experiment, held_out=one.held_out, says=reading[one.says],
-                              text=f"{one.metric} {one.text} ({one.method})") for one in numbers)  # fmt: skip
+    evidence = tuple(_evidence(one, reading) for one in numbers)
     return Found(verdict, _decisive(used, verdict, answers, reading), answers, numbers, evidence)
+
+
+def _evidence(one: Removal, reading: Mapping[Says, Answer]) -> Evidence:
+    """The number with its bound: damage beyond it, or (to be spared) a change that lies within it."""
+    if reading is SPARE:
+        bounds: dict[str, Any] = {"comparison": "between", "low": -one.bound, "high": one.bound}
+    else:
+        more = metrics()[one.metric].worse > 0
+        bounds = {"comparison": "above", "low": one.bound} if more else {"comparison": "below", "high": -one.bound}
+    return Evidence(experiment=one.experiment, held_out=one.held_out, says=reading[one.says], quantity=one.quantity,
+                    text=f"{one.metric} {one.text} ({one.method})", **bounds)  # fmt: skip
 
 
 def _deciding(numbers: Sequence[Removal]) -> list[Removal]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ...experiments.prediction import Comparison
 from ...experiments.result import Frozen
 from ..errors import ToolError
 
@@ -31,12 +32,20 @@ VERDICTS: dict[Verdict, str] = {
 
 
 class Evidence(Frozen):
-    """One number that a finding rests on: where it was measured, what it is in words, and what it says."""
+    """One number that a finding rests on: where it was measured, what it is in words, and what it says.
+
+    quantity, comparison, low, high   the number and the bound that it was held against, as a prediction has them: "for"
+                                      says that it lies there; without a quantity it is of several experiments
+    """
 
     experiment: str
     held_out: bool
     text: str
     says: Literal["for", "against", "open"]
+    quantity: str = ""
+    comparison: Comparison = "above"
+    low: float | None = None
+    high: float | None = None
 
 
 class Finding(Frozen):

@@ -44,6 +44,8 @@ class Removal(NamedTuple):
     n: int
     bound: float
     says: Says
+    # The number as a prediction names it.
+    quantity: str
     # Whether its metric is the one that decides on the task.
     decides: bool
     # Whether one question makes more than half of the change; then the number is open, whatever its interval.
@@ -62,6 +64,7 @@ class Measured(NamedTuple):
     low: float
     high: float
     n: int
+    quantity: str
     q: float | None
 
 
@@ -82,7 +85,7 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
             method, decides = row.config.get("method") or "skip", change.metric == at.metric
             says = "open" if carried else says
-            found.append(Removal(row.id, held_out, method, *change[:-1], bound, says, decides, carried))
+            found.append(Removal(row.id, held_out, method, *change[:5], bound, says, change.quantity, decides, carried))
     return found
 
 
@@ -104,6 +107,7 @@ def changes(study: Study, row: Row, parts: frozenset[str]) -> list[Measured]:
     for effect in row.effects:
         if removed.get(effect.site) == parts and parts and effect.metric in known:
             found[effect.metric] = Measured(effect.metric, effect.value, effect.low, effect.high, effect.n,
+                                            f"effect[{effect.site}, {effect.metric}]",
                                             study.q.get((row.id, effect.site, effect.metric)))  # fmt: skip
     if not found or set(removed.values()) != {parts}:
         return list(found.values())
@@ -112,7 +116,7 @@ def changes(study: Study, row: Row, parts: frozenset[str]) -> list[Measured]:
         name = by_change.get(one.name)
         if name is not None and name not in found and one.low is not None and one.high is not None:
             q = next(iter(found.values())).q
-            found[name] = Measured(name, one.value, one.low, one.high, one.n or row.n or 0, q)
+            found[name] = Measured(name, one.value, one.low, one.high, one.n or row.n or 0, one.name, q)
     return list(found.values())
 
 

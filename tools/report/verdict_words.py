@@ -17,8 +17,9 @@ _SURE = (
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten"
 _AMOUNTS = (
     rf"(?:two|three|four|five|ten|hundred|thousand)fold|(?:{_SMALL}) (?:in|of|out of) (?:every |the )?(?:{_SMALL})|"
-    rf"(?:a|one|two|three|four|five) (?:half|halves|thirds?|quarters?|fifths?|tenths?|hundredths?) (?:of|as|less|more)|"
-    r"half (?:of )?(?:the|its|all|of)|(?:twice|double|triple|(?:two|three|four|five|ten) times) as|"
+    rf"(?:a|one|two|three|four|five) (?:half|halves|thirds?|quarters?|fifths?|tenths?|hundredths?) "
+    r"(?:of(?! the intact)|as|less|more)|"
+    r"half (?:of )?(?:the|its|all|it|them|what)\b|(?:twice|double|triple|(?:two|three|four|five|ten) times) as|"
     r"(?:two|three) (?:thirds|quarters|fifths)|probability (?:of )?(?:one|zero)"
 )
 _WORD = re.compile(rf"\b(?:(?P<verdict>{_VERDICTS})|(?P<sure>{_SURE})|(?P<amount>{_AMOUNTS}))\b", re.IGNORECASE)

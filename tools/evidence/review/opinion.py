@@ -19,16 +19,16 @@ from typing import Any, Literal, NamedTuple
 from pydantic import field_validator
 
 from ....db.records import Prediction
-from ....experiments.prediction import Comparison
 from ....experiments.result import Frozen
 from ...report.check import faults
-from ...report.claims import Claim, Refused, check_claim, sentences
+from ...report.claims import Claim, Refused, check_claim
 from ...report.study import Study
 from ..conditions import Checked, parse_condition
-from ..quantity import parse, read
+from ..quantity import parse
 from ..verdict import Stated
+from .under_review import Assertion, under_review
 
-Word = Literal["stands", "falls", "undecided"]
+Word = Literal["stands", "falls", "undecided", "untested"]
 # What differs between a test and its repetition.
 _FREE = {"model", "task", "n", "seed", "split", "method", "verify", "controls"}
 
@@ -46,19 +46,6 @@ class Opinion(Frozen):
     def _as_it_was_called(cls, word: object) -> object:
         """Trackers of before have another word for it."""
         return "undecided" if word == "not tested" else word
-
-
-class Assertion(Frozen):
-    """What a condition (of "E12" or "H2") says of one number: that it lies within bounds (`inside`), or not."""
-
-    of: str
-    kind: str
-    config: dict[str, Any]
-    quantity: str
-    comparison: Comparison
-    low: float | None = None
-    high: float | None = None
-    inside: bool = True
 
 
 class Test(NamedTuple):
@@ -82,43 +69,11 @@ class ReviewedClaim(NamedTuple):
         return list(dict.fromkeys(one.hypothesis for one in self.tests if one.agrees is agrees))
 
 
-def claims_of(study: Study) -> list[Claim]:
-    """The claims of the study's report."""
-    return [] if study.report is None else sentences(study.report.claims)
-
-
-def assertions(claim: Claim, study: Study) -> list[Assertion]:
-    """What can be tested of a claim. A condition on a number without an interval cannot, nor can 'is inconclusive'."""
-    found: list[Assertion] = []
-    for text in claim.conditions:
-        condition = parse_condition(text)
-        if condition.bound is not None:
-            row, bound = study.experiments[condition.of], condition.bound
-            if read(row, bound.quantity, lambda name, of=condition.of: study.artifact(of, name)).low is None:
-                continue
-            found.append(
-                Assertion(of=condition.of, kind=row.kind, config=dict(row.config), quantity=bound.quantity.text,
-                          comparison=bound.comparison, low=bound.low, high=bound.high)
-            )  # fmt: skip
-            continue
-        for one in study.hypotheses[condition.of].predictions:
-            inside = condition.verdict in ("supported", "confirmed")
-            if inside or (condition.verdict == "refuted" and study.verdicts.predictions[one.id] == "refuted"):
-                found.append(
-                    Assertion(of=condition.of, inside=inside, kind=one.kind, config=dict(one.config),
-                              quantity=one.quantity, comparison=one.comparison, low=one.low, high=one.high)
-                )  # fmt: skip
-    return found
-
-
 def reviewed_claims(review: Study) -> list[ReviewedClaim]:
     """Every claim that is reviewed, and what the review's tests say of it."""
     reviewed = review.reviewed
     assert reviewed is not None
-    return [
-        _reviewed_claim(place, assertions(claim, reviewed), review)
-        for place, claim in enumerate(claims_of(reviewed), 1)
-    ]
+    return [_reviewed_claim(place, claim.assertions, review) for place, claim in enumerate(under_review(reviewed), 1)]
 
 
 def _reviewed_claim(claim: int, asserted: Sequence[Assertion], review: Study) -> ReviewedClaim:
@@ -135,7 +90,9 @@ def _reviewed_claim(claim: int, asserted: Sequence[Assertion], review: Study) ->
                 tests[row.id] = Test(hypothesis=name, prediction=row, agrees=said)
     missing = upheld.count(False)
     contradicted = any(one.agrees is False for one in tests.values())
-    verdict: Word = "falls" if contradicted else "undecided" if missing or not asserted else "stands"
+    verdict: Word = (
+        "falls" if contradicted else "untested" if not tests else "undecided" if missing or not asserted else "stands"
+    )
     return ReviewedClaim(claim=claim, verdict=verdict, tests=tuple(tests.values()), missing=missing)
 
 

@@ -18,9 +18,10 @@ from ...report.slots import Filled, Slot, SlotError, fill
 from ...report.study import Study
 from ...report.view import predicted, protocol
 from ..conditions import Checked
-from .opinion import Opinion, ReviewedClaim, Test, Word, claims_of, conditions_checked, opinions_of, reviewed_claims
+from .opinion import Opinion, ReviewedClaim, Test, Word, conditions_checked, opinions_of, reviewed_claims
+from .under_review import under_review
 
-_STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "stands": "supported"}
+_STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "untested": "open", "stands": "supported"}
 _LONG = 240
 _SAYS = {True: "agrees", False: "contradicts", None: "undecided"}
 _ENDED = {"budget": "its budget was spent", "interrupted": "it was interrupted", "failed": "it failed",
@@ -32,8 +33,8 @@ def opinion_view(review: Study, inside: bool) -> Shown:
     reviewed = review.reviewed
     assert reviewed is not None
     given = {one.claim: one for one in opinions_of(review)}
-    claims = claims_of(reviewed)
-    sentences = [plain(claim.sentence, _filler(reviewed)) for claim in claims]
+    claims = under_review(reviewed)
+    sentences = [claim.sentence for claim in claims]
     rows = [_claim(sentence, given.get(found.claim), found, review)
             for sentence, found in zip(sentences, reviewed_claims(review), strict=True)]  # fmt: skip
     rows.sort(key=lambda row: list(_STATUS).index(row.verdict))
@@ -59,8 +60,8 @@ def verdicts_of(review: Study) -> dict[int, Word]:
 
 def verdict(given: Opinion | None, standing: ReviewedClaim) -> Word:
     """What the report says of a claim."""
-    if standing.verdict == "falls":
-        return "falls"
+    if standing.verdict in ("falls", "untested"):
+        return standing.verdict
     upheld = standing.verdict == "stands" and given is not None and given.verdict == "stands"
     return "stands" if upheld else "undecided"
 

@@ -16,13 +16,12 @@ from ... import hypotheses
 from ...arguments import Answered, Arguments
 from ...hypotheses import judged_line
 from ...refusals import refused
-from ...report.claims import MOST, check_claim
-from ...report.prose import plain
-from ...report.slots import fill
+from ...report.claims import MOST
 from ...report.study import read_study
 from ...workbench.context import Context
-from ..verdict import judged_predictions
-from .opinion import Opinion, Word, assertions, claims_of, opinion_faults, reviewed_claims
+from ..verdict import judged_predictions, said
+from .opinion import Opinion, Word, opinion_faults, reviewed_claims
+from .under_review import Assertion, under_review
 
 # What a reviewer does not have: what others thought, and what is no part of a refutation.
 WITHHELD = ("create_task", "register_questions", "search_notes", "write_note", "write_report")
@@ -88,7 +87,7 @@ def check_reviewable(context: Context, run: int) -> None:
         raise refused("is_a_review", name=name, of=row.reviews)
     if row.status == "running":
         raise refused("still_running", name=name)
-    if not claims_of(read_study(context.reader, run, [])):
+    if not under_review(read_study(context.reader, run, [])):
         raise refused("claims_nothing", name=name)
 
 
@@ -96,15 +95,16 @@ def brief(context: Context, run: int) -> Answered:
     """The study as a reviewer is told it, and the same as data."""
     study = read_study(context.reader, run, [])
     lines, data = ["Claims:"], list[dict[str, Any]]()
-    for place, claim in enumerate(claims_of(study), start=1):
-        sentence = plain(claim.sentence, lambda slot: fill(slot, study))
-        lines.append(f"{place}. {sentence}")
-        lines += [f"   holds: {one.condition.text} ({one.found})" for one in check_claim(claim, study)]
-        rests = assertions(claim, study)
-        if not rests:
+    claims = under_review(study)
+    for place, claim in enumerate(claims, start=1):
+        lines.append(f"{place}. {claim.sentence}")
+        lines += [f"   {one}" for one in claim.found]
+        lines += [f"   to attack: {about}" for about in map(attackable, claim.assertions)]
+        if not claim.assertions:
             lines.append("   (It rests on nothing that a prediction could test again.)")
-        data.append({"claim": place, "sentence": sentence, "assertions": [one.model_dump() for one in rests]})
-    cited = {text.split()[0] for claim in claims_of(study) for text in claim.conditions}
+        rests = [one.model_dump() for one in claim.assertions]
+        data.append({"claim": place, "sentence": claim.sentence, "assertions": rests})
+    cited = {name for claim in claims for name in claim.cited}
     for name, row in study.hypotheses.items():
         if name in cited:
             lines.append(f"{name} predicted:")
@@ -115,6 +115,13 @@ def brief(context: Context, run: int) -> Answered:
         settings = json.dumps(own_settings(row.kind, row.config), ensure_ascii=False)
         lines.append(f"   {name} {row.kind} {settings} on {where}")
     return "\n".join(lines), {"reviews": study.run.id, "claims": data}
+
+
+def attackable(one: Assertion) -> str:
+    """The number that a claim rests on and its bound, as a prediction would have it."""
+    method = one.config.get("method")
+    way = f", method {method}" if method else ""
+    return f"{'' if one.inside else 'not '}{said(one)} ({one.kind} of {one.of}{way})"
 
 
 def test_hypothesis(context: Context, given: hypotheses.TestHypothesis) -> Answered:
