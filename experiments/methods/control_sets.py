@@ -60,7 +60,7 @@ def possible_matched(sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
 def free_places(sites: Sequence[Site], sizes: Mapping[str, int]) -> dict[tuple[Part, int], list[tuple[Site]]]:
     """The other places of the same parts, by part and layer."""
     asked, found = set(sites), dict[tuple[Part, int], list[tuple[Site]]]()
-    for part in sorted({site.part for site in sites}):
+    for part in dict.fromkeys(site.part for site in sites):
         for place in sites_of(part, sizes):
             if place not in asked:
                 found.setdefault((part, place.layer), []).append((place,))

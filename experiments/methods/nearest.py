@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-T = TypeVar("T", bound=Hashable)
+T = TypeVar("T")
 
 # What may stand in for one member: by its distance, pieces of one or more places each.
 Near = Mapping[int, Sequence[tuple[T, ...]]]
@@ -76,9 +76,9 @@ def _one(some: Sequence[Sequence[tuple[T, ...]]], closed: set[T], draw: random.R
         at = draw.randrange(total)
         for pieces in some:
             if at < len(pieces):
+                if closed.isdisjoint(pieces[at]):
+                    return pieces[at]
                 break
             at -= len(pieces)
-        if closed.isdisjoint(pieces[at]):
-            return pieces[at]
     left = [piece for pieces in some for piece in pieces if closed.isdisjoint(piece)]
     return draw.choice(left) if left else None
