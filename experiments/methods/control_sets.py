@@ -60,7 +60,8 @@ def possible_matched(sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
 def free_places(sites: Sequence[Site], sizes: Mapping[str, int]) -> dict[tuple[Part, int], list[tuple[Site]]]:
     """The other places of the same parts, by part and layer."""
     asked, found = set(sites), dict[tuple[Part, int], list[tuple[Site]]]()
-    for part in dict.fromkeys(site.part for site in sites):
+    parts: dict[Part, None] = {site.part: None for site in sites}
+    for part in parts:
         for place in sites_of(part, sizes):
             if place not in asked:
                 found.setdefault((part, place.layer), []).append((place,))

@@ -78,7 +78,7 @@ class Predicted(Claim):
             else ()
         )
         # From before such predictions were refused.
-        compared = tuple(filter(None, map(_by_controls, row.predictions)))[:1]
+        compared = [why for why in map(_by_controls, row.predictions) if why][:1]
         against = (*revised, *compared)
         return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
 
