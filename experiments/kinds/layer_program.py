@@ -145,9 +145,9 @@ class LayerProgram(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..lab import INTACT, numbers
-        from ..methods.control_pool import of_layers, too_few
+        from ..methods.control_pool import too_few
         from ..methods.control_programs import moved_programs
-        from ..methods.controls import compare, control_measurements, control_summary, per_prompt, unmatched
+        from ..methods.controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
         from ..statistics.intervals import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)

@@ -69,9 +69,8 @@ class SelfRepair(Experiment):
         from .. import engine
         from ..lab import numbers
         from ..methods.answer_directions import answer_directions
-        from ..methods.control_pool import of_layers
         from ..methods.control_sets import random_others
-        from ..methods.controls import among, compare, per_prompt, unmatched
+        from ..methods.controls import among, compare, of_layers, per_prompt, unmatched
         from ..methods.lenses import with_zero
         from ..methods.removal import removal, replacements
         from ..methods.self_repair import PARTS, without

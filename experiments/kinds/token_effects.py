@@ -93,8 +93,8 @@ class TokenEffects(Experiment):
         from ..answers.scoring import FirstReadout
         from ..lab import INTACT, numbers
         from ..methods import token_moves
-        from ..methods.control_pool import of_layers, too_few
-        from ..methods.controls import compare, per_prompt, unmatched
+        from ..methods.control_pool import too_few
+        from ..methods.controls import compare, of_layers, per_prompt, unmatched
         from ..methods.lenses import with_zero
         from ..methods.removal import replacements
         from ..metrics import divergence

@@ -130,8 +130,7 @@ class Ablation(Experiment):
         from ..statistics import screening
         from ..statistics.intervals import effects, questions_asked
         from ..statistics.strongest import clear, largest
-        from .control_pool import of_layers
-        from .controls import among, per_prompt
+        from .controls import among, of_layers, per_prompt
 
         prompts, _ = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -201,9 +200,9 @@ class Ablation(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..statistics.intervals import effects, questions_asked
-        from .control_pool import of_layers, too_few
+        from .control_pool import too_few
         from .control_sets import random_sets
-        from .controls import compare, control_measurements, control_summary, per_prompt, unmatched
+        from .controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
         from .removal import removal, replacements
 
         prompts, batch = lab.prompts(*self.draw)

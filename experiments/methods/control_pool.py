@@ -20,12 +20,11 @@ The pool `anywhere` is what was drawn from before there was a choice: other laye
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..interventions import Intervention, show_layers
 from ..notes import note
 from ..result import Note
 from ..statistics.random_sets import DRAWS
@@ -46,19 +45,6 @@ BEFORE: Mapping[str, Pool] = {"control_pool": "anywhere"}
 def ends(n_layers: int) -> frozenset[int]:
     """The layers without which most models break: 0, 1 and the last."""
     return frozenset({0, 1, n_layers - 1})
-
-
-def of_layers(pool: Pool, controls: Sequence[Intervention], n_layers: int) -> str:
-    """Which layers the controls of a matched pool edit, to follow what they are: " of layers 2-9, 14-28"."""
-    from .control_programs import changed
-
-    if pool == "anywhere" or not controls:
-        return ""
-    layers = {edit.site.layer for one in controls for edit in one.edits}
-    for one in controls:
-        if one.program is not None:
-            layers |= set(range(n_layers)) - set(one.program) or set(changed(one.program, n_layers))
-    return f" of layer{'s' * (len(layers) != 1)} {show_layers(tuple(sorted(layers)))}"
 
 
 def too_few(pool: Pool, count: int, anywhere: int, wanted: int = DRAWS) -> tuple[Note, ...]:

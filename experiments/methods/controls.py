@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..interventions import Edit, Intervention
+from ..interventions import Edit, Intervention, show_layers
 from ..metrics import metrics, unit_of
 from ..notes import note
 from ..result import Effect, Measurement, Note
@@ -22,6 +22,8 @@ from ..statistics.excess import excess_interval
 from ..statistics.intervals import Array, measurement, share
 from ..statistics.p_values import p_text
 from ..statistics.random_sets import can_show
+from .control_pool import Pool
+from .control_programs import changed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +98,17 @@ def every(part: Part, sizes: Mapping[str, int]) -> list[Site]:
 
 def all_heads(sizes: Mapping[str, int]) -> list[Site]:
     return every("z", sizes)
+
+
+def of_layers(pool: Pool, controls: Sequence[Intervention], n_layers: int) -> str:
+    """Which layers the controls of a matched pool edit, to follow what they are: " of layers 2-9, 14-28"."""
+    if pool == "anywhere" or not controls:
+        return ""
+    layers = {edit.site.layer for one in controls for edit in one.edits}
+    for one in controls:
+        if one.program is not None:
+            layers |= set(range(n_layers)) - set(one.program) or set(changed(one.program, n_layers))
+    return f" of layer{'s' * (len(layers) != 1)} {show_layers(tuple(sorted(layers)))}"
 
 
 # --- what they show ------------------------------------------------------------------------------------------
