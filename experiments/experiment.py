@@ -38,6 +38,8 @@ class Experiment(Frozen):
     aspect: ClassVar[str] = ""
     # Fields that did not exist when the first trackers were written.
     later: ClassVar[frozenset[str]] = frozenset({"chat", "system"})
+    # And those whose default is not what was done before there was the field: what was done.
+    before: ClassVar[Mapping[str, Any]] = {}
 
     model: Annotated[str, Field(description="The subject model, as list_models names it.")] = "smollm2-135m"
     task: Annotated[str, Field(description="The task, as list_tasks names it.")] = "arithmetic"
@@ -123,6 +125,11 @@ class Experiment(Frozen):
         same, and is found again, in trackers from before."""
         whole, fields = self.model_dump(mode="json"), type(self).model_fields
         return {name: value for name, value in whole.items() if name not in self.later or value != fields[name].default}
+
+    @classmethod
+    def as_logged(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration from a tracker with what it meant where a field was not there yet."""
+        return {**cls.before, **config}
 
     def require_metric(self, metric: str, task: Task) -> None:
         """Raises BadConfiguration where the task's prompts have no answer, or no wrong one, to read the metric from."""

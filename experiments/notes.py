@@ -23,6 +23,8 @@ NOTES = {
     # A control is not there.
     "no_matched_control": "There is no matched random control: too little of the model is left, or this can be done "
     "nowhere else.",
+    "few_matched_controls": "The matched pool gives {count} of {wanted} random controls: layers 0, 1 and the last "
+    "stand in for no others, and none holds what is edited. control_pool anywhere gives more, these layers included.",
     "no_donor_control": "There is no donor control: no other prompt shares template and length with these.",
     "some_without_donor": "{few} of {n} prompts have no donor and are left out of it.",
     "no_shuffled_control": "There is no control of shuffled answers: it needs logit_diff, and prompts whose answers "

@@ -15,7 +15,8 @@ from lashley.experiments.engine import direct, run
 from lashley.experiments.engine.weights import head_weights
 from lashley.experiments.errors import BadConfiguration, UnsupportedModel
 from lashley.experiments.interventions import Intervention
-from lashley.experiments.methods.controls import all_heads, random_others
+from lashley.experiments.methods.control_sets import random_others
+from lashley.experiments.methods.controls import all_heads
 from lashley.experiments.methods.removal import elements
 from lashley.experiments.model.block import Scaled
 from lashley.experiments.model.device import chosen_device

@@ -15,7 +15,8 @@ from scipy.stats import binom
 
 from lashley.agent.autopilot.course import Data, Protocol
 from lashley.db import records
-from lashley.experiments.methods.controls import control_measurements, control_summary, random_sets
+from lashley.experiments.methods.control_sets import random_sets
+from lashley.experiments.methods.controls import control_measurements, control_summary
 from lashley.experiments.prediction import Judgement, Prediction, judge
 from lashley.experiments.result import Measurement
 from lashley.experiments.sites import head
@@ -205,7 +206,7 @@ def test_a_study_is_told_when_it_writes_down_what_cannot_be_shown_and_draws_the_
     assert "4 different questions can show no p below 0.12; 7 are needed." in few["text"]
     assert few["impossible"] in few["text"]
     assert enough["impossible"] == "", enough["text"]
-    # Eight heads are seven sets of one head, whatever is asked for.
-    assert "7 random sets can show no p below 0.12" in sets["impossible"]
+    # Eight heads are too few for anything, so those of the same layer are taken, whatever is asked for.
+    assert "3 random sets can show no p below 0.25" in sets["impossible"]
     drawn = {one["config"]["controls"] for one in sets["predictions"]}
     assert drawn == {sets_needed(3 + 2)}, "both rest on the same experiment"

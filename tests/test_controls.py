@@ -16,23 +16,22 @@ from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.layer_program import LayerProgram
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.control_programs import moved_programs
+from lashley.experiments.methods.control_sets import random_others, random_sets
 from lashley.experiments.methods.controls import (
-    DRAWS,
     TOLERANCE,
     Compared,
     among,
     compare,
     control_measurements,
     identity,
-    moved_programs,
-    random_others,
-    random_sets,
 )
 from lashley.experiments.methods.removal import removal
 from lashley.experiments.metrics import metrics
 from lashley.experiments.result import Result
 from lashley.experiments.sites import head
 from lashley.experiments.statistics.intervals import effects
+from lashley.experiments.statistics.random_sets import DRAWS
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.tiny import SAMPLED, tiny_subject
 
@@ -116,10 +115,16 @@ def test_a_short_sweep_gets_other_heads_beside_it(swept: int, more: int) -> None
 @pytest.mark.parametrize("n_layers", [3, 12])
 def test_a_program_is_compared_with_the_same_done_elsewhere(sweep: Any, n_layers: int) -> None:
     programs = [i.program for i in LayerProgram(sweep=sweep).programs(n_layers)]
-    for program in programs:
+    wide = 1 + (sweep == "swap_each")
+    for at, program in enumerate(programs):
         assert program is not None
-        found = {i.program for i in moved_programs(program, n_layers, 0)}
+        found = {i.program for i in moved_programs(program, n_layers, 0, pool="anywhere")}
         assert found == set(programs) - {program}
+        # Matched, nothing overlaps what was asked, and an end of the model stands in for an end alone.
+        apart = {p: i for i, p in enumerate(programs) if abs(i - at) >= wide}
+        end = [i in (0, 1) or i + wide == n_layers for i in range(len(programs))]
+        matched = {i.program for i in moved_programs(program, n_layers, 0)}
+        assert matched == {p for p, i in apart.items() if end[at] or not end[i]}
 
 
 @given(st.lists(st.integers(0, 8), max_size=12), st.integers(0, 5))

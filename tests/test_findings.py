@@ -31,6 +31,7 @@ from lashley.tools.claims.findings import findings
 from lashley.tools.claims.registry import claim_types
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
+from lashley.tools.report.numbers import value_text
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import Study, read_study
 from lashley.tools.report.verdict_words import verdict_words
@@ -402,3 +403,45 @@ def test_numbers_that_contradict_each_other_leave_a_claim_undecided(held_out: bo
     found = found_by_reading(claim, readings, "it writes", "it does not write", lambda one: f"It is {one.text}.")
     assert found.verdict == "undecided"
     assert found.sentence.startswith("Whether it writes is undecided.")
+
+
+# --- controls
+
+
+def test_a_needed_set_is_shown_with_what_random_sets_do(honest: Studied, measured: Studied) -> None:
+    both = measured.judged("needed", parts=("L0.H1", "L1.H2"))
+    row = next(one for one in measured.study.experiments.values() if one.config.get("heads") == ["L0.H1", "L1.H2"])
+    control = next(one for one in row.measurements if one.name == "control_change")
+    value = value_text(control.value, control.low, control.high, unit="logits")
+    said = f" As many heads near by, drawn at random, change logit_diff by {value} ({control.n} sets)."
+    assert said in both.text
+    single = measured.judged("needed", parts=("L1.H2",))
+    assert " Single heads near by, drawn at random, change logit_diff by " in single.text
+    # A sweep has no sets beside it, and nothing is said.
+    assert "drawn at random" not in measured.judged("needed", parts=("L1.H0",)).text
+    assert "drawn at random" not in measured.judged("spare", parts=("L1.H2",)).text
+    assert "drawn at random" in honest.judged("needed", parts=("L0.H1", "L1.H2")).text
+
+
+def test_what_is_predicted_of_a_spare_part_is_its_change_and_never_an_excess(tmp_path: Path, measured: Studied) -> None:
+    told: list[Data] = []
+
+    def protocol(data: Data) -> Protocol:
+        about = {"statement": "It does not matter.", "rationale": "It was seen.", "refuted_if": "It does."}
+        within = {"low": -0.5, "high": 0.5, "comparison": "between"}
+        for quantity, bounds in (
+            ("excess", {"high": 0.5, "comparison": "below"}), ("excess", within),
+            ("percentile", {"high": 50, "comparison": "below"}), ("logit_diff_change", within),
+        ):  # fmt: skip
+            config = json.dumps({"heads": ["L1.H0"], "method": "mean", "n": 16})
+            one = {"kind": "head_ablation", "config": config, "quantity": quantity, **bounds}
+            told.append((yield "", "propose_hypothesis", {**about, "predictions": [one]}))
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "Nothing."}
+
+    Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Is L1.H0 spare?")
+    *refused, taken = told[-4:]
+    assert all(one.get("refused") for one in refused)
+    assert not taken.get("refused")
+    of = next(one for one, row in measured.study.experiments.items() if row.config.get("heads") == ["L1.H2"])
+    with pytest.raises(CannotClaim, match=r"logit_diff_change between -0\.1 and 0\.1"):
+        measured.judged("behaves", of=of, bound="excess < 100")

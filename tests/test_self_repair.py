@@ -149,7 +149,7 @@ def test_a_head_that_writes_nothing_itself_is_not_said_to_be_repaired() -> None:
 def test_smollms_writers_are_removed_and_what_answers_is_told_and_drawn(
     heads: list[str] | None, draws: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lashley.experiments.methods.controls.DRAWS", draws)
+    monkeypatch.setattr("lashley.experiments.methods.control_sets.DRAWS", draws)
     result = SelfRepair(task="ioi", n=2, heads=heads, method="zero").run(smollm())
     assert len(of(result, "repair")) == len(heads or range(8))
     assert result["identity"].value < 1e-3

@@ -18,6 +18,7 @@ from ..experiments.statistics.random_sets import DRAWS
 from .arguments import Answered, Arguments, number_of
 from .errors import ToolError
 from .evidence.conditions import Bound, parse_bound
+from .evidence.equivalence import rests_on_controls
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
 from .evidence.quantity import FORMS, NoQuantity, parse
 from .evidence.testing import prediction_of, run_tests
@@ -154,6 +155,7 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
     """One prediction, or one for each method of removal where none is named."""
     kind, config = _configuration(context, given)
     require_that_it_can_fail(given)
+    require_no_equivalence_by_controls(given, str(config.get("metric", "")))
     quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
     methods = [config["method"]] if "method" in config else [None]
     asked = _changes(given)
@@ -178,6 +180,15 @@ def require_that_it_can_fail(given: Predicted) -> None:
     bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
     if why := cannot_fail(bound):
         raise refused("cannot_fail", why=why)
+
+
+def require_no_equivalence_by_controls(given: Predicted, metric: str) -> None:
+    """Raises ToolError for a bound by which a part would not matter because its controls do as much."""
+    if given.comparison == "beyond_control" or (given.low is None and given.high is None):
+        return
+    bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
+    if why := rests_on_controls(bound, metric):
+        raise refused("no_equivalence", why=why)
 
 
 def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:

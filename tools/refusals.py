@@ -40,6 +40,7 @@ REFUSALS = {
     # Hypotheses.
     "prediction": "Prediction {place}: {fault}",
     "cannot_fail": "{why}",
+    "no_equivalence": "{why}",
     "like_or_kind": "give either like (an experiment, such as E5) or kind.",
     "predicted_already": "'{said}' is predicted already; the same test twice is no more evidence.",
     "no_predictions": "{id} has no predictions, so there is nothing to test.",

@@ -143,7 +143,9 @@ def controls(given: Data, anatomy: Data) -> Iterator[Plan]:
     named = {head for claim in given["claims"] for one in claim["assertions"] for head in heads_of(one)}
     draw = random.Random(given["reviews"])
     for claim in given["claims"]:
-        damage = [one for one in claim["assertions"] if is_damage(one) and heads_of(one)]
+        # That other heads do not exceed their own controls would be no null: the controls may do as much.
+        damage = [one for one in claim["assertions"]
+                  if is_damage(one) and heads_of(one) and one["quantity"] != "excess"]  # fmt: skip
         # By the mean, where the claim was made under it: zero alone does damage anywhere.
         one = next((a for a in damage if a["config"].get("method") == "mean"), damage[0] if damage else None)
         if one is None:

@@ -123,10 +123,6 @@ def summary(context: Context) -> str:
     assert context.run is not None
     review = read_study(context.reader, context.run)
     count = Counter(verdicts_of(review).values())
-    words = ["stands", "falls", "undecided", *(["untested"] if count["untested"] else [])]
-    said = ", ".join(f"{count[word]} {word}" for word in words)
-        f"{count[word]} {word}"
-        for word in ("stands", "falls", "undecided", "untested")
-        if count[word] or word != "untested"
-    )
+    untested = f", {count['untested']} untested" if count["untested"] else ""
+    said = f"{count['stands']} stands, {count['falls']} falls, {count['undecided']} undecided{untested}"
     return f"R{context.run}, the second opinion on {review.run.reviews}, by claims: {said}."

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool
 from ..metrics import AnyMetric, unit_of
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Result
@@ -30,13 +31,14 @@ class LayerProgram(Experiment):
     repeat_each, swap_each (with the next one), keep_first (the first n layers only; no percentile). Gives the paired
     change of the answer loss (edited minus intact: positive is damage). For one program also accuracy, the tokens
     that became more and less likely, what the damaged model says, and as control up to 20 programs that do the same
-    to other layers (excess: the damage beyond their mean). Layers next to each other often stand in for one another:
-    one skip can miss them.
+    to other layers near by (excess: the damage beyond their mean). Layers next to each other often stand in for one
+    another: one skip can miss them.
     """
 
     kind: ClassVar[str] = "layer_program"
     question: ClassVar[str] = WHICH_LAYERS
     later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
+    before: ClassVar[Mapping[str, Any]] = BEFORE
     core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
@@ -53,14 +55,15 @@ class LayerProgram(Experiment):
             description="How many programs of the same form stand beside one; beyond_control draws its own.",
         ),
     ] = 20  # fmt: skip
+    control_pool: ControlPool = "matched"
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..methods.controls import moved_programs
+        from ..methods.control_programs import moved_programs
 
         if self.program is None or "n_layers" not in sizes:
             return None
         program = self.programs(sizes["n_layers"])[0].program or ()
-        return len(moved_programs(program, sizes["n_layers"], self.seed, self.controls))
+        return len(moved_programs(program, sizes["n_layers"], self.seed, self.controls, self.control_pool))
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -142,14 +145,9 @@ class LayerProgram(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..lab import INTACT, numbers
-        from ..methods.controls import (
-            compare,
-            control_measurements,
-            control_summary,
-            moved_programs,
-            per_prompt,
-            unmatched,
-        )
+        from ..methods.control_pool import too_few
+        from ..methods.control_programs import moved_programs
+        from ..methods.controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
         from ..statistics.intervals import effects, questions_asked, share
 
         prompts, batch = lab.prompts(*self.draw)
@@ -160,7 +158,11 @@ class LayerProgram(Experiment):
         values = kept[self.metric]
         change = values[1:] - values[0]
         found = effects([program.name], self.metric, change, asked)
-        controls = moved_programs(program.program or (), lab.subject.anatomy.n_layers, self.seed, self.controls)
+        layers, n_layers, drawn = program.program or (), lab.subject.anatomy.n_layers, (self.seed, self.controls)
+        controls = moved_programs(layers, n_layers, *drawn, self.control_pool)
+        few = too_few(self.control_pool, len(controls), len(moved_programs(layers, n_layers, *drawn, "anywhere")),
+                      self.controls)  # fmt: skip
+        others = of_layers(self.control_pool, controls, n_layers).removeprefix(" of ") or "other layers"
         # By a readout of their own: twenty times the predictions over the whole vocabulary are not to be kept.
         run = compare(lab, "random programs", batch, [program, *controls], lab.readout(self.metric, batch))
         beside = run.values(self.metric)[2:]
@@ -182,8 +184,8 @@ class LayerProgram(Experiment):
             effects=(*found, *tokens, *spoken.effects),
             samples=spoken.samples,
             figures=spoken.figures,
-            found=text + control_summary(matched, "programs that do the same to other layers"),
-            notes=(*run.failed(self.metric), *unmatched(matched)),
+            found=text + control_summary(matched, f"programs that do the same to {others}"),
+            notes=(*run.failed(self.metric), *unmatched(matched), *few),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt(kept, asked, beside),
         )  # fmt: skip

@@ -134,10 +134,11 @@ class MinimalSet(Experiment):
 
     def tried(self, lab: Lab, order: list[str], found: Smallest | None) -> Result:
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
-        from ..methods.controls import DRAWS, compare, per_prompt
+        from ..methods.controls import compare, per_prompt
         from ..methods.removal import replacements
         from ..statistics.intervals import effects, measurement, questions_asked, share
         from ..statistics.p_values import p_text
+        from ..statistics.random_sets import DRAWS
         from ..statistics.ratios import ratio_interval
 
         prompts, batch = lab.prompts(*self.draw)

@@ -22,9 +22,10 @@ class MlpAblation(Ablation):
 
     By default a sweep: the MLP of each layer by itself (effect[L7.mlp]), with interval, p, q and its percentile among
     the others. With `together` the MLPs of `layers` are removed as one set; text is generated for accuracy_drop, and 20
-    random sets of as many other MLPs are the control (excess: the damage beyond their mean). Negative logit_diff
-    changes mean that the MLP helped. The first MLP nearly always looks vital: it turns tokens into what all later
-    layers read, whatever the task, above all under zero; so compare with another task, and with mean and resample.
+    random sets of as many MLPs of layers near by are the control (excess: the damage beyond their mean). Negative
+    logit_diff changes mean that the MLP helped. The first MLP nearly always looks vital: it turns tokens into what all
+    later layers read, whatever the task, above all under zero; so compare with another task, and with mean and
+    resample.
     An MLP can be needed to keep the stream in its usual range and know nothing of the task. Which of its neurons:
     neuron_ablation. Cheap: a run for each layer.
     """

@@ -88,10 +88,9 @@ class NeuronAblation(Ablation):
         return Screened(order, guesses[order], "by gradients on other prompts", family=0), notes
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
-        from ..methods.controls import DRAWS, random_others
+        from ..statistics.random_sets import DRAWS
 
-        count = None if screened is None else DRAWS
-        return random_others(measured, lab.subject.sizes, self.method, self.seed, count)
+        return self.single_others(lab, measured, None if screened is None else DRAWS)
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         about, unit = f"{lab.subject.name}, {self.task}", unit_of(self.metric)

@@ -82,7 +82,7 @@ def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     known = kinds().get(kind)
     return {
         name: value
-        for name, value in config.items()
+        for name, value in (config if known is None else known.as_logged(config)).items()
         if name not in SHOWN
         and (value is not None if known is None or name not in known.model_fields
              else value != known.model_fields[name].default)

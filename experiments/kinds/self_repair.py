@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool
 from ..methods.removal import Removed
 from ..notes import note
 from ..questions import WHICH_PARTS
@@ -46,11 +47,13 @@ class SelfRepair(Experiment):
     kind: ClassVar[str] = "self_repair"
     question: ClassVar[str] = WHICH_PARTS
     aspect: ClassVar[str] = "what stands in for a lost head"
+    before: ClassVar[Mapping[str, Any]] = BEFORE
 
     heads: Annotated[
         list[str] | None, Field(description="Heads such as L7.H3. Null: the 8 that write most towards the answer.")
     ] = None
     method: Removed = "mean"
+    control_pool: ControlPool = "matched"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         from ..sites import named_heads
@@ -66,7 +69,8 @@ class SelfRepair(Experiment):
         from .. import engine
         from ..lab import numbers
         from ..methods.answer_directions import answer_directions
-        from ..methods.controls import among, compare, per_prompt, random_others, unmatched
+        from ..methods.control_sets import random_others
+        from ..methods.controls import among, compare, of_layers, per_prompt, unmatched
         from ..methods.lenses import with_zero
         from ..methods.removal import removal, replacements
         from ..methods.self_repair import PARTS, without
@@ -80,7 +84,8 @@ class SelfRepair(Experiment):
         sites = self.sites(lab, intact)
         names = list(map(str, sites))
         removals = [removal(str(site), [site], self.method) for site in sites]
-        others = random_others(sites, lab.subject.sizes, self.method, self.seed)
+        sizes = lab.subject.sizes
+        others = random_others(sites, sizes, self.method, self.seed, pool=self.control_pool)
         sources, notes = replacements(lab, self.draw, self.method, {"z"})
         every = without(lab, batch, intact, directions, [*removals, *others], sources)
         gone, beside = every[: len(sites)], [float(each.repair.mean()) for each in every[len(sites) :]]
@@ -115,7 +120,7 @@ class SelfRepair(Experiment):
             measurements=tuple(measurements),
             effects=tuple(effect for rows in found.values() for effect in rows),
             figures=(self.points(lab, found), self.matrix(lab, names, gone, intact.sites, found["response"])),
-            found=self.summary(found, measurements),
+            found=self.summary(found, measurements, of_layers(self.control_pool, others, sizes["n_layers"])),
             notes=(*run.failed("logit_diff"), *untrue(off, capped), *notes, *(() if beside else unmatched(()))),
             doubts=lab.doubts(*self.draw, "logit_diff"),
             arrays=per_prompt({name: with_zero(rows) for name, rows in kept.items()}, asked),
@@ -147,7 +152,9 @@ class SelfRepair(Experiment):
         return [Measurement(name="repaired", value=float(value), low=float(low), high=float(high), n=self.n,
                             unit="share of direct")]  # fmt: skip
 
-    def summary(self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement]) -> str:
+    def summary(
+        self, found: Mapping[str, Sequence[Effect]], measurements: Sequence[Measurement], others: str = ""
+    ) -> str:
         lines: list[str] = []
         repaired = own = 0
         answers = {name: [e for e in found["response"] if e.site.endswith(f" after {name}")]
@@ -167,7 +174,7 @@ class SelfRepair(Experiment):
         other = next((m for m in measurements if m.name == "control_repair"), None)
         said = f"{repaired} of {own} heads that write to the answer are answered to (q < 0.05), in logits"
         said += f"; of what they write themselves comes back: {share.text}" if share else ""
-        said += f"; repair of single other heads {other.value:+.3f}" if other else ""
+        said += f"; repair of single other heads{others} {other.value:+.3f}" if other else ""
         return f"{said}. {'. '.join(lines[:MOST])}."
 
     def points(self, lab: Lab, found: Mapping[str, Sequence[Effect]]) -> Figure:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool, Pool
 from ..methods.removal import Method, Removed
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Effect, Figure, Result
@@ -39,6 +40,7 @@ class TokenEffects(Experiment):
     kind: ClassVar[str] = "token_effects"
     question: ClassVar[str] = WHAT_IS_WRITTEN
     aspect: ClassVar[str] = "which tokens an edit favours"
+    before: ClassVar[Mapping[str, Any]] = BEFORE
 
     sites: Annotated[
         list[str] | None, Field(description="Removed together: L7.H3, L7.attn, L7.mlp. Null with program.")
@@ -48,6 +50,8 @@ class TokenEffects(Experiment):
     by: Annotated[Literal["prob", "log_prob"], Field(description="What the tokens are ranked by.")] = "prob"
     tokens: Annotated[int, Field(ge=1, le=100, description="How many that rise, and how many that fall.")] = 10
 
+    control_pool: ControlPool = "matched"
+
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if (self.sites is None) == (self.program is None):
@@ -55,14 +59,14 @@ class TokenEffects(Experiment):
         if self.program is not None and self.method != "zero":
             raise BadConfiguration("A program leaves whole layers out; method is for sites.")
         if "n_layers" in sizes:
-            self.edited(sizes)
+            self.edited(sizes, self.control_pool)
         if len({p.key for p in task.prompts(*self.draw)}) < 4:
             raise BadConfiguration("The prompts ask fewer than 4 questions, too few to choose and to measure; raise n.")
 
-    def edited(self, sizes: Mapping[str, int]) -> tuple[Intervention, list[Intervention]]:
+    def edited(self, sizes: Mapping[str, int], pool: Pool) -> tuple[Intervention, list[Intervention]]:
         """What is done, and the same at up to 20 random other places. Raises BadConfiguration for what is not there."""
         from ..interventions import Intervention, parse_layers, show_layers
-        from ..methods.controls import moved_programs
+        from ..methods.control_programs import moved_programs
         from ..methods.removal import removal
         from ..sites import check_site, parse_site
 
@@ -70,7 +74,7 @@ class TokenEffects(Experiment):
         if self.program is not None:
             layers = parse_layers(self.program, n_layers)
             name = f"layers {show_layers(layers) or 'none'}"
-            return Intervention(name=name, program=layers), moved_programs(layers, n_layers, self.seed)
+            return Intervention(name=name, program=layers), moved_programs(layers, n_layers, self.seed, DRAWS, pool)
         sites = [parse_site(text) for text in self.sites or ()]
         for site in sites:
             if site.part not in ("attn_out", "mlp_out") and (site.part != "z" or site.index is None):
@@ -79,7 +83,7 @@ class TokenEffects(Experiment):
                 check_site(site, sizes)
         if not sites or len(set(sites)) < len(sites):
             raise BadConfiguration("sites must name at least one site, and each of them once.")
-        others = [] if "n_heads" not in sizes else random_others(sites, sizes, self.method, self.seed)
+        others = [] if "n_heads" not in sizes else random_others(sites, sizes, self.method, self.seed, pool)
         return removal(" + ".join(map(str, sites)), sites, self.method), others
 
     def run(self, lab: Lab) -> Result:
@@ -89,7 +93,8 @@ class TokenEffects(Experiment):
         from ..answers.scoring import FirstReadout
         from ..lab import INTACT, numbers
         from ..methods import token_moves
-        from ..methods.controls import compare, per_prompt, unmatched
+        from ..methods.control_pool import too_few
+        from ..methods.controls import compare, of_layers, per_prompt, unmatched
         from ..methods.lenses import with_zero
         from ..methods.removal import replacements
         from ..metrics import divergence
@@ -98,7 +103,8 @@ class TokenEffects(Experiment):
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
-        done, others = self.edited(lab.subject.sizes)
+        done, others = self.edited(lab.subject.sizes, self.control_pool)
+        few = too_few(self.control_pool, len(others), len(self.edited(lab.subject.sizes, "anywhere")[1]))
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in done.edits})
         # The whole vocabulary is kept for this one edit; of the controls only the chosen tokens.
         readout = FirstReadout(batch, keep_log_probs=True)
@@ -132,7 +138,9 @@ class TokenEffects(Experiment):
         )
         text += f"the tokens were not chosen by (there: those that did): {listing(found[: len(up)], 'rose there')}; "
         text += f"{listing(found[len(up) :], 'fell there')}. "
-        text += f"{own} of {len(found)} move more than under each of {len(others)} random removals. " if others else ""
+        pool = of_layers(self.control_pool, others, lab.subject.sizes["n_layers"])
+        told = f"{own} of {len(found)} move more than under each of {len(others)} random removals{pool}. "
+        text += told if others else ""
         text += "Probability went: " + ", ".join(f"{e.site} {e.text}" for e in went) + "."
         # What is kept by prompt is of the measured half, as the tokens' effects are.
         return Result(
@@ -143,7 +151,7 @@ class TokenEffects(Experiment):
                      self.bars(lab, "classes", f"Where probability went without {done.name}", went, "probability",
                                self.n, len(went))),
             found=text,
-            notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(()))),
+            notes=(*run.failed("tokens"), *notes, *(() if others else unmatched(())), *few),
             doubts=lab.doubts(*self.draw),
             arrays={**per_prompt({metric: with_zero(change[:, held])}, half),
                     "mean_change": numbers(moves.mean(0)).astype("float32")},
@@ -168,16 +176,18 @@ def listing(found: tuple[Effect, ...], way: str) -> str:
     return f"{way} " + (", ".join(f"{e.site.removeprefix('token ')} {e.text}" for e in found[:10]) or "none")
 
 
-def random_others(sites: list[Site], sizes: Mapping[str, int], method: Method, seed: int) -> list[Intervention]:
+def random_others(
+    sites: list[Site], sizes: Mapping[str, int], method: Method, seed: int, pool: Pool
+) -> list[Intervention]:
     """20 different sets of as many other sites of the same parts; heads of the same layers, where there are enough."""
     import random
 
-    from ..methods.controls import random_sets
+    from ..methods.control_sets import random_sets
     from ..methods.removal import removal
     from ..sites import sites_of
 
-    if all(s.part == "z" for s in sites):
-        return random_sets(sites, sizes, method, seed)
+    if pool == "matched" or all(s.part == "z" for s in sites):
+        return random_sets(sites, sizes, method, seed, DRAWS, pool)
     draw = random.Random(seed)
     parts: list[Part] = sorted({s.part for s in sites})
     free = {part: [s for s in sites_of(part, sizes) if s not in sites] for part in parts}

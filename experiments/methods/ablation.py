@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from ..experiment import Experiment
 from ..metrics import AnyMetric, is_distance
 from ..result import Effect, Figure, Measurement, Note, Result
 from ..sites import COUNTED, Part, Site
+from .control_pool import BEFORE, ControlPool
 from .removal import Method, Removed
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Ablation(Experiment):
     """The removal of places of one part, and the paired change that it makes."""
 
     later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
+    before: ClassVar[Mapping[str, Any]] = BEFORE
     part: ClassVar[Part]
     # What is removed, as people say it.
     parts: ClassVar[str]
@@ -66,6 +68,7 @@ class Ablation(Experiment):
         int,
         Field(ge=1, le=2000, description="How many random sets stand beside a set; beyond_control draws its own."),
     ] = 20
+    control_pool: ControlPool = "matched"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -79,14 +82,22 @@ class Ablation(Experiment):
         raise NotImplementedError
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        from ..statistics.random_sets import possible_sets
-        from .controls import every
+        from .control_sets import random_sets
 
         if not {"n_layers", *({COUNTED[self.part][1]} if self.part in COUNTED else ())} <= set(sizes):
             return None
         sites = self.sites(sizes)
         if not (self.together or len(sites) == 1):
             return None
+        if self.control_pool == "anywhere":
+            return self.sets_anywhere(sites, sizes)
+        return len(random_sets(sites, sizes, self.method, self.seed, self.controls))
+
+    def sets_anywhere(self, sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
+        """How many sets as large there are in the whole model, but for those that nobody asked for."""
+        from ..statistics.random_sets import possible_sets
+        from .controls import every
+
         return min(self.controls, possible_sets(len(every(self.part, sizes)), len(sites)))
 
     def removed(self, site: str, n_layers: int) -> frozenset[str]:
@@ -98,10 +109,13 @@ class Ablation(Experiment):
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         """Single other places, beside those that are measured one at a time."""
-        from .controls import random_others
-
         # A screen has looked at others already.
-        return random_others(measured, lab.subject.sizes, self.method, self.seed) if screened is None else []
+        return [] if screened is not None else self.single_others(lab, measured)
+
+    def single_others(self, lab: Lab, measured: list[Site], count: int | None = None) -> list[Intervention]:
+        from .control_sets import random_others
+
+        return random_others(measured, lab.subject.sizes, self.method, self.seed, count, self.control_pool)
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         raise NotImplementedError
@@ -116,7 +130,7 @@ class Ablation(Experiment):
         from ..statistics import screening
         from ..statistics.intervals import effects, questions_asked
         from ..statistics.strongest import clear, largest
-        from .controls import among, per_prompt
+        from .controls import among, of_layers, per_prompt
 
         prompts, _ = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
@@ -140,8 +154,10 @@ class Ablation(Experiment):
         measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
         if controls:
             measurements.append(Measurement(name="controls", value=len(controls)))
+        pool = of_layers(self.control_pool, controls, lab.subject.sizes["n_layers"])
         significant = "" if is_distance(self.metric) else f", {sum(map(clear, found))} change {self.metric} (q < 0.05)"
         text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
+        text += f" Percentiles count {len(controls)} other {self.parts}{pool} as well." if pool else ""
         kept = {self.metric: values}
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)
@@ -184,13 +200,17 @@ class Ablation(Experiment):
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..statistics.intervals import effects, questions_asked
-        from .controls import compare, control_measurements, control_summary, per_prompt, random_sets, unmatched
+        from .control_pool import too_few
+        from .control_sets import random_sets
+        from .controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
         from .removal import removal, replacements
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         removed = removal(" + ".join(map(str, sites)), sites, self.method)
-        controls = random_sets(sites, lab.subject.sizes, self.method, self.seed, self.controls)
+        sizes = lab.subject.sizes
+        controls = random_sets(sites, sizes, self.method, self.seed, self.controls, self.control_pool)
+        few = too_few(self.control_pool, len(controls), self.sets_anywhere(sites, sizes), self.controls)
         readout = lab.whole_readout(batch)
         everything = [removed, *controls]
         sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
@@ -208,11 +228,12 @@ class Ablation(Experiment):
         measurements += spoken.measurements
         matched = control_measurements(self.metric, change[0], beside - values[0], asked)
         text = f"Without {removed.name} ({self.method}) {self.metric} changes by {found[0].text}. {spoken.text}"
-        text += control_summary(matched, f"random sets of as many {self.parts}")
+        pool = of_layers(self.control_pool, controls, sizes["n_layers"])
+        text += control_summary(matched, f"random sets of as many {self.parts}{pool}")
         kept = {name: run.values(name)[:2] for name in run.scores}
         return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
                       figures=spoken.figures, found=text,
-                      notes=(*run.failed(self.metric), *notes, *unmatched(matched)),
+                      notes=(*run.failed(self.metric), *notes, *unmatched(matched), *few),
                       doubts=lab.doubts(*self.draw, self.metric),
                       arrays=per_prompt(kept, asked, beside))  # fmt: skip
 

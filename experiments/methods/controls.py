@@ -2,22 +2,18 @@
 
 Whoever runs interventions does it by `compare`, which runs the identity with them: the same sites, edited by the same
 machinery, multiplied by 1. Where that changes anything, the machinery is broken and the result says so first.
-Matched random places show what an edit of that size does anywhere. They are drawn by the seed, and never hold what was
-asked for.
+Matched random places show what an edit of that size does elsewhere; `control_pool` says where they are drawn.
 """
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..interventions import Edit, Intervention
+from ..interventions import Edit, Intervention, show_layers
 from ..metrics import metrics, unit_of
 from ..notes import note
 from ..result import Effect, Measurement, Note
@@ -25,8 +21,9 @@ from ..sites import Part, Site, sites_of
 from ..statistics.excess import excess_interval
 from ..statistics.intervals import Array, measurement, share
 from ..statistics.p_values import p_text
-from ..statistics.random_sets import DRAWS, can_show, possible_sets
-from .removal import Method, removal
+from ..statistics.random_sets import can_show
+from .control_pool import Pool
+from .control_programs import changed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,52 +91,6 @@ def identity(intervention: Intervention, n_layers: int) -> Intervention:
     return Intervention(name="identity", edits=(first, *edits), program=tuple(range(n_layers)))
 
 
-# --- matched places ------------------------------------------------------------------------------------------
-
-
-def random_sets(
-    sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int = DRAWS
-) -> list[Intervention]:
-    """`count` different sets of as many others of the same part: of the same layers, then, when these have no more, of
-    any; all of them, where a model has no more than `count`.
-
-    A model that has not even 20 such sets gives those of the same layers only, which are the closest match.
-    """
-    draw, part = random.Random(seed), sites[0].part
-    chosen = {(s.layer, s.index) for s in sites}
-    free = [place for s in every(part, sizes) if (place := (s.layer, s.index)) not in chosen]
-    by_layer = {layer: [place for place in free if place[0] == layer] for layer in {s.layer for s in sites}}
-    possible = possible_sets(len(free) + len(chosen), len(chosen))
-    strict = 10 if possible < DRAWS else 5
-    sets: list[set[tuple[int, int | None]]] = []
-    if DRAWS < possible <= count:
-        sets = [set(taken) for taken in combinations(free, len(chosen))]
-    for tries in range(10 * count) if len(free) >= len(chosen) and not sets else ():
-        taken: set[tuple[int, int | None]] = set()
-        for site in sites:
-            beside = [p for p in by_layer[site.layer] if p not in taken] if tries < strict * count else []
-            taken.add(draw.choice(beside or [p for p in free if p not in taken]))
-        if taken not in sets:
-            sets.append(taken)
-        if len(sets) == count:
-            break
-    others = [[Site(layer=layer, part=part, index=index) for layer, index in taken] for taken in sets]
-    return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(others)]
-
-
-def random_others(
-    sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int | None = None
-) -> list[Intervention]:
-    """Single others of the same part, in the same layers first: `count`, or so many that each of the sites has 20
-    others beside it."""
-    chosen, layers = {(s.layer, s.index) for s in sites}, {s.layer for s in sites}
-    free = [s for s in every(sites[0].part, sizes) if (s.layer, s.index) not in chosen]
-    random.Random(seed).shuffle(free)
-    free.sort(key=lambda s: s.layer not in layers)
-    wanted = max(0, DRAWS - (len(sites) - 1)) if count is None else count
-    return [removal(f"random {s}", [s], method) for s in free[:wanted]]
-
-
 def every(part: Part, sizes: Mapping[str, int]) -> list[Site]:
     """All places of a part that there are, layer by layer."""
     return sites_of(part, sizes)
@@ -149,44 +100,15 @@ def all_heads(sizes: Mapping[str, int]) -> list[Site]:
     return every("z", sizes)
 
 
-def moved_programs(program: tuple[int, ...], n_layers: int, seed: int, count: int = DRAWS) -> list[Intervention]:
-    """Up to `count` programs of the same form: as many other layers left out, or the same pattern at other places.
-
-    Empty where there is none: nothing was changed, more than half of the layers are gone, or the change has no room to
-    move.
-    """
-    every = tuple(range(n_layers))
-    if program == every:
-        return []
-    draw = random.Random(seed)
-    if set(program) < set(every) and list(program) == sorted(set(program)):
-        gone = n_layers - len(program)
-        if math.comb(len(program), gone) <= count:
-            sets = list(combinations(program, gone))
-        else:
-            drawn: dict[tuple[int, ...], None] = {}
-            while len(drawn) < count:
-                drawn[tuple(sorted(draw.sample(program, gone)))] = None
-            sets = list(drawn)
-        found = [tuple(layer for layer in every if layer not in out) for out in sets]
-    else:
-        found = shifted(program, n_layers)
-        found = draw.sample(found, min(count, len(found)))
-    return [Intervention(name=f"random {i}", program=layers) for i, layers in enumerate(found)]
-
-
-def shifted(program: tuple[int, ...], n_layers: int) -> list[tuple[int, ...]]:
-    """What the program does between the layers that it runs as usual, at every other depth."""
-    shortest = min(len(program), n_layers)
-    before = next((i for i in range(shortest) if program[i] != i), shortest)
-    after = next((i for i in range(shortest - before) if program[-1 - i] != n_layers - 1 - i), shortest - before)
-    middle = program[before : len(program) - after]
-    lowest, highest = min(middle, default=before), max(middle, default=n_layers - after - 1)
-    return [
-        (*range(before + by), *(layer + by for layer in middle), *range(n_layers - after + by, n_layers))
-        for by in range(-min(before, lowest), min(after, n_layers - 1 - highest) + 1)
-        if by
-    ]
+def of_layers(pool: Pool, controls: Sequence[Intervention], n_layers: int) -> str:
+    """Which layers the controls of a matched pool edit, to follow what they are: " of layers 2-9, 14-28"."""
+    if pool == "anywhere" or not controls:
+        return ""
+    layers = {edit.site.layer for one in controls for edit in one.edits}
+    for one in controls:
+        if one.program is not None:
+            layers |= set(range(n_layers)) - set(one.program) or set(changed(one.program, n_layers))
+    return f" of layer{'s' * (len(layers) != 1)} {show_layers(tuple(sorted(layers)))}"
 
 
 # --- what they show ------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from torch import Tensor
 from ..interventions import Edit, Intervention
 from ..sites import Site
 from ..statistics.intervals import Array
+from ..statistics.random_sets import DRAWS
 from ..tasks.batch import Batch
-from .controls import DRAWS
 
 EMBEDDED = Site(layer=0, part="resid_pre")
 FIRST, LAST, REST = "first token", "last token", "other tokens"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from ...experiments.kinds.registry import kind
 from ...experiments.metrics import metrics, unit_of
+from ..report.numbers import value_text
 from ..report.study import Study
 from .claim import Evidence, Verdict
 from .removals import Removal, Says, methods_for, removals, sets_with
@@ -104,6 +106,31 @@ def number_of(found: Found, count: int) -> str:
     one = found.decisive
     assert one is not None
     return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment})"
+
+
+def beside_controls(study: Study, found: Found, count: int) -> str:
+    """A sentence with what random controls change, where an experiment with the deciding number, or with another of the
+    same metric and way of removal, has them: " As many heads near by, drawn at random, change logit_diff by
+    −0.02 [−0.05, 0.01] (20 sets)." """
+    one = found.decisive
+    if one is None:
+        return ""
+    alike = [other for other in found.numbers
+             if (other.metric, other.method, other.held_out) == (one.metric, one.method, one.held_out)]  # fmt: skip
+    for experiment in dict.fromkeys((one.experiment, *(other.experiment for other in alike))):
+        row = study.experiments[experiment]
+        beside = next((m for m in row.measurements if m.name == "control_change"), None)
+        if beside is None or row.config.get("metric") != one.metric:
+            continue
+        # Without the field it was logged when controls came from anywhere.
+        near = "near by" if row.config.get("control_pool", "anywhere") == "matched" else "anywhere"
+        parts = getattr(kind(row.kind), "parts", "layers")
+        which = f"{'Single' if count == 1 else 'As many'} {parts} {near}, drawn at random,"
+        where = "" if experiment == one.experiment else f"; {experiment}"
+        sets = parts if count == 1 else "sets"
+        text = value_text(beside.value, beside.low, beside.high, unit=unit_of(one.metric))
+        return f" {which} change {one.metric} by {text} ({beside.n} {sets}{where})."
+    return ""
 
 
 def one_question(found: Found) -> tuple[str, ...]:

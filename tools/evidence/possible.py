@@ -14,7 +14,7 @@ from ...experiments.result import Frozen
 from ...experiments.statistics import random_sets
 from ...experiments.statistics.random_sets import can_show, possible_sets
 from ..workbench.context import Context
-from ..workbench.run_experiment import experiment_from
+from ..workbench.run_experiment import logged_experiment
 from .testing import prediction_of
 from .verdict import ALPHA, holm
 
@@ -38,7 +38,7 @@ class Basis(Frozen):
 
 
 def basis(context: Context, prediction: Prediction) -> Basis:
-    experiment = experiment_from(prediction.kind, prediction.config)
+    experiment = logged_experiment(prediction.kind, prediction.config)
     task = context.find_task(experiment.task)
     questions = len({p.key for p in task.prompts(*experiment.draw)})
     beyond = prediction.comparison == BEYOND

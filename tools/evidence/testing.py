@@ -16,7 +16,7 @@ from ...experiments.prediction import EXCESS, Judgement, Prediction, judge
 from ...experiments.statistics import VERSION
 from ..workbench.context import Context
 from ..workbench.environment import code_version
-from ..workbench.run_experiment import experiment_from, run_experiment
+from ..workbench.run_experiment import logged_experiment, run_experiment
 from .quantity import NoQuantity, parse, read
 from .verdict import said, verdicts
 
@@ -35,7 +35,7 @@ def run_tests(context: Context, hypothesis: int) -> list[str]:
             continue
         prediction = prediction_of(row)
         outcome = run_experiment(
-            context, experiment_from(prediction.kind, prediction.config), f"The test of {name}: {said(row)}."
+            context, logged_experiment(prediction.kind, prediction.config), f"The test of {name}: {said(row)}."
         )
         if outcome.error is not None:
             faults.append(f"{outcome.id} failed, so '{said(row)}' was not tested: {outcome.error}")

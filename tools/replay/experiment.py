@@ -16,7 +16,7 @@ from ...experiments.statistics import VERSION
 from ..refusals import refused
 from ..workbench.context import Context
 from ..workbench.environment import code_version
-from ..workbench.run_experiment import experiment_from, measured
+from ..workbench.run_experiment import logged_experiment, measured
 
 # Measurements by name, or effects by site and metric.
 Named = Mapping[tuple[str, ...], object]
@@ -35,7 +35,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     name = show_id("experiment", number)
     if logged.status != "done":
         raise refused("nothing_to_compare", name=name, status=logged.status)
-    experiment = experiment_from(logged.kind, dict(logged.config))
+    experiment = logged_experiment(logged.kind, logged.config)
     context.add_stored_task(experiment.task, logged.task_fingerprint)
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     warnings: list[str] = []

@@ -88,7 +88,8 @@ class Repeated:
 
     def _require_same_question(self, experiment: Experiment, lab: Lab, logged: records.Experiment) -> None:
         name = logged.id
-        was = {"kind": logged.kind, **logged.config}
+        # A field that was not there yet is said with what it meant.
+        was = {"kind": logged.kind, **experiment.as_logged(logged.config)}
         now = {"kind": experiment.kind, **experiment.config()}
         if was != now:
             told = ("\n".join(f"{k}: {v}" for k, v in sorted(one.items())) for one in (was, now))

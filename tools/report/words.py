@@ -49,7 +49,13 @@ WORDS: tuple[tuple[str, str], ...] = (
         "control_change, control_largest, excess",
         "What the random places or sets changed, in the mean and at most, and by how much more the edited part itself "
         "did harm than their mean: above 0, whatever the metric, it did more. The interval of excess counts the draw "
-        "of the prompts and the draw of the sets.",
+        "of the prompts and the draw of the sets. An excess near 0 does not show that the part can be spared: the "
+        "random places may do as much harm.",
+    ),
+    (
+        "control_pool",
+        "Where the random places are from. matched: the same kind and size, nearest in depth, and never layers 0 and 1 "
+        "or the last, without which most models break, unless one of these was edited itself. anywhere: any layer.",
     ),
     (
         "control_rank, control_p",

@@ -274,14 +274,15 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
     import shlex
 
     from ...experiments.errors import UnknownName
+    from ...experiments.kinds import registry
 
     try:
         _, fields = kind_fields(name)
     except UnknownName:
         return None
-    words = ["agent", "experiment", name]
+    words, meant = ["agent", "experiment", name], registry.kind(name).as_logged(config)
     for f in fields:
-        value, flag = config.get(f["name"], f["default"]), "--" + f["name"].replace("_", "-")
+        value, flag = meant.get(f["name"], f["default"]), "--" + f["name"].replace("_", "-")
         if value == f["default"] or f["name"] == "split":
             continue
         if value is None:

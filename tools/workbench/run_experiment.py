@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...db.errors import TrackerFails
@@ -179,6 +180,14 @@ def array_bytes(array: Any) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return "application/x-npy", buffer.getvalue()
+
+
+def logged_experiment(kind: str, config: Mapping[str, Any]) -> Experiment:
+    """A configuration of the tracker back to its object, as it was meant when it was logged. Raises as
+    `experiment_from`."""
+    from ...experiments.kinds import registry
+
+    return experiment_from(kind, registry.kind(kind).as_logged(config))
 
 
 def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ....experiments.kinds.registry import own_settings
 from ...evidence.conditions import Bound, Condition, NoCondition, check_bound, parse_bound
+from ...evidence.equivalence import rests_on_controls
 from ...evidence.quantity import NoQuantity, read
 from ...evidence.trivial import cannot_fail
 from ...report.escape import one_line
@@ -43,7 +44,7 @@ class Behaves(Claim):
                                   lambda name: study.artifact(self.of, name))  # fmt: skip
         except (NoCondition, NoQuantity) as fault:
             raise CannotClaim(str(fault)) from fault
-        why_not = cannot_fail(bound, row)
+        why_not = cannot_fail(bound, row) or rests_on_controls(bound, str(row.config.get("metric", "")))
         if why_not:
             raise CannotClaim(why_not)
         held_out = row.split == "confirm"

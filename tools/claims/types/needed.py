@@ -7,7 +7,17 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_removal import NEEDED, Found, bound_text, by_removal, not_tried, number_of, one_question, with_others
+from ..by_removal import (
+    NEEDED,
+    Found,
+    beside_controls,
+    bound_text,
+    by_removal,
+    not_tried,
+    number_of,
+    one_question,
+    with_others,
+)
 from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
@@ -27,8 +37,9 @@ class Needed(ClaimOnParts):
 
     def judge(self, study: Study) -> Finding:
         found = by_removal(study, frozenset(self.parts), self.task, NEEDED)
+        sentence = self.sentence(study, found) + beside_controls(study, found, len(self.parts))
         return Finding(
-            claim=self, verdict=found.verdict, sentence=self.sentence(study, found), evidence=found.evidence,
+            claim=self, verdict=found.verdict, sentence=sentence, evidence=found.evidence,
             against=self.against(found),
             untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip

@@ -6,7 +6,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ....db.records import Prediction
 from ....experiments.kinds.registry import own_settings
+from ...evidence.conditions import Bound
+from ...evidence.equivalence import rests_on_controls
+from ...evidence.quantity import parse
 from ...evidence.verdict import said, spoken
 from ...report.escape import one_line
 from ...report.numbers import setting, value_text
@@ -73,4 +77,15 @@ class Predicted(Claim):
             if row.revises in study.hypotheses
             else ()
         )
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=revised)
+        # From before such predictions were refused.
+        compared = [why for why in map(_by_controls, row.predictions) if why][:1]
+        against = (*revised, *compared)
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
+
+
+def _by_controls(one: Prediction) -> str:
+    """Why a prediction shows no equivalence, where it reads as one."""
+    if one.comparison == "beyond_control":
+        return ""
+    bound = Bound(quantity=parse(one.quantity), comparison=one.comparison, low=one.low, high=one.high)
+    return rests_on_controls(bound, str(one.config.get("metric", "")))
