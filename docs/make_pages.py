@@ -188,6 +188,18 @@ A report opens with an answer and a table of findings. The program writes both. 
 study that bears on a part and a task, whoever cited it, holds the number against a bound that nobody chooses, and words
 the finding. The writer's own sentences stand below, under *The writer's reading*.
 
+## What is asked
+
+A study registers its questions before its first experiment, as data, and they are frozen. A question names parts ("Does
+ioi need head L5.H3?"), or it asks which ("Which heads does ioi need?"). A language model registers them with its first
+call, `register_questions`; where it does not, and for the autopilot, the program reads the goal. It always asks for the
+parts that the goal names. The words are the program's, so a goal that wishes for an answer ("show that ...") becomes a
+question that can be answered either way. The report opens with the answer to each: the verdict, the number that decides
+it, what speaks against it, and what was not tested.
+
+Every head, layer and MLP that a language model names in its text is judged, too. The verdict stands among the findings,
+and again below each paragraph that names the part. A part that the model does not have is sent back.
+
 ## Verdicts
 
 {chr(10).join(verdicts)}
