@@ -70,13 +70,14 @@ def test_the_interval_of_an_excess_over_few_strong_sets_holds_it() -> None:
 
 def test_no_interval_leaves_what_its_values_can_be() -> None:
     bench = counting_lab()
-    ends = {"kl": (0, np.inf), "prob": (0, 1), "loss": (0, np.inf), "rank": (1, np.inf)}
+    ends = {"kl": (0, np.inf), "prob": (0, 1), "loss": (0, np.inf), "rank": (0, np.inf)}
     removed = HeadAblation(task="counting", heads=["L0.H1"], n=4).run(bench)
     for one in (removed, LogitLens(task="counting", n=4).run(bench), Baseline(task="counting", n=4).run(bench)):
-        seen = [(e.metric, e.low, e.high) for e in one.effects] + [(m.name, m.low, m.high) for m in one.measurements]
-        bounded = [(*ends[name], low, high) for name, low, high in seen if name in ends]
+        seen = [(e.metric, e.low, e.value, e.high) for e in one.effects]
+        seen += [(m.name, m.low, m.value, m.high) for m in one.measurements]
+        bounded = [(ends[name], *interval) for name, *interval in seen if name in ends]
         assert bounded
-        assert all(least <= low <= high <= most for least, most, low, high in bounded)
+        assert all(least <= low <= value <= high <= most for (least, most), low, value, high in bounded)
 
 
 def result(changes: np.ndarray) -> Result:
