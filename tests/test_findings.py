@@ -23,10 +23,12 @@ from lashley.db.read.reader import Reader
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
 from lashley.tools.claims.by_reading import Reading, found_by_reading
-from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
+from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdict
 from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.findings import answer, findings
 from lashley.tools.claims.registry import claim_types
+from lashley.tools.claims.removals import Removal
+from lashley.tools.claims.types.needed import Needed
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
 from lashley.tools.report.render import render_run
@@ -394,3 +396,11 @@ def test_numbers_that_contradict_each_other_leave_a_claim_undecided(held_out: bo
     found = found_by_reading(claim, readings, "it writes", "it does not write", lambda one: f"It is {one.text}.")
     assert found.verdict == "undecided"
     assert found.sentence.startswith("Whether it writes is undecided.")
+
+
+@pytest.mark.parametrize(("mean", "told"), [("against", True), ("open", False), ("for", False)])
+def test_only_where_the_mean_does_no_damage_it_is_said_that_it_does_none(mean: Answer, told: bool) -> None:
+    by_zero = Removal("E1", True, "zero", "logit_diff", -2.5, -3.6, -1.1, 32, 0.5, "more", True)
+    found = Found("undecided", by_zero, {"zero": "for", "mean": mean}, [by_zero], ())
+    said = Needed(task="ioi", parts=("L1.H1",)).against(found)
+    assert any("E1), which the mean does not" in one for one in said) == told
