@@ -145,9 +145,9 @@ def is_distance(name: str) -> bool:
 
 
 def ends_of(name: str | None) -> tuple[float, float]:
-    """Between what the values of a metric lie; without end for another name."""
+    """Between what the values of a metric, or the ranks of an answer, lie; without end for another name."""
     known = metrics().get(name or "")
-    least, most = (None, None) if known is None else (known.least, known.most)
+    least, most = (0 if name == "rank" else None, None) if known is None else (known.least, known.most)
     return float("-inf") if least is None else least, float("inf") if most is None else most
 
 

@@ -175,14 +175,14 @@ def test_a_model_that_minds_what_else_is_in_the_batch_is_seen() -> None:
 
 
 def test_twins_of_another_length_are_counted() -> None:
-    lab = corrupted_lab("gpt2")
+    lab = corrupted_lab("gpt2", 120)
     assert lab.task.content is not None
     given = [json.loads(line) for line in lab.task.content.split("\n")]
     changed = [{**p, "corrupted": p["corrupted"] + " w9"} if i % 2 else p for i, p in enumerate(given)]
     task = from_jsonl("twins", "\n".join(map(json.dumps, changed)))
     drawn = list(task.source.stream("explore", 0))
     aligned = [i for i, p in enumerate(drawn) if p.corrupted and len(p.corrupted.split()) == len(p.text.split())]
-    looked_at, n = aligned[3] + 1, 4
+    looked_at, n = aligned[11] + 1, 12
     result = ActivationPatching(model="tiny", task="twins", n=n, sites=["L1.H0"]).run(Lab(lab.subject, task))
     passed = note("without_corrupted_prompt", passed=looked_at - n, looked_at=looked_at)
     assert looked_at > n

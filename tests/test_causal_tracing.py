@@ -20,7 +20,7 @@ from lashley.tests.test_patching import smollm
 from lashley.tests.tiny import KINDS, tiny_subject
 from lashley.tools.report.figures import draw
 
-N = 4
+N = 12
 FEW = ("gpt2", "gpt_neox", "gemma2")
 # On the random opt noise has no steady effect, so that there is nothing to restore, and it is refused.
 SOME = [pytest.param(kind, marks=() if kind in FEW else pytest.mark.slow) for kind in KINDS if kind != "opt"]
@@ -149,8 +149,8 @@ def test_noise_that_takes_nothing_and_what_is_not_there_are_one_clear_line() -> 
             CausalTracing(**GIVEN, **wrong).check(bench.subject.sizes, bench.task)
 
 
-def test_smollm_recalls_a_capital_early_at_the_country_and_late_at_the_end() -> None:
-    result = CausalTracing(task="capitals", n=8, layers=[2, 27], draws=1).run(smollm("capitals"))
+def test_smollm_recalls_a_country_early_at_the_city_and_late_at_the_end() -> None:
+    result = CausalTracing(task="cities", n=8, layers=[2, 27], draws=1).run(smollm("cities"))
     found = values(result)
     assert result["total_effect"].value < -0.1
     assert found["L2.resid_pre@end"] > 0.5 > 0.2 > abs(found["L2.resid_pre@last"])

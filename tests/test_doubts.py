@@ -11,6 +11,7 @@ from lashley.db.read.reader import Reader
 from lashley.db.records import Experiment
 from lashley.db.write.store import Store
 from lashley.experiments.result import Doubt, Effect, Measurement, Note, Result
+from lashley.experiments.statistics import VERSION
 from lashley.tools.replay.experiment import compare
 from lashley.tools.report.render import render
 
@@ -73,7 +74,7 @@ def test_what_newer_code_measures_besides_is_no_difference() -> None:
     few, more = Result(measurements=(one,)), Result(measurements=(one, one.model_copy(update={"name": "accuracy_p"})))
     logged, since = (
         made(Experiment, measurements=[records.Measurement(**m.model_dump()) for m in result.measurements], effects=[],
-             samples=[])
+             samples=[], environment={"statistics": VERSION})
         for result in (few, more)
     )  # fmt: skip
     assert not compare(logged, more, 1e-4)["same"]

@@ -25,10 +25,12 @@ from lashley.tests.studies import Scripted
 from lashley.tools.claims.answers import answers as answered
 from lashley.tools.claims.answers import word
 from lashley.tools.claims.by_reading import Reading, found_by_reading
-from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
+from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdict
 from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.findings import findings
 from lashley.tools.claims.registry import claim_types
+from lashley.tools.claims.removals import Removal
+from lashley.tools.claims.types.needed import Needed
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
 from lashley.tools.report.numbers import value_text
@@ -445,3 +447,11 @@ def test_what_is_predicted_of_a_spare_part_is_its_change_and_never_an_excess(tmp
     of = next(one for one, row in measured.study.experiments.items() if row.config.get("heads") == ["L1.H2"])
     with pytest.raises(CannotClaim, match=r"logit_diff_change between -0\.1 and 0\.1"):
         measured.judged("behaves", of=of, bound="excess < 100")
+
+
+@pytest.mark.parametrize(("mean", "told"), [("against", True), ("open", False), ("for", False)])
+def test_only_where_the_mean_does_no_damage_it_is_said_that_it_does_none(mean: Answer, told: bool) -> None:
+    by_zero = Removal("E1", True, "zero", "logit_diff", -2.5, -3.6, -1.1, 32, 0.5, "more", "effect[L1.H1]", True)
+    found = Found("undecided", by_zero, {"zero": "for", "mean": mean}, [by_zero], ())
+    said = Needed(task="ioi", parts=("L1.H1",)).against(found)
+    assert any("E1), which the mean does not" in one for one in said) == told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -17,10 +19,11 @@ from lashley.experiments.lab import Lab
 from lashley.experiments.methods.minimal_set import SMALL, smallest
 from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
+from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.experiments.tasks.registry import task
-from lashley.tests.test_controls import counting_lab
+from lashley.tests.corrupted_lab import last
 from lashley.tests.test_planted import planted_lab
-from lashley.tests.tiny import SAMPLED
+from lashley.tests.tiny import SAMPLED, tiny_subject
 from lashley.tools.report.figures import draw
 
 GIVEN: dict[str, Any] = {"task": "induction", "n": 8}
@@ -151,16 +154,24 @@ def test_a_set_is_enough_by_its_whole_interval(
     assert MinimalSet().said(low, high) == said
 
 
+@functools.cache
+def said_lab(kind: str) -> Lab:
+    """Prompts whose answer is what the random subject says, so that there is something to keep."""
+    texts = [f"w{i} w{i + 1}" for i in range(10, 50)]
+    lines = [{"text": one, "answer": f" w{int(last(kind, one)[3:].argmax()) + 3}"} for one in texts]
+    return Lab(tiny_subject(kind), from_jsonl("said", "\n".join(map(json.dumps, lines))))
+
+
 @pytest.mark.parametrize("kind", SAMPLED)
 def test_on_every_architecture_the_share_is_what_the_values_give(kind: str) -> None:
-    bench = counting_lab(kind)
-    result = MinimalSet(task="counting", n=5, metric="prob", parts="mlps", goal="keep", level=0.9).run(bench)
+    bench = said_lab(kind)
+    result = MinimalSet(task="said", n=8, metric="prob", parts="mlps", goal="keep", level=0.9).run(bench)
     own, intact = result.arrays["prob"], result.arrays["intact"][0]
     assert result["share"].value == pytest.approx(own[0].mean() / intact.mean(), rel=1e-4)
     for i, effect in enumerate(result.effects, start=1):
         assert effect.value == pytest.approx((own[i] - own[0]).mean(), abs=1e-6)
     # Questions are resampled by hand, both means over the same ones.
-    drawn = np.random.default_rng(1).integers(0, 5, (4000, 5))
+    drawn = np.random.default_rng(1).integers(0, 8, (4000, 8))
     ends = [np.quantile(row[drawn].mean(1) / intact[drawn].mean(1), [0.025, 0.975]) for row in own]
     share = result["share"]
     assert share.low is not None
@@ -198,7 +209,7 @@ def test_without_a_task_there_is_nothing_to_keep() -> None:
 def test_the_layers_that_smollm_keeps() -> None:
     bench = Lab(load("smollm2-135m", "cpu"), task("capitals"))
     layers = [0, 5, 10, 15, 20, 28]
-    result = MinimalSet(task="capitals", n=2, parts="mlps", layers=layers, goal="keep").run(bench)
+    result = MinimalSet(task="capitals", n=4, parts="mlps", layers=layers, goal="keep").run(bench)
     assert "L0.mlp" in members(result)
     assert len(result.found) < 1500
     for figure in result.figures:

@@ -8,10 +8,14 @@ import pytest
 
 from lashley.benchmarks.candidates import intervals_before, intervals_now, now, p_before
 from lashley.benchmarks.statistics import coverage, null_sweeps, shapes, wrong_verdicts
+from lashley.experiments.kinds.baseline import Baseline
+from lashley.experiments.kinds.head_ablation import HeadAblation
+from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.result import Effect, Result
 from lashley.experiments.statistics.carried import carried, with_carried
 from lashley.experiments.statistics.excess import excess_interval
 from lashley.experiments.statistics.ratios import ratio_interval
+from lashley.tests.test_controls import counting_lab
 
 SHAPES = shapes()
 
@@ -62,6 +66,18 @@ def test_the_interval_of_an_excess_over_few_strong_sets_holds_it() -> None:
         assert high is not None
         held += low <= 2 - np.exp(0.5) <= high
     assert held >= 0.9 * 300
+
+
+def test_no_interval_leaves_what_its_values_can_be() -> None:
+    bench = counting_lab()
+    ends = {"kl": (0, np.inf), "prob": (0, 1), "loss": (0, np.inf), "rank": (0, np.inf)}
+    removed = HeadAblation(task="counting", heads=["L0.H1"], n=4).run(bench)
+    for one in (removed, LogitLens(task="counting", n=4).run(bench), Baseline(task="counting", n=4).run(bench)):
+        seen = [(e.metric, e.low, e.value, e.high) for e in one.effects]
+        seen += [(m.name, m.low, m.value, m.high) for m in one.measurements]
+        bounded = [(ends[name], *interval) for name, *interval in seen if name in ends]
+        assert bounded
+        assert all(least <= low <= value <= high <= most for (least, most), low, value, high in bounded)
 
 
 def result(changes: np.ndarray) -> Result:

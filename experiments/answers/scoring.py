@@ -194,7 +194,8 @@ def intact(metric: str, values: Array, questions: Sequence[str]) -> list[Measure
 def changes(scores: dict[str, Tensor], questions: Sequence[str]) -> list[Measurement]:
     """scores by name [intervention, prompt], the intact model first -> the mean change of each that the second made."""
     return [
-        measurement(of.change, (each[1] - each[0]).double().cpu().numpy(), of.unit, questions)
+        measurement(of.change, (each[1] - each[0]).double().cpu().numpy(), of.unit, questions,
+                    name if of.from_intact else None)
         for name, each in scores.items()
         if (of := metrics().get(name)) is not None
-    ]
+    ]  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..answers.scoring import AnswerReadout
-from ..metrics import BUILT_IN, divergence
+from ..metrics import BUILT_IN, divergence, ends_of
 from ..notes import note
 from ..result import Effect, Figure, Measurement, Note
 from ..statistics.intervals import Array, Questions, effects, measurement, untested
@@ -76,7 +76,8 @@ def stream_names(n_layers: int) -> list[str]:
 def lens_effects(sites: list[str], values: Mapping[str, Array], questions: Questions) -> tuple[Effect, ...]:
     """Values by metric [site, n]; a p where zero means something and either sign is possible."""
     signed = ("lead", "logit_diff")
-    made = [(effects if name in signed else untested)(sites, name, each, questions) for name, each in values.items()]
+    made = [effects(sites, name, each, questions) if name in signed
+            else untested(sites, name, each, questions, ends_of(name)) for name, each in values.items()]  # fmt: skip
     return tuple(effect for each in made for effect in each)
 
 

@@ -110,6 +110,12 @@ def parse(text: str) -> Quantity:
     return Quantity(first=_term(found[1], found[2]), second=_term(found[3], found[4]) if found[3] else None)
 
 
+def worked_out(text: str) -> bool:
+    """Whether its interval is worked out when it is read, from what was logged of each prompt."""
+    quantity = parse(text)
+    return quantity.second is not None or quantity.first.name == "rank"
+
+
 def _term(name: str, key: str | None) -> Term:
     if name not in OF_EFFECTS or key is None:
         return Term(name=name if key is None else f"{name}[{key}]")

@@ -17,7 +17,7 @@ from ...experiments.statistics import VERSION
 from ..workbench.context import Context
 from ..workbench.environment import code_version
 from ..workbench.run_experiment import logged_experiment, run_experiment
-from .quantity import NoQuantity, parse, read
+from .quantity import NoQuantity, parse, read, worked_out
 from .verdict import said, verdicts
 
 
@@ -96,8 +96,8 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
                 found.append(f"{where}: {fault}")
                 continue
             pairs: dict[str, tuple[object, object]] = {"value": (now.value, judged.value), "n": (now.n, judged.n)}
-            # The interval of a difference of two effects is made anew, by the statistics that are here.
-            if logged.environment.get("statistics", 1) == VERSION:
+            # An interval that is not logged is worked out by the statistics that are here.
+            if logged.environment.get("statistics", 1) == VERSION or not worked_out(row.quantity):
                 pairs |= {"low": (now.low, judged.low), "high": (now.high, judged.high)}
             # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what it
             # was.

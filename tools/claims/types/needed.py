@@ -80,7 +80,7 @@ class Needed(ClaimOnParts):
     def against(self, found: Found) -> tuple[str, ...]:
         said = list(one_question(found))
         zero = [one for one in found.numbers if one.method == "zero" and one.says == "more"]
-        if found.verdict in ("refuted", "undecided") and zero and "mean" in found.answers:
+        if found.verdict in ("refuted", "undecided") and zero and found.answers.get("mean") == "against":
             one = zero[-1]
             said.append(
                 f"Setting {'it' if len(self.parts) == 1 else 'them'} to zero does damage ({one.metric} {one.text}, "
