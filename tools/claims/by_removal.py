@@ -105,7 +105,7 @@ def number_of(found: Found, count: int) -> str:
     """ "Replacing it by its mean over other prompts changes logit_diff by −3.58 [−6.23, −1.61]"."""
     one = found.decisive
     assert one is not None
-    return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment})"
+    return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment}){one.why_open}"
 
 
 def beside_controls(study: Study, found: Found, count: int) -> str:
@@ -160,7 +160,8 @@ def not_tried(found: Found, parts: frozenset[str]) -> str:
     tried = "tried" if found.verdict == "seen" else "tested"
     said = [f"removal by {listed(missing)} was not {tried}"] if missing else []
     if found.verdict == "supported" and (left := [way for way in found.that("open") if way in ways]):
-        said.append(f"under {listed(left)} the interval reaches across the bound")
+        kept = dict.fromkeys(one.why_open for one in found.numbers if one.method in left and one.held_out)
+        said.append(f"under {listed(left)} the test leaves it open{''.join(kept)}")
     return f"{capitalized('; '.join(said))}." if said else ""
 
 

@@ -15,6 +15,7 @@ from ...experiments.errors import ExperimentError
 from ...experiments.kinds.registry import kind
 from ...experiments.metrics import metrics, unit_of
 from ...experiments.prediction import p_of_bound
+from ...experiments.statistics.p_values import p_text
 from ..evidence.quantity import asked_questions, changes_by_prompt
 from ..evidence.verdict import ALPHA, METHODS, holm
 from ..report.numbers import value_text
@@ -50,6 +51,8 @@ class Removal(NamedTuple):
     decides: bool
     # Whether one question makes more than half of the change; then the number is open, whatever its interval.
     one_question: bool = False
+    # Why the number is open although its interval lies on one side of the bound: " (p 0.07, corrected over ...)".
+    why_open: str = ""
 
     @property
     def text(self) -> str:
@@ -85,7 +88,9 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
             method, decides = row.config.get("method") or "skip", change.metric == at.metric
             says = "open" if carried else says
-            found.append(Removal(row.id, held_out, method, *change[:5], bound, says, change.quantity, decides, carried))
+            why = _why_open(study, row, change, bound) if says == "open" and not carried else ""
+            quantity = change.quantity
+            found.append(Removal(row.id, held_out, method, *change[:5], bound, says, quantity, decides, carried, why))
     return found
 
 
@@ -180,6 +185,18 @@ def _held_out(study: Study, row: Row, change: Measured, bound: float) -> Says:
     if above and below:
         return "within"
     return "less" if above else "open"
+
+
+def _why_open(study: Study, row: Row, change: Measured, bound: float) -> str:
+    """Where the correction alone leaves a number open, what it comes to; nothing where the interval holds a bound."""
+    value, low, high = _harm(change.metric, change.value, change.low, change.high)
+    if any(low <= at <= high for at in (bound, -bound)):
+        return ""
+    if row.split == "confirm":
+        at = bound if value > -bound else -bound
+        p = corrected(study, row.id, p_of_bound(value, low, high, at, asked_questions(row)))
+        return f" (p {p_text(p)}, corrected over all predictions of the study)"
+    return "" if change.q is None else f" (q {p_text(change.q)} over all comparisons of the study)"
 
 
 def corrected(study: Study, experiment: str, p: float) -> float:
