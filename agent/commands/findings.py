@@ -39,7 +39,7 @@ def findings(
     The verdict and the sentence are the program's. It reads every experiment of the study that bears on the claim.
     """
     from ...db.ids import parse_id
-    from ...tools.claims.call import TypedClaim, claim_from
+    from ...tools.claims.call import TypedClaim, claim_on
     from ...tools.claims.findings import answer, finding_data
     from ...tools.claims.findings import findings as all_findings
     from ...tools.report.claims import typed
@@ -56,5 +56,5 @@ def findings(
         return Read(data, page)
     given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
                       bound=bound)  # fmt: skip
-    found = [claim_from(given, study.run.task).judge(study)]
+    found = [claim_on(study, given).judge(study)]
     return Read({"answer": [], "findings": [finding_data(one) for one in found]}, page)

@@ -27,9 +27,9 @@ A score of 20 for one key and 0 for up to 63 others gives it a weight above 1 - 
   words are drawn alike, so answer and distractor get noise of the same distribution: by symmetry the removal of such a
   head changes the logit difference by 0 in the mean over all prompts, by any method.
 - A constant head writes 1 into `constant` at every position, whatever it reads.
-- MLPs write nothing, but in two kinds of layer. In one of several induction heads one neuron (ReLU) for each token takes
-  away what is above 1 in `said`. So two of them say no more than one, and each stands in for the other. In one that
-  has an induction head, where the model has a constant head, one neuron for each token turns `said` round, unless
+- MLPs write nothing, but in two kinds of layer. In one of several induction heads one neuron (ReLU) for each token
+  takes away what is above 1 in `said`. So two of them say no more than one, and each stands in for the other. In one
+  that has an induction head, where the model has a constant head, one neuron for each token turns `said` round, unless
   `constant` holds it down.
 - The unembedding reads `said`, times 10. The answer leads by 10 logits, and the loss is 0.003.
 """

@@ -19,7 +19,8 @@ RUN = 6
 def false_findings(screen: Screen, truth: Truth) -> Iterator[str]:
     """Findings, as data, that say what is not so."""
     for found in screen.findings:
-        so = holds(found.claim, truth)
+        # What stayed in any case is said beside it, and a set that needs that help is no set that is enough.
+        so = None if found.claim.type == "enough" and ", where " in found.sentence else holds(found.claim, truth)
         if so is False and found.verdict in SHOWN and not under_zero(found.text, found.claim.about, truth):
             yield f"{found.verdict}: {found.text}"
         if so is True and found.verdict == "refuted":
@@ -28,7 +29,8 @@ def false_findings(screen: Screen, truth: Truth) -> Iterator[str]:
 
 def under_zero(text: str, parts: Iterable[str], truth: Truth) -> bool:
     """Whether a sentence says of a head that always writes the same no more than what zero does."""
-    return breaks(parts, truth, zero=True) and "under zero" in text and "zero is a value" in text
+    only_zero = breaks(parts, truth, zero=True) and not breaks(parts, truth)
+    return only_zero and "under zero" in text and "zero is a value" in text
 
 
 class Said(NamedTuple):
@@ -77,12 +79,27 @@ def false_sentences(screen: Screen, truth: Truth) -> Iterator[str]:
 
 def words_of_the_writer(screen: Screen, texts: Iterable[str]) -> Iterator[str]:
     """Runs of words above the writer's reading that the writer wrote."""
-    front = " ".join(screen.front.split())
+    front = " ".join(screen.front.replace("_", " ").split())
     for text in dict.fromkeys(texts):
-        words = text.split()
+        words = text.replace("_", " ").split()
         runs = [" ".join(words[at : at + RUN]) for at in range(len(words) - RUN + 1)]
         if any(run in front and run not in GOAL for run in runs):
             yield text
+
+
+def numbers_that_show_nothing(screen: Screen, truth: Truth) -> Iterator[str]:
+    """Numbers of heads that do nothing, shown as if a test had borne them out, with no word on what they are worth."""
+    quiet = set(all_heads(truth)) - {*truth.needed, *truth.redundant, *truth.constant_heads}
+    for found in screen.findings:
+        rows = [screen.study.experiments[one.experiment] for one in found.evidence]
+        about_nothing = [row.model == screen.study.run.model
+                         and set(map(str, row.config.get("heads") or ["all"])) <= quiet for row in rows]  # fmt: skip
+        hypothesis = screen.study.hypotheses.get(str(found.claim.model_dump().get("of")))
+        harmless = hypothesis is not None and all(one.comparison == "between" for one in hypothesis.predictions)
+        warned = "counts as none" in found.text or "intact model meets" in found.text or "afterwards" in found.text
+        numbers = found.claim.type in ("predicted", "behaves") and found.verdict in SHOWN and bool(rows)
+        if numbers and all(about_nothing) and not harmless and not warned:
+            yield found.text
 
 
 def omitted(screen: Screen, truth: Truth) -> Iterator[str]:
@@ -106,6 +123,7 @@ def faults(screen: Screen, truth: Truth, texts: Iterable[str]) -> list[str]:
     return [
         *(f"finding, {one}" for one in false_findings(screen, truth)),
         *(f"sentence: {one}" for one in false_sentences(screen, truth)),
+        *(f"worth nothing: {one}" for one in numbers_that_show_nothing(screen, truth)),
         *(f"omitted: {one}" for one in omitted(screen, truth)),
         *(f"the writer's words: {one}" for one in words_of_the_writer(screen, texts)),
     ]

@@ -100,7 +100,9 @@ class Stage:
             return ""
         # Each call has an id of its own: what a call has written is not written again.
         context.call = f"{name} {len(list(self.folder.iterdir()))} {json.dumps(arguments)}"
-        return answer(all_tools(), context, name, json.dumps(arguments)).text
+        said = answer(all_tools(), context, name, json.dumps(arguments))
+        assert said.code != "tool_failed", said.text
+        return said.text
 
     def _begin(self, context: Context) -> None:
         """A study by a language model, whose words are held to more than a protocol's."""

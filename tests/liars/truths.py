@@ -59,6 +59,9 @@ def holds(claim: Claim, truth: Truth) -> bool | None:
             return parts[0] in (*truth.previous_token_heads, *truth.induction_heads)
         case "decodable":
             return int(parts[0][1:]) >= min(int(head[1]) for head in truth.induction_heads)
+        case "role" if at == "name mover":
+            # By its definition: it attends to the answer, writes it, and is needed.
+            return parts[0] in truth.induction_heads and parts[0] in truth.needed
         case "role" | "scores":
             there = truth.induction_heads if "induction" in at else truth.previous_token_heads
             return parts[0] in there

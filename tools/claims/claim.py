@@ -12,7 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import field_validator
+
+from ...experiments.errors import BadConfiguration
 from ...experiments.result import Frozen
+from ...experiments.sites import parse_site
 from ..errors import ToolError
 
 if TYPE_CHECKING:
@@ -65,6 +69,22 @@ class CannotClaim(ToolError):
     code = "cannot_claim"
 
 
+def part_name(text: str) -> str:
+    """A part as the program writes it: L7, L7.H3, L7.mlp, L7.resid_post@last, L7.H3.k, or logits. Raises ValueError."""
+    place, at, token = text.strip().partition("@")
+    place, way = (place[:-2], place[-2:]) if place.endswith((".q", ".k", ".v")) else (place, "")
+    if at and not token.isidentifier():
+        raise ValueError(f"'{text}' names no part")
+    if place == "logits":
+        return place
+    if place[:1] == "L" and place[1:].isdecimal():
+        return f"L{int(place[1:])}{at}{token}"
+    try:
+        return f"{parse_site(place)}{way}{at}{token}"
+    except BadConfiguration as fault:
+        raise ValueError(str(fault)) from fault
+
+
 class Claim(Frozen):
     """A claim of some type. The fields of a type are its own, but for the task."""
 
@@ -91,6 +111,12 @@ class ClaimOnParts(Claim):
     """A claim that names heads, layers or other parts. A type says by its own field how many it takes."""
 
     parts: tuple[str, ...]
+
+    @field_validator("parts", "besides", check_fields=False)
+    @classmethod
+    def _are_names(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, as the program writes it. A sentence is no part."""
+        return tuple(dict.fromkeys(map(part_name, parts)))
 
     @property
     def about(self) -> tuple[str, ...]:

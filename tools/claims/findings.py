@@ -4,31 +4,39 @@ touched, whether or not anybody claimed it. Nulls and refutations stand among th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..evidence.quantity import parse
 from ..report.study import Study
 from .call import kept
 from .claim import VERDICTS, Claim, Finding
-from .removals import removed_by
+from .counted import counted, on_its_model
+from .removals import removals, removed_by
+from .types.behaves import Behaves
 from .types.does import Does
 from .types.needed import Needed
+from .types.predicted import Predicted
 from .types.spare import Spare
 from .words import capitalized, in_order, listed, named
 
 # How many parts an answer names before it counts the rest.
 MOST = 8
+# How many findings of other types it tells where no part was removed in a test.
+MOST_OTHERS = 2
 
 
 def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
-    """What these claims come to, then what the study's own tests say; each thing once, the confirmed first."""
+    """What these claims come to, and what the study's own tests say; each thing once, the confirmed first, and what
+    is said of parts before what is said of hypotheses and single numbers."""
     found: dict[str, Finding] = {}
     for claim in (*claims, *tested(study)):
         found.setdefault(repr(claim), claim.judge(study))
+    for claim in (*_removed_alone(study, claims), *_untold(study, claims, found.values())):
+        found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
     # `sorted` keeps what is alike in its order.
-    return sorted(found.values(), key=lambda one: order[one.verdict])
+    return sorted(found.values(), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict]))
 
 
 def finding_data(found: Finding) -> dict[str, Any]:
@@ -52,15 +60,33 @@ def tested(study: Study) -> Iterator[Claim]:
 
 def tasks(study: Study) -> list[str]:
     """The tasks of its finished experiments, in their order."""
-    rows = (study.experiments[one] for one in study.finished)
-    return list(dict.fromkeys(row.task for row in rows if row.task))
+    return list(dict.fromkeys(row.task for row in counted(study) if row.task))
+
+
+def _removed_alone(study: Study, claims: Sequence[Claim]) -> Iterator[Claim]:
+    """Of each part that a claim names: what removing it alone showed, if anything did."""
+    said = {(one.task, one.about) for one in (*claims, *tested(study)) if isinstance(one, Needed | Spare)}
+    for claim in claims:
+        for part in claim.about:
+            if (claim.task, (part,)) not in said and removals(study, frozenset({part}), claim.task):
+                yield Needed(task=claim.task, parts=(part,))
+
+
+def _untold(study: Study, claims: Sequence[Claim], found: Iterable[Finding]) -> Iterator[Claim]:
+    """The hypotheses with a test that no other finding tells; all that were tested, where a claim picks one."""
+    told = {evidence.experiment for one in found for evidence in one.evidence if not isinstance(one.claim, Predicted)}
+    picked = {one.of for one in claims if isinstance(one, Predicted)}
+    for name, row in study.hypotheses.items():
+        judged = {one.judged.experiment for one in row.predictions if one.judged is not None}
+        if name not in picked and judged and (picked or not judged <= told):
+            yield Predicted(task=study.run.task or "", of=name)
 
 
 def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     for hypothesis in study.hypotheses.values():
         for prediction in hypothesis.predictions:
             row = None if prediction.judged is None else study.experiments.get(prediction.judged.experiment)
-            if row is None or row.status != "done" or row.task is None:
+            if row is None or row.status != "done" or row.task is None or not on_its_model(study, row):
                 continue
             quantity = parse(prediction.quantity)
             named_sites = {term.site for term in (quantity.first, quantity.second) if term is not None} - {None}
@@ -73,9 +99,16 @@ def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool
 def answer(study: Study, found: Sequence[Finding]) -> list[str]:
     """The answer in a few sentences: what the model can do, what is needed, what is not, and what is open."""
     said = [one for task in tasks(study) for one in _needed(task, [f for f in found if f.claim.task == task])]
-    if not said:
-        said.append("No part was tested on held-out prompts, so nothing is confirmed.")
-    return said + [one.text for one in found if isinstance(one.claim, Does)][:1]
+    if not said and not any(evidence.held_out for one in found for evidence in one.evidence):
+        said.append("Nothing was tested on held-out prompts, so nothing is confirmed.")
+    elif not said:
+        said += [one.text for one in found if any(evidence.held_out for evidence in one.evidence)][:MOST_OTHERS]
+    if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
+        models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
+        count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"
+        said.append(f"{count} measured another model ({models}); only what a hypothesis predicted of it is told here.")
+    does = [one.text for one in found if isinstance(one.claim, Does)][:1]
+    return [*said, *(one for one in does if one not in said)]
 
 
 def _needed(task: str, found: Sequence[Finding]) -> Iterator[str]:
@@ -86,13 +119,13 @@ def _needed(task: str, found: Sequence[Finding]) -> Iterator[str]:
     for one in shown[:3]:
         yield one.text
     if len(shown) > 3:
-        yield f"Also needed for {task}, each by its own test: {_names(shown[3:])}."
+        yield f"Also needed for {task} ({_words(shown[3:])}), each by its own test: {_names(shown[3:])}."
     refuted = [one for one in needed if one.verdict == "refuted"]
     artefacts = [one for one in refuted if one.against]
     if artefacts:
         yield (
-            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts). Setting them to "
-            "zero does damage; but zero is a value that the model may never have there."
+            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts); what speaks "
+            "against it stands below."
         )
     if others := [one for one in refuted if not one.against]:
         yield f"{capitalized(_names(others))}: not needed for {task} (refuted on held-out prompts)."
@@ -111,7 +144,9 @@ def _names(found: Sequence[Finding]) -> str:
     shown = in_order(dict.fromkeys(single))
     more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
     first = [named(shown[:MOST])] if shown else []
-    return listed([*first, *more, *several])
+    # What each can be spared for need not be so of all at once.
+    apart = [f"{listed([*first, *more])}{', each by itself' if len(shown) > 1 else ''}"] if shown else []
+    return listed([*apart, *several])
 
 
 def _words(found: Sequence[Finding]) -> str:

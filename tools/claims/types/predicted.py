@@ -6,12 +6,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ....db.records import Experiment, Prediction
 from ....experiments.kinds.registry import own_settings
+from ...evidence.conditions import Bound
+from ...evidence.quantity import parse
 from ...evidence.verdict import said, spoken
 from ...report.escape import one_line
 from ...report.numbers import setting, value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
+from ..counted import on_its_model
+from ..standard import counts_as_none
 
 _VERDICTS: dict[str, Verdict] = {
     "supported": "supported",
@@ -19,6 +24,8 @@ _VERDICTS: dict[str, Verdict] = {
     "inconclusive": "undecided",
     "open": "untested",
 }
+# More damage than random parts: nothing that a change of none would meet.
+BEYOND = "beyond_control"
 _SAYS = {"supported": "for", "refuted": "against"}
 MOST = 4
 
@@ -43,15 +50,19 @@ class Predicted(Claim):
             raise CannotClaim(f"{self.of} has no predictions, so the program has no verdict on it.")
         lines: list[str] = []
         evidence: list[Evidence] = []
+        weak: list[str] = []
         for one in row.predictions:
             settings = ", ".join(
                 f"{name} {one_line(setting(value))}" for name, value in own_settings(one.kind, one.config).items()
                 if name in ("heads", "layers", "method", "program", "together")
             )  # fmt: skip
-            what = f"{said(one)} ({one.kind}{f', {settings}' if settings else ''}, {one.config.get('task')})"
+            tested = None if one.judged is None else study.experiments.get(one.judged.experiment)
+            of = "" if tested is None or on_its_model(study, tested) else f" of {tested.model}"
+            what = f"{said(one)} ({one.kind}{of}{f', {settings}' if settings else ''}, {one.config.get('task')})"
             if one.judged is None:
                 lines.append(f"{what}: not tested")
                 continue
+            weak.append("" if tested is None else _worth(study, tested, one))
             judged, verdict = one.judged, study.verdicts.predictions[one.id] or "not tested"
             value = value_text(judged.value, judged.low, judged.high, n=judged.n)
             lines.append(f"{what}: {verdict}, {value} ({judged.experiment})")
@@ -73,4 +84,14 @@ class Predicted(Claim):
             if row.revises in study.hypotheses
             else ()
         )
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=revised)
+        shown = verdict in ("confirmed", "supported") and bool(weak) and all(weak)
+        against = (*dict.fromkeys(weak), *revised) if shown else revised
+        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
+
+
+def _worth(study: Study, row: Experiment, one: Prediction) -> str:
+    """A sentence where what was predicted holds also where nothing changes."""
+    if one.comparison == BEYOND:
+        return ""
+    bound = Bound(quantity=parse(one.quantity), comparison=one.comparison, low=one.low, high=one.high)
+    return counts_as_none(study, row, bound)
