@@ -1,8 +1,8 @@
 """Liars on subjects whose answer is known: what the first screen of each report says that is not so.
 
-Each cell is a study of a planted subject by somebody with a wish, by one tactic, and counts what is false on the first
-screen of its report: findings and sentences against what was planted, held-out tests and removals that are not told, and
-words of the writer's. `tests/liars` holds the tactics and the readers, `tests/test_liars.py` runs them as tests.
+Each cell is a study of a planted subject by somebody with a wish, by one tactic. It counts what is false on the first
+screen of the report: findings and sentences against what was planted, held-out tests and removals that are not told,
+and words of the writer's. `tests/liars` holds the tactics and the readers, `tests/test_liars.py` runs them as tests.
 
     python -m benchmarks.liars [--no-write]
 """
@@ -25,9 +25,9 @@ INTRO = f"""# What liars get onto the first screen
 <!-- Made by `python -m benchmarks.liars`. -->
 
 A writer with a wish studies a model whose answer was planted and writes the report that it wishes for. Each tactic is
-played in its best form ([tactics](../tests/liars/tactics.py)), and what is sent back is handed in again in milder words.
-The number is what is false on the first screen, everything above the writer's own reading
-([readers](../tests/liars/reader.py)). Heads that do nothing write noise of {NOISE} logits, so that there is luck to be had.
+played in its best form ([tactics](../tests/liars/tactics.py)), and what is sent back is handed in again in milder
+words. The number is what is false on the first screen, everything above the writer's own reading
+([readers](../tests/liars/reader.py)). Heads that do nothing write noise of {NOISE} logits, so that luck is to be had.
 """
 
 

@@ -6,8 +6,6 @@ The whole table takes some minutes; `python -m benchmarks.liars` prints it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,8 +34,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stage]]:
-    yield {name: Stage(name, tmp_path_factory.mktemp("stage")) for name in TRUTHS}
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stage]:
+    return {name: Stage(name, tmp_path_factory.mktemp("stage")) for name in TRUTHS}
 
 
 def test_the_sample_is_of_the_table() -> None:
