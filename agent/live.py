@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -125,7 +125,7 @@ class View:
         name = str(result.data.get("id", ""))
         label = f"{name} " if name and not str(first).startswith(name) else ""
         self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}", 3)
-        if "predictions" in result.data:
+        if {"predictions", "questions"} & result.data.keys():
             for line in lines[1:]:
                 self.line(f"     {shown(line, 200)}", 7)
 
@@ -140,6 +140,11 @@ class View:
             left = (now - began) / max(1, done - before) * (total - done)
             self.line(f"   {escape(what)}: {done / total:.0%}, about {duration(left)} left")
         self._done = done
+
+    def registered(self, questions: Sequence[str]) -> None:
+        """What the program registered as the study's questions, where it did."""
+        for question in questions:
+            self.line(f"   Asked: {shown(question, 200)}", 3)
 
     def warned(self, text: str) -> None:
         self.line(f"[yellow]{shown(text, 400)}[/]")

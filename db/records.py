@@ -290,6 +290,17 @@ class Words(NamedTuple):
     created: str
 
 
+class Question(NamedTuple):
+    """What a run asks: a claim of open verdict as JSON, the program's words for it, and who registered it ("driver", or
+    "goal" where the program read it from the goal)."""
+
+    claim: Json
+    text: str
+    origin: str
+    call: str | None
+    created: str
+
+
 class Report(NamedTuple):
     """The source of a report with its claims (of a review: its verdicts), and the call that handed it in; None where
     the program wrote it."""
@@ -364,6 +375,7 @@ class Run(NamedTuple):
     request      the hash of what its language model was asked with
     seal         what a report of it carries now
     report       the source of its latest report
+    questions    what it asks, as registered
     waiting      the user's words that no turn carries yet
     reviewed_by  the runs that are a second opinion on it
     resumed      when it was taken up again
@@ -390,6 +402,7 @@ class Run(NamedTuple):
     parent: str | None
     forked_at: int | None
     seal: str | None
+    questions: Sequence[Question]
     timeline: Sequence[Event]
     hypotheses: Sequence[Hypothesis]
     notes: Sequence[Note]

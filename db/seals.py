@@ -52,6 +52,7 @@ SORTS = {
     ),
     "experiment": Sort("experiments", at_end=True, parts=PARTS),
     "reuse": Sort("reuses", key="experiment"),
+    "question": Sort("questions"),
     "note": Sort("notes"),
     "hypothesis": Sort("hypotheses", changing=frozenset({"status", "updated"})),
     "hypothesis event": Sort("hypothesis_events", run="(SELECT h.run FROM hypotheses AS h WHERE h.id = hypothesis)"),

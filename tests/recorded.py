@@ -82,6 +82,8 @@ def recorded(path: Path, source: str = SOURCE) -> Path:
     with Store.open(path) as store:
         run = store.begin_run(**RUN)
         turn = store.add_turn(run, 0, "user", {"text": "begin"})
+        asked = {"type": "needed", "task": EXPERIMENT["task"], "among": "heads"}
+        store.add_questions(run, [(asked, "Which heads does it need?", "goal")])
         one = store.begin_experiment(run=run, turn=turn, reason="to see", **EXPERIMENT)
         store.finish_experiment(one, found().model_dump(), 2.5, {"loss.npy": ("application/octet-stream", b"\x01\x02")})
         store.fail_experiment(store.begin_experiment(run=run, **EXPERIMENT), "BadTask", "There is none.", 0.1)

@@ -22,10 +22,12 @@ from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
+from lashley.tools.claims.answers import answers as answered
+from lashley.tools.claims.answers import word
 from lashley.tools.claims.by_reading import Reading, found_by_reading
 from lashley.tools.claims.by_removal import NEEDED, SPARE, _verdict
 from lashley.tools.claims.claim import CannotClaim, Finding
-from lashley.tools.claims.findings import answer, findings
+from lashley.tools.claims.findings import findings
 from lashley.tools.claims.registry import claim_types
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
@@ -75,7 +77,10 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
     assert honest.judged("does").verdict == "seen"
-    assert answer(honest.study, honest.findings)[-1].startswith("Intact, the model says the answer")
+    (said,) = answered(honest.study, honest.findings)
+    assert said.question == "Which heads does induction need?"
+    assert both.text in said.sentences
+    assert said.sentences[-1].startswith("Intact, the model says the answer")
 
 
 def test_no_other_head_is_needed(honest: Studied) -> None:
@@ -273,10 +278,9 @@ def test_the_first_screen_of_a_liar_says_what_is_so(tactic: str, tmp_path: Path)
         assert f"{head}: not needed" not in studied.front
     else:
         assert needed.verdict not in SHOWN
-        assert f"{head} is needed" not in studied.front
-    # Whatever the program says of it stands on the first screen, where a test removed it alone.
-    tested = any(one.held_out for one in needed.evidence)
-    assert (needed.text in studied.front) == tested
+        assert f"Head {head} is needed" not in studied.front
+    # The goal names it, so the program's answer stands on the first screen, whatever was tested.
+    assert f"**Does induction need head {head}?** {word(needed)} {needed.text}" in studied.front
 
 
 # --- laws
@@ -375,15 +379,19 @@ def test_only_what_a_prediction_speaks_of_counts_as_tested(honest: Studied) -> N
     ("text", "words"),
     [
         ("L1.H2 is crucial, and it is the only one.", ["crucial", "the only"]), ("This proves it.", ["proves"]),
-        ("It was confirmed, Confirmed and CONFIRMED.", ["confirmed"]), ("It is half of the skill.", ["half of the"]),
-        ("In nine of ten prompts.", []), ("In nine in ten prompts, three quarters.", ["nine in ten", "three quarters"]),
+        ("It was confirmed, Confirmed and CONFIRMED.", ["confirmed"]),
+        ("It is half of the skill.", ["half of the"]),
+        ("In nine of ten prompts.", ["nine of ten"]),
+        ("In nine in ten prompts, three quarters.", ["nine in ten", "three quarters"]),
         ("A hundredfold, with probability one.", ["hundredfold", "probability one"]), ("H1 is {{H1.verdict}}.", []),
-        ("The prompt says \"it is confirmed\", and `proved` is a name.", []), ("> It is crucial.\n\nSo it said.", []),
+        ("It says \"it is confirmed\".", ["confirmed"]), ("`It is proved.`", ["proved"]),
+        ("> It is crucial.", ["crucial"]),
+        ("A third of the damage, twice as much.", ["a third of", "twice as"]), ("“That is certain,” it asked.", []),
         ("An uncertain and unsupported improvement.", []), ("It is refuted; certainly.", ["refuted", "certainly"]),
     ],
 )  # fmt: skip
 def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) -> None:
-    assert [one.split("'")[1] for one in verdict_words(text)] == words
+    assert [one.split("'")[1] for one in verdict_words(text, lambda said: said == "That is certain,")] == words
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -28,6 +28,7 @@ RELEASED = {
     "009_what_replies_cost": "aa2c0a00573ab79a",
     "010_doubts": "6db3155cbf100bf3",
     "011_codes": "0fb7356988d724ea",
+    "012_questions": "1907386c58e3ccb1",
 }
 
 

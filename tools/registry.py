@@ -23,7 +23,7 @@ from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import create_task, hypotheses, lookups, writing
+from . import create_task, hypotheses, lookups, questions, writing
 from .arguments import Answered, Arguments, Nothing
 from .errors import ToolError
 from .evidence.review import reviewer_tools
@@ -134,6 +134,7 @@ def all_tools() -> dict[str, Tool]:
         plain(lookups.list_tasks, Nothing),
         plain(lookups.show_task, lookups.ShowTask),
         plain(create_task.create_task, Draft),
+        plain(questions.register_questions, questions.RegisterQuestions),
         *(experiment_tool(kind) for kind in kinds().values()),
         plain(hypotheses.propose_hypothesis, hypotheses.ProposeHypothesis),
         plain(hypotheses.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),

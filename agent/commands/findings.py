@@ -39,10 +39,10 @@ def findings(
     The verdict and the sentence are the program's. It reads every experiment of the study that bears on the claim.
     """
     from ...db.ids import parse_id
+    from ...tools.claims.answers import answer_data, answers
     from ...tools.claims.call import TypedClaim, claim_on
-    from ...tools.claims.findings import answer, finding_data
-    from ...tools.claims.findings import findings as all_findings
-    from ...tools.report.claims import typed
+    from ...tools.claims.findings import finding_data
+    from ...tools.report.beside import found_in
     from ...tools.report.study import read_study
 
     what, number = parse_id(run)
@@ -51,10 +51,13 @@ def findings(
     study = read_study(reader, number)
     page = ("pages.findings", "show_findings")
     if claim is None:
-        found = all_findings(study, [] if study.report is None else typed(study.report.claims))
-        data = {"answer": answer(study, found), "findings": [finding_data(one) for one in found]}
+        found = found_in(study)
+        data = {
+            "answers": [answer_data(one, study) for one in answers(study, found)],
+            "findings": [finding_data(one) for one in found],
+        }
         return Read(data, page)
     given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
                       bound=bound)  # fmt: skip
     found = [claim_on(study, given).judge(study)]
-    return Read({"answer": [], "findings": [finding_data(one) for one in found]}, page)
+    return Read({"answers": [], "findings": [finding_data(one) for one in found]}, page)

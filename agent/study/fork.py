@@ -32,6 +32,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
     at = shared[-1].created
     hypotheses = [one for one in context.reader.hypotheses_of(run) if one.created <= at]
     require_driver(row, driver, goal, hypotheses, shared)
+    questions = [one for one in context.reader.questions(run) if one.created <= at]
     experiments = context.reader.found_until(run, at)
     recall(context, row)
     require_same_subject(context, run)
@@ -53,7 +54,8 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
 
     same = (driver.name, driver.llm) == (row.driver, row.llm or "")
     inherits = Inherited(
-        parent=run, step=step, experiments=experiments, hypotheses=hypotheses, message=first_message,
+        parent=run, step=step, experiments=experiments, hypotheses=hypotheses, questions=questions,
+        message=first_message,
         # Reasoning is sealed by the server that it is from, for its model: no other can read it.
         turns=[one if same else one._replace(content={**one.content, "items": []}) for one in shared],
     )  # fmt: skip

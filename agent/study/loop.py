@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ... import prompts
+from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ...tools.report.default import default_source
@@ -49,6 +50,7 @@ class Live(Protocol):
     def answered(self, call: Call, result: Answer) -> None: ...
     def progress(self, what: str, done: int, total: int) -> None: ...
     def warned(self, text: str) -> None: ...
+    def registered(self, questions: Sequence[str]) -> None: ...
     def asks(self, question: str) -> bool: ...
 
 
@@ -352,6 +354,8 @@ def act(work: Study, call: Call) -> None:
     work.live.called(work.spent.steps, call, work.spent)
     context.call, began, waited = call.id, time.monotonic(), context.waited
     not_done = refusal(work, call)
+    if not_done is None and call.name in work.tools and work.tools[call.name].is_experiment:
+        work.live.registered(register_goal(context, work.goal))
     result = answer(work.tools, context, call.name, call.arguments) if not_done is None else not_done
     work.live.answered(call, result)
     data, waited = {**result.data, "refused": result.refused}, context.waited - waited

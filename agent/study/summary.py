@@ -26,6 +26,7 @@ def summary(reader: Reader, run: int, replaced: Sequence[Message], most: int) ->
         "The beginning of this study is left out here, since it no longer fits; the tracker has all of it "
         "(show_experiment, list_experiments, search_notes, query_tracker). What there is:",
         f"Goal: {row.goal}",
+        *(f"Asked: {one.text}" for one in row.questions),
         *(f"Hypothesis {h.id}, {spoken(h, found)}: {cut(h.statement, LINE)}" for h in row.hypotheses),
         *(f"Note {note.id}: {cut(note.title, LINE)}" for note in row.notes),
         *(f"The user said: {text}" for text in said),

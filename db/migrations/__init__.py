@@ -25,6 +25,7 @@ NAMES = (
     "009_what_replies_cost",
     "010_doubts",
     "011_codes",
+    "012_questions",
 )
 
 

@@ -13,8 +13,8 @@ from .rows import Row, fields
 from .thoughts import ThoughtReader
 
 # What a run's row does not hold.
-_AROUND = ("seal", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by", "forks",
-           "resumed", "turns")  # fmt: skip
+_AROUND = ("seal", "questions", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by",
+           "forks", "resumed", "turns")  # fmt: skip
 _OWN = tuple(name for name in fields(Run) if name not in _AROUND)
 _COUNTED = {
     "experiment_count": "(SELECT count(*) FROM experiments WHERE run = runs.id)",
@@ -36,6 +36,7 @@ class RunReader(ExperimentReader, ThoughtReader):
         row = Run(
             **self._row(Run, _OWN, "run", run, environment=ENVIRONMENT),
             seal=Seals(self._connection).of_report(run),
+            questions=self.questions(run),
             timeline=self._records(Event, "FROM run_timeline WHERE run = ? ORDER BY at", f"R{run}"),
             hypotheses=self.hypotheses(run),
             notes=self.notes(run=run),

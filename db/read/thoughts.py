@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..ids import parse_id, show_id
-from ..records import Hypothesis, HypothesisEvent, Judgement, Note, Prediction, TaskOrigin
+from ..records import Hypothesis, HypothesisEvent, Judgement, Note, Prediction, Question, TaskOrigin
 from .rows import Reading, Row, every, fields
 
 _EVIDENCE = (
@@ -59,6 +59,10 @@ class ThoughtReader(Reading):
             if found:
                 return found
         return []
+
+    def questions(self, run: int) -> list[Question]:
+        """What a run asks, in the order in which it was registered."""
+        return self._records(Question, "FROM questions WHERE run = ? ORDER BY id", run)
 
     def hypothesis(self, hypothesis: int) -> Hypothesis:
         """One hypothesis with its history and its predictions."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..records import Hypothesis, Json, Turn
+from ..records import Hypothesis, Json, Question, Turn
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Inherited:
     turns        the conversation until then
     experiments  what was found until then
     hypotheses   as `Reader.hypotheses` has them, in order
+    questions    what was registered until then
     message      the message that the fork goes on with, given the new id of each hypothesis by its old one
     """
 
@@ -28,4 +29,5 @@ class Inherited:
     turns: Sequence[Turn]
     experiments: Sequence[int]
     hypotheses: Sequence[Hypothesis]
+    questions: Sequence[Question]
     message: Callable[[Mapping[str, str]], Json]

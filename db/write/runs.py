@@ -78,6 +78,9 @@ class RunWriter(ThoughtWriter):
             expected = [one._asdict() for one in old.predictions]
             number = self._state(run, old.statement, old.rationale, old.refuted_if, expected, revises, comment=again)
             new[old.id] = show_id("hypothesis", number)
+        for one in inherits.questions:
+            row = {"claim": as_json(one.claim), "text": one.text, "origin": one.origin, "call": one.call}
+            self._insert("questions", run=run, **row, created=one.created)
         for experiment in inherits.experiments:
             reason = f"From the part of {parent} that this study shares."
             self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())

@@ -28,6 +28,17 @@ class ThoughtWriter(Writing):
             row = {"run": run, "title": title, "text": text, "tags": as_json(list(tags)), "experiments": cited}
             return self._insert("notes", **row, call=call, created=now())
 
+    def add_questions(
+        self, run: int, questions: Sequence[tuple[Mapping[str, Any], str, str]], call: str | None = None
+    ) -> None:
+        """Register what a run asks: claim, words and origin of each. They are frozen from now on."""
+        with self._transaction():
+            self._require("run", run)
+            at = now()
+            for claim, text, origin in questions:
+                row = {"claim": as_json(claim), "text": text, "origin": origin}
+                self._insert("questions", run=run, **row, call=call, created=at)
+
     def add_hypothesis(
         self,
         run: int | None,

@@ -16,10 +16,8 @@ from lashley.db.read.reader import Reader
 from lashley.experiments.planted.build import save
 from lashley.experiments.planted.truth import TRUTHS, Truth
 from lashley.tools.claims.claim import Finding
-from lashley.tools.claims.findings import answer as answered
-from lashley.tools.claims.findings import findings
 from lashley.tools.registry import all_tools, answer
-from lashley.tools.report.claims import typed
+from lashley.tools.report.beside import found_in
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import Study, read_study
 from lashley.tools.workbench.context import Context
@@ -41,7 +39,6 @@ class Screen(NamedTuple):
     """
 
     front: str
-    answer: list[str]
     findings: list[Finding]
     study: Study
     said: list[str]
@@ -73,9 +70,8 @@ class Stage:
             run = max(int(one.id[1:]) for one in reader.runs())
             study = read_study(reader, run)
             assert study.report is not None
-            found = findings(study, typed(study.report.claims))
             front = render_run(reader, run).markdown.split("## The writer's reading")[0].replace("\\", "")
-            return Screen(front, answered(study, found), found, study, said)
+            return Screen(front, found_in(study), study, said)
 
     def _after(self, steps: list[Step]) -> tuple[Path, list[str]]:
         """The tracker after these steps, and what each was answered."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...experiments.errors import nearest
 from ...experiments.explain import explain
 from ..report.escape import clipped
-from .claim import CannotClaim, Claim
+from .claim import CannotClaim, Claim, Finding
 from .counted import counted
 from .registry import claim_types
 from .types.attends import Attends
@@ -95,7 +95,30 @@ def kept(claim: Claim) -> dict[str, Any]:
     return {"type": claim.type, **claim.model_dump(mode="json")}
 
 
+class NotInstalled(Claim):
+    """A claim of a type that another package adds, which is not installed here."""
+
+    type: ClassVar[str] = "not_installed"
+
+    of: str
+    parts: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> str:
+        return f"{self.of}: {', '.join(self.parts) or self.task}?"
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return self.parts
+
+    def judge(self, study: Study) -> Finding:
+        said = f"What '{self.of}' claims cannot be judged here: install the package that adds this type of claim."
+        return Finding(claim=self, verdict="untested", sentence=said)
+
+
 def read_claim(data: dict[str, Any]) -> Claim:
     """A claim that was kept. Raises CannotClaim."""
+    if data.get("type") not in claim_types():
+        return NotInstalled(task=data.get("task") or "", of=str(data.get("type")), parts=tuple(data.get("parts") or ()))
     fields = {name: value for name, value in data.items() if name in FIELDS}
     return claim_from(TypedClaim(type=str(data.get("type")), **fields), None)

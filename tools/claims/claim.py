@@ -89,6 +89,8 @@ class Claim(Frozen):
     """A claim of some type. The fields of a type are its own, but for the task."""
 
     type: ClassVar[str]
+    # How it is asked where no part is named: "Which {among} does {task} need?". Empty where it cannot be.
+    which: ClassVar[str] = ""
 
     task: str
 

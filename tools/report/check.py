@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from ...db.read.reader import Reader
 from ..evidence.conditions import NoCondition, parse_condition
 from ..evidence.trivial import cannot_fail
+from .beside import feigned, not_there
 from .claims import Claim, claim_faults
 from .escape import visible
-from .numerals import RULE, typed_numbers
+from .numerals import RULE, quotes, typed_numbers
 from .prose import misplaced, unwanted
 from .slots import SlotError, fill, line_of, scan
 from .study import Study, read_study
@@ -27,7 +28,9 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
     forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
     study = read_study(reader, run)
     # What a protocol writes is the program's.
-    sure = [fault for text in written for fault in verdict_words(visible(text))] if study.run.llm else []
+    sure: list[str] = []
+    for text in map(visible, written if study.run.llm else ()):
+        sure += [*verdict_words(text, lambda said: quotes(study, said)), *feigned(text), *not_there(text, study)]
     return [*all_faults(source, study, claims), *bounds_that_hold(claims, study), *forceful, *dict.fromkeys(sure)]
 
 

@@ -176,6 +176,12 @@ def _blank(text: str) -> str:
     return re.sub(r"[^\n]", "\x00", text)
 
 
+def quotes(study: Study, text: str) -> bool:
+    """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
+    wanted = _squeezed(text)
+    return bool(wanted) and any(wanted in one for one in _quotable(study))
+
+
 def says(study: Study | None, text: str) -> bool:
     """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
     wanted = _squeezed(text)

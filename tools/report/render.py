@@ -20,9 +20,11 @@ from markupsafe import Markup
 
 from ...db.read.reader import Reader
 from ...experiments.result import Frozen
+from ..claims.claim import Finding
 from ..errors import CannotWrite
 from ..evidence.review.reviewed import opinion_view
 from . import prose
+from .beside import annotated, found_in, verdicts_on
 from .check import all_faults
 from .claims import Claim, check_claim, sentences
 from .drawn import Drawn, draw_figures
@@ -109,9 +111,11 @@ def render(
     if wrong:
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
-    view, figures = report_view(study, methods or {}), draw_figures(study)
-    findings = claims_shown(claims, study)
+    found = found_in(study)
+    view, figures = report_view(study, methods or {}, found), draw_figures(study)
+    findings = claims_shown(claims, study, found)
     view["claims"] = findings
+    text = text if study.run.llm is None else annotated(text, found)
     inside = study.reviewed is not None
     view["opinions"] = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     front, each = _markdown(title, text, study, view, figures, findings)
@@ -176,14 +180,16 @@ def _own_title(title: str, study: Study) -> str:
     return "" if said.casefold() == goal.casefold() else said
 
 
-def claims_shown(claims: Sequence[Claim], study: Study) -> list[Shown]:
-    """Each claim: its sentence as it was written, as bare text and as HTML, and its conditions with what there is."""
+def claims_shown(claims: Sequence[Claim], study: Study, found: Sequence[Finding]) -> list[Shown]:
+    """Each claim: its sentence as it was written, as bare text and as HTML, its conditions with what there is, and what
+    the program says of the parts that it names."""
     return [
         {
             "sentence": claim.sentence.strip(),
             "plain": prose.plain(claim.sentence, filler(study)),
             "html": prose.inline_html(claim.sentence.strip(), filler(study)),
             "checked": check_claim(claim, study),
+            "beside": [] if study.run.llm is None else verdicts_on(claim.sentence, found),
         }
         for claim in claims
     ]

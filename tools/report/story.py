@@ -6,9 +6,13 @@ rendered: then it says why, and shows the rest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...db.read.reader import Reader
+from ..claims.claim import Finding
 from ..evidence.review.reviewed import opinion_view
 from . import prose
+from .beside import annotated, found_in
 from .check import all_faults
 from .claims import sentences
 from .escape import one_line
@@ -27,15 +31,16 @@ def story(reader: Reader, run: int, block: prose.Block) -> Shown:
     A filled number is a link to #E12. Raises NoSuchId when there is no such run.
     """
     study = read_study(reader, run)
+    found = found_in(study)
     shown: Shown = {"title": one_line(study.run.goal), "reading_title": "", "claims": [], "opinions": []}
-    rows: Shown = {**report_view(study, {}), **shown}
+    rows: Shown = {**report_view(study, {}, found), **shown}
     try:
-        return {**rows, **_written(study, block), "fault": ""}
+        return {**rows, **_written(study, block, found), "fault": ""}
     except SlotError as error:
         return {**rows, "body": "", "fault": str(error)}
 
 
-def _written(study: Study, block: prose.Block) -> Shown:
+def _written(study: Study, block: prose.Block, found: Sequence[Finding]) -> Shown:
     inside = study.reviewed is not None
     opinions = [opinion_view(one, inside) for one in ((study,) if inside else study.reviews)]
     if study.report is None:
@@ -48,7 +53,7 @@ def _written(study: Study, block: prose.Block) -> Shown:
     title, text = prose.split_title(source)
     return {
         "reading_title": prose.plain(title, filler(study)),
-        "claims": claims_shown(claims, study),
+        "claims": claims_shown(claims, study, found),
         "opinions": opinions,
-        "body": prose.to_html(text, filler(study), block),
+        "body": prose.to_html(text if study.run.llm is None else annotated(text, found), filler(study), block),
     }

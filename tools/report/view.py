@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...db.records import Experiment, Hypothesis, Prediction, Run
 from ...experiments.kinds.registry import own_settings
-from ..claims.findings import answer, finding_data, findings
+from ..claims.answers import answer_data, answers
+from ..claims.claim import Finding
+from ..claims.findings import finding_data
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
-from .claims import typed
 from .escape import clipped, one_line
 from .numbers import count, number, p_number, setting, true_minus, value_text
 from .numerals import masked
@@ -31,13 +32,11 @@ IDENTITY = 1e-3
 _HEAD = re.compile(r"L\d+\.H\d+")
 
 
-def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
-    """Everything but the writer's text."""
+def report_view(study: Study, methods: Mapping[str, str], found: Sequence[Finding]) -> Shown:
+    """Everything but the writer's text; `found` are the findings of the study."""
     run = study.run
     earlier: dict[tuple[str, str], str] = {}
     experiments: list[Shown] = []
-    claimed = [] if run.reviews or study.report is None else typed(study.report.claims)
-    found = [] if run.reviews else findings(study, claimed)
     for row in study.experiments.values():
         same = (row.config_hash, row.subject.fingerprint)
         experiments.append({**_experiment(row, study), "repeats": earlier.get(same)})
@@ -54,7 +53,7 @@ def report_view(study: Study, methods: Mapping[str, str]) -> Shown:
         "words": WORDS,
         "statistics": STATISTICS,
         "experiments": experiments,
-        "answer": [] if run.reviews else answer(study, found),
+        "answers": [] if run.reviews else [answer_data(one, study) for one in answers(study, found)],
         "findings": [finding_data(one) for one in found],
         "alarms": _alarms(study),
         "doubted": _doubted(study),

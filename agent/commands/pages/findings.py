@@ -14,9 +14,10 @@ STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecid
 
 def show_findings(console: Console, data: dict[str, Any]) -> None:
     """The answer as sentences, then each finding after its verdict."""
-    for sentence in data["answer"]:
-        console.print(Text(one_line(sentence)))
-    if data["answer"]:
+    for one in data["answers"]:
+        console.print(Text(one_line(one["question"]), style="bold"))
+        for sentence in one["sentences"]:
+            console.print(Text(f"  {one_line(sentence)}"))
         console.print()
     for one in data["findings"]:
         verdict = Text(one["verdict"], style=STYLES.get(one["verdict"], "dim"))

@@ -24,6 +24,7 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
     print_facts(
         console,
         ("goal", run.goal),
+        ("asks", "\n".join(one.text for one in run.questions)),
         ("who", f"{run.driver}{' (' + run.llm + ')' if run.llm else ', no language model'}{seed}"),
         ("on", on(run.model, run.task)),
         ("budget", budget_text(run.budget)),

@@ -20,6 +20,7 @@ class Attends(ClaimOnParts):
     most that any head does with shuffled weights. From attention_patterns. It says nothing of need."""
 
     type: ClassVar[str] = "attends"
+    which: ClassVar[str] = "Which heads attend to {at} in {task}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[

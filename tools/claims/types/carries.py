@@ -17,6 +17,7 @@ class Carries(ClaimOnParts):
     a tenth of the difference. Sites are named as activation_patching names them."""
 
     type: ClassVar[str] = "carries"
+    which: ClassVar[str] = "Which {among} carry what tells the prompts of {task} from their corrupted prompts?"
 
     parts: Annotated[
         tuple[str, ...], Field(min_length=1, max_length=1, description="One site, as activation_patching names it.")

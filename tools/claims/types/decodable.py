@@ -20,6 +20,7 @@ class Decodable(ClaimOnParts):
     as the answers of the other prompts. Readable is not used."""
 
     type: ClassVar[str] = "decodable"
+    which: ClassVar[str] = "After which layer can the answer of {task} be read?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One layer: L20.")]
 

@@ -18,6 +18,7 @@ class Differs(ClaimOnParts):
     shown in one and not in the other is not a difference."""
 
     type: ClassVar[str] = "differs"
+    which: ClassVar[str] = "Which {among} does {task} need where {at} does not?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, description="The parts.")]
     at: Annotated[str, Field(min_length=1, description="The task that does not need them.")]

@@ -21,16 +21,13 @@ class Enough(ClaimOnParts):
     minimal_set with goal keep. Parts outside the search (MLPs, other layers) stay, and are named."""
 
     type: ClassVar[str] = "enough"
+    which: ClassVar[str] = "Which {among} are enough for {task}?"
 
-    parts: Annotated[tuple[str, ...], Field(description="The set, as minimal_set found it.")] = ()
+    parts: Annotated[tuple[str, ...], Field(min_length=1, description="The set, as minimal_set found it.")]
 
     @property
     def question(self) -> str:
-        return (
-            f"Are {named(self.parts)} enough for {self.task}?"
-            if self.parts
-            else f"Which parts are enough for {self.task}?"
-        )
+        return f"{'Is' if len(self.parts) == 1 else 'Are'} {named(self.parts)} enough for {self.task}?"
 
     def judge(self, study: Study) -> Finding:
         readings: list[Reading] = []

@@ -29,13 +29,12 @@ class Needed(ClaimOnParts):
     logit_diff (0.1 nats of loss where there is none), under zero, mean and resample, on held-out prompts."""
 
     type: ClassVar[str] = "needed"
+    which: ClassVar[str] = "Which {among} does {task} need?"
 
-    parts: Annotated[tuple[str, ...], Field(description="One part, or a set removed at once: L7.H3.")] = ()
+    parts: Annotated[tuple[str, ...], Field(min_length=1, description="One part, or a set removed at once: L7.H3.")]
 
     @property
     def question(self) -> str:
-        if not self.parts:
-            return f"Which parts does {self.task} need?"
         return f"Does {self.task} need {named(self.parts)}?"
 
     def judge(self, study: Study) -> Finding:

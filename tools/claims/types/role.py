@@ -42,6 +42,7 @@ class PlaysRole(ClaimOnParts):
     attends to the answer, writes it and is needed. Every part of the definition must be shown."""
 
     type: ClassVar[str] = "role"
+    which: ClassVar[str] = "Which heads of the model are {at}s in {task}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[RoleName, Field(description="The role.")]

@@ -24,6 +24,7 @@ class Scores(ClaimOnParts):
     more than twice the most with shuffled weights. From head_detectors. The task plays no part in it."""
 
     type: ClassVar[str] = "scores"
+    which: ClassVar[str] = "Which heads score by the detector {at}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
     at: Annotated[Detector, Field(description="The detector.")]

@@ -28,12 +28,13 @@ class Spare(ClaimOnParts):
     the standard bound, on both sides of zero, under zero, mean and resample, on held-out prompts."""
 
     type: ClassVar[str] = "spare"
+    which: ClassVar[str] = "Which {among} can {task} spare?"
 
-    parts: Annotated[tuple[str, ...], Field(description="One part, or a set that is removed at once.")] = ()
+    parts: Annotated[tuple[str, ...], Field(min_length=1, description="One part, or a set that is removed at once.")]
 
     @property
     def question(self) -> str:
-        return f"Can {self.task} spare {named(self.parts)}?" if self.parts else f"Which parts can {self.task} spare?"
+        return f"Can {self.task} spare {named(self.parts)}?"
 
     def judge(self, study: Study) -> Finding:
         found = by_removal(study, frozenset(self.parts), self.task, SPARE)

@@ -20,6 +20,7 @@ class StandsIn(ClaimOnParts):
     spare."""
 
     type: ClassVar[str] = "stands_in"
+    which: ClassVar[str] = "Which {among} stand in for each other in {task}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=2, description="The parts, two or more: L0.H1, L0.H2.")]
 

@@ -18,6 +18,7 @@ class Writes(ClaimOnParts):
     than a tenth of the whole, and more than it adds to the answers of other prompts. From direct_logit_attribution."""
 
     type: ClassVar[str] = "writes"
+    which: ClassVar[str] = "Which {among} write the answer of {task}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head or MLP.")]
 

@@ -25,7 +25,7 @@ from ..verdict import judged_predictions
 from .opinion import Opinion, Word, assertions, claims_of, opinion_faults, reviewed_claims
 
 # What a reviewer does not have: what others thought, and what is no part of a refutation.
-WITHHELD = ("create_task", "search_notes", "write_note", "write_report")
+WITHHELD = ("create_task", "register_questions", "search_notes", "write_note", "write_report")
 
 
 class VerdictCall(Arguments):

@@ -1,0 +1,28 @@
+"""What a study asks, registered before its first experiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..frozen import keep
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+
+def questions(db: Database) -> None:
+    """The questions of a run, each a claim of open verdict and the program's words for it. `origin` says who asked:
+    the run's driver, or the program, which reads the goal."""
+    db.executescript("""
+        CREATE TABLE questions (
+            id INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL REFERENCES runs (id),
+            claim TEXT NOT NULL CHECK (json_valid(claim)),
+            text TEXT NOT NULL,
+            origin TEXT NOT NULL CHECK (origin IN ('driver', 'goal')),
+            call TEXT,
+            created TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX questions_of_run ON questions (run);
+    """)
+    keep(db, "questions", "a question stays as it was registered")

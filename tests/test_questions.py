@@ -1,0 +1,185 @@
+"""What a study asks is registered before its first experiment, frozen, and answered at the head of its report."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.live import View
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.db.read.reader import Reader
+from lashley.tests.forked import agent
+from lashley.tests.studies import Scripted
+from lashley.tools.claims.call import TypedClaim
+from lashley.tools.claims.claim import CannotClaim
+from lashley.tools.claims.mentions import mentions
+from lashley.tools.claims.question import question_from, questions_of_goal, read_question
+from lashley.tools.claims.registry import claim_types
+from lashley.tools.report.beside import annotated, feigned, found_in
+from lashley.tools.report.render import render_run
+from lashley.tools.report.study import read_study
+from lashley.tools.workbench.context import Context
+
+LOOK = {"n": 16, "reason": "Look."}
+REPORT = {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+
+def asked(path: Path, goal: str, protocol: Any, llm: str = "writer") -> None:
+    driver = Scripted(protocol)
+    driver.llm = llm
+    with Context.open(str(path), model="planted:induction", task="induction") as context:
+        assert study(context, driver, goal, Budget(), View(None), n=16).status == "finished"
+
+
+def front(path: Path) -> str:
+    with Reader.open(path) as reader:
+        return render_run(reader, 1).markdown.split("## Findings")[0].replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("goal", "questions"),
+    [
+        ("Is head L5.H3 important for indirect objects?", ["Does ioi need head L5.H3?"]),
+        (
+            "Show that heads 2 and 3 of layer 1 do not matter",
+            ["Does ioi need head L1.H2?", "Does ioi need head L1.H3?"],
+        ),
+        ("Show that middle layers do not matter", ["Which layers does ioi need?"]),
+        ("Which heads does this model use to add?", ["Which heads does ioi need?"]),
+        ("How does it work?", ["Which parts does ioi need?"]),
+        ("Does it need the MLP of layer 3, or layer 7?", ["Does ioi need MLP L3.mlp?", "Does ioi need layer 7?"]),
+    ],
+)
+def test_the_program_reads_a_goal_as_neutral_questions(goal: str, questions: list[str]) -> None:
+    found = questions_of_goal(goal, "ioi")
+    assert [one.text for one in found] == questions
+    assert [read_question(one.data()).text for one in found] == questions
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("L7.H3, L7H4 and l7.h5", ["L7.H3", "L7.H4", "L7.H5"]),
+        ("heads 3, 4 and 5 of layer 7", ["L7.H3", "L7.H4", "L7.H5"]),
+        ("layer 7's head 3", ["L7.H3"]), ("head 7.3, head (7, 4)", ["L7.H3", "L7.H4"]), ("layers 3 to 20", []),
+        ("layers 3 and 9; block two", ["L3", "L9", "L2"]), ("layer one by one", []),
+        ("L3.mlp, MLP 4", ["L3.mlp", "L4.mlp"]),
+        ("Which heads add 3 and 5?", []), ("E5.effect[L7.H3] and H1", ["L7.H3"]),
+    ],
+)  # fmt: skip
+def test_the_parts_that_a_text_names(text: str, parts: list[str]) -> None:
+    assert mentions(text) == parts
+
+
+def test_every_type_that_can_be_asked_openly_says_so_in_words() -> None:
+    for name, kind in claim_types().items():
+        given = TypedClaim(type=name, at="answer" if "at" in kind.model_fields else None)
+        if "parts" not in kind.model_fields:
+            continue
+        if not kind.which:
+            with pytest.raises(CannotClaim):
+                question_from(given, "heads", "ioi")
+            continue
+        said = question_from(given, "heads", "ioi").text
+        assert said.endswith("?")
+        assert "{" not in said
+
+
+def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) -> None:
+    path, refused = tmp_path / "t.db", dict[str, str]()
+
+    def protocol(data: Data) -> Protocol:
+        for wrong in (
+            {"type": "ned"}, {"type": "needed", "parts": ["L9.H0"]}, {"type": "needed", "parts": ["L0.H9"]},
+            {"type": "needed", "parts": ["head 3"]}, {"type": "behaves", "parts": ["L0.H1"]}, {"type": "attends"},
+            {"type": "needed", "task": "nothing"}, {"type": "needed_within"},
+        ):  # fmt: skip
+            found = yield "", "register_questions", {"questions": [wrong]}
+            refused[str(wrong)] = found["text"]
+        found = yield "", "register_questions", {"questions": [{"type": "spare", "among": "heads"}]}
+        assert "Which heads can induction spare?" in found["text"]
+        assert "Does induction need head L1.H0? (the goal names it)" in found["text"]
+        found = yield "", "register_questions", {"questions": [{"type": "does"}]}
+        refused["again"] = found["text"]
+        yield "", "baseline", LOOK
+        yield "", "head_ablation", {**LOOK, "method": "mean"}
+        yield "", "write_report", REPORT
+
+    asked(path, "Show that L1.H0 does everything", protocol)
+    assert len(refused) == 9
+    for text, words in zip(
+        refused.values(),
+        ("no type of claim", "no layer L9", "L0.H9", "names no part", "there is none yet", "say at what", "nothing",
+         "name the parts", "has registered what it asks"),
+        strict=True,
+    ):  # fmt: skip
+        assert words in text
+        assert "\n" not in text
+    with Reader.open(path) as reader:
+        rows = reader.run(1).questions
+        assert [(one.text, one.origin) for one in rows] == [
+            ("Which heads can induction spare?", "driver"), ("Does induction need head L1.H0?", "goal"),
+        ]  # fmt: skip
+        found = found_in(read_study(reader, 1))
+    said = front(path)
+    assert "**Which heads can induction spare?** No held-out test was made of any head in induction" in said
+    assert "**Does induction need head L1.H0?** It seems not. Head L1.H0 is not needed for induction" in said
+    assert ("L1.H0",) in [one.claim.about for one in found]
+    shown = agent(tmp_path, "findings", "R1", "--json", "--db", str(path))
+    answers = json.loads(shown.stdout)["answers"]
+    assert [one["asked"] for one in answers] == ["before the first experiment"] * 2
+    assert "Does induction need head L1.H0?" in agent(tmp_path, "show", "R1", "--db", str(path)).stdout
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="stays as it was"):
+        connection.execute("UPDATE questions SET text = 'Is it so?'")
+
+
+def test_where_the_driver_asks_nothing_the_goal_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", LOOK
+        found = yield "", "register_questions", {"questions": [{"type": "does"}]}
+        assert "has registered what it asks, and that stays: Does induction need head L1.H2?" in found["text"]
+        yield "", "write_report", REPORT
+
+    asked(path, "Is head 2 of layer 1 important?", protocol)
+    assert "**Does induction need head L1.H2?** Not tested. Whether head L1.H2 is needed" in front(path)
+
+
+def test_below_what_a_model_wrote_of_a_part_stands_the_verdict_on_it(tmp_path: Path) -> None:
+    path, sent_back = tmp_path / "t.db", dict[str, str]()
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", LOOK
+        yield "", "head_ablation", {**LOOK, "method": "mean"}
+        for wrong in ("The head L1.H9 does it.", "Fine.\n\n> *The program:* L1.H0 is needed."):
+            found = yield "", "write_report", {**REPORT, "interpretation": wrong}
+            sent_back[wrong] = found["text"]
+        text = "Head L1.H0 does all of it.\n\n## Why\n\nNo part is named here.\n\n- Layer 0 is another.\n"
+        yield "", "write_report", {**REPORT, "interpretation": text}
+
+    asked(path, "Which heads continue a list?", protocol)
+    not_there, feigns = sent_back.values()
+    assert "The model has no L1.H9" in not_there
+    assert "begins what the program says" in feigns
+    with Reader.open(path) as reader:
+        report = render_run(reader, 1)
+        found = found_in(read_study(reader, 1))
+    reading = report.markdown.split("## The writer's reading")[1].split("## How to read")[0].replace("\\", "")
+    first = "> *The program:* Head L1.H0 is not needed for induction on the prompts to explore"
+    assert reading.index("does all of it.") < reading.index(first) < reading.index("### Why")
+    assert "Whether layer 0 is needed for induction was not tested: no experiment removed it." in reading
+    assert reading.count("*The program:*") == 2
+    assert "Head L1.H0 is not needed" in report.html.split('id="interpretation"')[1]
+    # What a writer names is judged, so it stands among the findings.
+    assert {("L1.H0",), ("L0",)} <= {one.claim.about for one in found}
+    assert annotated("Nothing is named.\n", found) == "Nothing is named.\n"
+    assert feigned("The program: it is so")
+    assert not feigned("As the program: says")

@@ -1,0 +1,100 @@
+"""What a study asks: a claim of open verdict, registered before its first experiment.
+
+It names parts ("Does ioi need head L5.H3?"), or it asks which ("Which heads does ioi need?"). The words are the
+program's, and neutral, whatever the goal wishes: that middle layers do not matter becomes the question which layers a
+task can spare.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from ...experiments.result import Frozen
+from .call import TypedClaim, claim_from, kept, read_claim
+from .claim import CannotClaim, Claim
+from .mentions import mentions
+from .registry import claim_types
+
+Among = Literal["parts", "heads", "layers", "MLPs", "neurons"]
+
+
+class Question(Frozen):
+    """`claim` is what a closed question asks; an open one has a type, a task, and among what it looks."""
+
+    type: str
+    task: str
+    claim: Claim | None = None
+    among: Among = "parts"
+    at: str | None = None
+
+    @property
+    def text(self) -> str:
+        if self.claim is not None:
+            return self.claim.question
+        return claim_types()[self.type].which.format(among=self.among, task=self.task, at=self.at)
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        return () if self.claim is None else self.claim.about
+
+    def asks_for(self, part: str) -> bool:
+        """Whether an open question is about such a part: L7.H3 among heads, L7 among layers."""
+        last = part.rsplit(".", maxsplit=1)[-1]
+        kind = (
+            "layers" if "." not in part else "heads" if last.startswith("H") else "MLPs" if last == "mlp"
+            else "neurons" if re.fullmatch(r"n\d+", last) else "parts"
+        )  # fmt: skip
+        return self.among in ("parts", kind)
+
+    def data(self) -> dict[str, Any]:
+        """As JSON, from which `read_question` makes it again."""
+        if self.claim is not None:
+            return kept(self.claim)
+        return self.model_dump(mode="json", exclude={"claim"}, exclude_none=True)
+
+
+def question_from(given: TypedClaim, among: Among, task: str | None) -> Question:
+    """A question from flat fields; without parts it asks which. Raises CannotClaim for a type that cannot be asked
+    before there are experiments, and for fields that it lacks."""
+    types, of = claim_types(), given.task or task or ""
+    known = types.get(given.type)
+    if known is not None and {"of"} & known.model_fields.keys():
+        raise CannotClaim(f"{given.type} is about an experiment or a hypothesis, and there is none yet.")
+    if known is None or given.parts or "parts" not in known.model_fields:
+        claim = claim_from(given, task)
+        return Question(type=claim.type, task=claim.task, claim=claim)
+    if not known.which:
+        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3.")
+    if "{at}" in known.which and not given.at:
+        raise CannotClaim(f"{given.type}: say at what, in `at`.")
+    if given.at:
+        # It stands in the question, so it has to be what a claim of the type may name there.
+        claim_from(given.model_copy(update={"parts": ["L0.H0"]}), task)
+    return Question(type=given.type, task=of, among=among, at=given.at)
+
+
+def read_question(data: dict[str, Any]) -> Question:
+    """A question that was registered."""
+    if data.get("type") not in claim_types():
+        claim = read_claim(data)
+        return Question(type=claim.type, task=claim.task, claim=claim)
+    fields = {name: data[name] for name in TypedClaim.model_fields if data.get(name) is not None}
+    return question_from(TypedClaim.model_validate(fields), data.get("among", "parts"), None)
+
+
+def questions_of_goal(goal: str, task: str) -> list[Question]:
+    """What the program reads from a goal: whether the parts that it names are needed; else which are, of the kind that
+    it speaks of."""
+    if parts := mentions(goal):
+        return [_needed(part, task) for part in parts]
+    words = set(re.findall(r"[a-z]+", goal.lower()))
+    among: Among = (
+        "layers" if words & {"layer", "layers", "block", "blocks"} and not words & {"head", "heads"}
+        else "heads" if words & {"head", "heads"} else "parts"
+    )  # fmt: skip
+    return [Question(type="needed", task=task, among=among)]
+
+
+def _needed(part: str, task: str) -> Question:
+    return question_from(TypedClaim(type="needed", parts=[part], task=task), "parts", task)

@@ -1,0 +1,92 @@
+"""Registering what a study asks, before its first experiment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..experiments.sites import check_site, parse_site
+from .arguments import Answered, Arguments
+from .claims.call import TypedClaim
+from .claims.question import Among, Question, question_from, questions_of_goal
+from .refusals import refused
+from .workbench.context import Context
+
+MOST = 8
+
+
+class Asked(Arguments):
+    type: Annotated[str, Field(description="A type of claim: needed, spare, stands_in, enough, needed_within, does, "
+                               "carries, path, attends, writes, decodable, scores, role or differs.")]  # fmt: skip
+    parts: Annotated[list[str] | None, Field(description="L7.H3, L5.mlp, L4. Null asks which.")] = None
+    among: Annotated[Among, Field(description="Where it asks which: of what.")] = "parts"
+    task: Annotated[str | None, Field(description="Null: the study's.")] = None
+    at: Annotated[str | None, Field(description="attends: the span; scores: the detector; role: the role; differs: the "
+                                    "other task.")] = None  # fmt: skip
+    besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
+
+
+class RegisterQuestions(Arguments):
+    questions: Annotated[list[Asked], Field(min_length=1, max_length=MOST, description="Each as data.")]
+
+
+def register_questions(context: Context, given: RegisterQuestions) -> Answered:
+    """Register what the goal asks, as neutral questions, before the first experiment. The report opens with the
+    program's answer to each. "Show that middle layers do not matter" asks which layers a task can spare, and since it
+    names no task, in three tasks or more. A goal may be false. Parts that the goal names are asked for in any case.
+    """
+    if context.run is None:
+        raise refused("no_study")
+    if context.written("questions"):
+        return registered(context)
+    run = context.reader.run(context.run)
+    if run.questions:
+        raise refused("questions_registered", questions=" ".join(one.text for one in run.questions))
+    asked: list[Question] = []
+    for one in given.questions:
+        flat = TypedClaim.model_validate(one.model_dump(exclude={"among"}))
+        question = question_from(flat, one.among, context.task)
+        context.find_task(question.task)
+        require_parts(context, question)
+        asked.append(question)
+    named = {part for one in asked for part in one.about}
+    goal = [one for one in questions_of_goal(run.goal, context.task) if one.about and not named & {*one.about}]
+    keep(context, [*((one, "driver") for one in asked), *((one, "goal") for one in goal)], context.call)
+    return registered(context)
+
+
+def register_goal(context: Context, goal: str) -> list[str]:
+    """Register what the program reads from the goal, where the driver registered nothing. Gives the new questions."""
+    if context.run is None or context.reviews is not None or context.reader.questions(context.run):
+        return []
+    asked = questions_of_goal(goal, context.task)[:MOST]
+    keep(context, [(one, "goal") for one in asked])
+    return [one.text for one in asked]
+
+
+def require_parts(context: Context, question: Question) -> None:
+    """Raises ToolError or BadConfiguration for a part that the subject does not have."""
+    sizes = context.sizes(context.model)
+    for part in question.about:
+        layer, _, rest = part.partition(".")
+        if not (layer.startswith("L") and layer[1:].isdigit()):
+            raise refused("no_such_part", part=part[:60])
+        if int(layer[1:]) >= sizes["n_layers"]:
+            raise refused("no_such_layer", part=layer, last=sizes["n_layers"] - 1)
+        # What a path reads by, L7.H3.q, is the part of a head.
+        if rest:
+            check_site(parse_site(part.removesuffix(".q").removesuffix(".k").removesuffix(".v")), sizes)
+
+
+def keep(context: Context, asked: list[tuple[Question, str]], call: str | None = None) -> None:
+    assert context.run is not None
+    context.store.add_questions(context.run, [(one.data(), one.text, origin) for one, origin in asked], call)
+
+
+def registered(context: Context) -> Answered:
+    assert context.run is not None
+    rows = context.reader.questions(context.run)
+    lines = [f"  {row.text}{' (the goal names it)' if row.origin == 'goal' else ''}" for row in rows]
+    text = "\n".join(["Registered, and frozen:", *lines, "The report opens with the program's answer to each."])
+    return text, {"questions": [row.text for row in rows]}

@@ -1,0 +1,89 @@
+"""The program's verdict beside what a language model wrote: on every head, layer and MLP that its text names.
+
+Whoever writes a sentence decides what it seems to say. So each part that a writer names becomes a claim of the report,
+judged like any other, and below each paragraph that names it stands the verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..claims.claim import Claim, Finding
+from ..claims.findings import findings, tasks
+from ..claims.mentions import mentions
+from ..claims.removals import removals
+from ..claims.types.needed import Needed
+from .claims import sentences, typed
+from .escape import markdown_text
+from .prose import grammar
+from .study import Study
+
+MARK = "The program:"
+_FEIGNED = re.compile(r"(?im)^[\s>*_#\-+\d.)]*the program\b[\s*_]*:.*$")
+
+
+def found_in(study: Study) -> list[Finding]:
+    """All findings of a study: what its questions, its report's claims and the parts that its text names come to, and
+    what its tests say. A second opinion has none of its own."""
+    if study.run.reviews:
+        return []
+    report = study.report
+    return findings(study, [] if report is None else [*typed(report.claims), *named_in(study)])
+
+
+def named_in(study: Study) -> Iterator[Claim]:
+    """For each part that a language model's report names, whether it is needed, on each task that it was removed in; on
+    the study's task where it was removed in none."""
+    if study.report is None or not study.run.llm:
+        return
+    written = [study.report.source, *(one.sentence for one in sentences(study.report.claims))]
+    for part in mentions("\n\n".join(written)):
+        on = [task for task in tasks(study) if removals(study, frozenset({part}), task)]
+        yield from (Needed(task=task, parts=(part,)) for task in on or [study.run.task or ""])
+
+
+def annotated(source: str, found: Sequence[Finding]) -> str:
+    """The writer's Markdown, with the program's verdicts below each block that names parts."""
+    lines, notes = source.split("\n"), dict[int, str]()
+    for token in grammar().parse(source):
+        if token.level == 0 and token.map is not None and token.nesting >= 0:
+            first, last = token.map
+            said = verdicts_on("\n".join(lines[first:last]), found)
+            if said:
+                notes[last] = f"> *{MARK}* {markdown_text(' '.join(said))}"
+    shown: list[str] = []
+    for place in range(len(lines) + 1):
+        shown += ["", notes[place], ""] if place in notes else []
+        shown += lines[place : place + 1]
+    return "\n".join(shown)
+
+
+def verdicts_on(text: str, found: Sequence[Finding]) -> list[str]:
+    """What the program says of each part that the text names, each in a sentence."""
+    said: list[str] = []
+    for part in mentions(text):
+        about = [one for one in found if one.claim.about == (part,)]
+        said += [one.sentence.partition(". ")[0].removesuffix(".") + "." for one in about]
+    return list(dict.fromkeys(said))
+
+
+def not_there(text: str, study: Study) -> list[str]:
+    """The parts that a text names and the model does not have, as a fault."""
+    anatomy = next((row.subject.anatomy for row in study.experiments.values() if row.status == "done"), None)
+    if anatomy is None:
+        return []
+    layers, heads = anatomy.get("n_layers"), anatomy.get("n_heads")
+    wrong: list[str] = []
+    for part in mentions(text):
+        layer, _, rest = part.partition(".")
+        beyond = isinstance(layers, int) and int(layer[1:]) >= layers
+        if beyond or (rest.startswith("H") and isinstance(heads, int) and int(rest[1:]) >= heads):
+            wrong.append(part)
+    return [f"The model has no {', no '.join(wrong)}: name parts that it has, or none."] if wrong else []
+
+
+def feigned(text: str) -> list[str]:
+    """A line that looks like the program's, as a fault."""
+    found = _FEIGNED.search(text)
+    return [] if found is None else [f"'{MARK}' begins what the program says; begin the line otherwise."]
