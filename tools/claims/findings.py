@@ -32,8 +32,12 @@ def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
     for claim in (*_removed_alone(study, made), *_untold(study, made, found.values())):
         found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    # A set may be named in another order; it says the same.
+    once = {one.text: one for one in reversed(found.values())}
     # `sorted` keeps what is alike in its order.
-    return sorted(found.values(), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict]))
+    return sorted(
+        reversed(once.values()), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict])
+    )
 
 
 def questions(study: Study) -> list[Question]:

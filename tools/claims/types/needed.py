@@ -42,8 +42,13 @@ class Needed(ClaimOnParts):
         return Finding(
             claim=self, verdict=found.verdict, sentence=self.sentence(study, found), evidence=found.evidence,
             against=(*unable(study, found), *self.against(found)),
-            untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
+            untested=tuple(filter(None, [self.apart(found), not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
+
+    def apart(self, found: Found) -> str:
+        """A sentence where a set is needed, which may hold what is not."""
+        several = len(self.parts) > 1 and found.verdict in ("confirmed", "supported", "seen")
+        return "This does not show that each of them is." if several else ""
 
     def sentence(self, study: Study, found: Found) -> str:
         them, task, one = named(self.parts), self.task, len(self.parts) == 1
