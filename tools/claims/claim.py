@@ -73,16 +73,16 @@ def part_name(text: str) -> str:
     """A part as the program writes it: L7, L7.H3, L7.mlp, L7.resid_post@last, L7.H3.k, or logits. Raises ValueError."""
     place, at, token = text.strip().partition("@")
     place, way = (place[:-2], place[-2:]) if place.endswith((".q", ".k", ".v")) else (place, "")
-    if at and not token.isidentifier():
-        raise ValueError(f"'{text}' names no part")
     if place == "logits":
         return place
-    if place[:1] == "L" and place[1:].isdecimal():
-        return f"L{int(place[1:])}{at}{token}"
     try:
-        return f"{parse_site(place)}{way}{at}{token}"
+        layer = place[:1] == "L" and place[1:].isdecimal()
+        name = f"L{int(place[1:])}" if layer else str(parse_site(place))
     except BadConfiguration as fault:
-        raise ValueError(str(fault)) from fault
+        raise ValueError(f"'{text}' names no part; write L7, L7.H3, L7.mlp or L7.resid_post") from fault
+    if at and not token.isidentifier():
+        raise ValueError(f"'{text}' names no part; after @ stands a token, such as @last")
+    return f"{name}{way}{at}{token}"
 
 
 class Claim(Frozen):

@@ -33,11 +33,11 @@ def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
         found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
     # A set may be named in another order; it says the same.
-    once = {one.text: one for one in reversed(found.values())}
+    once: dict[str, Finding] = {}
+    for one in found.values():
+        once.setdefault(one.text, one)
     # `sorted` keeps what is alike in its order.
-    return sorted(
-        reversed(once.values()), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict])
-    )
+    return sorted(once.values(), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict]))
 
 
 def questions(study: Study) -> list[Question]:
