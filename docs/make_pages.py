@@ -210,7 +210,14 @@ and again below each paragraph that names the part. A part that the model does n
 
 A number on held-out prompts is judged by its interval against the bound, corrected over all predictions of the study
 (Holm). A number on the prompts to explore is never more than *seen*, and only where its q over the whole run is below
-0.05. A part counts as removed only where exactly this part was removed: a set says nothing of its members.
+0.05. A part counts as removed only where exactly this part was removed: a set says nothing of its members. A head of a
+held-out sweep that no prediction names counts as picked from all heads of the sweep (Bonferroni).
+
+Only the study's own model counts. Where the intact model is not shown to do the task, no removal shows anything of it.
+A change of the prediction alone (kl) shows no need, and damage under zero alone says so. Where a
+part that a claim names was removed alone, the result stands among the findings, and so does every hypothesis that was
+tested.
+[Liars](../benchmarks/LIARS.md) on planted models try to get something else onto the first screen.
 
 ## What can be claimed
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,19 @@ from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
+from lashley.experiments.result import Doubt
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
 from lashley.tools.claims.answers import answers as answered
 from lashley.tools.claims.answers import word
 from lashley.tools.claims.by_reading import Reading, found_by_reading
 from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdict
-from lashley.tools.claims.claim import CannotClaim, Finding
+from lashley.tools.claims.call import TypedClaim, claim_on
+from lashley.tools.claims.claim import CannotClaim, Finding, part_name
+from lashley.tools.claims.counted import looked_through
 from lashley.tools.claims.findings import findings
 from lashley.tools.claims.registry import claim_types
-from lashley.tools.claims.removals import Removal
+from lashley.tools.claims.removals import Removal, corrected
 from lashley.tools.claims.types.needed import Needed
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
@@ -455,3 +459,75 @@ def test_only_where_the_mean_does_no_damage_it_is_said_that_it_does_none(mean: A
     found = Found("undecided", by_zero, {"zero": "for", "mean": mean}, [by_zero], ())
     said = Needed(task="ioi", parts=("L1.H1",)).against(found)
     assert any("E1), which the mean does not" in one for one in said) == told
+
+
+# --- what a claim may name, and what it may rest on
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("L7.H3", "L7.H3"), (" L07.H03 ", "L7.H3"), ("L7.H3.z", "L7.H3"), ("L7", "L7"), ("L7.mlp_out", "L7.mlp"),
+        ("L7.H3.k", "L7.H3.k"), ("L7.resid_post@last", "L7.resid_post@last"), ("logits", "logits"),
+    ],
+)  # fmt: skip
+def test_a_part_has_one_name(text: str, name: str) -> None:
+    assert part_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["L7.H3 is needed", "head 7.3", "L7.H3@the end, which is needed", "needed", ""])
+def test_a_sentence_is_no_part(text: str) -> None:
+    with pytest.raises(ValueError, match="names no"):
+        part_name(text)
+
+
+def test_a_claim_in_a_report_names_what_there_is(honest: Studied) -> None:
+    for given, words in (
+        ({"type": "needed", "parts": ["L9.H0"]}, "has no L9.H0: it has 2 layers"),
+        ({"type": "needed", "parts": ["L1.H7"]}, "has no L1.H7: it has 4 heads a layer"),
+        ({"type": "needed", "parts": ["L1.H2"], "task": "lists, which need L1.H0"}, "No experiment of R1 has the task"),
+        ({"type": "attends", "parts": ["L1.H2"], "at": "answer"}, "No attention to 'answer' was measured"),
+        ({"type": "attends", "parts": ["L1.H2"], "at": "answer, as is confirmed"}, "should match pattern"),
+    ):
+        with pytest.raises(CannotClaim, match=words):
+            claim_on(honest.study, TypedClaim.model_validate(given))
+
+
+def test_a_place_that_no_prediction_names_is_one_of_all_that_were_measured(honest: Studied) -> None:
+    row = next(one for one in honest.study.experiments.values() if one.kind == "head_ablation" and len(one.effects) > 2)
+    metric = row.effects[0].metric
+    assert looked_through(honest.study, row, "L1.H0", metric) == len(row.effects) == 8
+    prediction = next(iter(honest.study.hypotheses.values())).predictions[0]
+    assert prediction.judged is not None
+    of_row = prediction._replace(quantity="effect[L1.H0]", judged=prediction.judged._replace(experiment=row.id))
+    hypothesis = next(iter(honest.study.hypotheses.values()))._replace(predictions=[of_row])
+    named = replace(honest.study, hypotheses={"H1": hypothesis})
+    assert looked_through(named, row, "L1.H0", metric) == 1
+    assert looked_through(named, row, "L1.H1", metric) == 8
+    assert corrected(named, "E0", 0.01, among=8) == pytest.approx(8 * corrected(named, "E0", 0.01))
+
+
+def test_another_model_and_a_task_that_is_not_done_show_nothing(honest: Studied) -> None:
+    both = {"task": TASK, "parts": ("L0.H1", "L1.H2")}
+    needed = claim_types()["needed"].model_validate(both)
+    assert needed.judge(honest.study).verdict == "confirmed"
+    rows = honest.study.experiments
+    elsewhere = {one: row._replace(model="planted:backup") for one, row in rows.items()}
+    assert needed.judge(replace(honest.study, experiments=elsewhere)).verdict == "untested"
+    doubt = Doubt(code="unable", text="It cannot.")
+    unable = {one: row._replace(doubts=[doubt]) for one, row in rows.items()}
+    found = needed.judge(replace(honest.study, experiments=unable))
+    assert found.verdict == "undecided"
+    assert "The intact model is not shown to do the task" in found.text
+
+
+def test_a_distance_shows_no_need(honest: Studied) -> None:
+    rows = {
+        one: row._replace(effects=[e._replace(metric="kl", value=2.0, low=1.5, high=2.5) for e in row.effects],
+                          measurements=[])
+        for one, row in honest.study.experiments.items() if row.kind == "head_ablation"
+    }  # fmt: skip
+    study = replace(honest.study, experiments=rows)
+    for kind, verdicts in (("needed", ("undecided",)), ("spare", ("refuted", "undecided"))):
+        claim = claim_types()[kind].model_validate({"task": TASK, "parts": ("L0.H1", "L1.H2")})
+        assert claim.judge(study).verdict in verdicts

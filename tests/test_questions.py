@@ -80,7 +80,8 @@ def test_the_parts_that_a_text_names(text: str, parts: list[str]) -> None:
 
 def test_every_type_that_can_be_asked_openly_says_so_in_words() -> None:
     for name, kind in claim_types().items():
-        given = TypedClaim(type=name, at="answer" if "at" in kind.model_fields else None)
+        at = {"role": "name mover", "scores": "copying"}.get(name, "answer" if "at" in kind.model_fields else None)
+        given = TypedClaim(type=name, at=at)
         if "parts" not in kind.model_fields:
             continue
         if not kind.which:
@@ -90,6 +91,9 @@ def test_every_type_that_can_be_asked_openly_says_so_in_words() -> None:
         said = question_from(given, "heads", "ioi").text
         assert said.endswith("?")
         assert "{" not in said
+        if at is not None:
+            with pytest.raises(CannotClaim, match="at: "):
+                question_from(given.model_copy(update={"at": f"{at}, which it needs"}), "heads", "ioi")
 
 
 def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) -> None:

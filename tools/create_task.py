@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..experiments.tasks.draft import Draft
 from .arguments import Answered
+from .refusals import refused
+from .report.verdict_words import verdict_words
 from .workbench.context import Context
 from .workbench.experiment_text import quoted
 
@@ -32,6 +34,9 @@ def create_task(context: Context, given: Draft) -> Answered:
     if task is None:
         taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
         subject = context.subject(context.model)
+        # Its name stands in findings, where no word is a writer's.
+        if sure := verdict_words(given.name.replace("_", " ")):
+            raise refused("task_name", words=" ".join(sure))
         task = made(given, subject.tokenizer, taken)
         require_carried(subject, task)
         task = context.know(task, context.maker, given.model_dump(exclude_none=True))

@@ -22,6 +22,7 @@ REFUSALS = {
     "bad_arguments": "{name}: {faults}",
     "not_json": "{what} is no JSON ({fault}). Send one JSON object.",
     "not_an_object": "{what} must be one JSON object.",
+    "task_name": "name: a task is called by what it asks. {words}",
     "tool_failed": "{name} failed inside: {fault}. Try another way.",
     "wrong_id": "{text} is the id of a {found}; an id of a {what} is wanted.",
     "other_model": "An experiment runs on the subject of this study ({model}) or on a bundled one ({bundled}), not on "

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ..db.ids import show_id
 from .arguments import Answered, Arguments, number_of
-from .claims.call import TypedClaim, claim_from, kept
+from .claims.call import TypedClaim, claim_on, kept
+from .claims.claim import Claim as TypedFinding
 from .refusals import refused
 from .report.check import check
 from .report.claims import MOST, Claim
@@ -121,9 +122,10 @@ def write_report(context: Context, given: WriteReport) -> Answered:
     asked = " ".join(context.reader.run(context.run).goal.split())
     source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]
-    typed = [claim_from(one, context.task) for one in given.findings or []]
-    if typed:
+    typed = list[TypedFinding]()
+    if given.findings:
         study = read_study(context.reader, context.run)
+        typed = [claim_on(study, one) for one in given.findings]
         for one in typed:
             one.judge(study)
     faults = check(source, context.reader, context.run, claims)

@@ -40,7 +40,7 @@ def findings(
     """
     from ...db.ids import parse_id
     from ...tools.claims.answers import answer_data, answers
-    from ...tools.claims.call import TypedClaim, claim_from
+    from ...tools.claims.call import TypedClaim, claim_on
     from ...tools.claims.findings import finding_data
     from ...tools.report.beside import found_in
     from ...tools.report.study import read_study
@@ -59,5 +59,5 @@ def findings(
         return Read(data, page)
     given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
                       bound=bound)  # fmt: skip
-    found = [claim_from(given, study.run.task).judge(study)]
+    found = [claim_on(study, given).judge(study)]
     return Read({"answers": [], "findings": [finding_data(one) for one in found]}, page)

@@ -8,7 +8,8 @@ The residual stream is cut into slots that do not overlap; each holds a one-hot 
     said       60   which token comes next, written by an induction head, read by the unembedding
     anchor      2   +100 and -100, always, written by the position embedding
     balance     1   minus the sum of all slots
-    (9 are empty)
+    constant    1   1 where a constant head is there
+    (8 are empty)
 
 LayerNorm is made harmless: because of the balance the mean is 0, and because of the anchor the deviation is the same
 everywhere to within a part in a thousand. The norm's weight is that deviation, so what goes in comes out.
@@ -25,8 +26,11 @@ A score of 20 for one key and 0 for up to 63 others gives it a weight above 1 - 
   into `said`. What stands first in an induction prompt is never its answer, its distractor or its last word, and the
   words are drawn alike, so answer and distractor get noise of the same distribution: by symmetry the removal of such a
   head changes the logit difference by 0 in the mean over all prompts, by any method.
-- MLPs write nothing, but in a layer of several induction heads: there one neuron (ReLU) for each token takes away what
-  is above 1 in `said`. So two of them say no more than one, and each stands in for the other.
+- A constant head writes 1 into `constant` at every position, whatever it reads.
+- MLPs write nothing, but in two kinds of layer. In one of several induction heads one neuron (ReLU) for each token
+  takes away what is above 1 in `said`. So two of them say no more than one, and each stands in for the other. In one
+  that has an induction head, where the model has a constant head, one neuron for each token turns `said` round, unless
+  `constant` holds it down.
 - The unembedding reads `said`, times 10. The answer leads by 10 logits, and the loss is 0.003.
 """
 
@@ -51,7 +55,7 @@ TOKEN = slice(64, 64 + TOKENS)
 PREVIOUS = slice(128, 128 + TOKENS)
 SAID = slice(192, 192 + TOKENS)
 # In the gaps that the slots leave.
-ANCHOR, BALANCE = (124, 125), 126
+ANCHOR, BALANCE, CONSTANT = (124, 125), 126, 127
 HEIGHT = 100.0
 SCORE, GAIN = 20.0, 10.0
 # Random weights this large make attention prefer some tokens, and predictions differ between prompts.
@@ -129,6 +133,10 @@ def set_by_hand(made: GPT2LMHeadModel, truth: Truth, noise: float, generator: to
                 query[TOKEN, :TOKENS], query[ANCHOR[0], -1] = token, 1 / HEIGHT
                 key[PREVIOUS, :TOKENS], key[0, -1] = token, -1.0
                 out[SAID, :TOKENS] = token
+            elif name in truth.constant_heads:
+                query[ANCHOR[0], -1], key[0, -1] = 1 / HEIGHT, 1.0
+                value[:, 0], out[CONSTANT, 0] = 0.0, 1.0
+                value[ANCHOR[0], 0] = 1 / HEIGHT
             else:
                 query[ANCHOR[0], -1], key[0, -1] = 1 / HEIGHT, 1.0
                 out[SAID, :TOKENS] = noise * torch.randn(TOKENS, TOKENS, generator=generator)
@@ -140,6 +148,9 @@ def set_by_hand(made: GPT2LMHeadModel, truth: Truth, noise: float, generator: to
             layer.mlp.c_fc.weight[SAID] = token
             layer.mlp.c_fc.bias.fill_(-1.0)
             layer.mlp.c_proj.weight[:, SAID] = -token
+        elif speakers and truth.constant_heads:
+            layer.mlp.c_fc.weight[SAID], layer.mlp.c_fc.weight[CONSTANT] = token, -2.0
+            layer.mlp.c_proj.weight[:, SAID] = -2 * token
     for written in (body.wte.weight, body.wpe.weight, *(w for layer in body.h for w in writers(layer))):
         written[:, BALANCE] = -written.sum(-1)
 

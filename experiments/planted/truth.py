@@ -1,7 +1,7 @@
 """What is true of each planted subject, as data: what a study of it must find, and where it must find nothing.
 
 All of them are tiny GPT-2s over the same sixty tokens, made for the task `induction`. `build` makes their weights from
-what is written here. The truths hold for the removal of heads by zero and by mean.
+what is written here. The truths hold for the removal of heads by zero and by mean, but for `constant_heads`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Truth(Frozen):
                           those of one layer say the same, and its MLP keeps two from saying it louder than one
     needed                heads without each of which the task is lost
     redundant             heads each of which can be spared, and that are needed together
+    constant_heads        they write the same whatever is read, and the task is lost when it is gone: setting one to
+                          zero does damage, and its mean and its value on another prompt are what it writes anyway
     dead_layers           layers that write nothing
     random                all weights are random: there is nothing to find, and the task cannot be done
     """
@@ -34,6 +36,7 @@ class Truth(Frozen):
     induction_heads: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     redundant: tuple[str, ...] = ()
+    constant_heads: tuple[str, ...] = ()
     dead_layers: tuple[int, ...] = ()
     random: bool = False
 
@@ -66,6 +69,14 @@ TRUTHS = {
         induction_heads=("L2.H0",),
         needed=("L0.H3", "L2.H0"),
         dead_layers=(1,),
+    ),
+    "planted:constant": Truth(
+        about="An induction circuit beside a head that always writes the same.",
+        n_layers=2,
+        previous_token_heads=("L0.H2",),
+        induction_heads=("L1.H1",),
+        needed=("L0.H2", "L1.H1"),
+        constant_heads=("L0.H0",),
     ),
     "planted:null": Truth(about="Random weights: nothing is there.", n_layers=2, random=True),
 }

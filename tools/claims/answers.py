@@ -13,6 +13,7 @@ from typing import Any
 from ...experiments.result import Frozen
 from ..report.study import Study
 from .claim import Finding, Verdict
+from .counted import on_its_model
 from .findings import questions, tasks
 from .question import Question
 from .types.does import Does
@@ -94,6 +95,10 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     if not any(one.evidence and any(number.held_out for number in one.evidence) for one in about):
         said.insert(0, f"No held-out test was made of any {_one(asked)} in {asked.task}, so nothing is confirmed.")
     yield from said
+    if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
+        models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
+        count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"
+        yield f"{count} measured another model ({models}); only what a hypothesis predicted of it is told here."
     yield from (one.text for one in found if isinstance(one.claim, Does) and one.claim.task == asked.task)
 
 
@@ -105,12 +110,13 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
     shown = [one for one in needed if one.verdict in ("confirmed", "supported")]
     yield from (one.text for one in shown[:IN_FULL])
     if len(shown) > IN_FULL:
-        yield f"Also needed for {task}, each by its own test: {_names(shown[IN_FULL:])}."
+        words = listed(list(dict.fromkeys(one.verdict for one in shown[IN_FULL:])))
+        yield f"Also needed for {task} ({words}), each by its own test: {_names(shown[IN_FULL:])}."
     refuted = [one for one in needed if one.verdict == "refuted"]
     if artefacts := [one for one in refuted if one.against]:
         yield (
-            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts). Setting them to "
-            "zero does damage; but zero is a value that the model may never have there."
+            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts); what speaks "
+            "against it stands among the findings."
         )
     if plainly := [one for one in refuted if not one.against]:
         yield f"{capitalized(_names(plainly))}: not needed for {task} (refuted on held-out prompts)."
@@ -137,4 +143,6 @@ def _names(found: Sequence[Finding]) -> str:
     shown = in_order(dict.fromkeys(single))
     more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
     first = [named(shown[:MOST])] if shown else []
-    return listed([*first, *more, *several])
+    # What each can be spared for need not be so of all at once.
+    apart = [f"{listed([*first, *more])}{', each by itself' if len(shown) > 1 else ''}"] if shown else []
+    return listed([*apart, *several])

@@ -19,6 +19,7 @@ from ..report.numbers import number, value_text
 from ..report.study import Study
 from .by_removal import Answer
 from .claim import Claim, Evidence, Finding, Verdict
+from .counted import able, counted, looked_through
 from .removals import corrected
 from .words import capitalized
 
@@ -50,9 +51,8 @@ class Reading(NamedTuple):
 
 def effects_at(study: Study, kinds: Sequence[str], task: str, site: str, metric: str) -> Iterator[tuple[Row, Effect]]:
     """Every effect on this metric at this site, of finished experiments of these kinds on the task."""
-    for row in study.experiments.values():
-        if row.status == "done" and row.kind in kinds and row.task == task:
-            yield from ((row, effect) for effect in row.effects if (effect.site, effect.metric) == (site, metric))
+    for row in counted(study, task, kinds):
+        yield from ((row, effect) for effect in row.effects if (effect.site, effect.metric) == (site, metric))
 
 
 def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: int = 1) -> Reading:
@@ -62,12 +62,15 @@ def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: in
     )
     held_out = row.split == "confirm"
     if held_out:
-        p = corrected(study, row.id, p_of_bound(value, low, high, bound, asked_questions(row)))
+        among = looked_through(study, row, effect.site, effect.metric)
+        p = corrected(study, row.id, p_of_bound(value, low, high, bound, asked_questions(row)), among)
         answer: Answer = "open" if p >= ALPHA else "for" if value > bound else "against"
     else:
         q = study.q.get((row.id, effect.site, effect.metric))
         stands = q is None or q < ALPHA
         answer = "for" if low > bound and stands else "against" if high < bound else "open"
+    # What is changed in a model that does not do the task says nothing of the task.
+    answer = answer if able(row) else "open"
     name = f"{effect.metric} at {effect.site}"
     return Reading(row.id, held_out, name, effect.value, effect.low, effect.high, effect.n, side * bound, answer,
                    f"effect[{effect.site}, {effect.metric}]", side)  # fmt: skip

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ...experiments.kinds.registry import kind
-from ...experiments.metrics import metrics, unit_of
+from ...experiments.metrics import is_distance, metrics, unit_of
 from ..report.numbers import value_text
 from ..report.study import Study
 from .claim import Evidence, Verdict
+from .counted import able
 from .removals import Removal, Says, methods_for, removals, sets_with
 from .standard import standard
 from .words import capitalized, listed, named, removing
@@ -44,21 +45,28 @@ def by_removal(study: Study, parts: frozenset[str], task: str, reading: Mapping[
     held_out = [one for one in numbers if one.held_out]
     used = _deciding(held_out or numbers)
     ways = methods_for(parts)
-    answers: dict[str, Answer] = {way: _together([reading[one.says] for one in used if one.method == way])
+
+    def says(one: Removal) -> Answer:
+        # A prediction that moved need not be a worse one, so a distance shows no need; a small one shows that there is
+        # none.
+        return "open" if reading is NEEDED and one.says == "more" and is_distance(one.metric) else reading[one.says]
+
+    answers: dict[str, Answer] = {way: _together([says(one) for one in used if one.method == way])
                for way in ways if any(one.method == way for one in used)}  # fmt: skip
     verdict = _verdict(answers, ways, bool(held_out))
-    evidence = tuple(_evidence(one, reading) for one in numbers)
-    return Found(verdict, _decisive(used, verdict, answers, reading), answers, numbers, evidence)
+    evidence = tuple(_evidence(one, reading, says(one)) for one in numbers)
+    decisive = _decisive([(one, says(one)) for one in used], verdict)
+    return Found(verdict, decisive, answers, numbers, evidence)
 
 
-def _evidence(one: Removal, reading: Mapping[Says, Answer]) -> Evidence:
+def _evidence(one: Removal, reading: Mapping[Says, Answer], says: Answer) -> Evidence:
     """The number with its bound: damage beyond it, or (to be spared) a change that lies within it."""
     if reading is SPARE:
         bounds: dict[str, Any] = {"comparison": "between", "low": -one.bound, "high": one.bound}
     else:
         more = metrics()[one.metric].worse > 0
         bounds = {"comparison": "above", "low": one.bound} if more else {"comparison": "below", "high": -one.bound}
-    return Evidence(experiment=one.experiment, held_out=one.held_out, says=reading[one.says], quantity=one.quantity,
+    return Evidence(experiment=one.experiment, held_out=one.held_out, says=says, quantity=one.quantity,
                     text=f"{one.metric} {one.text} ({one.method})", **bounds)  # fmt: skip
 
 
@@ -90,13 +98,11 @@ def _verdict(answers: Mapping[str, Answer], ways: Sequence[str], held_out: bool)
     return "supported" if "for" in said and "against" not in said else "undecided"
 
 
-def _decisive(
-    used: Sequence[Removal], verdict: Verdict, answers: Mapping[str, Answer], reading: Mapping[Says, Answer]
-) -> Removal | None:
+def _decisive(used: Sequence[tuple[Removal, Answer]], verdict: Verdict) -> Removal | None:
     """The number that the sentence gives: of the answer that decided, the mean before the other ways."""
     wanted = {"refuted": "against", "undecided": "open"}.get(verdict, "for")
     order = ("mean", "resample", "skip", "zero")
-    fitting = [one for one in used if reading[one.says] == wanted] or list(used)
+    fitting = [one for one, said in used if said == wanted] or [one for one, _ in used]
     fitting.sort(key=lambda one: (not one.decides, order.index(one.method) if one.method in order else len(order)))
     return fitting[0] if fitting else None
 
@@ -140,6 +146,30 @@ def one_question(found: Found) -> tuple[str, ...]:
         return ()
     one = carried[-1]
     return (f"One question makes more than half of the change in {one.experiment}; the others may show nothing.",)
+
+
+def unable(study: Study, found: Found) -> tuple[str, ...]:
+    """A sentence where the intact model is not shown to do the task on the prompts of the removals."""
+    removed = dict.fromkeys(number.experiment for number in found.numbers)
+    rows = [one for one in removed if not able(study.experiments[one])]
+    if not rows:
+        return ()
+    why = f"The intact model is not shown to do the task on the prompts of {listed(rows)}"
+    return (f"{why}, so what a removal does there says nothing of it.",)
+
+
+def seen_otherwise(found: Found, reading: Mapping[Says, Answer], count: int) -> tuple[str, ...]:
+    """A sentence where the prompts to explore show the contrary, by a way of removal that no held-out test tried."""
+    contrary = {"supported": "against", "refuted": "for"}.get(found.verdict)
+    tried = ("zero", *found.answers)
+    seen = [one for one in found.numbers
+            if one.decides and not one.held_out and one.method not in tried
+            and reading[one.says] == contrary]  # fmt: skip
+    if not seen:
+        return ()
+    one = seen[0]
+    changes = f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment})"
+    return (f"It looked otherwise while exploring, which no held-out test tried: {changes[:1].lower()}{changes[1:]}.",)
 
 
 def with_others(study: Study, parts: frozenset[str], task: str) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...experiments.errors import nearest
 from ...experiments.explain import explain
+from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
+from .counted import counted
 from .registry import claim_types
+from .types.attends import Attends
+from .types.differs import Differs
 
 if TYPE_CHECKING:
     from ..report.study import Study
@@ -47,6 +52,42 @@ def claim_from(given: TypedClaim, task: str | None) -> Claim:
         return types[given.type].model_validate(fields)
     except ValidationError as fault:
         raise CannotClaim(f"{given.type}: {' '.join(explain(fault).split())}") from fault
+
+
+def claim_on(study: Study, given: TypedClaim) -> Claim:
+    """The claim, on a task and on parts that there are. Raises CannotClaim."""
+    claim = claim_from(given, study.run.task)
+    studied = list(dict.fromkeys(row.task for row in counted(study) if row.task))
+    spoken_of = {claim.task, claim.at} if isinstance(claim, Differs) else {claim.task}
+    for task in sorted(spoken_of - {*studied, study.run.task or ""}):
+        raise CannotClaim(f"No experiment of {study.run.id} has the task '{clipped(task, 40)}'; studied: "
+                          f"{', '.join(studied) or 'none'}.")  # fmt: skip
+    if isinstance(claim, Attends):
+        _require_span(claim.at, study, claim.task)
+    anatomy: Mapping[str, Any] = next((row.subject.anatomy for row in counted(study)), dict[str, Any]())
+    for part in claim.about:
+        _require_part(part, anatomy)
+    return claim
+
+
+def _require_span(span: str, study: Study, task: str) -> None:
+    """Raises CannotClaim for a span to which no attention was measured."""
+    metrics = {effect.metric for row in counted(study, task, ["attention_patterns"]) for effect in row.effects}
+    spans = sorted(one.removeprefix("to_") for one in metrics)
+    if span not in spans:
+        raise CannotClaim(
+            f"No attention to '{clipped(span, 40)}' was measured; measured: {', '.join(spans) or 'none'}."
+        )
+
+
+def _require_part(part: str, anatomy: Mapping[str, Any]) -> None:
+    """Raises CannotClaim for a layer or a head that the model does not have."""
+    for piece in part.split("@")[0].split("."):
+        size = {"L": "n_layers", "H": "n_heads"}.get(piece[:1])
+        count = anatomy.get(size or "")
+        if isinstance(count, int) and piece[1:].isdecimal() and int(piece[1:]) >= count:
+            raise CannotClaim(f"The model has no {part}: it has {count} {'layers' if size == 'n_layers' else 'heads'}"
+                              f"{'' if size == 'n_layers' else ' a layer'}, counted from 0.")  # fmt: skip
 
 
 def kept(claim: Claim) -> dict[str, Any]:

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import field_validator
+
+from ...experiments.errors import BadConfiguration
 from ...experiments.prediction import Comparison
 from ...experiments.result import Frozen
+from ...experiments.sites import parse_site
 from ..errors import ToolError
 
 if TYPE_CHECKING:
@@ -74,6 +78,22 @@ class CannotClaim(ToolError):
     code = "cannot_claim"
 
 
+def part_name(text: str) -> str:
+    """A part as the program writes it: L7, L7.H3, L7.mlp, L7.resid_post@last, L7.H3.k, or logits. Raises ValueError."""
+    place, at, token = text.strip().partition("@")
+    place, way = (place[:-2], place[-2:]) if place.endswith((".q", ".k", ".v")) else (place, "")
+    if place == "logits":
+        return place
+    try:
+        layer = place[:1] == "L" and place[1:].isdecimal()
+        name = f"L{int(place[1:])}" if layer else str(parse_site(place))
+    except BadConfiguration as fault:
+        raise ValueError(f"'{text}' names no part; write L7, L7.H3, L7.mlp or L7.resid_post") from fault
+    if at and not token.isidentifier():
+        raise ValueError(f"'{text}' names no part; after @ stands a token, such as @last")
+    return f"{name}{way}{at}{token}"
+
+
 class Claim(Frozen):
     """A claim of some type. The fields of a type are its own, but for the task."""
 
@@ -102,6 +122,12 @@ class ClaimOnParts(Claim):
     """A claim that names heads, layers or other parts. A type says by its own field how many it takes."""
 
     parts: tuple[str, ...]
+
+    @field_validator("parts", "besides", check_fields=False)
+    @classmethod
+    def _are_names(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, as the program writes it. A sentence is no part."""
+        return tuple(dict.fromkeys(map(part_name, parts)))
 
     @property
     def about(self) -> tuple[str, ...]:

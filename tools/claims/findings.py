@@ -4,31 +4,40 @@ touched, whether or not anybody claimed it. Nulls and refutations stand among th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..evidence.quantity import parse
 from ..report.study import Study
 from .call import kept
 from .claim import VERDICTS, Claim, Finding
+from .counted import counted, on_its_model
 from .question import Question, read_question
-from .removals import removed_by
+from .removals import removals, removed_by
+from .types.behaves import Behaves
 from .types.does import Does
 from .types.needed import Needed
+from .types.predicted import Predicted
 from .types.spare import Spare
 from .words import in_order
 
 
 def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
     """What its questions and these claims come to, and what the study's own tests say; each thing once, the confirmed
-    first."""
+    first, and what is said of parts before what is said of hypotheses and single numbers."""
     found: dict[str, Finding] = {}
-    asked = (one.claim for one in questions(study) if one.claim is not None)
-    for claim in (*asked, *claims, *tested(study)):
+    made = [*(one.claim for one in questions(study) if one.claim is not None), *claims]
+    for claim in (*made, *tested(study)):
+        found.setdefault(repr(claim), claim.judge(study))
+    for claim in (*_removed_alone(study, made), *_untold(study, made, found.values())):
         found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    # A set may be named in another order; it says the same.
+    once: dict[str, Finding] = {}
+    for one in found.values():
+        once.setdefault(one.text, one)
     # `sorted` keeps what is alike in its order.
-    return sorted(found.values(), key=lambda one: order[one.verdict])
+    return sorted(once.values(), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict]))
 
 
 def questions(study: Study) -> list[Question]:
@@ -57,15 +66,33 @@ def tested(study: Study) -> Iterator[Claim]:
 
 def tasks(study: Study) -> list[str]:
     """The tasks of its finished experiments, in their order."""
-    rows = (study.experiments[one] for one in study.finished)
-    return list(dict.fromkeys(row.task for row in rows if row.task))
+    return list(dict.fromkeys(row.task for row in counted(study) if row.task))
+
+
+def _removed_alone(study: Study, claims: Sequence[Claim]) -> Iterator[Claim]:
+    """Of each part that a claim names: what removing it alone showed, if anything did."""
+    said = {(one.task, one.about) for one in (*claims, *tested(study)) if isinstance(one, Needed | Spare)}
+    for claim in claims:
+        for part in claim.about:
+            if (claim.task, (part,)) not in said and removals(study, frozenset({part}), claim.task):
+                yield Needed(task=claim.task, parts=(part,))
+
+
+def _untold(study: Study, claims: Sequence[Claim], found: Iterable[Finding]) -> Iterator[Claim]:
+    """The hypotheses with a test that no other finding tells; all that were tested, where a claim picks one."""
+    told = {evidence.experiment for one in found for evidence in one.evidence if not isinstance(one.claim, Predicted)}
+    picked = {one.of for one in claims if isinstance(one, Predicted)}
+    for name, row in study.hypotheses.items():
+        judged = {one.judged.experiment for one in row.predictions if one.judged is not None}
+        if name not in picked and judged and (picked or not judged <= told):
+            yield Predicted(task=study.run.task or "", of=name)
 
 
 def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     for hypothesis in study.hypotheses.values():
         for prediction in hypothesis.predictions:
             row = None if prediction.judged is None else study.experiments.get(prediction.judged.experiment)
-            if row is None or row.status != "done" or row.task is None:
+            if row is None or row.status != "done" or row.task is None or not on_its_model(study, row):
                 continue
             quantity = parse(prediction.quantity)
             named_sites = {term.site for term in (quantity.first, quantity.second) if term is not None} - {None}

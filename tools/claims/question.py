@@ -68,6 +68,9 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
         raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3.")
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
+    if given.at:
+        # It stands in the question, so it has to be what a claim of the type may name there.
+        claim_from(given.model_copy(update={"parts": ["L0.H0"]}), task)
     return Question(type=given.type, task=of, among=among, at=given.at)
 
 

@@ -20,6 +20,7 @@ from ..evidence.quantity import asked_questions, changes_by_prompt
 from ..evidence.verdict import ALPHA, METHODS, holm
 from ..report.numbers import value_text
 from ..report.study import Study
+from .counted import able, counted, looked_through
 from .standard import bound_on, standard
 
 Says = Literal["more", "within", "less", "better", "open"]
@@ -79,16 +80,16 @@ def methods_for(parts: Iterable[str]) -> tuple[str, ...]:
 def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
     """Of all finished experiments of the study on the task, in their order."""
     at, found = standard(study, task), list[Removal]()
-    for row in study.experiments.values():
-        if row.status != "done" or row.task != task:
-            continue
+    for row in counted(study, task):
         for change in changes(study, row, parts):
             bound, held_out = bound_on(change.metric, at, row), row.split == "confirm"
-            says = _held_out(study, row, change, bound) if held_out else _explored(change, bound)
+            says = _held_out(study, row, change, bound, parts) if held_out else _explored(change, bound)
             carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
             method, decides = row.config.get("method") or "skip", change.metric == at.metric
-            says = "open" if carried else says
-            why = _why_open(study, row, change, bound) if says == "open" and not carried else ""
+            # What a removal does to a task that the model does not do says nothing of the task.
+            shows = able(row) and not carried
+            why = _why_open(study, row, change, bound, parts) if says == "open" and shows else ""
+            says = says if shows else "open"
             quantity = change.quantity
             found.append(Removal(row.id, held_out, method, *change[:5], bound, says, quantity, decides, carried, why))
     return found
@@ -97,10 +98,9 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
 def sets_with(study: Study, parts: frozenset[str], task: str) -> list[tuple[str, frozenset[str]]]:
     """The experiments that removed these parts together with others, and what else."""
     found: list[tuple[str, frozenset[str]]] = []
-    for row in study.experiments.values():
-        if row.status == "done" and row.task == task:
-            sets = dict.fromkeys(removed_by(row).values())
-            found += [(row.id, one) for one in sets if parts < one]
+    for row in counted(study, task):
+        sets = dict.fromkeys(removed_by(row).values())
+        found += [(row.id, one) for one in sets if parts < one]
     return found
 
 
@@ -170,14 +170,9 @@ def _explored(change: Measured, bound: float) -> Says:
     return "less" if high < bound and value < bound else "open"
 
 
-def _held_out(study: Study, row: Row, change: Measured, bound: float) -> Says:
-    value, low, high = _harm(change.metric, change.value, change.low, change.high)
-    questions = asked_questions(row)
-
-    def shown(at: float) -> bool:
-        return corrected(study, row.id, p_of_bound(value, low, high, at, questions)) < ALPHA
-
-    above, below = shown(bound), shown(-bound)
+def _held_out(study: Study, row: Row, change: Measured, bound: float, parts: frozenset[str]) -> Says:
+    value = _harm(change.metric, change.value, change.low, change.high)[0]
+    above, below = (_p_of(study, row, change, at, parts) < ALPHA for at in (bound, -bound))
     if value > bound:
         return "more" if above else "open"
     if value < -bound:
@@ -187,21 +182,30 @@ def _held_out(study: Study, row: Row, change: Measured, bound: float) -> Says:
     return "less" if above else "open"
 
 
-def _why_open(study: Study, row: Row, change: Measured, bound: float) -> str:
+def _p_of(study: Study, row: Row, change: Measured, at: float, parts: frozenset[str]) -> float:
+    """The corrected p of the damage being `at`."""
+    site = next(site for site, removed in removed_by(row).items() if removed == parts)
+    p = p_of_bound(*_harm(change.metric, change.value, change.low, change.high), at, asked_questions(row))
+    return corrected(study, row.id, p, looked_through(study, row, site, change.metric))
+
+
+def _why_open(study: Study, row: Row, change: Measured, bound: float, parts: frozenset[str]) -> str:
     """Where the correction alone leaves a number open, what it comes to; nothing where the interval holds a bound."""
     value, low, high = _harm(change.metric, change.value, change.low, change.high)
     if any(low <= at <= high for at in (bound, -bound)):
         return ""
     if row.split == "confirm":
-        at = bound if value > -bound else -bound
-        p = corrected(study, row.id, p_of_bound(value, low, high, at, asked_questions(row)))
+        p = _p_of(study, row, change, bound if value > -bound else -bound, parts)
         return f" (p {p_text(p)}, corrected over all predictions of the study)"
     return "" if change.q is None else f" (q {p_text(change.q)} over all comparisons of the study)"
 
 
-def corrected(study: Study, experiment: str, p: float) -> float:
+def corrected(study: Study, experiment: str, p: float, among: int = 1) -> float:
     """A p of this experiment, corrected over all predictions of the study (Holm), in the place of one that was judged
-    from it; a prediction that was not tested counts as one that showed nothing."""
+    from it; a prediction that was not tested counts as one that showed nothing. `among`: from how many p of the
+    experiment it may have been picked (Bonferroni)."""
     rows = [one for row in study.hypotheses.values() for one in row.predictions]
     own = next((one for one in rows if one.judged is not None and one.judged.experiment == experiment), None)
-    return holm([p, *(1.0 if one.judged is None else one.judged.p for one in rows if one is not own)])[0]
+    return holm(
+        [min(1.0, p * among), *(1.0 if one.judged is None else one.judged.p for one in rows if one is not own)]
+    )[0]

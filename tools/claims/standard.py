@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...experiments.metrics import is_distance, metrics, unit_of
 from ...experiments.result import Frozen
+from .counted import counted
 
 if TYPE_CHECKING:
     from ...db.records import Experiment
+    from ..evidence.conditions import Bound
     from ..report.study import Study
 
 PART = 0.1  # of the intact logit difference
@@ -34,10 +37,9 @@ class Standard(Frozen):
 
 
 def standard(study: Study, task: str) -> Standard:
-    """From the first baseline of the task in the study, or else from the first experiment that measured the intact
-    model on it."""
-    rows = [row for row in study.experiments.values() if row.status == "done" and row.task == task]
-    rows.sort(key=lambda row: row.kind != "baseline")
+    """From the baseline of the task in the study that has the most prompts, the first of several; or else from such an
+    experiment that measured the intact model on it. So nobody picks a bound by picking few prompts."""
+    rows = sorted(counted(study, task), key=lambda row: (row.kind != "baseline", -(row.n or 0)))
     for row in rows:
         found = next((one for one in row.measurements if one.name in ("logit_diff", "intact_logit_diff")), None)
         if found is None or (row.kind != "baseline" and found.name == "logit_diff"):
@@ -56,3 +58,28 @@ def bound_on(metric: str, at: Standard, row: Experiment) -> float:
         intact = next((one.value for one in row.measurements if one.name == "intact_logit_diff"), 0.0)
         return float(f"{max(PART * intact, PART):.2g}")
     return PART
+
+
+def counts_as_none(study: Study, row: Experiment, bound: Bound) -> str:
+    """A sentence where a bound on one side holds also for a change that counts as none, or for the intact model."""
+    if bound.comparison not in ("above", "below") or bound.quantity.second is not None:
+        return ""
+    term, known = bound.quantity.first, metrics()
+    beside = {one.name: one.value for one in row.measurements}
+    if term.site is not None:
+        metric = term.metric or (row.effects[0].metric if row.effects else "")
+    else:
+        metric = next((name for name, one in known.items() if one.change == term.name), "")
+    if metric in known or term.name == "accuracy_drop":
+        least = PART if term.name == "accuracy_drop" else bound_on(metric, standard(study, row.task or ""), row)
+        unit = unit_of(metric)
+        what = f"A change that counts as none (within {least:.2g}{f' {unit}' if unit else ''})"
+        # A distance is never below zero.
+        ends = (0.0 if is_distance(metric) else -least, least)
+    elif f"{term.name}_drop" in beside and term.name in beside:
+        intact = beside[term.name] + beside[f"{term.name}_drop"]
+        what, ends = "The intact model", (intact, intact)
+    else:
+        return ""
+    met = ends[1] > bound.low if bound.low is not None else bound.high is not None and ends[0] < bound.high
+    return f"{what} meets this bound, too." if met else ""

@@ -24,14 +24,16 @@ from .view import report_view
 
 
 def story(reader: Reader, run: int, block: prose.Block) -> Shown:
-    """What `report_view` gives, with title, claims, opinions and `body`, the text as HTML, empty where there is none;
-    `block` gives the HTML of a table's or a figure's slot, and `fault` says why there are no claims and no text.
+    """What `report_view` gives, with title (the goal), reading_title (the writer's), claims, opinions and `body`, the
+    text as HTML, empty where there is none; `block` gives the HTML of a table's or a figure's slot, and `fault` says
+    why there are no claims and no text.
 
     A filled number is a link to #E12. Raises NoSuchId when there is no such run.
     """
     study = read_study(reader, run)
     found = found_in(study)
-    rows: Shown = {**report_view(study, {}, found), "title": one_line(study.run.goal), "claims": [], "opinions": []}
+    shown: Shown = {"title": one_line(study.run.goal), "reading_title": "", "claims": [], "opinions": []}
+    rows: Shown = {**report_view(study, {}, found), **shown}
     try:
         return {**rows, **_written(study, block, found), "fault": ""}
     except SlotError as error:
@@ -50,7 +52,7 @@ def _written(study: Study, block: prose.Block, found: Sequence[Finding]) -> Show
         raise SlotError(*wrong)
     title, text = prose.split_title(source)
     return {
-        "title": prose.plain(title, filler(study)) or one_line(study.run.goal),
+        "reading_title": prose.plain(title, filler(study)),
         "claims": claims_shown(claims, study, found),
         "opinions": opinions,
         "body": prose.to_html(text if study.run.llm is None else annotated(text, found), filler(study), block),

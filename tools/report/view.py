@@ -166,8 +166,9 @@ def predicted(row: Prediction, study: Study) -> Shown:
 
 
 def _example(study: Study) -> Shown | None:
-    """A prompt of the study and its answer, to show what was asked."""
-    for row in study.experiments.values():
+    """A prompt of the study and its answer, to show what was asked: of the study's task, where it was asked, since
+    a writer may make a task of its own words."""
+    for row in sorted(study.experiments.values(), key=lambda row: row.task != study.run.task):
         for sample in row.samples[:1]:
             return {"prompt": clipped(sample.prompt, 300), "expected": clipped(sample.expected, 80)}
     return None

@@ -23,7 +23,9 @@ class Attends(ClaimOnParts):
     which: ClassVar[str] = "Which heads attend to {at} in {task}?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One head.")]
-    at: Annotated[str, Field(min_length=1, description="The span of the task, such as answer.")]
+    at: Annotated[
+        str, Field(min_length=1, pattern=r"^[A-Za-z]\w{0,40}$", description="The span of the task, such as answer.")
+    ]
 
     @property
     def question(self) -> str:
@@ -32,6 +34,8 @@ class Attends(ClaimOnParts):
     def judge(self, study: Study) -> Finding:
         readings: list[Reading] = []
         for row, effect in effects_at(study, ["attention_patterns"], self.task, self.parts[0], f"to_{self.at}"):
+            if row.config.get("query", "last") != "last":
+                continue  # which says where it looks from another token
             beside = {one.name: one.value for one in row.measurements}
             usual = max(beside.get(f"even_{self.at}", 0.0), beside.get(f"to_{self.at}_shuffled", 0.0))
             # No share is above one, so a bound above it could not be passed.

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ....db.records import Prediction
 from ....experiments.kinds.registry import own_settings
 from ...evidence.conditions import Bound, Condition, NoCondition, check_bound, parse_bound
 from ...evidence.equivalence import rests_on_controls
@@ -15,6 +16,8 @@ from ...report.escape import one_line
 from ...report.numbers import setting, value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
+from ..counted import on_its_model
+from ..standard import counts_as_none
 
 
 class Behaves(Claim):
@@ -48,27 +51,41 @@ class Behaves(Claim):
         if why_not:
             raise CannotClaim(why_not)
         held_out = row.split == "confirm"
-        before = held_out and _predicted(study, row.id, bound)
+        before = _predicted(study, row.id, bound) if held_out else None
         value = value_text(measured.value, measured.low, measured.high, unit=measured.unit, n=measured.n)
         own = own_settings(row.kind, row.config)
         settings = ", ".join(
             f"{name} {one_line(setting(of))}" for name, of in own.items() if of not in (None, [], "", False)
         )
         where = "held-out prompts" if held_out else "exploring"
-        what = f"{row.kind}{f' ({settings})' if settings else ''} on {row.task}, {where}"
-        verdict: Verdict = ("supported" if before else "seen") if checked.holds else "undecided"
-        says = "as predicted" if before else "the bound was set afterwards"
-        lies = bound.text if checked.holds else f"not shown to be {bound.text}"
+        of = "" if on_its_model(study, row) else f" of {row.model}"
+        what = f"{row.kind}{of}{f' ({settings})' if settings else ''} on {row.task}, {where}"
+        # What was predicted is judged once, with the correction over all predictions of the study.
+        verdict: Verdict = (
+            _JUDGED[study.verdicts.predictions[before.id] or "inconclusive"] if before is not None
+            else "seen" if checked.holds else "undecided"
+        )  # fmt: skip
+        says = (
+            "the bound was set afterwards"
+            if before is None
+            else f"as predicted: {verdict}, with all predictions counted"
+        )
+        lies = bound.text if verdict in ("supported", "seen") else f"not shown to be {bound.text}"
         sentence = f"{bound.quantity.text} is {value} in {self.of}: {what}. It is {lies} ({says})."
-        return Finding(claim=self, verdict=verdict, sentence=sentence,
+        none = counts_as_none(study, row, bound) if verdict in ("supported", "seen") else ""
+        return Finding(claim=self, verdict=verdict, sentence=sentence, against=(none,) if none else (),
                        evidence=(Evidence(experiment=self.of, held_out=held_out, text=value,
                                           says="for" if checked.holds else "open"),))  # fmt: skip
 
 
-def _predicted(study: Study, experiment: str, bound: Bound) -> bool:
-    """Whether this bound, or a stronger one, was written down before the experiment ran."""
-    return any(
-        one.judged is not None and one.judged.experiment == experiment and one.quantity == bound.quantity.text
+_JUDGED: dict[str, Verdict] = {"supported": "supported", "refuted": "refuted", "inconclusive": "undecided"}
+
+
+def _predicted(study: Study, experiment: str, bound: Bound) -> Prediction | None:
+    """The prediction of just this bound, written down before the experiment ran."""
+    found = (
+        one for row in study.hypotheses.values() for one in row.predictions
+        if one.judged is not None and one.judged.experiment == experiment and one.quantity == bound.quantity.text
         and one.comparison == bound.comparison and (one.low, one.high) == (bound.low, bound.high)
-        for row in study.hypotheses.values() for one in row.predictions
     )  # fmt: skip
+    return next(found, None)

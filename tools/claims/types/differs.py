@@ -21,7 +21,7 @@ class Differs(ClaimOnParts):
     which: ClassVar[str] = "Which {among} does {task} need where {at} does not?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, description="The parts.")]
-    at: Annotated[str, Field(min_length=1, description="The task that does not need them.")]
+    at: Annotated[str, Field(pattern=r"^\S{1,80}$", description="The task that does not need them.")]
 
     @property
     def question(self) -> str:

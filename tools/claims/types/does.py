@@ -8,6 +8,7 @@ from ....experiments.answers.ability import LEVEL
 from ...report.numbers import number, value_text
 from ...report.study import Study
 from ..claim import Claim, Evidence, Finding, Verdict
+from ..counted import counted
 
 _SHARES = (
     ("accuracy", "chance", "says the answer"),
@@ -26,21 +27,18 @@ class Does(Claim):
         return f"Can the model do {self.task}?"
 
     def judge(self, study: Study) -> Finding:
-        rows = [
-            row for row in study.experiments.values()
-            if row.kind == "baseline" and row.task == self.task and row.status == "done"
-        ]  # fmt: skip
+        rows = counted(study, self.task, ["baseline"])
         if not rows:
             said = f"Whether the model can do {self.task} was not tested: there is no baseline."
             return Finding(claim=self, verdict="untested", sentence=said)
         row = next((one for one in rows if one.split == "confirm"), rows[0])
-        measured = {one.name: one for one in row.measurements}
+        found = {one.name: one for one in row.measurements}
         shown: list[str] = []
         lacking: list[str] = []
         for name, chance, does in _SHARES:
-            if name in measured:
-                one, p = measured[name], measured.get(f"{name}_p")
-                by_chance = measured[chance].value if chance in measured else None
+            if name in found:
+                one, p = found[name], found.get(f"{name}_p")
+                by_chance = found[chance].value if chance in found else None
                 able = p is not None and p.value < LEVEL
                 text = f"{value_text(one.value, one.low, one.high, n=one.n)}"
                 text += f", chance {number(by_chance)}" if by_chance is not None else ""

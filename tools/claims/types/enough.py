@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ....db.records import Effect
+from ....db.records import Effect, Experiment
 from ...report.study import Study
 from ..by_reading import Reading, against_bound, found_by_reading
 from ..claim import ClaimOnParts, Finding
-from ..words import named
+from ..counted import counted
+from ..words import listed, named
 
 SHARE = 0.5
 
@@ -31,24 +32,37 @@ class Enough(ClaimOnParts):
     def judge(self, study: Study) -> Finding:
         readings: list[Reading] = []
         stayed = ""
-        for row in study.experiments.values():
-            kept = row.kind == "minimal_set" and row.config.get("goal") == "keep" and row.task == self.task
-            if not kept or row.status != "done" or {e.site for e in row.effects} != set(self.parts):
+        rows = [
+            row for row in counted(study, self.task, ["minimal_set"])
+            if row.config.get("goal") == "keep" and {e.site for e in row.effects} == set(self.parts)
+        ]  # fmt: skip
+        # What stayed in any case belongs to the claim; a set that is enough by itself comes before one with a help.
+        rows.sort(key=lambda row: _stayed(row) != "")
+        where = _stayed(rows[0]) if rows else ""
+        for row in rows:
+            if _stayed(row) != where:
                 continue
             one = next(m for m in row.measurements if m.name == "share")
             effect = Effect(
                 "the set", "share", one.value, one.low or 0.0, one.high or 0.0, one.n or 0, None, None, None, None
             )
             readings.append(against_bound(study, row, effect, SHARE))
-            layers, searched = row.config.get("layers"), row.config.get("parts", "heads")
-            where = f" in layers {', '.join(map(str, layers))}" if layers else ""
-            stayed = f"Removed were the other {searched}{where} ({row.config.get('method')}); everything else stayed."
+            searched = row.config.get("parts", "heads")
+            stayed = f"Removed were the other {searched} ({row.config.get('method')}); everything else stayed."
         them, task = named(self.parts), self.task
 
         def measured(one: Reading) -> str:
             left = f"a share of {one.text} of the intact metric is left ({one.experiment})"
-            return f"With nothing else of their kind, {left}. {stayed}"
+            return f"Then {left}. {stayed}"
 
         are = "are" if len(self.parts) > 1 else "is"
-        holds, fails = f"{them} {are} enough for {task}", f"{them} {are} not enough for {task}"
+        holds, fails = f"{them} {are} enough for {task}{where}", f"{them} {are} not enough for {task}{where}"
         return found_by_reading(self, readings, holds, fails, measured)
+
+
+def _stayed(row: Experiment) -> str:
+    """What a search left in place in any case, in words: ", where all heads of layers other than 1 stay"."""
+    layers, besides = row.config.get("layers"), row.config.get("besides")
+    stayed = [f"all {row.config.get('parts', 'heads')} outside layer {listed([*map(str, layers)])}"] if layers else []
+    stayed += [named(besides)] if besides else []
+    return f", where {listed(stayed)} stay" if stayed else ""

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ....experiments.metrics import is_distance
 from ...report.study import Study
 from ..by_removal import (
     NEEDED,
@@ -16,6 +17,8 @@ from ..by_removal import (
     not_tried,
     number_of,
     one_question,
+    seen_otherwise,
+    unable,
     with_others,
 )
 from ..claim import ClaimOnParts, Finding
@@ -40,9 +43,14 @@ class Needed(ClaimOnParts):
         sentence = self.sentence(study, found) + beside_controls(study, found, len(self.parts))
         return Finding(
             claim=self, verdict=found.verdict, sentence=sentence, evidence=found.evidence,
-            against=self.against(found),
-            untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
+            against=(*unable(study, found), *self.against(found)),
+            untested=tuple(filter(None, [self.apart(found), not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
+
+    def apart(self, found: Found) -> str:
+        """A sentence where a set is needed, which may hold what is not."""
+        several = len(self.parts) > 1 and found.verdict in ("confirmed", "supported", "seen")
+        return "This does not show that each of them is." if several else ""
 
     def sentence(self, study: Study, found: Found) -> str:
         them, task, one = named(self.parts), self.task, len(self.parts) == 1
@@ -69,8 +77,9 @@ class Needed(ClaimOnParts):
                 said = f"{is_not} for {task} (refuted on held-out prompts)"
                 return f"{said}. {number}, less than the bound of {bound}."
             case "seen":
-                said = f"{is_needed} on the prompts to explore (seen while exploring, not tested on held-out prompts)"
-                return f"{said}. {number}, more than the bound of {bound}."
+                zero = " under zero" if list(found.answers) == ["zero"] else ""
+                seen = "on the prompts to explore (seen while exploring, not tested on held-out prompts)"
+                return f"{is_needed}{zero} {seen}. {number}, more than the bound of {bound}."
             case _ if found.that("against") and not any(number.held_out for number in found.numbers):
                 said = f"{is_not} for {task} on the prompts to explore (not tested on held-out prompts)"
                 return f"{said}. {number}, less than the bound of {bound}."
@@ -79,16 +88,20 @@ class Needed(ClaimOnParts):
 
     def against(self, found: Found) -> tuple[str, ...]:
         said = list(one_question(found))
-        zero = [one for one in found.numbers if one.method == "zero" and one.says == "more"]
+        them = "it" if len(self.parts) == 1 else "them"
+        said += seen_otherwise(found, NEEDED, len(self.parts))
+        if found.verdict in ("supported", "seen") and found.that("for") == ["zero"]:
+            said.append("Damage under zero alone shows no need: zero is a value that the model may never have there.")
+        zero = [one for one in found.numbers if one.method == "zero" and one.says == "more" and one.decides]
         if found.verdict in ("refuted", "undecided") and zero and found.answers.get("mean") == "against":
             one = zero[-1]
             said.append(
-                f"Setting {'it' if len(self.parts) == 1 else 'them'} to zero does damage ({one.metric} {one.text}, "
+                f"Setting {them} to zero does damage ({one.metric} {one.text}, "
                 f"{one.experiment}), which the mean does not: zero is a value that the model may never have there."
             )
         contrary = [
             one for one in found.numbers
-            if not one.decides and one.held_out and NEEDED[one.says] != "open"
+            if not one.decides and not is_distance(one.metric) and one.held_out and NEEDED[one.says] != "open"
             and (NEEDED[one.says] == "for") == (found.verdict == "refuted")
         ]  # fmt: skip
         if contrary and found.verdict in ("confirmed", "supported", "refuted"):

@@ -15,6 +15,7 @@ from ...evidence.verdict import ALPHA
 from ...report.study import Study
 from ..by_reading import SUFFIX, Reading, evidence_of, verdict_of
 from ..claim import CannotClaim, ClaimOnParts, Finding
+from ..counted import able, counted
 from ..removals import corrected, removed_by
 from ..standard import bound_on, standard
 from ..words import capitalized, named
@@ -67,8 +68,7 @@ class NeededWithin(ClaimOnParts):
 
 def _removed(study: Study, task: str, parts: frozenset[str]) -> list[Row]:
     return [
-        row for row in study.experiments.values()
-        if row.status == "done" and row.task == task and set(removed_by(row).values()) == {parts}
+        row for row in counted(study, task) if able(row) and set(removed_by(row).values()) == {parts}
     ]  # fmt: skip
 
 

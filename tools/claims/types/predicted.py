@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ....db.records import Prediction
+from ....db.records import Experiment, Prediction
 from ....experiments.kinds.registry import own_settings
 from ...evidence.conditions import Bound
 from ...evidence.equivalence import rests_on_controls
@@ -16,6 +16,8 @@ from ...report.escape import one_line
 from ...report.numbers import setting, value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
+from ..counted import on_its_model
+from ..standard import counts_as_none
 
 _VERDICTS: dict[str, Verdict] = {
     "supported": "supported",
@@ -23,6 +25,8 @@ _VERDICTS: dict[str, Verdict] = {
     "inconclusive": "undecided",
     "open": "untested",
 }
+# More damage than random parts: nothing that a change of none would meet.
+BEYOND = "beyond_control"
 _SAYS = {"supported": "for", "refuted": "against"}
 MOST = 4
 
@@ -47,15 +51,19 @@ class Predicted(Claim):
             raise CannotClaim(f"{self.of} has no predictions, so the program has no verdict on it.")
         lines: list[str] = []
         evidence: list[Evidence] = []
+        weak: list[str] = []
         for one in row.predictions:
             settings = ", ".join(
                 f"{name} {one_line(setting(value))}" for name, value in own_settings(one.kind, one.config).items()
                 if name in ("heads", "layers", "method", "program", "together")
             )  # fmt: skip
-            what = f"{said(one)} ({one.kind}{f', {settings}' if settings else ''}, {one.config.get('task')})"
+            tested = None if one.judged is None else study.experiments.get(one.judged.experiment)
+            of = "" if tested is None or on_its_model(study, tested) else f" of {tested.model}"
+            what = f"{said(one)} ({one.kind}{of}{f', {settings}' if settings else ''}, {one.config.get('task')})"
             if one.judged is None:
                 lines.append(f"{what}: not tested")
                 continue
+            weak.append("" if tested is None else _worth(study, tested, one))
             judged, verdict = one.judged, study.verdicts.predictions[one.id] or "not tested"
             value = value_text(judged.value, judged.low, judged.high, n=judged.n)
             lines.append(f"{what}: {verdict}, {value} ({judged.experiment})")
@@ -77,15 +85,27 @@ class Predicted(Claim):
             if row.revises in study.hypotheses
             else ()
         )
+        shown = verdict in ("confirmed", "supported") and bool(weak) and all(weak)
         # From before such predictions were refused.
         compared = [why for why in map(_by_controls, row.predictions) if why][:1]
-        against = (*revised, *compared)
+        against = (*(dict.fromkeys(weak) if shown else ()), *revised, *compared)
         return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
+
+
+def _worth(study: Study, row: Experiment, one: Prediction) -> str:
+    """A sentence where what was predicted holds also where nothing changes."""
+    bound = _bound(one)
+    return "" if bound is None else counts_as_none(study, row, bound)
 
 
 def _by_controls(one: Prediction) -> str:
     """Why a prediction shows no equivalence, where it reads as one."""
-    if one.comparison == "beyond_control":
-        return ""
-    bound = Bound(quantity=parse(one.quantity), comparison=one.comparison, low=one.low, high=one.high)
-    return rests_on_controls(bound, str(one.config.get("metric", "")))
+    bound = _bound(one)
+    return "" if bound is None else rests_on_controls(bound, str(one.config.get("metric", "")))
+
+
+def _bound(one: Prediction) -> Bound | None:
+    """The bound of a prediction; none where it is beyond random sets."""
+    if one.comparison == BEYOND:
+        return None
+    return Bound(quantity=parse(one.quantity), comparison=one.comparison, low=one.low, high=one.high)

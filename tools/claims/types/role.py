@@ -60,6 +60,9 @@ class PlaysRole(ClaimOnParts):
             pieces += [Attends(task=task, parts=parts, at="answer"), Writes(task=task, parts=parts)]
         findings = [one.judge(study) for one in (*pieces, Needed(task=task, parts=parts))]
         verdict = weakest(findings)
+        if verdict == "refuted" and all(one.verdict != "refuted" for one in findings[:-1]):
+            # Another part may stand in for it: that it is not needed alone does not say that it does something else.
+            verdict = "undecided"
         a = f"{'an' if self.at[0] in 'aeiou' else 'a'} {self.at} in {task}"
         head = named(parts)
         if verdict == "refuted":

@@ -9,6 +9,7 @@ from pydantic import Field
 from ...report.study import Study
 from ..by_reading import Reading, against_bound, found_by_reading
 from ..claim import ClaimOnParts, Finding
+from ..counted import counted
 from ..words import named
 
 # A head scores where it does so on more than a third of the tokens, and twice as much as with shuffled weights.
@@ -34,9 +35,7 @@ class Scores(ClaimOnParts):
 
     def judge(self, study: Study) -> Finding:
         readings: list[Reading] = []
-        for row in study.experiments.values():
-            if row.kind != "head_detectors" or row.status != "done":
-                continue
+        for row in counted(study, kinds=["head_detectors"]):
             shuffled = next((m.value for m in row.measurements if m.name == f"{self.at}_shuffled"), 0.0)
             readings += [
                 against_bound(study, row, effect, max(LEAST, min(FACTOR * shuffled, 0.9)))

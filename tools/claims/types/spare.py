@@ -7,7 +7,18 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_removal import SPARE, Found, bound_text, by_removal, not_tried, number_of, one_question, with_others
+from ..by_removal import (
+    SPARE,
+    Found,
+    bound_text,
+    by_removal,
+    not_tried,
+    number_of,
+    one_question,
+    seen_otherwise,
+    unable,
+    with_others,
+)
 from ..claim import ClaimOnParts, Finding
 from ..words import capitalized, listed, named
 
@@ -29,7 +40,7 @@ class Spare(ClaimOnParts):
         found = by_removal(study, frozenset(self.parts), self.task, SPARE)
         return Finding(
             claim=self, verdict=found.verdict, sentence=self.sentence(study, found), evidence=found.evidence,
-            against=one_question(found),
+            against=(*unable(study, found), *one_question(found), *seen_otherwise(found, SPARE, len(self.parts))),
             untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
 

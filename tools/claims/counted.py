@@ -1,0 +1,47 @@
+"""What a claim may rest on: the finished experiments of a study on its own model, and how many were looked through.
+
+A study may measure another model beside its own. A finding names no model, so it counts only what was measured on the
+study's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ...db.records import Experiment as Row
+from ..evidence.quantity import parse
+from ..report.study import Study
+
+
+def on_its_model(study: Study, row: Row) -> bool:
+    """Whether an experiment measured the study's own model."""
+    from ...experiments.model.places import canonical
+
+    return study.run.model is None or canonical(row.model) == canonical(study.run.model)
+
+
+def counted(study: Study, task: str | None = None, kinds: Collection[str] = ()) -> list[Row]:
+    """The finished experiments on the study's own model, in their order; of a task and of some kinds, where these are
+    given."""
+    return [
+        row for row in study.experiments.values()
+        if row.status == "done" and on_its_model(study, row)
+        and (task is None or row.task == task) and (not kinds or row.kind in kinds)
+    ]  # fmt: skip
+
+
+def able(row: Row) -> bool:
+    """Whether the intact model is shown to do the task on the prompts of an experiment, as far as it was asked."""
+    return not any(doubt.code == "unable" for doubt in row.doubts)
+
+
+def looked_through(study: Study, row: Row, site: str, metric: str) -> int:
+    """Among how many places of a held-out experiment this one is: one where a prediction names it or nothing else was
+    measured, else all of them, since whoever claims it may have chosen it by its number."""
+    for hypothesis in study.hypotheses.values():
+        for one in hypothesis.predictions:
+            if one.judged is not None and one.judged.experiment == row.id:
+                quantity = parse(one.quantity)
+                if site in {term.site for term in (quantity.first, quantity.second) if term is not None}:
+                    return 1
+    return max(1, len({effect.site for effect in row.effects if effect.metric == metric}))
