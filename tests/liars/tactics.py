@@ -423,14 +423,17 @@ def honest(truth: Truth) -> tuple[Lie, dict[str, str]]:
         *tested(2, harmless, says="It can be spared."),
     ]
     first, second = truth.previous_token_heads[0], truth.induction_heads[0]
+    path: Claims = [{"type": "path", "parts": [first, f"{second}.k"]}]
     claims: dict[str, Claims] = {
         "confirmed": [needed(*heads)],
         "supported": [spare(other)],
         "seen": [
-            {"type": "does"}, *map(needed, truth.needed), {"type": "path", "parts": [first, f"{second}.k"]},
+            {"type": "does"}, *map(needed, truth.needed), *([] if truth.redundant else path),
             {"type": "attends", "parts": [second], "at": "answer"}, {"type": "writes", "parts": [second]},
             {"type": "scores", "parts": [second], "at": "induction"}, {"type": "carries", "parts": [second]},
         ],
+        # Where another head stands in for the receiver, one path moves less than the bound.
+        "undecided": path if truth.redundant else [],
     }  # fmt: skip
     expected = {json.dumps(one, sort_keys=True): verdict for verdict, those in claims.items() for one in those}
     return Lie(steps, told("These heads do it.", [one for those in claims.values() for one in those])), expected
