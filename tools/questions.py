@@ -50,8 +50,9 @@ def register_questions(context: Context, given: RegisterQuestions) -> Answered:
         context.find_task(question.task)
         require_parts(context, question)
         asked.append(question)
-    named = {part for one in asked for part in one.about}
-    goal = [one for one in questions_of_goal(run.goal, context.task) if one.about and not named & {*one.about}]
+    # A question about a set, or of another type, is not the one that the goal asks of each part that it names.
+    alone = {one.about for one in asked if one.type in ("needed", "spare")}
+    goal = [one for one in questions_of_goal(run.goal, context.task) if one.about and one.about not in alone]
     keep(context, [*((one, "driver") for one in asked), *((one, "goal") for one in goal)], context.call)
     return registered(context)
 

@@ -19,6 +19,7 @@ from ...experiments.prediction import Comparison
 from ...experiments.result import Frozen
 from ...experiments.sites import parse_site
 from ..errors import ToolError
+from .words import in_order
 
 if TYPE_CHECKING:
     from ..report.study import Study
@@ -121,13 +122,17 @@ class Claim(Frozen):
 class ClaimOnParts(Claim):
     """A claim that names heads, layers or other parts. A type says by its own field how many it takes."""
 
+    # Whether the order of the parts says something.
+    ordered: ClassVar[bool] = False
+
     parts: tuple[str, ...]
 
     @field_validator("parts", "besides", check_fields=False)
     @classmethod
     def _are_names(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
-        """Each once, as the program writes it. A sentence is no part."""
-        return tuple(dict.fromkeys(map(part_name, parts)))
+        """Each once, as the program writes it, in the model's order. A sentence is no part."""
+        names = dict.fromkeys(map(part_name, parts))
+        return tuple(names if cls.ordered else in_order(names))
 
     @property
     def about(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Study:
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
     report    what its writer handed in (source, claims), if anything
-    drafts_refused  how often what its writer handed in was sent back
+    sent_back  how many drafts of its report were sent back, and how many hypotheses for a bound that cannot fail
     elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
     reviews   the second opinions on it that have ended
     reviewed  what it is a second opinion on, as it stood when it began
@@ -38,7 +38,7 @@ class Study:
     families: list[Family]
     artifact: Callable[[str, str], bytes]
     report: Report | None = None
-    drafts_refused: Callable[[], int] = lambda: 0
+    sent_back: Callable[[], Mapping[str, int]] = dict[str, int]
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
@@ -80,17 +80,20 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         families=_visible(reader.ledger(until=report.created if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
-        drafts_refused=lambda: _drafts_refused(reader, run),
+        sent_back=lambda: _sent_back(reader, run),
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 
 
-def _drafts_refused(reader: Reader, run: int) -> int:
+def _sent_back(reader: Reader, run: int) -> dict[str, int]:
     turns: list[Mapping[str, Any]] = [turn.content for turn in reader.turns(run)]
-    drafts = {call["id"] for said in turns for call in said.get("calls", ()) if call["name"] == "write_report"}
-    answers = [said for said in turns if said.get("role") == "tool" and said.get("call_id") in drafts]
+    tools = {call["id"]: call["name"] for said in turns for call in said.get("calls", ())}
     # A refusal has a code; what a language model was answered in logs from before there were codes is not told apart.
-    return sum(bool(said.get("code")) for said in answers)
+    refused = [(tools.get(said.get("call_id")), said["code"]) for said in turns if said.get("code")]
+    return {
+        "drafts": sum(tool == "write_report" for tool, _ in refused),
+        "bounds": sum(tool == "propose_hypothesis" and code == "cannot_fail" for tool, code in refused),
+    }
 
 
 def _elsewhere(reader: Reader, run: Run, own: set[str]) -> dict[str, str]:

@@ -94,8 +94,12 @@ def _origin(study: Study) -> list[str]:
             f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
             f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
         )
-    if times := study.drafts_refused():
+    back = study.sent_back()
+    if times := back.get("drafts"):
         said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
+    if times := back.get("bounds"):
+        plural = "es" if times > 1 else "is"
+        said.append(f"It refused {times} hypothes{plural} with a bound that cannot fail.")
     return said
 
 

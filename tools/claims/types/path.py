@@ -17,6 +17,7 @@ class Path(ClaimOnParts):
     prompt and its corrupted prompt. From path_patching. Two parts that matter need not be connected."""
 
     type: ClassVar[str] = "path"
+    ordered: ClassVar[bool] = True
     which: ClassVar[str] = "Which {among} read from which in {task}?"
 
     parts: Annotated[
