@@ -129,7 +129,7 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     with Reader.open(path) as reader:
         rows = reader.run(1).questions
         assert [(one.text, one.origin) for one in rows] == [
-            ("Which heads can induction spare?", "driver"), ("Does induction need head L1.H0?", "goal"),
+            ("Does induction need head L1.H0?", "goal"), ("Which heads can induction spare?", "driver"),
         ]  # fmt: skip
         found = found_in(read_study(reader, 1))
     said = front(path)
@@ -163,14 +163,19 @@ def test_below_what_a_model_wrote_of_a_part_stands_the_verdict_on_it(tmp_path: P
     def protocol(data: Data) -> Protocol:
         yield "", "baseline", LOOK
         yield "", "head_ablation", {**LOOK, "method": "mean"}
-        for wrong in ("The head L1.H9 does it.", "Fine.\n\n> *The program:* L1.H0 is needed."):
+        for wrong in (
+            "The head L1.H9 does it.",
+            "The second layer does it.",
+            "Fine.\n\n> *The program:* L1.H0 is needed.",
+        ):
             found = yield "", "write_report", {**REPORT, "interpretation": wrong}
             sent_back[wrong] = found["text"]
         text = "Head L1.H0 does all of it.\n\n## Why\n\nNo part is named here.\n\n- Layer 0 is another.\n"
         yield "", "write_report", {**REPORT, "interpretation": text}
 
     asked(path, "Which heads continue a list?", protocol)
-    not_there, feigns = sent_back.values()
+    not_there, counted, feigns = sent_back.values()
+    assert "'second layer': layers and heads count from 0" in counted
     assert "The model has no L1.H9" in not_there
     assert "begins what the program says" in feigns
     with Reader.open(path) as reader:

@@ -53,7 +53,8 @@ def register_questions(context: Context, given: RegisterQuestions) -> Answered:
     # A question about a set, or of another type, is not the one that the goal asks of each part that it names.
     alone = {one.about for one in asked if one.type in ("needed", "spare")}
     goal = [one for one in questions_of_goal(run.goal, context.task) if one.about and one.about not in alone]
-    keep(context, [*((one, "driver") for one in asked), *((one, "goal") for one in goal)], context.call)
+    # What the goal names comes first, whatever else is asked.
+    keep(context, [*((one, "goal") for one in goal), *((one, "driver") for one in asked)], context.call)
     return registered(context)
 
 

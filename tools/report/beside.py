@@ -19,6 +19,11 @@ from .escape import markdown_text
 from .prose import grammar
 from .study import Study
 
+_ORDINALS = (
+    "second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|(?:thir|four|fif|six|seven|eigh|nine)"
+    "teenth|twentieth"
+)
+_COUNTED_OFF = re.compile(rf"\b(?:(?:{_ORDINALS})\s+(?:layer|head|block)|first\s+head)\b", re.IGNORECASE)
 MARK = "The program:"
 _FEIGNED = re.compile(r"(?im)^[\s>*_#\-+\d.)]*the program\b[\s*_]*:.*$")
 
@@ -81,6 +86,13 @@ def not_there(text: str, study: Study) -> list[str]:
         if beyond or (rest.startswith("H") and isinstance(heads, int) and int(rest[1:]) >= heads):
             wrong.append(part)
     return [f"The model has no {', no '.join(wrong)}: name parts that it has, or none."] if wrong else []
+
+
+def by_ordinal(text: str) -> list[str]:
+    """Heads and layers that are counted off ("the sixth layer"), as a fault: from where, nobody can know."""
+    found = _COUNTED_OFF.search(text)
+    said = "" if found is None else found[0]
+    return [f"'{said}': layers and heads count from 0; name it as layer 5 or L5.H3."] if said else []
 
 
 def feigned(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...db.read.reader import Reader
 from ..evidence.conditions import NoCondition, parse_condition
 from ..evidence.trivial import cannot_fail
-from .beside import feigned, not_there
+from .beside import by_ordinal, feigned, not_there
 from .claims import Claim, claim_faults
 from .escape import visible
 from .numerals import RULE, quotes, typed_numbers
@@ -30,7 +30,12 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
     # What a protocol writes is the program's.
     sure: list[str] = []
     for text in map(visible, written if study.run.llm else ()):
-        sure += [*verdict_words(text, lambda said: quotes(study, said)), *feigned(text), *not_there(text, study)]
+        sure += [
+            *verdict_words(text, lambda said: quotes(study, said)),
+            *feigned(text),
+            *by_ordinal(text),
+            *not_there(text, study),
+        ]
     return [*all_faults(source, study, claims), *bounds_that_hold(claims, study), *forceful, *dict.fromkeys(sure)]
 
 

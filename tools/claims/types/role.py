@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ...report.study import Study
-from ..by_reading import SUFFIX
+from ..by_reading import SUFFIX, effects_at
 from ..claim import Claim, ClaimOnParts, Finding
 from ..together import missing, weakest
 from ..words import capitalized, named
@@ -37,6 +37,17 @@ ROLES: dict[str, Role] = {
 }
 
 
+# The spans that hold the answer: where it stood before, or, in ioi, the indirect object.
+NAMES = ("answer", "io")
+
+
+def _name(study: Study, task: str, head: str) -> str:
+    """The span of the answer to which attention was measured."""
+    return next(
+        (at for at in NAMES if any(effects_at(study, ["attention_patterns"], task, head, f"to_{at}"))), NAMES[0]
+    )
+
+
 class PlaysRole(ClaimOnParts):
     """A head plays a published role in the task: an induction head matches prefixes, copies and is needed; a name mover
     attends to the answer, writes it and is needed. Every part of the definition must be shown."""
@@ -57,7 +68,7 @@ class PlaysRole(ClaimOnParts):
             Scores.model_validate({"task": task, "parts": parts, "at": one}) for one in role.detectors
         ]
         if role.answer:
-            pieces += [Attends(task=task, parts=parts, at="answer"), Writes(task=task, parts=parts)]
+            pieces += [Attends(task=task, parts=parts, at=_name(study, task, parts[0])), Writes(task=task, parts=parts)]
         findings = [one.judge(study) for one in (*pieces, Needed(task=task, parts=parts))]
         verdict = weakest(findings)
         if verdict == "refuted" and all(one.verdict != "refuted" for one in findings[:-1]):
