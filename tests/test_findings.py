@@ -411,6 +411,32 @@ def test_numbers_that_contradict_each_other_leave_a_claim_undecided(held_out: bo
     assert found.sentence.startswith("Whether it writes is undecided.")
 
 
+def test_one_prediction_and_a_difference_of_two_experiments_are_claims(measured: Studied, honest: Studied) -> None:
+    rows = measured.study.experiments
+    sweep = next(one for one, row in rows.items() if row.kind == "head_ablation" and row.config.get("heads") is None)
+    alone = next(one for one, row in rows.items() if row.config.get("heads") == ["L1.H2"])
+    same = measured.judged("contrast", of=sweep, at=alone, bound="effect[L1.H2] between -0.001 and 0.001")
+    assert same.verdict == "seen"
+    assert "minus that in" in same.text
+    other = measured.judged("contrast", of=sweep, at=alone, bound="effect[L1.H2] < -0.5")
+    assert other.verdict == "undecided"
+    assert "It is not < -0.5" in other.text
+    for wrong, words in (
+        ({"of": sweep, "at": "E99", "bound": "effect[L1.H2] < 0"}, "E99 is no experiment"),
+        ({"of": sweep, "at": alone, "bound": "accuracy > 0"}, "is not one effect"),
+        ({"of": sweep, "at": alone, "bound": "effect[L1.H0] < 0"}, "no effect at 'L1.H0'"),
+        ({"of": sweep, "at": "E1", "bound": "effect[L1.H2] < 0"}, "measured no effects"),
+    ):
+        with pytest.raises(CannotClaim, match=words):
+            measured.judged("contrast", **wrong)
+    name = next(one for one, row in honest.study.hypotheses.items() if len(row.predictions) > 1)
+    first = honest.judged("predicted", of=f"{name}.1")
+    assert first.text.startswith(f"Prediction 1 of {name}, which as a whole is ")
+    assert len(first.evidence) == 1
+    with pytest.raises(CannotClaim, match="predictions"):
+        honest.judged("predicted", of=f"{name}.99")
+
+
 # --- controls
 
 

@@ -12,7 +12,7 @@ from ...experiments.explain import explain
 from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
 from .counted import counted
-from .registry import claim_types
+from .registry import OURS, claim_types
 from .types.attends import Attends
 from .types.differs import Differs
 
@@ -28,15 +28,23 @@ class TypedClaim(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Annotated[str, Field(description="needed, spare, stands_in, enough, needed_within, does, carries, path, "
-                               "attends, writes, decodable, scores, role, differs, predicted or behaves.")]  # fmt: skip
+    type: Annotated[str, Field(description=", ".join(OURS))]
     parts: Annotated[list[str] | None, Field(description="What it is about: L7.H3, L5.mlp, L4.")] = None
     task: Annotated[str | None, Field(description="Null: the study's.")] = None
-    at: Annotated[str | None, Field(description="attends: the span; scores: the detector; role: the role; differs: the "
-                                    "other task.")] = None  # fmt: skip
+    at: Annotated[
+        str | None,
+        Field(
+            description="attends: the span; scores: the detector; role: the role; differs: the other task; contrast: "
+            "the other experiment, E3."
+        ),
+    ] = None
     besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
-    of: Annotated[str | None, Field(description="predicted: H1; behaves: E5.")] = None
-    bound: Annotated[str | None, Field(description="behaves: accuracy_drop > 0.2.")] = None
+    of: Annotated[
+        str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast: E5.")
+    ] = None
+    bound: Annotated[str | None, Field(description="behaves: accuracy_drop > 0.2; contrast: effect[L7.H3] < -0.1.")] = (
+        None
+    )
 
 
 def claim_from(given: TypedClaim, task: str | None) -> Claim:

@@ -37,22 +37,31 @@ class Predicted(Claim):
 
     type: ClassVar[str] = "predicted"
 
-    of: Annotated[str, Field(pattern=r"^H\d{1,18}$", description="The hypothesis: H1.")]
+    of: Annotated[
+        str,
+        Field(pattern=r"^H\d{1,18}(\.[1-9]\d?)?$", description="The hypothesis: H1; or one prediction of it: H1.2."),
+    ]
 
     @property
     def question(self) -> str:
         return f"What became of {self.of}?"
 
     def judge(self, study: Study) -> Finding:
-        row = study.hypotheses.get(self.of)
+        name, _, number = self.of.partition(".")
+        row = study.hypotheses.get(name)
         if row is None:
-            raise CannotClaim(f"{self.of} is no hypothesis of {study.run.id}.")
+            raise CannotClaim(f"{name} is no hypothesis of {study.run.id}.")
         if not row.predictions:
-            raise CannotClaim(f"{self.of} has no predictions, so the program has no verdict on it.")
+            raise CannotClaim(f"{name} has no predictions, so the program has no verdict on it.")
+        if number and int(number) > len(row.predictions):
+            raise CannotClaim(
+                f"{name} has {len(row.predictions)} predictions, {name}.1 to {name}.{len(row.predictions)}."
+            )
+        about = [row.predictions[int(number) - 1]] if number else list(row.predictions)
         lines: list[str] = []
         evidence: list[Evidence] = []
         weak: list[str] = []
-        for one in row.predictions:
+        for one in about:
             settings = ", ".join(
                 f"{name} {one_line(setting(value))}" for name, value in own_settings(one.kind, one.config).items()
                 if name in ("heads", "layers", "method", "program", "together")
@@ -76,10 +85,15 @@ class Predicted(Claim):
         more = f"; and {len(shown) - MOST} more" if len(shown) > MOST else ""
         count = len(lines)
         made = f"it made {count} prediction{'s' * (count != 1)} for held-out prompts"
-        head = f"{self.of} is {spoken(row, study.verdicts)}: {made}."
+        whole = spoken(row, study.verdicts)
+        head = f"{name} is {whole}: {made}."
+        status = study.verdicts.hypotheses[name]
+        verdict = "confirmed" if whole == "confirmed" else _VERDICTS[status]
+        if number:
+            # One prediction is never more than supported, whatever became of the others.
+            verdict = _VERDICTS[study.verdicts.predictions[about[0].id] or "open"]
+            head = f"Prediction {number} of {name}, which as a whole is {whole}."
         sentence = f"{head} {'; '.join(shown[:MOST])}{more}."
-        status = study.verdicts.hypotheses[self.of]
-        verdict = "confirmed" if spoken(row, study.verdicts) == "confirmed" else _VERDICTS[status]
         revised = (
             (f"It revises {row.revises}, which is {study.hypotheses[row.revises].status}.",)
             if row.revises in study.hypotheses
@@ -87,7 +101,7 @@ class Predicted(Claim):
         )
         shown = verdict in ("confirmed", "supported") and bool(weak) and all(weak)
         # From before such predictions were refused.
-        compared = [why for why in map(_by_controls, row.predictions) if why][:1]
+        compared = [why for why in map(_by_controls, about) if why][:1]
         against = (*(dict.fromkeys(weak) if shown else ()), *revised, *compared)
         return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
 
