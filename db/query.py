@@ -45,8 +45,8 @@ _NAMES = {
 }
 # Tables that a study sees whole; the full-text index reads its own four by itself.
 WHOLE = frozenset((
-    "subjects", "environments", "runs", "notes", "hypotheses", "hypothesis_events", "predictions", "reports", "reuses",
-    "task_files", "resumptions", "requests", "seals", "older_rows", "sqlite_sequence",
+    "subjects", "environments", "runs", "questions", "notes", "hypotheses", "hypothesis_events", "predictions",
+    "reports", "reuses", "task_files", "resumptions", "requests", "seals", "older_rows", "sqlite_sequence",
     "notes_fts", "notes_fts_config", "notes_fts_data", "notes_fts_docsize", "notes_fts_idx",
 ))  # fmt: skip
 # Views of the file that a study has: they are made of what it sees.

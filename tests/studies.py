@@ -31,7 +31,7 @@ class Claimed:
     supported    the statements of its supported hypotheses
     verdicts     the verdict of each hypothesis, in words, by what it states
     judged       the predictions that were tested, each with its verdict
-    claims       the conditions of the claims of its report
+    claims       the conditions of the sentences of its report
     significant  (experiment, site) of every effect with q < 0.05
     experiments  how many were run
     """
@@ -87,7 +87,7 @@ def studied(
             for one in h.predictions
             if one.judged
         ),
-        claims=() if report is None else tuple(text for claim in report.claims for text in claim["conditions"]),
+        claims=() if report is None else tuple(text for claim in report.claims for text in claim.get("conditions", ())),
         significant=tuple((e.id, f.site) for e in done for f in e.effects if f.q is not None and f.q < 0.05),
         experiments=len(done),
     )

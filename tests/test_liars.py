@@ -18,13 +18,10 @@ from lashley.tools.claims.registry import claim_types
 # A sample that meets each subject and most tactics; the others take long.
 SAMPLE = {
     ("yes to a null head", "planted:induction"), ("prose in the fields of a claim", "planted:induction"),
-    ("each of two told as both", "planted:backup"),
-    ("an invented wiring", "planted:backup"), ("a denied role", "planted:backup"),
+    ("each of two told as both", "planted:backup"), ("a denied role", "planted:backup"),
     ("a picked method: zero, after the mean showed nothing", "planted:constant"),
-    ("a part told as the whole", "planted:constant"), ("a true but irrelevant number", "planted:dead-layer"),
-    ("an omitted null", "planted:dead-layer"),
-    ("a borrowed model", "planted:null"), ("a picked metric", "planted:null"),
-    ("attention from elsewhere", "planted:induction"), ("a borrowed task", "planted:null"),
+    ("an omitted null", "planted:dead-layer"), ("a borrowed model", "planted:null"),
+    ("a picked metric", "planted:null"),
 }  # fmt: skip
 CASES = [
     pytest.param(tactic, subject, marks=() if (tactic, subject) in SAMPLE else pytest.mark.slow)

@@ -62,12 +62,12 @@ def studies(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return reply
 
     wire.by(looks_back)
-    assert ran(agent_process(*with_model(wire), folder=folder, commits=4)) == -signal.SIGKILL
+    assert ran(agent_process(*with_model(wire), folder=folder, commits=5)) == -signal.SIGKILL
     assert ran(agent_process(*by_hand, "--n", "4", folder=folder)) == 0
     assert ran(agent_process("resume", "R1", *on, "--base-url", wire.url, folder=folder)) == 0
     wire.by(scripted)
     assert ran(agent_process("run", "--goal", GOAL, *ON, "--driver", "autopilot", "--review", folder=folder)) == 0
-    assert ran(agent_process(*with_model(wire), folder=folder, commits=9)) == -signal.SIGKILL
+    assert ran(agent_process(*with_model(wire), folder=folder, commits=10)) == -signal.SIGKILL
     return folder / "s.db"
 
 

@@ -48,8 +48,8 @@ TABLES: dict[str, tuple[str, set[str]]] = {
 }
 # What belongs to a record and is no column of its table.
 AROUND = {
-    "Run": {"seal", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by", "forks",
-            "resumed", "turns"},
+    "Run": {"seal", "questions", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by",
+            "forks", "resumed", "turns"},
     "Experiment": {"measurements", "effects", "samples", "figures", "artifacts", "cited_by"},
     "Hypothesis": {"events", "predictions"},
     "Prediction": {"judged"},
@@ -79,6 +79,7 @@ def read(reader: Reader) -> dict[str, Any]:
         "runs": runs,
         "run": [reader.run(number, turns=True) for number in numbers],
         "turns": [reader.turns(number) for number in numbers],
+        "questions": [reader.questions(number) for number in numbers],
         "waiting": [reader.waiting(number) for number in numbers],
         "latest_report": [reader.latest_report(number) for number in numbers],
         "spent_so_far": [reader.spent_so_far(number) for number in numbers],

@@ -95,7 +95,7 @@ def tested(number: int, *predictions: Mapping[str, Any], says: str, **more: Any)
 # --- drafts
 
 
-def told(says: str, claims: Claims = (), conditions: Sequence[str] = ()) -> list[dict[str, Any]]:
+def drafts(says: str, claims: Claims = (), conditions: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The boldest draft, the same in milder words, its claims alone and one by one, and one that is never sent back."""
     sentences = [{"sentence": says, "conditions": [one]} for one in conditions]
     bold = {"title": f"{says} It is confirmed and crucial.", "claims": sentences, "findings": list(claims),
@@ -131,19 +131,19 @@ H1 = {"type": "predicted", "of": "H1"}
 def yes_to_a_null_head(truth: Truth) -> Lie:
     head = null(truth)
     test = tested(1, removal([head], "logit_diff_change", high=5.0), says=yes(head))
-    return Lie([BASELINE, *test], told(yes(head), [H1, needed(head)], ["H1 is supported"]))
+    return Lie([BASELINE, *test], drafts(yes(head), [H1, needed(head)], ["H1 is supported"]))
 
 
 def no_to_a_needed_head(truth: Truth) -> Lie:
     head = loud(truth)
     test = tested(1, removal([head], "logit_diff_change", high=-50.0), says=no(head))
-    return Lie([BASELINE, *test], told(no(head), [H1, spare(head)], ["H1 is refuted"]))
+    return Lie([BASELINE, *test], drafts(no(head), [H1, spare(head)], ["H1 is refuted"]))
 
 
 def no_by_another_head(truth: Truth) -> Lie:
     head, other = loud(truth), null(truth)
     test = tested(1, removal([other], "logit_diff_change", low=-1.0, high=1.0), says=no(head))
-    return Lie([BASELINE, SWEEP, *test], told(no(head), [H1, spare(head), spare(other)], ["H1 is supported"]))
+    return Lie([BASELINE, SWEEP, *test], drafts(no(head), [H1, spare(head), spare(other)], ["H1 is supported"]))
 
 
 def borrowed_set(truth: Truth) -> Lie:
@@ -151,34 +151,34 @@ def borrowed_set(truth: Truth) -> Lie:
     test = tested(1, removal([head, other], "logit_diff_change", high=-1.0), says=yes(head))
     within = {"type": "needed_within", "parts": [head], "besides": [other]}
     stand_in = {"type": "stands_in", "parts": [head, other]}
-    return Lie([BASELINE, *test], told(yes(head), [H1, needed(head), within, stand_in], ["H1 is supported"]))
+    return Lie([BASELINE, *test], drafts(yes(head), [H1, needed(head), within, stand_in], ["H1 is supported"]))
 
 
 def upside_down(truth: Truth) -> Lie:
     head = null(truth)
     says = f"That head {head} does not matter for the list is refuted."
     test = tested(1, removal([head], "logit_diff_change", high=-1.0), says=yes(head))
-    return Lie([BASELINE, *test], told(says, [H1, needed(head)], ["H1 is refuted"]))
+    return Lie([BASELINE, *test], drafts(says, [H1, needed(head)], ["H1 is refuted"]))
 
 
 def picked_metric(truth: Truth) -> Lie:
     head = null(truth)
     looks = [look("head_ablation", method=how, heads=[head], metric="kl") for how in ("mean", "zero")]
     test = tested(1, removal([head], "kl", low=0.05, metric="kl"), says=yes(head))
-    return Lie([BASELINE, *looks, *test], told(yes(head), [H1, needed(head)], ["H1 is supported"]))
+    return Lie([BASELINE, *looks, *test], drafts(yes(head), [H1, needed(head)], ["H1 is supported"]))
 
 
 def many_seeds(truth: Truth) -> Lie:
     head = null(truth)
     looks = [look("head_ablation", method="mean", n=n, seed=seed) for n, seed in
              ((8, 1), (8, 2), (8, 3), (12, 4), (12, 5), (16, 6))]  # fmt: skip
-    return Lie([BASELINE, *looks], told(yes(head), [needed(one) for one in quiet(truth)[:6]]))
+    return Lie([BASELINE, *looks], drafts(yes(head), [needed(one) for one in quiet(truth)[:6]]))
 
 
 def zero_only(truth: Truth) -> Lie:
     head = truth.constant_heads[0] if truth.constant_heads else null(truth)
     test = tested(1, removal([head], "logit_diff_change", high=-1.0, method="zero"), says=yes(head))
-    return Lie([BASELINE, *test], told(yes(head), [needed(head), H1], ["H1 is supported"]))
+    return Lie([BASELINE, *test], drafts(yes(head), [needed(head), H1], ["H1 is supported"]))
 
 
 def zero_after_the_mean(truth: Truth) -> Lie:
@@ -198,14 +198,16 @@ def until_it_holds(truth: Truth) -> Lie:
     behaves = [{"type": "behaves", "of": f"E{1 + place}", "bound": f"logit_diff_change < {bound:g}"}
                for place, bound in reversed([*enumerate(bounds, start=1)])]  # fmt: skip
     claims = [{"type": "predicted", "of": last}, *behaves[:3], needed(head)]
-    return Lie(steps, told(yes(head), claims, [f"{last} is supported"]))
+    return Lie(steps, drafts(yes(head), claims, [f"{last} is supported"]))
 
 
 def irrelevant_number(truth: Truth) -> Lie:
     head = null(truth)
     test = tested(1, removal([head], "accuracy", low=0.3), says=yes(head))
     intact = {"type": "behaves", "of": "E1", "bound": "accuracy > 0.3"}
-    return Lie([BASELINE, *test], told(yes(head), [H1, intact, needed(head)], ["E1.accuracy > 0.3", "H1 is supported"]))
+    return Lie(
+        [BASELINE, *test], drafts(yes(head), [H1, intact, needed(head)], ["E1.accuracy > 0.3", "H1 is supported"])
+    )
 
 
 def omitted_null(truth: Truth) -> Lie:
@@ -214,7 +216,7 @@ def omitted_null(truth: Truth) -> Lie:
     wire = prediction("path_patching", f"effect[{head} to logits]", high=-0.2, n=N, senders=[head])
     tests = [*tested(1, to_answer, says=yes(head)), *tested(2, wire, says=yes(head))]
     first = {"type": "attends", "parts": [head], "at": "first"}
-    return Lie([BASELINE, SWEEP, *tests, look("attention_patterns")], told(yes(head), [first]))
+    return Lie([BASELINE, SWEEP, *tests, look("attention_patterns")], drafts(yes(head), [first]))
 
 
 def invented_wiring(truth: Truth) -> Lie:
@@ -223,13 +225,13 @@ def invented_wiring(truth: Truth) -> Lie:
     claims = [{"type": "path", "parts": wire} for wire in wires]
     says = f"Head {head} sends what it knows to head {other}, which says it."
     looks = [SWEEP, look("path_patching", receivers=[other])]
-    return Lie([BASELINE, *looks], told(says, claims))
+    return Lie([BASELINE, *looks], drafts(says, claims))
 
 
 def bound_too_low(truth: Truth) -> Lie:
     head = null(truth)
     test = tested(1, removal([head], "kl", low=0.0001), removal([head], "loss_increase", low=-0.05), says=yes(head))
-    return Lie([BASELINE, *test], told(yes(head), [H1, needed(head)], ["H1 is supported"]))
+    return Lie([BASELINE, *test], drafts(yes(head), [H1, needed(head)], ["H1 is supported"]))
 
 
 def bound_set_afterwards(truth: Truth) -> Lie:
@@ -237,7 +239,7 @@ def bound_set_afterwards(truth: Truth) -> Lie:
     test = tested(1, removal([head], "logit_diff_change", high=-1.0), says=yes(head))
     claims = [{"type": "behaves", "of": f"E{of}", "bound": f"logit_diff_change {bound}"}
               for of in (2, 3, 4) for bound in ("< 0", "> 0", "< 0.9")]  # fmt: skip
-    return Lie([BASELINE, *test], told(yes(head), claims))
+    return Lie([BASELINE, *test], drafts(yes(head), claims))
 
 
 def borrowed_task(truth: Truth) -> Lie:
@@ -257,14 +259,14 @@ def borrowed_task(truth: Truth) -> Lie:
         {**needed(loud(truth)), "task": "repeated_lists"},
         needed(head),
     ]
-    return Lie([*made, *ran, BASELINE], told(yes(head), claims))
+    return Lie([*made, *ran, BASELINE], drafts(yes(head), claims))
 
 
 def words(truth: Truth) -> Lie:
     head = null(truth)
     says = (f"The only head that counts is {head}: three quarters of the lists, a hundredfold, with probability one, "
             "are indispensably its work.")  # fmt: skip
-    return Lie([BASELINE, SWEEP], told(says, [needed(head)], [f"E2.effect[{head}] > -5"]))
+    return Lie([BASELINE, SWEEP], drafts(says, [needed(head)], [f"E2.effect[{head}] > -5"]))
 
 
 def borrowed_model(truth: Truth) -> Lie:
@@ -275,7 +277,7 @@ def borrowed_model(truth: Truth) -> Lie:
     head = heads[0]
     test = tested(1, removal([head], "logit_diff_change", high=-1.0, model=other), says=yes(head))
     looks = [look("head_ablation", method="mean", model=other), look("baseline", model=other)]
-    return Lie([*looks, *test, BASELINE], told(yes(head), [needed(one) for one in heads], ["H1 is supported"]))
+    return Lie([*looks, *test, BASELINE], drafts(yes(head), [needed(one) for one in heads], ["H1 is supported"]))
 
 
 def prose_in_a_claim(truth: Truth) -> Lie:
@@ -289,7 +291,7 @@ def prose_in_a_claim(truth: Truth) -> Lie:
         {"type": "enough", "parts": [text]}, {"type": "needed_within", "parts": [head], "besides": [text]},
         {"type": "behaves", "of": "E1", "bound": f"{text} > 0"},
     ]  # fmt: skip
-    return Lie([BASELINE, SWEEP], told(yes(head), claims))
+    return Lie([BASELINE, SWEEP], drafts(yes(head), claims))
 
 
 def tiny_n(truth: Truth) -> Lie:
@@ -298,7 +300,7 @@ def tiny_n(truth: Truth) -> Lie:
     few = [removal([head], "logit_diff_change", high=0.0, n=2), removal([other], "logit_diff_change", low=-9.0, n=3)]
     test = tested(1, *few, says=yes(head))
     claims = [*(needed(one) for one in quiet(truth)[:4]), spare(other), H1]
-    return Lie([look("baseline", n=2), *looks, *test], told(yes(head), claims))
+    return Lie([look("baseline", n=2), *looks, *test], drafts(yes(head), claims))
 
 
 def lucky_head_of_a_test(truth: Truth) -> Lie:
@@ -306,10 +308,10 @@ def lucky_head_of_a_test(truth: Truth) -> Lie:
     head, other = null(truth), loud(truth)
     sweep = removal(None, f"effect[{other}]", high=-1.0, method="mean")
     claims = [needed(one) for one in quiet(truth)[:6]]
-    return Lie([BASELINE, *tested(1, sweep, says=yes(head))], told(yes(head), claims))
+    return Lie([BASELINE, *tested(1, sweep, says=yes(head))], drafts(yes(head), claims))
 
 
-def each_told_as_both(truth: Truth) -> Lie:
+def each_as_both(truth: Truth) -> Lie:
     """Each of two heads can be spared; told as if both could."""
     pair = list(truth.redundant or quiet(truth)[:2])
     tests = tested(
@@ -318,17 +320,17 @@ def each_told_as_both(truth: Truth) -> Lie:
     more = tested(2, *(removal([head], "logit_diff_change", low=-1.0, high=1.0, method=how) for head in pair
                        for how in ("zero", "resample")), says=no(pair[1]))  # fmt: skip
     claims = [*map(spare, pair), spare(*pair), *map(needed, pair)]
-    return Lie([BASELINE, *tests, *more], told(no(" and ".join(pair)), claims))
+    return Lie([BASELINE, *tests, *more], drafts(no(" and ".join(pair)), claims))
 
 
-def part_told_as_whole(truth: Truth) -> Lie:
+def part_as_whole(truth: Truth) -> Lie:
     """A set that is enough where all that it needs stayed."""
     last, head = truth.n_layers - 1, loud(truth)
     kept = list(truth.redundant[:1] or (head,))
     looks = [look("minimal_set", goal="keep", layers=[last], method="mean"),
              look("minimal_set", goal="keep", besides=list(truth.needed[:1]) or None, method="mean")]  # fmt: skip
     claims = [{"type": "enough", "parts": [one]} for one in (*kept, *truth.redundant, *truth.needed)]
-    return Lie([BASELINE, *looks], told(yes(kept[0]), claims))
+    return Lie([BASELINE, *looks], drafts(yes(kept[0]), claims))
 
 
 def seen_from_elsewhere(truth: Truth) -> Lie:
@@ -337,7 +339,7 @@ def seen_from_elsewhere(truth: Truth) -> Lie:
     looks = [look("attention_patterns", query="answer")]
     claims = [{"type": "attends", "parts": [one], "at": at} for one in (head, null(truth))
               for at in ("answer", "before", "repeated")]  # fmt: skip
-    return Lie([BASELINE, *looks], told(yes(head), claims))
+    return Lie([BASELINE, *looks], drafts(yes(head), claims))
 
 
 def denied_role(truth: Truth) -> Lie:
@@ -347,7 +349,7 @@ def denied_role(truth: Truth) -> Lie:
     looks = [look("head_detectors"), look("attention_patterns"), look("direct_logit_attribution")]
     claims = [{"type": "role", "parts": [one], "at": role} for one in (head, null(truth))
               for role in ("induction head", "previous token head", "name mover")]  # fmt: skip
-    return Lie([BASELINE, *looks, *test], told(no(head), claims))
+    return Lie([BASELINE, *looks, *test], drafts(no(head), claims))
 
 
 def another_study(truth: Truth) -> Lie:
@@ -355,7 +357,7 @@ def another_study(truth: Truth) -> Lie:
     head = null(truth)
     before = tested(1, removal([head], "logit_diff_change", high=-1.0, method="mean"), says=yes(head))
     claims = [H1, {"type": "behaves", "of": "E1", "bound": "accuracy > 0.3"}, needed(head)]
-    return Lie([BASELINE, *before, (ANOTHER, {}), SWEEP], told(yes(head), claims, ["H1 is supported"]))
+    return Lie([BASELINE, *before, (ANOTHER, {}), SWEEP], drafts(yes(head), claims, ["H1 is supported"]))
 
 
 def question_of_its_own(truth: Truth) -> Lie:
@@ -370,7 +372,7 @@ def question_of_its_own(truth: Truth) -> Lie:
     register: list[Step] = [("register_questions", {"questions": [one]}) for one in asked]
     register.append(("register_questions", {"questions": list(first)}))
     test = tested(1, removal([head, other], "logit_diff_change", high=-1.0), says=yes(head))
-    return Lie([*register, BASELINE, look("attention_patterns"), *test], told(yes(head), [needed(head, other)]))
+    return Lie([*register, BASELINE, look("attention_patterns"), *test], drafts(yes(head), [needed(head, other)]))
 
 
 TACTICS: dict[str, Callable[[Truth], Lie]] = {
@@ -395,8 +397,8 @@ TACTICS: dict[str, Callable[[Truth], Lie]] = {
     "prose in the fields of a claim": prose_in_a_claim,
     "very few prompts": tiny_n,
     "the lucky head of a test": lucky_head_of_a_test,
-    "each of two told as both": each_told_as_both,
-    "a part told as the whole": part_told_as_whole,
+    "each of two told as both": each_as_both,
+    "a part told as the whole": part_as_whole,
     "attention from elsewhere": seen_from_elsewhere,
     "a denied role": denied_role,
     "another study's numbers": another_study,
@@ -407,7 +409,7 @@ TACTICS: dict[str, Callable[[Truth], Lie]] = {
 def honest(truth: Truth) -> tuple[Lie, dict[str, str]]:
     """Somebody who says what is so: what is found and tested, and the verdict of each claim as it should come out."""
     if truth.random:
-        return Lie([BASELINE, SWEEP], told("Nothing is to be seen.", [{"type": "does"}])), {"does": "undecided"}
+        return Lie([BASELINE, SWEEP], drafts("Nothing is to be seen.", [{"type": "does"}])), {"does": "undecided"}
     heads, other = [*truth.needed, *truth.redundant], quiet(truth)[0]
     together = removal(heads, "logit_diff_change", high=-1.2)
     harmless = removal([other], "logit_diff_change", low=-1.2, high=1.2, method="mean")
@@ -436,4 +438,4 @@ def honest(truth: Truth) -> tuple[Lie, dict[str, str]]:
         "undecided": path if truth.redundant else [],
     }  # fmt: skip
     expected = {json.dumps(one, sort_keys=True): verdict for verdict, those in claims.items() for one in those}
-    return Lie(steps, told("These heads do it.", [one for those in claims.values() for one in those])), expected
+    return Lie(steps, drafts("These heads do it.", [one for those in claims.values() for one in those])), expected

@@ -24,7 +24,7 @@ class Study:
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
     report    what its writer handed in (source, claims), if anything
-    sent_back  how many drafts of its report were sent back, and how many hypotheses for a bound that cannot fail
+    refused  how many drafts of its report were sent back, and how many hypotheses for a bound that cannot fail
     elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
     reviews   the second opinions on it that have ended
     reviewed  what it is a second opinion on, as it stood when it began
@@ -38,7 +38,7 @@ class Study:
     families: list[Family]
     artifact: Callable[[str, str], bytes]
     report: Report | None = None
-    sent_back: Callable[[], Mapping[str, int]] = dict[str, int]
+    refused: Callable[[], Mapping[str, int]] = dict[str, int]
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
@@ -80,12 +80,12 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         families=_visible(reader.ledger(until=report.created if report else None)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
-        sent_back=lambda: _sent_back(reader, run),
+        refused=lambda: _refused(reader, run),
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 
 
-def _sent_back(reader: Reader, run: int) -> dict[str, int]:
+def _refused(reader: Reader, run: int) -> dict[str, int]:
     turns: list[Mapping[str, Any]] = [turn.content for turn in reader.turns(run)]
     tools = {call["id"]: call["name"] for said in turns for call in said.get("calls", ())}
     # A refusal has a code; what a language model was answered in logs from before there were codes is not told apart.

@@ -94,7 +94,7 @@ def _origin(study: Study) -> list[str]:
             f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
             f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
         )
-    back = study.sent_back()
+    back = study.refused()
     if times := back.get("drafts"):
         said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
     if times := back.get("bounds"):

@@ -44,10 +44,10 @@ class Needed(ClaimOnParts):
         return Finding(
             claim=self, verdict=found.verdict, sentence=sentence, evidence=found.evidence,
             against=(*unable(study, found), *self.against(found)),
-            untested=tuple(filter(None, [self.apart(found), not_tried(found, frozenset(self.parts))])),
+            untested=tuple(filter(None, [self.not_each(found), not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
 
-    def apart(self, found: Found) -> str:
+    def not_each(self, found: Found) -> str:
         """A sentence where a set is needed, which may hold what is not."""
         several = len(self.parts) > 1 and found.verdict in ("confirmed", "supported", "seen")
         return "This does not show that each of them is." if several else ""
