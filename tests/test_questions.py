@@ -53,6 +53,7 @@ def front(path: Path) -> str:
         ),
         ("Show that middle layers do not matter", ["Which layers does ioi need?"]),
         ("Which heads does this model use to add?", ["Which heads does ioi need?"]),
+        ("Which layers and heads does it need?", ["Which layers does ioi need?", "Which heads does ioi need?"]),
         ("How does it work?", ["Which parts does ioi need?"]),
         ("Does it need the MLP of layer 3, or layer 7?", ["Does ioi need MLP L3.mlp?", "Does ioi need layer 7?"]),
     ],

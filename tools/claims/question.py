@@ -19,6 +19,15 @@ from .registry import claim_types
 Among = Literal["parts", "heads", "layers", "MLPs", "neurons"]
 
 
+_KINDS: dict[Among, set[str]] = {
+    "layers": {"layer", "layers", "block", "blocks"},
+    "heads": {"head", "heads"},
+    "MLPs": {"mlp", "mlps"},
+    "neurons": {"neuron", "neurons"},
+}
+_ANY: tuple[Among, ...] = ("parts",)
+
+
 class Question(Frozen):
     """`claim` is what a closed question asks; an open one has a type, a task, and among what it looks."""
 
@@ -89,11 +98,8 @@ def questions_of_goal(goal: str, task: str) -> list[Question]:
     if parts := mentions(goal):
         return [_needed(part, task) for part in parts]
     words = set(re.findall(r"[a-z]+", goal.lower()))
-    among: Among = (
-        "layers" if words & {"layer", "layers", "block", "blocks"} and not words & {"head", "heads"}
-        else "heads" if words & {"head", "heads"} else "parts"
-    )  # fmt: skip
-    return [Question(type="needed", task=task, among=among)]
+    kinds = [among for among, named in _KINDS.items() if words & named]
+    return [Question(type="needed", task=task, among=among) for among in kinds or _ANY]
 
 
 def _needed(part: str, task: str) -> Question:
