@@ -98,7 +98,7 @@ def questions_of_goal(goal: str, task: str) -> list[Question]:
     if parts := mentions(goal):
         return [_needed(part, task) for part in parts]
     words = set(re.findall(r"[a-z]+", goal.lower()))
-    kinds = [among for among, named in _KINDS.items() if words & named]
+    kinds: list[Among] = [among for among, named in _KINDS.items() if words & named]
     return [Question(type="needed", task=task, among=among) for among in kinds or _ANY]
 
 
