@@ -30,7 +30,7 @@ def false_findings(screen: Screen, truth: Truth) -> Iterator[str]:
 def under_zero(text: str, parts: Iterable[str], truth: Truth) -> bool:
     """Whether a sentence says of a head that always writes the same no more than what zero does."""
     only_zero = breaks(parts, truth, zero=True) and not breaks(parts, truth)
-    return only_zero and "under zero" in text and "zero is a value" in text
+    return only_zero and "to zero" in text and "zero is a value" in text
 
 
 class Said(NamedTuple):

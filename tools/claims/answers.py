@@ -53,6 +53,8 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
 def word(found: Finding) -> str:
     """The answer in a word or two."""
     explored = found.evidence and all(one.says == "against" and not one.held_out for one in found.evidence)
+    if found.partial:
+        return "Not shown."
     return "It seems not." if found.verdict == "undecided" and explored else WORDS[found.verdict]
 
 
@@ -107,7 +109,7 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
     needed = [one for one in found if one.claim.type == "needed"]
     spare = [one for one in found if one.claim.type == "spare"]
     others = [one for one in found if one.claim.type not in ("needed", "spare")]
-    shown = [one for one in needed if one.verdict in ("confirmed", "supported")]
+    shown = [one for one in needed if one.verdict in ("confirmed", "supported") and not one.partial]
     yield from (one.text for one in shown[:IN_FULL])
     if len(shown) > IN_FULL:
         words = listed(list(dict.fromkeys(one.verdict for one in shown[IN_FULL:])))
@@ -120,12 +122,14 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
         )
     if plainly := [one for one in refuted if not one.against]:
         yield f"{capitalized(_names(plainly))}: not needed for {task} (refuted on held-out prompts)."
+    if partial := [one for one in needed if one.partial and one.verdict == "supported"]:
+        yield f"Damage under zero alone, which shows no need: {_names(partial)} (supported on held-out prompts)."
     if kept := [one for one in spare if one.verdict in ("confirmed", "supported")]:
         words = listed(list(dict.fromkeys(one.verdict for one in kept)))
         yield f"{capitalized(_names(kept))}: can be spared for {task} ({words} on held-out prompts)."
     if wrong := [one for one in spare if one.verdict == "refuted"]:
         yield f"{capitalized(_names(wrong))}: cannot be spared for {task} (refuted on held-out prompts)."
-    if seen := [one for one in (*needed, *spare) if one.verdict == "seen"]:
+    if seen := [one for one in (*needed, *spare) if one.verdict == "seen" and not one.partial]:
         yield f"Seen while exploring {task}, and not tested: {_names(seen)}."
     if open_ := [one for one in (*needed, *spare) if one.verdict == "undecided"]:
         yield f"Undecided for {task}: {_names(open_)}."

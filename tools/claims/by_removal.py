@@ -187,7 +187,7 @@ def not_tried(found: Found, parts: frozenset[str]) -> str:
         return ""
     ways = [way for way in methods_for(parts) if way != "skip"]
     missing = [way for way in ways if way not in found.answers]
-    tried = "tried" if found.verdict == "seen" else "tested"
+    tried = "tried" if found.verdict == "seen" else "tested on held-out prompts"
     said = [f"removal by {listed(missing)} was not {tried}"] if missing else []
     if found.verdict == "supported" and (left := [way for way in found.that("open") if way in ways]):
         kept = dict.fromkeys(one.why_open for one in found.numbers if one.method in left and one.held_out)

@@ -59,6 +59,7 @@ class Finding(Frozen):
     sentence   the answer: subject, verdict and the number that decides it, in one or two sentences
     against    what speaks against it, or limits it, each one sentence
     untested   what was not tested of it, each one sentence
+    partial    what is shown falls short of the claim by itself
     """
 
     claim: Claim
@@ -67,6 +68,7 @@ class Finding(Frozen):
     evidence: tuple[Evidence, ...] = ()
     against: tuple[str, ...] = ()
     untested: tuple[str, ...] = ()
+    partial: bool = False
 
     @property
     def text(self) -> str:

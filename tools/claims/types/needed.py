@@ -45,6 +45,7 @@ class Needed(ClaimOnParts):
             claim=self, verdict=found.verdict, sentence=sentence, evidence=found.evidence,
             against=(*unable(study, found), *self.against(found)),
             untested=tuple(filter(None, [self.not_each(found), not_tried(found, frozenset(self.parts))])),
+            partial=by_zero_alone(found),
         )  # fmt: skip
 
     def not_each(self, found: Found) -> str:
@@ -69,6 +70,9 @@ class Needed(ClaimOnParts):
             case "confirmed":
                 agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
                 return f"{is_needed} (confirmed on held-out prompts). {number}, more than the bound of {bound}{agree}."
+            case "supported" if by_zero_alone(found):
+                said = f"Setting {them} to zero hurts {task} (supported on held-out prompts)"
+                return f"{said}. {number}, more than the bound of {bound}."
             case "supported":
                 ways = listed(found.that("for"))
                 said = f"{is_needed} under {ways} (supported on held-out prompts)"
@@ -77,9 +81,9 @@ class Needed(ClaimOnParts):
                 said = f"{is_not} for {task} (refuted on held-out prompts)"
                 return f"{said}. {number}, less than the bound of {bound}."
             case "seen":
-                zero = " under zero" if list(found.answers) == ["zero"] else ""
+                shown = f"Setting {them} to zero hurts {task}" if by_zero_alone(found) else is_needed
                 seen = "on the prompts to explore (seen while exploring, not tested on held-out prompts)"
-                return f"{is_needed}{zero} {seen}. {number}, more than the bound of {bound}."
+                return f"{shown} {seen}. {number}, more than the bound of {bound}."
             case _ if found.that("against") and not any(number.held_out for number in found.numbers):
                 said = f"{is_not} for {task} on the prompts to explore (not tested on held-out prompts)"
                 return f"{said}. {number}, less than the bound of {bound}."
@@ -90,7 +94,7 @@ class Needed(ClaimOnParts):
         said = list(one_question(found))
         them = "it" if len(self.parts) == 1 else "them"
         said += seen_otherwise(found, NEEDED, len(self.parts))
-        if found.verdict in ("supported", "seen") and found.that("for") == ["zero"]:
+        if by_zero_alone(found):
             said.append("Damage under zero alone shows no need: zero is a value that the model may never have there.")
         zero = [one for one in found.numbers if one.method == "zero" and one.says == "more" and one.decides]
         if found.verdict in ("refuted", "undecided") and zero and found.answers.get("mean") == "against":
@@ -108,3 +112,8 @@ class Needed(ClaimOnParts):
             one = contrary[0]
             said.append(f"By {one.metric} it looks otherwise: {one.text} under {one.method} ({one.experiment}).")
         return tuple(said)
+
+
+def by_zero_alone(found: Found) -> bool:
+    """Whether only zero shows damage, which is no need: the model may never have that value there."""
+    return found.verdict in ("supported", "seen") and found.that("for") == ["zero"]
