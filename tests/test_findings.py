@@ -353,7 +353,7 @@ def test_a_report_takes_claims_as_data_and_words_them(tmp_path: Path) -> None:
 
     studied = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Which heads continue a list?")
     assert studied.ending.status == "finished"
-    assert "The program sent the writer's report back 5 times." in studied.front
+    assert "sent the writer's report back 5 times. Reasons: a claim that cannot be made (5)." in studied.front
     for kind, head in (("needed", "L1.H2"), ("spare", "L1.H0")):
         found = studied.judged(kind, parts=(head,))
         assert found.verdict == "seen"

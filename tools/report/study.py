@@ -24,7 +24,8 @@ class Study:
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
     report    what its writer handed in (source, claims), if anything
-    refused  how many drafts of its report were sent back, and how many hypotheses for a bound that cannot fail
+    refused  the drafts of its report that were sent back, and the hypotheses that were for a bound that cannot fail:
+             the arguments of each call, as they came
     elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
     reviews   the second opinions on it that have ended
     reviewed  what it is a second opinion on, as it stood when it began
@@ -38,7 +39,7 @@ class Study:
     families: list[Family]
     artifact: Callable[[str, str], bytes]
     report: Report | None = None
-    refused: Callable[[], Mapping[str, int]] = dict[str, int]
+    refused: Callable[[], Mapping[str, Sequence[str]]] = lambda: {"drafts": (), "bounds": ()}
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
@@ -85,15 +86,18 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
     )
 
 
-def _refused(reader: Reader, run: int) -> dict[str, int]:
+def _refused(reader: Reader, run: int) -> dict[str, list[str]]:
     turns: list[Mapping[str, Any]] = [turn.content for turn in reader.turns(run)]
-    tools = {call["id"]: call["name"] for said in turns for call in said.get("calls", ())}
+    calls = {call["id"]: call for said in turns for call in said.get("calls", ())}
     # A refusal has a code; what a language model was answered in logs from before there were codes is not told apart.
-    refused = [(tools.get(said.get("call_id")), said["code"]) for said in turns if said.get("code")]
+    refused = [
+        (calls[said["call_id"]], said["code"]) for said in turns if said.get("code") and said.get("call_id") in calls
+    ]
     return {
-        "drafts": sum(tool == "write_report" for tool, _ in refused),
-        "bounds": sum(tool == "propose_hypothesis" and code == "cannot_fail" for tool, code in refused),
-    }
+        "drafts": [call["arguments"] for call, _ in refused if call["name"] == "write_report"],
+        "bounds": [call["arguments"] for call, code in refused
+                   if call["name"] == "propose_hypothesis" and code == "cannot_fail"],
+    }  # fmt: skip
 
 
 def _elsewhere(reader: Reader, run: Run, own: set[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
 from .numbers import count, number, p_number, setting, true_minus, value_text
 from .numerals import masked
+from .refused import reasons
 from .shown import Shown, measured
 from .spent import spent_text
 from .study import Study
@@ -95,11 +96,13 @@ def _origin(study: Study) -> list[str]:
             f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
         )
     back = study.refused()
-    if times := back.get("drafts"):
+    if times := len(back["drafts"]):
         said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
-    if times := back.get("bounds"):
+        if because := reasons(study):
+            said.append(f"Reasons: {', '.join(f'{reason} ({count})' for reason, count in because)}.")
+    if times := len(back["bounds"]):
         plural = "es" if times > 1 else "is"
-        said.append(f"It refused {times} hypothes{plural} with a bound that cannot fail.")
+        said.append(f"The program refused {times} hypothes{plural} with a bound that cannot fail.")
     return said
 
 
