@@ -44,10 +44,14 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
     asked = list(zip(questions(study), study.run.questions, strict=True))
     if not asked:
         return [_default(study, found)]
-    return [
-        Answer(question=row.text, sentences=tuple(_answered(study, one, row.origin, found)), registered=row.created)
-        for one, row in asked
-    ]
+    said: dict[str, None] = {}
+    given: list[Answer] = []
+    for one, row in asked:
+        # What answers several questions, such as what the model can do, is said once.
+        new = [text for text in _answered(study, one, row.origin, found) if text not in said]
+        said |= dict.fromkeys(new)
+        given.append(Answer(question=row.text, sentences=tuple(new or ["As above."]), registered=row.created))
+    return given
 
 
 def word(found: Finding) -> str:
