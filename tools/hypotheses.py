@@ -154,8 +154,7 @@ def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Predicti
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
     """One prediction, or one for each method of removal where none is named."""
     kind, config = _configuration(context, given)
-    require_that_it_can_fail(given)
-    require_no_equivalence_by_controls(given, str(config.get("metric", "")))
+    require_a_fair_bound(given, str(config.get("metric", "")))
     quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
     methods = [config["method"]] if "method" in config else [None]
     asked = _changes(given)
@@ -173,20 +172,14 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
     return found
 
 
-def require_that_it_can_fail(given: Predicted) -> None:
-    """Raises ToolError for a bound that holds whatever the experiment finds."""
+def require_a_fair_bound(given: Predicted, metric: str) -> None:
+    """Raises ToolError for a bound that holds whatever the experiment finds, and for one by which a part would not
+    matter because its controls do as much."""
     if given.comparison == "beyond_control" or (given.low is None and given.high is None):
         return
     bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
     if why := cannot_fail(bound):
         raise refused("cannot_fail", why=why)
-
-
-def require_no_equivalence_by_controls(given: Predicted, metric: str) -> None:
-    """Raises ToolError for a bound by which a part would not matter because its controls do as much."""
-    if given.comparison == "beyond_control" or (given.low is None and given.high is None):
-        return
-    bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
     if why := rests_on_controls(bound, metric):
         raise refused("no_equivalence", why=why)
 

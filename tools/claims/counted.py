@@ -11,6 +11,7 @@ from collections.abc import Collection
 from ...db.records import Experiment as Row
 from ..evidence.quantity import parse
 from ..report.study import Study
+from .claim import CannotClaim
 
 
 def on_its_model(study: Study, row: Row) -> bool:
@@ -28,6 +29,15 @@ def counted(study: Study, task: str | None = None, kinds: Collection[str] = ()) 
         if row.status == "done" and on_its_model(study, row)
         and (task is None or row.task == task) and (not kinds or row.kind in kinds)
     ]  # fmt: skip
+
+
+def finished(study: Study, name: str) -> Row:
+    """The experiment of this id. Raises CannotClaim where the study has none that gave a result."""
+    row = study.experiments.get(name)
+    if row is None or row.status != "done":
+        why = f"is no experiment of {study.run.id}" if row is None else f"is {row.status}"
+        raise CannotClaim(f"{name} {why}.")
+    return row
 
 
 def able(row: Row) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,9 +18,9 @@ from .study import Study
 from .verdict_words import verdict_words
 
 
-def reasons(study: Study) -> list[tuple[str, int]]:
+def reasons(study: Study, drafts: Sequence[str]) -> list[tuple[str, int]]:
     """Each reason with the number of drafts that it was found in, the most frequent first."""
-    found = Counter(reason for draft in study.refused()["drafts"] for reason in dict.fromkeys(_reasons(draft, study)))
+    found = Counter(reason for draft in drafts for reason in dict.fromkeys(_reasons(draft, study)))
     return found.most_common()
 
 

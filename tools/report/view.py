@@ -98,7 +98,7 @@ def _origin(study: Study) -> list[str]:
     back = study.refused()
     if times := len(back["drafts"]):
         said.append(f"The program sent the writer's report back {times} time{'s' * (times != 1)}.")
-        if because := reasons(study):
+        if because := reasons(study, back["drafts"]):
             said.append(f"Reasons: {', '.join(f'{reason} ({count})' for reason, count in because)}.")
     if times := len(back["bounds"]):
         plural = "es" if times > 1 else "is"

@@ -16,7 +16,7 @@ from ...report.escape import one_line
 from ...report.numbers import setting, value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
-from ..counted import on_its_model
+from ..counted import finished, on_its_model
 from ..standard import counts_as_none
 
 
@@ -36,10 +36,7 @@ class Behaves(Claim):
         return f"Is {self.bound} in {self.of}?"
 
     def judge(self, study: Study) -> Finding:
-        row = study.experiments.get(self.of)
-        if row is None or row.status != "done":
-            why = f"is no experiment of {study.run.id}" if row is None else f"is {row.status}"
-            raise CannotClaim(f"{self.of} {why}.")
+        row = finished(study, self.of)
         try:
             bound = parse_bound(self.bound)
             measured = read(row, bound.quantity, lambda name: study.artifact(self.of, name))

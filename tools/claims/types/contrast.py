@@ -14,6 +14,7 @@ from ...evidence.verdict import ALPHA
 from ...report.numbers import value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
+from ..counted import finished
 from ..removals import corrected
 
 _ID = r"^E\d{1,18}$"
@@ -36,7 +37,7 @@ class Contrast(Claim):
     def judge(self, study: Study) -> Finding:
         bound = _bound(self.bound)
         site, metric = str(bound.quantity.first.site), bound.quantity.first.metric
-        one, other = (_finished(study, name) for name in (self.of, self.at))
+        one, other = (finished(study, name) for name in (self.of, self.at))
         found = _paired(study, one, other, site, metric)
         held_out = {one.split, other.split} == {"confirm"}
         low, high = found["low"], found["high"]
@@ -77,13 +78,6 @@ def _bound(text: str) -> Bound:
     if bound.quantity.second is not None or bound.quantity.first.name != "effect" or not bound.quantity.first.site:
         raise CannotClaim(f"contrast: {bound.quantity.text} is not one effect; write effect[L7.H3] < -0.1.")
     return bound
-
-
-def _finished(study: Study, name: str) -> Row:
-    row = study.experiments.get(name)
-    if row is None or row.status != "done":
-        raise CannotClaim(f"{name} is {'no experiment of ' + study.run.id if row is None else row.status}.")
-    return row
 
 
 def _paired(study: Study, one: Row, other: Row, site: str, metric: str | None) -> dict[str, float]:
