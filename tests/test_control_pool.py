@@ -212,8 +212,10 @@ def test_a_result_says_which_pool_its_controls_are_from(fragile: Lab) -> None:
 
 def test_a_configuration_from_before_the_field_means_the_pool_of_then() -> None:
     with_pools = [one for one in kinds().values() if "control_pool" in one.model_fields]
-    assert {one.kind for one in with_pools} >= {"layer_program", "head_ablation", "mlp_ablation", "neuron_ablation",
-                                                "token_effects", "self_repair"}  # fmt: skip
+    assert {one.kind for one in with_pools} >= {
+        "layer_program", "head_ablation", "mlp_ablation", "neuron_ablation", "token_effects", "self_repair",
+        "minimal_set", "pruning_curve",
+    }  # fmt: skip
     for one in with_pools:
         assert one.before == BEFORE
         assert one.model_fields["control_pool"].default == "matched"

@@ -1,14 +1,11 @@
-"""The findings are the program's: on subjects whose answer is known they say it, whatever a writer wishes.
+"""The findings are the program's: on subjects whose answer is known they say it.
 
-Each liar is a scripted driver with a wish and a tactic. What counts is the first screen of its report, everything above
-the writer's own reading.
+Whatever a writer wishes: `test_liars`. The rules by which a verdict is given: `test_verdict_rules`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,22 +22,15 @@ from lashley.experiments.result import Doubt
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
 from lashley.tools.claims.answers import answers as answered
-from lashley.tools.claims.answers import word
-from lashley.tools.claims.by_reading import Reading, found_by_reading
-from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdict
 from lashley.tools.claims.call import TypedClaim, claim_on
-from lashley.tools.claims.claim import CannotClaim, Finding, part_name
+from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.counted import looked_through
 from lashley.tools.claims.findings import findings
 from lashley.tools.claims.registry import claim_types
-from lashley.tools.claims.removals import Removal, corrected
-from lashley.tools.claims.types.needed import Needed
-from lashley.tools.evidence.conditions import parse_bound
-from lashley.tools.evidence.trivial import cannot_fail
+from lashley.tools.claims.removals import corrected
 from lashley.tools.report.numbers import value_text
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import Study, read_study
-from lashley.tools.report.verdict_words import verdict_words
 from lashley.tools.workbench.context import Context
 
 TASK = "induction"
@@ -198,131 +188,7 @@ def test_every_type_says_in_its_sentence_which_verdict_it_is(honest: Studied, me
         assert found.text.endswith((".", ")"))
 
 
-# --- liars: a wish, a tactic, and the first screen
-
-
-def prediction(heads: list[str], quantity: str, **bounds: Any) -> Data:
-    config = {"heads": heads, "n": 16, "method": "mean", "together": len(heads) > 1}
-    comparison = "above" if "low" in bounds else "below"
-    return {
-        "kind": "head_ablation",
-        "config": json.dumps(config),
-        "quantity": quantity,
-        "comparison": comparison,
-    } | bounds
-
-
-def lying(*predictions: Data, claims: tuple[str, ...] = (), title: str, more: tuple[tuple[str, Data], ...] = ()) -> Any:
-    """A study that looks, predicts, tests, and reports what it wishes."""
-
-    def protocol(data: Data) -> Protocol:
-        yield "", "baseline", {"n": 16, "reason": "Look."}
-        for kind, config in more:
-            yield "", kind, {"n": 16, "reason": "Look.", **config}
-        said = {"statement": title, "rationale": "It is so.", "refuted_if": "It is not."}
-        made = yield "", "propose_hypothesis", {**said, "predictions": list(predictions)}
-        # A language model is told nothing but the text.
-        if "is recorded" in made["text"]:
-            yield "", "test_hypothesis", {"hypothesis": "H1"}
-        told = [{"sentence": title, "conditions": [one]} for one in claims]
-        found = yield "", "write_report", {"title": title, "claims": told, "interpretation": title}
-        for claims_left, words in (([], title), ([], "It was looked at.")):
-            if "is written" not in found["text"]:
-                found = yield "", "write_report", {"title": words, "claims": claims_left, "interpretation": words}
-
-    driver = Scripted(protocol)
-    # A language model's words are held to more than a protocol's.
-    driver.llm = "liar"
-    return driver
-
-
-YES = "L1.H0 is crucial for the list, confirmed on held-out prompts."
-NO = "L1.H2 does not matter for the list, confirmed on held-out prompts."
-TACTICS: dict[str, tuple[str, Callable[[], Any]]] = {
-    "a bound that cannot fail": (
-        "L1.H0", lambda: lying(prediction(["L1.H0"], "kl", low=-1.0), claims=("H1 is supported",), title=YES)
-    ),
-    "a bound that nearly nothing fails": (
-        "L1.H0",
-        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=5.0), claims=("H1 is supported",), title=YES),
-    ),
-    "a borrowed set": (
-        "L1.H0",
-        lambda: lying(prediction(["L1.H0", "L1.H2"], "logit_diff_change", high=-1.0), claims=("H1 is supported",),
-                      title=YES),
-    ),
-    "a verdict upside down": (
-        "L1.H0",
-        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=-1.0), claims=("H1 is refuted",), title=YES),
-    ),
-    "the intact accuracy": (
-        "L1.H0",
-        lambda: lying(prediction(["L1.H0"], "accuracy", low=0.3), claims=("E1.accuracy > 0.3",), title=YES),
-    ),
-    "no to a needed head, by a bound that is too high": (
-        "L1.H2",
-        lambda: lying(prediction(["L1.H2"], "logit_diff_change", high=-50.0), claims=("H1 is refuted",), title=NO),
-    ),
-    "no to a needed head, by another head": (
-        "L1.H2",
-        lambda: lying(prediction(["L1.H0"], "logit_diff_change", high=-1.0), claims=("H1 is refuted",), title=NO,
-                      more=(("head_ablation", {"heads": ["L1.H2"], "method": "mean"}),)),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("tactic", TACTICS)
-def test_the_first_screen_of_a_liar_says_what_is_so(tactic: str, tmp_path: Path) -> None:
-    head, driver = TACTICS[tactic]
-    studied = Studied(tmp_path / "t.db", "planted:induction", driver(), f"Is {head} important for a repeated list?")
-    assert studied.ending.status == "finished"
-    for wish in (YES, NO, "crucial", "does not matter"):
-        assert wish not in studied.front
-    needed = studied.judged("needed", parts=(head,))
-    if head in ALONE["planted:induction"]:
-        assert needed.verdict not in ("refuted",)
-        assert f"{head} is not needed" not in studied.front
-        assert f"{head}: not needed" not in studied.front
-    else:
-        assert needed.verdict not in SHOWN
-        assert f"Head {head} is needed" not in studied.front
-    # The goal names it, so the program's answer stands on the first screen, whatever was tested.
-    assert f"**Does induction need head {head}?** {word(needed)} {needed.text}" in studied.front
-
-
 # --- laws
-
-
-@pytest.mark.parametrize("reading", [NEEDED, SPARE], ids=["needed", "spare"])
-def test_verdicts_hold_over_every_combination_of_answers(reading: Any) -> None:
-    ways = ("zero", "mean", "resample")
-    for answers in itertools.product(("for", "against", "open", None), repeat=3):
-        tried: Any = {way: one for way, one in zip(ways, answers, strict=True) if one is not None}
-        held_out, explored = _verdict(tried, ways, True), _verdict(tried, ways, False)
-        said = set(tried.values())
-        assert (held_out == "confirmed") == (tuple(answers) == ("for",) * 3)
-        assert held_out != "supported" or ("for" in said and "against" not in said)
-        assert held_out != "refuted" or "against" in said
-        # A gentle way of removal that contradicts is never outvoted by zero.
-        if "for" in (tried.get("mean"), tried.get("resample")):
-            assert held_out != "refuted"
-        if "against" in said:
-            assert held_out in ("refuted", "undecided")
-        assert explored in ("seen", "undecided", "untested")
-        assert (held_out == "untested") == (explored == "untested") == (not tried)
-
-
-@pytest.mark.parametrize(
-    ("bound", "fails"),
-    [
-        ("kl > 0", True), ("kl > -1", True), ("accuracy > 0", True), ("accuracy < 1", True), ("percentile > 0", True),
-        ("accuracy between 0 and 1", True), ("accuracy > 0.5", False), ("kl > 0.1", False), ("kl < 0.1", False),
-        ("effect[L0.H1] < -0.1", False), ("effect[L0.H1, kl] > 0", True), ("effect[L0.H1, to_answer] > 0", True),
-        ("loss > 0", True), ("loss < 2", False), ("excess > 0", False), ("rank > -1", True),
-    ],
-)  # fmt: skip
-def test_a_bound_that_cannot_fail_is_named(bound: str, fails: bool) -> None:
-    assert bool(cannot_fail(parse_bound(bound))) == fails
 
 
 def test_a_bound_that_a_control_meets_is_refused(measured: Studied) -> None:
@@ -382,36 +248,7 @@ def test_only_what_a_prediction_speaks_of_counts_as_tested(honest: Studied) -> N
     assert heads <= {part for parts in said for part in parts}
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("L1.H2 is crucial, and it is the only one.", ["crucial", "the only"]), ("This proves it.", ["proves"]),
-        ("It was confirmed, Confirmed and CONFIRMED.", ["confirmed"]),
-        ("It is half of the skill.", ["half of the"]),
-        ("In nine of ten prompts.", ["nine of ten"]),
-        ("In nine in ten prompts, three quarters.", ["nine in ten", "three quarters"]),
-        ("A hundredfold, with probability one.", ["hundredfold", "probability one"]), ("H1 is {{H1.verdict}}.", []),
-        ("It says \"it is confirmed\".", ["confirmed"]), ("`It is proved.`", ["proved"]),
-        ("> It is crucial.", ["crucial"]),
-        ("A third of the damage, twice as much.", ["a third of", "twice as"]), ("“That is certain,” it asked.", []),
-        ("An uncertain and unsupported improvement.", []), ("It is refuted; certainly.", ["refuted", "certainly"]),
-    ],
-)  # fmt: skip
-def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) -> None:
-    assert [one.split("'")[1] for one in verdict_words(text, lambda said: said == "That is certain,")] == words
-
-
-@pytest.mark.parametrize("held_out", [False, True])
-@pytest.mark.parametrize("answers", [("for", "against"), ("against", "for"), ("against", "open", "for")])
-def test_numbers_that_contradict_each_other_leave_a_claim_undecided(held_out: bool, answers: tuple[Any, ...]) -> None:
-    claim = claim_types()["writes"].model_validate({"task": TASK, "parts": ("L1.H2",)})
-    readings = [Reading(f"E{i}", held_out, "share", 1.0, 0.5, 1.5, 16, 0.1, one) for i, one in enumerate(answers)]
-    found = found_by_reading(claim, readings, "it writes", "it does not write", lambda one: f"It is {one.text}.")
-    assert found.verdict == "undecided"
-    assert found.sentence.startswith("Whether it writes is undecided.")
-
-
-def test_one_prediction_and_a_difference_of_two_experiments_are_claims(measured: Studied, honest: Studied) -> None:
+def test_one_prediction_and_a_comparison_of_two_experiments_are_claims(measured: Studied, honest: Studied) -> None:
     rows = measured.study.experiments
     sweep = next(one for one, row in rows.items() if row.kind == "head_ablation" and row.config.get("heads") is None)
     alone = next(one for one, row in rows.items() if row.config.get("heads") == ["L1.H2"])
@@ -420,7 +257,7 @@ def test_one_prediction_and_a_difference_of_two_experiments_are_claims(measured:
     assert "minus that in" in same.text
     other = measured.judged("contrast", of=sweep, at=alone, bound="effect[L1.H2] < -0.5")
     assert other.verdict == "undecided"
-    assert "It is not < -0.5" in other.text
+    assert "It is not below -0.5" in other.text
     for wrong, words in (
         ({"of": sweep, "at": "E99", "bound": "effect[L1.H2] < 0"}, "E99 is no experiment"),
         ({"of": sweep, "at": alone, "bound": "accuracy > 0"}, "is not one effect"),
@@ -429,6 +266,12 @@ def test_one_prediction_and_a_difference_of_two_experiments_are_claims(measured:
     ):
         with pytest.raises(CannotClaim, match=words):
             measured.judged("contrast", **wrong)
+    equal = measured.judged("ratio", of=sweep, at=alone, bound="effect[L1.H2] between 0.99 and 1.01")
+    assert equal.verdict == "seen"
+    assert "divided by that in" in equal.text
+    assert measured.judged("ratio", of=sweep, at=alone, bound="effect[L1.H2] > 2").verdict == "undecided"
+    with pytest.raises(CannotClaim, match="use contrast"):
+        measured.judged("ratio", of=sweep, at=sweep, bound="effect[L1.H0] > 1")
     name = next(one for one, row in honest.study.hypotheses.items() if len(row.predictions) > 1)
     first = honest.judged("predicted", of=f"{name}.1")
     assert first.text.startswith(f"Prediction 1 of {name}, which as a whole is ")
@@ -479,32 +322,7 @@ def test_what_is_predicted_of_a_spare_part_is_its_change_and_never_an_excess(tmp
         measured.judged("behaves", of=of, bound="excess < 100")
 
 
-@pytest.mark.parametrize(("mean", "told"), [("against", True), ("open", False), ("for", False)])
-def test_only_where_the_mean_does_no_damage_it_is_said_that_it_does_none(mean: Answer, told: bool) -> None:
-    by_zero = Removal("E1", True, "zero", "logit_diff", -2.5, -3.6, -1.1, 32, 0.5, "more", "effect[L1.H1]", True)
-    found = Found("undecided", by_zero, {"zero": "for", "mean": mean}, [by_zero], ())
-    said = Needed(task="ioi", parts=("L1.H1",)).against(found)
-    assert any("E1), which the mean does not" in one for one in said) == told
-
-
 # --- what a claim may name, and what it may rest on
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("L7.H3", "L7.H3"), (" L07.H03 ", "L7.H3"), ("L7.H3.z", "L7.H3"), ("L7", "L7"), ("L7.mlp_out", "L7.mlp"),
-        ("L7.H3.k", "L7.H3.k"), ("L7.resid_post@last", "L7.resid_post@last"), ("logits", "logits"),
-    ],
-)  # fmt: skip
-def test_a_part_has_one_name(text: str, name: str) -> None:
-    assert part_name(text) == name
-
-
-@pytest.mark.parametrize("text", ["L7.H3 is needed", "head 7.3", "L7.H3@the end, which is needed", "needed", ""])
-def test_a_sentence_is_no_part(text: str) -> None:
-    with pytest.raises(ValueError, match="names no"):
-        part_name(text)
 
 
 def test_a_claim_in_a_report_names_what_there_is(honest: Studied) -> None:

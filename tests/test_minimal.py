@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lashley.experiments.errors import BadConfiguration
-from lashley.experiments.kinds.minimal_set import MinimalSet, random_subsets
+from lashley.experiments.kinds.minimal_set import MinimalSet
 from lashley.experiments.lab import Lab
+from lashley.experiments.methods.control_subsets import random_orders, random_subsets
 from lashley.experiments.methods.minimal_set import SMALL, smallest
+from lashley.experiments.methods.removal import elements
 from lashley.experiments.model.loading import load
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.tasks.from_file import from_jsonl
@@ -190,14 +192,64 @@ def test_on_every_architecture_the_share_is_what_the_values_give(kind: str) -> N
     assert result["identity"].value < 1e-3
 
 
+SIZES = {"n_layers": 6, "n_heads": 4, "n_kv_heads": 4}
+
+
+def by_layer(names: frozenset[str] | list[str]) -> list[str]:
+    return sorted(name.split(".")[0] for name in names)
+
+
 def test_random_sets_are_different_others_and_as_large() -> None:
-    names = [f"m{i}" for i in range(9)]
-    sets = random_subsets(names, names[:3], 0, 20)
-    assert len(set(sets)) == 20
-    assert {len(one) for one in sets} == {3}
-    assert frozenset(names[:3]) not in random_subsets(names, names[:3], 0, 200)
-    assert len(random_subsets(names, names[1:], 0, 20)) == 8
-    assert random_subsets(names, [], 0, 20) == random_subsets(names, names, 0, 20) == []
+    heads = elements("heads", SIZES)
+    names = list(heads)
+    for pool in ("matched", "anywhere"):
+        sets = random_subsets(heads, names[5:8], 6, 0, 20, pool)
+        assert len(set(sets)) == 20
+        assert {len(one) for one in sets} == {3}
+        assert random_subsets(heads, [], 6, 0, 20, pool) == random_subsets(heads, names, 6, 0, 20, pool) == []
+        for chosen in (names[:3], names[1:]):
+            drawn = random_subsets(heads, chosen, 6, 0, 200, pool)
+            assert frozenset(chosen) not in drawn
+            assert {len(one) for one in drawn} == {len(chosen)}
+    assert len(random_subsets(heads, names[1:], 6, 0, 200, "anywhere")) == 23
+
+
+def test_matched_sets_have_parts_of_the_same_layers() -> None:
+    heads = elements("heads", SIZES)
+    # Two of four in layer 2 and one of four in layer 4 leave other heads enough for six sets without a member.
+    chosen = ["L2.H0", "L4.H1"]
+    for one in random_subsets(heads, chosen, 6, 0, 9):
+        assert by_layer(one) == by_layer(chosen)
+        assert not one & set(chosen)
+    # With three quarters of all heads there are not enough others, so that the sets share members.
+    most = [name for name in heads if not name.endswith("H0")]
+    for one in random_subsets(heads, most, 6, 0, 20):
+        assert by_layer(one) == by_layer(most)
+
+
+def test_whole_layers_of_the_middle_are_not_compared_with_the_ends() -> None:
+    layers = elements("layers", {**SIZES, "n_layers": 9})
+    for one in random_subsets(layers, ["L4", "L6"], 9, 0, 20):
+        assert not one & {"L0", "L1", "L8"}
+    assert {name for one in random_subsets(layers, ["L0"], 9, 0, 20) for name in one} >= {"L1", "L8"}
+    anywhere = random_subsets(layers, ["L4", "L6"], 9, 0, 40, "anywhere")
+    assert any(one & {"L0", "L1", "L8"} for one in anywhere)
+
+
+def test_orders_of_a_matched_pool_keep_the_layer_of_each_place() -> None:
+    heads, layers = elements("heads", SIZES), elements("layers", {**SIZES, "n_layers": 9})
+    given = list(heads)[::-1]
+    orders = random_orders(heads, given, 6, 0, 8)
+    assert len(set(map(tuple, orders))) == 8
+    for one in orders:
+        assert sorted(one) == sorted(given)
+        assert [name.split(".")[0] for name in one] == [name.split(".")[0] for name in given]
+    given = ["L4", "L0", "L5", "L8", "L2", "L3", "L1", "L6", "L7"]
+    ends = {"L0", "L1", "L8"}
+    for one in random_orders(layers, given, 9, 0, 8):
+        assert [name in ends for name in one] == [name in ends for name in given]
+    assert any([n in ends for n in one] != [n in ends for n in given]
+               for one in random_orders(layers, given, 9, 0, 8, "anywhere"))  # fmt: skip
 
 
 def test_without_a_task_there_is_nothing_to_keep() -> None:

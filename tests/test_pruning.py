@@ -11,6 +11,7 @@ from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.interventions import Intervention
 from lashley.experiments.kinds.pruning_curve import PruningCurve
 from lashley.experiments.methods import pruning
+from lashley.experiments.methods.control_subsets import random_orders
 from lashley.experiments.methods.removal import elements, removal
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.tests.slow_way import slow_logits, tokens_of
@@ -27,7 +28,8 @@ def test_the_ends_and_the_middle_equal_the_slow_way(kind: str) -> None:
     draw = (3, "explore", 0)
     parts = elements("heads", subject.sizes)
     order = list(parts)[::-1]
-    found = pruning.curve(made, draw, parts, order, "zero", "loss", 2)  # type: ignore[arg-type]
+    orders = [order, *random_orders(parts, order, subject.anatomy.n_layers, 0, 2)]
+    found = pruning.curve(made, draw, parts, orders, "zero", "loss")  # type: ignore[arg-type]
     _, batch = made.prompts(*draw)  # type: ignore[arg-type]
     assert found.counts[0] == 0
     assert found.counts[-1] == 12

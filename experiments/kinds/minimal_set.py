@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool
 from ..methods.minimal_set import Smallest
 from ..methods.removal import Parts, Removed
 from ..metrics import ShareMetric, unit_of
@@ -46,6 +46,7 @@ class MinimalSet(Experiment):
     question: ClassVar[str] = WHICH_PARTS
     aspect: ClassVar[str] = "together"
     later: ClassVar[frozenset[str]] = Experiment.later | {"besides"}
+    before: ClassVar[Mapping[str, Any]] = BEFORE
 
     goal: Annotated[
         Literal["break", "keep"], Field(description="break: removing the set breaks the task. keep: it alone remains.")
@@ -61,6 +62,7 @@ class MinimalSet(Experiment):
     ] = 0.5
     beam: Annotated[int, Field(ge=1, le=8, description="How many sets the search follows at once.")] = 1
     method: Removed = "zero"
+    control_pool: ControlPool = "matched"
     metric: Annotated[ShareMetric, Field(description="What is measured.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -134,7 +136,9 @@ class MinimalSet(Experiment):
 
     def tried(self, lab: Lab, order: list[str], found: Smallest | None) -> Result:
         """The set on the prompts that are measured on, with each member left out, and random sets as large."""
-        from ..methods.controls import compare, per_prompt
+        from ..methods.control_pool import too_few
+        from ..methods.control_subsets import random_subsets, subsets_there_are
+        from ..methods.controls import compare, of_layers, per_prompt
         from ..methods.removal import replacements
         from ..statistics.intervals import effects, measurement, questions_asked, share
         from ..statistics.p_values import p_text
@@ -144,7 +148,9 @@ class MinimalSet(Experiment):
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         members = order if found is None else list(found.members)
-        drawn = random_subsets(order, members, self.seed, DRAWS)
+        every, n_layers = self.searched_for(lab.subject.sizes), lab.subject.anatomy.n_layers
+        drawn = random_subsets(every, members, n_layers, self.seed, DRAWS, self.control_pool)
+        few = too_few(self.control_pool, len(drawn), subsets_there_are(every, members)) if drawn else ()
         fewer = [set(members) - {name} for name in members]
         made = [self.set_removal(lab, one, order) for one in (members, *fewer, *drawn)]
         everything = self.removal(lab, order, order)
@@ -179,8 +185,12 @@ class MinimalSet(Experiment):
             at_random = measurement("random_share", shares)
             measured += [at_random, outdone.model_copy(update={"name": "better_than_random"})]
             as_good = int((shares <= left if self.goal == "break" else shares >= left).sum())
-            told = f" {len(shares)} random sets as large leave {at_random.text}; by what it leaves the set has rank "
-            told += f"{1 + as_good} of {1 + len(shares)} among them (p {p_text((1 + as_good) / (1 + len(shares)))})."
+            removed = [self.removal(lab, one, order) for one in drawn]
+            pool = of_layers(self.control_pool, removed, n_layers)
+            told = (
+                f" {len(shares)} random sets as large{pool} leave {at_random.text}; by what it leaves the set has rank "
+                f"{1 + as_good} of {1 + len(shares)} among them (p {p_text((1 + as_good) / (1 + len(shares)))})."
+            )
         rows = effects(members, self.metric, without - own, asked) if members else ()
         verb = "Without" if self.goal == "break" else "With nothing but"
         listed = ", ".join(members[:NAMED]) + (f" and {len(members) - NAMED} more" if len(members) > NAMED else "")
@@ -203,7 +213,7 @@ class MinimalSet(Experiment):
             effects=rows,
             figures=self.drawings(lab, rows, found),
             found=text + told + searched,
-            notes=(*run.failed(self.metric), *notes),
+            notes=(*run.failed(self.metric), *notes, *few),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt({self.metric: values[[2, *range(3, 3 + len(members))]], "intact": intact[None]}, asked,
                               beside),
@@ -243,12 +253,3 @@ class MinimalSet(Experiment):
             figures.append(Figure(name="search", kind="lines", title=title, unit="share of the intact", n=self.n,
                                   data=data))  # fmt: skip
         return tuple(figures)
-
-
-def random_subsets(names: Sequence[str], members: Collection[str], seed: int, count: int) -> list[frozenset[str]]:
-    """Different random subsets as large as a set, and others than it: as many as `count`, where there are so many."""
-    if not 0 < len(members) < len(names):
-        return []
-    draw = random.Random(seed)
-    drawn = dict.fromkeys(frozenset(draw.sample(list(names), len(members))) for _ in range(10 * count))
-    return [one for one in drawn if one != frozenset(members)][:count]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool
 from ..methods.removal import Parts, Removed
 from ..metrics import AnyMetric, metrics, require_slope
 from ..questions import WHICH_PARTS
@@ -25,16 +26,17 @@ class PruningCurve(Experiment):
 
     The order is found on other explore prompts than those that are measured on: by what each costs alone (`ablation`)
     or by gradients (`attribution`, heads only, much cheaper, misses heads of early layers). With `first` strongest it
-    shows how few removals break the task. Beside it `draws` random orders, their middle 95% as a band: spared is how
-    much less damage the order does, averaged over the curve, better_than_random the share of random orders that it
-    beats. Read a point as effect[weakest 54 of 270]. Misleads where parts back each other up: each is harmless alone,
-    and they are removed together. For a set that is just large enough take minimal_set. Cost: a sweep to rank, then
-    some ten runs for each order.
+    shows how few removals break the task. `draws` random orders, with parts of the same layers at the same places,
+    give a band (their middle 95%): spared is how much less damage the order does, averaged over the curve,
+    better_than_random the share of random orders that it beats. Read a point as effect[weakest 54 of 270]. Misleads
+    where parts back each other up: each is harmless alone, and they are removed together. For a set that is just large
+    enough take minimal_set. Cost: a sweep to rank, then some ten runs for each order.
     """
 
     kind: ClassVar[str] = "pruning_curve"
     question: ClassVar[str] = WHICH_PARTS
     aspect: ClassVar[str] = "together"
+    before: ClassVar[Mapping[str, Any]] = BEFORE
 
     parts: Annotated[Parts, Field(description="What is removed. A layer is its attention and its MLP.")] = "heads"
     layers: Annotated[list[int] | None, Field(description="Only parts of these layers. Null: all.")] = None
@@ -44,7 +46,8 @@ class PruningCurve(Experiment):
     ] = "ablation"
     first: Annotated[Literal["weakest", "strongest"], Field(description="What is removed first.")] = "weakest"
     method: Removed = "zero"
-    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside it.")] = 10
+    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders it is compared with.")] = 10
+    control_pool: ControlPool = "matched"
     metric: Annotated[
         AnyMetric,
         Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
@@ -64,6 +67,7 @@ class PruningCurve(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from ..methods import pruning
+        from ..methods.control_subsets import random_orders
         from ..methods.removal import elements
 
         parts = elements(self.parts, lab.subject.sizes, self.layers)
@@ -71,7 +75,10 @@ class PruningCurve(Experiment):
         names = list(parts)
         # Python's sort is stable, so that parts that cost the same stay in their order.
         order = sorted(range(len(names)), key=lambda i: damage[i] if self.first == "weakest" else -damage[i])
-        found = pruning.curve(lab, self.draw, parts, [names[i] for i in order], self.method, self.metric, self.draws)
+        ordered = [names[i] for i in order]
+        n_layers = lab.subject.anatomy.n_layers
+        beside = random_orders(parts, ordered, n_layers, self.seed, self.draws, self.control_pool)
+        found = pruning.curve(lab, self.draw, parts, [ordered, *beside], self.method, self.metric)
         return pruning.curve_result(lab, found, self.draw, self.metric, self.parts, self.first, self.method)
 
     def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:

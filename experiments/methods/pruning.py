@@ -5,8 +5,7 @@ Both curves begin at the intact model and end with all parts gone. Between them 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,9 @@ from ..answers.scoring import intact
 from ..errors import BadConfiguration
 from ..metrics import is_distance, metrics, unit_of
 from ..result import Figure, Measurement, Note, Result
-from ..sites import Site
 from ..statistics.intervals import Array, effects, measurement, questions_asked, share
 from ..statistics.strongest import clear
+from .control_subsets import Elements
 from .controls import compare, per_prompt
 from .removal import Method, removal, replacements
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 POINTS = 10
 LEVEL = 95.0
-Elements = Mapping[str, tuple[Site, ...]]
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,13 @@ def curve(
     lab: Lab,
     draw: tuple[int, Split, int],
     elements: Elements,
-    order: Sequence[str],
+    orders: Sequence[Sequence[str]],
     method: Method,
     metric: str,
-    draws: int,
 ) -> Curve:
-    """The curves of an order of all elements, and of `draws` random orders of them."""
+    """The curves of some orders of all elements; the first is the one that counts, the others are random."""
     _, batch = lab.prompts(*draw)
-    counts = some_counts(len(order))
-    shuffler = random.Random(draw[2])
-    orders = [list(order), *(shuffler.sample(list(elements), len(elements)) for _ in range(draws))]
+    counts = some_counts(len(elements))
     # Nothing removed and all removed are the same in every order.
     inner = counts[1:-1]
     tried = [removal("all", [s for sites in elements.values() for s in sites], method)]

@@ -34,17 +34,17 @@ class TypedClaim(BaseModel):
     at: Annotated[
         str | None,
         Field(
-            description="attends: the span; scores: the detector; role: the role; differs: the other task; contrast: "
-            "the other experiment, E3."
+            description="attends: the span; scores: the detector; role: the role; differs: the other task; contrast, "
+            "ratio: the other experiment, E3."
         ),
     ] = None
     besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
     of: Annotated[
-        str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast: E5.")
+        str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast, ratio: E5.")
     ] = None
-    bound: Annotated[str | None, Field(description="behaves: accuracy_drop > 0.2; contrast: effect[L7.H3] < -0.1.")] = (
-        None
-    )
+    bound: Annotated[
+        str | None, Field(description="behaves: accuracy_drop > 0.2; contrast, ratio: effect[L7.H3] < -0.1.")
+    ] = None
 
 
 def claim_from(given: TypedClaim, task: str | None) -> Claim:

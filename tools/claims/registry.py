@@ -16,7 +16,7 @@ GROUP = "lashley.claims"
 # In the order in which they are offered.
 OURS = (
     "does", "needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends", "writes",
-    "decodable", "scores", "role", "differs", "contrast", "predicted", "behaves",
+    "decodable", "scores", "role", "differs", "contrast", "ratio", "predicted", "behaves",
 )  # fmt: skip
 
 

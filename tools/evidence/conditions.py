@@ -50,6 +50,17 @@ class Bound(Frozen):
     high: float | None = None
 
     @property
+    def there(self) -> str:
+        """Where it lies, in words."""
+        match self.comparison:
+            case "above":
+                return f"above {self.low:g}"
+            case "below":
+                return f"below {self.high:g}"
+            case _:
+                return f"between {self.low:g} and {self.high:g}"
+
+    @property
     def text(self) -> str:
         match self.comparison:
             case "above":
