@@ -21,7 +21,7 @@ from lashley.tools.claims.call import TypedClaim
 from lashley.tools.claims.claim import CannotClaim
 from lashley.tools.claims.mentions import mentions
 from lashley.tools.claims.question import question_from, questions_of_goal, read_question
-from lashley.tools.claims.registry import claim_types
+from lashley.tools.claims.registry import ASKED, OURS, claim_types
 from lashley.tools.report.beside import annotated, feigned, found_in
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import read_study
@@ -121,7 +121,7 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     assert len(refused) == 9
     for text, words in zip(
         refused.values(),
-        ("no type of claim", "no layer L9", "L0.H9", "names no part", "there is none yet", "say at what", "nothing",
+        ("no type of claim", "no layer 9", "L0.H9", "names no part", "there is none yet", "say at what", "nothing",
          "name the parts", "has registered what it asks"),
         strict=True,
     ):  # fmt: skip
@@ -193,3 +193,8 @@ def test_below_what_a_model_wrote_of_a_part_stands_the_verdict_on_it(tmp_path: P
     assert annotated("Nothing is named.\n", found) == "Nothing is named.\n"
     assert feigned("The program: it is so")
     assert not feigned("As the program: says")
+
+
+def test_what_can_be_asked_is_what_is_about_no_experiment() -> None:
+    ours = {name: claim_types()[name] for name in OURS}
+    assert [name for name, one in ours.items() if "of" not in one.model_fields] == list(ASKED)

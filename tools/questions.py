@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..experiments.sites import check_site, parse_site
 from .arguments import Answered, Arguments
 from .claims.call import TypedClaim
+from .claims.parts import lacks
 from .claims.question import Among, Question, question_from, questions_of_goal
+from .claims.registry import ASKED
 from .refusals import refused
 from .workbench.context import Context
 
@@ -17,8 +18,7 @@ MOST = 8
 
 
 class Asked(Arguments):
-    type: Annotated[str, Field(description="A type of claim: needed, spare, stands_in, enough, needed_within, does, "
-                               "carries, path, attends, writes, decodable, scores, role or differs.")]  # fmt: skip
+    type: Annotated[str, Field(description=f"A type of claim: {', '.join(ASKED)}.")]
     parts: Annotated[list[str] | None, Field(description="L7.H3, L5.mlp, L4. Null asks which.")] = None
     among: Annotated[Among, Field(description="Where it asks which: of what.")] = "parts"
     task: Annotated[str | None, Field(description="Null: the study's.")] = None
@@ -68,17 +68,12 @@ def register_goal(context: Context, goal: str) -> list[str]:
 
 
 def require_parts(context: Context, question: Question) -> None:
-    """Raises ToolError or BadConfiguration for a part that the subject does not have."""
+    """Raises ToolError for a part that the subject does not have."""
     sizes = context.sizes(context.model)
     for part in question.about:
-        layer, _, rest = part.partition(".")
-        if not (layer.startswith("L") and layer[1:].isdigit()):
-            raise refused("no_such_part", part=part[:60])
-        if int(layer[1:]) >= sizes["n_layers"]:
-            raise refused("no_such_layer", part=layer, last=sizes["n_layers"] - 1)
-        # What a path reads by, L7.H3.q, is the part of a head.
-        if rest:
-            check_site(parse_site(part.removesuffix(".q").removesuffix(".k").removesuffix(".v")), sizes)
+        why_not = lacks(part, sizes)
+        if why_not:
+            raise refused("no_such_part", part=part[:60], why=why_not)
 
 
 def keep(context: Context, asked: list[tuple[Question, str]], call: str | None = None) -> None:

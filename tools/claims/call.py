@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +11,7 @@ from ...experiments.explain import explain
 from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
 from .counted import counted
+from .parts import lacks, sizes_of
 from .registry import OURS, claim_types
 from .types.attends import Attends
 from .types.differs import Differs
@@ -72,9 +72,10 @@ def claim_on(study: Study, given: TypedClaim) -> Claim:
                           f"{', '.join(studied) or 'none'}.")  # fmt: skip
     if isinstance(claim, Attends):
         _require_span(claim.at, study, claim.task)
-    anatomy: Mapping[str, Any] = next((row.subject.anatomy for row in counted(study)), dict[str, Any]())
     for part in claim.about:
-        _require_part(part, anatomy)
+        why_not = lacks(part, sizes_of(study))
+        if why_not:
+            raise CannotClaim(f"The model has no {part}. {why_not}")
     return claim
 
 
@@ -86,16 +87,6 @@ def _require_span(span: str, study: Study, task: str) -> None:
         raise CannotClaim(
             f"No attention to '{clipped(span, 40)}' was measured; measured: {', '.join(spans) or 'none'}."
         )
-
-
-def _require_part(part: str, anatomy: Mapping[str, Any]) -> None:
-    """Raises CannotClaim for a layer or a head that the model does not have."""
-    for piece in part.split("@")[0].split("."):
-        size = {"L": "n_layers", "H": "n_heads"}.get(piece[:1])
-        count = anatomy.get(size or "")
-        if isinstance(count, int) and piece[1:].isdecimal() and int(piece[1:]) >= count:
-            raise CannotClaim(f"The model has no {part}: it has {count} {'layers' if size == 'n_layers' else 'heads'}"
-                              f"{'' if size == 'n_layers' else ' a layer'}, counted from 0.")  # fmt: skip
 
 
 def kept(claim: Claim) -> dict[str, Any]:

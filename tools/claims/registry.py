@@ -13,11 +13,13 @@ from ...experiments.installed import registered
 from .claim import CannotClaim, Claim
 
 GROUP = "lashley.claims"
-# In the order in which they are offered.
-OURS = (
+# In the order in which they are offered: those that can be asked before there are experiments, and those that are about
+# an experiment or a hypothesis.
+ASKED = (
     "does", "needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends", "writes",
-    "decodable", "scores", "role", "differs", "contrast", "ratio", "predicted", "behaves",
+    "decodable", "scores", "role", "differs",
 )  # fmt: skip
+OURS = (*ASKED, "contrast", "ratio", "predicted", "behaves")
 
 
 @cache

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from ..claims.claim import Claim, Finding
 from ..claims.findings import findings, tasks
 from ..claims.mentions import mentions
+from ..claims.parts import lacks, sizes_of
 from ..claims.removals import removals
 from ..claims.types.needed import Needed
 from .claims import sentences, typed
@@ -75,16 +76,8 @@ def verdicts_on(text: str, found: Sequence[Finding]) -> list[str]:
 
 def not_there(text: str, study: Study) -> list[str]:
     """The parts that a text names and the model does not have, as a fault."""
-    anatomy = next((row.subject.anatomy for row in study.experiments.values() if row.status == "done"), None)
-    if anatomy is None:
-        return []
-    layers, heads = anatomy.get("n_layers"), anatomy.get("n_heads")
-    wrong: list[str] = []
-    for part in mentions(text):
-        layer, _, rest = part.partition(".")
-        beyond = isinstance(layers, int) and int(layer[1:]) >= layers
-        if beyond or (rest.startswith("H") and isinstance(heads, int) and int(rest[1:]) >= heads):
-            wrong.append(part)
+    sizes = sizes_of(study)
+    wrong = [part for part in mentions(text) if lacks(part, sizes)]
     return [f"The model has no {', no '.join(wrong)}: name parts that it has, or none."] if wrong else []
 
 
