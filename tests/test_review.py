@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from lashley.agent.autopilot.course import Data, Protocol
 from lashley.agent.autopilot.driver import Autopilot
 from lashley.agent.commands.verify import verify
 from lashley.agent.drivers.chat import ChatDriver
@@ -18,13 +19,14 @@ from lashley.agent.drivers.conversation import Driver, Message, Reply, ToolSpec
 from lashley.agent.live import View
 from lashley.agent.main import cli
 from lashley.agent.study.budget import Budget
-from lashley.agent.study.loop import Ending
+from lashley.agent.study.loop import Ending, study
 from lashley.agent.study.review import second_opinion
 from lashley.db.read.reader import Reader
 from lashley.db.records import as_json
 from lashley.db.write.store import Store
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.result import Effect, Measurement, Result
+from lashley.tests.studies import Scripted
 from lashley.tests.wire import Wire, chat
 from lashley.tools.evidence.review.opinion import Opinion, opinion_faults, reviewed_claims
 from lashley.tools.evidence.review.reviewed import verdicts_of
@@ -277,6 +279,26 @@ def test_a_study_of_a_planted_subject_stands_under_review(tmp_path: Path, monkey
     assert found[1] == "stands"
     assert "falls" not in found.values()
     assert CliRunner().invoke(verify, ["R1"]).exit_code == 0
+
+
+def test_a_review_finds_the_member_of_a_needed_set_that_does_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        given = {"n": 16, "reason": "Look."}
+        yield "", "baseline", given
+        yield "", "head_ablation", {**given, "method": "mean", "heads": ["L0.H1", "L1.H0"], "together": True}
+        both = [{"type": "needed", "parts": ["L0.H1", "L1.H0"]}]
+        yield "", "write_report", {"title": "T", "claims": [], "findings": both, "interpretation": "Both."}
+
+    with Context.open(str(path), model=MODEL, task=TASK) as context:
+        study(context, Scripted(protocol), "Which heads?", Budget(), View(None), n=16)
+    reviewed(path, Autopilot())
+    report = rendered(path).replace("\\", "")
+    assert "Head L1.H0 adds no damage to that of head L0.H1 in induction (refuted on held-out prompts)." in report
+    assert "Head L0.H1 adds damage to that of head L1.H0 in induction (confirmed on held-out prompts)." in report
+    # The set as a whole is needed, which is all that was claimed.
+    assert "falls" not in said(path).values()
 
 
 def test_what_claims_nothing_is_not_reviewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ In this order, as far as the budget reaches, and all of it written down before t
 2. Controls, by one removal each, for claims that a head or a set of heads does damage: another head of the same layer,
    drawn at random, must not do as much (null); and towards answers that were handed out anew there must be no such
    damage (permuted; in the logit difference alone: any damage changes the loss of a wrong answer, too).
-3. The predictions of a hypothesis under the methods of removal that it left out.
+3. Of a set of heads that is said to be needed, each member: the set with it and without it, on the same prompts.
+4. The predictions of a hypothesis under the methods of removal that it left out.
 
 A claim falls when a test contradicts it. It stands when all that it rests on is upheld and no control fails.
 """
@@ -30,7 +31,8 @@ _EFFECT = re.compile(r"effect\[([^\],]+)(?:,\s*([^\]]+))?\]")
 
 @dataclass
 class Plan:
-    """A hypothesis of the review: what it is for (again, null, permuted, other), and which claims it speaks of."""
+    """A hypothesis of the review: what it is for (again, null, permuted, members, other methods), and which claims it
+    is about."""
 
     about: str
     claims: list[int]
@@ -108,10 +110,12 @@ def affordable(given: Data, anatomy: Data) -> list[Plan]:
     # A run ends when its budget is reached, and the verdicts are still to come.
     left, known = max(1, given["experiments"] - 1), set[str]()
     chosen: list[Plan] = []
-    for plan in (*again(given), *controls(given, anatomy), *others(given)):
-        new = {key(one): one for one in plan.predictions if key(one) not in known}
-        # A prediction is made once; a claim that shares it is judged by the same test.
-        plan.predictions = list(new.values())[:12]
+    for plan in (*again(given), *controls(given, anatomy), *members(given), *others(given)):
+        if plan.about != "members":
+            # A prediction is made once; a claim that shares it is judged by the same test. Only the members of a set
+            # are compared with the whole of it, which takes the same prompts.
+            plan.predictions = list({key(one): one for one in plan.predictions if key(one) not in known}.values())
+        plan.predictions = plan.predictions[:12]
         if plan.predictions and plan.cost <= left:
             chosen.append(plan)
             known |= {key(one) for one in plan.predictions}
@@ -160,6 +164,24 @@ def controls(given: Data, anatomy: Data) -> Iterator[Plan]:
             statement = f"Towards shuffled answers, the removal of {listing(heads)} does no such damage."
             config = {**narrowed(one), "task": f"{task}~shuffled"}
             yield Plan("permuted", [claim["claim"]], statement, [opposite(one, config, heads)])
+
+
+def members(given: Data) -> Iterator[Plan]:
+    """For each set that is said to be needed: the damage of all of it, and of all but one of its members."""
+    for claim in given["claims"]:
+        sets = [one for one in claim["assertions"] if is_damage(one) and len(heads_of(one)) > 1]
+        for one in sorted(sets, key=lambda a: a["config"].get("method") != "mean")[: bool(claim.get("members"))]:
+            heads = heads_of(one)
+            fewer = [[head for head in heads if head != left_out] for left_out in heads]
+            statement = f"The damage of {listing(heads)}, and of these heads without one of them."
+            yield Plan("members", [claim["claim"]], statement, [removed(one, some) for some in (heads, *fewer)])
+
+
+def removed(one: Data, heads: Sequence[str]) -> Data:
+    """The same damage, by these heads."""
+    quantity = f"effect[{' + '.join(heads)}]" if _EFFECT.fullmatch(one["quantity"]) else one["quantity"]
+    config = {**narrowed(one), "heads": [*heads], "layers": None, "together": len(heads) > 1}
+    return predicted({**one, "quantity": quantity}, config)
 
 
 def others(given: Data) -> Iterator[Plan]:

@@ -19,7 +19,7 @@ from ...report.study import Study
 from ...report.view import predicted, protocol
 from ..conditions import Checked
 from .opinion import Opinion, ReviewedClaim, Test, Word, conditions_checked, opinions_of, reviewed_claims
-from .under_review import under_review
+from .under_review import UnderReview, under_review
 
 _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "untested": "open", "stands": "supported"}
 _LONG = 240
@@ -34,9 +34,8 @@ def opinion_view(review: Study, inside: bool) -> Shown:
     assert reviewed is not None
     given = {one.claim: one for one in opinions_of(review)}
     claims = under_review(reviewed)
-    sentences = [claim.sentence for claim in claims]
-    rows = [_claim(sentence, given.get(found.claim), found, review)
-            for sentence, found in zip(sentences, reviewed_claims(review), strict=True)]  # fmt: skip
+    rows = [_claim(claim, given.get(found.claim), found, review)
+            for claim, found in zip(claims, reviewed_claims(review), strict=True)]  # fmt: skip
     rows.sort(key=lambda row: list(_STATUS).index(row.verdict))
     own = sum(row.run == review.run.id for row in review.experiments.values())
     return {
@@ -75,16 +74,19 @@ class Reviewed(NamedTuple):
     verdict: Word
     status: str
     comment: str
+    members: Sequence[str]
     tests: Sequence[Shown]
     checked: Sequence[Checked]
 
 
-def _claim(sentence: str, given: Opinion | None, standing: ReviewedClaim, review: Study) -> Reviewed:
+def _claim(claim: UnderReview, given: Opinion | None, standing: ReviewedClaim, review: Study) -> Reviewed:
     said = verdict(given, standing)
+    members = [one.judge(review) for one in claim.members]
     return Reviewed(
         claim=standing.claim,
-        plain=sentence,
-        sentence=clipped(sentence, _LONG),
+        plain=claim.sentence,
+        sentence=clipped(claim.sentence, _LONG),
+        members=[one.sentence for one in members if one.verdict != "untested"],
         verdict=said,
         status=_STATUS[said],
         comment="" if given is None else plain(given.comment, _filler(review)),

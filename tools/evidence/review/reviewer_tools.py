@@ -100,10 +100,13 @@ def brief(context: Context, run: int) -> Answered:
         lines.append(f"{place}. {claim.sentence}")
         lines += [f"   {one}" for one in claim.found]
         lines += [f"   to attack: {about}" for about in map(attackable, claim.assertions)]
+        lines += [f"   to attack: {one.question} Test the set with and without it in one hypothesis."
+                  for one in claim.members]  # fmt: skip
         if not claim.assertions:
             lines.append("   (It rests on nothing that a prediction could test again.)")
         rests = [one.model_dump() for one in claim.assertions]
-        data.append({"claim": place, "sentence": claim.sentence, "assertions": rests})
+        members = [one.about for one in claim.members]
+        data.append({"claim": place, "sentence": claim.sentence, "assertions": rests, "members": members})
     cited = {name for claim in claims for name in claim.cited}
     for name, row in study.hypotheses.items():
         if name in cited:

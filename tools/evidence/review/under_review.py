@@ -15,6 +15,8 @@ from ....experiments.prediction import Comparison
 from ....experiments.result import Frozen
 from ...claims.claim import Evidence, Finding
 from ...claims.findings import findings
+from ...claims.types.needed import Needed
+from ...claims.types.needed_within import NeededWithin
 from ...report.claims import Claim, check_claim, sentences, typed
 from ...report.prose import plain
 from ...report.slots import fill
@@ -40,12 +42,16 @@ class Assertion(Frozen):
 
 
 class UnderReview(NamedTuple):
-    """A claim as the reviewer is told it: in words, what was found for it, and what it rests on."""
+    """A claim as the reviewer is told it: in words, what was found for it, and what it rests on.
+
+    members  of a needed set, for each member whether it adds to the damage of the others
+    """
 
     sentence: str
     found: Sequence[str]
     assertions: Sequence[Assertion]
     cited: frozenset[str] = frozenset()
+    members: Sequence[NeededWithin] = ()
 
 
 def under_review(study: Study) -> list[UnderReview]:
@@ -68,7 +74,18 @@ def _sentence(claim: Claim, study: Study) -> UnderReview:
 def _finding(found: Finding, study: Study) -> UnderReview:
     decided = [one for one in found.evidence if one.held_out] or list(found.evidence)
     said = [f"{one.experiment}: {one.text}" for one in decided if one.says != "open"]
-    return UnderReview(found.text, said, list(_of_evidence(decided, study)))
+    return UnderReview(found.text, said, list(_of_evidence(decided, study)), members=_members(found))
+
+
+def _members(found: Finding) -> list[NeededWithin]:
+    """A set that is needed may have a member that does nothing."""
+    claim = found.claim
+    if not isinstance(claim, Needed) or len(claim.parts) < 2 or found.verdict == "refuted":
+        return []
+    return [
+        NeededWithin(task=claim.task, parts=(one,), besides=tuple(other for other in claim.parts if other != one))
+        for one in claim.parts
+    ]
 
 
 def _of_one_number(found: Finding) -> bool:
