@@ -208,3 +208,23 @@ def test_the_report_of_a_fork_names_its_parent_and_counts_what_is_whose(
         # The scripted model hands in a report or two that are refused.
         assert ("The program sent the writer" in report.markdown) == (run != 5)
         assert "is a fork of" not in render_run(reader, 1).markdown
+
+
+def test_a_report_counts_what_its_relatives_tested_until_it_was_written(studies: Path) -> None:
+    """Otherwise somebody could fork a study until a test comes out well, and show the last fork alone."""
+    with Reader.open(studies) as reader:
+        tested = {run: sum(p.judged is not None for h in reader.run(run).hypotheses for p in h.predictions)
+                  for run in (1, 2, 3)}  # fmt: skip
+        assert tested[1]
+        assert tested[2]
+        assert reader.tested_by_relatives(3) == {f"R{run}": tested[run] for run in (1, 2) if tested[run]}
+        report = reader.latest_report(3)
+        assert report is not None
+        others = reader.tested_by_relatives(3, report.created)
+        assert sum(others.values()) == tested[1] + tested[2]
+        said = f"R1 and R2, which share its beginning, tested {tested[1] + tested[2]} predictions"
+        assert said in render_run(reader, 3).markdown
+        # R1 was written before it had forks.
+        assert "share" not in render_run(reader, 1).markdown.split("## ")[0]
+        assert reader.tested_by_relatives(1) == {f"R{run}": tested[run] for run in (2, 3) if tested[run]}
+        assert set(reader.tested_by_relatives(5)) <= {"R4"}

@@ -67,6 +67,21 @@ class RunReader(ExperimentReader, ThoughtReader):
         """The runs that were forked from this one."""
         return self._values("SELECT id FROM runs WHERE parent = ? ORDER BY id", run)
 
+    def tested_by_relatives(self, run: int, until: str | None = None) -> dict[str, int]:
+        """How many predictions each other run tested (until a time) that shares this one's beginning: the run that it
+        was forked from, its own forks, and theirs."""
+        rows = self._tuples(
+            "WITH RECURSIVE "
+            "above (id) AS (SELECT ?1 UNION SELECT parent FROM runs JOIN above USING (id) WHERE parent IS NOT NULL), "
+            "family (id) AS (SELECT id FROM above UNION SELECT runs.id FROM runs JOIN family ON parent = family.id) "
+            "SELECT hypotheses.run, count(*) FROM judgements "
+            "JOIN predictions ON predictions.id = prediction JOIN hypotheses ON hypotheses.id = hypothesis "
+            "WHERE hypotheses.run IN family AND hypotheses.run <> ?1 AND (?2 IS NULL OR judgements.created <= ?2) "
+            "GROUP BY hypotheses.run",
+            (run, until),
+        )
+        return {show_id("run", one): count for one, count in rows}
+
     def request(self, run: int, at: str) -> Request | None:
         """What the run asked its language model with at that time. None where it was not kept, which it is of every run
         that began or was taken up since."""

@@ -24,8 +24,9 @@ class Study:
     families  what was compared in the whole tracker until the report was written
     artifact  the bytes of an experiment's artifact, by its id and name
     report    what its writer handed in (source, claims), if anything
-    refused  the drafts of its report that were sent back, and the hypotheses that were for a bound that cannot fail:
-             the arguments of each call, as they came
+    refused   the drafts of its report that were sent back, and the hypotheses that were for a bound that cannot fail:
+              the arguments of each call, as they came
+    relatives  how many predictions were tested by each run that shares its beginning, until the report was written
     elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
     reviews   the second opinions on it that have ended
     reviewed  what it is a second opinion on, as it stood when it began
@@ -40,6 +41,7 @@ class Study:
     artifact: Callable[[str, str], bytes]
     report: Report | None = None
     refused: Callable[[], Mapping[str, Sequence[str]]] = lambda: {"drafts": (), "bounds": ()}
+    relatives: Mapping[str, int] = field(default_factory=dict[str, int])
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
@@ -72,16 +74,18 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
     row = _visible(reader.run(run))
     experiments = [_visible(reader.experiment(int(one.id[1:]))) for one in row.experiments]
     report = reader.latest_report(run, until)
+    written = report.created if report else None
     return Study(
         run=row,
         experiments={one.id: one for one in experiments},
         hypotheses={one.id: one for one in row.hypotheses},
         verdicts=verdicts(row.hypotheses),
         q=corrected(experiments),
-        families=_visible(reader.ledger(until=report.created if report else None)),
+        families=_visible(reader.ledger(until=written)),
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
         refused=lambda: _refused(reader, run),
+        relatives=reader.tested_by_relatives(run, written),
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 

@@ -14,6 +14,7 @@ from ...experiments.kinds.registry import own_settings
 from ..claims.answers import answer_data, answers
 from ..claims.claim import Finding
 from ..claims.findings import finding_data
+from ..claims.words import listed
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
 from ..workbench.environment import report_version
@@ -94,6 +95,12 @@ def _origin(study: Study) -> list[str]:
         said.append(
             f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
             f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
+        )
+    if study.relatives:
+        tests, runs = sum(study.relatives.values()), list(study.relatives)
+        said.append(
+            f"{listed(runs)}, which share{'s' * (len(runs) == 1)} its beginning, tested {tests} "
+            f"prediction{'s' * (tests != 1)} on other held-out prompts. The correction here does not count them."
         )
     back = study.refused()
     if times := len(back["drafts"]):
@@ -337,9 +344,9 @@ def _untested(study: Study) -> list[str]:
     done = [study.experiments[one] for one in study.finished]
     if not done:
         return []
-    models = listed(dict.fromkeys(row.model for row in done))
-    tasks = listed(dict.fromkeys(row.task for row in done if row.task))
-    seeds = listed(dict.fromkeys(str(row.config.get("seed", 0)) for row in done))
+    models = commas(dict.fromkeys(row.model for row in done))
+    tasks = commas(dict.fromkeys(row.task for row in done if row.task))
+    seeds = commas(dict.fromkeys(str(row.config.get("seed", 0)) for row in done))
     said = [f"Only this was studied: {models}; the prompts of {tasks} that are drawn with seed {seeds}."]
     alone = [e.site for row in done for e in row.effects if _HEAD.fullmatch(e.site)]
     layers = {site.split(".")[0] for site in alone}
@@ -360,7 +367,7 @@ def _untested(study: Study) -> list[str]:
     return said
 
 
-def listed(words: Iterable[str]) -> str:
+def commas(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 
