@@ -69,15 +69,16 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
     both = honest.judged("needed", parts=("L0.H1", "L1.H2"))
     assert both.verdict == "confirmed"
     assert "Heads L0.H1 and L1.H2 are, together, needed for induction (confirmed on held-out prompts)." in both.text
-    assert both.text in honest.front
+    assert both.grounds in honest.front
+    assert "| Does induction need heads L0.H1 and L1.H2? | yes, confirmed |" in honest.front
     for head in ("L0.H1", "L1.H2"):
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
     assert honest.judged("does").verdict == "seen"
     (said,) = answered(honest.study, honest.findings)
     assert said.question == "Which heads does induction need?"
-    assert both.text in said.sentences
-    assert said.sentences[-1].startswith("Intact, the model says the answer")
+    assert both.short in said.sentences
+    assert said.sentences[-1].startswith("The intact model can do induction (seen while exploring")
 
 
 def test_no_other_head_is_needed(honest: Studied) -> None:
@@ -91,7 +92,7 @@ def test_no_other_head_is_needed(honest: Studied) -> None:
 def test_a_set_says_nothing_of_its_members_and_members_nothing_of_a_set(honest: Studied) -> None:
     apart = honest.judged("needed", parts=("L0.H1", "L1.H0"))
     assert apart.verdict == "untested"
-    assert "no experiment removed them" in apart.text
+    assert "No experiment removed them" in apart.text
     together = honest.judged("stands_in", parts=("L0.H1", "L1.H2"))
     assert together.verdict == "refuted"
 
@@ -223,7 +224,7 @@ def test_a_report_takes_claims_as_data_and_words_them(tmp_path: Path) -> None:
     for kind, head in (("needed", "L1.H2"), ("spare", "L1.H0")):
         found = studied.judged(kind, parts=(head,))
         assert found.verdict == "seen"
-        assert found.text in studied.front
+        assert found.grounds in studied.front
 
 
 def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
@@ -257,7 +258,7 @@ def test_one_prediction_and_a_comparison_of_two_experiments_are_claims(measured:
     assert "minus that in" in same.text
     other = measured.judged("contrast", of=sweep, at=alone, bound="effect[L1.H2] < -0.5")
     assert other.verdict == "undecided"
-    assert "It is not below -0.5" in other.text
+    assert "is not below -0.5 (not tested on held-out prompts)" in other.text
     for wrong, words in (
         ({"of": sweep, "at": "E99", "bound": "effect[L1.H2] < 0"}, "E99 is no experiment"),
         ({"of": sweep, "at": alone, "bound": "accuracy > 0"}, "is not one effect"),
@@ -288,10 +289,10 @@ def test_a_needed_set_is_shown_with_what_random_sets_do(honest: Studied, measure
     row = next(one for one in measured.study.experiments.values() if one.config.get("heads") == ["L0.H1", "L1.H2"])
     control = next(one for one in row.measurements if one.name == "control_change")
     value = value_text(control.value, control.low, control.high, unit="logits")
-    said = f" As many heads near by, drawn at random, change logit_diff by {value} ({control.n} sets)."
+    said = f"As many heads near by, drawn at random, change logit_diff by {value} ({control.n} sets)."
     assert said in both.text
     single = measured.judged("needed", parts=("L1.H2",))
-    assert " Single heads near by, drawn at random, change logit_diff by " in single.text
+    assert "Single heads near by, drawn at random, change logit_diff by " in single.text
     # A sweep has no sets beside it, and nothing is said.
     assert "drawn at random" not in measured.judged("needed", parts=("L1.H0",)).text
     assert "drawn at random" not in measured.judged("spare", parts=("L1.H2",)).text

@@ -135,7 +135,7 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
         found = found_in(read_study(reader, 1))
     said = front(path)
     assert "**Which heads can induction spare?** No held-out test was made of any head in induction" in said
-    assert "**Does induction need head L1.H0?** It seems not. Head L1.H0 is not needed for induction" in said
+    assert "**Does induction need head L1.H0?** It seems not. Head L1.H0 does not look needed for induction" in said
     assert ("L1.H0",) in [one.claim.about for one in found]
     shown = agent(tmp_path, "findings", "R1", "--json", "--db", str(path))
     answers = json.loads(shown.stdout)["answers"]
@@ -183,11 +183,11 @@ def test_below_what_a_model_wrote_of_a_part_stands_the_verdict_on_it(tmp_path: P
         report = render_run(reader, 1)
         found = found_in(read_study(reader, 1))
     reading = report.markdown.split("## The writer's reading")[1].split("## How to read")[0].replace("\\", "")
-    first = "> *The program:* Head L1.H0 is not needed for induction on the prompts to explore"
+    first = "> *The program:* Head L1.H0 does not look needed for induction (not tested on held-out prompts)."
     assert reading.index("does all of it.") < reading.index(first) < reading.index("### Why")
-    assert "Whether layer 0 is needed for induction was not tested: no experiment removed it." in reading
+    assert "Whether layer 0 is needed for induction was not tested." in reading
     assert reading.count("*The program:*") == 2
-    assert "Head L1.H0 is not needed" in report.html.split('id="interpretation"')[1]
+    assert "Head L1.H0 does not look needed" in report.html.split('id="interpretation"')[1]
     # What a writer names is judged, so it stands among the findings.
     assert {("L1.H0",), ("L0",)} <= {one.claim.about for one in found}
     assert annotated("Nothing is named.\n", found) == "Nothing is named.\n"

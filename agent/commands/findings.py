@@ -39,9 +39,8 @@ def findings(
     The verdict and the sentence are the program's. It reads every experiment of the study that bears on the claim.
     """
     from ...db.ids import parse_id
-    from ...tools.claims.answers import answer_data, answers
+    from ...tools.claims.answers import answer_data, answers, finding_data
     from ...tools.claims.call import TypedClaim, claim_on
-    from ...tools.claims.findings import finding_data
     from ...tools.report.beside import found_in
     from ...tools.report.study import read_study
 

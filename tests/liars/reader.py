@@ -52,20 +52,36 @@ def read(sentence: str) -> Said | None:
     if any(word in sentence and (word != "not tested" or "(" not in sentence) for word in OPEN):
         return None
     subject = sentence.split(":")[0] if ": " in sentence else sentence.split(" for ")[0]
-    words = [word.strip(",.;:()") for word in subject.split()]
-    heads = tuple(word for word in words if word.startswith("L") and ".H" in word)
+    # "Two heads are needed, each by its own test: L0.H1 and L1.H2."
+    heads = named_in(subject) or named_in(sentence)
     each = "each" in sentence or "alone" in sentence or "by itself" in sentence
-    for phrase, needed in (("not needed", False), ("can be spared", False), ("cannot be spared", True),
+    for phrase, needed in (("not needed", False), ("not look needed", False), ("can be spared", False), ("cannot be spared", True),
                            ("needed for", True)):  # fmt: skip
         if phrase in sentence and heads:
             return Said(needed, heads, each)
     return None
 
 
+def named_in(text: str) -> tuple[str, ...]:
+    words = [word.strip(",.;:()?") for word in text.split()]
+    return tuple(word for word in words if word.startswith("L") and ".H" in word)
+
+
+def read_rows(front: str) -> Iterator[tuple[str, Said]]:
+    """The rows of the tables, each a question and its answer."""
+    for line in front.split("\n"):
+        question, _, rest = line.removeprefix("| ").partition(" | ")
+        answer = rest.partition(" | ")[0]
+        asks = next((of for word, of in ((" need ", True), (" spare ", False)) if word in question), None)
+        yes = {"yes": True, "it seems so": True, "no": False, "it seems not": False}.get(answer.partition(",")[0])
+        if asks is not None and yes is not None and question.endswith("?") and named_in(question):
+            yield line, Said(asks == yes, named_in(question), each=False)
+
+
 def false_sentences(screen: Screen, truth: Truth) -> Iterator[str]:
     """Sentences that say of heads what is not so; where they name several, of these together."""
-    for sentence in sentences(screen.front):
-        said = read(sentence)
+    read_so = [(sentence, read(sentence)) for sentence in sentences(screen.front)]
+    for sentence, said in (*read_so, *read_rows(screen.front)):
         if said is None or under_zero(screen.front, said.heads, truth):
             continue
         together = breaks(said.heads, truth)

@@ -23,7 +23,7 @@ from lashley.tools.report.study import Study, read_study
 from lashley.tools.workbench.context import Context
 
 TASK = "induction"
-GOAL = "Which heads does this model need to go on with a repeated list?"
+GOAL = "Which heads does this model need to continue a repeated list?"
 # What a head at rest writes for each word, in logits: without it there is no luck to be had.
 NOISE = 0.5
 # Begins another study in the same tracker, as somebody who did one before.

@@ -107,11 +107,11 @@ def drafts(says: str, claims: Claims = (), conditions: Sequence[str] = ()) -> li
 
 
 def yes(head: str) -> str:
-    return f"Head {head} is what this model goes on with a list by, as held-out prompts show."
+    return f"Head {head} is what this model continues a list by, as held-out prompts show."
 
 
 def no(head: str) -> str:
-    return f"Head {head} does not matter for going on with a list, as held-out prompts show."
+    return f"Head {head} does not matter for continuing a list, as held-out prompts show."
 
 
 def needed(*heads: str) -> dict[str, Any]:

@@ -12,22 +12,36 @@ from typing import Any
 
 from ...experiments.result import Frozen
 from ..report.study import Study
-from .claim import Finding, Verdict
+from .call import kept
+from .claim import VERDICTS, Finding, Verdict
 from .counted import on_its_model
 from .findings import questions, tasks
 from .question import Question
+from .removals import sweeps
 from .types.does import Does
-from .words import capitalized, in_order, listed, named
+from .types.predicted import Predicted
+from .words import capitalized, count_words, in_order, listed, named
 
-# How many parts an answer names before it counts the rest, and how many findings it gives in full.
-MOST, IN_FULL = 8, 3
+# How many parts an answer names before it counts the rest.
+MOST = 8
 WORDS: Mapping[Verdict, str] = {
     "confirmed": "Yes.",
-    "supported": "Yes, as far as it was tested.",
+    "supported": "Yes, as far as tested.",
     "refuted": "No.",
     "undecided": "Undecided.",
     "seen": "It seems so.",
     "untested": "Not tested.",
+}
+
+
+# The same, as a table has them, with the verdict on the claim.
+CELLS: Mapping[Verdict, str] = {
+    "confirmed": "yes, confirmed",
+    "supported": "yes, supported",
+    "refuted": "no, refuted",
+    "undecided": "undecided",
+    "seen": "it seems so",
+    "untested": "not tested",
 }
 
 
@@ -62,6 +76,35 @@ def word(found: Finding) -> str:
     return "It seems not." if found.verdict == "undecided" and explored else WORDS[found.verdict]
 
 
+def cell(found: Finding) -> str:
+    """The answer to a claim's question, and the verdict on the claim, in a few words."""
+    if isinstance(found.claim, Predicted):
+        return found.verdict
+    said = word(found)
+    return said.rstrip(".").lower() if said in ("Not shown.", "It seems not.") else CELLS[found.verdict]
+
+
+def finding_data(found: Finding) -> dict[str, Any]:
+    """As JSON: the claim and its question, the verdict, the sentences, and the experiments that they rest on.
+
+    answer    the question's, in a few words, with the verdict
+    grounds   the sentences that follow the answer
+    explored  whether it rests on the prompts to explore alone
+    """
+    return {
+        "claim": kept(found.claim),
+        "question": found.claim.question,
+        "answer": cell(found),
+        "verdict": found.verdict,
+        "means": VERDICTS[found.verdict],
+        "text": found.text,
+        "grounds": found.grounds,
+        "explored": found.explored_only,
+        "experiments": list(dict.fromkeys(one.experiment for one in found.evidence)),
+        "evidence": [one.model_dump() for one in found.evidence],
+    }
+
+
 def answer_data(answer: Answer, study: Study) -> dict[str, Any]:
     """As JSON; `asked` says when it was registered."""
     before = sum(row.started < answer.registered for row in study.experiments.values())
@@ -94,50 +137,107 @@ def _default(study: Study, found: Sequence[Finding]) -> Answer:
 def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[str]:
     """Sentences on the parts of one task."""
     here = [one for one in found if one.claim.task == asked.task and all(map(asked.asks_for, one.claim.about))]
-    about = [one for one in here if one.claim.type in (("needed", "spare") if asked.type in ("needed", "spare") else
-                                                      (asked.type,))]  # fmt: skip
-    about = [one for one in about if one.verdict != "untested"]
-    said = [*_by_verdict(asked, about)]
-    if not any(one.evidence and any(number.held_out for number in one.evidence) for one in about):
-        said.insert(0, f"No held-out test was made of any {_one(asked)} in {asked.task}, so nothing is confirmed.")
-    yield from said
+    types = ("needed", "spare") if asked.type in ("needed", "spare") else (asked.type,)
+    about = [one for one in here if one.claim.type in types and one.verdict != "untested"]
+    if not any(number.held_out for one in about for number in one.evidence):
+        yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so nothing is confirmed."
+    yield from _by_verdict(asked, about)
+    if types == ("needed", "spare"):
+        yield from _searched(study, asked)
     if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
         models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
         count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"
-        yield f"{count} measured another model ({models}); only what a hypothesis predicted of it is told here."
+        yield f"{count} measured another model ({models}). Only hypotheses about it are judged here."
     yield from (one.text for one in found if isinstance(one.claim, Does) and one.claim.task == asked.task)
 
 
 def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
-    task = asked.task
     needed = [one for one in found if one.claim.type == "needed"]
     spare = [one for one in found if one.claim.type == "spare"]
-    others = [one for one in found if one.claim.type not in ("needed", "spare")]
     shown = [one for one in needed if one.verdict in ("confirmed", "supported") and not one.partial]
-    yield from (one.text for one in shown[:IN_FULL])
-    if len(shown) > IN_FULL:
-        words = listed(list(dict.fromkeys(one.verdict for one in shown[IN_FULL:])))
-        yield f"Also needed for {task} ({words}), each by its own test: {_names(shown[IN_FULL:])}."
-    refuted = [one for one in needed if one.verdict == "refuted"]
-    if artefacts := [one for one in refuted if one.against]:
-        yield (
-            f"{capitalized(_names(artefacts))}: not needed for {task} (refuted on held-out prompts); what speaks "
-            "against it stands among the findings."
-        )
-    if plainly := [one for one in refuted if not one.against]:
-        yield f"{capitalized(_names(plainly))}: not needed for {task} (refuted on held-out prompts)."
+    kept = [one for one in spare if one.verdict in ("confirmed", "supported")]
+    open_ = [one for one in (*needed, *spare) if one.verdict == "undecided" and not one.explored_only]
+    if asked.type == "spare":
+        yield from _shown(asked, kept, "can be spared")
+        yield from _shown(asked, shown, "needed")
+    elif needed or spare:
+        yield from _shown(asked, shown, "needed")
+    if not shown and not kept and open_:
+        # The number that would decide it is the nearest thing to an answer.
+        yield open_[0].short
+        open_ = open_[1:]
+    yield from _refuted(asked, needed, spare)
+    if asked.type != "spare":
+        yield from _shown(asked, kept, "can be spared", lead=False)
     if partial := [one for one in needed if one.partial and one.verdict == "supported"]:
-        yield f"Damage under zero alone, which shows no need: {_names(partial)} (supported on held-out prompts)."
-    if kept := [one for one in spare if one.verdict in ("confirmed", "supported")]:
-        words = listed(list(dict.fromkeys(one.verdict for one in kept)))
-        yield f"{capitalized(_names(kept))}: can be spared for {task} ({words} on held-out prompts)."
-    if wrong := [one for one in spare if one.verdict == "refuted"]:
-        yield f"{capitalized(_names(wrong))}: cannot be spared for {task} (refuted on held-out prompts)."
+        yield f"Zero ablation alone shows damage by {_names(partial)}, which does not show need."
+    if open_:
+        yield f"Undecided for {asked.task}: {_names(open_)}."
     if seen := [one for one in (*needed, *spare) if one.verdict == "seen" and not one.partial]:
-        yield f"Seen while exploring {task}, and not tested: {_names(seen)}."
-    if open_ := [one for one in (*needed, *spare) if one.verdict == "undecided"]:
-        yield f"Undecided for {task}: {_names(open_)}."
-    yield from (one.text for one in others[:IN_FULL])
+        yield f"Seen while exploring {asked.task}, not tested on held-out prompts: {_names(seen)}."
+    yield from (one.text for one in found if one.claim.type not in ("needed", "spare"))
+
+
+def _shown(asked: Question, found: Sequence[Finding], what: str, lead: bool = True) -> Iterator[str]:
+    """What is shown to be so: how many parts, which, and the number of the first."""
+    task, single = asked.task, [one for one in found if len(one.claim.about) == 1]
+    if not found:
+        if lead:
+            yield f"No {_one(asked)} is shown {'to be needed' if what == 'needed' else 'to be one that can be spared'}."
+        return
+    are = "are needed" if what == "needed" else what
+    if len(single) == 1:
+        yield single[0].short
+    elif single:
+        by_verdict = {word: [one for one in single if one.verdict == word] for word in ("confirmed", "supported")}
+        names = listed([f"{_bare(those)} ({word} on held-out prompts)" for word, those in by_verdict.items() if those])
+        count = capitalized(count_words(len(single)))
+        yield f"{count} {_kind(asked)} {are} for {task}, each by its own test: {names}."
+        first = single[0]
+        yield f"Of {named(first.claim.about)}: {first.because[:1].lower()}{first.because[1:]}"
+    yield from (one.short for one in found if len(one.claim.about) > 1)
+
+
+def _refuted(asked: Question, needed: Sequence[Finding], spare: Sequence[Finding]) -> Iterator[str]:
+    refuted = [one for one in needed if one.verdict == "refuted"]
+    for those in ([one for one in refuted if one.artefact], [one for one in refuted if not one.artefact]):
+        if those:
+            one = len(those) == 1
+            it, each = ("it", "it") if one else ("them", "each")
+            why = f": zero ablation flags {it}, but replacing {each} by its mean changes nothing that counts"
+            yield (
+                f"{capitalized(_names(those))}{'' if one else ','} "
+                f"{'is' if one and len(those[0].claim.about) == 1 else 'are'} not needed for {asked.task} (claim "
+                f"refuted on held-out prompts){why if those[0].artefact else ''}."
+            )
+    if wrong := [one for one in spare if one.verdict == "refuted"]:
+        yield f"{capitalized(_names(wrong))} cannot be spared for {asked.task} (claim refuted on held-out prompts)."
+
+
+def _searched(study: Study, asked: Question) -> Iterator[str]:
+    """What was looked through, and how much of it was found."""
+    for one in sweeps(study, asked.task):
+        looked = [part for part in one.parts if asked.asks_for(part)]
+        if looked:
+            beyond = len([part for part in one.beyond if asked.asks_for(part)])
+            how = "by skipping it" if one.method == "skip" else f"({one.method})"
+            kind = "layers" if "." not in looked[0] else _kind(asked)
+            yield (
+                f"The search in {one.experiment} removed each of {len(looked)} {kind} {how}; while exploring, "
+                f"{beyond or 'none'} of them pass{'es' * (beyond == 1)} the bound."
+            )
+            return
+
+
+def _kind(asked: Question) -> str:
+    return asked.among
+
+
+def _bare(found: Sequence[Finding]) -> str:
+    """The names alone: "L1.H2, L3.H4 and 2 more"."""
+    names = in_order(part for one in found for part in one.claim.about)
+    more = [f"{len(names) - MOST} more"] if len(names) > MOST else []
+    return listed([*names[:MOST], *more])
 
 
 def _one(asked: Question) -> str:

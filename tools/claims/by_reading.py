@@ -101,12 +101,13 @@ def evidence_of(readings: Sequence[Reading]) -> tuple[Evidence, ...]:
     )  # fmt: skip
 
 
+NOT_TESTED = "not tested on held-out prompts"
 SUFFIX = {
     "confirmed": "confirmed on held-out prompts",
     "supported": "supported on held-out prompts",
-    "refuted": "refuted on held-out prompts",
+    "refuted": "claim refuted on held-out prompts",
     "undecided": "undecided",
-    "seen": "seen while exploring, not tested on held-out prompts",
+    "seen": f"seen while exploring, {NOT_TESTED}",
     "untested": "not tested",
 }
 
@@ -117,18 +118,16 @@ def found_by_reading(
     """The finding of a claim from its readings. holds, fails: "head L1.H2 attends to the answer", "... does not ...";
     measured: what a number is, in words."""
     verdict, decisive = verdict_of(readings)
-    sentence = _sentence(verdict, decisive, holds, fails, measured)
-    return Finding(claim=claim, verdict=verdict, sentence=sentence, evidence=evidence_of(readings))
+    because = "" if decisive is None else measured(decisive)
+    return Finding(claim=claim, verdict=verdict, sentence=_sentence(verdict, decisive, holds, fails), because=because,
+                   evidence=evidence_of(readings))  # fmt: skip
 
 
-def _sentence(
-    verdict: Verdict, decisive: Reading | None, holds: str, fails: str, measured: Callable[[Reading], str]
-) -> str:
+def _sentence(verdict: Verdict, decisive: Reading | None, holds: str, fails: str) -> str:
     if decisive is None:
         return f"Whether {holds} was not tested."
-    number_text = measured(decisive)
     if verdict == "undecided" and decisive.answer == "against":
-        return f"{capitalized(fails)} on the prompts to explore (not tested on held-out prompts). {number_text}"
+        return f"{capitalized(fails)} on the prompts to explore ({NOT_TESTED})."
     if verdict == "undecided":
-        return f"Whether {holds} is undecided. {number_text}"
-    return f"{capitalized(fails if verdict == 'refuted' else holds)} ({SUFFIX[verdict]}). {number_text}"
+        return f"Whether {holds} is undecided."
+    return f"{capitalized(fails if verdict == 'refuted' else holds)} ({SUFFIX[verdict]})."

@@ -56,23 +56,44 @@ class Evidence(Frozen):
 class Finding(Frozen):
     """What the program found of a claim.
 
-    sentence   the answer: subject, verdict and the number that decides it, in one or two sentences
+    sentence   the answer in one sentence: subject and verdict
+    because    the number that decides it, in a sentence or two
+    controls   what random controls do beside it, in a sentence
     against    what speaks against it, or limits it, each one sentence
     untested   what was not tested of it, each one sentence
     partial    what is shown falls short of the claim by itself
+    artefact   zero does damage, and the mean does not
     """
 
     claim: Claim
     verdict: Verdict
     sentence: str
+    because: str = ""
+    controls: str = ""
     evidence: tuple[Evidence, ...] = ()
     against: tuple[str, ...] = ()
     untested: tuple[str, ...] = ()
     partial: bool = False
+    artefact: bool = False
 
     @property
     def text(self) -> str:
-        return " ".join((self.sentence, *self.against, *self.untested))
+        return " ".join(filter(None, (self.sentence, self.grounds)))
+
+    @property
+    def short(self) -> str:
+        """The answer and the number that decides it."""
+        return " ".join(filter(None, (self.sentence, self.because)))
+
+    @property
+    def grounds(self) -> str:
+        """What follows the answer: the number that decides it, what speaks against it, and what was not tested."""
+        return " ".join(filter(None, (self.because, self.controls, *self.against, *self.untested)))
+
+    @property
+    def explored_only(self) -> bool:
+        """Whether it rests on the prompts to explore alone."""
+        return bool(self.evidence) and not any(one.held_out for one in self.evidence)
 
 
 class CannotClaim(ToolError):

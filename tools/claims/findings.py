@@ -5,11 +5,9 @@ touched, whether or not anybody claimed it. Nulls and refutations stand among th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from ..evidence.quantity import parse
 from ..report.study import Study
-from .call import kept
 from .claim import VERDICTS, Claim, Finding
 from .counted import counted, on_its_model
 from .question import Question, read_question
@@ -43,17 +41,6 @@ def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
 def questions(study: Study) -> list[Question]:
     """What the study registered before its first experiment."""
     return [read_question(dict(one.claim)) for one in study.run.questions]
-
-
-def finding_data(found: Finding) -> dict[str, Any]:
-    """As JSON: the claim, the verdict, the sentences, and the experiments that they rest on."""
-    return {
-        "claim": kept(found.claim),
-        "verdict": found.verdict,
-        "text": found.text,
-        "experiments": list(dict.fromkeys(one.experiment for one in found.evidence)),
-        "evidence": [one.model_dump() for one in found.evidence],
-    }
 
 
 def tested(study: Study) -> Iterator[Claim]:

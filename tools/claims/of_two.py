@@ -13,6 +13,7 @@ from ..evidence.quantity import NoQuantity, asked_questions, changes_by_prompt, 
 from ..evidence.verdict import ALPHA
 from ..report.numbers import value_text
 from ..report.study import Study
+from .by_reading import NOT_TESTED, SUFFIX
 from .by_removal import Answer
 from .claim import CannotClaim, Claim, Evidence, Finding, Verdict
 from .counted import finished
@@ -59,16 +60,15 @@ class OfTwoExperiments(Claim):
         )  # fmt: skip
         text = value_text(value, low, high, n=one.n or 0)
         where = "held-out prompts" if held_out else "the prompts to explore"
-        there = bound.there
-        lies = {"for": f"It is {there}", "against": f"It is not {there}", "open": f"It is not shown to be {there}"}[
-            says
-        ]
+        lies = {"for": "is", "against": "is not", "open": "is not shown to be"}[says]
+        tested = NOT_TESTED if says == "against" and not held_out else SUFFIX[verdict]
         sentence = (
             f"{bound.quantity.text} in {self.of} ({one.kind} on {one.task}) {self.reads} {self.at} ({other.kind} on "
-            f"{other.task}) is {text}, paired by prompt on {where}. {lies} (the bound was set afterwards)."
+            f"{other.task}) {lies} {bound.there} ({tested})."
         )
+        because = f"It is {text}, paired by prompt on {where}; the bound was set afterwards."
         evidence = Evidence(experiment=self.of, held_out=held_out, text=f"{self.reads} {self.at}: {text}", says=says)
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=(evidence,))
+        return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, evidence=(evidence,))
 
 
 def _bound(type_: str, text: str) -> Bound:

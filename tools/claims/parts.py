@@ -32,4 +32,4 @@ def lacks(part: str, sizes: Mapping[str, Any]) -> str:
 
 def sizes_of(study: Study) -> Mapping[str, Any]:
     """The sizes of the study's model, as its first experiment found them; empty before it."""
-    return next((row.subject.anatomy for row in counted(study)), {})
+    return next((row.subject.anatomy for row in counted(study)), dict[str, Any]())

@@ -23,6 +23,8 @@ from ..report.study import Study
 from .counted import able, counted, looked_through
 from .standard import bound_on, standard
 
+# From so many single removals on an experiment is a search.
+MANY = 8
 Says = Literal["more", "within", "less", "better", "open"]
 """
 more    the damage is more than the bound
@@ -52,6 +54,8 @@ class Removal(NamedTuple):
     decides: bool
     # Whether one question makes more than half of the change; then the number is open, whatever its interval.
     one_question: bool = False
+    # What the metric is of the intact model, where it was measured.
+    intact: float | None = None
     # Why the number is open although its interval lies on one side of the bound: " (p 0.07, corrected over ...)".
     why_open: str = ""
 
@@ -91,7 +95,41 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             why = _why_open(study, row, change, bound, parts) if says == "open" and shows else ""
             says = says if shows else "open"
             quantity = change.quantity
-            found.append(Removal(row.id, held_out, method, *change[:5], bound, says, quantity, decides, carried, why))
+            intact = next((one.value for one in row.measurements if one.name == f"intact_{change.metric}"), None)
+            found.append(Removal(row.id, held_out, method, *change[:5], bound, says, quantity, decides, carried, intact,
+                                 why))  # fmt: skip
+    return found
+
+
+class Swept(NamedTuple):
+    """An experiment that removed many parts one at a time, and those whose damage passes the bound."""
+
+    experiment: str
+    method: str
+    parts: tuple[str, ...]
+    beyond: tuple[str, ...]
+
+
+def sweeps(study: Study, task: str) -> list[Swept]:
+    """Of the prompts to explore."""
+    at, found = standard(study, task), list[Swept]()
+    for row in counted(study, task):
+        alone = {site: parts for site, parts in removed_by(row).items() if len(parts) == 1}
+        if row.split == "confirm" or len(alone) < MANY:
+            continue
+        says = {
+            effect.site: _explored(
+                Measured(effect.metric, effect.value, effect.low, effect.high, effect.n, "",
+                         study.q.get((row.id, effect.site, effect.metric))), at.bound
+            )
+            for effect in row.effects if effect.metric == at.metric and effect.site in alone
+        }  # fmt: skip
+        if says:
+            looked, beyond = (
+                tuple(part for site in sites for part in alone[site])
+                for sites in (says, [site for site, one in says.items() if one == "more"])
+            )
+            found.append(Swept(row.id, row.config.get("method") or "skip", looked, beyond))
     return found
 
 

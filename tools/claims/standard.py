@@ -50,6 +50,13 @@ def standard(study: Study, task: str) -> Standard:
     return Standard(metric=LAST, bound=NATS)
 
 
+def bound_sentence(study: Study, task: str) -> str:
+    """What counts as a change on a task."""
+    at = standard(study, task)
+    why = ", a tenth of the intact value" if at.metric == "logit_diff" else ""
+    return f"On {task} a change counts when it passes {at.bound:g} {unit_of(at.metric)} of {at.metric}{why}."
+
+
 def bound_on(metric: str, at: Standard, row: Experiment) -> float:
     """The bound on another metric than the standard's, in the unit of the metric."""
     if metric == at.metric:

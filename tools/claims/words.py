@@ -17,6 +17,14 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def count_words(count: int) -> str:
+    """Up to nine in words, as text has it."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
 def in_order(parts: Iterable[str]) -> list[str]:
     """By layer, then by number: L2.H10 after L2.H9, and L10 after L2."""
 

@@ -70,7 +70,7 @@ def verdicts_on(text: str, found: Sequence[Finding]) -> list[str]:
     said: list[str] = []
     for part in mentions(text):
         about = [one for one in found if one.claim.about == (part,)]
-        said += [one.sentence.partition(". ")[0].removesuffix(".") + "." for one in about]
+        said += [one.sentence for one in about]
     return list(dict.fromkeys(said))
 
 

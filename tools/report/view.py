@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ...db.records import Experiment, Hypothesis, Prediction, Run
 from ...experiments.kinds.registry import own_settings
-from ..claims.answers import answer_data, answers
+from ..claims.answers import answer_data, answers, finding_data
 from ..claims.claim import Finding
-from ..claims.findings import finding_data
+from ..claims.findings import tasks
+from ..claims.standard import bound_sentence
 from ..claims.words import listed
 from ..evidence.quantity import ranked
 from ..evidence.verdict import said, spoken
@@ -55,6 +56,7 @@ def report_view(study: Study, methods: Mapping[str, str], found: Sequence[Findin
         "words": WORDS,
         "statistics": STATISTICS,
         "experiments": experiments,
+        "counts": [bound_sentence(study, task) for task in tasks(study)],
         "answers": [] if run.reviews else [answer_data(one, study) for one in answers(study, found)],
         "findings": [finding_data(one) for one in found],
         "alarms": _alarms(study),

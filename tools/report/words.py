@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..claims.claim import VERDICTS
+
 WORDS: tuple[tuple[str, str], ...] = (
     (
         "Layer, head",
@@ -24,6 +26,10 @@ WORDS: tuple[tuple[str, str], ...] = (
         "Two grades of ability, each tested against chance by questions (exact binomial test, one-sided, p < 0.025): "
         "the texts that the intact model generates are right (accuracy), and it scores the answer above a plausible "
         "wrong one (prefers_answer). An effect on a logit difference rests on preference, one on accuracy on speech.",
+    ),
+    (
+        "Yes, confirmed; no, refuted; undecided",
+        "The answer to a question about a claim. " + " ".join(f"{word}: {what}" for word, what in VERDICTS.items()),
     ),
     (
         "Effect",

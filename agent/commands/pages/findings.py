@@ -20,8 +20,10 @@ def show_findings(console: Console, data: dict[str, Any]) -> None:
             console.print(Text(f"  {one_line(sentence)}"))
         console.print()
     for one in data["findings"]:
-        verdict = Text(one["verdict"], style=STYLES.get(one["verdict"], "dim"))
-        console.print(verdict.append(f"  {one_line(one['text'])}", style="default"))
+        question = Text(one_line(one["question"]), style="bold")
+        style = "dim" if one["explored"] else STYLES.get(one["verdict"], "dim")
+        console.print(question.append(f"  {one['answer']}", style=style))
+        console.print(Text(f"  {one_line(one['text'])}"))
         where = ", ".join(one["experiments"])
         if where:
             console.print(Text(f"  from {where}", style="dim"))

@@ -44,8 +44,8 @@ class Attends(ClaimOnParts):
 
         def measured(one: Reading) -> str:
             return (
-                f"{one.text} of its attention goes there ({one.experiment}); twice what equal or shuffled weights give "
-                f"is {one.bound_text}."
+                f"It puts {one.text} of its attention there ({one.experiment}); twice what equal or shuffled weights "
+                f"give is {one.bound_text}."
             )
 
         holds, fails = f"{head} attends to {at}", f"{head} does not attend to {at}"

@@ -15,6 +15,7 @@ from ...evidence.trivial import cannot_fail
 from ...report.escape import one_line
 from ...report.numbers import setting, value_text
 from ...report.study import Study
+from ..by_reading import SUFFIX
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
 from ..counted import finished, on_its_model
 from ..standard import counts_as_none
@@ -67,10 +68,11 @@ class Behaves(Claim):
             if before is None
             else f"as predicted: {verdict}, with all predictions counted"
         )
-        lies = bound.text if verdict in ("supported", "seen") else f"not shown to be {bound.text}"
-        sentence = f"{bound.quantity.text} is {value} in {self.of}: {what}. It is {lies} ({says})."
+        lies = {"supported": "is", "seen": "is", "refuted": "is not"}.get(verdict, "is not shown to be")
+        sentence = f"In {self.of}, {bound.quantity.text} {lies} {bound.there} ({SUFFIX[verdict]})."
+        because = f"It is {value}: {what}; {says}."
         none = counts_as_none(study, row, bound) if verdict in ("supported", "seen") else ""
-        return Finding(claim=self, verdict=verdict, sentence=sentence, against=(none,) if none else (),
+        return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, against=(none,) if none else (),
                        evidence=(Evidence(experiment=self.of, held_out=held_out, text=value,
                                           says="for" if checked.holds else "open"),))  # fmt: skip
 

@@ -33,12 +33,12 @@ class Differs(ClaimOnParts):
         verdict = _verdict(here.verdict, there.verdict)
         them = named(self.parts)
         if verdict == "refuted":
-            said = f"It is not so that {self.task} needs {them} and {self.at} does not (refuted on held-out prompts)."
+            said = f"It is not so that {self.task} needs {them} and {self.at} does not ({SUFFIX[verdict]})."
         elif verdict in ("undecided", "untested"):
             said = f"Whether {self.task} needs {them} and {self.at} does not is {SUFFIX[verdict]}."
         else:
             said = f"{self.task} needs {them}, and {self.at} does not ({SUFFIX[verdict]})."
-        return Finding(claim=self, verdict=verdict, sentence=" ".join((said, here.sentence, there.sentence)),
+        return Finding(claim=self, verdict=verdict, sentence=said, because=f"{here.short} {there.short}",
                        evidence=(*here.evidence, *there.evidence))  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from ....experiments.answers.ability import LEVEL
 from ...report.numbers import number, value_text
 from ...report.study import Study
+from ..by_reading import SUFFIX
 from ..claim import Claim, Evidence, Finding, Verdict
 from ..counted import counted
 
@@ -29,8 +30,8 @@ class Does(Claim):
     def judge(self, study: Study) -> Finding:
         rows = counted(study, self.task, ["baseline"])
         if not rows:
-            said = f"Whether the model can do {self.task} was not tested: there is no baseline."
-            return Finding(claim=self, verdict="untested", sentence=said)
+            said = f"Whether the intact model can do {self.task} was not tested."
+            return Finding(claim=self, verdict="untested", sentence=said, because="There is no baseline.")
         row = next((one for one in rows if one.split == "confirm"), rows[0])
         found = {one.name: one for one in row.measurements}
         shown: list[str] = []
@@ -48,12 +49,11 @@ class Does(Claim):
         evidence = (Evidence(experiment=row.id, held_out=held_out, text="; ".join((*shown, *lacking)),
                              says="for" if shown else "open"),)  # fmt: skip
         if shown:
-            where = "held-out prompts" if held_out else "the prompts to explore"
-            sentence = (
-                f"Intact, the model {' and '.join(shown)} on {self.task}, more often than chance on {where} ({row.id})."
-            )
+            sentence = f"The intact model can do {self.task} ({SUFFIX[verdict]})."
+            because = f"In {row.id} it {' and '.join(shown)}, more often than chance."
         else:
-            does = " or ".join(lacking)
-            sentence = f"The model is not shown to do {self.task}: it {does}, which chance may give as well ({row.id})."
-        against = (f"That it {' and '.join(lacking)} is not shown.",) if shown and lacking else ()
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence, against=against)
+            sentence = f"It is not shown that the intact model can do {self.task}."
+            because = f"In {row.id} it {' and '.join(lacking)}, which may be chance."
+        against = (f"It is not shown that it {' and '.join(lacking)}.",) if shown and lacking else ()
+        return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, evidence=evidence,
+                       against=against)  # fmt: skip

@@ -48,12 +48,11 @@ class Enough(ClaimOnParts):
             )
             readings.append(against_bound(study, row, effect, SHARE))
             searched = row.config.get("parts", "heads")
-            stayed = f"Removed were the other {searched} ({row.config.get('method')}); everything else stayed."
+            stayed = f"The other {searched} were removed ({row.config.get('method')}); everything else stayed."
         them, task = named(self.parts), self.task
 
         def measured(one: Reading) -> str:
-            left = f"a share of {one.text} of the intact metric is left ({one.experiment})"
-            return f"Then {left}. {stayed}"
+            return f"They leave a share of {one.text} of the intact metric ({one.experiment}). {stayed}"
 
         are = "are" if len(self.parts) > 1 else "is"
         holds, fails = f"{them} {are} enough for {task}{where}", f"{them} {are} not enough for {task}{where}"

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ....experiments.metrics import is_distance
 from ...report.study import Study
+from ..by_reading import NOT_TESTED, SUFFIX
 from ..by_removal import (
     NEEDED,
     Found,
@@ -22,6 +23,7 @@ from ..by_removal import (
     with_others,
 )
 from ..claim import ClaimOnParts, Finding
+from ..removals import Removal
 from ..words import capitalized, listed, named
 
 
@@ -40,69 +42,80 @@ class Needed(ClaimOnParts):
 
     def judge(self, study: Study) -> Finding:
         found = by_removal(study, frozenset(self.parts), self.task, NEEDED)
-        sentence = self.sentence(study, found) + beside_controls(study, found, len(self.parts))
         return Finding(
-            claim=self, verdict=found.verdict, sentence=sentence, evidence=found.evidence,
+            claim=self, verdict=found.verdict, sentence=self.sentence(found), because=self.because(study, found),
+            controls=beside_controls(study, found, len(self.parts)), evidence=found.evidence,
             against=(*unable(study, found), *self.against(found)),
             untested=tuple(filter(None, [self.not_each(found), not_tried(found, frozenset(self.parts))])),
-            partial=by_zero_alone(found),
+            partial=by_zero_alone(found), artefact=found.verdict == "refuted" and _by_zero(found) is not None,
         )  # fmt: skip
 
     def not_each(self, found: Found) -> str:
         """A sentence where a set is needed, which may hold what is not."""
         several = len(self.parts) > 1 and found.verdict in ("confirmed", "supported", "seen")
-        return "This does not show that each of them is." if several else ""
+        return "This does not show that each of them is needed." if several and not by_zero_alone(found) else ""
 
-    def sentence(self, study: Study, found: Found) -> str:
+    def sentence(self, found: Found) -> str:
         them, task, one = named(self.parts), self.task, len(self.parts) == 1
-        are_needed = f"{'is' if one else 'are, together,'} needed for {task}"
-        is_needed, is_not = (
-            f"{capitalized(them)} {are_needed}",
-            f"{capitalized(them)} {'is' if one else 'are'} not needed",
-        )
-        bound = bound_text(study, task, found)
+        are = "is" if one else "are"
+        are_needed = f"{are}{'' if one else ', together,'} needed for {task}"
+        explored = not any(number.held_out for number in found.numbers)
+        match found.verdict:
+            case "untested":
+                return f"Whether {them} {are_needed} was not tested."
+            case "confirmed":
+                return f"{capitalized(them)} {are_needed} ({SUFFIX['confirmed']})."
+            case "supported" | "seen" if by_zero_alone(found):
+                return f"Setting {them} to zero hurts {task} ({SUFFIX[found.verdict]})."
+            case "supported":
+                ways = listed(found.that("for"))
+                return f"{capitalized(them)} {are_needed} under {ways} ({SUFFIX['supported']})."
+            case "refuted":
+                return f"{capitalized(them)} {are} not needed for {task} ({SUFFIX['refuted']})."
+            case "seen":
+                look = f"look{'s' if one else ''} needed{'' if one else ', together,'} for {task}"
+                return f"{capitalized(them)} {look} ({SUFFIX['seen']})."
+            case _ if found.that("against") and explored:
+                return f"{capitalized(them)} {'does' if one else 'do'} not look needed for {task} ({NOT_TESTED})."
+            case _:
+                return f"Whether {them} {are_needed} is undecided."
+
+    def because(self, study: Study, found: Found) -> str:
+        one, bound = len(self.parts) == 1, bound_text(study, self.task, found)
         if found.verdict == "untested":
-            alone = with_others(study, frozenset(self.parts), task)
-            said = f"Whether {them} {are_needed} was not tested"
-            return f"{said}. {alone}" if alone else f"{said}: no experiment removed {'it' if one else 'them'}."
+            alone = with_others(study, frozenset(self.parts), self.task)
+            return alone or f"No experiment removed {'it' if one else 'them'}."
         number = number_of(found, len(self.parts))
         match found.verdict:
             case "confirmed":
                 agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
-                return f"{is_needed} (confirmed on held-out prompts). {number}, more than the bound of {bound}{agree}."
-            case "supported" if by_zero_alone(found):
-                said = f"Setting {them} to zero hurts {task} (supported on held-out prompts)"
-                return f"{said}. {number}, more than the bound of {bound}."
-            case "supported":
-                ways = listed(found.that("for"))
-                said = f"{is_needed} under {ways} (supported on held-out prompts)"
-                return f"{said}. {number}, more than the bound of {bound}."
+                return f"{number}, more than the bound of {bound}{agree}."
+            case "supported" | "seen":
+                return f"{number}, more than the bound of {bound}."
             case "refuted":
-                said = f"{is_not} for {task} (refuted on held-out prompts)"
-                return f"{said}. {number}, less than the bound of {bound}."
-            case "seen":
-                shown = f"Setting {them} to zero hurts {task}" if by_zero_alone(found) else is_needed
-                seen = "on the prompts to explore (seen while exploring, not tested on held-out prompts)"
-                return f"{shown} {seen}. {number}, more than the bound of {bound}."
+                return f"{number}, less than the bound of {bound}."
             case _ if found.that("against") and not any(number.held_out for number in found.numbers):
-                said = f"{is_not} for {task} on the prompts to explore (not tested on held-out prompts)"
-                return f"{said}. {number}, less than the bound of {bound}."
+                return f"{number}, less than the bound of {bound}."
             case _:
-                return f"Whether {them} {are_needed} is undecided. {number}; the bound is {bound}."
+                return f"{number}; the bound is {bound}."
 
     def against(self, found: Found) -> tuple[str, ...]:
         said = list(one_question(found))
         them = "it" if len(self.parts) == 1 else "them"
         said += seen_otherwise(found, NEEDED, len(self.parts))
         if by_zero_alone(found):
-            said.append("Damage under zero alone shows no need: zero is a value that the model may never have there.")
-        zero = [one for one in found.numbers if one.method == "zero" and one.says == "more" and one.decides]
-        if found.verdict in ("refuted", "undecided") and zero and found.answers.get("mean") == "against":
-            one = zero[-1]
             said.append(
-                f"Setting {them} to zero does damage ({one.metric} {one.text}, "
-                f"{one.experiment}), which the mean does not: zero is a value that the model may never have there."
+                "Damage under zero alone does not show need: zero is a value that the model may never have there."
             )
+        one = _by_zero(found)
+        if found.verdict in ("refuted", "undecided") and one is not None:
+            said.append(
+                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but its mean in its "
+                "place does not: zero is a value that the model may never have there."
+                if len(self.parts) == 1 else
+                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but their means in "
+                "their place do not: zero is a value that the model may never have there."
+            )  # fmt: skip
         contrary = [
             one for one in found.numbers
             if not one.decides and not is_distance(one.metric) and one.held_out and NEEDED[one.says] != "open"
@@ -110,10 +123,16 @@ class Needed(ClaimOnParts):
         ]  # fmt: skip
         if contrary and found.verdict in ("confirmed", "supported", "refuted"):
             one = contrary[0]
-            said.append(f"By {one.metric} it looks otherwise: {one.text} under {one.method} ({one.experiment}).")
+            said.append(f"{one.metric} says otherwise: {one.text} under {one.method} ({one.experiment}).")
         return tuple(said)
 
 
 def by_zero_alone(found: Found) -> bool:
     """Whether only zero shows damage, which is no need: the model may never have that value there."""
     return found.verdict in ("supported", "seen") and found.that("for") == ["zero"]
+
+
+def _by_zero(found: Found) -> Removal | None:
+    """The damage that zero does where the mean does none."""
+    zero = [one for one in found.numbers if one.method == "zero" and one.says == "more" and one.decides]
+    return zero[-1] if zero and found.answers.get("mean") == "against" else None

@@ -52,18 +52,16 @@ class NeededWithin(ClaimOnParts):
         verdict, decisive = verdict_of(found)
         part, others = named(self.parts), named(self.besides)
         if decisive is None:
-            sentence = (
-                f"Whether {part} adds damage to that of {others} in {self.task} was not tested: no two experiments on "
-                "the same prompts removed the set with it and without it."
-            )  # fmt: skip
+            sentence = f"Whether {part} adds to the damage of {others} in {self.task} was not tested."
+            because = "No two experiments on the same prompts removed the set with it and without it."
         else:
-            adds = {"refuted": "adds no damage", "undecided": "may add damage"}.get(verdict, "adds damage")
-            sentence = (
-                f"{capitalized(part)} {adds} to that of {others} in {self.task} ({SUFFIX[verdict]}). It adds "
-                f"{decisive.text} to the damage in {decisive.name} ({decisive.experiment}); the bound is "
-                f"{decisive.bound_text}."
+            adds = {"refuted": "adds nothing", "undecided": "may add"}.get(verdict, "adds")
+            sentence = f"{capitalized(part)} {adds} to the damage of {others} in {self.task} ({SUFFIX[verdict]})."
+            because = (
+                f"Removing it as well makes the damage in {decisive.name} larger by {decisive.text} "
+                f"({decisive.experiment}); the bound is {decisive.bound_text}."
             )
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=evidence_of(found))
+        return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, evidence=evidence_of(found))
 
 
 def _removed(study: Study, task: str, parts: frozenset[str]) -> list[Row]:

@@ -93,7 +93,7 @@ class Predicted(Claim):
             # One prediction is never more than supported, whatever became of the others.
             verdict = _VERDICTS[study.verdicts.predictions[about[0].id] or "open"]
             head = f"Prediction {number} of {name}, which as a whole is {whole}."
-        sentence = f"{head} {'; '.join(shown[:MOST])}{more}."
+        because = f"{'; '.join(shown[:MOST])}{more}."
         revised = (
             (f"It revises {row.revises}, which is {study.hypotheses[row.revises].status}.",)
             if row.revises in study.hypotheses
@@ -103,7 +103,8 @@ class Predicted(Claim):
         # From before such predictions were refused.
         compared = [why for why in map(_by_controls, about) if why][:1]
         against = (*(dict.fromkeys(weak) if shown else ()), *revised, *compared)
-        return Finding(claim=self, verdict=verdict, sentence=sentence, evidence=tuple(evidence), against=against)
+        return Finding(claim=self, verdict=verdict, sentence=head, because=because, evidence=tuple(evidence),
+                       against=against)  # fmt: skip
 
 
 def _worth(study: Study, row: Experiment, one: Prediction) -> str:

@@ -79,13 +79,13 @@ class PlaysRole(ClaimOnParts):
         if verdict == "refuted":
             said = f"{capitalized(head)} is not {a} ({SUFFIX[verdict]})."
         elif verdict in ("undecided", "untested"):
-            said = f"That {head} is {a} is not shown."
+            said = f"It is not shown that {head} is {a}."
         else:
             said = f"{capitalized(head)} is {a} ({SUFFIX[verdict]})."
         lacking = missing(findings)
         shown = lacking[:2] if lacking and verdict not in ("seen",) else findings
         return Finding(
-            claim=self, verdict=verdict, sentence=" ".join((said, *(one.sentence for one in shown))),
+            claim=self, verdict=verdict, sentence=said, because=" ".join(one.short for one in shown),
             evidence=tuple(e for one in findings for e in one.evidence),
             untested=(f"The role is defined by {role.source}.",),
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ...report.study import Study
+from ..by_reading import SUFFIX
 from ..by_removal import (
     SPARE,
     Found,
@@ -39,43 +40,39 @@ class Spare(ClaimOnParts):
     def judge(self, study: Study) -> Finding:
         found = by_removal(study, frozenset(self.parts), self.task, SPARE)
         return Finding(
-            claim=self, verdict=found.verdict, sentence=self.sentence(study, found), evidence=found.evidence,
+            claim=self, verdict=found.verdict, sentence=self.sentence(found),
+            because=self.because(study, found), evidence=found.evidence,
             against=(*unable(study, found), *one_question(found), *seen_otherwise(found, SPARE, len(self.parts))),
             untested=tuple(filter(None, [not_tried(found, frozenset(self.parts))])),
         )  # fmt: skip
 
-    def sentence(self, study: Study, found: Found) -> str:
-        them, task, one = named(self.parts), self.task, len(self.parts) == 1
-        bound, its = bound_text(study, self.task, found), f"{capitalized(them)} can be spared for {task}"
-        together = "" if one else " (removed all at once)"
+    def sentence(self, found: Found) -> str:
+        them, together = named(self.parts), "" if len(self.parts) == 1 else " (removed all at once)"
+        its = f"{capitalized(them)} can be spared for {self.task}{together}"
         match found.verdict:
-            case "confirmed":
-                agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
-                return (
-                    f"{its}{together} (confirmed on held-out prompts). {number_of(found, len(self.parts))}, within the "
-                    f"bound of {bound} on both sides of zero{agree}."
-                )
+            case "confirmed" | "seen":
+                return f"{its} ({SUFFIX[found.verdict]})."
             case "supported":
-                return (
-                    f"{its}{together} under {listed(found.that('for'))} (supported on held-out prompts). "
-                    f"{number_of(found, len(self.parts))}, within the bound of {bound} on both sides of zero."
-                )
+                return f"{its} under {listed(found.that('for'))} ({SUFFIX['supported']})."
             case "refuted":
-                return (
-                    f"{capitalized(them)} cannot be spared for {task}{together} (refuted on held-out prompts). "
-                    f"{number_of(found, len(self.parts))}, beyond the bound of {bound}."
-                )
+                return f"{capitalized(them)} cannot be spared for {self.task}{together} ({SUFFIX['refuted']})."
             case "undecided":
-                return (
-                    f"Whether {them} can be spared for {task}{together} is undecided. "
-                    f"{number_of(found, len(self.parts))}; the bound is {bound} on both sides of zero."
-                )
-            case "seen":
-                return (
-                    f"{its}{together} on the prompts to explore (seen while exploring, not tested on held-out "
-                    f"prompts). {number_of(found, len(self.parts))}, within the bound of {bound} on both sides of zero."
-                )
+                return f"Whether {them} can be spared for {self.task}{together} is undecided."
             case "untested":
-                alone = with_others(study, frozenset(self.parts), self.task)
-                said = f"Whether {them} can be spared for {task} was not tested"
-                return f"{said}. {alone}" if alone else f"{said}: no experiment removed {'it' if one else 'them'}."
+                return f"Whether {them} can be spared for {self.task} was not tested."
+
+    def because(self, study: Study, found: Found) -> str:
+        bound = bound_text(study, self.task, found)
+        if found.verdict == "untested":
+            alone = with_others(study, frozenset(self.parts), self.task)
+            return alone or f"No experiment removed {'it' if len(self.parts) == 1 else 'them'}."
+        number = number_of(found, len(self.parts))
+        match found.verdict:
+            case "refuted":
+                return f"{number}, beyond the bound of {bound}."
+            case "undecided":
+                return f"{number}; the bound is {bound} on both sides of zero."
+            case _:
+                agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
+                agree = agree if found.verdict == "confirmed" else ""
+                return f"{number}, within the bound of {bound} on both sides of zero{agree}."

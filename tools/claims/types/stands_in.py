@@ -43,9 +43,7 @@ class StandsIn(ClaimOnParts):
         if all_of_them.verdict == verdict:
             deciding = all_of_them
         rest = [
-            one.sentence
-            for one in (all_of_them, *each)
-            if one is not deciding and verdict in ("confirmed", "supported")
+            one.short for one in (all_of_them, *each) if one is not deciding and verdict in ("confirmed", "supported")
         ]
-        return Finding(claim=self, verdict=verdict, sentence=" ".join((head, deciding.sentence, *rest)),
+        return Finding(claim=self, verdict=verdict, sentence=head, because=" ".join((deciding.short, *rest)),
                        evidence=(*all_of_them.evidence, *(e for one in each for e in one.evidence)))  # fmt: skip
