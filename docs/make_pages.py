@@ -1,7 +1,7 @@
-"""Writes what is made from the code: a page for each kind of experiment, the statistics, the tracker's tables, and the
-types of the package for editors (`__init__.pyi`).
+"""Writes what is made from the code: a page for each kind of experiment, the commands, the glossary, the statistics,
+the tracker's tables, and the types of the package for editors (`__init__.pyi`).
 
-`make docs` runs it; a test compares what it would write with what is there, so a page can never be out of date.
+`make docs` runs it. A test compares its output with the files, so a page can never be out of date.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pydantic.fields import FieldInfo
 
 import lashley
 from lashley.db.write.store import Store
+from lashley.docs.make_commands import commands_page
+from lashley.docs.make_glossary import glossary_page
 from lashley.experiments.answers import scoring
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
@@ -84,6 +86,10 @@ def pages() -> dict[Path, str]:
     readme = DOCS.parent / "README.md"
     return {
         **made,
+        DOCS / "kinds" / "README.md": kinds_page(set(ours)),
+        DOCS / "commands.md": commands_page(MADE),
+        DOCS / "glossary.md": glossary_page(MADE),
+        DOCS / "decisions" / "README.md": decisions_page(),
         readme: with_questions(readme.read_text(encoding="utf-8"), set(ours)),
         DOCS / "statistics.md": about,
         DOCS / "metrics.md": metrics_page(),
@@ -103,6 +109,40 @@ def with_questions(readme: str, ours: set[str]) -> str:
         links = [f"[{name}](docs/kinds/{name}.md)" for names in aspects.values() for name in names]
         rows.append(f"| {question} | {', '.join(links)} |")
     return before + head + "\n".join(rows) + after
+
+
+def kinds_page(ours: set[str]) -> str:
+    """All kinds, below the question that each answers."""
+    cards = {card["name"]: card for card in kind_cards() if card["name"] in ours}
+    parts: list[str] = []
+    for question, aspects in questions(list(cards.values())).items():
+        rows = [
+            f"| [{name}]({name}.md) | {cell(cards[name]['about'])} |" for names in aspects.values() for name in names
+        ]
+        parts.append("\n".join([f"## {question}\n\n| kind | what it asks |\n|---|---|", *rows]))
+    return f"""# Kinds of experiments
+
+{MADE}
+Each kind is a command (`agent experiment head_ablation`), a tool for the language model, and a class in Python
+(`lashley.HeadAblation`). Its page says what it measures, what it costs, and when it misleads.
+[Measured costs](../../benchmarks/KINDS.md).
+
+{(chr(10) * 2).join(parts)}
+"""
+
+
+def decisions_page() -> str:
+    """The decisions by their titles."""
+    paths = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    titles = [(path.name, path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")) for path in paths]
+    listed = "\n".join(f"- [{title}]({name})" for name, title in titles)
+    return f"""# Decisions
+
+{MADE}
+What would surprise a reader of the code, and why it is so.
+
+{listed}
+"""
 
 
 def stub() -> str:
