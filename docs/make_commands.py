@@ -62,7 +62,7 @@ def options(command: click.Command, context: click.Context) -> list[str]:
 
 
 def shared_options(group: Kinds, context: click.Context) -> list[str]:
-    """What the command of every kind takes besides the fields of the kind."""
+    """The options of every kind's command besides the fields of the kind."""
     name = next(iter(kinds()))
     command = group.get_command(context, name)
     assert command is not None
@@ -71,6 +71,6 @@ def shared_options(group: Kinds, context: click.Context) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """What would be a tag or emphasis outside of code is text."""
+    """The text, without tags or emphasis outside of code."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(one if one.startswith("`") else re.sub(r"([*]|<(?=\w))", r"\\\1", one) for one in pieces)

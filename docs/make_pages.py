@@ -43,7 +43,7 @@ TABLES = {
     "turns": "One message of a study's conversation, as it was sent or received.",
     "questions": "The questions of a study, registered before its first experiment: a claim of open verdict (`claim`), "
     "and the program's words for it. `origin` is the driver, or the goal that the program read.",
-    "told": "What the user wrote to a running study (`agent tell`). The turn that brought it carries its number.",
+    "told": "A message of the user to a running study (`agent tell`). The turn that brought it carries its number.",
     "resumptions": "When a stopped run was resumed, and in which environment.",
     "experiments": "One experiment: its configuration (`config`), its subject, task and code, and its result.",
     "measurements": "One number of an experiment, with its 95% interval over prompts.",
@@ -61,7 +61,7 @@ TABLES = {
     "hypothesis_events": "A verdict on a hypothesis. Rows are only added.",
     "reports": "The source of a report, with slots in place of numbers. The latest one counts.",
     "reuses": "An experiment of another study that answered a question of this one.",
-    "subjects": "A model that was studied, told apart by a hash over weights, configuration and tokenizer.",
+    "subjects": "A model that was studied, identified by a hash over weights, configuration and tokenizer.",
     "environments": "The machine, the packages and their versions.",
     "requests": "The instructions and tools that were sent to a language model, besides the conversation.",
     "seals": "The SHA-256 of a record when it was written (`what` says what it is, `row` its number), and the chain "
@@ -146,7 +146,7 @@ Each explains one thing that would surprise a reader of the code.
 
 
 def stub() -> str:
-    """What `import lashley` gives, for completion and type checkers, which do not see lazy imports."""
+    """The public names of the package, for completion and type checkers, which do not see lazy imports."""
     ours = {k.__name__: k.__module__.removeprefix("lashley.") for k in kinds().values()}
     names = {**{n: m for n, m in lashley.PUBLIC.items() if n not in ("errors", "open")}, **ours}
     lines = ["from . import errors as errors"]

@@ -57,7 +57,7 @@ def linked(page: Path) -> Iterator[Path]:
 
 
 def as_markdown(notebook: dict[str, Any]) -> Iterator[str]:
-    """A notebook's cells, and what each gave, as parts of a Markdown page."""
+    """The cells of a notebook with their outputs, as parts of a Markdown page."""
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         yield source if cell["cell_type"] == "markdown" else fenced(source, "python")
@@ -65,7 +65,7 @@ def as_markdown(notebook: dict[str, Any]) -> Iterator[str]:
             data = output.get("data", {})
             if "image/svg+xml" in data:
                 drawn = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
-                yield f"![What the cell draws](data:image/svg+xml;base64,{drawn})"
+                yield f"![Output of the cell](data:image/svg+xml;base64,{drawn})"
             else:
                 yield fenced("".join(output.get("text") or data.get("text/plain", "")), "text")
 
