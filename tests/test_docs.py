@@ -130,7 +130,7 @@ def test_the_pages_show_every_command() -> None:
 def test_the_readme_is_short_and_leads_to_every_page() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 200
-    # A page that README does not link is in the tables of one that it does.
+    # Pages that README links lead to these two.
     there = {page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md")}
     left = there - set(targets(ROOT / "README.md"))
     assert left == {"docs/faults.md", "docs/led_by_smollm2.md"}
