@@ -21,7 +21,7 @@ TERMS = {
     "Distractor": "A plausible wrong answer. The logit difference is taken between it and the answer.",
     "Donor": "Another prompt from which a replaced value comes. It asks another question and has another answer. "
     "[How donors are chosen](removals.md#which-other-prompts).",
-    "Driver": "It decides the next experiment: a language model (`responses`, `chat`) or the autopilot.",
+    "Driver": "The one that decides the next experiment: a language model (`responses`, `chat`) or the autopilot.",
     "Held out": "Not used while exploring. Half of the prompts of each task are held out, and only the tests of "
     "predictions run on them. Also called the *confirm* split.",
     "Intervention": "One or more edits of a running model. An edit names a site and what happens there.",
