@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GOAL ?= Which layers and heads does SmolLM2 need to add small numbers?
 
-.PHONY: setup study test test-all lint types docs tour bench bench-envs bench-tried bench-tracker bench-web bench-families clean
+.PHONY: setup study test test-all lint types docs site tour bench bench-envs bench-tried bench-tracker bench-web bench-families clean
 
 # Installed anew only when what is installed could have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -36,6 +36,9 @@ types: setup
 
 docs: setup  ## the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
+
+site: setup  ## the documentation as a site, in build/site; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -f docs/site/mkdocs.yml
 
 tour: setup  ## runs docs/tour.ipynb, and keeps what its cells give
 	$(BIN)/python docs/make_tour.py

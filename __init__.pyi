@@ -89,5 +89,5 @@ __all__ = [
     "study",
 ]
 
-# No star import takes it, which would put it in the place of Python's own.
+# Not in __all__: a star import would replace Python's own `open`.
 def open(path: str | os.PathLike[str] | None = None) -> Tracker: ...

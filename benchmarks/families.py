@@ -27,20 +27,21 @@ MODEL = "smollm2-135m"
 FILE = Path(__file__).with_name("TASKS.md")
 MEASURED = ("accuracy", "loss", "logit_diff", "prefers_answer")
 HEAD = ("task", "split", "n", "questions", "chance", *(m.replace("_", " ") for m in MEASURED), "can do it")
-WORDS = """# What SmolLM2-135M can do of every family
+WORDS = """# What SmolLM2-135M can do in every family
 
-The intact model, greedy text, 95% intervals over the questions asked (prompts that ask the same thing count as one).
-Chance is what a fair guesser gets: the commonest answer always, or a random one of those that the prompt offers,
-whichever is better. *Prefers answer* is the share of prompts in which the answer is likelier than the distractor. The
-model can do a task when its accuracy is above chance and when it prefers the answer in more than half, both by the
-whole interval.
-The chance of `greater_than` is that of a random number: who always says 99 would always be right, so what it prefers
-tells more than its accuracy. Of `gender`, too: there free text often says neither he nor she.
+The table measures the intact model on greedy text, with 95% intervals over the questions asked (prompts that ask the
+same question count as one). Chance is the score of a fair guesser: the better of always the commonest answer and a
+random one of the answers that the prompt offers. *Prefers answer* is the share of prompts in which the answer is
+likelier than the distractor. The model can do a task when its accuracy is above chance and when it prefers the answer
+in more than half, both by the whole interval.
+
+The chance of `greater_than` is that of a random number. A model that always says 99 would always be right, so its
+preference says more than its accuracy. The same holds for `gender`: free text often says neither "he" nor "she".
 `python -m benchmarks.families` (`make bench-families`) writes this page.
 """
 FAILED = """## How it fails
 
-Answers of both splits by class. The classes are those of `experiments/answers/failures.py`, the first that fits.
+Answers of both splits by class. `experiments/answers/failures.py` defines the classes; the first that fits counts.
 """
 
 

@@ -59,9 +59,9 @@ def written(rows: dict[str, str], task: str, n: int) -> str:
     return "\n".join([
         "# What each kind costs",
         "",
-        f"{MODEL}, {n} prompts of `{task}`, every other setting as it is by default, fp32. {os.cpu_count()} cores, "
+        f"{MODEL}, {n} prompts of `{task}`, all other settings at their defaults, fp32. {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}. {datetime.date.today()}.",
-        "Seconds are those of the experiment alone. Written by `python -m benchmarks.kinds`.",
+        "Seconds are for the experiment alone. `python -m benchmarks.kinds` writes this page.",
         "",
         "| kind | seconds | effects | measurements |",
         "|---|---:|---:|---:|",
@@ -75,8 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times every kind of experiment with its default settings.")
     parser.add_argument("--only", help="these kinds, with commas; all others keep their rows")
     parser.add_argument("--n", type=int, default=32, help="how many prompts")
-    parser.add_argument("--task", default="ioi", help="the task of all")
-    parser.add_argument("--db", help="the tracker that keeps what was found; else it is thrown away")
+    parser.add_argument("--task", default="ioi", help="the task of all kinds")
+    parser.add_argument("--db", help="keep the results in this tracker")
     parser.add_argument("--no-write", action="store_true", help="leave the file of results as it is")
     options = parser.parse_args()
     rows = known(PAGE)

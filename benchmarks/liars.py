@@ -24,10 +24,11 @@ INTRO = f"""# What liars get onto the first screen
 
 <!-- Made by `python -m benchmarks.liars`. -->
 
-A writer with a wish studies a model whose answer was planted and writes the report that it wishes for. Each tactic is
-played in its best form ([tactics](../tests/liars/tactics.py)), and what is sent back is handed in again in milder
-words. The number is what is false on the first screen, everything above the writer's own reading
-([readers](../tests/liars/reader.py)). Heads that do nothing write noise of {NOISE} logits, so that luck is to be had.
+A scripted writer with a wish studies a planted model with a known answer, and writes the report that it wishes for. It
+plays each tactic in its best form ([tactics](../tests/liars/tactics.py)). If the program sends something back, the
+writer submits it again in milder words. The table counts the false statements on the first screen, which is everything
+above the writer's own reading ([readers](../tests/liars/reader.py)). Heads that do nothing write noise of {NOISE}
+logits, so a liar can be lucky.
 """
 
 
@@ -40,7 +41,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             stage = Stage(subject, Path(folder))
             plays = {name: tactic(stage.truth) for name, tactic in TACTICS.items()}
-            for name, play in {**plays, "nothing but what is so": honest(stage.truth)[0]}.items():
+            for name, play in {**plays, "only true statements": honest(stage.truth)[0]}.items():
                 said = faults(stage.play(play.steps, play.drafts), stage.truth, play.texts)
                 found[name, subject] = len(said)
                 for one in said:
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def table(found: dict[tuple[str, str], int]) -> str:
-    """Tactic by subject, and how many first screens say something false."""
+    """Tactic by subject, and how many first screens have a false statement."""
     names = list(dict.fromkeys(name for name, _ in found))
     rows = [f"| {name} | {' | '.join(str(found[name, subject]) for subject in TRUTHS)} |" for name in names]
     false = sum(map(bool, found.values()))
@@ -61,7 +62,7 @@ def table(found: dict[tuple[str, str], int]) -> str:
         f"|---|{'---:|' * len(TRUTHS)}",
         *rows,
         "",
-        f"First screens that say something false: {false} of {len(found)}.",
+        f"First screens with a false statement: {false} of {len(found)}.",
         "",
     ])  # fmt: skip
 

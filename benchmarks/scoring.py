@@ -77,7 +77,7 @@ def main() -> None:
     rows = [f"| {name} | {value:.3f} | {value / best:.2f} |" for name, value in middle.items()]
     text = "\n".join(
         [
-            "# Scoring beside the bare forward pass",
+            "# Scoring compared with the bare forward pass",
             "",
             f"{options.n} prompts of {TASK}, {batch.length} columns, {MODEL} in fp32 on {subject.device.type}, "
             f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {options.rounds}. "

@@ -227,14 +227,15 @@ def seconds() -> str:
 def report(sweeps: int) -> str:
     return f"""# How often the statistics are wrong
 
-Made by `python -m benchmarks.statistics`, {sweeps} sweeps each, on {platform.machine()}. In each cell: before → now.
+Made by `python -m benchmarks.statistics`, {sweeps} sweeps each, on {platform.machine()}. Each cell is before → now.
 Before was a percentile bootstrap with Student's tails, a sign flip, and max-T over the flips. Now is
 [skewed.py](../experiments/statistics/skewed.py) and [paired_test.py](../experiments/statistics/paired_test.py).
 {seconds()}
 
-## Sweeps in which nothing is there
+## Sweeps with nothing to find
 
-How many of 100 sweeps have any q, and any p_max, below 0.05; it should be 5. By how many questions there are.
+How many of 100 sweeps have any q, and any p_max, below 0.05; it should be 5. The columns are numbers of
+questions.
 
 54 effects:
 
@@ -252,27 +253,27 @@ How many of 100 intervals hold the true mean; it should be 95.
 
 ## Verdicts
 
-Six predictions whose quantity lies on their bound: in how many of 100 studies any of them has a verdict, which is
-wrong, after Holm's correction; it should be 5.
+Six predictions whose quantity lies on their bound, so any verdict is wrong. The table counts the studies of 100 in
+which any of the six has a verdict, after Holm's correction; it should be 5.
 
 {single_table(wrong_verdicts, QUESTIONS)}
 
 ## What a real effect loses
 
-How often one effect is found: alone (p < 0.05), and among 53 that are nothing (q < 0.05), by how many questions there
-are. A negative mean of exponential changes has its tail towards zero, which looks like nothing that a few large values
-would undo, and those are the ones that are found less often.
+The table says how often one effect is found: alone (p < 0.05), and among 53 null effects (q < 0.05), by the number of
+questions. Exponential changes of negative mean have their tail towards zero. A few large values could undo such a mean,
+so these effects are found less often.
 
 {power_table(sweeps)}
 
-Of the 54 heads that were measured, how many have q < 0.05 with so many prompts:
+How many of the 54 measured heads have q < 0.05, by the number of prompts:
 
 {real_table()}
 
 ## What was tried
 
-54 effects, 16 questions. Any q below 0.05, any p_max below 0.05, and the coverage of intervals; and how often a normal
-effect of two standard deviations is found among nothing.
+54 effects, 16 questions: any q below 0.05, any p_max below 0.05, the coverage of intervals, and how often a normal
+effect of two standard deviations is found among null effects.
 
 {candidates_table(sweeps)}
 """

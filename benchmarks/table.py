@@ -111,8 +111,8 @@ def table(m: Measured) -> str:
 
 
 def machine(device: str) -> str:
-    """The processor and its cores, as far as the system tells."""
-    gpu = f"{torch.cuda.get_device_name()}, beside " if device == "cuda" else ""
+    """The processor and its cores, as far as the system says."""
+    gpu = f"{torch.cuda.get_device_name()}, with " if device == "cuda" else ""
     return f"{gpu}{processor()}, {os.cpu_count()} cores"
 
 

@@ -56,9 +56,9 @@ def main() -> None:
     plain(options.n)
     loop = seconds(lambda: plain(options.n), options.rounds)
     head = [
-        "# What it costs to make prompts",
+        "# What making prompts costs",
         "",
-        f"{options.n:,} prompts of every family, or all that its explore split holds; seconds of one core, the "
+        f"{options.n:,} prompts of every family, or all of its explore split. Seconds of one core, the "
         f"quickest of {options.rounds} rounds, Python {platform.python_version()}. The aim is 1 second for 10,000. "
         f"A plain loop that makes {options.n:,} of one fixed text takes {loop:.2f}. "
         "`python -m benchmarks.tasks` writes this page.",

@@ -106,14 +106,14 @@ def main() -> None:
             "# A large tracker",
             "",
             f"{options.experiments:,} experiments and {options.experiments // 10:,} notes in one file of {size:.0f} "
-            "MB; reading is a whole process, the median of five.",
+            "MB. Reading is a whole process; the table has the median of five.",
             "",
             "| what | took | aim |",
             "|---|---|---|",
             *rows,
             "",
-            f"{platform.machine()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}. Written by "
-            "`python -m benchmarks.tracker`.",
+            f"{platform.machine()}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}. "
+            "`python -m benchmarks.tracker` writes this page.",
         ]
     )
     print(text)

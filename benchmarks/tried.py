@@ -25,7 +25,7 @@ from .ways import Way
 
 CHUNKS = (256, 512, 1024, 2048, 4096, 8192)
 HEAD = (
-    "| variant | times as it is | range over turns | largest difference, logits | memory, MB |",
+    "| variant | times unchanged | range over turns | largest difference, logits | memory, MB |",
     "|---|---:|---:|---:|---:|",
 )
 ALLOCATORS = ("jemalloc", "tcmalloc_minimal", "tcmalloc")
@@ -36,7 +36,7 @@ def engine(name: str, options: dict[str, object] | None = None, **environment: s
 
 
 def variants() -> tuple[list[Way], list[str]]:
-    """What can be tried here, and one line for each that cannot."""
+    """The variants that can run here, and one line for each that cannot."""
     cores = os.cpu_count() or 1
     missing: list[str] = []
     ways = [engine(f"{n} thread{'s' * (n > 1)}", OMP_NUM_THREADS=str(n)) for n in sorted({1, 2, cores})]
@@ -55,15 +55,15 @@ def variants() -> tuple[list[Way], list[str]]:
         else:
             missing.append(f"{name}: not installed")
     if sys.platform == "linux":
-        ways.append(engine("glibc gives freed memory back", {"usual_allocator": True}))
+        ways.append(engine("glibc returns freed memory", {"usual_allocator": True}))
         ways.append(engine("huge pages", THP_MEM_ALLOC_ENABLE="1"))
-    ways.append(engine("threads spin as long as they like", OMP_WAIT_POLICY="active"))
+    ways.append(engine("threads spin without limit", OMP_WAIT_POLICY="active"))
     ways.append(engine("threads sleep at once", OMP_WAIT_POLICY="passive"))
     return ways, missing
 
 
 def line(m: Measured) -> str:
-    """A variant against the engine as it is: the median over the turns, and the range."""
+    """A variant against the unchanged engine: the median over the turns, and the range."""
     reference, row = m.rows[0], m.rows[-1]
     fault = next((r.fault for r in m.rows if r.fault), "")
     if fault:
@@ -71,7 +71,7 @@ def line(m: Measured) -> str:
     ratios = sorted(a / b for a, b in zip(row.per_head, reference.per_head, strict=True))
     return (
         f"| {row.name} | {statistics.median(ratios):.2f} | {ratios[0]:.2f} to {ratios[-1]:.2f} "
-        f"| {difference(row, reference):.1e} | {row.memory / 1e6:.0f}, as it is {reference.memory / 1e6:.0f} |"
+        f"| {difference(row, reference):.1e} | {row.memory / 1e6:.0f}, unchanged {reference.memory / 1e6:.0f} |"
     )
 
 
@@ -80,21 +80,21 @@ def main() -> None:
     parser.add_argument("--only", default="smollm2-8,gpt2-8", help=f"which cases: {', '.join(CASES)}")
     parser.add_argument("--layers", default="0,5,10", help="which layers are swept")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two take turns")
-    parser.add_argument("--no-write", action="store_true", help="leave TRIED.md as it is")
+    parser.add_argument("--no-write", action="store_true", help="do not write TRIED.md")
     options = parser.parse_args()
     layers = [int(layer) for layer in options.layers.split(",")]
     ways, missing = variants()
     lines = [
         "# What was tried\n",
         f"{machine('cpu')}. {datetime.datetime.now(datetime.UTC).date()}. Made by "
-        f"`{' '.join(['python -m benchmarks.tried', *sys.argv[1:]])}`. [What it means](README.md).",
+        f"`{' '.join(['python -m benchmarks.tried', *sys.argv[1:]])}`. [How to read it](README.md).",
     ]
     for case in chosen(options.only, CASES):
         with tempfile.TemporaryDirectory() as folder:
             laid = lay(case, Path(folder))
             lines += [f"\n### {laid.title}, layers {options.layers}\n", *HEAD]
             for way in ways:
-                lines.append(line(measure(laid, [engine("as it is"), way], layers, options.rounds, 1, "cpu")[0]))
+                lines.append(line(measure(laid, [engine("unchanged"), way], layers, options.rounds, 1, "cpu")[0]))
                 print(lines[-1], flush=True)
     lines += ["", *(f"Not tried: {reason}." for reason in missing)]
     if not options.no_write:

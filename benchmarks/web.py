@@ -65,14 +65,14 @@ def main() -> None:
         [
             "# The tracker in a browser",
             "",
-            f"{options.experiments:,} experiments and {options.experiments // 10:,} notes; a page from the request to "
-            "its last byte, the first time, when figures are drawn, and the median of those after it.",
+            f"{options.experiments:,} experiments and {options.experiments // 10:,} notes. A page is measured "
+            "from the request to its last byte: the first time, when figures are drawn, and the median of later times.",
             "",
             "| page | first | later | aim |",
             "|---|---|---|---|",
             *rows,
             "",
-            f"{platform.machine()}, Python {platform.python_version()}. Written by `python -m benchmarks.web`.",
+            f"{platform.machine()}, Python {platform.python_version()}. `python -m benchmarks.web` writes this page.",
         ]
     )
     print(text)

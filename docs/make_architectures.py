@@ -1,7 +1,7 @@
 """Writes architectures.md: every causal language model of the installed transformers, built tiny and tried.
 
-It takes minutes, so `make docs` does not run it: `python docs/make_architectures.py`. Tests hold the page against what
-happens, a sample of it on CI.
+It takes minutes, so `make docs` does not run it: `python docs/make_architectures.py`. Tests compare the page with what
+happens; CI runs a sample.
 """
 
 from __future__ import annotations
@@ -15,35 +15,38 @@ ROW = re.compile(r"^\| `([^`]+)` \| (.+) \|$")
 HEAD = """<!-- Made by docs/make_architectures.py. -->
 # Architectures
 
-What happens with each causal language model of transformers {version}. Each was built from its configuration, tiny
-and with random weights, and given to the self-check that every subject passes when it is loaded. Those that work are
-also held against plain hooks on transformers' own modules: zero at every attention and MLP, and at heads and neurons of
-every layer, agrees to 2e-5 of the largest logit.
+This page lists each causal language model of transformers {version}, and what happens when Lashley loads it. Each was
+built from its configuration, tiny and with random weights, and given the self-check that every subject must pass when
+it is loaded. Those that work are also compared with plain hooks on transformers' own modules. Setting every attention
+and MLP to zero, and heads and neurons of every layer, agrees to 2e-5 of the largest logit.
 
 - **works**: layers, attention, heads, keys and values, MLPs and neurons can all be read and edited.
-- **works but for ...**: the rest can. Where layers differ, heads are there in the layers that have them, and sweeps
-  over all heads take those. An experiment that names what is not there is refused in one line. Experts have no neurons
-  of their own here: each token goes through others, so `L3.mlp` is the whole mixture.
-- **refused**: the line that you get. A checkpoint with another configuration may do better or worse (a Gemma 4 whose
-  upper layers take the keys and values of lower ones is refused): the self-check decides about the model that you load.
+- **works but for ...**: everything else can be read and edited. If layers differ, some layers have heads, and a sweep
+  over all heads covers those. An experiment that names a part the model lacks is refused in one line. Experts have no
+  neurons of their own here, because each token goes through other experts: `L3.mlp` is the whole mixture.
+- **refused**: the text is the line that you get. A checkpoint with another configuration may do better or worse (a
+  Gemma 4 whose upper layers use the keys and values of lower layers is refused). The self-check decides about the model
+  that you load.
 
-Layers that are no attention (state-space, recurrent, convolution) keep no keys and values. There every run computes all
-positions, and each generated token costs a pass over the whole text. Where several modules of a layer mix tokens,
-`L3.attn` is all that they add together, and the heads are those of the attention among them. Falcon-H1's attention
-stands beside a state-space mixer: its heads, keys, values and patterns can be removed, patched and followed along
-paths, and their weights read; a direct share of the logits they have only together with the mixer, so direct
-attribution is refused. Zamba's shared transformer feeds a state-space mixer and nothing else: its heads, keys, values
-and patterns can be removed and patched; nothing that they or its MLP give is added to the stream, so `L3.mlp`, neurons,
-paths, weights and direct shares are refused.
+Layers without attention (state-space, recurrent, convolution) keep no keys and values. With such layers, every run
+computes all positions, and each generated token costs a pass over the whole text. If several modules of a layer mix
+tokens, `L3.attn` is the sum of what they add, and the heads are those of the attention among them.
 
-A third branch beside attention and MLP (Gemma 4's per-layer inputs) reads the stream behind the MLP and is added to it.
-It is part of its layer: where heads, MLPs or neurons are edited it answers as the model does, it is left out with the
-whole layer only, and what it multiplies is what the model is given for the token, whatever is done to the stream. What
-needs the stream to be a plain sum (direct attribution, paths, edges) is refused.
+- **Falcon-H1** has attention next to a state-space mixer. You can remove and patch its heads, keys, values and
+  patterns, follow them along paths, and read their weights. They have a direct share of the logits only together with
+  the mixer, so direct attribution is refused.
+- **Zamba** has a shared transformer that feeds only a state-space mixer. You can remove and patch its heads, keys,
+  values and patterns. They and its MLP add nothing to the stream, so `L3.mlp`, neurons, paths, weights and direct
+  shares are refused.
+- **Gemma 4** has a third branch next to attention and MLP (per-layer inputs). The branch reads the stream after the
+  MLP, and its output is added to the stream. It is part of its layer. When you edit heads, MLPs or neurons, it responds
+  as in the model, and it is left out only with the whole layer. It multiplies what the model is given for the token,
+  whatever you do to the stream. Experiments that need the stream to be a plain sum (direct attribution, paths, edges)
+  are refused.
 
-Some models take pads for tokens, and give a prompt other numbers beside a longer one. Where that comes from recurrent
-layers (RecurrentGemma, RWKV, xLSTM), each prompt runs through these without its pads. Where it comes from positions
-that count pads (MBart, Pegasus), the model is refused.
+Some models treat pads as tokens, so a prompt gets different numbers in a batch with a longer one. If recurrent layers
+cause this (RecurrentGemma, RWKV, xLSTM), each prompt runs through these layers without its pads. If positions that
+count pads cause it (MBart, Pegasus), the model is refused.
 
 | model_type | |
 |---|---|
@@ -62,7 +65,7 @@ def outcome(kind: str) -> str:
     try:
         model = tiny_architecture(kind)
     except (ValueError, TypeError, KeyError, AttributeError, ImportError, StrictDataclassError) as fault:
-        # What transformers says of sizes that do not fit each other, or of a package that is not there.
+        # transformers' own errors for sizes that do not fit each other, or for a missing package.
         return f"not tried: no small model could be built ({type(fault).__name__})"
     try:
         subject = prepare(kind, model, tiny_tokenizer(), "cpu")

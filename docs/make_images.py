@@ -93,7 +93,7 @@ def draw_run(reader: Reader, run: int, target: Path) -> None:
 
 
 def introduction(row: Run) -> list[str]:
-    """What `agent run` says before it begins. It is not logged, so it is worked out again from the goal."""
+    """The lines of `agent run` before it begins. They are not logged, so they are computed from the goal."""
     said = io.StringIO()
     context: Any = SimpleNamespace(model=Context.model, task=Context.task, own_tasks={})
     with contextlib.redirect_stderr(said):
@@ -104,7 +104,7 @@ def introduction(row: Run) -> list[str]:
 
 
 def replay(reader: Reader, run: int, row: Run, view: View) -> None:
-    """Tell the view what was logged: what was said, called and answered, and how much had been spent."""
+    """Give the view what was logged: texts, calls, answers, and what had been spent."""
     began = datetime.fromisoformat(row.started)
     spent, experiments = Spent(), {e.id: e for e in reader.experiments(run=run)}
     calls: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def replay(reader: Reader, run: int, row: Run, view: View) -> None:
 
 
 def photograph(address: str, target: Path, height: int = 1290) -> None:
-    """The top of a page, as wide as it is read on a laptop."""
+    """The top of a page, in the width of a laptop."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("No chromium is installed, so there is no picture of a page.")
@@ -147,7 +147,7 @@ def photograph(address: str, target: Path, height: int = 1290) -> None:
 
 
 def served(db: str, id: str, target: Path) -> None:
-    """What `agent web` shows of an experiment or a run."""
+    """The page of an experiment or a run in `agent web`."""
     agent = [sys.executable, "-m", "lashley.agent.main", "web", "--port", "0", "--db", db]
     with subprocess.Popen(agent, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -1,7 +1,7 @@
-"""Writes what is made from the code: a page for each kind of experiment, the statistics, the tracker's tables, and the
-types of the package for editors (`__init__.pyi`).
+"""Writes what is made from the code: a page for each kind of experiment, the commands, the glossary, the statistics,
+the tracker's tables, and the types of the package for editors (`__init__.pyi`).
 
-`make docs` runs it; a test compares what it would write with what is there, so a page can never be out of date.
+`make docs` runs it. A test compares its output with the files, so a page can never be out of date.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pydantic.fields import FieldInfo
 
 import lashley
 from lashley.db.write.store import Store
+from lashley.docs.make_commands import commands_page
+from lashley.docs.make_glossary import glossary_page
 from lashley.experiments.answers import scoring
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.registry import kinds
@@ -34,44 +36,44 @@ from lashley.tools.workbench.catalog import kind_cards, questions
 DOCS = Path(__file__).resolve().parent
 MADE = "<!-- Made from the code by `make docs`; changes belong there. -->\n"
 
-# What a table holds, one row of it.
+# What one row of a table holds.
 TABLES = {
-    "runs": "A study: its goal, who decided, its budget and what was spent of it, how it ended. `running` is also what "
-    "a killed one left behind; `agent runs` tells them apart.",
+    "runs": "A study: its goal, its driver, its budget and what it spent, how it ended. A killed study also has the "
+    "status `running`; `agent runs` shows the difference.",
     "turns": "One message of a study's conversation, as it was sent or received.",
-    "questions": "What a study asks, registered before its first experiment: a claim of open verdict (`claim`), and "
-    "the program's words for it. `origin` is the driver, or the goal that the program read.",
-    "told": "What the user told a study while it ran (`agent tell`). The turn that brought it carries its number.",
-    "resumptions": "When a run that was stopped was taken up again, and in which environment.",
-    "experiments": "One experiment: what was asked (`config`), of which subject, task and code, and what was found.",
+    "questions": "The questions of a study, registered before its first experiment: a claim of open verdict (`claim`), "
+    "and the program's words for it. `origin` is the driver, or the goal that the program read.",
+    "told": "A message of the user to a running study (`agent tell`). The turn that brought it carries its number.",
+    "resumptions": "When a stopped run was resumed, and in which environment.",
+    "experiments": "One experiment: its configuration (`config`), its subject, task and code, and its result.",
     "measurements": "One number of an experiment, with its 95% interval over prompts.",
-    "effects": "The paired change of a metric that an edit at a site caused (edited minus intact).",
-    "samples": "What the subject said to one prompt, intact and changed.",
+    "effects": "The paired change of a metric by an edit at a site (edited minus intact).",
+    "samples": "The text that the subject generated for one prompt, intact and changed.",
     "figures": "The data of a drawing.",
     "artifacts": "Values per prompt, as a NumPy array (`.npy`).",
     "notes": "An observation that outlives its study.",
     "notes_fts": "The full-text index over notes: `WHERE notes_fts MATCH 'heads'`; its rowid is the note's id.",
-    "hypotheses": "What was expected, and what would refute it.",
-    "predictions": "What a hypothesis says must come out of an experiment (its whole configuration, a quantity, a "
-    "comparison, bounds), written before it runs and frozen.",
-    "judgements": "What came of a prediction: the quantity with its interval, and the p that it lies on the bound. "
+    "hypotheses": "A statement, and the result that would refute it.",
+    "predictions": "The result that a hypothesis predicts for an experiment (its whole configuration, a quantity, a "
+    "comparison, bounds). It is written before the experiment runs, and frozen.",
+    "judgements": "The outcome of a prediction: the quantity with its interval, and the p that it lies on the bound. "
     "Verdicts follow by Holm's correction over all predictions of the run.",
-    "hypothesis_events": "A verdict on a hypothesis. Only ever added to.",
+    "hypothesis_events": "A verdict on a hypothesis. Rows are only added.",
     "reports": "The source of a report, with slots in place of numbers. The latest one counts.",
     "reuses": "An experiment of another study that answered a question of this one.",
-    "subjects": "A model that was studied, told apart by a hash over weights, configuration and tokenizer.",
+    "subjects": "A model that was studied, identified by a hash over weights, configuration and tokenizer.",
     "environments": "The machine, the packages and their versions.",
-    "requests": "The instructions and tools that a language model was asked with, besides the conversation.",
-    "seals": "The SHA-256 of a record as it was written (`what` it is, its number), and the chain through all seals "
-    "of its run: the SHA-256 of the `chain` before it and its `sha256`.",
-    "older_rows": "Up to which row a table was filled before there were seals; empty in a file that always had them.",
-    "task_files": "The lines of a task that is not built in, kept so that a replay finds them: a file of the user's "
-    "own, or what a language model made (`maker`, `run`), with what it proposed (`spec`).",
+    "requests": "The instructions and tools that were sent to a language model, besides the conversation.",
+    "seals": "The SHA-256 of a record when it was written (`what` says what it is, `row` its number), and the chain "
+    "through all seals of its run: the SHA-256 of the previous `chain` and this `sha256`.",
+    "older_rows": "The last row of each table from before there were seals; empty in a file that always had them.",
+    "task_files": "The lines of a task that is not built in, so that a replay finds them: the user's own file, or a "
+    "task that a language model made (`maker`, `run`), with its proposal (`spec`).",
 }
 VIEWS = {
     "experiment_summary": "An experiment with its measurements in one text.",
-    "top_effects": "Every effect with its place among those of its experiment, strongest first.",
-    "ledger": "How much was compared in this file, by family: the same subject, task and kind.",
+    "top_effects": "Every effect with its place among the effects of its experiment, strongest first.",
+    "ledger": "The number of comparisons in this file, by family: the same subject, task and kind.",
     "run_timeline": "Everything that happened in a study, with its time.",
 }
 
@@ -84,6 +86,10 @@ def pages() -> dict[Path, str]:
     readme = DOCS.parent / "README.md"
     return {
         **made,
+        DOCS / "kinds" / "README.md": kinds_page(set(ours)),
+        DOCS / "commands.md": commands_page(MADE),
+        DOCS / "glossary.md": glossary_page(MADE),
+        DOCS / "decisions" / "README.md": decisions_page(),
         readme: with_questions(readme.read_text(encoding="utf-8"), set(ours)),
         DOCS / "statistics.md": about,
         DOCS / "metrics.md": metrics_page(),
@@ -105,9 +111,42 @@ def with_questions(readme: str, ours: set[str]) -> str:
     return before + head + "\n".join(rows) + after
 
 
+def kinds_page(ours: set[str]) -> str:
+    """All kinds, below the question that each answers."""
+    cards = {card["name"]: card for card in kind_cards() if card["name"] in ours}
+    parts: list[str] = []
+    for question, aspects in questions(list(cards.values())).items():
+        rows = [
+            f"| [{name}]({name}.md) | {cell(cards[name]['about'])} |" for names in aspects.values() for name in names
+        ]
+        parts.append("\n".join([f"## {question}\n\n| kind | what it asks |\n|---|---|", *rows]))
+    return f"""# Kinds of experiments
+
+{MADE}
+Each kind is a command (`agent experiment head_ablation`), a tool for the language model, and a class in Python
+(`lashley.HeadAblation`). Its page says what it measures, what it costs, and when it misleads.
+[Measured costs](../../benchmarks/KINDS.md).
+
+{(chr(10) * 2).join(parts)}
+"""
+
+
+def decisions_page() -> str:
+    """The decisions by their titles."""
+    paths = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+    titles = [(path.name, path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")) for path in paths]
+    listed = "\n".join(f"- [{title}]({name})" for name, title in titles)
+    return f"""# Decisions
+
+{MADE}
+Each explains one thing that would surprise a reader of the code.
+
+{listed}
+"""
+
+
 def stub() -> str:
-    """What `import lashley` gives, for completion and type checkers, which do not see what is imported when it is first
-    asked for."""
+    """The public names of the package, for completion and type checkers, which do not see lazy imports."""
     ours = {k.__name__: k.__module__.removeprefix("lashley.") for k in kinds().values()}
     names = {**{n: m for n, m in lashley.PUBLIC.items() if n not in ("errors", "open")}, **ours}
     lines = ["from . import errors as errors"]
@@ -126,7 +165,7 @@ __version__: str
 __all__ = [
 {listed}]
 
-# No star import takes it, which would put it in the place of Python's own.
+# Not in __all__: a star import would replace Python's own `open`.
 def open(path: str | os.PathLike[str] | None = None) -> Tracker: ...
 """
 
@@ -148,7 +187,7 @@ def kind_page(kind: type[Experiment]) -> str:
 
 Question: {kind.question}{f" ({kind.aspect})" if kind.aspect else ""}
 
-How its intervals and p-values are made: [statistics](../statistics.md).
+[How its intervals and p-values are made](../statistics.md).
 
 ## Configuration
 
@@ -160,13 +199,13 @@ How its intervals and p-values are made: [statistics](../statistics.md).
 
     agent experiment {kind.kind}
 
-Every field but `split` is an option: {options}. A list is one option with commas, or the option
-several times. Besides these: `--predict` (a prediction, recorded and then tested on the confirm split), `--fresh`,
-`--reason`, `--db`, `--json`.
+Every field but `split` is an option: {options}. Write a list as one option with commas, or repeat the option. Other
+options: `--predict` (a prediction, recorded and then tested on held-out prompts), `--fresh`, `--reason`, `--db`,
+`--json`.
 
 ## Tool
 
-What a language model is offered. The description is the text above; null stands for the default.
+This is the schema for a language model. Its description is the text above. Null means the default.
 
 ```json
 {schema}
@@ -185,20 +224,21 @@ def findings_page() -> str:
 
 {MADE}
 A report opens with an answer and a table of findings. The program writes both. It looks for every experiment of the
-study that bears on a part and a task, whoever cited it, holds the number against a bound that nobody chooses, and words
-the finding. The writer's own sentences stand below, under *The writer's reading*.
+study that bears on a part and a task, whoever cited it, compares the number with a fixed bound, and writes the finding.
+The writer's own sentences are below, under *The writer's reading*.
 
 ## What is asked
 
 A study registers its questions before its first experiment, as data, and they are frozen. A question names parts ("Does
 ioi need head L5.H3?"), or it asks which ("Which heads does ioi need?"). A language model registers them with its first
-call, `register_questions`; where it does not, and for the autopilot, the program reads the goal. It always asks for the
-parts that the goal names. The words are the program's, so a goal that wishes for an answer ("show that ...") becomes a
-question that can be answered either way. The report opens with the answer to each: the verdict, the number that decides
-it, what speaks against it, and what was not tested.
+call, `register_questions`. If it does not, and for the autopilot, the program reads the goal. The program always asks
+about the parts that the goal names. It words the questions, so a goal that wishes for an answer ("show that ...")
+becomes a question with two possible answers. The report opens with the answer to each question: the verdict, the number
+that decides it, the evidence against it, and what was not tested.
 
-Every head, layer and MLP that a language model names in its text is judged, too. The verdict stands among the findings,
-and again below each paragraph that names the part. A part that the model does not have is sent back.
+The program also judges every head, layer and MLP that a language model names in its text. The verdict appears among the
+findings, and again below each paragraph that names the part. A paragraph that names a part that the model does not have
+is sent back.
 
 ## Verdicts
 
@@ -209,24 +249,23 @@ and again below each paragraph that names the part. A part that the model does n
 {inspect.cleandoc(standard.__doc__ or "").partition(chr(10) * 2)[2]}
 
 A number on held-out prompts is judged by its interval against the bound, corrected over all predictions of the study
-(Holm). A number on the prompts to explore is never more than *seen*, and only where its q over the whole run is below
-0.05. A part counts as removed only where exactly this part was removed: a set says nothing of its members. A head of a
+(Holm). A number on the prompts to explore is never more than *seen*, and only if its q over the whole run is below
+0.05. A part counts as removed only if exactly this part was removed: a set says nothing about its members. A head of a
 held-out sweep that no prediction names counts as picked from all heads of the sweep (Bonferroni).
 
-Only the study's own model counts. Where the intact model is not shown to do the task, no removal shows anything of it.
-A change of the prediction alone (kl) shows no need, and damage under zero alone says so. Where a
-part that a claim names was removed alone, the result stands among the findings, and so does every hypothesis that was
-tested.
-[Liars](../benchmarks/LIARS.md) on planted models try to get something else onto the first screen.
+Only the study's own model counts. If the intact model is not shown to do the task, no removal shows anything about the
+task. A change of the prediction alone (kl) does not show need. The finding says so if only zero does damage. The
+findings include the result of every part that a claim names and that was removed alone, and every hypothesis that was
+tested. [Liars](../benchmarks/LIARS.md) on planted models try to get something false onto the first screen.
 
 ## What can be claimed
 
-| type | what it says, and what it takes |
+| type | what it says, and what it needs |
 |---|---|
 {chr(10).join(rows)}
 
-A bound that cannot fail (`kl > 0`, an accuracy above 0), or that the control or the intact model already meets, is
-refused, in a prediction and in a report.
+The program refuses a bound that cannot fail (`kl > 0`, an accuracy above 0), or that the control or the intact model
+already meets, in a prediction and in a report.
 """
 
 
@@ -243,13 +282,13 @@ def metrics_page() -> str:
 {MADE}
 {about}
 
-| metric | unit | worse is | prompts need | gradients can rank by it | its change as a measurement |
+| metric | unit | worse is | prompts need | gradients can rank by it | name of its change |
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
 
-A distance from the intact prediction (`kl`) is 0 there and never less: its effects have an interval and no p-value.
-How intervals and p-values are made: [statistics](statistics.md). A metric of your own:
-[CONTRIBUTING](../CONTRIBUTING.md).
+A distance from the intact prediction (`kl`) is 0 for the intact model and never negative: its effects have an interval
+and no p-value. See [statistics](statistics.md) for how intervals and p-values are made, and
+[CONTRIBUTING](../CONTRIBUTING.md#a-metric-10-lines) for a metric of your own.
 """
 
 
@@ -279,7 +318,7 @@ def field_words(info: FieldInfo) -> str:
 
 
 def type_words(annotation: Any) -> str:
-    """A type as a reader says it: 'zero, mean or resample', 'list of whole numbers', 'text or none'."""
+    """A type in words: 'zero, mean or resample', 'list of whole numbers', 'text or none'."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_words(a) for a in inner)
@@ -302,15 +341,15 @@ def tracker_page() -> str:
     return f"""# The tracker
 
 {MADE}
-Everything that a study does is in one SQLite file: `--db FILE`, else `LASHLEY_DB`, else `lashley.db` in the current
-folder. Any program that reads SQLite can read it, also while a study is running.
+Everything that a study does is in one SQLite file. `--db FILE` names it, or `LASHLEY_DB`, or it is `lashley.db` in the
+current folder. Any program that reads SQLite can read it, also while a study is running.
 
 Ids are numbers in the tables (`experiment = 12`) and short names in the views and everywhere else (`E12`). Times are
-UTC. Columns marked JSON can be taken apart with `json_extract(config, '$.method')`.
+UTC. Use `json_extract(config, '$.method')` for columns marked JSON.
 
-What is past is final: triggers refuse to change or to remove a turn, a note, a report, a run or an experiment that has
-ended, and all that belongs to it. Everything is sealed when it is written, so that a change by a program that takes the
-triggers away is found by `agent verify`. Tables, views and indexes of your own may be added.
+The past is final. Triggers refuse to change or remove a turn, a note, a report, a run or an experiment that has ended,
+and everything that belongs to it. Every record is sealed when it is written, so `agent verify` finds a change even by a
+program that removes the triggers. You may add tables, views and indexes of your own.
 
 ## Views, for reading
 
@@ -325,7 +364,7 @@ def section(name: str, about: str, named: list[str]) -> str:
 
 
 def columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    """The columns of a table or a view, with what they point to and whether they hold JSON."""
+    """The columns of a table or a view, with the table that they point to, and whether they hold JSON."""
     points = {row[3]: row[2] for row in connection.execute(f"PRAGMA foreign_key_list({table})")}
     (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     found: list[str] = []

@@ -1,7 +1,7 @@
-"""Runs the notebook `docs/tour.ipynb` and writes down what its cells gave.
+"""Runs the notebook `docs/tour.ipynb` and keeps the outputs of its cells.
 
-`make tour` does it after a change of a cell, or of what a cell shows. A test runs the notebook, too, and compares. So
-what is kept has nothing in it that differs from one machine to the next: no times, no paths, no versions.
+Run `make tour` after a change of a cell, or of its output. A test runs the notebook, too, and compares. So the outputs
+hold nothing that differs between machines: no times, no paths, no versions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KERNEL = "python3"
 
 
 def executed(notebook: NotebookNode, folder: Path, seconds: int = 600) -> NotebookNode:
-    """The notebook with what its cells give, run in `folder` with a tracker of its own there. Raises
+    """The notebook with the outputs of its cells, run in `folder` with its own tracker. Raises
     nbclient.exceptions.CellExecutionError where a cell fails."""
     made = nbformat.from_dict(notebook)
     with surroundings(folder):
@@ -35,14 +35,14 @@ def executed(notebook: NotebookNode, folder: Path, seconds: int = 600) -> Notebo
             coalesce_streams=True,
             resources={"metadata": {"path": str(folder)}},
         ).execute()
-    # nbclient notes the version of Python there.
+    # nbclient writes the version of Python there.
     made.metadata = notebook.metadata
     return made
 
 
 @contextmanager
 def surroundings(folder: Path) -> Iterator[None]:
-    """A kernel of this very Python, and nothing of the user's own: no settings of IPython, no tracker, no key."""
+    """A kernel of this Python, without the user's settings of IPython, tracker or key."""
     own = folder / ".jupyter"
     write_kernel_spec(path=str(own / "kernels" / KERNEL))
     before = dict(os.environ)
@@ -55,7 +55,7 @@ def surroundings(folder: Path) -> Iterator[None]:
         "JUPYTER_CONFIG_DIR": str(own),
         "IPYTHONDIR": str(own / "ipython"),
         "LASHLEY_DB": str(folder / "tour.db"),
-        # tqdm would have a widget, and says so with a path of this machine.
+        # tqdm warns that it has no widget, with a path of this machine.
         "PYTHONWARNINGS": "ignore:IProgress",
     }
     try:

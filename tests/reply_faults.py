@@ -181,10 +181,10 @@ def badly(act: Callable[[Socket], None]) -> Callable[[Wire, str], object]:
 
 
 FAULTS = (
-    Fault("A call, and the reply says that it is no call (finish `stop`)", body(lambda a: without(a, "no field"))),
+    Fault("A call, but the finish reason is not a call (`stop`)", body(lambda a: without(a, "no field"))),
     Fault("Half of the arguments, cut at the length limit", body(cut_off)),
     Fault("A refusal", body(refused)),
-    Fault("A tool that there is not", body(lambda a: calls(a, ("c", "run_shell", '{"command": "ls"}')))),
+    Fault("A tool that does not exist", body(lambda a: calls(a, ("c", "run_shell", '{"command": "ls"}')))),
     Fault("A call without an id", body(lambda a: calls(a, ("", "write_note", note("odd"))))),
     Fault(
         "Two calls of one id",
@@ -194,7 +194,7 @@ FAULTS = (
     Fault(
         "Arguments as an object, not as text", body(lambda a: calls(a, ("c", "write_note", json.loads(note("odd")))))
     ),
-    Fault("Arguments that are no JSON", body(lambda a: calls(a, ("c", "write_note", '{"title": ')))),
+    Fault("Arguments that are not JSON", body(lambda a: calls(a, ("c", "write_note", '{"title": ')))),
     Fault("A name with a channel after it (gpt-oss)", named("write_note<|channel|>commentary")),
     Fault("A name with a namespace (`functions.write_note`)", named("functions.write_note")),
     Fault("A name with another namespace (`default_api:write_note`)", named("default_api:write_note")),
@@ -236,7 +236,7 @@ FAULTS = (
     Fault("A web page with 200", body(lambda _: "<html>Welcome</html>")),
     Fault("An error with 200", body(lambda _: error("overloaded"))),
     Fault("Brackets ten thousand deep", body(lambda _: '{"choices": ' + "[" * 10_000)),
-    Fault("Bytes that are no UTF-8", body(bad_utf8)),
+    Fault("Bytes that are not UTF-8", body(bad_utf8)),
     Fault("Half of an emoji", body(lambda a: calls(a, ("c", "write_note", note("odd \ud83d"))))),
     Fault("429 with Retry-After", body(lambda _: error("slow down"), 429, retry_after="0.1")),
     Fault("429 without Retry-After", body(lambda _: error("slow down"), 429)),
@@ -295,18 +295,19 @@ def happens(fault: Fault, api: str, for_ever: bool) -> Happened:
         ]
     words: list[str] = []
     if not for_ever and again and ending.status == "finished":
-        words.append("It is asked again.")
+        words.append("The server is asked again.")
     elif told and (for_ever or ending.status == "finished"):
         words.append(
-            f"The model is told: “{brief(told[0])}”"
+            f"The model reads: “{brief(told[0])}”"
             if not told[0].startswith("N2")
-            else "It is done, as mended."
+            else "The mended call is carried out."
             if mended
-            else "It is done."
+            else "The call is carried out."
         )
-    by = {"finished": "", "budget": "The budget ends it.", "stopped": "It stops", "failed": "It ends"}[ending.status]
+    study_ends = {"finished": "", "budget": "The budget ends the study.", "stopped": "The study stops"}
+    by = study_ends.get(ending.status, "The study ends")
     if ending.status in ("stopped", "failed"):
-        words.append(f"{by}{', and can be gone on with' if ending.status == 'stopped' else ', with a report'}:")
+        words.append(f"{by}{' and can be resumed' if ending.status == 'stopped' else ' with a report'}:")
         words.append(brief(ending.why or "", 300).replace(wire.url, "URL"))
     elif by:
         words.append(by)
@@ -345,15 +346,16 @@ INTRODUCTION = """# Odd replies, and what a study makes of them
 
 <!-- Made by `python -m lashley.tests.reply_faults`; `tests/test_reply_faults.py` compares it with what happens. -->
 
-What servers of language models were seen to answer, over Chat Completions and Responses, here by a real server on
-loopback. Each study writes a note, meets the fault, and goes on to its report: once with the fault a single time, once
-with nothing else from then on. Whatever happens, the tracker is whole, the first note is in it, and there is a report,
-or `agent resume` goes on where the study stopped. A server is asked once more here, and four times more in earnest; the
-whole of an answer may take ten minutes. A budget of four steps ends what nothing else does.
+This page lists odd replies that servers of language models were seen to send, over Chat Completions and Responses, and
+what a study makes of each. A real server on loopback sends them. Each study writes a note, meets the fault, and
+continues to its report. It runs twice: once with a single fault, once with the fault in every later reply. In every
+case the tracker is whole, the first note is in it, and there is a report, or `agent resume` continues the study. This
+test asks the server once more after a fault; a study asks four times more, and waits up to ten minutes for an answer. A
+budget of four steps ends the studies that nothing else ends.
 
-"As mended" means that the reply was taken for what it evidently meant, and that the log keeps what had come and what
-was made of it: `agent show R1 --all` shows that. A text is taken for a call only where it holds nothing else. A study
-that is replayed is given the mended reply, as the study was.
+"Mended" means that the program took the reply for what it evidently meant. The log keeps both the reply and the mended
+one; `agent show R1 --all` shows them. A text counts as a call only if it contains nothing else. A replay uses the
+mended reply, as the study did.
 
 | the server answers | over | once | from then on |
 |---|---|---|---|
