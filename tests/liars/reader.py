@@ -55,8 +55,8 @@ def read(sentence: str) -> Said | None:
     # "Two heads are needed, each by its own test: L0.H1 and L1.H2."
     heads = named_in(subject) or named_in(sentence)
     each = "each" in sentence or "alone" in sentence or "by itself" in sentence
-    for phrase, needed in (("not needed", False), ("not look needed", False), ("can be spared", False), ("cannot be spared", True),
-                           ("needed for", True)):  # fmt: skip
+    for phrase, needed in (("not needed", False), ("not look needed", False), ("can be spared", False),
+                           ("cannot be spared", True), ("needed for", True)):  # fmt: skip
         if phrase in sentence and heads:
             return Said(needed, heads, each)
     return None
