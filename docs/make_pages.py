@@ -227,6 +227,9 @@ A report opens with an answer and a table of findings. The program writes both. 
 study that bears on a part and a task, whoever cited it, compares the number with a fixed bound, and writes the finding.
 The writer's own sentences are below, under *The writer's reading*.
 
+The table asks what each claim asks, and answers it: yes, no or undecided, with the verdict on the claim. Findings that
+rest on the prompts to explore alone are in a table of their own.
+
 ## What is asked
 
 A study registers its questions before its first experiment, as data, and they are frozen. A question names parts ("Does

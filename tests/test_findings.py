@@ -232,7 +232,7 @@ def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
     said = agent(folder, "findings", "R1", "--json", "--db", str(honest.path))
     assert [one["verdict"] for one in json.loads(said.stdout)["findings"]] == [one.verdict for one in honest.findings]
     asked = agent(folder, "findings", "R1", "needed", "L0.H1", "L1.H2", "--db", str(honest.path))
-    assert "confirmed on held-out prompts" in " ".join(asked.stdout.split())
+    assert "Does induction need heads L0.H1 and L1.H2? yes, confirmed" in " ".join(asked.stdout.split())
     for wrong, words in (
         (("E1",), "not a run"), (("R9",), "There is no run R9"), (("R1", "ned", "L1"), "no type of claim 'ned'"),
         (("R1", "needed"), "name the parts"), (("R1", "attends", "L1.H2"), "at: is required"),

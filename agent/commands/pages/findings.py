@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from ....tools.report.escape import one_line
@@ -13,17 +14,20 @@ STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecid
 
 
 def show_findings(console: Console, data: dict[str, Any]) -> None:
-    """The answer as sentences, then each finding after its verdict."""
+    """The answer as sentences, then what each claim asks, its answer, and what that rests on."""
     for one in data["answers"]:
         console.print(Text(one_line(one["question"]), style="bold"))
         for sentence in one["sentences"]:
-            console.print(Text(f"  {one_line(sentence)}"))
+            console.print(indented(sentence))
         console.print()
     for one in data["findings"]:
-        question = Text(one_line(one["question"]), style="bold")
         style = "dim" if one["explored"] else STYLES.get(one["verdict"], "dim")
-        console.print(question.append(f"  {one['answer']}", style=style))
-        console.print(Text(f"  {one_line(one['text'])}"))
+        console.print(Text(one_line(one["question"]), style="bold").append(f"  {one['answer']}", style=style))
+        console.print(indented(one["grounds"]))
         where = ", ".join(one["experiments"])
         if where:
-            console.print(Text(f"  from {where}", style="dim"))
+            console.print(indented(f"from {where}", style="dim"))
+
+
+def indented(text: str, style: str = "") -> Padding:
+    return Padding(Text(one_line(text), style=style), (0, 0, 0, 2), expand=False)
