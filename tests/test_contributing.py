@@ -16,14 +16,21 @@ from typing import Any
 
 import pytest
 
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.live import View
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
 from lashley.db.write.store import Store
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.lab import Lab
 from lashley.experiments.tasks.from_file import from_jsonl
 from lashley.tests.installed import agent, install, python
+from lashley.tests.studies import Scripted
 from lashley.tests.tiny import tiny_subject
 from lashley.tools.json_schema import lint_strict
 from lashley.tools.registry import experiment_tool
+from lashley.tools.report.study import read_study
+from lashley.tools.workbench.context import Context
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -31,7 +38,13 @@ SECTIONS = {
     found[1]: (int(found[2]), found[3])
     for found in re.finditer(r"^### An? ([\w ]+): (\d+) lines\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
 }
-MODULES = {"my_kind": "kind of experiment", "my_metric": "metric", "my_driver": "driver", "my_task": "task"}
+MODULES = {
+    "my_kind": "kind of experiment",
+    "my_metric": "metric",
+    "my_driver": "driver",
+    "my_task": "task",
+    "my_claim": "type of claim",
+}
 GOAL = "Can it continue a list?"
 
 
@@ -161,6 +174,8 @@ def used(package: Path) -> list[tuple[int, str, str]]:
         ["experiment", "baseline", "--task", "colours", "--n", "4", "--json"],
         ["replay", "R1"],
         ["fork", "R1", "--at", "1", "--driver", "autopilot"],
+        ["findings", "R1", "unnoticed", "L1.H0", "--json"],
+        ["findings", "R1", "unnoticed", "--json"],
     ]
     return json.loads(python(package, USE, json.dumps(words)).stdout)
 
@@ -204,6 +219,31 @@ def test_the_metric_is_measured_predicted_and_refused_by_name(used: list[tuple[i
     code, _, said = used[4]
     assert code == 2
     assert "entropy" in said
+
+
+def test_the_claim_is_judged(used: list[tuple[int, str, str]], tmp_path: Path) -> None:
+    code_, out, said = used[11]
+    assert code_ == 0, said
+    (found,) = json.loads(out)["findings"]
+    assert found["verdict"] == "untested"
+    assert found["question"] == "Does the model predict the same on induction without L1.H0?"
+    code_, _, said = used[12]
+    assert code_ == 2
+    assert "name the parts" in said
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "head_ablation", {"n": 8, "metric": "kl", "reason": "Look."}
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+    with Context.open(str(tmp_path / "t.db"), model="planted:induction", task="induction") as context:
+        study(context, Scripted(protocol), GOAL, Budget(), View(None), n=8)
+        measured = read_study(context.reader, 1)
+    made = ModuleType("my_claim_here")
+    sys.modules[made.__name__] = made
+    exec(compile(code("type of claim"), "CONTRIBUTING.md", "exec", dont_inherit=True), made.__dict__)
+    verdicts = {head: made.Unnoticed(task="induction", parts=(head,)).judge(measured) for head in ("L1.H0", "L1.H2")}
+    assert verdicts["L1.H0"].verdict == "seen"
+    assert verdicts["L1.H2"].sentence.startswith("It does not predict the same on induction without L1.H2")
 
 
 def test_the_task_is_listed_with_its_origin_and_asked(used: list[tuple[int, str, str]]) -> None:
@@ -282,6 +322,10 @@ from pathlib import Path
 import lashley
 from lashley.db.errors import QueryRefused
 from lashley.db.read.reader import Reader
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.live import View
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
 from lashley.db.write.store import Store
 path = Path(sys.argv[1])
 assert Path(lashley.__file__).is_relative_to(Path.cwd()), lashley.__file__

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from ....tools.report.escape import one_line
+from .style import indented
 
 STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecided": "yellow"}
 
@@ -27,7 +27,3 @@ def show_findings(console: Console, data: dict[str, Any]) -> None:
         where = ", ".join(one["experiments"])
         if where:
             console.print(indented(f"from {where}", style="dim"))
-
-
-def indented(text: str, style: str = "") -> Padding:
-    return Padding(Text(one_line(text), style=style), (0, 0, 0, 2), expand=False)
