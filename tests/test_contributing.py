@@ -121,6 +121,7 @@ from lashley.tools.registry import all_tools
 tools = all_tools()
 print(json.dumps({
     "drivers": [registry.names(), registry.help_text()],
+    "claims": tools["write_report"].schema["properties"]["findings"],
     "map": instruments(kinds()).splitlines(),
     "kind": [card for card in kind_cards() if card["origin"]],
     "tool": tools["attention_ablation"].schema,
@@ -141,6 +142,7 @@ def test_what_is_installed_stands_in_every_list(package: Path) -> None:
     assert which.endswith("linear_shortcut, attention_ablation")
     assert [(card["name"], card["origin"]) for card in found["kind"]] == [("attention_ablation", "my-package 1")]
     assert "layers" in found["tool"]["properties"]
+    assert "predicted, behaves, unnoticed" in json.dumps(found["claims"])
     assert [(card["name"], card["origin"]) for card in found["task"]] == [("colours", "my-package 1")]
     assert found["goal"][0] == "colours"
     assert found["enums"]["head_ablation"] == ["logit_diff", "loss", "prob", "kl", "entropy", None]

@@ -12,7 +12,7 @@ from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
 from .counted import counted
 from .parts import lacks, sizes_of
-from .registry import OURS, claim_types
+from .registry import claim_types, names
 from .types.attends import Attends
 from .types.differs import Differs
 
@@ -28,7 +28,7 @@ class TypedClaim(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Annotated[str, Field(description=", ".join(OURS))]
+    type: Annotated[str, Field(description=", ".join(names()))]
     parts: Annotated[list[str] | None, Field(description="What it is about: L7.H3, L5.mlp, L4.")] = None
     task: Annotated[str | None, Field(description="Null: the study's.")] = None
     at: Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TypeGuard
 
 from ...experiments.installed import registered
@@ -20,6 +21,11 @@ ASKED = (
     "decodable", "scores", "role", "differs",
 )  # fmt: skip
 OURS = (*ASKED, "contrast", "ratio", "predicted", "behaves")
+
+
+def names() -> tuple[str, ...]:
+    """Ours and those of installed packages, of which nothing is loaded."""
+    return (*OURS, *sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
 @cache
