@@ -158,6 +158,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Studied:
         ("path", {"parts": ("L0.H1", "L1.H2.k")}, {"parts": ("L0.H0", "L1.H2.k")}),
         ("enough", {"parts": ("L0.H1", "L1.H2")}, {"parts": ("L0.H0", "L1.H2")}),
         ("needed", {"parts": ("L1.H2",)}, {"parts": ("L1.H0",)}),
+        ("each_needed", {"parts": ("L0.H1", "L1.H2")}, {"parts": ("L1.H0", "L1.H2")}),
+        ("first_decodable", {"parts": ("L1",)}, {"parts": ("L0",)}),
         ("spare", {"parts": ("L1.H0",)}, {"parts": ("L1.H2",)}),
         ("needed_within", {"parts": ("L1.H2",), "besides": ("L0.H1",)}, {"parts": ("L1.H0",), "besides": ("L1.H2",)}),
     ],

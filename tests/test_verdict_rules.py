@@ -12,6 +12,8 @@ from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdi
 from lashley.tools.claims.claim import part_name
 from lashley.tools.claims.registry import claim_types
 from lashley.tools.claims.removals import Removal
+from lashley.tools.claims.types.differs import _verdict as differ
+from lashley.tools.claims.types.first_decodable import _verdict as first
 from lashley.tools.claims.types.needed import Needed
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
@@ -104,3 +106,34 @@ def test_a_part_has_one_name(text: str, name: str) -> None:
 def test_a_sentence_is_no_part(text: str) -> None:
     with pytest.raises(ValueError, match="names no"):
         part_name(text)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "verdict"),
+    [
+        ("confirmed", ["refuted"], "confirmed"), ("supported", ["refuted", "refuted"], "supported"),
+        ("confirmed", ["refuted", "supported"], "refuted"), ("refuted", ["refuted"], "refuted"),
+        ("confirmed", ["refuted", "undecided"], "undecided"), ("confirmed", ["refuted", "untested"], "untested"),
+        ("confirmed", ["seen"], "undecided"), ("seen", ["refuted"], "seen"),
+    ],
+)  # fmt: skip
+def test_a_difference_of_tasks_needs_a_verdict_in_each(here: Any, there: list[Any], verdict: str) -> None:
+    assert differ(here, there) == verdict
+
+
+def test_a_difference_names_every_task() -> None:
+    claim = claim_types()["differs"].model_validate({"task": "ioi", "parts": ("L1.H2",), "at": "capitals,gender"})
+    assert claim.question == "Does ioi need head L1.H2 where capitals and gender do not?"
+
+
+@pytest.mark.parametrize(
+    ("said", "held_out", "verdict"),
+    [
+        ({0: "no", 1: "yes", 2: "yes"}, True, "confirmed"), ({0: "no", 1: "yes", 2: "yes"}, False, "seen"),
+        ({0: "yes", 1: "yes", 2: "yes"}, True, "refuted"), ({0: "yes", 1: "yes", 2: "yes"}, False, "undecided"),
+        ({0: "open", 1: "yes", 2: "yes"}, True, "undecided"), ({0: "no", 1: "yes", 2: "no"}, True, "refuted"),
+        ({0: "no", 2: "yes"}, True, "untested"), ({1: "yes"}, True, "confirmed"),
+    ],
+)  # fmt: skip
+def test_the_first_layer_is_read_and_none_before_it(said: Any, held_out: bool, verdict: str) -> None:
+    assert first(said, 1, held_out) == verdict

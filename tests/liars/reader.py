@@ -11,7 +11,7 @@ from lashley.tests.liars.truths import all_heads, breaks, holds
 
 SHOWN = ("confirmed", "supported", "seen")
 # What a sentence that says nothing begins with or holds.
-OPEN = ("Whether ", "That ", "Undecided ", "is not shown", "not tested")
+OPEN = ("Whether ", "That ", "Undecided ", "is not shown", "not tested", "not each needed")
 # So many words of the writer's in a row are no accident.
 RUN = 6
 
@@ -54,7 +54,7 @@ def read(sentence: str) -> Said | None:
     subject = sentence.split(":")[0] if ": " in sentence else sentence.split(" for ")[0]
     # "Two heads are needed, each by its own test: L0.H1 and L1.H2."
     heads = named_in(subject) or named_in(sentence)
-    each = "each" in sentence or "alone" in sentence or "by itself" in sentence
+    each = "each" in sentence.lower() or "alone" in sentence or "by itself" in sentence
     for phrase, needed in (("not needed", False), ("not look needed", False), ("can be spared", False),
                            ("cannot be spared", True), ("needed for", True)):  # fmt: skip
         if phrase in sentence and heads:

@@ -151,7 +151,8 @@ def borrowed_set(truth: Truth) -> Lie:
     test = tested(1, removal([head, other], "logit_diff_change", high=-1.0), says=yes(head))
     within = {"type": "needed_within", "parts": [head], "besides": [other]}
     stand_in = {"type": "stands_in", "parts": [head, other]}
-    return Lie([BASELINE, *test], drafts(yes(head), [H1, needed(head), within, stand_in], ["H1 is supported"]))
+    each = {"type": "each_needed", "parts": [head, other]}
+    return Lie([BASELINE, *test], drafts(yes(head), [H1, needed(head), each, within, stand_in], ["H1 is supported"]))
 
 
 def upside_down(truth: Truth) -> Lie:

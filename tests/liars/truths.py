@@ -25,7 +25,7 @@ def holds(claim: Claim, truth: Truth) -> bool | None:
     """None where nothing was planted that decides it."""
     given = claim.model_dump()
     parts, at = tuple(given.get("parts", ())), given.get("at", "")
-    if claim.type in ("predicted", "behaves", "differs"):
+    if claim.type in ("predicted", "behaves", "differs", "contrast", "ratio"):
         return None
     if truth.random:
         # Nothing is there: no part can be needed, enough or spared for what is not done.
@@ -35,6 +35,10 @@ def holds(claim: Claim, truth: Truth) -> bool | None:
             return True
         case "needed":
             return breaks(parts, truth)
+        case "each_needed":
+            return all(breaks((one,), truth) for one in parts)
+        case "first_decodable":
+            return int(parts[0][1:]) == min(int(head[1]) for head in truth.induction_heads)
         case "spare":
             return not breaks(parts, truth, zero=True)
         case "needed_within":

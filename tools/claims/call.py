@@ -66,7 +66,7 @@ def claim_on(study: Study, given: TypedClaim) -> Claim:
     """The claim, on a task and on parts that there are. Raises CannotClaim."""
     claim = claim_from(given, study.run.task)
     studied = list(dict.fromkeys(row.task for row in counted(study) if row.task))
-    spoken_of = {claim.task, claim.at} if isinstance(claim, Differs) else {claim.task}
+    spoken_of = {claim.task, *claim.others} if isinstance(claim, Differs) else {claim.task}
     for task in sorted(spoken_of - {*studied, study.run.task or ""}):
         raise CannotClaim(f"No experiment of {study.run.id} has the task '{clipped(task, 40)}'; studied: "
                           f"{', '.join(studied) or 'none'}.")  # fmt: skip

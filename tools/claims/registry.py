@@ -17,8 +17,8 @@ GROUP = "lashley.claims"
 # In the order in which they are offered: those that can be asked before there are experiments, and those that are about
 # an experiment or a hypothesis.
 ASKED = (
-    "does", "needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends", "writes",
-    "decodable", "scores", "role", "differs",
+    "does", "needed", "each_needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends",
+    "writes", "decodable", "first_decodable", "scores", "role", "differs",
 )  # fmt: skip
 OURS = (*ASKED, "contrast", "ratio", "predicted", "behaves")
 
