@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from lashley.experiments.answers.ability import LEVEL, ability, exact_p
-from lashley.experiments.answers.chance import chance_of, preference_chance
+from lashley.experiments.answers.ability import ability, exact_p
+from lashley.experiments.answers.chance import LEVEL, chance_of, preference_chance
 from lashley.experiments.lab import Intact
 from lashley.experiments.result import Note, Result
 from lashley.experiments.tasks.prompt import Prompt

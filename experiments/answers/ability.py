@@ -27,16 +27,12 @@ from ..notes import doubt
 from ..result import Doubt, Measurement
 from ..statistics.intervals import Array, clustered, share
 from ..statistics.p_values import p_text
-from .chance import Chance, chance_of, preference_chance
+from .chance import LEVEL, Chance, chance_of, preference_chance
 
 if TYPE_CHECKING:
     from ..lab import Intact
     from ..tasks.prompt import Prompt
     from ..tasks.task import Task
-
-# One-sided, as the end of a 95% interval. There are two tests, so of the subjects that can do neither at most one in
-# twenty passes one.
-LEVEL = 0.025
 
 
 def exact_p(right: Array, chance: float, questions: Sequence[str]) -> float:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..tasks.prompt import Prompt
     from ..tasks.task import Task
 
+# The p below which a subject does better than chance. One-sided, as the end of a 95% interval. There are two tests, so
+# of the subjects that can do neither at most one in twenty passes one.
+LEVEL = 0.025
+
 
 @dataclass(frozen=True)
 class Chance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ....experiments.answers.ability import LEVEL
+from ....experiments.answers.chance import LEVEL
 from ...report.numbers import number, value_text
 from ...report.study import Study
 from ..by_reading import SUFFIX
