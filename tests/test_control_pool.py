@@ -214,7 +214,7 @@ def test_a_configuration_from_before_the_field_means_the_pool_of_then() -> None:
     with_pools = [one for one in kinds().values() if "control_pool" in one.model_fields]
     assert {one.kind for one in with_pools} >= {
         "layer_program", "head_ablation", "mlp_ablation", "neuron_ablation", "token_effects", "self_repair",
-        "minimal_set", "pruning_curve",
+        "minimal_set", "pruning_curve", "attention_entropy",
     }  # fmt: skip
     for one in with_pools:
         assert one.before == BEFORE

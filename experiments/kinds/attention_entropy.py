@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..experiment import Experiment
+from ..methods.control_pool import BEFORE, ControlPool
 from ..methods.removal import Removed
 from ..metrics import AnyMetric
 from ..questions import WHAT_A_HEAD_LOOKS_AT
@@ -34,11 +35,13 @@ class AttentionEntropy(Experiment):
 
     kind: ClassVar[str] = "attention_entropy"
     question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
+    before: ClassVar[Mapping[str, Any]] = BEFORE
 
     prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
     first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
     method: Removed = "zero"
-    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders stand beside the curve.")] = 10
+    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders it is compared with.")] = 10
+    control_pool: ControlPool = "matched"
     metric: Annotated[AnyMetric, Field(description="What the curve measures.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -49,6 +52,7 @@ class AttentionEntropy(Experiment):
     def run(self, lab: Lab) -> Result:
         from ..lab import Lab as LabOf
         from ..methods import pruning
+        from ..methods.control_subsets import random_orders
         from ..methods.controls import all_heads
         from ..methods.head_map import head_map
         from ..model.shuffled_weights import permuted
@@ -83,7 +87,9 @@ class AttentionEntropy(Experiment):
         values = self.entropies(other, draw)["entropy"][0]
         signed = values if self.first == "lowest" else -values
         order = [list(sites)[i] for i in signed.argsort(kind="stable")]
-        curve = pruning.curve(lab, self.draw, sites, order, self.method, self.metric, self.draws)
+        n_layers = lab.subject.anatomy.n_layers
+        beside = random_orders(sites, order, n_layers, self.seed, self.draws, self.control_pool)
+        curve = pruning.curve(lab, self.draw, sites, [order, *beside], self.method, self.metric)
         pruned = pruning.curve_result(lab, curve, self.draw, self.metric, "heads", f"{self.first} entropy", self.method)
         known = {m.name for m in measured}
         return Result(
