@@ -231,6 +231,8 @@ def test_everything_clear() -> None:
     assert "The head L3.H1" in text
     assert "heads L3.H1" not in text
     assert "Zero alone would have misled on L0.H1 and L0.H0" in text
+    assert "All tests are done." in world.steps[-1][0]
+    assert "H2 (are the heads needed?): supported; H3 (does zero alone hurt?): supported." in world.steps[-1][0]
     tools = [s[1] for s in world.steps]
     assert tools.index("test_hypothesis") > max(i for i, tool in enumerate(tools) if tool == "propose_hypothesis")
     searched = tools.index("test_hypothesis")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..drivers.conversation import Message, Reply, ToolSpec
 from . import review
-from .confirm import predict_each, predict_heads, predict_stand_ins, test_all
+from .confirm import TESTED, predict_each, predict_heads, predict_stand_ins, test_all
 from .course import Course, Data, Protocol, as_reply
 from .judge import heads_named, layers_named, listing, yardstick_for_heads
 from .report import nothing_report, report
@@ -106,7 +106,7 @@ def protocol(study: Data) -> Protocol:
     if course.stand_ins:
         yield from predict_stand_ins(course)
     yield from test_all(course)
-    yield "A note for later studies.", "write_note", note(course)
+    yield f"{closing(course)} A note for later studies.", "write_note", note(course)
     yield from written(report(course))
 
 
@@ -115,6 +115,19 @@ def written(given: Data) -> Protocol:
     found = yield "The report.", "write_report", given
     if found.get("refused"):
         yield "The claims were refused; the report without them.", "write_report", {**given, "findings": None}
+
+
+def closing(course: Course) -> str:
+    """The verdicts when all is tested: each test moves those before it, as all are corrected together."""
+    said = [
+        f"{name} ({TESTED[about]}): {course.verdicts.get(name, 'not tested')}"
+        for about, name in course.proposed.items()
+    ]
+    return (
+        f"All tests are done. The verdicts, corrected for all predictions together: {'; '.join(said)}."
+        if said
+        else ("There was nothing to test.")
+    )
 
 
 def note(course: Course) -> Data:

@@ -110,7 +110,7 @@ def search_jointly(course: Course) -> Protocol:
         "minimal_set",
         {
             "task": course.task, "layers": sorted(layers), "besides": kept or None, "method": "mean",
-            "metric": metric, "reason": "Single removals miss heads that stand in for each other.",
+            "metric": metric, "n": course.looked_at, "reason": "Single removals miss heads that back each other up.",
         },
     )  # fmt: skip
     if found.get("refused"):
