@@ -87,6 +87,7 @@ class World:
     half: float = 0.05
     significant: bool = True
     logit_diff: bool = True
+    questions: int = 32
     random_sets: bool = True
     together: float = 0.0
     stand_ins: tuple[str, ...] = ()
@@ -129,17 +130,22 @@ class World:
         measured: Data = {"accuracy": {"value": 0.9, "low": 0.8}, "intact_accuracy": {}}
         if tool == "baseline":
             found["doubts"] = self.doubts
+            measured["questions"] = {"value": float(self.questions)}
             if self.logit_diff:
                 measured |= {"logit_diff": {"value": 5.0, "low": 4.0}, "prefers_answer": {"value": 1.0, "low": 0.9}}
         if tool == "layer_program" and "sweep" in given:
-            found["effects"] = [self.of(f"skip L{i}", self.layers.get(i, 0.0), "loss") for i in range(self.n_layers)]
+            sign = 1 if given["metric"] == "loss" else -1
+            found["effects"] = [
+                self.of(f"skip L{i}", sign * self.layers.get(i, 0.0), given["metric"]) for i in range(self.n_layers)
+            ]
         elif tool == "layer_program":
             gone = set(range(self.n_layers)) - {
                 i
                 for piece in filter(None, given["program"].split(", "))
                 for i in range(int(piece.split("-")[0]), int(piece.split("-")[-1]) + 1)
             }
-            found["effects"] = [self.of(given["program"], self.layers.get(min(gone), 0.0), "loss")]
+            sign = 1 if given["metric"] == "loss" else -1
+            found["effects"] = [self.of(given["program"], sign * self.layers.get(min(gone), 0.0), given["metric"])]
         elif tool == "minimal_set":
             assert not set(given["besides"] or ()) & set(self.stand_ins)
             found["effects"] = [self.of(site, 3.0, given["metric"]) for site in self.stand_ins or ["L0.H0"]]
@@ -227,7 +233,9 @@ def test_everything_clear() -> None:
     artefacts = world.proposed["H3"]
     assert [one["quantity"] for one in artefacts] == ["effect[L0.H1]", "effect[L0.H0]", "logit_diff_change"]
     assert {one["config"]["method"] for one in artefacts} == {"mean"}
-    assert {one["comparison"] for one in artefacts} == {"between"}
+    assert [one["comparison"] for one in artefacts] == ["above", "above", "between"], (
+        "no damage alone; no change at once"
+    )
     assert "The head L3.H1" in text
     assert "heads L3.H1" not in text
     assert "Zero alone would have misled on L0.H1 and L0.H0" in text
@@ -271,7 +279,7 @@ def test_a_layer_is_predicted_of_only_where_one_is_needed() -> None:
         world = World(n_layers=4, layers=dict.fromkeys(range(4), damage))
         world.run()
         assert [one["comparison"] for h in world.proposed.values() for one in h if one["kind"] == "layer_program"] == [
-            "above"
+            "below"
         ] * said
 
 
@@ -281,9 +289,14 @@ def test_a_first_look_takes_half_of_the_prompts_and_a_decision_all() -> None:
     asked = [
         (s[1], s[2].get("method"), s[2].get("n")) for s in world.steps if s[1] in ("layer_program", "head_ablation")
     ]
-    assert asked == [("layer_program", None, 16), ("head_ablation", "zero", 16), ("head_ablation", "mean", None),
+    assert asked == [("layer_program", None, 16), ("head_ablation", "zero", 16), ("head_ablation", "mean", 32),
                      ("head_ablation", "mean", 16)]  # fmt: skip
     assert {config["n"] for config in world.tested()} == {32}
+    # Where there are fewer different questions than prompts, more prompts would show no more.
+    for questions, n in ((23, 23), (10, 16), (40, 32)):
+        world = World(zero_only={"L0.H1": 3.0}, questions=questions)
+        world.run()
+        assert {config["n"] for config in world.tested()} == {n}
 
 
 def test_the_other_layers_are_looked_through_by_gradients_and_that_is_said() -> None:

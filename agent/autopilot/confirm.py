@@ -68,10 +68,10 @@ def predict_each(course: Course) -> Protocol:
             refuted_if="For one of them the whole interval of the change lies on the other side of the bound.",
         )  # fmt: skip
     if course.artefacts:
-        harmless = [
-            course.predict("head_ablation", config, **yardstick.harmless(of(site))) for site in course.artefacts
+        alone_too = [
+            course.predict("head_ablation", config, **yardstick.not_harmful(of(site))) for site in course.artefacts
         ]  # fmt: skip
-        yield from predict_artefacts(course, course.artefacts, harmless)
+        yield from predict_artefacts(course, course.artefacts, alone_too)
     undecided = course.undecided
     if undecided:
         one = len(undecided) == 1
@@ -86,18 +86,19 @@ def predict_each(course: Course) -> Protocol:
 
 
 def predict_artefacts(course: Course, heads: list[str], alone: list[Data]) -> Protocol:
-    """Heads that hurt under zero only: replaced by their mean, each and all at once, they change nothing."""
+    """Heads that hurt under zero only: replaced by their mean, each does less damage than the bound, and all of them at
+    once change nothing."""
     yardstick, one = course.yardstick, len(heads) == 1
     config = {"heads": heads, "together": True, "method": "mean", "metric": yardstick.metric, "controls": 1}
     at_once = [] if one else [course.predict("head_ablation", config, **yardstick.harmless())]
     yield from propose(
         course, "artefacts",
         f"{listing(heads)} hurt{'s' if one else ''} under zero, but not under the mean: an artefact of zero. I predict "
-        "no change" + ("." if one else ", one by one and all at once, in case they back each other up."),
+        "no damage" + ("." if one else ", one by one and all at once, in case they back each other up."),
         [*alone, *at_once],
-        statement=f"T{heads_named(heads)[1:]} {'is' if one else 'are'} not needed for {course.task}: replaced by "
-        f"{'its' if one else 'their'} mean on other prompts{'' if one else ', one by one and all at once'}, the change "
-        f"lies {yardstick.within}.",
+        statement=f"T{heads_named(heads)[1:]} {'is' if one else 'are'} not needed for {course.task}: when "
+        f"{'it' if one else 'one of them'} is replaced by its mean on other prompts, the damage is less than "
+        f"{yardstick.words}" + ("." if one else f", and when all are, the change lies {yardstick.within}."),
         rationale="Under the mean the whole interval of the change lay within this range.",
         refuted_if="The whole interval of a change lies beyond the bound.",
     )  # fmt: skip

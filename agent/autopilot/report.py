@@ -65,19 +65,19 @@ def ability(course: Course) -> list[str]:
 
 
 def layers(course: Course) -> list[str]:
-    top = max(course.sweep["effects"], key=lambda e: e["value"])
+    top, yardstick = course.yardstick.sorted(course.sweep)[0], course.yardstick
     effect = slot(course.sweep, f"effect[{top['site']}]")
     blocks = [
         "## Layers",
         f"Each layer was left out by itself. On the prompts to explore, layer {layer_of(top)} is missed most: "
-        f"without it the loss changes by {effect}.",
+        f"without it the {yardstick.noun} changes by {effect}.",
         slot(course.sweep, "figure"),
     ]
     for one in course.tests("layers"):
         test = one["judged"]["experiment"]
         blocks.append(
-            f"On held-out prompts, without layer {course.needed_layer}: the loss changes by "
-            f"{slot(test, 'loss_increase')}, and accuracy goes from {slot(test, 'intact_accuracy')} to "
+            f"On held-out prompts, without layer {course.needed_layer}: the {yardstick.noun} changes by "
+            f"{slot(test, yardstick.measured)}, and accuracy goes from {slot(test, 'intact_accuracy')} to "
             f"{slot(test, 'accuracy')}."
         )
     return blocks

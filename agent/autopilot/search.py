@@ -6,7 +6,7 @@ What it finds is a suggestion, written down as a hypothesis; `confirm` tests the
 from __future__ import annotations
 
 from .course import Course, Protocol, propose
-from .judge import LAYERS, LOST, judged, layer_of, layers_named, listing, without
+from .judge import LOST, judged, layer_of, layers_named, listing, without
 
 SEARCHED = 6  # how many layers are searched for heads, one head at a time
 JOINTLY = 3  # in how many of these layers stand-ins are looked for: each further one makes that search longer
@@ -17,17 +17,17 @@ MEASURED = 8  # how many of the strongest by gradients are removed to measure wh
 
 def search_layers(course: Course) -> Protocol:
     """Leave out each layer; what that suggests is written down."""
-    task = course.task
+    task, yardstick = course.task, course.yardstick
     sweep = course.sweep = yield (
         "Layers first, because they are few: I skip each layer in turn and measure how much worse the answers get.",
         "layer_program",
         {
-            "task": task, "sweep": "skip_each", "metric": "loss", "n": course.looked_at,
+            "task": task, "sweep": "skip_each", "metric": yardstick.metric, "n": course.looked_at,
             "reason": "Which layers does the task need?",
         },
     )  # fmt: skip
-    kinds = judged(LAYERS, sweep["effects"])
-    by_damage = {e["site"]: e for e in LAYERS.sorted(sweep)}
+    kinds = judged(yardstick, sweep["effects"])
+    by_damage = {e["site"]: e for e in yardstick.sorted(sweep)}
     # The first layer makes tokens into what all others read; another one says more about the task.
     needed = [by_damage[site] for site in by_damage if site in kinds["needed"]]
     pick = next((e for e in needed if layer_of(e) > 0), needed[0] if needed else None)
@@ -43,9 +43,10 @@ def predict_layer(course: Course, layer: int, n_layers: int) -> Protocol:
         course, "layers",
         f"Layer {layer} hurts when it is skipped. I write that down as a prediction now; the test comes last, on "
         "prompts that nothing has run on.",
-        [course.predict("layer_program", {"program": without(layer, n_layers)}, **LAYERS.harmful())],
-        statement=f"On other prompts of {course.task}, the loss rises by more than {LAYERS.words} without layer "
-        f"{layer}.",
+        [course.predict("layer_program", {"program": without(layer, n_layers), "metric": course.yardstick.metric},
+                        **course.yardstick.harmful())],
+        statement=f"On other prompts of {course.task}, skipping layer {layer} does damage of more than "
+        f"{course.yardstick.words}.",
         rationale="The sweep over all layers says so, on the prompts to explore.",
         refuted_if="The whole interval of the change lies on the other side of the bound.",
     )  # fmt: skip
@@ -54,7 +55,7 @@ def predict_layer(course: Course, layer: int, n_layers: int) -> Protocol:
 def search_heads(course: Course) -> Protocol:
     """The heads of the layers that hurt most, under zero; the strongest again under the mean."""
     task, yardstick = course.task, course.yardstick
-    by_damage = [layer_of(e) for e in LAYERS.sorted(course.sweep)]
+    by_damage = [layer_of(e) for e in yardstick.sorted(course.sweep)]
     course.searched = by_damage[:SEARCHED]
     where = layers_named(course.searched)
     heads = course.heads = yield (
@@ -86,7 +87,7 @@ def other_ablation(course: Course) -> Protocol:
         "head_ablation",
         {
             "task": course.task, "heads": chosen, "method": "mean", "metric": yardstick.metric, "controls": 1,
-            "reason": "Zero exaggerates; does the mean agree?",
+            "n": course.n, "reason": "Zero exaggerates; does the mean agree?",
         },
     )  # fmt: skip
     # An experiment on one head alone names it as a set of one, by the same name.
