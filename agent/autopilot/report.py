@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .course import METHODS, Course, Data
-from .judge import LOST, heads_named, layer_of, layers_named, listing
+from .judge import LAYERS, LOST, heads_named, layer_of, layers_named, listing
 
 
 def report(course: Course) -> Data:
@@ -65,12 +65,12 @@ def ability(course: Course) -> list[str]:
 
 
 def layers(course: Course) -> list[str]:
-    top, yardstick = course.yardstick.sorted(course.sweep)[0], course.yardstick
+    top, yardstick = LAYERS.sorted(course.sweep)[0], course.yardstick
     effect = slot(course.sweep, f"effect[{top['site']}]")
     blocks = [
         "## Layers",
         f"Each layer was left out by itself. On the prompts to explore, layer {layer_of(top)} is missed most: "
-        f"without it the {yardstick.noun} changes by {effect}.",
+        f"without it the loss changes by {effect}.",
         slot(course.sweep, "figure"),
     ]
     for one in course.tests("layers"):

@@ -6,7 +6,7 @@ What it finds is a suggestion, written down as a hypothesis; `confirm` tests the
 from __future__ import annotations
 
 from .course import Course, Protocol, propose
-from .judge import LOST, judged, layer_of, layers_named, listing, without
+from .judge import LAYERS, LOST, judged, layer_of, layers_named, listing, without
 
 SEARCHED = 6  # how many layers are searched for heads, one head at a time
 JOINTLY = 3  # in how many of these layers stand-ins are looked for: each further one makes that search longer
@@ -17,19 +17,20 @@ MEASURED = 8  # how many of the strongest by gradients are removed to measure wh
 
 def search_layers(course: Course) -> Protocol:
     """Leave out each layer; what that suggests is written down."""
-    task, yardstick = course.task, course.yardstick
+    task = course.task
     sweep = course.sweep = yield (
         "Layers first, because they are few: I skip each layer in turn and measure how much worse the answers get.",
         "layer_program",
         {
-            "task": task, "sweep": "skip_each", "metric": yardstick.metric, "n": course.looked_at,
+            "task": task, "sweep": "skip_each", "metric": "loss", "n": course.looked_at,
             "reason": "Which layers does the task need?",
         },
     )  # fmt: skip
-    kinds = judged(yardstick, sweep["effects"])
-    by_damage = {e["site"]: e for e in yardstick.sorted(sweep)}
-    # The first layer makes tokens into what all others read; another one says more about the task.
-    needed = [by_damage[site] for site in by_damage if site in kinds["needed"]]
+    kinds = judged(LAYERS, sweep["effects"])
+    by_damage = {e["site"]: e for e in LAYERS.sorted(sweep)}
+    # The first layer makes tokens into what all others read; another one says more about the task. Of the others, the
+    # one whose damage is surest, by the near end of its interval.
+    needed = sorted((by_damage[site] for site in kinds["needed"]), key=lambda e: -LAYERS.damage(e)[1])
     pick = next((e for e in needed if layer_of(e) > 0), needed[0] if needed else None)
     course.any_layer_needed = bool(kinds["needed"])
     course.needed_layer = None if pick is None else layer_of(pick)
@@ -55,7 +56,7 @@ def predict_layer(course: Course, layer: int, n_layers: int) -> Protocol:
 def search_heads(course: Course) -> Protocol:
     """The heads of the layers that hurt most, under zero; the strongest again under the mean."""
     task, yardstick = course.task, course.yardstick
-    by_damage = [layer_of(e) for e in yardstick.sorted(course.sweep)]
+    by_damage = [layer_of(e) for e in LAYERS.sorted(course.sweep)]
     course.searched = by_damage[:SEARCHED]
     where = layers_named(course.searched)
     heads = course.heads = yield (
