@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.experiment import Experiment
+from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.kinds.mlp_ablation import MlpAblation
 from lashley.experiments.kinds.neuron_ablation import NeuronAblation
 from lashley.experiments.lab import Lab
@@ -105,6 +106,17 @@ def test_random_others_are_of_the_same_part_and_layers_where_there_are_enough(pa
     alone = random_others(sites, SIZES, "zero", 0)
     assert len(alone) == (0 if middle and len(sites) == 1 else min(free, DRAWS - len(sites) + 1))
     assert {e.edits[0].site.part for e in alone} <= {part}
+
+
+@pytest.mark.parametrize(("controls", "others"), [(1, 0), (2, 1), (5, 4), (20, 10)])
+def test_a_short_sweep_has_as_many_others_beside_each_head_as_are_asked(controls: int, others: int) -> None:
+    bench = counting_lab("llama")
+    free = len(every("z", bench.subject.sizes)) - 2
+    asked = HeadAblation(task="counting", n=6, metric="loss", heads=["L1.H0", "L1.H1"], controls=controls)
+    result = asked.run(bench)
+    assert [e.site for e in result.effects] == ["L1.H0", "L1.H1"]
+    counted = {m.name: m.value for m in result.measurements}.get("controls", 0)
+    assert counted == min(free, controls - 1) == others
 
 
 def test_neurons_are_found_on_other_prompts_and_measured_beside_random_ones() -> None:

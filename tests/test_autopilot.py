@@ -87,6 +87,7 @@ class World:
     half: float = 0.05
     significant: bool = True
     logit_diff: bool = True
+    questions: int = 32
     random_sets: bool = True
     together: float = 0.0
     stand_ins: tuple[str, ...] = ()
@@ -129,17 +130,22 @@ class World:
         measured: Data = {"accuracy": {"value": 0.9, "low": 0.8}, "intact_accuracy": {}}
         if tool == "baseline":
             found["doubts"] = self.doubts
+            measured["questions"] = {"value": float(self.questions)}
             if self.logit_diff:
                 measured |= {"logit_diff": {"value": 5.0, "low": 4.0}, "prefers_answer": {"value": 1.0, "low": 0.9}}
         if tool == "layer_program" and "sweep" in given:
-            found["effects"] = [self.of(f"skip L{i}", self.layers.get(i, 0.0), "loss") for i in range(self.n_layers)]
+            sign = 1 if given["metric"] == "loss" else -1
+            found["effects"] = [
+                self.of(f"skip L{i}", sign * self.layers.get(i, 0.0), given["metric"]) for i in range(self.n_layers)
+            ]
         elif tool == "layer_program":
             gone = set(range(self.n_layers)) - {
                 i
                 for piece in filter(None, given["program"].split(", "))
                 for i in range(int(piece.split("-")[0]), int(piece.split("-")[-1]) + 1)
             }
-            found["effects"] = [self.of(given["program"], self.layers.get(min(gone), 0.0), "loss")]
+            sign = 1 if given["metric"] == "loss" else -1
+            found["effects"] = [self.of(given["program"], sign * self.layers.get(min(gone), 0.0), given["metric"])]
         elif tool == "minimal_set":
             assert not set(given["besides"] or ()) & set(self.stand_ins)
             found["effects"] = [self.of(site, 3.0, given["metric"]) for site in self.stand_ins or ["L0.H0"]]
@@ -222,11 +228,19 @@ class World:
 def test_everything_clear() -> None:
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
     text = world.run()
-    # Layers; by the mean, too; together; stand-ins. One head alone needs no test of each.
-    assert world.verdicts() == {"H1": "supported", "H2": "refuted", "H3": "supported", "H4": "supported"}
+    # The layer; the head that is left; and those that zero alone flagged do nothing.
+    assert world.verdicts() == {"H1": "supported", "H2": "supported", "H3": "supported"}
+    artefacts = world.proposed["H3"]
+    assert [one["quantity"] for one in artefacts] == ["effect[L0.H1]", "effect[L0.H0]", "logit_diff_change"]
+    assert {one["config"]["method"] for one in artefacts} == {"mean"}
+    assert [one["comparison"] for one in artefacts] == ["above", "above", "between"], (
+        "no damage alone; no change at once"
+    )
     assert "The head L3.H1" in text
     assert "heads L3.H1" not in text
     assert "Zero alone would have misled on L0.H1 and L0.H0" in text
+    assert "All tests are done." in world.steps[-1][0]
+    assert "H2 (are the heads needed?): supported; H3 (does zero alone hurt?): supported." in world.steps[-1][0]
     tools = [s[1] for s in world.steps]
     assert tools.index("test_hypothesis") > max(i for i, tool in enumerate(tools) if tool == "propose_hypothesis")
     searched = tools.index("test_hypothesis")
@@ -240,50 +254,90 @@ def test_what_it_found_is_claimed_as_data_and_the_answer_comes_first() -> None:
     world = World(zero_only={"L0.H1": 3.0, "L0.H0": 2.0})
     world.run()
     assert [(claim["type"], claim["parts"]) for claim in world.claims] == [
-        ("needed", ["L3.H1"]), ("spare", ["L0.H1", "L0.H0"]), ("needed", ["L3"]), ("spare", ["L1"]),
+        ("needed", ["L3.H1"]), ("needed", ["L0.H1"]), ("needed", ["L0.H0"]), ("spare", ["L0.H1", "L0.H0"]),
+        ("needed", ["L3"]),
     ]  # fmt: skip
     assert {claim["task"] for claim in world.claims} == {"sums"}
     for claim in world.claims:
         claim_from(TypedClaim.model_validate(claim), None)
 
 
-def test_what_is_not_significant_is_undecided_not_harmless() -> None:
-    world = World(half=0.4, layers={0: 5.0})
-    world.run()
-    assert world.verdicts()["H1"] == "inconclusive", "no interval is narrow enough to show that a layer can be spared"
+def test_a_head_that_neither_matters_nor_can_be_spared_is_undecided() -> None:
+    world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7}, zero_only={"L0.H0": 2.0}, half=0.8)
+    text = world.run()
+    (name,) = [h for h, made in world.proposed.items() if made[0]["config"].get("heads") == ["L0.H0"]]
+    assert [one["comparison"] for one in world.proposed[name]] == ["below"]
+    assert world.verdicts()[name] == "inconclusive"
+    assert "The search leaves L0.H0 undecided." in text
+    assert "in place of L0.H0 changes the logit difference by {{" in text
+    assert ["L0.H0"] in world.claimed("needed")
+    assert world.claimed("spare") == []
 
 
-def test_layers_that_are_all_alike_are_predicted_to_be() -> None:
-    for damage, said in ((0.0, ["between"]), (3.0, ["above"])):
+def test_a_layer_is_predicted_of_only_where_one_is_needed() -> None:
+    for damage, said in ((0.0, False), (3.0, True)):
         world = World(n_layers=4, layers=dict.fromkeys(range(4), damage))
         world.run()
-        assert [one["comparison"] for one in world.proposed["H1"]] == said
+        assert [one["comparison"] for h in world.proposed.values() for one in h if one["kind"] == "layer_program"] == [
+            "below"
+        ] * said
+
+
+def test_a_first_look_takes_half_of_the_prompts_and_a_decision_all() -> None:
+    world = World(zero_only={"L0.H1": 3.0})
+    world.run()
+    asked = [
+        (s[1], s[2].get("method"), s[2].get("n")) for s in world.steps if s[1] in ("layer_program", "head_ablation")
+    ]
+    assert asked == [("layer_program", None, 16), ("head_ablation", "zero", 16), ("head_ablation", "mean", 32),
+                     ("head_ablation", "mean", 16)]  # fmt: skip
+    assert {config["n"] for config in world.tested()} == {32}
+    # Where there are fewer different questions than prompts, more prompts would show no more.
+    for questions, n in ((23, 23), (10, 16), (40, 32)):
+        world = World(zero_only={"L0.H1": 3.0}, questions=questions)
+        world.run()
+        assert {config["n"] for config in world.tested()} == {n}
+
+
+def test_the_other_layers_are_looked_through_by_gradients_and_that_is_said() -> None:
+    world = World(heads={"L3.H1": 2.0, "L10.H0": 1.0}, layers={0: 5.0, 3: 1.0})
+    text = world.run()
+    (wide,) = [s[2] for s in world.steps if s[2].get("sweep") == "attribution"]
+    assert wide["layers"] == list(range(6, 12))
+    assert "gradients ranked the heads of layers 6-11" in text
+    assert "gradients can miss a head" in text
+    assert world.claimed("needed")[:3] == [["L3.H1", "L10.H0"], ["L3.H1"], ["L10.H0"]]
 
 
 def test_one_strong_head_does_not_carry_another_unnoticed() -> None:
     world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7})
     text = world.run()
     assert world.verdicts() == {"H1": "supported", "H2": "supported", "H3": "supported"}
+    assert [one["quantity"] for one in world.proposed["H3"]] == ["effect[L3.H1]", "effect[L0.H0]"]
     assert "The strongest are L3.H1 and L0.H0" in text
     assert world.claimed("needed")[:3] == [["L3.H1", "L0.H0"], ["L3.H1"], ["L0.H0"]]
     world = World(heads={"L3.H1": 2.0, "L0.H0": 0.7}, zero_only={"L0.H1": 2.0})
     world.run()
-    assert [one["config"]["heads"] for one in world.proposed["H4"]] == [["L3.H1", "L0.H0"]] * 2
+    together = [["L3.H1", "L0.H0", "L0.H1"]]
+    assert [one["config"]["heads"] for one in world.proposed["H3"]] == together * 2
+    assert [one["config"]["heads"] for one in world.proposed["H4"]] == together, "one experiment tests each by itself"
 
 
 def test_heads_that_stand_in_for_each_other_are_found_out() -> None:
     world = World(heads={}, zero_only={"L3.H0": 2.0, "L3.H1": 2.0}, together=1.0)
     world.run()
-    assert world.verdicts() == {"H1": "supported", "H2": "refuted", "H3": "refuted"}
-    assert "do not stand in for each other" in world.said()
+    assert world.verdicts() == {"H1": "supported", "H2": "refuted"}
+    assert "in case they back each other up" in world.said()
 
 
 def test_what_is_undecided_is_tested_again_and_does_not_pass_for_harmless() -> None:
     world = World(heads={"L3.H1": 2.0}, zero_only={"L0.H0": 2.0, "L0.H1": 2.0}, significant=False)
     world.run()
-    assert world.verdicts() == {"H1": "inconclusive", "H2": "refuted", "H3": "inconclusive", "H4": "inconclusive"}
+    assert set(world.verdicts().values()) == {"inconclusive"}
     together = [config["heads"] for config in world.tested() if config.get("together")]
-    assert together == [["L3.H1"]] * 4 + [["L0.H0", "L0.H1"]]
+    assert together == [["L0.H0", "L0.H1"]]
+    (name,) = [h for h, made in world.proposed.items() if made[0]["quantity"] == "effect[L3.H1]"]
+    assert [one["comparison"] for one in world.proposed[name]] == ["below"]
 
 
 def test_no_head_at_all_is_said_and_not_claimed() -> None:
@@ -298,14 +352,14 @@ def test_no_head_at_all_is_said_and_not_claimed() -> None:
 def test_random_sets_are_predicted_of_only_where_there_are_enough_of_them() -> None:
     for world, predicted in ((World(n_layers=5), 0), (World(n_layers=12), 1)):
         text = world.run()
-        beyond = [one for one in world.proposed["H3"] if one["quantity"] == "excess"]
+        beyond = [one for one in world.proposed["H2"] if one["quantity"] == "excess"]
         assert [one["config"]["method"] for one in beyond] == ["mean"] * predicted
         assert ("too few other heads for random sets to show anything" in text) == (not predicted)
         assert ("rank {{" in text) == bool(predicted)
-        assert world.verdicts()["H3"] == "supported"
+        assert world.verdicts()["H2"] == "supported"
     world = World(random_sets=False)
     world.run()
-    assert world.verdicts()["H3"] == "inconclusive", "what was predicted and cannot be read shows nothing"
+    assert world.verdicts()["H2"] == "inconclusive", "what was predicted and cannot be read shows nothing"
 
 
 def test_heads_that_the_joint_search_finds_are_predicted_together_and_alone() -> None:
@@ -397,6 +451,16 @@ def test_no_shape_of_a_subject_breaks_the_protocol(n_layers: int, heads: dict[st
 
 def test_a_step_other_than_a_baseline_that_is_refused_ends_the_course() -> None:
     said = Message(role="user", data={"goal": "What adds?", "model": "m", "task": "sums", "n": 4})
-    reply = Autopilot().reply("", [said], ())
+    first = Autopilot().reply("", [said], ())
+    able = Message(role="tool", call_id=first.calls[0].id, data=World().answer("baseline", {"task": "sums"}))
+    reply = Autopilot().reply("", [said, Message.of(first), able], ())
+    assert reply.calls[0].name == "layer_program"
     answer = Message(role="tool", call_id=reply.calls[0].id, text="It is broken.", data={"refused": True})
-    assert "It is broken." in Autopilot().reply("", [said, Message.of(reply), answer], ()).text
+    assert "It is broken." in Autopilot().reply("", [said, Message.of(first), able, Message.of(reply), answer], ()).text
+
+
+def test_other_tasks_are_listed_only_where_the_first_cannot_be_done() -> None:
+    for doubts, listed in (([], 0), (["unable"], 1)):
+        world = World(doubts=doubts)
+        world.run()
+        assert [s[1] for s in world.steps].count("list_tasks") == listed

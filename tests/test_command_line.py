@@ -72,7 +72,7 @@ def test_a_study_without_a_key_ends_in_a_report(study: Path, words: tuple[str, .
     assert all(h["status"] != "open" for h in run["hypotheses"])
     zoom = next(e["config"]["layers"] for e in run["experiments"] if e["kind"] == "head_ablation")
     damage = json.loads(agent(study, "show", "E2", "--json").stdout)["effects"]
-    worst = max(damage, key=lambda e: e["value"])["site"]
+    worst = max(damage, key=lambda e: abs(e["value"]))["site"]
     assert int(worst.split("L")[-1]) in zoom, "the heads searched are where the damage was"
 
 

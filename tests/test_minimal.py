@@ -130,6 +130,20 @@ def test_heads_that_stand_in_for_each_other_are_found_together() -> None:
         assert "rank 1 of " in result.found
 
 
+def test_where_not_even_all_of_them_suffice_nothing_is_searched() -> None:
+    name, done = "planted:backup", list[str]()
+    known = planted_lab(name)
+    bench = Lab(known.subject, known.task, lambda what, *_: done.append(what))
+    left = {"layers": [1], "besides": list(TRUTHS[name].redundant)}
+    result = MinimalSet.model_validate({"model": name, **left, **GIVEN}).run(bench)
+    assert result.found.startswith("Not even all 2 heads suffice to break it")
+    assert result["share"].value > 0.99
+    assert result.effects == ()
+    assert "members_needed" not in {m.name for m in result.measurements}
+    assert "each by itself" not in done
+    assert "2 sets" not in done
+
+
 def test_what_stays_in_any_case_must_be_there_and_leave_something() -> None:
     name, sizes = "planted:backup", planted_lab("planted:backup").subject.sizes
     with pytest.raises(BadConfiguration, match=r"^L0.H1 is not among the heads that are searched"):

@@ -37,10 +37,10 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_from_a_claim_back_to_its_numbers(empty: Path) -> None:
     said = {line.split()[0] + " " + line.split()[1]: result.stdout for line, result in followed("first_study.md")}
-    assert "H3 confirmed" in said["show H3"], "the page says that H3 is the claim"
-    assert "identity" in said["show E11"]
-    assert "random sets" in said["show E11"]
-    assert "the same" in said["replay E11"]
+    assert "H2 confirmed" in said["show H2"], "the page says that H2 is the claim"
+    assert "identity" in said["show E9"]
+    assert "random sets" in said["show E9"]
+    assert "the same" in said["replay E9"]
     assert "supported" in said["experiment head_ablation"]
     assert (empty / "reports/R1/report.html").is_file()
 

@@ -20,6 +20,7 @@ def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
 
 
 METHODS = ("zero", "mean", "resample")
+LEAST = 16  # prompts of a first look and of a test, where a study has so many
 
 
 @dataclass
@@ -30,10 +31,11 @@ class Course:
     unasked      tasks whose baselines the tools refused
     sweep        each layer left out; `needed_layer` and `spare_layer` are what it suggests
     searched     layers whose heads were removed one by one
-    chosen       the strongest heads under zero; `repeats` are the same under mean and resample
-    vanished     those of them whose change under mean or resample lay within the bound
+    chosen       the strongest heads under zero; `repeat` is the same under the mean
+    vanished     those of them whose change under the mean lay within the bound
     wider        the search by means, where few heads were left; `found_wider` are the heads it added
-    kept         what is left, by intervals that do not reach zero
+    screened     layers of the wider search whose heads it looked through by gradients, to remove the strongest only
+    kept         what is left: needed under zero and the mean, or found by the wider search
     joint        the search for a set of other heads without which the task is lost; `stand_ins` are its members
     proposed     the ids of the hypotheses by what they are about, in the order in which they were written down
     impossible   which of them no outcome can support or refute, for too few questions
@@ -55,10 +57,11 @@ class Course:
     searched: list[int] = field(default_factory=list[int])
     heads: Data = field(default_factory=dict[str, Any])
     chosen: list[str] = field(default_factory=list[str])
-    repeats: list[Data] = field(default_factory=list[Data])
+    repeat: Data | None = None
     vanished: list[str] = field(default_factory=list[str])
     wider: Data | None = None
     found_wider: list[str] = field(default_factory=list[str])
+    screened: list[int] = field(default_factory=list[int])
     kept: list[str] = field(default_factory=list[str])
     joint: Data | None = None
     stand_ins: list[str] = field(default_factory=list[str])
@@ -68,9 +71,37 @@ class Course:
     statuses: dict[str, str] = field(default_factory=dict[str, str])
     verdicts: dict[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def n(self) -> int:
+        """How many prompts a test takes, and a search that decides what is tested: as many as the study asks for, but
+        no more than there are different questions. Intervals count questions, so more prompts would show little."""
+        asked = int(self.study.get("n", 32))
+        questions = self.baseline["measurements"].get("questions", {}).get("value", asked)
+        return min(asked, max(LEAST, int(questions)))
+
+    @property
+    def looked_at(self) -> int:
+        """How many prompts a first look takes: half of them, since it only chooses what is measured again."""
+        return max(self.n // 2, min(self.n, LEAST))
+
+    @property
+    def rest(self) -> list[str]:
+        """The heads that hurt under zero and were not kept."""
+        return [site for site in self.chosen if site not in self.kept]
+
+    @property
+    def artefacts(self) -> list[str]:
+        """Those that hurt under zero only, but for such as may stand in for each other."""
+        return [site for site in self.vanished if site in self.rest and site not in self.stand_ins]
+
+    @property
+    def undecided(self) -> list[str]:
+        """Those that hurt under zero and may matter under the mean."""
+        return [site for site in self.rest if site not in self.vanished]
+
     def predict(self, kind: str, config: Data, comparison: str, quantity: str = "excess", **bounds: float) -> Data:
         """A prediction on held-out prompts of the course's task."""
-        whole = {"task": self.task, "n": self.study.get("n", 32), **config}
+        whole = {"task": self.task, "n": self.n, **config}
         return {"kind": kind, "config": json.dumps(whole), "quantity": quantity, "comparison": comparison, **bounds}
 
     def tests(self, about: str) -> list[Data]:

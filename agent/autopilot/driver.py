@@ -1,10 +1,11 @@
 """A study without a language model: a fixed protocol that chooses each configuration from the last results.
 
-Baseline first (a task the subject cannot do is left for one it can), layers before heads, a zoom to where the
-damage is, the strongest heads again under the other ablations, a set of the other heads without which the task is lost.
-What each step suggests is written down with its predictions; when the search is over, all of them are tested on
-prompts that nothing was run on; a report. It reads only what the tools answered: the whole protocol is a function of
-the conversation, so it can be taken up again at any step.
+Baseline first (a task the subject cannot do is left for one it can), layers before heads, the heads of the layers
+that hurt most, the strongest of them again under the mean, a set of the other heads without which the task is lost. The
+search looks at half of the prompts where it only chooses what is measured again. What it suggests is written down as
+predictions; then each prediction is tested on prompts that nothing has run on, damage under zero, mean and resample; a
+report. It reads only what the tools answered: the whole protocol is a function of the conversation, so it can be
+resumed at any step.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from collections.abc import Sequence
 
 from ..drivers.conversation import Message, Reply, ToolSpec
 from . import review
-from .confirm import predict_backup, predict_heads, predict_stand_ins, test_all
+from .confirm import TESTED, predict_each, predict_heads, predict_stand_ins, test_all
 from .course import Course, Data, Protocol, as_reply
 from .judge import heads_named, layers_named, listing, yardstick_for_heads
 from .report import nothing_report, report
 from .search import search_heads, search_jointly, search_layers
 
-# What a study can go on without: when it is refused, the protocol is told so, and claims nothing of it.
+# What a study can do without: the protocol reads the refusal, and claims nothing of it.
 SPARED = ("baseline", "minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
+
+
+def can_spare(tool: str, arguments: Data) -> bool:
+    """Whether the study goes on when this step is refused. Not every subject has gradients."""
+    return tool in SPARED or arguments.get("sweep") == "attribution"
 
 
 class Autopilot:
@@ -40,7 +46,7 @@ class Autopilot:
                 break
             if message.role == "tool":
                 answer = message.data or {}
-                if answer.get("refused") and tool not in SPARED:
+                if answer.get("refused") and not can_spare(tool, arguments):
                     return Reply(text=f"A step was refused, so the protocol cannot go on: {message.text[:300]}")
                 try:
                     thought, tool, arguments = steps.send(answer)
@@ -48,7 +54,7 @@ class Autopilot:
                     return Reply(text="The protocol is done.")
         else:
             if "task" in arguments:
-                arguments = {**arguments, "n": first.get("n", 32)}
+                arguments = {"n": first.get("n", 32), **arguments}
             return as_reply(thought, tool, arguments, len(messages))
         return Reply(text="The budget is spent.")
 
@@ -60,15 +66,18 @@ def able(found: Data) -> bool:
 
 def protocol(study: Data) -> Protocol:
     """The steps of a study, each told what the one before it gave."""
-    listed = yield "What tasks are there, should this one be too hard?", "list_tasks", {}
     tried: list[Data] = []
     unasked: list[str] = []
-    for task in dict.fromkeys((study["task"], *(t["name"] for t in listed.get("tasks", [])))):
+    tasks = [study["task"]]
+    for task in tasks:
         baseline = yield (
-            f"Can the subject do {task} at all?",
+            f"First: can the model do {task} at all? Damage to what it cannot do would mean nothing.",
             "baseline",
             {"task": task, "reason": f"Baseline of {task}: damage to what cannot be done means nothing."},
         )
+        if len(tasks) == 1 and not able(baseline):
+            listed = yield f"Not {task}. Which other tasks are there?", "list_tasks", {}
+            tasks += [one["name"] for one in listed.get("tasks", []) if one["name"] != task]
         if baseline.get("refused"):
             # Its tokenizer cannot carry the task, or there are too few prompts; the answer says so.
             unasked.append(task)
@@ -92,13 +101,12 @@ def protocol(study: Data) -> Protocol:
     yield from search_jointly(course)
     if course.kept:
         yield from predict_heads(course)
+    if course.rest or len(course.kept) > 1:
+        yield from predict_each(course)
     if course.stand_ins:
         yield from predict_stand_ins(course)
-    # Of heads that were just predicted to stand in for each other the contrary is not predicted, too.
-    if len(course.vanished) > 1 and not set(course.stand_ins) & set(course.vanished):
-        yield from predict_backup(course)
     yield from test_all(course)
-    yield "What a later study should know.", "write_note", note(course)
+    yield f"{closing(course)} A note for later studies.", "write_note", note(course)
     yield from written(report(course))
 
 
@@ -107,6 +115,19 @@ def written(given: Data) -> Protocol:
     found = yield "The report.", "write_report", given
     if found.get("refused"):
         yield "The claims were refused; the report without them.", "write_report", {**given, "findings": None}
+
+
+def closing(course: Course) -> str:
+    """The verdicts when all is tested: each test moves those before it, as all are corrected together."""
+    said = [
+        f"{name} ({TESTED[about]}): {course.verdicts.get(name, 'not tested')}"
+        for about, name in course.proposed.items()
+    ]
+    return (
+        f"All tests are done. The verdicts, corrected for all predictions together: {'; '.join(said)}."
+        if said
+        else ("There was nothing to test.")
+    )
 
 
 def note(course: Course) -> Data:
@@ -123,7 +144,9 @@ def note(course: Course) -> Data:
         else "The search left no head that is needed by itself.",
     ]
     if course.vanished:
-        said.append(f"Zero alone misled on {listing(course.vanished)}: without damage under mean or resample.")
+        said.append(f"Zero alone misled on {listing(course.vanished)}: no damage under the mean.")
+    if course.undecided:
+        said.append(f"Left undecided, and tested alone: {listing(course.undecided)} ({verdict('undecided')}).")
     if course.stand_ins:
         said.append(f"Heads that stand in for each other: {listing(course.stand_ins)} ({verdict('stand_ins')}).")
     return {

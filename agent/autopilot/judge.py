@@ -60,6 +60,12 @@ class Yardstick:
             return {"comparison": "above", "quantity": quantity or self.measured, "low": self.bound}
         return {"comparison": "below", "quantity": quantity or self.measured, "high": -self.bound}
 
+    def not_harmful(self, quantity: str | None = None) -> Data:
+        """The prediction of less damage than the bound: the opposite of `harmful`."""
+        if self.metric == "loss":
+            return {"comparison": "below", "quantity": quantity or self.measured, "high": self.bound}
+        return {"comparison": "above", "quantity": quantity or self.measured, "low": -self.bound}
+
     def harmless(self, quantity: str | None = None) -> Data:
         """The prediction of a change within the bound."""
         bounds = {"low": -self.bound, "high": self.bound}

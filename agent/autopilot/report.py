@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .course import METHODS, Course, Data
-from .judge import LOST, heads_named, layer_of, layers_named, listing
+from .judge import LAYERS, LOST, heads_named, layer_of, layers_named, listing
 
 
 def report(course: Course) -> Data:
@@ -33,14 +33,13 @@ def claims(course: Course) -> list[Data]:
             found.append(one)
 
     claim("needed", course.kept)
-    for head in course.kept or course.chosen:
+    for head in (*course.kept, *course.rest):
         claim("needed", [head])
     if len(course.stand_ins) > 1:
         claim("stands_in", course.stand_ins)
-    if len(course.vanished) > 1 and "backup" in course.tested:
-        claim("spare", course.vanished)
+    if len(course.artefacts) > 1 and "artefacts" in course.tested:
+        claim("spare", course.artefacts)
     claim("needed", [] if course.needed_layer is None else [f"L{course.needed_layer}"])
-    claim("spare", [] if course.spare_layer is None else [f"L{course.spare_layer}"])
     return found
 
 
@@ -66,7 +65,7 @@ def ability(course: Course) -> list[str]:
 
 
 def layers(course: Course) -> list[str]:
-    top = max(course.sweep["effects"], key=lambda e: e["value"])
+    top, yardstick = LAYERS.sorted(course.sweep)[0], course.yardstick
     effect = slot(course.sweep, f"effect[{top['site']}]")
     blocks = [
         "## Layers",
@@ -74,13 +73,12 @@ def layers(course: Course) -> list[str]:
         f"without it the loss changes by {effect}.",
         slot(course.sweep, "figure"),
     ]
-    for layer, one in zip(
-        [x for x in (course.needed_layer, course.spare_layer) if x is not None], course.tests("layers"), strict=False
-    ):
+    for one in course.tests("layers"):
         test = one["judged"]["experiment"]
         blocks.append(
-            f"On held-out prompts, without layer {layer}: the loss changes by {slot(test, 'loss_increase')}, and "
-            f"accuracy goes from {slot(test, 'intact_accuracy')} to {slot(test, 'accuracy')}."
+            f"On held-out prompts, without layer {course.needed_layer}: the {yardstick.noun} changes by "
+            f"{slot(test, yardstick.measured)}, and accuracy goes from {slot(test, 'intact_accuracy')} to "
+            f"{slot(test, 'accuracy')}."
         )
     return blocks
 
@@ -94,39 +92,47 @@ def heads(course: Course) -> list[str]:
         "an interval that does not reach zero.",
         slot(course.heads, "figure"),
     ]
-    if course.chosen:
+    if course.repeat is not None:
         one = len(course.chosen) == 1
         blocks += [
             f"{'That is' if one else 'The strongest are'} {listing(course.chosen)}. Zero is a value that a head may "
-            f"never give, so {'it was' if one else 'they were'} removed again, by the mean and by another prompt's "
-            "value. With the mean:",
-            slot(course.repeats[0], "table"),
+            f"never have, so {'it was' if one else 'each was'} removed again, by its mean over other prompts:",
+            slot(course.repeat, "table"),
         ]
     else:
         blocks.append("None was.")
-    if not course.kept:
+    if course.undecided:
+        blocks.append(f"The search leaves {listing(course.undecided)} undecided.")
+        for site, one in zip(course.undecided, course.tests("undecided"), strict=False):
+            change = slot(one["judged"]["experiment"], one["quantity"])
+            blocks.append(f"On held-out prompts the mean in place of {site} changes the {yardstick.noun} by {change}.")
+    if not course.kept and not course.undecided:
         blocks.append(
             f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That is no "
             "proof that there is none: see what was not tested."
         )
     if course.vanished:
         blocks.append(
-            f"Zero alone would have misled on {listing(course.vanished)}: under mean or resample the whole interval of "
-            f"the change lies within {yardstick.said}."
+            f"Zero alone would have misled on {listing(course.vanished)}: under the mean the whole interval of the "
+            f"change lies within {yardstick.said}."
         )
-    for one in course.tests("backup"):
-        test = one["judged"]["experiment"]
+    at_once = next((one for one in course.tests("artefacts") if one["config"].get("together")), None)
+    if at_once is not None:
+        test = at_once["judged"]["experiment"]
         blocks.append(
-            f"Heads may stand in for each other. {listing(course.vanished)}, removed all at once by their means on "
-            f"held-out prompts, change the {yardstick.noun} by {slot(test, yardstick.measured)}; accuracy falls by "
-            f"{slot(test, 'accuracy_drop')}."
+            f"Heads may stand in for each other. {listing(at_once['config']['heads'])}, replaced by their means all at "
+            f"once on held-out prompts, change the {yardstick.noun} by {slot(test, yardstick.measured)}; accuracy "
+            f"falls by {slot(test, 'accuracy_drop')}."
         )
     if course.wider is not None:
         found = listing(course.found_wider) if course.found_wider else "no further head"
-        blocks += [
-            f"As few were left, the search went on by means in {layers_of(course.wider)}. It added {found}.",
-            slot(course.wider, "figure"),
-        ]
+        how = (
+            f"As few were left, gradients ranked the heads of {layers_named(course.screened)}, and the strongest were "
+            f"replaced by their means. That added {found}."
+            if course.screened
+            else f"As few were left, the search went on by means in {layers_of(course.wider)}. It added {found}."
+        )
+        blocks += [how, slot(course.wider, "figure")]
     return blocks + jointly(course)
 
 
@@ -191,9 +197,13 @@ def undecidable(course: Course) -> str:
 
 def untested(course: Course) -> list[str]:
     n_layers = len(course.sweep["effects"])
-    others = sorted(set(range(n_layers)) - set(course.searched))
+    others = sorted(set(range(n_layers)) - {*course.searched, *course.screened})
     items = [
         f"Heads of {layers_named(others)}: none was removed." if others else "",
+        f"Most heads of {layers_named(course.screened)}: only those that gradients ranked highest were removed, and "
+        "gradients can miss a head."
+        if course.screened
+        else "",
         undecidable(course),
         "Heads in pairs or larger sets, but for those named above: a head that has a backup is missed when heads are "
         "removed one at a time, and so is one whose effect is smaller than the bound. A search for a set without which "

@@ -5,117 +5,97 @@ What it finds is a suggestion, written down as a hypothesis; `confirm` tests the
 
 from __future__ import annotations
 
-from .course import METHODS, Course, Data, Protocol, propose
+from .course import Course, Protocol, propose
 from .judge import LAYERS, LOST, judged, layer_of, layers_named, listing, without
 
-SEARCHED = 6  # how many layers are searched for heads at a time
+SEARCHED = 6  # how many layers are searched for heads, one head at a time
 JOINTLY = 3  # in how many of these layers stand-ins are looked for: each further one makes that search longer
 FOLLOWED = 6  # how many heads are followed up
 ENOUGH = 3  # with fewer heads left than this, the search goes on
+MEASURED = 8  # how many of the strongest by gradients are removed to measure what they do
 
 
 def search_layers(course: Course) -> Protocol:
     """Leave out each layer; what that suggests is written down."""
     task = course.task
     sweep = course.sweep = yield (
-        "Coarse first: leave out each layer.",
+        "Layers first, because they are few: I skip each layer in turn and measure how much worse the answers get.",
         "layer_program",
-        {"task": task, "sweep": "skip_each", "metric": "loss", "reason": "Which layers does the task need?"},
-    )
+        {
+            "task": task, "sweep": "skip_each", "metric": "loss", "n": course.looked_at,
+            "reason": "Which layers does the task need?",
+        },
+    )  # fmt: skip
     kinds = judged(LAYERS, sweep["effects"])
     by_damage = {e["site"]: e for e in LAYERS.sorted(sweep)}
-    n_layers = len(by_damage)
-    # The first layer makes tokens into what all others read; another one says more about the task.
-    needed = [by_damage[site] for site in by_damage if site in kinds["needed"]]
+    # The first layer makes tokens into what all others read; another one says more about the task. Of the others, the
+    # one whose damage is surest, by the near end of its interval.
+    needed = sorted((by_damage[site] for site in kinds["needed"]), key=lambda e: -LAYERS.damage(e)[1])
     pick = next((e for e in needed if layer_of(e) > 0), needed[0] if needed else None)
-    # The sweep only suggests which one can be spared; whether it can, its own test says.
-    little = [e for e in by_damage.values() if e is not pick and abs(e["value"]) < LAYERS.bound]
-    spare = min(little, key=lambda e: max(-e["low"], e["high"]), default=None)
     course.any_layer_needed = bool(kinds["needed"])
     course.needed_layer = None if pick is None else layer_of(pick)
-    course.spare_layer = None if spare is None else layer_of(spare)
-    yield from predict_layers(course, n_layers)
+    if pick is not None:
+        yield from predict_layer(course, layer_of(pick), len(by_damage))
 
 
-def predict_layers(course: Course, n_layers: int) -> Protocol:
-    """What the sweep suggests: a layer that is needed, and one that can be spared."""
-    said: list[str] = []
-    predictions: list[Data] = []
-    for layer, harm in ((course.needed_layer, True), (course.spare_layer, False)):
-        if layer is not None:
-            said.append(
-                f"without layer {layer} the loss rises by more than {LAYERS.words}"
-                if harm
-                else f"without layer {layer} it changes by something {LAYERS.within}"
-            )
-            expected = LAYERS.harmful() if harm else LAYERS.harmless()
-            predictions.append(course.predict("layer_program", {"program": without(layer, n_layers)}, **expected))
-    if predictions:
-        yield from propose(
-            course, "layers", "What the sweep suggests, written down before its test on other prompts.", predictions,
-            statement=f"On other prompts of {course.task}, {', and '.join(said)}.",
-            rationale="The sweep over all layers says so, on the prompts to explore.",
-            refuted_if="The whole interval of a change lies elsewhere.",
-        )  # fmt: skip
+def predict_layer(course: Course, layer: int, n_layers: int) -> Protocol:
+    """What the sweep suggests: a layer that is needed."""
+    yield from propose(
+        course, "layers",
+        f"Layer {layer} hurts when it is skipped. I write that down as a prediction now; the test comes last, on "
+        "prompts that nothing has run on.",
+        [course.predict("layer_program", {"program": without(layer, n_layers), "metric": course.yardstick.metric},
+                        **course.yardstick.harmful())],
+        statement=f"On other prompts of {course.task}, skipping layer {layer} does damage of more than "
+        f"{course.yardstick.words}.",
+        rationale="The sweep over all layers says so, on the prompts to explore.",
+        refuted_if="The whole interval of the change lies on the other side of the bound.",
+    )  # fmt: skip
 
 
 def search_heads(course: Course) -> Protocol:
-    """The heads of the layers that hurt most, under zero; the strongest again under mean and resample."""
+    """The heads of the layers that hurt most, under zero; the strongest again under the mean."""
     task, yardstick = course.task, course.yardstick
     by_damage = [layer_of(e) for e in LAYERS.sorted(course.sweep)]
     course.searched = by_damage[:SEARCHED]
     where = layers_named(course.searched)
     heads = course.heads = yield (
-        f"Now the heads, one at a time, of {where}, whose absence hurt most."
+        f"Now the heads of {where}, which hurt most when skipped. I set each head to zero in turn: the quickest way to "
+        "see which might matter."
         if course.any_layer_needed
-        else f"No layer is needed by this measure. The heads of {where}, which changed most, are searched anyway.",
+        else f"No layer is needed by this measure. I set each head of {where}, which changed most, to zero anyway.",
         "head_ablation",
         {
             "task": task, "layers": sorted(course.searched), "method": "zero", "metric": yardstick.metric,
-            "reason": "Zoom to the layers whose absence hurt most.",
+            "n": course.looked_at, "reason": "Which heads hurt when they are set to zero?",
         },
     )  # fmt: skip
     course.chosen = [e["site"] for e in yardstick.sorted(heads) if yardstick.promising(e)][:FOLLOWED]
     if course.chosen:
-        yield from other_ablations(course)
+        yield from other_ablation(course)
     if len(course.kept) < ENOUGH:
-        yield from search_on(course, by_damage[SEARCHED : 2 * SEARCHED])
+        yield from search_on(course, by_damage[SEARCHED:])
 
 
-def other_ablations(course: Course) -> Protocol:
-    """Whether the heads that were strongest under zero are needed under mean and resample, too."""
-    task, yardstick, chosen = course.task, course.yardstick, course.chosen
+def other_ablation(course: Course) -> Protocol:
+    """Whether the heads that were strongest under zero are needed under the mean, too."""
+    yardstick, chosen = course.yardstick, course.chosen
     one = len(chosen) == 1
-    # One head alone is an experiment on a set of one, which measures the change of that set.
-    quantities = [None] if one else [f"effect[{site}]" for site in chosen]
-    yield from propose(
-        course, "methods",
-        f"{'This' if one else 'These'} may be no more than what zero does. An expectation, before anything else is "
-        "tried.",
-        [course.predict("head_ablation", {"heads": chosen, "method": "mean", "metric": yardstick.metric},
-                        **yardstick.harmful(q)) for q in quantities],
-        statement=f"{'The head' if one else 'Each of the heads'} {listing(chosen)} is needed for {task} by itself, "
-        f"also when it is replaced by its mean: the damage is more than {yardstick.words}.",
-        rationale=f"Under zero ({course.heads['id']}) the damage was more than this bound, and its interval did not "
-        "reach zero.",
-        refuted_if="For one of them the whole interval of the change lies on the other side of the bound.",
+    found = course.repeat = yield (
+        f"{listing(chosen)} hurt{'s' if one else ''} most. But zero is a value that a head may never have, so zero "
+        f"alone can hurt a head that does nothing here. I replace {'it' if one else 'each'} by its mean over other "
+        "prompts instead.",
+        "head_ablation",
+        {
+            "task": course.task, "heads": chosen, "method": "mean", "metric": yardstick.metric, "controls": 1,
+            "n": course.n, "reason": "Zero exaggerates; does the mean agree?",
+        },
     )  # fmt: skip
-    for method in METHODS[1:]:
-        found = yield (
-            f"The same head{'s, one at a time' if not one else ''}, {method} instead of zero.",
-            "head_ablation",
-            {
-                "task": task, "heads": chosen, "method": method, "metric": yardstick.metric,
-                "reason": f"Zero exaggerates; does {method} agree?",
-            },
-        )  # fmt: skip
-        course.repeats.append(found)
-    kinds = [judged(yardstick, r["effects"][: len(chosen)]) for r in course.repeats]
     # An experiment on one head alone names it as a set of one, by the same name.
-    course.vanished = [site for site in chosen if any(site in k["spare"] for k in kinds)]
-    # What is undecided here may still be worth the test on other prompts.
-    promising = [{e["site"] for e in r["effects"] if yardstick.promising(e)} for r in course.repeats]
-    course.kept = [site for site in chosen if all(site in p for p in promising)]
+    kinds = judged(yardstick, found["effects"][: len(chosen)])
+    course.vanished = [site for site in chosen if site in kinds["spare"]]
+    # What is undecided here gets a test of its own, and does not weaken that of what is left.
+    course.kept = [site for site in chosen if site in kinds["needed"]]
 
 
 def search_jointly(course: Course) -> Protocol:
@@ -127,12 +107,12 @@ def search_jointly(course: Course) -> Protocol:
         return
     metric = "logit_diff" if course.yardstick.metric == "logit_diff" else "prob"
     found = yield (
-        "A head that has a stand-in shows nothing by itself. Is there a set of the other heads without which the task "
-        "is lost?",
+        "A head that has a backup shows nothing when it is removed alone. I look for a set of the other heads without "
+        "which the task is lost.",
         "minimal_set",
         {
             "task": course.task, "layers": sorted(layers), "besides": kept or None, "method": "mean",
-            "metric": metric, "reason": "Single removals miss heads that stand in for each other.",
+            "metric": metric, "n": course.looked_at, "reason": "Single removals miss heads that back each other up.",
         },
     )  # fmt: skip
     if found.get("refused"):
@@ -145,24 +125,36 @@ def search_jointly(course: Course) -> Protocol:
 
 
 def search_on(course: Course, further: list[int]) -> Protocol:
-    """Few heads are left: the next layers (or, where there are none, the same) by their means."""
+    """Few heads are left: all other layers by gradients of the mean; where there are none, the same by means."""
     yardstick = course.yardstick
-    places = further or course.searched
     if not course.chosen:
         why = "Under zero no head stands out."
     elif not course.kept:
-        why = f"{'None matters' if len(course.chosen) > 1 else 'It does not matter'} whichever way it is removed."
+        why = f"{'None matters' if len(course.chosen) > 1 else 'It does not matter'} when replaced by its mean."
     else:
         why = f"Only {listing(course.kept)} {'is' if len(course.kept) == 1 else 'are'} left."
-    wider = course.wider = yield (
-        f"{why} The search goes on by means, in {'' if further else 'the same '}{layers_named(places)}.",
-        "head_ablation",
-        {
-            "task": course.task, "layers": sorted(places), "method": "mean", "metric": yardstick.metric,
-            "reason": "Search on with an ablation that exaggerates less.",
-        },
-    )  # fmt: skip
-    course.searched = [*course.searched, *further]
+    asked = {
+        "task": course.task, "layers": sorted(further or course.searched), "method": "mean",
+        "metric": yardstick.metric, "n": course.looked_at,
+    }  # fmt: skip
+    if further:
+        wider = yield (
+            f"{why} I look through the heads of {layers_named(further)} by gradients, which is quick, and replace "
+            "the strongest by their means.",
+            "head_ablation",
+            {**asked, "sweep": "attribution", "verify": MEASURED, "reason": "Is there a head in the other layers?"},
+        )
+        if not wider.get("refused"):
+            course.screened = further
+    else:
+        wider = yield (
+            f"{why} I search the same {layers_named(course.searched)} again, by means.",
+            "head_ablation",
+            {**asked, "reason": "Search again with an ablation that exaggerates less."},
+        )
+    if wider.get("refused"):
+        return
+    course.wider = wider
     there = [e["site"] for e in yardstick.sorted(wider) if yardstick.promising(e)]
     course.found_wider = [site for site in there if site not in course.chosen][: FOLLOWED - len(course.kept)]
     course.kept += course.found_wider

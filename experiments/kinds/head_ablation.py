@@ -28,10 +28,10 @@ class HeadAblation(Ablation):
     """Which attention heads does the model need for the task? Removes heads and measures the paired change.
 
     By default a sweep: every head (of `layers`, or of all) by itself, with interval, p and q for each, and its
-    percentile among the others; where these are fewer than 20, more are drawn at random. With `together` the heads
-    are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random sets
-    of as many heads, of the same layers or the nearest, are the control (control_rank, control_p: the place by damage
-    among them; excess: the damage beyond their mean). An
+    percentile among the others; where these are fewer than `controls`, more are drawn at random. With `together` the
+    heads are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random
+    sets of as many heads, of the same layers or the nearest, are the control (control_rank, control_p: the place by
+    damage among them; excess: the damage beyond their mean). An
     effect is edited minus intact: a negative logit_diff change means the head helped. A single removal misses heads
     that back each other up; zero exaggerates, so repeat what matters with mean and resample. Zero takes a head's whole
     z, the biases of its values included; libraries that fold these into the output's bias keep them. Cost: a sweep of

@@ -20,6 +20,7 @@ from ..result import Effect, Figure, Measurement, Result
 if TYPE_CHECKING:
     from ..interventions import Intervention
     from ..lab import Lab
+    from ..methods.minimal_set import Score
     from ..sites import Site
     from ..tasks.prompt import Split
     from ..tasks.task import Task
@@ -89,18 +90,21 @@ class MinimalSet(Experiment):
 
     def run(self, lab: Lab) -> Result:
         from ..methods import pruning
+        from ..methods.minimal_set import smallest
 
         every = self.searched_for(lab.subject.sizes)
         other, draw = pruning.search_lab(lab, self.draw)
+        names, score = list(every), self.scored(other, draw, list(every))
+        # Where not even all of them suffice, there is nothing to search, and no member that could be left out.
+        if score([frozenset(names)])[0] < 0:
+            return self.tried(lab, names, None)
         damage = pruning.damage_alone(other, draw, every, self.method, self.metric)
-        names = list(every)
         order = [names[i] for i in (-damage).argsort(kind="stable")]
-        found = self.searched(other, draw, order)
-        return self.tried(lab, order, found)
+        return self.tried(lab, order, smallest(order, score, self.beam))
 
-    def searched(self, lab: Lab, draw: tuple[int, Split, int], order: list[str]) -> Smallest | None:
+    def scored(self, lab: Lab, draw: tuple[int, Split, int], order: list[str]) -> Score:
+        """How far each set lies beyond the level on the search's prompts; at least 0 where it is enough."""
         from ..lab import INTACT, numbers
-        from ..methods.minimal_set import smallest
         from ..methods.removal import replacements
 
         _, batch = lab.prompts(*draw)
@@ -121,7 +125,7 @@ class MinimalSet(Experiment):
             # A set that leaves exactly the level keeps the task, and does not break it.
             return [sign * (float(v) / intact - self.level) - (self.goal == "break" and 1e-12) for v in values]
 
-        return smallest(order, score, self.beam)
+        return score
 
     def removal(self, lab: Lab, names: Collection[str], order: Sequence[str]) -> Intervention:
         from ..methods.removal import removal
@@ -151,7 +155,7 @@ class MinimalSet(Experiment):
         every, n_layers = self.searched_for(lab.subject.sizes), lab.subject.anatomy.n_layers
         drawn = random_subsets(every, members, n_layers, self.seed, DRAWS, self.control_pool)
         few = too_few(self.control_pool, len(drawn), subsets_there_are(every, members)) if drawn else ()
-        fewer = [set(members) - {name} for name in members]
+        fewer = [] if found is None else [set(members) - {name} for name in members]
         made = [self.set_removal(lab, one, order) for one in (members, *fewer, *drawn)]
         everything = self.removal(lab, order, order)
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in everything.edits})
@@ -160,7 +164,7 @@ class MinimalSet(Experiment):
                       lab.readout(self.metric, batch), sources)  # fmt: skip
         values = run.values(self.metric)
         intact, at_all, own = values[0], values[1], values[2]
-        without, beside = values[3 : 3 + len(members)], values[3 + len(members) :]
+        without, beside = values[3 : 3 + len(fewer)], values[3 + len(fewer) :]
         base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked, self.metric)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
@@ -170,12 +174,12 @@ class MinimalSet(Experiment):
         left, low, high = (float(x) for x in ratio_interval(own, intact, asked))
         enough = self.shown(low, high)
         bounds = [(float(a), float(b)) for _, a, b in (ratio_interval(row, intact, asked) for row in without)]
-        needed = [name for name, at in zip(members, bounds, strict=True) if self.shown(*at) is False]
+        needed = [name for name, at in zip(members, bounds, strict=bool(fewer)) if self.shown(*at) is False]
         measured = [base, questions_asked(asked), run.identity(self.metric),
                     Measurement(name="size", value=len(members), unit=self.parts),
                     Measurement(name="share", value=left, low=low, high=high, n=len(asked)),
                     Measurement(name="all_removed", value=float(at_all.mean()) / whole, n=len(asked))]  # fmt: skip
-        if enough:
+        if enough and found is not None:
             # Of a set that is not enough itself this would be said of every member.
             measured.append(Measurement(name="members_needed", value=len(needed), unit=self.parts))
         told = ""
@@ -191,14 +195,14 @@ class MinimalSet(Experiment):
                 f" {len(shares)} random sets as large{pool} leave {at_random.text}; by what it leaves the set has rank "
                 f"{1 + as_good} of {1 + len(shares)} among them (p {p_text((1 + as_good) / (1 + len(shares)))})."
             )
-        rows = effects(members, self.metric, without - own, asked) if members else ()
+        rows = effects(members, self.metric, without - own, asked) if fewer else ()
         verb = "Without" if self.goal == "break" else "With nothing but"
         listed = ", ".join(members[:NAMED]) + (f" and {len(members) - NAMED} more" if len(members) > NAMED else "")
         text = (
             f"{verb} {len(members)} of {len(order)} {self.parts} ({self.method}): {listed or 'none'}. {left:.3f} "
             f"[{low:.3f}, {high:.3f}] of the intact {self.metric} is left: {self.said(low, high)}."
         )
-        if enough:
+        if enough and found is not None:
             text += f" {len(needed)} of {len(members)} members are shown to be needed: without each of them the set is "
             text += "not enough."
         if found is None:
@@ -215,7 +219,7 @@ class MinimalSet(Experiment):
             found=text + told + searched,
             notes=(*run.failed(self.metric), *notes, *few),
             doubts=lab.doubts(*self.draw, self.metric),
-            arrays=per_prompt({self.metric: values[[2, *range(3, 3 + len(members))]], "intact": intact[None]}, asked,
+            arrays=per_prompt({self.metric: values[[2, *range(3, 3 + len(fewer))]], "intact": intact[None]}, asked,
                               beside),
         )  # fmt: skip
 

@@ -90,7 +90,7 @@ class NeuronAblation(Ablation):
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         from ..statistics.random_sets import DRAWS
 
-        return self.single_others(lab, measured, None if screened is None else DRAWS)
+        return self.single_others(lab, measured, self.controls - (len(measured) - 1) if screened is None else DRAWS)
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
         about, unit = f"{lab.subject.name}, {self.task}", unit_of(self.metric)

@@ -66,8 +66,12 @@ class Ablation(Experiment):
 
     controls: Annotated[
         int,
-        Field(ge=1, le=2000, description="How many random sets stand beside a set; beyond_control draws its own."),
-    ] = 20
+        Field(
+            ge=1, le=2000,
+            description="How many random sets stand beside a set, or other places beside one of a short sweep; "
+            "beyond_control draws its own.",
+        ),
+    ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -110,7 +114,7 @@ class Ablation(Experiment):
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
         """Single other places, beside those that are measured one at a time."""
         # A screen has looked at others already.
-        return [] if screened is not None else self.single_others(lab, measured)
+        return [] if screened is not None else self.single_others(lab, measured, self.controls - (len(measured) - 1))
 
     def single_others(self, lab: Lab, measured: list[Site], count: int | None = None) -> list[Intervention]:
         from .control_sets import random_others

@@ -144,5 +144,5 @@ def random_others(
         far = {layer: [at for site in sites if (at := distance(layer, site, sizes["n_layers"])) is not None]
                for layer in range(sizes["n_layers"])}  # fmt: skip
         free = sorted((s for s in free if far[s.layer]), key=lambda s: min(far[s.layer]))
-    wanted = max(0, DRAWS - (len(sites) - 1)) if count is None else count
+    wanted = max(0, DRAWS - (len(sites) - 1) if count is None else count)
     return [removal(f"random {s}", [s], method) for s in free[:wanted]]

@@ -1,8 +1,10 @@
-"""Sums of two small numbers: as lines after two solved ones, and as questions.
+"""Sums of two numbers from 1 to 9: as lines after two solved ones, and as questions.
 
-Operands and results are single digits, so that all prompts of a template have the same number of tokens in
-any tokenizer that splits digits. A sum and its mirror image share their key ("3+4"), in both tasks. No solved
-line has the result of the asked sum or of its corrupted twin, so that copying a result is never right.
+A sum and its mirror image share their key ("3+4"), in both tasks: that makes 45 sums, some 22 in each split. A test
+counts questions, so with fewer of them even a large effect would stay undecided. No solved line has the result of the
+asked sum or of its corrupted twin, so copying a result is never right. Solved lines and twins have results with as
+many digits as the asked sum, so all prompts of a template have the same number of tokens in any tokenizer that splits
+digits.
 """
 
 from __future__ import annotations
@@ -29,16 +31,28 @@ QUESTIONS = (
 
 
 def pairs() -> list[Sum]:
-    """Every sum of two operands from 1 that stays below 10, the smaller operand first."""
-    return [(a, b) for a in range(1, 9) for b in range(a, 10 - a)]
+    """Every sum of two operands from 1 to 9, the smaller operand first."""
+    return [(a, b) for a in range(1, 10) for b in range(a, 10)]
 
 
 def key(pair: Sum) -> str:
     return f"{min(pair)}+{max(pair)}"
 
 
-def together(one: Sum, other: Sum) -> bool:
-    return split_of(key(one)) == split_of(key(other))
+def digits(pair: Sum) -> int:
+    """How many digits the result has: 1 or 2."""
+    return len(str(sum(pair)))
+
+
+@cache
+def alike(pair: Sum) -> frozenset[Sum]:
+    """The sums of the same split whose results have as many digits as this one, in both orders."""
+    return frozenset(
+        turned
+        for other in pairs()
+        if split_of(key(other)) == split_of(key(pair)) and digits(other) == digits(pair)
+        for turned in both_orders(other)
+    )
 
 
 def both_orders(pair: Sum) -> list[Sum]:
@@ -53,9 +67,7 @@ def few_shot(pair: Sum) -> list[tuple[Sum, Sum, Sum]]:
     The lines are of the same split as what is asked: a solved line that shows a sum of the other split would give
     away what is held back.
     """
-    lines = [
-        line for other in pairs() if sum(other) != sum(pair) and together(other, pair) for line in both_orders(other)
-    ]
+    lines = sorted(line for line in alike(pair) if sum(line) != sum(pair))
     return [
         (asked, x, y)
         for asked in both_orders(pair)
@@ -72,17 +84,17 @@ def corruptions(pair: Sum, shown: frozenset[int]) -> list[Sum]:
     that its twin shows nothing of the other one.
     """
     a, b = pair
-    for change in ([(a, d) for d in range(1, 10 - a)], [(d, b) for d in range(1, 10 - b)]):
-        if found := [s for s in change if sum(s) not in {a + b, *shown} and together(s, pair)]:
+    for change in ([(a, d) for d in range(1, 10)], [(d, b) for d in range(1, 10)]):
+        if found := [s for s in change if sum(s) not in {a + b, *shown} and s in alike(pair)]:
             return found
     return []
 
 
 def mistakes(pair: Sum) -> list[int]:
-    """Plausible wrong results: off by one, or of another operation. All of them single digits."""
+    """Plausible wrong results, with as many digits as the right one: off by one, or of another operation."""
     a, b = pair
-    right = a + b
-    return sorted({d for d in (right - 1, right + 1, abs(a - b), a * b) if 1 <= d <= 9 and d != right})
+    near = {a + b - 1, a + b + 1, abs(a - b), a * b} - {a + b}
+    return sorted(d for d in near if d > 0 and len(str(d)) == digits(pair))
 
 
 def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
@@ -105,7 +117,8 @@ def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
 def write_lines(pair: Sum, _stratum: int, variant: int) -> Prompt:
     asked, *lines = few_shot(pair)[variant]
     solved = "".join(f"{a} + {b} = {a + b}\n" for a, b in lines)
-    return prompt(solved + "{a} {operator} {b} =", "arithmetic.lines", asked, {sum(line) for line in lines})
+    template = f"arithmetic.lines-{digits(pair)}"
+    return prompt(solved + "{a} {operator} {b} =", template, asked, {sum(line) for line in lines})
 
 
 def write_question(pair: Sum, stratum: int, variant: int) -> Prompt:
@@ -115,8 +128,8 @@ def write_question(pair: Sum, stratum: int, variant: int) -> Prompt:
 ARITHMETIC = Task(
     name="arithmetic",
     title="Adding small numbers",
-    description="Adds two numbers from 1 to 8 after two solved lines; the result is one digit, 2 to 9.\n"
-    "Chance is about 1 in 5, for always saying 9; copying a result from the solved lines is never right.",
+    description="Adds two numbers from 1 to 9 after two solved lines; the result is 2 to 18.\n"
+    "Chance is about 1 in 7, for always saying the commonest result; copying one of a solved line is never right.",
     keywords=(
         *("arithmetic", "add", "sum", "plus", "small numbers", "two numbers", "two digits", "digit", "small sums"),
         *("calculation", "math", "mathematics", "few-shot arithmetic"),
@@ -124,14 +137,14 @@ ARITHMETIC = Task(
     answer_kind="number",
     max_new_tokens=6,
     group="arithmetic",
-    source=Family("arithmetic 2", pairs, key, variants=lambda pair, _stratum: len(few_shot(pair)), write=write_lines),
+    source=Family("arithmetic 3", pairs, key, variants=lambda pair, _stratum: len(few_shot(pair)), write=write_lines),
 )
 
 ARITHMETIC_QUESTIONS = Task(
     name="arithmetic_questions",
     title="Questions for a sum",
-    description="Asks for the sum of two numbers from 1 to 8 in eight wordings, with nothing solved before it.\n"
-    "Chance is about 1 in 5, for always saying 9; the result is one digit.",
+    description="Asks for the sum of two numbers from 1 to 9 in eight wordings, with nothing solved before it.\n"
+    "Chance is about 1 in 7, for always saying the commonest result, 2 to 18.",
     keywords=(
         *("arithmetic question", "addition question", "math question", "questions about sums", "sum question"),
         *("arithmetic", "add", "sum", "plus"),
@@ -140,7 +153,7 @@ ARITHMETIC_QUESTIONS = Task(
     max_new_tokens=12,
     group="arithmetic",
     source=Family(
-        "arithmetic_questions 2",
+        "arithmetic_questions 3",
         pairs,
         key,
         variants=lambda pair, _stratum: len(both_orders(pair)),

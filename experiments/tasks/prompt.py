@@ -21,8 +21,8 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 def split_of(key: str) -> Split:
     """The split of all prompts with this key: one bit of its SHA-256."""
-    # Any bit would do. The first of byte 15 gives each split half of the twenty small sums, the smallest family
-    # there is, and there no answer is more frequent than 1 in 5.
+    # Any bit would do. The first of byte 15 gives each split about half of the 45 small sums, and half of the twenty
+    # whose result has one digit.
     return "explore" if hashlib.sha256(key.encode()).digest()[15] < 128 else "confirm"
 
 
