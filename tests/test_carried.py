@@ -52,7 +52,7 @@ def words(n: int) -> str:
 def test_a_line_that_cannot_be_carried_is_named_before_anything_is_measured(line: dict[str, Any], says: str) -> None:
     with pytest.raises(BadTask, match=rf"^mine, line 58: [^\n]*{says}[^\n]*$"):
         Lab(tiny_subject("gpt2"), mine(line))
-    with pytest.raises(BadTask, match=r"^mine, line 58: .*Not carried either: line 59"):
+    with pytest.raises(BadTask, match=r"^mine, line 58: .*Also affected: line 59"):
         Lab(tiny_subject("gpt2"), mine(line, {**line, "text": f"w9 {line['text']}", "key": "one more"}))
 
 
@@ -64,7 +64,7 @@ def test_shuffled_lines_are_looked_at_too() -> None:
 def test_texts_that_are_the_same_to_the_tokenizer_share_their_key() -> None:
     """Both end in its unknown token, so that one would be measured twice, and perhaps in both splits."""
     pair = [{"text": f"w3 {word}", "answer": " w7"} for word in ("here", "there")]
-    with pytest.raises(BadTask, match=r"^mine, line 59: this tokenizer makes the same tokens of it as of line 58;"):
+    with pytest.raises(BadTask, match=r"^mine, line 59: this tokenizer gives it the same tokens as line 58;"):
         Lab(tiny_subject("gpt2"), mine(*pair))
     Lab(tiny_subject("gpt2"), mine(*({**line, "key": "place"} for line in pair)))
 

@@ -131,7 +131,7 @@ def test_a_study_of_300_steps_fits_16000_tokens(tmp_path: Path, context: int | N
 def test_where_the_tools_alone_are_too_long_it_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
     ending, wire = run(Counting(9), tmp_path, context=4000)
     assert ending.status == "stopped"
-    assert "The instructions and the tools alone are about" in (ending.why or "")
+    assert "The instructions and tools alone are about" in (ending.why or "")
     assert not wire.bodies
     with Reader.open(tmp_path / "t.db") as reader:
         assert reader.run(1).status == "stopped"

@@ -177,7 +177,7 @@ def test_the_driver_leads_a_study_to_its_report(package: Path, used: list[tuple[
     assert "R1: the same" in out
     code, _, said = used[10]
     assert code == 2
-    assert "R1 was led by the one_look, and the autopilot goes on with its own steps only" in said
+    assert "The one_look drove R1, and the autopilot can only continue its own steps" in said
     code, out, said = used[5]
     assert code == 0, said
     assert 'agent run --driver one_look --goal "..."' in out
@@ -210,7 +210,7 @@ def test_the_task_is_listed_with_its_origin_and_asked(used: list[tuple[int, str,
     assert "colours: Colours of things. (from my-package 1)" in " ".join(used[6][1].split())
     code, out, said = used[7]
     assert code == 0, said
-    assert "from my-package 1, which is installed" in out
+    assert "from the installed package my-package 1" in out
     code, out, said = used[8]
     assert code == 0, said
     names = {one["name"]: one for one in json.loads(out)["measurements"]}

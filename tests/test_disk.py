@@ -120,7 +120,7 @@ def test_a_tracker_that_another_process_keeps_locked(folder: Path, command: list
     with closing(sqlite3.connect(folder / "s.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert limited(folder, command, nothing) == 1
-        one_line(said(folder), "s.db is locked: another process is writing it", "Wait for it to end")
+        one_line(said(folder), "s.db is locked: another process is writing to it", "Wait for it")
     assert held(folder) == before
 
 

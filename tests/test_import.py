@@ -112,7 +112,7 @@ def test_import_tells_all_faults_and_keeps_nothing(tmp_path: Path) -> None:
     told = done.stderr.splitlines()
     assert done.exit_code == 2
     assert [f"line {n}: not JSON" in line for n, line in enumerate(told[:-1], start=2)] == [True] * 20
-    assert told[-1] == "Error: 23 faults, so nothing was kept. 3 more are not shown."
+    assert told[-1] == "Error: 23 faults; nothing was imported. 3 more are not shown."
     assert not db.exists()
 
 
@@ -130,7 +130,7 @@ def test_what_was_imported_is_used_by_its_name(tmp_path: Path) -> None:
     assert (kept.fingerprint(), kept.maker) == (before, "user, from sums.csv")
     shown = agent("tasks", "show", "sums", "--db", str(db)).stdout
     assert "made by user, from sums.csv" in shown
-    assert f"guessing gets: {1 / kept.capacity('explore'):.3f} (always answering" in shown
+    assert f"chance level: {1 / kept.capacity('explore'):.3f} (always answering" in shown
     assert "sums: Prompts from sums" in agent("tasks", "--db", str(db)).stdout
 
 

@@ -143,7 +143,7 @@ def test_what_stays_in_any_case_must_be_there_and_leave_something() -> None:
         (0.1, 0.4, True, False, "the task is broken (level 0.5)"),
         (0.6, 0.9, False, True, "the task is kept (level 0.5)"),
         (0.5, 0.9, False, True, "the task is kept (level 0.5)"),
-        (-0.192, 0.747, None, None, "whether the task is kept or broken is not shown (level 0.5)"),
+        (-0.192, 0.747, None, None, "undecided whether the task is kept or broken (level 0.5)"),
     ],
 )
 def test_a_set_is_enough_by_its_whole_interval(

@@ -138,7 +138,7 @@ def test_the_name_of_a_pattern() -> None:
     assert (site.layer, site.part, site.index, str(site)) == (7, "pattern", 3, "L7.H3.pattern")
     assert str(parse_site("L7.pattern")) == "L7.pattern"
     sizes = {"n_layers": 8, "n_heads": 3, "n_kv_heads": 1, "d_mlp": 4}
-    with pytest.raises(BadConfiguration, match=r"^There is no head 3 in L7\.H3\.pattern: each layer has 3, 0 to 2\.$"):
+    with pytest.raises(BadConfiguration, match=r"^There is no head 3 in L7\.H3\.pattern. Each layer has 3, 0 to 2\.$"):
         check_site(site, sizes)
-    with pytest.raises(BadConfiguration, match=r"^'L7\.K3\.pattern' names no site"):
+    with pytest.raises(BadConfiguration, match=r"^'L7\.K3\.pattern' is not a site"):
         parse_site("L7.K3.pattern")

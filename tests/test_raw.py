@@ -214,7 +214,7 @@ NEED = "must be a list of names"
     [
         (TEXT, [], ["L9.H0"], BadConfiguration, "no layer 9"),
         (TEXT, [], ["L1.H9"], BadConfiguration, "no head 9"),
-        (TEXT, [], ["heads"], BadConfiguration, "names no site"),
+        (TEXT, [], ["heads"], BadConfiguration, "is not a site"),
         (TEXT, [], [5], BadConfiguration, NEED),
         (TEXT, 5, [], BadConfiguration, NEED),
         (TEXT, [lashley.Edit("L0.K7")], [], BadConfiguration, "no KV head 7"),

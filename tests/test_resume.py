@@ -213,7 +213,7 @@ def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> 
         while all(one.is_alive() for one in two):
             time.sleep(0.05)
         assert status(tmp_path) == "running"
-        assert "R1 is being run by another process now" in said.read_text()
+        assert "R1 is running in another process" in said.read_text()
         both.set()
         assert sorted(map(ran, two)) == [0, 2]
         assert all(waiting)

@@ -137,7 +137,7 @@ def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
     assert breaks.text.endswith("Take baseline other.")
     (turned,) = configured().doubted({**agreed, "integrated": of(-0.9)}, one=0.5, whole=1.0, tokens=5)
     assert turned.code == "signs_differ"
-    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned.text
+    assert "integrated and occlusion have opposite signs at s1 (-0.900" in turned.text
 
 
 def test_what_is_replaced_by_itself_counts_nothing() -> None:

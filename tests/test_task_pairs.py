@@ -38,7 +38,7 @@ def test_a_wrong_answer_that_counts_as_right_is_refused(answer: str, wrong: str,
     twin = {"corrupted": "What is it: b,", "corrupted_answer": wrong} if field == "corrupted_answer" else {}
     given = {"text": "What is it: a,", "answer": answer, field: wrong, **twin}
     (fault,) = faults(lines(given))
-    assert fault.startswith(f"mine, line 1, field '{field}': {wrong!r} would be counted as the answer {answer!r}")
+    assert fault.startswith(f"mine, line 1, field '{field}': {wrong!r} would count as the answer {answer!r}")
     assert f"answers are read as {kind}" in fault
     assert ("letter by letter" in fault) == (answer in (" red", " má", " 5", " Yes"))
 
@@ -64,9 +64,9 @@ def test_a_file_can_choose_how_its_answers_are_read(tmp_path: Path) -> None:
 
 def test_a_choice_that_does_not_fit_is_told_with_its_line() -> None:
     (fault,) = faults(lines(GOOD, {**GOOD, "text": "Coal is", "answer_kind": "letters"}))
-    assert "line 2, field 'answer_kind': there is no such kind; take number, yes_no" in fault
+    assert "line 2, field 'answer_kind': there is no such kind; use number, yes_no" in fault
     (fault,) = faults(lines({**GOOD, "answer_kind": "word"}, {**GOOD, "text": "Coal is", "answer_kind": "text"}))
-    assert "line 2, field 'answer_kind': 'text', and in line 1 'word'" in fault
+    assert "line 2, field 'answer_kind': 'text', but 'word' in line 1" in fault
     found = faults(lines({**GOOD, "answer_kind": "number"}, {"text": "2 + 2 =", "answer": " 4"}))
     assert [fault.split(": ", 1)[0] for fault in found] == ["mine, line 1, field 'answer'"]
     assert "' white' cannot be read as a number" in found[0]

@@ -1,4 +1,4 @@
-"""One turn of the driver, in as many tokens as it reads."""
+"""One turn of the driver, within the size of its context."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .summary import summary
 if TYPE_CHECKING:
     from .loop import Study
 
-# How often a conversation that is refused as too long is made shorter.
+# How often to shorten a conversation that the server refuses as too long.
 SHORTER = 4
 
 
 def asked(work: Study) -> Reply:
-    """The driver's reply to the conversation so far, shortened where that is needed. Raises a DriverError."""
+    """The driver's reply to the conversation so far, shortened if needed. Raises a DriverError."""
     if work.by_protocol:
         return work.driver.reply(work.instructions, work.messages, work.specs())
     window = work.window
@@ -49,12 +49,12 @@ def asked(work: Study) -> Reply:
 
 
 def crowded(work: Study, base: int) -> bool:
-    """Whether all tools are offered, and leave too little room for a conversation."""
+    """Whether all tools are offered and leave too little room for a conversation."""
     return not work.window.holds(base) and progress_state.left_in(work.messages) is None
 
 
 def narrowed(work: Study) -> int:
-    """The tokens of the instructions and the tools, after the core alone is offered where all are too many."""
+    """Offer only the core tools if all are too many. Returns the tokens of instructions and tools."""
     base = work.window.base(work.instructions, work.specs())
     if not crowded(work, base):
         return base
@@ -65,7 +65,7 @@ def narrowed(work: Study) -> int:
 
 
 def fitted(work: Study, base: int) -> list[Message]:
-    """The conversation as it is sent, after a mark where it no longer fits. Raises ContextOverflow."""
+    """The conversation as it is sent; logs a mark first if it no longer fits. Raises ContextOverflow."""
     window, messages = work.window, as_requested(work.messages)
     if window.limit is None:
         return messages
@@ -75,14 +75,14 @@ def fitted(work: Study, base: int) -> list[Message]:
         messages = as_requested(work.messages)
         if window.tokens(messages) > room:
             raise ContextOverflow(
-                f"The latest turn alone is longer than the {window.limit:,} tokens that the language model reads at "
-                "once: give its server a longer context, or say with --context how much it reads."
+                f"The latest turn alone is longer than the language model's context of {window.limit:,} tokens. Give "
+                "its server a longer context, or give the right size with --context."
             )
     return messages
 
 
 def shrink(work: Study, target: int) -> None:
-    """Log the mark by which the conversation gets down to so many tokens."""
+    """Log the mark that shortens the conversation to this many tokens."""
     most = int(target / 2 / work.window.per_character)
 
     def summary_until(place: int) -> str:

@@ -13,7 +13,7 @@ STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecid
 
 
 def show_findings(console: Console, data: dict[str, Any]) -> None:
-    """The answer as sentences, then each finding after its verdict."""
+    """Print the answer as sentences, then each finding after its verdict."""
     for one in data["answers"]:
         console.print(Text(one_line(one["question"]), style="bold"))
         for sentence in one["sentences"]:
