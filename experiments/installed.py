@@ -1,6 +1,6 @@
-"""What installed packages add to a registry: the entry points of a group, each loaded, and checked to be one.
+"""What installed packages add to a registry: the entry points of a group, loaded and checked.
 
-A broken package is one line that names it. What it adds may not take a name that is there.
+A broken package causes a one-line error that names it. Its additions cannot use existing names.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def registered(
     for entry in entry_points(group=group):
         added: T = loaded(entry, what, fits, must, error)
         if name(added) in found:
-            raise error(f"The installed {what} '{name(added)}' ({entry.value}) has the name of another one; rename it.")
+            raise error(f"The installed {what} '{name(added)}' ({entry.value}) has the name of another one. Rename it.")
         found[name(added)] = Registered(added, origin(entry))
     return found
 
@@ -52,9 +52,9 @@ def loaded(entry: EntryPoint, what: str, fits: Callable[[T], bool], must: str, e
         added = entry.load()
     except Exception as fault:
         why = " ".join(str(fault).split())
-        raise error(f"The installed {what} {entry.value} cannot be loaded ({why}); repair or uninstall it.") from fault
+        raise error(f"The installed {what} {entry.value} cannot be loaded ({why}). Repair or uninstall it.") from fault
     if not fits(added):
-        raise error(f"The entry point {entry.value} of {entry.group} is not {must}; let it name one.")
+        raise error(f"The entry point {entry.value} of {entry.group} must be {must}.")
     return added
 
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         (where / FILES[0]).write_text(before)
 
     refused("names no base model", base_model_name_or_path=None)
-    refused(r"base model of the adapter in .* could not be had\. There is no model '/no/such'",
+    refused(r"base model of the adapter in .* is not available\. There is no model '/no/such'",
             base_model_name_or_path="/no/such")  # fmt: skip
     refused("names its own folder", base_model_name_or_path=str(folder))
     refused(
@@ -178,7 +178,7 @@ def test_a_prompt_that_was_learnt_is_no_weight(tmp_path: Path) -> None:
         str(tmp_path / "p")
     )
     assert json.loads((tmp_path / "p" / FILES[0]).read_text())["base_model_name_or_path"] == str(base)
-    with pytest.raises(UnsupportedModel, match="cannot be merged into weights: it is of the sort PROMPT_TUNING"):
+    with pytest.raises(UnsupportedModel, match="cannot be merged: its type is PROMPT_TUNING"):
         load(str(tmp_path / "p"))
 
 

@@ -241,7 +241,7 @@ def test_two_mixers_side_by_side_are_one_branch_with_the_heads_of_one_and_the_ml
     assert [b.down_scale for b in subject.anatomy.blocks] == pytest.approx([0.6] * 3)
     assert [str(s) for s in all_heads(subject.sizes)][:5] == ["L0.H0", "L0.H1", "L0.H2", "L0.H3", "L1.H0"]
     assert [b.out_scale for b in subject.anatomy.blocks] == pytest.approx([0.7] * 3)
-    with pytest.raises(UnsupportedModel, match="Beside the heads of layer 0 of falcon_h1 stands another mixer"):
+    with pytest.raises(UnsupportedModel, match="Layer 0 of falcon_h1 has another mixer besides its heads"):
         direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
 
 

@@ -265,7 +265,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("wrong columns", lambda: lashley.Task(pd.DataFrame({"prompt": ["a b"], "target": [" c"]})), E.BadLines,
      "'prompt': there is no such field; did you mean 'text'"),
     ("no JSON", lambda: lashley.Prompt("a b", " c", key=object()), E.BadTask, "field 'key': .*not JSON"),  # type: ignore[arg-type]
-    ("near field", lambda: lashley.HeadAblation(metrics="loss"), E.BadConfiguration, "no such field; .* take metric"),
+    ("near field", lambda: lashley.HeadAblation(metrics="loss"), E.BadConfiguration, "no such field; .* use metric"),
     ("metric", lambda: lashley.HeadAblation(metric="logits"), E.BadConfiguration, "metric: should be 'logit_diff'"),
     ("path as db", lambda: lashley.run(ABLATION, "induction", db=5), E.ToolError, "db must be .* a whole number"),  # type: ignore[arg-type]
     ("reason", lambda: lashley.run(ABLATION, log=True, reason=5), E.ToolError, "reason must be a text"),  # type: ignore[arg-type]
@@ -289,7 +289,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("no key", lambda: study(driver="responses"), E.NoKey, "OPENAI_API_KEY"),
     ("n", lambda: study(n=1), E.ToolError, "n must be from 2 to 512"),
     ("budget", lambda: study(minutes=-1), E.ToolError, "minutes: should be greater than 0"),
-    ("tools", lambda: study(tools="core"), E.ToolError, "leave out tools"),
+    ("tools", lambda: study(tools="core"), E.ToolError, "Leave out tools"),
     ("study in memory", lambda: study(model=in_memory()), E.ToolError, r"memory of this process alone: save it"),
     ("small task", lambda: study(model="planted:null", task=lashley.Task(PROMPTS)), E.ToolError, "prompts to explore"),
 ]  # fmt: skip

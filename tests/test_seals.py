@@ -86,11 +86,11 @@ def test_what_the_program_writes_holds_and_everything_is_sealed(path: Path) -> N
         ("UPDATE runs SET goal = 'Which heads subtract?' WHERE id = 1", "R1 has been changed since it was sealed"),
         ("UPDATE runs SET status = 'running', ended = NULL WHERE id = 1", "R1 has been changed since it was sealed"),
         ("UPDATE subjects SET name = 'large'", "E1 has been changed since it was sealed"),
-        ("UPDATE artifacts SET data = x'0103'", "E1: the bytes of the artifact loss.npy are not those"),
+        ("UPDATE artifacts SET data = x'0103'", "E1: the bytes of the artifact loss.npy have been changed"),
         ("UPDATE seals SET sha256 = upper(sha256) WHERE id = 7", "seal 7 does not follow"),
         ("DELETE FROM seals WHERE id = 7", "seal 7 is missing"),
         ("DELETE FROM seals WHERE id > 20", "the last seals are missing"),
-        ("DELETE FROM reuses", "the reuse of E1 was sealed and is not there"),
+        ("DELETE FROM reuses", "the reuse of E1 was sealed and is missing"),
     ],
 )
 def test_a_change_behind_the_back_is_seen(path: Path, change: str, said: str) -> None:

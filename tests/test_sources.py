@@ -109,7 +109,9 @@ def test_a_shorter_twin_answer_gives_its_last_token() -> None:
 def test_what_does_not_fit_is_one_clear_line() -> None:
     subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
     other = batch_of([[5, 17, 40, 8, 77, 30], [61, 9], [33, 90, 4, 4, 51, 28]])
-    with pytest.raises(BadConfiguration, match=r"^Prompt 1 has 3 tokens and its twin 2; only prompts of one length"):
+    with pytest.raises(
+        BadConfiguration, match=r"^Prompt 1 has 3 tokens and its counterpart 2\. Use prompts of equal length"
+    ):
         engine.patch_source(Activations(), batch, other)
     with pytest.raises(BadConfiguration, match=r"^3 prompts cannot be patched from 1; each needs one twin\.$"):
         engine.patch_source(Activations(), batch, batch_of([[3, 4]]))

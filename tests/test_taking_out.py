@@ -129,7 +129,7 @@ def test_the_strongest_are_each_place_once_as_measured_last(db: str) -> None:
         (("export", "effect"), "effects"),
         (("export", "runs", "--run", "E1"), "R1"),
         (("figure", "E1", "lens"), "It has: heads."),
-        (("figure", "R1"), "an experiment such as E12"),
+        (("figure", "R1"), "is not an experiment"),
         (("figure", "E3"), "It has none."),
         (("figure", "E9"), "E9"),
     ],

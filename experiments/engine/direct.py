@@ -1,8 +1,8 @@
-"""What each component adds to the logits by itself: the stream is a sum, and past its last norm a linear map follows.
+"""What each component adds directly to the logits: the stream is a sum, followed by the last norm and a linear map.
 
-The norm is linear but for a factor that the whole stream decides; with this factor held at what it is in the intact run
-(a frozen scale), each component has a share, and the shares add up. A norm behind the attention is treated the same
-way. A softcap is left out: the shares are of the logits before it.
+The norm is linear up to a factor that depends on the whole stream; with this factor held at its value in the intact run
+(a frozen scale), each component has a share, and the shares add up. A norm after attention is treated in the same way.
+A softcap is ignored: the shares are of the logits before it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def unembedded(subject: Subject, tokens: Tensor) -> tuple[Tensor, Tensor]:
     [...]. Raises UnsupportedModel where the weights are not in memory."""
     module: Any = subject.anatomy.unembedding
     if module.weight.is_meta:
-        raise UnsupportedModel("The unembedding lies on disk; load the model where it fits into memory.")
+        raise UnsupportedModel("The unembedding is on disk. Load the model where it fits into memory.")
     bias, at = getattr(module, "bias", None), tokens.to(module.weight.device)
     rows = module.weight[at].float()
     return rows, torch.zeros_like(rows[..., 0]) if bias is None else bias[at].float()
@@ -90,8 +90,8 @@ def direct(
     anatomy.require_sum()
     if mixed := [layer for layer in anatomy.with_heads if not anatomy.blocks[layer].heads_alone]:
         raise UnsupportedModel(
-            f"Beside the heads of layer {mixed[0]} of {anatomy.architecture} stands another mixer, which has no share "
-            "of its own, so the shares would not add up to the logits. Patch paths from heads instead."
+            f"Layer {mixed[0]} of {anatomy.architecture} has another mixer besides its heads, without a share of its "
+            "own, so the shares would not add up to the logits. Patch paths from heads instead."
         )
     seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"}, edits=edits, sources=sources)
     at = (batch.length - batch.reads + batch.answer_at)[:, None]
@@ -176,9 +176,7 @@ def frozen(matrix: Tensor, given: Tensor, out: Tensor, nothing: Tensor) -> Froze
     turned, moved = given.float() @ matrix, out.float() - nothing.float()
     scale = (turned * moved).sum(-1, keepdim=True) / (turned**2).sum(-1, keepdim=True).clamp(min=1e-30)
     if bool(((scale * turned - moved).norm(dim=-1) > TOLERANCE * moved.norm(dim=-1) + 1e-6).any()):
-        raise UnsupportedModel(
-            "A norm of this model is no linear map with a scale, so nothing has a direct share in it."
-        )
+        raise UnsupportedModel("A norm of this model is not a linear map with a scale, so direct shares do not exist.")
     return Frozen(matrix, scale, nothing[0].float())
 
 

@@ -1,9 +1,9 @@
-"""The model taken apart: embedding, blocks, head.
+"""Run the parts of the model separately: embedding, blocks, head.
 
 One cheap recording per batch (every block stubbed out) keeps the keyword arguments that the model's own code
-hands to each attention: masks, rotary angles, positions. With them a block can be run alone, on any rows and
-any columns of the batch. Masks are recorded as additive tensors, never left out, because a mask that is left
-out means "causal from column 0", which is wrong for a run that starts later.
+passes to each attention: masks, rotary angles, positions. With them a block can run alone, on any rows and columns of
+the batch. Masks are recorded as additive tensors, never omitted, because an omitted mask means "causal from column 0",
+which is wrong for a run that starts later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..tasks.batch import Batch
 from . import short
 from .pattern import Change, pattern_tap
 
-# Under this name stands, among an attention's arguments, what its layer is given for its tail.
+# The key, among an attention's arguments, of what its layer receives for its tail.
 GIVEN = "given for the tail"
 
 

@@ -1,11 +1,12 @@
-"""What every head, MLP or neuron would do if it were edited, to first order, from one backward pass.
+"""First-order estimates of the effect of editing every head, MLP or neuron, from one backward pass.
 
-An edit turns an activation from old into new, and the metric changes by about (new - old) . d metric / d old:
-attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One pass forward for the values that are put in
-place, where they are not zero, one forward and one backward for all sites at once. It is an estimate. Where the metric
-is not linear in the activation, above all in the first layers, it can be small for a strong site, or of the wrong sign.
+An edit changes an activation from old to new, and the metric changes by about (new - old) . d metric / d old:
+attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348). It takes one forward pass for the replacement
+values, unless they are zero, and one forward and one backward pass for all sites at once. It is an estimate: if the
+metric is not linear in the activation, above all in the first layers, it can be small for a strong site, or have the
+wrong sign.
 
-Integrated gradients (arXiv 2403.17806, on inputs) do better: the slopes are means over runs whose embeddings lie on the
+Integrated gradients (arXiv 2403.17806, on inputs) do better: the slopes are means over runs whose embeddings are on the
 way from these prompts to others, at the middles of equal steps. For the embeddings themselves, all together, the
 estimates then add up to the whole change of the metric.
 """

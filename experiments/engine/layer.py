@@ -1,7 +1,8 @@
-"""One layer, run once for many runs: those under way, and those that enter here.
+"""One layer, called once for many runs: those already running, and those that start here.
 
-A run that enters computes only what its edits change. Its stream is clean; where they begin at a head, its attention
-is the clean one plus the change of z through W_O; where they begin later, its attention and perhaps its MLP are clean.
+A run that starts here computes only what its edits change. Its stream is clean; if the edits start at a head, its
+attention is the clean one plus the change of z through W_O; if they start later, its attention, and perhaps its MLP,
+are clean.
 """
 
 from __future__ import annotations

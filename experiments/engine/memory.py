@@ -1,7 +1,7 @@
-"""How much fits: the bytes that may be used, and how many prompts and runs go through at once within them.
+"""How much fits into memory: the budget in bytes, and how many prompts and runs it allows at once.
 
-Sizes are halved until they fit. So a little more or less free memory changes no shape, and a replay has the same bits;
-and what did not fit in spite of the estimate is tried again with half of it.
+Sizes are halved until they fit. So a little more or less free memory does not change shapes, and a replay has the same
+bits; if a size does not fit in spite of the estimate, half of it is tried.
 """
 
 from __future__ import annotations
@@ -131,6 +131,6 @@ def refused_memory(subject: Subject, batch: Batch) -> Iterator[None]:
         if not is_refused_memory(fault):
             raise
         raise OutOfMemory(
-            f"The memory of {subject.device} does not suffice for one prompt of {batch.length} tokens; take shorter "
+            f"The memory of {subject.device} is too small for one prompt of {batch.length} tokens. Use shorter "
             "prompts, a smaller model or another device."
         ) from fault

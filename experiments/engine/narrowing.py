@@ -1,13 +1,13 @@
-"""Runs that grow narrower as they go up: for a quick look at many edits, never for a measurement.
+"""Runs with fewer positions in later layers: for screens of many edits, never for a measurement.
 
-What an edit changes at a position matters as long as the readout listens to it. The slopes of a metric, from one
-backward pass, say where that is, layer by layer: in the upper layers mostly at the last positions. A position with
-little of the slope is dropped: from there on it has its clean values, and what the edit had changed there counts to
-first order, change . slope. What goes on is computed in full. Where a run enters, what its next layer will not have is
-dropped in the middle of the layer, before the MLP, which is most of its work.
+A change at a position matters only as long as the readout depends on it. The slopes of a metric, from one backward
+pass, show where that is, layer by layer: in the upper layers mostly at the last positions. A position with a small
+slope is dropped: from there on it has its clean values, and the change there counts to first order, change . slope.
+The other positions are computed in full. In the layer where a run starts, positions that the next layer drops are
+dropped in the middle, before the MLP, which is most of the work.
 
-The columns of a prompt stand in the order in which they are dropped, in all of its runs, so that what goes on is always
-the last ones. An attention must not mind: it has to tell keys by their mask and their angles, not by where they stand.
+The columns of a prompt are sorted by when they are dropped, in all of its runs, so the remaining ones are always the
+last. So the attention must not depend on key order: it must identify keys by their mask and angles, not their place.
 """
 
 from __future__ import annotations

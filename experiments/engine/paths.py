@@ -1,9 +1,9 @@
-"""What one head, or MLP, adds to what another one reads, with everything between them held: path patching.
+"""Path patching: the effect of one head or MLP on what another one reads, with everything between them held.
 
-A sender's change is what it would write, new minus old (arXiv 2304.05969). Everything after it stays as it is in the
-intact run, so the stream before any receiver is the intact one plus this change; or the MLPs on the way are computed
-again from the changed stream, and heads alone are held (arXiv 2211.00593). The receiver is computed from that,
-where wanted for its queries, keys or values alone; what it gives then takes the place of what it gave.
+A sender's change is what it would write, new minus old (arXiv 2304.05969). Everything after it keeps its intact value,
+so the stream before any receiver is the intact one plus this change; or the MLPs on the way are recomputed from the
+changed stream, and only heads are held (arXiv 2211.00593). The receiver is computed from that, optionally for only its
+queries, keys or values, and its new output replaces the old one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class HeadValues:
 
     def at(self, layer: int, part: Part) -> Tensor:
         if (layer, part) != (self.site.layer, self.site.part):
-            raise BadConfiguration(f"This path ends at {self.site}, not at layer {layer}, {part}.")
+            raise BadConfiguration(f"This path ends at {self.site}, not at {part} of layer {layer}.")
         if self.site.index is None:
             return self.values
         whole = self.values.new_zeros(*self.values.shape[:2], self.width)
@@ -89,7 +89,7 @@ class Paths:
     def intervention(self, edge: Edge, name: str) -> tuple[Intervention, Source]:
         """The edit that is this path, and the source of its values, which it calls by its own name."""
         if not follows(self.anatomy, edge.receiver, edge.sender):
-            raise BadConfiguration(f"{edge.receiver} does not come after {edge.sender}, so no path leads there.")
+            raise BadConfiguration(f"{edge.receiver} is not after {edge.sender}, so there is no path.")
         self.anatomy.require_sum()
         new, block = self.received(edge), self.anatomy.blocks[edge.receiver.layer]
         width = block.n_heads * block.d_head
@@ -115,7 +115,9 @@ class Paths:
         """The heads' outputs z [batch, position, head * d_head] where what they read by `by` comes from the moved
         stream, and the rest from x."""
         if by != "all" and not block.units("k"):
-            raise BadConfiguration(f"The heads of layer {layer} show no keys and values; patch them by all.")
+            raise BadConfiguration(
+                f"The keys and values of layer {layer} cannot be read. Patch its heads with by: all."
+            )
         n, kept = block.n_kv_heads, dict[str, Tensor]()
 
         def keep(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""Attention patterns, seen and changed where they are made.
+"""Read and edit attention patterns where they are computed.
 
-However an architecture writes its attention down, its weights come out of one softmax over the keys, and the model's
-own code multiplies them with the values. So a pattern is read, and replaced, as the result of that softmax, while the
-attention is computed step by step: grouped heads, windows, softcaps and caches need nothing special.
+In every architecture, the attention weights are the result of one softmax over the keys, and the model's own code
+multiplies them with the values. So a pattern is read and replaced as the result of that softmax, while the attention
+is computed step by step: grouped heads, windows, softcaps and caches need no special code.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def pattern_tap(block: Block, shape: tuple[int, int, int], change: Change) -> It
         yield
     if tap.seen != 1:
         raise UnsupportedModel(
-            f"{type(block.attn).__name__} does not compute its weights by one softmax over the keys, so its patterns "
-            "can be neither read nor edited; edit its heads (L7.H3) instead."
+            f"{type(block.attn).__name__} does not compute its weights with one softmax over the keys, so its patterns "
+            "cannot be read or edited. Edit its heads (L7.H3) instead."
         )
 
 

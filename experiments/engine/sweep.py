@@ -1,10 +1,9 @@
-"""Many interventions on one batch, in as few operations as they need.
+"""Run many interventions on one batch, in as few operations as possible.
 
-A run enters at the layer that its intervention first touches, with the clean activations before it. Runs are
-sorted by entry, and travel on together: each layer is called once for all runs that have begun.
-In the last layer only the columns that are read go through the MLP, and only they are unembedded.
-Where all edits lie at later columns, the columns before them are never recomputed; their keys and values
-are kept from the clean pass.
+A run starts at the first layer that its intervention changes, with the clean activations before it. Runs are sorted by
+their start and continue together: each layer is called once for all runs that have started. In the last layer, only the
+columns that are read go through the MLP, and only they are unembedded. If all edits are at later columns, the columns
+before them are not recomputed; their keys and values come from the clean pass.
 """
 
 from __future__ import annotations
@@ -74,9 +73,9 @@ def run(
     prompt fits.
     """
     if narrowed and any(i.program is not None or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
-        raise BadConfiguration("Only edits of one layer at a time can be narrowed; run the others in full.")
+        raise BadConfiguration("Only edits of one layer at a time can be narrowed. Run the others in full.")
     if narrowed and not narrowable(subject, batch):
-        raise BadConfiguration(f"The attention of {subject.name} minds the order of its keys; its runs stay whole.")
+        raise BadConfiguration(f"The attention of {subject.name} depends on key order, so narrowing is off.")
     tokens = len(interventions) * len(batch) * batch.length
     budget = memory or begun_with(kept, free_bytes(subject.device))
     projections, memory = to_lay_out(subject, tokens, budget, narrowed is not None)

@@ -1,10 +1,10 @@
-"""What each head reads and writes, as matrices, with no code per architecture.
+"""What each head reads and writes, as matrices, without code per architecture.
 
-An attention is fed the directions of the stream one by one, each as a text of one token, at position 0, where no
-rotation turns anything: the queries, keys and values that come out are the rows of its matrices. Heads that share keys
-and values get a copy each. Norms are folded in: a norm is a linear map but for a positive factor that depends on the
-vector, and this factor is left out. So a matrix is right up to one positive factor, which no ratio and no rank sees.
-Biases are left out.
+The attention receives the directions of the stream one at a time, each as a text of one token at position 0, where
+rotary embeddings do nothing: the resulting queries, keys and values are the rows of its matrices. Heads that share keys
+and values get a copy each. Norms are folded in: a norm is a linear map up to a positive factor that depends on the
+vector, and this factor is ignored. So a matrix is right up to one positive factor, which does not affect ratios and
+ranks. Biases are ignored.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def readable(subject: Subject, layer: int) -> Block:
     block = subject.anatomy.blocks[layer]
     if not block.units("k"):
         raise UnsupportedModel(
-            f"{type(block.attn).__name__} shows no keys and values of single heads, so their weights cannot be read."
+            f"The keys and values of the heads of {type(block.attn).__name__} cannot be read, so no weights either."
         )
     if not block.heads_write:
         raise UnsupportedModel(subject.anatomy.read_elsewhere(layer))
@@ -81,7 +81,7 @@ def head_weights(subject: Subject, layer: int) -> HeadWeights:
         tap = stack.enter_context(QueryTap((len(rows), block.n_heads, 1, 1)))
         slot = run_alone(subject, layer, bare, rows)
     if len(tap.seen) != 1 or slot.k is None or slot.v is None:
-        raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
+        raise UnsupportedModel(f"The queries of {type(block.attn).__name__} cannot be read, so no weights either.")
     q, k, v = (part[:, :, 0].float() for part in (tap.seen[0], slot.k, slot.v))
     # The last row is the answer to nothing: the bias.
     q, k, v = ((part[:-1] - part[-1:]).transpose(0, 1) for part in (q, k, v))
@@ -129,7 +129,7 @@ def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor
         run_alone(subject, layer, block, x, distance)
     slot = run_alone(subject, layer, block, x)
     if len(tap.seen) != 1 or slot.k is None:
-        raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
+        raise UnsupportedModel(f"The queries of {type(block.attn).__name__} cannot be read, so no weights either.")
     q, k = (part[:, :, 0].float().transpose(0, 1) for part in (tap.seen[0], slot.k))
     return q @ k.repeat_interleave(len(q) // len(k), 0).transpose(1, 2)
 
@@ -152,7 +152,7 @@ def unembedding(subject: Subject, tokens: Tensor) -> Tensor:
     normed = seen[0][:, 0].float()
     rows = head.weight[tokens.to(head.weight.device)].float() if not head.weight.is_meta else None
     if rows is None:
-        raise UnsupportedModel("The unembedding lies on disk; load the model where it fits into memory.")
+        raise UnsupportedModel("The unembedding is on disk. Load the model where it fits into memory.")
     return (normed[:-1] - normed[-1:]) / LARGE @ rows.T.to(normed.device)
 
 
@@ -194,7 +194,7 @@ def linear_part(modules: tuple[nn.Module, ...], size: int, subject: Subject) -> 
     found = through(modules, LARGE * tried.to(eye)).float() - out[-1:]
     if torch.nn.functional.cosine_similarity(tried @ matrix, found) < 0.999:
         names = ", ".join(type(m).__name__ for m in modules)
-        raise UnsupportedModel(f"{names} is no norm that can be folded into the attention's weights.")
+        raise UnsupportedModel(f"{names} is not a norm that can be folded into the attention's weights.")
     return matrix
 
 

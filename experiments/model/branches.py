@@ -75,7 +75,7 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     layer, x = trace.layer, trace.x
     name = type(layer).__name__
     if trace.out.shape != x.shape:
-        raise UnsupportedModel(f"{name}: its layers do not hand on one stream: {tuple(x.shape)} became "
+        raise UnsupportedModel(f"{name}: its layers do not pass on one stream: {tuple(x.shape)} became "
                                f"{tuple(trace.out.shape)}.")  # fmt: skip
     attns = mixers(trace.events)
     if len(attns) > 1:
@@ -88,12 +88,12 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     if attn is not None:
         if trace.kv is None and any(isinstance(v, Mapping) and v for v in attn.arguments.values()):
             raise UnsupportedModel(
-                f"{name}: its attention ({attn.name}) has no keys and values of its own but takes those of an earlier "
-                "layer, so its layers cannot be run one by one."
+                f"{name}: its attention ({attn.name}) uses the keys and values of an earlier layer, so its layers "
+                "cannot run separately."
             )
         leading = chain_back([e for e in trace.events if e is not attn], attn.given, (x,))
         if leading is None:
-            raise UnsupportedModel(f"{name}: its attention ({attn.name}) reads something else than the layer's input.")
+            raise UnsupportedModel(f"{name}: its attention ({attn.name}) does not read the layer's input.")
         pre = tuple(leading[0])
         branch = without_residual(attn, (x, attn.given))
         attn_out, residual = branch.out, branch.residual_arg
@@ -226,7 +226,7 @@ def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
     none (Zamba2's transformer feeds its state-space mixer), the layer as a whole is what stands there."""
     hidden = hidden_name(trace.arguments)
     if hidden is None:
-        raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
+        raise UnsupportedModel(f"{type(trace.layer).__name__} does not receive one stream of hidden states.")
     found = None
     if all(e.out.shape == trace.x.shape for e in attns):
         found = find_mlp(trace, [e.out for e in attns], None, [e for e in trace.events if e not in attns])
@@ -255,30 +255,30 @@ def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
     if any(same(e.out, trace.out) for e in trace.events):
         last = next(e for e in trace.events if same(e.out, trace.out))
         return (
-            f"its output is not x + attention + MLP but what {last.name} makes of a sum (post-norm layers), so what a "
-            "part adds to the stream cannot be taken out."
+            f"its output is not x + attention + MLP but {last.name} of a sum (post-norm layers), so what a part adds "
+            "to the stream cannot be removed."
         )
     x, rest = trace.x, [e.out for e in trace.events if e.out.shape == trace.x.shape]
     for first, second in combinations(trace.events, 2):
         if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer, x):
-            return f"it adds a third branch ({second.name}) beside attention and MLP ({first.name})."
+            return f"it adds a third branch ({second.name}) to attention and MLP ({first.name})."
     for first, second in combinations(trace.events, 2):
         if factors(trace.out, [first.out, second.out], trace.layer, x):
             return (
-                f"what it hands on is made of {first.name} and {second.name} alone, without the stream that it is "
-                "given, so what a part adds does not stay in the stream."
+                f"its output is made of only {first.name} and {second.name}, without its input stream, so what a part "
+                "adds does not stay in the stream."
             )
     for out in rest:
         left = trace.out - x - attn_out - out
         if close(left, left[:1, :1].expand_as(left), trace.out):
-            return "it adds a bias beside attention and MLP that belongs to neither."
+            return "it adds a bias that belongs to neither attention nor MLP."
     for out in rest:
         if by_channel(trace.out, [x, attn_out, out]):
             return (
-                "it multiplies the stream itself and not only what is added to it, so what a part adds does not "
-                "stay as it is."
+                "it multiplies the stream itself and not only what it adds to it, so what a part adds does not stay "
+                "the same."
             )
-    return "its output is not x + attention + MLP, so an ablation would not mean one thing."
+    return "its output is not x + attention + MLP, so an ablation would be ambiguous."
 
 
 def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:

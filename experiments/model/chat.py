@@ -71,8 +71,8 @@ class Template:
             if whole.rstrip(" \t") == (text := self.before + kept + self.after):
                 return text, len(self.before) - message.index(kept)
         raise BadTask(
-            f"The chat template of {self.name} changes the text of a prompt ({message[:40]!r}), so its parts cannot be "
-            "found again; ask it without chat."
+            f"The chat template of {self.name} changes the text of a prompt ({message[:40]!r}), so its spans are lost. "
+            "Leave out chat."
         )
 
     def reply(self, answer: str) -> str:
@@ -104,10 +104,7 @@ class Template:
 def template(name: str, tokenizer: Any, system: str | None) -> Template:
     """A subject's chat template. Raises BadConfiguration where it has none, or none that takes these messages."""
     if not getattr(tokenizer, "chat_template", None):
-        raise BadConfiguration(
-            f"{name} has no chat template, so it cannot be asked through one: leave out chat, or take a model that was "
-            "trained to chat."
-        )
+        raise BadConfiguration(f"{name} has no chat template. Leave out chat, or use a model that was trained to chat.")
     try:
         whole = rendered(tokenizer, system, MESSAGE)
         replied = rendered(tokenizer, system, MESSAGE, REPLY)
@@ -115,9 +112,9 @@ def template(name: str, tokenizer: Any, system: str | None) -> Template:
         # Whatever a template is made of: they raise errors of their own to refuse what they do not take.
         reason = " ".join(str(fault).split()) or type(fault).__name__
         more = ", or leave out the system prompt" if system is not None else ""
-        raise BadConfiguration(f"The chat template of {name} refuses: {reason}. Leave out chat{more}.") from fault
+        raise BadConfiguration(f"The chat template of {name} fails: {reason}. Leave out chat{more}.") from fault
     if whole.count(MESSAGE) != 1:
-        raise BadConfiguration(f"The chat template of {name} does not show the user's message once; leave out chat.")
+        raise BadConfiguration(f"The chat template of {name} does not show the message exactly once. Leave out chat.")
     before, after = whole.split(MESSAGE)
     cut = after.rstrip(" \t")
     rest = replied[len(whole) :] if replied.startswith(whole) else ""

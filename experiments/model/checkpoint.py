@@ -27,9 +27,9 @@ CONSTANTS = re.compile(r"(^|\.)((attn|attention|self_attn)\.(masked_)?bias|rotar
 # Those that transformers itself turns into plain weights, and how it is asked to.
 UNPACKED = ("fp8", "mxfp4")
 OURS = ("eager", "sdpa")
-WHOLE = "Save the whole model again with save_pretrained(), or mend its config.json."
+WHOLE = "Save the whole model again with save_pretrained(), or correct its config.json."
 LESS = (
-    "Mend its config.json; or, to study it without them, load it with AutoModelForCausalLM and save it with "
+    "Correct its config.json; or, to study it without them, load it with AutoModelForCausalLM and save it with "
     "save_pretrained()."
 )
 
@@ -52,15 +52,15 @@ def read_model(
     refuse_quantized(name, config)
     settle(config)
     try:
-        # A shape that is wrong is told with the rest; without this, transformers would only say that there is one.
+        # Report a wrong shape with the rest; without this, transformers would only say that there is one.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             where, config=config, dtype=dtype, use_safetensors=True, device_map=device_map,
             output_loading_info=True, ignore_mismatched_sizes=True, **known,
         )  # fmt: skip
     except RuntimeError as fault:
-        if (told := unfinished(fault)) is None:
+        if (partial := unfinished(fault)) is None:
             raise
-        refuse_incomplete(name, told)
+        refuse_incomplete(name, partial)
         raise
     model, info = loaded
     refuse_incomplete(name, info, saved_as(config, model))
@@ -105,7 +105,7 @@ def refuse_quantized(name: str, config: Any) -> None:
         method = given.get("quant_method") or "bitsandbytes"
         if method not in UNPACKED:
             raise UnsupportedModel(
-                f"The weights of '{name}' are quantized ({method}), and effects are measured in fp32. Name the model "
+                f"The weights of '{name}' are quantized ({method}), but effects are measured in fp32. Name the model "
                 "that was quantized, or load it in transformers, call dequantize() and save it with save_pretrained()."
             )
         part.quantization_config = {**given, "dequantize": True}
@@ -145,15 +145,15 @@ def refuse_incomplete(name: str, info: Mapping[str, Any], saved: str = "", way_o
     faults = [
         ("missing", missing),
         ("of another shape", shapes),
-        ("that miss a part or have one of another shape", unjoined),
-        ("that the configuration does not ask for", unknown),
+        ("with a missing part or one of another shape", unjoined),
+        ("that the configuration does not have", unknown),
     ]
-    told = "; ".join(f"{sort} ({len(keys)}): {shortened(keys)}" for sort, keys in faults if keys)
-    if told:
+    listed = "; ".join(f"{sort} ({len(keys)}): {shortened(keys)}" for sort, keys in faults if keys)
+    if listed:
         as_what = f", saved as {saved}," if saved else ""
         only_more = unknown and not (missing or shapes or unjoined)
         raise UnsupportedModel(
-            f"The weights of '{name}'{as_what} are not those that its configuration asks for. Tensors {told}. "
+            f"The weights of '{name}'{as_what} do not match its configuration. Tensors {listed}. "
             f"{LESS if only_more and way_out is WHOLE else way_out}"
         )
 
@@ -192,7 +192,7 @@ def refuse_not_finite(name: str, weights: Mapping[str, Tensor]) -> None:
                 bad.append(key)
     if bad:
         raise UnsupportedModel(
-            f"'{name}' holds weights that are NaN or infinite, in {len(bad)} "
-            f"tensor{'s' if len(bad) > 1 else ''}: {shortened(bad)}. Nothing can be measured with it: take an earlier "
+            f"'{name}' has weights that are NaN or infinite, in {len(bad)} "
+            f"tensor{'s' if len(bad) > 1 else ''}: {shortened(bad)}. It cannot be measured. Use an earlier "
             "checkpoint."
         )

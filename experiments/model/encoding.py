@@ -97,13 +97,13 @@ def encode_answer(tokenizer: Any, text: str, answer: str) -> tuple[list[int], li
     given, seen = both[len(prompt) :], places[len(prompt) :]
     if both[: len(prompt)] == prompt and (missing := not_known(tokenizer, text + answer, len(text), given, seen)):
         raise BadTask(
-            f"This tokenizer does not know {missing!r} in the answer {answer!r} (after {ending(text)}), so that "
-            "something else would be measured; take another answer, or a model that knows it."
+            f"This tokenizer does not know {missing!r} in the answer {answer!r} (after {ending(text)}). Use another "
+            "answer, or a model that knows it."
         )
     if both[: len(prompt)] != prompt or not given:
         raise BadTask(
             f"The tokenizer joins the end of the prompt and the answer {answer!r} into one token "
-            f"(prompt ends {ending(text)}); move the space to the other side, or use another task."
+            f"(prompt ends {ending(text)}). Move the space to the other side, or use another task."
         )
     return prompt, given, offsets
 
@@ -150,18 +150,16 @@ def habits(tokenizer: Any) -> tuple[str, ...]:
     found, ends = list[str](), around(tokenizer)
     if ends.front:
         found.append(
-            f"Its tokenizer begins every text with {named(tokenizer, ends.front)}: so does every prompt, once, also "
-            "where the text begins with it."
+            f"Its tokenizer starts every text with {named(tokenizer, ends.front)}, so every prompt starts with it, "
+            "once."
         )
     if ends.back:
         found.append(
-            f"Its tokenizer puts {named(tokenizer, ends.back)} after every text: it is left out, so that a prompt can "
-            "go on."
+            f"Its tokenizer adds {named(tokenizer, ends.back)} after every text. Prompts leave it out, so they can "
+            "be continued."
         )
     if not has_offsets(tokenizer):
-        found.append(
-            "Its tokenizer does not say which characters a token stands for: spans are found by decoding its tokens."
-        )
+        found.append("Its tokenizer does not map tokens to characters, so spans are found by decoding its tokens.")
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from ..errors import UnsupportedModel
 ROPE = "rope_freqs.weight"
 # What all of them have in common (arXiv 2407.21783 gives no more than the context); `factor` is 8 or 32.
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-AGAIN = "Download or convert it again, or take the model's own safetensors."
+AGAIN = "Download or convert it again, or use the model's own safetensors."
 
 
 def convert(file: Path, target: Path) -> None:
@@ -41,7 +41,7 @@ def convert(file: Path, target: Path) -> None:
     # Whatever a file makes its readers say: it is one line for the user.
     except Exception as fault:
         said = " ".join(str(fault).split()).rstrip(".") or type(fault).__name__
-        raise UnsupportedModel(f"{name} could not be read as a GGUF model: {said}. {AGAIN}") from fault
+        raise UnsupportedModel(f"{name} cannot be read as a GGUF model: {said}. {AGAIN}") from fault
     model, info = loaded
     refuse_incomplete(name, info, way_out=AGAIN)
     use_rope_factors(file, model)
@@ -83,8 +83,8 @@ def use_rope_factors(file: Path, model: Any) -> None:
 
 def no_such_rope(file: Path) -> UnsupportedModel:
     return UnsupportedModel(
-        f"{file} divides its rotary frequencies in another way than Llama 3 ({ROPE}), which transformers would leave "
-        "out. Take the model's own safetensors."
+        f"{file} scales its rotary frequencies in another way than Llama 3 ({ROPE}), which transformers would ignore. "
+        "Use the model's own safetensors."
     )
 
 
@@ -108,10 +108,10 @@ def refuse_left_out(file: Path, model: Any) -> None:
     has = sum(p.numel() for p in model.parameters())
     if sum(held.values()) != has:
         unused = left_out(held, model)
-        told = f" What none of its parameters is made of: {shortened(unused)}." if unused else ""
+        unread = f" Tensors that are not used: {shortened(unused)}." if unused else ""
         raise UnsupportedModel(
-            f"{file} holds {sum(held.values()):,} numbers, and the {type(model).__name__} that transformers makes of "
-            f"it has {has:,}.{told} Take the model's own safetensors."
+            f"{file} contains {sum(held.values()):,} numbers, but the {type(model).__name__} that transformers makes "
+            f"of it has {has:,}.{unread} Use the model's own safetensors."
         )
 
 

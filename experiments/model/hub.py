@@ -1,6 +1,6 @@
-"""Whether a model of the Hub can be had, found out by one short question.
+"""Check with one short request whether a model of the Hub is available.
 
-Loading would find it out as well, after a minute of retries over files that a wrong name never had.
+Loading would also show it, but only after a minute of retries for files that do not exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .bundled import ALIASES
 SECONDS = 5.0
 # What is read of an adapter's repository: no pickles, no code.
 READ = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-WAY_OUT = "A local folder or a .gguf file will do, too."
+WAY_OUT = "You can also name a local folder or a .gguf file."
 
 
 @cache
@@ -42,7 +42,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
         hf_raise_for_status(answer)
     except GatedRepoError as fault:
         raise UnsupportedModel(
-            f"The model '{name}' is gated: accept its terms on the Hub, then set HF_TOKEN to a token of yours."
+            f"The model '{name}' is gated. Accept its terms on the Hub, then set HF_TOKEN to your token."
         ) from fault
     except RevisionNotFoundError as fault:
         raise UnsupportedModel(f"The model '{name}' has no revision '{revision}' on the Hub.") from fault

@@ -45,13 +45,13 @@ def subject_of(model: Any, tokenizer: Any, name: str | None = None) -> Subject:
             "AutoModelForCausalLM.from_pretrained() returns (of peft, what merge_and_unload() returns)."
         )
     if tokenizer is None or not callable(getattr(tokenizer, "get_vocab", None)):
-        raise UnsupportedModel("A model in memory needs its tokenizer: lashley.load(model, tokenizer).")
+        raise UnsupportedModel("A model in memory needs its tokenizer. Call lashley.load(model, tokenizer).")
     called = PREFIX + (name or name_of(model))
     refuse_unlike_loaded(called, model)
     words = len(torch.as_tensor(model.get_input_embeddings().weight))
     if (most := max(tokenizer.get_vocab().values(), default=-1)) >= words:
         raise UnsupportedModel(
-            f"The tokenizer has a token {most}, and {called} has embeddings for 0 to {words - 1}: give the model's own "
+            f"The tokenizer has a token {most}, but {called} has embeddings for 0 to {words - 1}. Give the model's own "
             "tokenizer, or resize_token_embeddings()."
         )
     try:
@@ -59,7 +59,7 @@ def subject_of(model: Any, tokenizer: Any, name: str | None = None) -> Subject:
     except Exception as fault:
         # Anything may hang on a model that somebody works with.
         said = " ".join(str(fault).split()) or type(fault).__name__
-        raise UnsupportedModel(f"{called} holds something that cannot be copied ({said}): {SAVE}.") from fault
+        raise UnsupportedModel(f"{called} contains something that cannot be copied ({said}): {SAVE}.") from fault
     settle(beside.config)
     for part in {id(c): c for c in (beside.config, beside.config.get_text_config())}.values():
         part.dtype = torch.float32
@@ -80,28 +80,28 @@ def refuse_unlike_loaded(name: str, model: PreTrainedModel) -> None:
     if others := {t.dtype for t in tensors} - set(TYPES):
         found = ", ".join(sorted(str(t).removeprefix("torch.") for t in others))
         raise UnsupportedModel(
-            f"{name} has weights that are {found}, and float32, bfloat16 or float16 can be measured. Load it with "
+            f"{name} has weights in {found}, but only float32, bfloat16 and float16 can be measured. Load it with "
             "dtype=torch.float32."
         )
     kept = set(model.state_dict())
     if any(b.is_floating_point() and b.dtype != torch.float32 for n, b in model.named_buffers() if n not in kept):
         # Rotary frequencies, as a rule. The fingerprint does not cover what a model computes when it is built.
         raise UnsupportedModel(
-            f"{name} was rounded after it was loaded, with constants that its files do not hold: load it with "
-            "from_pretrained(..., dtype=...) in place of model.half() or model.bfloat16()."
+            f"{name} was rounded after loading, including constants that are not in its files. Load it with "
+            "from_pretrained(..., dtype=...) instead of model.half() or model.bfloat16()."
         )
     if any(type(t) is not nn.Parameter for t in tensors):
         raise UnsupportedModel(f"{name} has weights that are not plain tensors (quantized or sharded): {SAVE}.")
     devices = {t.device.type if t.is_meta else str(t.device) for t in tensors}
     if len(devices) > 1 or "meta" in devices or any(hasattr(m, "_hf_hook") for m in model.modules()):
         raise UnsupportedModel(
-            f'{name} is spread over several devices; {SAVE} with lashley.load(folder, device="auto").'
+            f'{name} is spread over several devices: {SAVE} with lashley.load(folder, device="auto").'
         )
     changed = [path or "the model" for path, module in model.named_modules() if "forward" in vars(module)]
     if changed:
         raise UnsupportedModel(
-            f"{name} has a forward of its own in {changed[0]}, so what runs is not what its configuration says: take "
-            f"it off, or {SAVE}."
+            f"{name} has a replaced forward in {changed[0]}, so it does not run as its configuration says. Remove it, "
+            f"or {SAVE}."
         )
 
 
@@ -122,8 +122,8 @@ def require_unchanged(subject: Subject) -> None:
     subject was made of any more."""
     if in_memory(subject) and fingerprint(subject.model, subject.tokenizer) != subject.fingerprint:
         raise UnsupportedModel(
-            f"The weights (or the tokenizer) of {subject.name} have changed since lashley.load(): load it again, so "
-            "that what is measured stands under its own fingerprint."
+            f"The weights (or the tokenizer) of {subject.name} have changed since lashley.load(). Load it again, so "
+            "that results have the right fingerprint."
         )
 
 

@@ -79,9 +79,7 @@ def tokenizer_of(place: Place) -> Any:
     folder = Path(place.where)
     # What transformers says then is about packages that are not installed.
     if not own and folder.is_dir() and not any(list(folder.glob(p)) for p in ("*token*", "*vocab*", "*.model")):
-        raise UnsupportedModel(
-            f"The folder {folder} holds no tokenizer: save it there with tokenizer.save_pretrained()."
-        )
+        raise UnsupportedModel(f"The folder {folder} has no tokenizer. Save it there with tokenizer.save_pretrained().")
     return AutoTokenizer.from_pretrained(
         str(place.adapter) if own else place.where,
         revision=None if own else place.revision,
@@ -94,8 +92,8 @@ def merging(name: str, place: Place) -> str:
     if str(place.adapter) != place.where:
         return f"The adapter {name} is merged into {place.base}"
     return (
-        f"The adapter in {name} is merged into the full model beside it. If that model holds it already, move "
-        f"{adapter.CONFIG} out of the folder"
+        f"The adapter in {name} is merged into the full model in the same folder. If that model already contains it, "
+        f"move {adapter.CONFIG} out of the folder"
     )
 
 
@@ -163,5 +161,7 @@ def prepare(
             raise not_loaded(name, None, fault) from fault
         # What an architecture does that nobody foresaw shows itself here, as any sort of error.
         kind = getattr(model.config, "model_type", "") or type(model).__name__
-        raise UnsupportedModel(f"{name} ({kind}) is not supported: its self-check ended in {reason(fault)}") from fault
+        raise UnsupportedModel(
+            f"{name} ({kind}) is not supported: its self-check ended with {reason(fault)}"
+        ) from fault
     return subject

@@ -73,7 +73,7 @@ def check_name(name: str) -> None:
         return
     if name.startswith(PREFIX):
         raise UnsupportedModel(
-            f"'{name}' was in the memory of a Python process, and its weights are not kept. Load it there with "
+            f"'{name}' was only in the memory of a Python process, and its weights were not saved. Load it there with "
             "lashley.load(model, tokenizer), or save it with save_pretrained() and name the folder."
         )
     path = Path(name).expanduser()
@@ -86,9 +86,11 @@ def check_name(name: str) -> None:
         return
     asked, _, revision = name.partition("@")
     if asked and revision and (canonical(asked) in ALIASES or Path(asked).expanduser().exists()):
-        raise UnsupportedModel(f"Only models on the Hub have revisions: '{asked}' is here, so leave '@{revision}' out.")
+        raise UnsupportedModel(
+            f"Only models on the Hub have revisions, and '{asked}' is local: leave out '@{revision}'"
+        )
     if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?(@[\w.\-/]+)?", name) or name.startswith((".", "/")):
-        raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
+        raise UnknownName("model", name, ALIASES, "You can also name a Hub id, a local folder or a .gguf file.")
     if "/" not in asked and difflib.get_close_matches(asked.lower(), known := names(), cutoff=0.8):
         # No Hub id of that look is meant; asking the Hub would only take a minute to say so.
         raise UnknownName("model", name, known)
@@ -104,15 +106,15 @@ def check_folder(name: str, folder: Path) -> None:
     full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if not full and not adapter:
         raise UnsupportedModel(
-            f"The folder {name} holds no model: it has neither a config.json nor an {CONFIG} (of a LoRA adapter)."
+            f"The folder {name} is not a model: it has neither a config.json nor an {CONFIG} (of a LoRA adapter)."
         )
     if full and all(file.name == WEIGHTS for file in folder.glob("*.safetensors")):
         raise UnsupportedModel(
-            f"The folder {name} has no .safetensors weights; pickled weights are refused. Save it again with "
+            f"The folder {name} has no .safetensors weights. Pickled weights are refused. Save it again with "
             "save_pretrained()."
         )
     if adapter and not (folder / WEIGHTS).is_file():
-        raise UnsupportedModel(f"The adapter in {name} has no {WEIGHTS}; pickled weights are refused. Save it again.")
+        raise UnsupportedModel(f"The adapter in {name} has no {WEIGHTS}. Pickled weights are refused. Save it again.")
 
 
 def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -> Place:
@@ -124,14 +126,14 @@ def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -
         return Place(str(folder), True, adapter=folder if adapter else None, base=name if adapter else "")
     base = base_of(name, folder)
     if Path(base).expanduser().resolve() == folder.resolve():
-        raise UnsupportedModel(f"The adapter in {name} names its own folder as its base model, which holds none.")
+        raise UnsupportedModel(f"The adapter in {name} names its own folder as its base model, which has no model.")
     try:
         place = locate(base, progress)
     except ExperimentError as fault:
-        raise UnsupportedModel(f"The base model of the adapter in {name} could not be had. {fault}") from fault
+        raise UnsupportedModel(f"The base model of the adapter in {name} is not available. {fault}") from fault
     if place.adapter is not None:
         raise UnsupportedModel(
-            f"The base model of the adapter in {name} has an adapter itself ({base}). Merge that one first: "
+            f"The base model of the adapter in {name} is itself an adapter ({base}). Merge that one first: "
             "merge_and_unload() in peft, then save_pretrained()."
         )
     return replace(place, adapter=folder, base=base)

@@ -51,7 +51,7 @@ def too_long(model: PreTrainedModel, prompt: int, more: int, text: str | None = 
         return ""
     whose = "A prompt" if text is None else f"The prompt {beginning(text)}"
     needed = f" and up to {more} more follow, {prompt + more} in all" if more else ""
-    return f"{whose} has {prompt} tokens{needed}, and the model has {most} positions ({by}); shorten it."
+    return f"{whose} has {prompt} tokens{needed}, but the model has {most} positions ({by}). Shorten it."
 
 
 def require_room(model: PreTrainedModel, prompt: int, more: int, text: str | None = None) -> None:

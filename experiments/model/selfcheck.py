@@ -1,7 +1,6 @@
-"""What a subject must pass before it is used: the engine's way and the model's own way agree on it.
+"""The checks that a subject must pass before it is used: the engine and the model's own code agree on it.
 
-An architecture that fails is refused by name; a number measured on anatomy that was misread would look
-like any other.
+An architecture that fails is refused by name; a number measured on a misread anatomy would look like any other.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .subject import Subject
 from .tracing import refusing
 
 TOLERANCE = 2e-4
-ALONE = "a prompt alone has the same logits as beside a longer one"
+ALONE = "a prompt alone has the same logits as in a batch with a longer one"
 
 
 class Check(Frozen):
@@ -178,7 +177,7 @@ def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     edit = Edit(site=Site(layer=0, part="resid_pre"), op="scale", factor=1.0, positions="last")
     logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], Logits(every_column=False))["logits"]
     return Check(
-        name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
+        name="a run of only the last column gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
     )
 
 
@@ -227,7 +226,7 @@ def check_or_refuse(subject: Subject) -> Subject:
 
     Raises UnsupportedModel, naming the law, when the subject breaks one."""
     who = f"{subject.name} ({subject.anatomy.architecture}) is not supported"
-    with refusing(f"{who}: its layers cannot be run one by one"):
+    with refusing(f"{who}: its layers cannot run separately"):
         checks = self_check(subject)
         if any(check.name == ALONE and not check.passed for check in checks):
             unpadded = replace(subject, anatomy=subject.anatomy.unpadded())
@@ -236,6 +235,6 @@ def check_or_refuse(subject: Subject) -> Subject:
     for check in checks:
         if not check.passed:
             raise UnsupportedModel(
-                f"{who}: {check.name}, but here they are {check.deviation:.1e} apart (limit {check.tolerance:.0e})."
+                f"{who}: the check '{check.name}' is off by {check.deviation:.1e} (limit {check.tolerance:.0e})."
             )
     return subject

@@ -232,7 +232,7 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cac
         def leave(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
             hidden, named = first_tensor(out), named_arguments(of_layer, args, kwargs)
             if hidden is None or open_.get("x") is None:
-                raise UnsupportedModel(f"{type(layer).__name__} does not hand on one stream of hidden states.")
+                raise UnsupportedModel(f"{type(layer).__name__} does not pass on one stream of hidden states.")
             new = [(kept(k), kept(v)) for name, k, v in cached if name == "update"]
             kv = new[0] if len(new) == 1 else None
             returned = len(out) if isinstance(out, tuple) else 0

@@ -1,10 +1,9 @@
-"""Look through many places quickly, measure few exactly, and find out how far the quick look can be trusted.
+"""Screen many sites quickly, measure a few exactly, and find out how far to trust the screen.
 
-How it looks is chosen by what pays: bf16 by what was measured on this machine (`processor`), narrowed runs by how many
-layers they save. Where neither does, all are measured.
+The method depends on what is faster: bf16 by a measurement on this machine (`processor`), narrowed runs by the layers
+that they save. If neither is faster, all sites are measured.
 
-Beside the strongest that a screen finds, some of the rest are drawn at random and measured, too: they show what a
-screen passes over, which nothing that it ranks highly can show.
+In addition to the strongest sites of a screen, some random others are measured: they show what the screen misses.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ def summary(how: str, measurements: tuple[Measurement, ...], strongest: int) -> 
     agreed = {m.name: m for m in measurements}
     missed = agreed["screen_missed"]
     text = (
-        f" All were screened {how}; the {strongest} strongest and {missed.n} others, drawn at random, were measured in "
-        f"fp32, and {missed.value:.0f} of these others belong among the {min(TOP, strongest)} strongest"
+        f" All were screened {how}; the {strongest} strongest and {missed.n} random others were measured in fp32, and "
+        f"{missed.value:.0f} of these others belong among the {min(TOP, strongest)} strongest"
     )
     if "screen_agreement" in agreed:
         text += f" (rank correlation of screen and measurement {agreed['screen_agreement'].value:.2f})"

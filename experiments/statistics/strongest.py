@@ -1,4 +1,4 @@
-"""The largest of many numbers in words, in which nothing is called strong that chance gives, too."""
+"""Sentences about the largest of many numbers; nothing is called strong that chance could give."""
 
 from __future__ import annotations
 
