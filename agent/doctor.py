@@ -15,7 +15,7 @@ from pydantic import computed_field
 from .. import prompts
 from ..tools.registry import all_tools
 from ..tools.toolset import core, offered
-from .drivers.chat import ChatDriver, talked
+from .drivers.chat import ChatDriver, only_talked
 from .drivers.conversation import (
     ContextOverflow,
     Driver,
@@ -77,28 +77,28 @@ def examine(
         checks.append(check)
         say(check)
 
-    tools = examined(driver, server, reads, heard)
+    tools = run_checks(driver, server, reads, heard)
     if any(check.found == "no" and check.fatal for check in checks):
         tools = None
     who = {"driver": driver.name, "llm": driver.llm, "url": server.url, "profile": server.profile.name}
     return Health(**who, checks=tuple(checks), tools=tools)
 
 
-def examined(driver: Driver, server: Server, reads: int | None, say: Callable[[Check], None]) -> str | None:
+def run_checks(driver: Driver, server: Server, reads: int | None, say: Callable[[Check], None]) -> str | None:
     """Run the checks until one is fatal. Returns the widest choice of tools that fits."""
     try:
         entries = server.knock()
     except DriverError as fault:
-        say(failed(fault, "reachable"))
+        say(failed_check(fault, "reachable"))
         return None
     profile = server.profile
     say(yes("reachable", f"{server.url} answers. Its type is {profile.name}. {profile.about}"))
-    say(listed(driver.llm, entries))
+    say(model_check(driver.llm, entries))
     specs = [ToolSpec.of(tool) for name, tool in all_tools().items() if name in TRIED]
     try:
-        turns = tried(driver, specs)
+        turns = try_turns(driver, specs)
     except DriverError as fault:
-        say(failed(fault, "tools"))
+        say(failed_check(fault, "tools"))
         return None
     say(yes("key", "The key is accepted." if server.has_key else "The server needs no key."))
     say(calls(driver, turns))
@@ -116,7 +116,7 @@ def yes(name: str, text: str) -> Check:
     return Check(name=name, found="yes", text=text)
 
 
-def failed(fault: DriverError, where: str) -> Check:
+def failed_check(fault: DriverError, where: str) -> Check:
     """A driver's error as a failed check."""
     name = "key" if isinstance(fault, (NoKey, WrongKey)) else where
     name = "context" if isinstance(fault, ContextOverflow) else name
@@ -124,7 +124,7 @@ def failed(fault: DriverError, where: str) -> Check:
     return Check(name=name, found="no", text=str(fault), fatal=True, code=fault.code)
 
 
-def listed(llm: str, entries: Sequence[dict[str, Any]]) -> Check:
+def model_check(llm: str, entries: Sequence[dict[str, Any]]) -> Check:
     names = [str(entry["id"]) for entry in entries if entry.get("id")]
     if llm in names:
         return yes("model", f"{llm} is available.")
@@ -134,7 +134,7 @@ def listed(llm: str, entries: Sequence[dict[str, Any]]) -> Check:
     return Check(name="model", found="unknown", text=f"{llm} is not among the models that the server lists ({others}).")
 
 
-def tried(driver: Driver, specs: Sequence[ToolSpec]) -> list[Reply]:
+def try_turns(driver: Driver, specs: Sequence[ToolSpec]) -> list[Reply]:
     """A first turn, and the one after the results of its calls. A model that only talks in both gets two more, because
     a study then falls back to a JSON schema. Raises DriverError."""
     instructions = prompts.read("doctor")
@@ -144,7 +144,7 @@ def tried(driver: Driver, specs: Sequence[ToolSpec]) -> list[Reply]:
         turn = driver.reply(instructions, messages, specs)
         turns.append(turn)
         messages.append(Message.of(turn))
-        if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and talked(messages))):
+        if len(turns) == 4 or (len(turns) == 2 and not (isinstance(driver, ChatDriver) and only_talked(messages))):
             return turns[-2:]
         messages += [Message(role="tool", call_id=call.id, text=RESULT) for call in turn.calls]
         messages.append(Message(role="user", text="Write another, with other words."))

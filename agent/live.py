@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SLOW = 2.0  # seconds after which a plain view reports progress
 
 
-def shown(text: str, most: int) -> str:
+def safe_line(text: str, most: int) -> str:
     """One line of safe text, escaped for rich."""
     line = " ".join(printable(text).split())
     return escape(line if len(line) <= most else line[: most - 1] + "…")
@@ -82,19 +82,19 @@ class View:
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
         self.budget = budget
         who = f"{driver.name} {driver.llm}".strip()
-        self.line(f"[bold]{run}[/] {shown(goal, 200)}", 3)
+        self.line(f"[bold]{run}[/] {safe_line(goal, 200)}", 3)
         limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
         limits += "" if budget.max_cost is None else f", {dollars(budget.max_cost)}"
-        self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}", 3)
+        self.line(f"   {safe_line(who, 120)} on {safe_line(context.model, 80)} · {limits}", 3)
 
     def thinking(self, step: int) -> None: ...
 
     def said(self, text: str) -> None:
         self.still()
-        self.line(f"\n[italic]{shown(text, 400)}[/]")
+        self.line(f"\n[italic]{safe_line(text, 400)}[/]")
 
     def user_wrote(self, text: str) -> None:
-        self.line(f"[bold]You:[/] {shown(text, 400)}")
+        self.line(f"[bold]You:[/] {safe_line(text, 400)}")
 
     def called(self, step: int, call: Call, spent: Spent) -> None:
         self.still()
@@ -115,7 +115,7 @@ class View:
                 most = "" if self.budget.max_cost is None else f"/{dollars(self.budget.max_cost)}"
                 cost = f" · {cost_text(spent.data())}{most}"
             left = f"{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min{cost}"
-        self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}", 3, left)
+        self.line(f"[bold cyan]{step:>2} {safe_line(call.name, 40)}[/] {safe_line(words, 160)}", 3, left)
 
     def answered(self, call: Call, result: Answer) -> None:
         self.still()
@@ -124,10 +124,10 @@ class View:
         first = result.data.get("found") or lines[0]
         name = str(result.data.get("id", ""))
         label = f"{name} " if name and not str(first).startswith(name) else ""
-        self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}", 3)
+        self.line(f"   [{colour}]{escape(str(label))}[/]{safe_line(str(first), 320)}", 3)
         if {"predictions", "questions"} & result.data.keys():
             for line in lines[1:]:
-                self.line(f"     {shown(line, 200)}", 7)
+                self.line(f"     {safe_line(line, 200)}", 7)
 
     def progress(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
@@ -144,10 +144,10 @@ class View:
     def registered(self, questions: Sequence[str]) -> None:
         """Print the questions that the program registered for the study, if any."""
         for question in questions:
-            self.line(f"   Question: {shown(question, 200)}", 3)
+            self.line(f"   Question: {safe_line(question, 200)}", 3)
 
     def warned(self, text: str) -> None:
-        self.line(f"[yellow]{shown(text, 400)}[/]")
+        self.line(f"[yellow]{safe_line(text, 400)}[/]")
 
     def asks(self, question: str) -> bool:
         """Ask at the terminal; Enter and Ctrl-D mean no. At Ctrl-C raises KeyboardInterrupt or returns no. Raises
@@ -171,7 +171,7 @@ class Moving(View):
         self.llm = ""
 
     def line(self, text: str, hang: int = 0, beside: str = "") -> None:
-        rows = hung(Text.from_markup(text, emoji=False), self.screen, hang)
+        rows = hanging_rows(Text.from_markup(text, emoji=False), self.screen, hang)
         if beside:
             fits = rows[-1].cell_len + 2 + len(beside) <= self.screen.width
             last = rows.pop() if fits else Text(" " * (hang - 2))
@@ -188,7 +188,7 @@ class Moving(View):
         if self.llm:
             self.still()
             moving = self._moves(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            moving.add_task(f"{shown(self.llm, 40)} is thinking", total=None)
+            moving.add_task(f"{safe_line(self.llm, 40)} is thinking", total=None)
 
     def _moves(self, *columns: ProgressColumn) -> Progress:
         self.bar, self.at = Progress(*columns, console=self.screen, transient=True), ("", None)
@@ -215,7 +215,7 @@ class Moving(View):
             self.bar = None
 
 
-def hung(text: Text, screen: Console, hang: int) -> list[Text]:
+def hanging_rows(text: Text, screen: Console, hang: int) -> list[Text]:
     """The rows of the text on this screen, wrapped between words; those after the first are indented."""
     rows = list(text.wrap(screen, max(20, screen.width - hang), tab_size=1))
     for row in rows:

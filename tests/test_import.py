@@ -123,7 +123,7 @@ def test_what_was_imported_is_used_by_its_name(tmp_path: Path) -> None:
     done = agent("tasks", "import", str(path), "--db", str(db))
     assert done.exit_code == 0, done.output
     assert "Imported sums" in done.stdout
-    assert "read as number" in done.stdout
+    assert "compared as number" in done.stdout
     before = from_file(path).fingerprint()
     path.unlink()
     kept = named_task("sums", db)

@@ -132,5 +132,5 @@ def test_a_source_of_another_shape_is_refused_and_so_is_one_that_was_not_read() 
         clean = engine.read(subject, batch_of(rows), {"z"})
         with pytest.raises(BadConfiguration, match=r"^The source 'mine' has . prompts of . columns, and the batch"):
             logits_of(subject, batch, edit, mine=clean)
-    with pytest.raises(BadConfiguration, match=r"^Of layer 1 no z was kept; name the part and the layer"):
+    with pytest.raises(BadConfiguration, match=r"^z of layer 1 was not kept\. Name the part and layer"):
         logits_of(subject, batch, edit, mine=engine.read(subject, batch, {"mlp_out"}))

@@ -115,7 +115,7 @@ class TestFiles:
             from_file(self.written(tmp_path, ["", " "], "empty.jsonl"))
         with pytest.raises(BadTask, match="not a valid task name"):
             from_file(self.written(tmp_path, [good], "two words.jsonl"))
-        with pytest.raises(BadTask, match="there already"):
+        with pytest.raises(BadTask, match="there is already"):
             from_file(self.written(tmp_path, [good], "ioi.jsonl"))
         (tmp_path / "latin.jsonl").write_bytes(
             good.replace("plus", "plüs").encode("latin-1").replace(b"\\u00fc", b"\xfc")

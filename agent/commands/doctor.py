@@ -45,7 +45,7 @@ def doctor(driver: str, llm: str | None, base_url: str | None, context: int | No
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        conclude(found, way(found, base_url, context))
+        conclude(found, command_for(found, base_url, context))
     raise click.exceptions.Exit(0 if found.works else 1)
 
 
@@ -57,10 +57,10 @@ def without_server(chosen: Driver, why: str, as_json: bool) -> None:
         found = Health(driver=chosen.name, llm=chosen.llm, url="", profile="", checks=(), tools="all")
         click.echo(found.model_dump_json(indent=2))
     else:
-        click.echo(f"{why}\nWhat works:\n  {own_way(chosen)}")
+        click.echo(f"{why}\nWhat works:\n  {command_without_server(chosen)}")
 
 
-def own_way(chosen: Driver) -> str:
+def command_without_server(chosen: Driver) -> str:
     """The command that starts a study without a server; the autopilot is the default."""
     words = [] if chosen.name == "autopilot" else ["--driver", chosen.name]
     words += ["--llm", chosen.llm] if chosen.llm else []
@@ -90,7 +90,7 @@ def conclude(found: Health, command: str) -> None:
         )
 
 
-def way(found: Health, base_url: str | None, context: int | None) -> str:
+def command_for(found: Health, base_url: str | None, context: int | None) -> str:
     """The command that starts a study with this language model."""
     words = ["agent", "run", "--goal", "..."]
     words += ["--driver", found.driver, "--llm", found.llm]

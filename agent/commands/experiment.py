@@ -123,7 +123,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         if "task" in config:
             config["task"] = task_named(context, config["task"])
         if predict is not None:
-            predicted(context, kind, config, predict, reason, as_json)
+            run_prediction(context, kind, config, predict, reason, as_json)
         outcome = run_experiment(context, experiment_from(kind, config), reason, fresh)
         logged = context.reader.experiment(outcome.number)
     if outcome.reused:
@@ -141,7 +141,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         raise click.exceptions.Exit(2 if logged.error_type in ("BadConfiguration", "BadTask") else 1)
 
 
-def predicted(
+def run_prediction(
     context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None, as_json: bool
 ) -> NoReturn:
     from ...tools.errors import ToolError

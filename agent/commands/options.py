@@ -37,7 +37,7 @@ def study_options(command: Command) -> Command:
             type=click.Choice(["auto", "rich", "plain", "none"]),
             default="auto",
             show_default=True,
-            help="Live view: rich (a moving line), plain (lines) or none; auto: rich in a terminal, else plain.",
+            help="Live view: rich (a moving line), plain (lines) or none; auto: rich in a terminal, plain elsewhere.",
         ),
     )
     for option in reversed(options):

@@ -55,7 +55,7 @@ def replay(
 
     results: list[dict[str, Any]] = []
     with one_line(), Reader.open(tracker_path(db)) as reader:
-        asked = meant(reader, ids, one_by_one)
+        asked = to_replay(reader, ids, one_by_one)
         for run in [number for what, number in asked if what == "run"]:
             with quiet_progress() as progress:
                 found = rerun(reader, run, progress, fast, tolerance, ignore_prompts)
@@ -76,7 +76,7 @@ def replay(
     raise click.exceptions.Exit(0 if all(one["same"] for one in results) else 1)
 
 
-def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[str, int]]:
+def to_replay(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[str, int]]:
     """Runs and experiments, each once; with `one_by_one`, the finished experiments of a run instead of the run."""
     from ...db.ids import parse_id
 
@@ -135,10 +135,10 @@ def difference(was: str, now: str) -> list[str]:
     """A short unified diff of two texts, with long lines folded."""
     if was == now:
         return []
-    before, after = ([part for line in text.splitlines() for part in folded(line)] for text in (was, now))
+    before, after = ([part for line in text.splitlines() for part in fold(line)] for text in (was, now))
     lines = list(difflib.unified_diff(before, after, "in the log", "now", n=1, lineterm=""))
     return lines if len(lines) <= MOST else [*lines[:MOST], f"({len(lines) - MOST} more lines)"]
 
 
-def folded(line: str) -> list[str]:
+def fold(line: str) -> list[str]:
     return textwrap.wrap(line, WIDTH, drop_whitespace=False, replace_whitespace=False) or [""]

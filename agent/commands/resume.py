@@ -36,7 +36,7 @@ def resume(
         require_named(db)
     if no_approve and approve is not None:
         raise click.UsageError("Give --approve or --no-approve, not both.")
-    go_on_with(
+    resume_run(
         run, base_url, db, reports, display, context, {"approve": approve} if no_approve or approve is not None else {}
     )
 
@@ -55,7 +55,7 @@ def require_named(db: str | None) -> NoReturn:
         )
 
 
-def go_on_with(
+def resume_run(
     run: str | None, base_url: str | None, db: str | None, reports: str, display: str, reads: int | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> NoReturn:  # fmt: skip

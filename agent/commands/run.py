@@ -75,14 +75,14 @@ def run(
     from ..study.loop import study
 
     if go_on:
-        from .resume import go_on_with
+        from .resume import resume_run
 
         asked = {"approve": limits["approve"]}
         if goal or any(map(settings.is_said, ("model", "task"))):
             raise click.UsageError(
                 "--continue resumes the last study as it was asked. Leave out --goal, --model and --task."
             )
-        go_on_with(
+        resume_run(
             None, base_url, db, reports, display, limits["context"], {k: v for k, v in asked.items() if v is not None}
         )
     if goal is None:
@@ -104,7 +104,7 @@ def run(
             server.knock()
         click.echo(why, err=True)
         budget = budget_for(Choice(chosen, why, server), experiments, limits)
-        second = asked_to_review(driver, review_driver, llm, review_llm, base_url) if review else None
+        second = reviewer_for(driver, review_driver, llm, review_llm, base_url) if review else None
         # --price is the price of the model that studies.
         same = second is None or second.driver.llm == chosen.llm
         theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
@@ -119,11 +119,11 @@ def run(
                 ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
             finish(context, ending, reports)
             if second is not None and theirs is not None and ending.status not in ("interrupted", "stopped"):
-                ending = reviewed(context, second, theirs, view, reports, ending)
+                ending = run_review(context, second, theirs, view, reports, ending)
     raise click.exceptions.Exit(exit_code(ending))
 
 
-def asked_to_review(
+def reviewer_for(
     driver: str, review_driver: str | None, llm: str | None, review_llm: str | None, base_url: str | None
 ) -> Choice:
     """The reviewer: the driver and model of the study, except where --review-driver or --review-llm say otherwise."""
@@ -132,7 +132,7 @@ def asked_to_review(
     return reviewer(review_driver, review_llm or llm, base_url)
 
 
-def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
+def run_review(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
     """Run the second opinion if there are claims and money is left. Returns the first ending that is not `finished`."""
     from ...tools.errors import ToolError
     from ...tools.evidence.review.reviewer_tools import check_reviewable
@@ -140,7 +140,8 @@ def reviewed(context: Context, second: Choice, budget: Budget, view: View, repor
     assert context.run is not None
     try:
         check_reviewable(context, context.run)
-        own = budget if budget.max_cost is None else budget.model_copy(update={"max_cost": left(context, budget)})
+        most = None if budget.max_cost is None else dollars_left(context, budget)
+        own = budget.model_copy(update={"max_cost": most})
     except ToolError as nothing:
         click.echo(f"No second opinion: {nothing}", err=True)
         return ending
@@ -148,7 +149,7 @@ def reviewed(context: Context, second: Choice, budget: Budget, view: View, repor
     return found if ending.status == "finished" else ending
 
 
-def left(context: Context, budget: Budget) -> float:
+def dollars_left(context: Context, budget: Budget) -> float:
     """The dollars that the study leaves for its review. Raises ToolError if there are none."""
     from ...tools.errors import ToolError
 

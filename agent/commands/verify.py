@@ -32,16 +32,16 @@ def verify(what: str, db: str | None, file: str | None, rerun: bool, as_json: bo
 
     with one_line():
         with Reader.open(tracker_path(db)) as reader:
-            of, number, files = _meant(what, file)
-            differences, remarks, again = _compared(reader, of, number, files)
+            of, number, files = _target(what, file)
+            differences, remarks, again = _compare(reader, of, number, files)
         if rerun and again:
-            differed, same = _measured_again(db, again)
+            differed, same = _rerun(db, again)
             differences, remarks = differences + differed, remarks + same
     _say(what, differences, remarks, as_json)
     raise click.exceptions.Exit(1 if differences else 0)
 
 
-def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
+def _target(what: str, file: str | None) -> tuple[str, int, list[Path]]:
     """Whether it is a run or an experiment, its number, and the files to compare."""
     from ...db.ids import parse_id
     from ...tools.workbench.verify import read_stands
@@ -62,7 +62,7 @@ def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
     return of, number, there if of == "run" else []
 
 
-def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
+def _compare(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
     """Differences, remarks, and the experiments to rerun."""
     from ...tools.workbench.verify import cited, runs_of, verify_report, verify_tracker
 
@@ -82,7 +82,7 @@ def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[
     return [*tracker.differences, *report.differences], [*tracker.remarks, *report.remarks], cited(reader, number)
 
 
-def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
+def _rerun(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
     from ...tools.replay.experiment import replay
     from ...tools.workbench.context import Context
     from ..live import quiet_progress

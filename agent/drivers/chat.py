@@ -16,7 +16,7 @@ from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, 
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import LIMIT_OF_ANSWER, NO_TOOLS
 from .history import answered, call_of, sendable_arguments, sendable_name
-from .mending import mended
+from .mending import repair
 from .server import Server
 from .server_faults import Complaint, reason_of
 
@@ -55,13 +55,13 @@ class ChatDriver:
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The model's next turn. Raises a DriverError."""
-        if tools and not self.by_schema and not self._vain and talked(messages):
+        if tools and not self.by_schema and not self._vain and only_talked(messages):
             self.by_schema = self._on_trial = True
 
         def read(body: dict[str, Any]) -> Reply | None:
             if tools and self.by_schema:
                 return self._read_call(body, messages, tools)
-            reply = mended(read_completion(body, messages, self.server.url), body, messages, tools, self.server.profile)
+            reply = repair(read_completion(body, messages, self.server.url), body, messages, tools, self.server.profile)
             return None if self._dropped(reply, instructions, messages, tools) else reply
 
         def asked() -> tuple[dict[str, Any], Reply | None]:
@@ -167,7 +167,7 @@ class ChatDriver:
         cut_object = reply.finish == "length" and reply.text.lstrip().startswith("{")
         if call is not None and reply.finish != "length":
             reply = reply.model_copy(update={"text": "", "calls": (call,)})
-        reply = mended(reply, body, messages, tools, self.server.profile)
+        reply = repair(reply, body, messages, tools, self.server.profile)
         if not self._schema_works and call is None and not reply.calls and not cut_object:
             if self._back_to_tools():
                 return reply
@@ -194,7 +194,7 @@ class ChatDriver:
             )
 
 
-def talked(messages: Sequence[Message]) -> bool:
+def only_talked(messages: Sequence[Message]) -> bool:
     """Whether the last two replies contain only words, the second even after the model was asked to act."""
     said = [message for message in messages if message.role == "assistant"][-2:]
     return len(said) == 2 and all(message.finish == "stop" and not message.calls for message in said)

@@ -30,7 +30,7 @@ class Call(Frozen):
     arguments: str
 
 
-class Mended(Frozen):
+class Repair(Frozen):
     """One repair of a reply: what the program did, in a sentence, and the original."""
 
     what: str
@@ -55,7 +55,7 @@ class Reply(Frozen):
     tokens_cached: int | None = None
     tokens_written: int | None = None
     items: tuple[dict[str, Any], ...] = ()
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[Repair, ...] = ()
     hint: str = ""
 
 
@@ -80,7 +80,7 @@ class Message(Frozen):
     data: dict[str, Any] | None = None
     items: tuple[dict[str, Any], ...] = ()
     finish: Finish = "stop"
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[Repair, ...] = ()
     hint: str = ""
     code: str = ""
 

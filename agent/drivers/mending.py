@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .conversation import Call, Mended, Message, Reply, ToolSpec
+from .conversation import Call, Message, Repair, Reply, ToolSpec
 from .history import call_of
 from .profiles import PROFILES, UNKNOWN, Profile
 from .streamed import MARK
@@ -22,16 +22,16 @@ SPACED = re.compile(r"(?:[\w-]+?(?:\.|::?|/|__))*([\w -]+)", re.ASCII)
 TO = re.compile(r"\bto=([\w.:/-]+)", re.ASCII)
 
 
-def mended(
+def repair(
     reply: Reply, body: Mapping[str, Any], messages: Sequence[Message], tools: Sequence[ToolSpec], profile: Profile
 ) -> Reply:
     """The repaired reply with a record of every change; if its text shows calls that cannot be run, also with the
     reason."""
     # A tool that was called repeatedly is not offered for a turn, but its name must still match.
     known = {tool.name for tool in tools} | {call.name for message in messages for call in message.calls}
-    done: list[Mended] = []
+    done: list[Repair] = []
     if body.get(MARK):
-        done.append(Mended(what="The server sent a stream that nobody requested; the program joined it."))
+        done.append(Repair(what="The server sent a stream that nobody requested; the program joined it."))
     calls = [_named(call, known, done) for call in reply.calls]
     changes: dict[str, Any] = {}
     if reply.finish == "stop" and tools and not calls and reply.text:
@@ -40,7 +40,7 @@ def mended(
             found = call_of(None, tool_named(one.name, known), one.arguments, messages, calls)
             calls.append(found)
         if written:
-            done.append(Mended(what=f"A call came as text: {no_parser(profile)}", was=reply.text))
+            done.append(Repair(what=f"A call came as text: {no_parser(profile)}", was=reply.text))
             # Drop the server's items, or they would go back as the text that they came as.
             changes = {"text": "", "items": ()}
         elif shows_calls(reply.text, known):
@@ -59,11 +59,11 @@ def no_parser(profile: Profile) -> str:
     return f"the server seems to have no tool parser for this model ({ways})."
 
 
-def _named(call: Call, known: Collection[str], done: list[Mended]) -> Call:
+def _named(call: Call, known: Collection[str], done: list[Repair]) -> Call:
     name = tool_named(call.name, known)
     if name is None or name == call.name:
         return call
-    done.append(Mended(what=f"The model called the tool {call.name[:80]!r}; its name is {name}.", was=call.name))
+    done.append(Repair(what=f"The model called the tool {call.name[:80]!r}; its name is {name}.", was=call.name))
     return call.model_copy(update={"name": name})
 
 

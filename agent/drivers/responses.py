@@ -14,7 +14,7 @@ from .conversation import BadReply, Call, Message, Reply, ToolSpec
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import RESPONSES_OPTIONS
 from .history import answered, call_of, sendable_arguments, sendable_name
-from .mending import mended
+from .mending import repair
 from .server import Server
 from .server_faults import Complaint, reason_of
 
@@ -49,7 +49,7 @@ class ResponsesDriver:
                 **self.request(instructions, messages, tools)
             ),
             self._concede,
-            lambda body: mended(
+            lambda body: repair(
                 read_response(body, messages, self.server.url), body, messages, tools, self.server.profile
             ),
         )

@@ -18,7 +18,7 @@ from .conversation import BadReply, BadRequest, DriverError, Unreachable, WrongK
 from .fields import dicts
 from .profiles import BY_NAME, UNKNOWN, Profile, by_address, by_answer
 from .server_faults import QUOTA, Complaint, complaint_of, fault_of
-from .streamed import is_stream, put_together
+from .streamed import is_stream, join
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -173,7 +173,7 @@ class Server:
 
     def _object(self, text: str) -> dict[str, Any]:
         try:
-            body: object = put_together(text) if is_stream(text) else json.loads(text)
+            body: object = join(text) if is_stream(text) else json.loads(text)
             # Half of a surrogate pair (a cut emoji) cannot be stored or sent back.
             plain = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             # A server's echo of the key would be logged and sent back. A short key is a placeholder and may be a word.

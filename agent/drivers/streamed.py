@@ -27,7 +27,7 @@ def is_stream(text: str) -> bool:
     return first.startswith(("data:", "event:", "id:", "retry:", ":"))
 
 
-def put_together(text: str) -> dict[str, Any]:
+def join(text: str) -> dict[str, Any]:
     """The JSON object that the server would have answered without streaming, marked with MARK.
 
     An error inside the stream is returned as it is. Raises BadReply if the stream ends before the reply is complete,

@@ -37,10 +37,10 @@ def mark_of(messages: Sequence[Message]) -> dict[str, Any]:
 def as_requested(messages: Sequence[Message]) -> list[Message]:
     """The conversation as it is sent, which depends only on the log."""
     marks = [m for m in messages if is_mark(m)]
-    return laid(messages, mark_of(messages), marks[-1].text if marks else "")
+    return lay_out(messages, mark_of(messages), marks[-1].text if marks else "")
 
 
-def laid(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> list[Message]:
+def lay_out(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> list[Message]:
     first = [messages[0], *([Message(role="user", text=summary)] if mark["from"] > 1 else [])]
     rest = [
         short(m) if place < mark["results"] else m
@@ -68,15 +68,15 @@ def brief(call: Call) -> str:
     except (ValueError, RecursionError):
         return "{}"
     # JSON can escape half of a surrogate pair, which cannot be sent.
-    return json.dumps(shortened(given), ensure_ascii=False).encode("utf-8", "replace").decode()
+    return json.dumps(shorten(given), ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
-def shortened(value: Any) -> Any:
+def shorten(value: Any) -> Any:
     if isinstance(value, str):
         return cut(value, ARGUMENT)
     if isinstance(value, dict):
-        return {str(name): shortened(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return [shortened(one) for one in value[:4]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+        return {str(name): shorten(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [shorten(one) for one in value[:4]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
 
 
 def cut(text: str, most: int) -> str:
@@ -156,7 +156,7 @@ def answer_tokens(limit: int) -> int:
     return min(MOST_FOR_ANSWER, max(256, limit // SHARE_FOR_ANSWER))
 
 
-def marked(
+def make_mark(
     messages: Sequence[Message], tokens: Callable[[Sequence[Message]], int], target: int, summary: Callable[[int], str],
     limit: int | None,
 ) -> Message:  # fmt: skip
@@ -170,12 +170,12 @@ def marked(
     text = next((m.text for m in reversed(messages) if is_mark(m)), "")
     if mark["from"] == 1:
         text = "Older results are sent as one line each."
-    if tokens(laid(messages, mark, text)) > target:
+    if tokens(lay_out(messages, mark, text)) > target:
         # The summary may use the other half.
         later = [place for place in turns if place > before["from"]]
         for place in later:
             mark = {**mark, "from": place, "results": max(results, place)}
-            if tokens(laid(messages, mark, "")) <= target // 2:
+            if tokens(lay_out(messages, mark, "")) <= target // 2:
                 break
         text = summary(mark["from"]) if later else text
     return Message(role="user", text=text, data={SHRUNK: mark})

@@ -54,7 +54,7 @@ def study(
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
-    from ..live import live_view, shown
+    from ..live import live_view, safe_line
     from . import loop
     from .begin import priced_budget, require_prompts, settle
     from .context_window import answer_tokens
@@ -87,14 +87,14 @@ def study(
     view = live_view(display)
 
     def say(text: str) -> None:
-        view.line(shown(text, 400))
+        view.line(safe_line(text, 400))
 
     say(why)
-    budget = checked(lambda: priced_budget(Choice(chosen, why, server), experiments, limits, say=say))
+    budget = check_budget(lambda: priced_budget(Choice(chosen, why, server), experiments, limits, say=say))
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, named(opened, task), not chosen.llm, say, argument)
+        known = settle(opened, goal, name, task_name(opened, task), not chosen.llm, say, argument)
         if not chosen.llm:
             require_prompts(opened, n, argument)
         opened.listen(view.warned)
@@ -111,12 +111,12 @@ def argument(name: str, value: object = "...") -> str:
     return f"{name}={value}"
 
 
-def named(context: Context, task: Task | str | None) -> str | None:
+def task_name(context: Context, task: Task | str | None) -> str | None:
     """The name of the task; a Task object is first stored in the tracker."""
     return task if task is None or isinstance(task, str) else context.add_task(task).name
 
 
-def checked(budget: Callable[[], Budget]) -> Budget:
+def check_budget(budget: Callable[[], Budget]) -> Budget:
     """The budget. Raises ToolError for an invalid limit."""
     from pydantic import ValidationError
 

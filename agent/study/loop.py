@@ -28,7 +28,7 @@ from .budget import Budget, Spent
 from .context_window import Window, mark_of
 from .endings import STOPPED, why
 from .interrupt import Stop, ctrl_c
-from .turn import asked
+from .turn import next_reply
 
 # After the budget is spent: how many faulty reports to return before the program writes one itself.
 LAST_TRIES = 4
@@ -310,7 +310,7 @@ def ask(work: Study) -> None:
     work.spent.steps += 1
     work.live.thinking(work.spent.steps)
     began = time.monotonic()
-    reply, price = asked(work), work.budget.price_for(work.driver.llm)
+    reply, price = next_reply(work), work.budget.price_for(work.driver.llm)
     cost = None if price is None else price.of(reply)
     if not work.by_protocol:
         work.spent.add(reply, cost)

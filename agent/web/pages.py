@@ -89,7 +89,7 @@ def anything(reader: Reader, asked: Asked) -> Filled:
     return "hypothesis.html.j2", {"here": "/hypotheses", "h": judged(reader, [reader.hypothesis(number)])[0]}
 
 
-def meant(reader: Reader, asked: Asked) -> str | None:
+def address_of_id(reader: Reader, asked: Asked) -> str | None:
     """The address of the record, if somebody searches the notes for an id. Raises NoSuchId."""
     try:
         what, number = parse_id(asked.get("q") or "")

@@ -90,7 +90,7 @@ class Pages:
     def _answered(self, page: Page, asked: dict[str, str]) -> Response:
         try:
             with Reader.open(self.path) as reader:
-                if (found := pages.meant(reader, asked)) is not None:
+                if (found := pages.address_of_id(reader, asked)) is not None:
                     return Response.redirect(found)
                 template, rows = page(reader, asked)
                 return Response.html(fill(template, rows, reader), headers={"content-security-policy": STRICT})

@@ -150,7 +150,7 @@ def is_number(answer: str) -> bool:
 
 # What an answer of each kind must be.
 READ_AS: dict[str, str] = {
-    "number": "only a number",
+    "number": "a number and nothing else",
     "yes_no": "yes or no (true or false)",
     "true_false_unknown": "true, false or unknown",
     "word": "one to three words",

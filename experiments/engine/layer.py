@@ -104,8 +104,8 @@ class Layer:
     def edited_attention(self, rows: slice) -> Tensor:
         """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's.
 
-        Where a norm follows, z' W_O anew: of an attention without its heads the difference leaves some 1e-7 where
-        nothing should be, and a norm makes much of little.
+        If a norm follows, z' W_O is computed in full: for an attention without its heads, the difference leaves about
+        1e-7 instead of 0, and a norm would amplify that.
         """
         block, editor = self.anatomy.blocks[self.number], self.editor.only(rows)
         raw = self.clean_at("attn_raw", rows)

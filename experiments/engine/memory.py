@@ -61,7 +61,7 @@ def to_lay_out(subject: Subject, tokens: int, budget: int, narrowed: bool = Fals
 
 
 def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budget: int, slopes: bool = False) -> int:
-    """How many prompts' clean passes may be kept; with slopes, these and the keys and values anew."""
+    """How many prompts' clean passes may be kept; with slopes, also a second copy of the keys and values."""
     sizes, length = subject.sizes, batch.length
     kept = {*parts, *({"attn_raw"} if "attn_out" in parts else ())}
     per_token = sizes["n_layers"] * sum(part_width(part, sizes, length) for part in kept)

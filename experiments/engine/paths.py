@@ -35,7 +35,7 @@ NEEDED: tuple[Part, ...] = ("resid_pre", "z", "k", "v", "attn_out", "mlp_out", "
 @dataclass(frozen=True)
 class Edge:
     """A sender (a head, an MLP, or `L0.resid_pre`, the embeddings), a receiver (a head, an MLP, or the stream after the
-    last layer, which are the logits) and, of a head, by what it reads the sender."""
+    last layer, for the logits) and, for a head, what it reads the sender through."""
 
     sender: Site
     receiver: Site

@@ -38,7 +38,7 @@ CHUNK_TOKENS_GPU = 16_384
 NARROWED_CHUNK = 2
 
 Progress = Callable[[int, int], None]
-# The values of chunks that are done, by where they stand in their sweep, for a sweep that is taken up again.
+# The values of finished chunks, by their place in the sweep, to resume an interrupted sweep.
 Kept = dict[str, dict[str, Tensor]]
 KEPT_NUMBERS = 100_000
 # Beside the chunks, under this name, what memory the sweep went by.
@@ -113,8 +113,8 @@ def run(
 
 
 def begun_with(kept: Kept | None, free: int) -> int:
-    """The memory in bytes that an interrupted call went by, if so much is there at all now; else the share that is
-    `free`. Chunks are sized by it, and products of other sizes have other last bits."""
+    """The memory budget in bytes of an interrupted call, if that much is still available; otherwise `free`. The sizes
+    of chunks depend on it, and products of other sizes have other last bits."""
     if kept is None:
         return free
     before = int(kept[BUDGET]["bytes"]) if BUDGET in kept else free

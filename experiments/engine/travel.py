@@ -18,7 +18,7 @@ from .plan import Plan, Run
 def in_full(
     plan: Plan, layers: Sequence[int], first: int, runs: Sequence[Run], prompts: Tensor, columns: Tensor
 ) -> Tensor:
-    """These rows, of the prompts [row], after the last of the layers, at the columns to be read: [row, k, d_model].
+    """These rows, of the prompts [row], after the last of the layers, at the columns to read: [row, k, d_model].
 
     Only of the rows that entered somewhere, which stand first."""
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean

@@ -92,7 +92,7 @@ def head_weights(subject: Subject, layer: int) -> HeadWeights:
 
 @torch.inference_mode()
 def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
-    """What each head writes while it attends to nothing but a token whose stream is x [token, d_model].
+    """What each head writes while it attends only to a token whose stream is x [token, d_model].
 
     [head, token, d_model], biases of the values and all norms before it included; up to one positive factor where a
     norm follows the attention.

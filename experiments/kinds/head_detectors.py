@@ -1,4 +1,4 @@
-"""Find heads of known types: by where they attend on random tokens, and by what their weights write."""
+"""Find heads of known types: from their attention on random tokens, and from their weights."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The parts of a causal language model, found by observing one run of it.
 
-No code per architecture. The decoder layers are the module list that the configuration counts; inside a
-layer, modules are told apart by what flows through them (`branches`). Heads are slices of `z`, the *input* of the
-attention's output projection, so grouped-query attention needs nothing special. Layers may differ: in a hybrid some
-have heads and others a state-space mixer.
+There is no code per architecture. The decoder layers are the module list whose length the configuration gives; inside
+a layer, modules are identified by the tensors that flow through them (`branches`). Heads are slices of `z`, the *input*
+of the attention's output projection, so grouped-query attention needs nothing special. Layers may differ: in a hybrid
+some have heads and others a state-space mixer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which modules of a layer are its attention and its MLP, told by what flowed through them.
+"""Find which modules of a layer are its attention and its MLP, from the tensors that flow through them.
 
-Whoever reads the layer's input and leads to the attention is its norm, whoever carries the attention's output on is its
-post-norm, and the MLP is the chain whose last output is what is left of `out - x - attn_out`. A layer must be such a
-sum, sequential or parallel; what its branches are multiplied by is found from the sum itself. Another is refused.
+The module that reads the layer's input and leads to the attention is its norm, the module that carries the attention's
+output on is its post-norm, and the MLP is the chain whose last output is the rest of `out - x - attn_out`. A layer must
+be such a sum, sequential or parallel; the factors of its branches are found from the sum itself. Others are refused.
 """
 
 from __future__ import annotations
@@ -146,11 +146,11 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
 def find_mlp(
     trace: LayerTrace, mixed: list[Tensor], handed_on: Tensor | None, others: list[Event]
 ) -> tuple[list[float], Branch, bool] | None:
-    """The factors of what mixes tokens and of the MLP, the MLP, and whether it reads the layer's input; None where this
-    is no sum.
+    """The factors of the token mixers and of the MLP, the MLP, and whether it reads the layer's input; None if this is
+    not such a sum.
 
-    mixed      what each module that mixes tokens adds
-    handed_on  the stream behind it, where that module adds it itself
+    mixed      what each token mixer adds
+    handed_on  the stream after it, if that module adds it itself
     """
     x, r = trace.x, trace.out - trace.x
     middle = x + sum(mixed) if handed_on is None else handed_on
@@ -215,7 +215,7 @@ def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, sta
 
 
 def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
-    """What a layer multiplies its whole output by (Gemma 4's layer_scalar), where it holds such a number; else 1."""
+    """The factor of a layer's whole output (Gemma 4's layer_scalar), or 1 if it has none."""
     held = [float(b) for b in trace.layer.buffers(recurse=False) if b.numel() == 1]
     return next((s for s in held if s not in (0.0, 1.0)), 1.0)
 
@@ -251,7 +251,7 @@ def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
 
 
 def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
-    """What is wrong with a layer that is no sum, as far as it can be seen."""
+    """Why a layer is not a residual sum, as far as can be seen."""
     if any(same(e.out, trace.out) for e in trace.events):
         last = next(e for e in trace.events if same(e.out, trace.out))
         return (

@@ -33,7 +33,7 @@ LARGE = 1 << 30
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: LASHLEY_CACHE, else the user's cache folder."""
+    """The folder for converted models: LASHLEY_CACHE, or the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("LASHLEY_CACHE") or f"{base}/lashley").expanduser()
 

@@ -112,7 +112,7 @@ def refuse_quantized(name: str, config: Any) -> None:
 
 
 def saved_as(config: Any, model: PreTrainedModel) -> str:
-    """The class that a model was saved as, where it is another one than was loaded; else nothing."""
+    """The class that a model was saved as, if it differs from the loaded one; otherwise empty."""
     names = [str(one) for one in getattr(config, "architectures", None) or []]
     return names[0] if names and type(model).__name__ not in names else ""
 

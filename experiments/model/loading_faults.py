@@ -1,4 +1,4 @@
-"""What went wrong while a model was loaded, as one line that names it: whoever raised it, and all of what it says."""
+"""Errors while loading a model, as one line that names the model and has the whole message of any library."""
 
 from __future__ import annotations
 

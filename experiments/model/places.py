@@ -41,7 +41,7 @@ class Place:
 
 
 def canonical(name: str) -> str:
-    """The alias a name stands for ('SmolLM2' -> 'smollm2-135m'), else the name itself."""
+    """The alias that a name means ('SmolLM2' -> 'smollm2-135m'), or the name itself."""
     squeezed = re.sub(r"[^a-z0-9]", "", name.lower())
     for alias, also in ALIASES.items():
         if squeezed in {re.sub(r"[^a-z0-9]", "", other.lower()) for other in (alias, *also)}:

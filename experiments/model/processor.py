@@ -183,7 +183,7 @@ def measured(where: Where, device: torch.device) -> Speeds:
 
 
 def timed(way: Callable[[], Tensor], device: torch.device) -> float:
-    """Seconds; on a CPU those that this thread computed, whoever else wants the processor."""
+    """Seconds; on a CPU, only those of this thread, whatever else the processor does."""
     fine = time.get_clock_info("thread_time").resolution <= 1e-6
     clock = time.thread_time if device.type == "cpu" and fine else time.perf_counter
     began = clock()

@@ -21,7 +21,7 @@ SWITCHING = "longrope"
 
 
 def room(model: PreTrainedModel) -> tuple[int | None, str]:
-    """The positions that a model has, and by what; None where its configuration names no end."""
+    """The number of positions of a model, and the setting that says so; None if its configuration has no limit."""
     config = model.config.get_text_config()
     found: list[tuple[int, str]] = []
     if isinstance(size := getattr(config, "max_position_embeddings", None), int) and size > 0:

@@ -212,8 +212,8 @@ def logits_alone(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
 
 
 def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
-    """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
-    a prompt may depend on the prompts beside it."""
+    """The padded row by itself, without its pads, has the same logits as in the batch: a prompt's result must not
+    depend on the other prompts."""
     row = batch.mask[-1].bool()
     # In half precision other shapes of a product already round otherwise.
     tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2

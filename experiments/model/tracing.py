@@ -91,7 +91,7 @@ class PatternsSeen(TorchFunctionMode):
 @contextmanager
 def caches_watched() -> Iterator[list[tuple[str, Any, Any]]]:
     """While open, what layers hand to the cache that the model makes for itself: ("update", keys, values), each
-    [row, kv_head, position, width], and by other names what is no keys and values."""
+    [row, kv_head, position, width], and under other names everything else."""
     seen: list[tuple[str, Any, Any]] = []
     names = [name for name in dir(Cache) if name.startswith("update")]
     usual = {name: getattr(Cache, name) for name in names}

@@ -39,7 +39,7 @@ class Look:
 
 
 def look(subject: Subject, batch: Batch, metric: str, layers: Sequence[int]) -> Look | None:
-    """The quickest look at edits in these layers (one each) by this metric; None where measuring is as quick."""
+    """The fastest screen of edits in these layers (one each) by this metric; None if measuring is as fast."""
     pays, n_layers = speeds(subject.device).bf16_pays, subject.anatomy.n_layers
     above = [n_layers - layer for layer in layers]
     fewer = runs_of(above, n_layers, narrowed=True) < runs_of(above, n_layers)
@@ -52,7 +52,7 @@ def look(subject: Subject, batch: Batch, metric: str, layers: Sequence[int]) -> 
 
 
 def chosen(guesses: Array, strongest: int, seed: int) -> list[int]:
-    """guesses [site, n] -> which sites to measure: the strongest on average, strongest first, then random others."""
+    """guesses [site, n] -> the sites to measure: the strongest on average, strongest first, then random others."""
     ranked = np.argsort(-np.abs(guesses.mean(-1)), kind="stable").tolist()
     rest = ranked[strongest:]
     drawn = np.random.default_rng(seed).choice(len(rest), min(OTHERS, len(rest)), replace=False)
@@ -60,10 +60,10 @@ def chosen(guesses: Array, strongest: int, seed: int) -> list[int]:
 
 
 def agreement(guesses: Array, exact: Array, strongest: int) -> tuple[Measurement, ...]:
-    """guesses and exact [site, n] of the sites that were measured, in the order of `chosen` -> how well they agree.
+    """guesses and exact [site, n] of the measured sites, in the order of `chosen` -> how well they agree.
 
     screen_agreement  Spearman's correlation of the mean changes
-    screen_missed     how many of the random others are among the ten strongest after all (fewer if fewer were chosen)
+    screen_missed     how many of the random others are among the ten strongest (fewer if fewer were chosen)
     """
     top = np.argsort(-np.abs(exact.mean(-1)), kind="stable")[: min(TOP, strongest)]
     missed = Measurement(name="screen_missed", value=int((top >= strongest).sum()), n=len(exact) - strongest)
@@ -75,7 +75,7 @@ def agreement(guesses: Array, exact: Array, strongest: int) -> tuple[Measurement
 
 
 def summary(how: str, measurements: tuple[Measurement, ...], strongest: int) -> str:
-    """The same in words, to follow what was found."""
+    """`agreement` as a sentence that follows the result."""
     agreed = {m.name: m for m in measurements}
     missed = agreed["screen_missed"]
     text = (

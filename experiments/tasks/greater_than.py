@@ -1,4 +1,4 @@
-"""Greater than (arXiv 2305.00586): "The war lasted from the year 1732 to the year 17" goes on with a higher number.
+"""Greater than (arXiv 2305.00586): "The war lasted from the year 1732 to the year 17" continues with a higher number.
 
 All higher numbers of two digits are right (`accepted`); the answer is one of them, with another first digit if there is
 one, and the distractor is a lower one. In the corrupted prompt the war begins in the year 01 of its century, so the

@@ -33,7 +33,7 @@ LEFT_OUT = {
     "right": "whose distractor is also right",
     "tokens": "whose answer and distractor the subject's tokenizer cannot separate",
 }
-# What has to be said of a prompt's words, or taken for one token by a reader.
+# A number, a word or a single sign.
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
 
 
