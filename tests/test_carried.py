@@ -44,8 +44,8 @@ def words(n: int) -> str:
     [
         ({"text": "w3 w4 w", "answer": "5"}, "joins the end of the prompt and the answer '5'"),
         ({"text": "w3 w4 w6", "answer": " what"}, "does not know 'what' in the answer ' what'"),
-        ({"text": "w3 w4 w6", "answer": " w7 w8", "distractor": " w7"}, "have the same tokens"),
-        ({"text": "w3 w4 w6", "answer": " w7", "spans": {"blank": [2, 3]}}, "holds no token"),
+        ({"text": "w3 w4 w6", "answer": " w7 w8", "distractor": " w7"}, "start with those of the distractor"),
+        ({"text": "w3 w4 w6", "answer": " w7", "spans": {"blank": [2, 3]}}, "contains no token"),
         ({"text": words(70), "answer": " w7"}, r"has 70 tokens and up to \d+ more follow, .* has 64 positions"),
     ],
 )

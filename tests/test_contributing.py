@@ -168,7 +168,7 @@ def used(package: Path) -> list[tuple[int, str, str]]:
 def test_the_driver_leads_a_study_to_its_report(package: Path, used: list[tuple[int, str, str]]) -> None:
     code, _, said = used[0]
     assert code == 0, said
-    assert "The protocol one_look chooses the experiments, as asked: no language model is used." in said
+    assert "The protocol one_look chooses the experiments, as you asked. No language model is used." in said
     report = (package / "reports" / "R1" / "report.md").read_text(encoding="utf-8").replace("\\_", "_")
     assert re.search(r"Its accuracy is \*{0,2}[01]\.\d+", report), report
     assert "No language model was used. The driver one_look, a fixed protocol" in report
@@ -317,7 +317,7 @@ def test_the_table_is_there_kept_and_closed_to_a_study(copied: Path, tmp_path: P
     kept, counted, closed = python(copied, STARS, str(path)).stdout.splitlines()
     assert kept == "a mark stays as it was made"
     assert counted == "[[1]]"
-    assert closed.startswith("stars is closed to a study")
+    assert closed.startswith("A study cannot read stars")
 
 
 def test_the_page_is_a_command(copied: Path, tmp_path: Path) -> None:

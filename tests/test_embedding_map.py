@@ -239,7 +239,7 @@ def test_what_is_the_same_before_the_first_layer_is_told() -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"label": "colour"}, "labels are: answer, template"),
+        ({"label": "colour"}, "Labels: answer, template"),
         ({"site": "L9.resid_post"}, "no layer 9"),
         ({"site": "L1.H0.pattern"}, "cannot be mapped"),
         ({"method": "tsne", "perplexity": 15}, "perplexity must be below"),

@@ -140,11 +140,11 @@ def hung_on() -> PreTrainedModel:
     [
         (lambda: 5, "Not a model: int"),
         (lambda: nn.Linear(2, 2), "Not a model: Linear"),
-        (lambda: tiny_model("llama").half(), r"load it with from_pretrained\(\.\.\., dtype=\.\.\.\)"),
+        (lambda: tiny_model("llama").half(), r"Load it with from_pretrained\(\.\.\., dtype=\.\.\.\)"),
         (lambda: tiny_model("llama").double(), "has weights in float64"),
         (eight, "has weights in float8_e4m3fn"),
         (meta, "spread over several devices"),
-        (patched, r"a forward of its own in model\.layers\.1\.mlp"),
+        (patched, r"a replaced forward in model\.layers\.1\.mlp"),
         (infinite, "NaN or infinite"),
         (hung_on, "cannot be copied"),
         (lambda: tiny_model("llama", vocab_size=60), "The tokenizer has a token 95"),

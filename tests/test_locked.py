@@ -172,12 +172,12 @@ def test_a_result_that_waits_outlives_its_process(words: list[str], end: signal.
             until(lambda: "Waiting until it ends" in said(path))
             process.send_signal(end)
             if words is STUDY and end == signal.SIGINT:
-                until(lambda: "Ctrl-C again stops at once" in said(path))
+                until(lambda: "Press Ctrl-C again to stop at once" in said(path))
                 process.send_signal(end)
             process.wait(timeout=60)
     with Reader.open(path) as reader:
         row = reader.experiment(number)
-        assert (row.status, row.error[:16]) == ("interrupted", "How it ended is ")
+        assert (row.status, row.error[:17]) == ("interrupted", "Its result is in ")
     # Whoever writes next takes it in.
     if words is STUDY:
         with started(path, "resume", "R1", "--display", "plain") as process:

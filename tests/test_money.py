@@ -140,7 +140,7 @@ def test_the_users_table_comes_before_ours_and_by_hand_before_both(tmp_path: Pat
 
 @pytest.mark.parametrize("text", ["", "1", "1,2,3,4", "a,b", "-1,2", "nan,1", "1,inf", "1e999,1"])
 def test_what_is_no_price_is_refused_in_a_line(text: str) -> None:
-    with pytest.raises(ToolError, match="--price IN,CACHED,OUT says it"):
+    with pytest.raises(ToolError, match="Give --price IN,CACHED,OUT in dollars"):
         price_of("m", openai=False, given=text, environ={})
 
 

@@ -260,6 +260,6 @@ def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> Non
     assert ran(agent_process("run", "--goal", GOAL, *words, folder=tmp_path, commits=7)) == -signal.SIGKILL
     save(tmp_path / "m", TRUTHS["planted:null"])
     assert ran(agent_process("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
-    assert "these are other weights" in (tmp_path / "said.txt").read_text()
+    assert "so its weights have changed" in (tmp_path / "said.txt").read_text()
     with Reader.open(tmp_path / "s.db") as reader:
         assert (reader.run(1).status, reader.run(1).resumed) == ("stopped", [])

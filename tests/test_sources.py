@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_one_clear_line() -> None:
         BadConfiguration, match=r"^Prompt 1 has 3 tokens and its counterpart 2\. Use prompts of equal length"
     ):
         engine.patch_source(Activations(), batch, other)
-    with pytest.raises(BadConfiguration, match=r"^3 prompts cannot be patched from 1; each needs one twin\.$"):
+    with pytest.raises(BadConfiguration, match=r"^3 prompts cannot be patched from 1\. Each needs one counterpart\.$"):
         engine.patch_source(Activations(), batch, batch_of([[3, 4]]))
     with pytest.raises(BadConfiguration, match=r"^3 prompts need a row and a column each, not 1 rows and 3 columns\.$"):
         engine.places_source(Activations(), batch, batch, [0], [1, 2, 3])

@@ -64,6 +64,6 @@ def test_a_protocol_takes_no_words(tmp_path: Path) -> None:
     words = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--driver", "autopilot"]
     assert ran(agent_process("run", "--goal", "Which heads?", *words, folder=tmp_path, commits=4)) == -signal.SIGKILL
     assert tell(tmp_path) == 2
-    assert "a fixed protocol, which takes no words" in (tmp_path / "said.txt").read_text()
+    assert "is a fixed protocol and reads no messages" in (tmp_path / "said.txt").read_text()
     assert tell(tmp_path, run="R9") == 2
     assert "R9" in (tmp_path / "said.txt").read_text()
