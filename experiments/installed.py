@@ -32,10 +32,10 @@ def registered(
 ) -> dict[str, Registered[T]]:
     """Ours by name, then those of installed packages.
 
-    what   what each of them is, such as "metric"; `must` what an entry point has to name, such as "a Metric"
+    what   what each of them is, such as "metric"; `must`: what an entry point must name, such as "a Metric"
     fits   whether an object is one of them
 
-    Raises `error` where an installed one cannot be loaded, is something else, or has the name of another one.
+    Raises `error` if an installed one cannot be loaded, is something else, or has the name of another one.
     """
     found = {key: Registered(thing) for key, thing in ours.items()}
     for entry in entry_points(group=group):
@@ -47,7 +47,7 @@ def registered(
 
 
 def loaded(entry: EntryPoint, what: str, fits: Callable[[T], bool], must: str, error: type[Exception]) -> T:
-    """What an entry point names. Raises `error` where it cannot be loaded, or is something else."""
+    """The object that an entry point names. Raises `error` if it cannot be loaded, or is something else."""
     try:
         added = entry.load()
     except Exception as fault:

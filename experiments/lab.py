@@ -91,8 +91,8 @@ class Lab:
         return self._intact[key]
 
     def doubts(self, n: int, split: Split, seed: int, metric: str | None = None) -> tuple[Doubt, ...]:
-        """What a result in this metric has to say where the intact subject does not do, on these prompts, what the
-        metric rests on; see `ability`."""
+        """The doubts of a result in this metric, if the intact subject cannot do on these prompts what the metric
+        depends on; see `ability`."""
         found = ability(self.task, self.prompts(n, split, seed)[0], self.intact(n, split, seed))
         return () if found is None else found.doubts(metric)
 
@@ -115,10 +115,10 @@ class Lab:
         return engine.run(subject or self.subject, batch, [INTACT], readout)["log_probs"][0]
 
     def surprise(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
-        """The loss of texts after their prompts under the intact subject, [n] in nats a token.
+        """The loss of texts after their prompts under the intact subject, [n] in nats per token.
 
-        Some tokenizers drop the blank before the first word when they write a text out; it is put back where prompt
-        and text would run together. NaN for an empty text, and for one that cannot be told from its prompt even so.
+        Some tokenizers drop the blank before the first word when they decode a text; it is restored if prompt and text
+        would otherwise be joined. NaN for an empty text, and for one that still cannot be separated from its prompt.
         """
         found = np.full(len(said), np.nan)
         kept: list[tuple[int, Prompt]] = []
@@ -186,7 +186,7 @@ class Lab:
         self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject, narrowed: bool
     ) -> float:
         """About how many seconds a run will take. How fast the subject is here is measured once a length."""
-        # A twin has the subject's name, and another model.
+        # A copy with shuffled weights has the subject's name, and another model.
         key = id(subject.model), batch.length
         if key not in self._speeds:
             self._speeds[key] = seconds_per_run(subject, batch, readout)

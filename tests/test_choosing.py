@@ -38,7 +38,7 @@ def test_openais_own_address_is_openai() -> None:
 def test_nothing_set_means_the_autopilot() -> None:
     choice = choose_in({})
     assert choice.driver.name == "autopilot"
-    assert "no language model" in choice.why
+    assert "No language model" in choice.why
 
 
 def test_a_base_url_means_chat_with_its_only_model_and_no_key(wire: Wire) -> None:

@@ -125,7 +125,7 @@ def test_open_prompts_take_each_metric_that_needs_no_answer(two_more: None) -> N
         experiment = kind(n=6, metric="entropy", **given)
         experiment.check(here.subject.sizes, here.task)
         assert experiment.run(here).effects[0].metric == "entropy"
-    with pytest.raises(BadConfiguration, match="no loss; use metric kl or entropy or other_top"):
+    with pytest.raises(BadConfiguration, match="which loss needs\\. Use metric kl or entropy or other_top"):
         HeadAblation(n=6, metric="loss").check(here.subject.sizes, here.task)
 
 
@@ -179,9 +179,9 @@ def test_a_change_in_a_metric_is_a_claim_that_there_is_an_effect(two_more: None)
     ("given", "says"),
     [
         ({"name": "Top 1"}, "lower-case letters"),
-        ({"reads": "pair"}, "needs a distractor"),
+        ({"reads": "pair"}, "needs_distractor must be True"),
         ({"needs_answer": False}, 'reads must be "first"'),
-        ({"needs_answer": False, "reads": "first", "needs_distractor": True}, "needs an answer"),
+        ({"needs_answer": False, "reads": "first", "needs_distractor": True}, "needs_answer must be True"),
         ({"from_intact": True, "reads": "first"}, "has no slope"),
     ],
 )

@@ -150,7 +150,7 @@ def test_what_is_no_price_is_refused_in_a_line(text: str) -> None:
         ("[models]\nm = 1", "models.m"),
         ("[models]\nm = {input=1, output=2}", "models.m.cached"),
         ("[models]\nm = {input=1, cached=1, output=2, x=3}", "models.m.x"),
-        ("no toml", "no table of prices"),
+        ("no toml", "not a table of prices"),
         (None, "cannot be read"),
     ],
 )

@@ -40,9 +40,9 @@ class Activations:
 
 @dataclass
 class CleanRun(Activations):
-    """An intact pass. The stream after the last layer is kept as the "resid_pre" of the layer that would follow.
+    """An intact pass. The stream after the last layer is kept as the "resid_pre" of a next layer.
 
-    recording  what the attentions were called with, where all prompts ran at once
+    recording  what the attentions were called with, if all prompts ran at once
     """
 
     recording: Recording | None = None

@@ -27,17 +27,17 @@ from .forward import gather_columns, through
 from .sources import Source
 from .weights import LARGE, linear_part, output_weights, value_biases
 
-# How far, beside its size, a norm with a frozen scale may be from the norm itself.
+# How far, relative to its size, a norm with a frozen scale may be from the norm itself.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Direct:
-    """What each site adds along each direction, [site, batch, direction], and what no site adds: biases [batch,
-    direction]. `whole` is what all of it adds up to, as the model itself computes it.
+    """What each site adds along each direction, [site, batch, direction], and what is not from a site: biases [batch,
+    direction]. `whole` is the sum of everything, as the model itself computes it.
 
     along, constant   the directions carried back to the last stream [batch, direction, d_model], and what the last
-                      norm adds of itself [batch, direction]
+                      norm itself adds [batch, direction]
     """
 
     sites: tuple[Site, ...]
@@ -58,8 +58,8 @@ class Frozen:
 
 
 def unembedded(subject: Subject, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of the unembedding for these tokens [...]: directions [..., d_model] behind the last norm, and biases
-    [...]. Raises UnsupportedModel where the weights are not in memory."""
+    """The rows of the unembedding for these tokens [...]: directions [..., d_model] after the last norm, and biases
+    [...]. Raises UnsupportedModel if the weights are not in memory."""
     module: Any = subject.anatomy.unembedding
     if module.weight.is_meta:
         raise UnsupportedModel("The unembedding is on disk. Load the model where it fits into memory.")
@@ -78,13 +78,13 @@ def direct(
     like: Direct | None = None,
     folded: bool = False,
 ) -> Direct:
-    """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm,
-    in the intact run or under edits.
+    """What every head and MLP adds at each prompt's answer along directions [batch, k, d_model] after the last norm, in
+    the intact run or under edits.
 
-    With `like` the last norm has the scale of that other run (of the same directions): then the values and biases add
-    up to `whole` but for what the scale has changed by. With `folded` what the values' biases write counts to the
-    biases and not to the heads. The first site is the embedding, `L0.resid_pre`. Raises
-    UnsupportedModel where a norm is none that can be frozen.
+    With `like`, the last norm has the scale of that other run (of the same directions): then the values and biases add
+    up to `whole` except for the change of the scale. With `folded`, what the values' biases write is part of the biases
+    and not of the heads. The first site is the embedding, `L0.resid_pre`. Raises UnsupportedModel if a norm cannot be
+    frozen.
     """
     anatomy = subject.anatomy
     anatomy.require_sum()
@@ -146,7 +146,7 @@ def whole_parts(block: Block) -> list[Part]:
 
 
 def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:
-    """The last layer's output [row, d_model] -> what the unembedding is given, by the model's own code."""
+    """The last layer's output [row, d_model] -> the input of the unembedding, by the model's own code."""
     module: Any = subject.anatomy.unembedding
     kept: list[Tensor] = []
 
@@ -161,7 +161,7 @@ def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:
 
 
 def linear_part_of_head(subject: Subject) -> Tensor:
-    """The last norm as a matrix [d_model, d_model], but for a factor."""
+    """The last norm as a matrix [d_model, d_model], up to a factor."""
     size = subject.anatomy.d_model
     eye = LARGE * torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
     out = before_unembedding(subject, eye)
@@ -169,10 +169,8 @@ def linear_part_of_head(subject: Subject) -> Tensor:
 
 
 def frozen(matrix: Tensor, given: Tensor, out: Tensor, nothing: Tensor) -> Frozen:
-    """A norm at the vectors given [batch, d_model], where it gives `out`; `nothing` [1, d_model] is what 0 gives.
-
-    Raises UnsupportedModel unless it is its matrix, a factor and a bias.
-    """
+    """A norm at the vectors given [batch, d_model], where its output is `out`; `nothing` [1, d_model] is its output for
+    0. Raises UnsupportedModel unless it is its matrix, a factor and a bias."""
     turned, moved = given.float() @ matrix, out.float() - nothing.float()
     scale = (turned * moved).sum(-1, keepdim=True) / (turned**2).sum(-1, keepdim=True).clamp(min=1e-30)
     if bool(((scale * turned - moved).norm(dim=-1) > TOLERANCE * moved.norm(dim=-1) + 1e-6).any()):

@@ -113,7 +113,7 @@ def means(values: Tensor, batch: Batch, lent: Donors) -> Tensor:
 
 
 def last_columns(batch: Batch) -> Tensor:
-    """[batch, position]: each column, or the prompt's last one where its answer has ended before."""
+    """[batch, position]: each column, or the prompt's last one after the end of its answer."""
     last = batch.length - 1 - batch.mask.cpu().flip(-1).argmax(-1)
     return torch.minimum(torch.arange(batch.length)[None], last[:, None])
 

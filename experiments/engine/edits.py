@@ -67,9 +67,9 @@ def columns_of(batch: Batch, positions: str) -> Tensor:
 class Editor:
     """The edits of one layer, for the rows of one folded batch.
 
-    batch    the prompts; prompt [row] says which one each row runs
-    first    the columns that the tensors at hand stand for are [first, last)
-    anatomy  says how wide one head of z, k or v is in each layer
+    batch    the prompts; prompt [row] is the one that each row runs
+    first    the tensors contain the columns [first, last)
+    anatomy  has the size of one head of z, k or v in each layer
     """
 
     batch: Batch

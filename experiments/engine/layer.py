@@ -20,9 +20,9 @@ from .edits import Editor
 from .forward import KVSlot, Window, attention, gather_columns, mlp, picked, tail, through
 from .pattern import Change
 
-# How much of a layer a run computes where it enters; what comes before is clean.
+# How much of a layer a run computes where it enters; everything before it is clean.
 FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP = range(4)
-# What lies behind the middle of a layer, where its attention has been added to the stream.
+# The parts after the middle of a layer, where its attention has been added to the stream.
 BEHIND: tuple[Part, ...] = ("neurons", "mlp_out", "resid_post")
 ENTRY: dict[Part, int] = {
     "resid_pre": FULL, "k": FULL, "v": FULL, "pattern": FULL, "z": AFTER_Z, "attn_out": AFTER_Z,
@@ -60,7 +60,7 @@ class Layer:
         return x, x + self.editor.edit(self.attn_out(x), "attn_out")
 
     def second_half(self, x: Tensor, middle: Tensor, columns: Tensor | None = None) -> Tensor:
-        """From there to the end of the layer, cut to `columns` [row, k] if given."""
+        """From the middle to the end of the layer, cut to `columns` [row, k] if given."""
         block, editor = self.anatomy.blocks[self.number], self.editor
         # Nothing after the attention looks at other columns, so what nobody reads ends here.
         cut = columns if columns is not None and not editor.touches(*BEHIND) else None
@@ -125,7 +125,7 @@ class Layer:
         return raw
 
     def mlp_out(self, u: Tensor, cut: Tensor | None) -> Tensor:
-        """Computed where the stream u or the neurons have changed, clean elsewhere."""
+        """Computed at the changed positions of the stream u or the neurons, clean elsewhere."""
         block = self.anatomy.blocks[self.number]
         changed = self.count(FULL if block.parallel else AFTER_Z)
         rows = {*range(changed), *(r for p in self.editor.of("neurons") for r in p.rows.tolist())}

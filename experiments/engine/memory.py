@@ -32,7 +32,7 @@ LAID_OUT_SHARE = 0.25
 
 
 def free_bytes(device: torch.device) -> int:
-    """The default budget: a share of what is free on the device, including what torch holds and does not use."""
+    """The default budget: a share of the free memory on the device, including what torch holds and does not use."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + unused
@@ -51,8 +51,8 @@ def halved(size: int, fits: Callable[[int], bool]) -> int:
 
 
 def to_lay_out(subject: Subject, tokens: int, budget: int, narrowed: bool = False) -> tuple[list[nn.Module], int]:
-    """The projections to be laid out for a run of so many tokens (`kernels.laid_out`), and what that leaves of the
-    budget. In fp32 the results have the same bits either way."""
+    """The projections to lay out for a run of this many tokens (`kernels.laid_out`), and the rest of the budget. In
+    fp32 the results have the same bits either way."""
     found = [m for block in subject.anatomy.blocks for m in block.layer.modules() if can_be_laid_out(m)]
     needed = sum(m.weight.nbytes for m in found if isinstance(m.weight, Tensor))
     if tokens < (LAID_OUT_NARROWED if narrowed else LAID_OUT_TOKENS) or needed > LAID_OUT_SHARE * budget:
@@ -111,7 +111,7 @@ class Pieces:
 
     @contextmanager
     def halved(self) -> Iterator[None]:
-        """Around all that is done with one piece. Lets OutOfMemory through where the piece is a single one."""
+        """For all that is done with one piece. Lets OutOfMemory through if the piece cannot be split."""
         try:
             yield
         except OutOfMemory:
@@ -124,7 +124,7 @@ class Pieces:
 
 @contextmanager
 def refused_memory(subject: Subject, batch: Batch) -> Iterator[None]:
-    """Turns what torch raises where memory ends, which on the CPU has no class of its own, into OutOfMemory."""
+    """Turns torch's errors about memory, which have no class of their own on the CPU, into OutOfMemory."""
     try:
         yield
     except (RuntimeError, MemoryError) as fault:

@@ -40,15 +40,15 @@ BACKWARD_TOKENS = 256
 
 @dataclass(frozen=True)
 class Narrowing:
-    """How the runs of some prompts grow narrower.
+    """How the runs of some prompts become narrower.
 
-    metric     whose slopes these are
+    metric     the slopes are of this metric
     order      [batch, position] the columns, in the order in which they are dropped
-    place      [batch, position] where each column stands in that order
-    first      per layer, how many of them have been dropped when it begins
+    place      [batch, position] the index of each column in that order
+    first      per layer, how many columns have been dropped before it
     slopes     per layer [batch, position, d_model]: d metric / d resid_pre, columns as in the batch
-    middles    the same of the stream after the attention; where a layer's MLP does not see that, it means nothing
-    recording  what the attentions are called with, columns in this order
+    middles    the same of the stream after the attention; without meaning if a layer's MLP does not see that stream
+    recording  the arguments of the attentions, columns in this order
     clean      the clean run, columns in this order
     """
 
@@ -67,8 +67,8 @@ class Narrowing:
         return max(1, round(self.order.shape[1] - sum(self.first) / len(self.first)))
 
     def dropped(self, step: int, x: Tensor, rows: Tensor, clean: CleanRun) -> tuple[Tensor, Tensor]:
-        """The stream x [row, column, d_model] before a layer, in this order and not yet cut for it, of the prompts
-        rows [row] -> what goes on, and what the rest counts for, [row]."""
+        """The stream x [row, column, d_model] before a layer, in this order and not yet cut for it, of the prompts rows
+        [row] -> the rest of the stream, and what the dropped columns count for, [row]."""
         had = x.shape[1]
         begin, end = self.order.shape[1] - had, self.first[step]
         if end <= begin:
@@ -120,9 +120,10 @@ def narrowing(
     subject: Subject, batch: Batch, clean: CleanRun, recording: Recording, readout: Readout, metric: str,
     first: tuple[int, ...] | None = None,
 ) -> Narrowing:  # fmt: skip
-    """Find out where the readout listens. One pass forward and one backward; what these keep is not in any budget.
+    """Find the columns that the readout depends on, with one forward and one backward pass; what these keep is not in
+    any budget.
 
-    `first` says how many columns are dropped before each layer, if these prompts are part of more (`how_many`).
+    `first` is the number of columns dropped before each layer, if these prompts are part of more (`how_many`).
     """
     parts = [slopes_of(subject, batch, rows, readout, metric) for rows in slices(batch, BACKWARD_TOKENS)]
     slopes, middles = (tuple(map(torch.cat, zip(*half, strict=True))) for half in zip(*parts, strict=True))
@@ -141,7 +142,7 @@ def slopes_of(
     with torch.inference_mode(False):
         traced, _ = trace(subject, batch, rows, readout, metric)
         added = [traced.values[layer, "attn_out"] for layer in range(len(traced.entry))]
-        # A layer without an attention adds nothing: its middle is where it begins.
+        # A layer without an attention adds nothing: its middle is its start.
         middle = [a if a.requires_grad else x for a, x in zip(added, traced.entry, strict=True)]
         found = gradients(traced.metric, [*traced.entry, *middle])
         return found[: len(middle)], found[len(middle) :]
@@ -152,8 +153,8 @@ def how_many(
 ) -> tuple[int, ...]:
     """How many columns are dropped before each layer, of every prompt; never those that are read.
 
-    It goes by the first prompts alone, whose `slopes` may be handed in, so that it is the same however many of the
-    others go through at once.
+    It depends only on the first prompts, whose `slopes` can be passed, so it is the same however many of the others run
+    at once.
     """
     rows = slices(batch, BACKWARD_TOKENS)[0]
     slopes = slopes or slopes_of(subject, batch, rows, readout, metric)[0]
@@ -187,9 +188,7 @@ def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor, firs
 @torch.inference_mode()
 def narrowable(subject: Subject, batch: Batch) -> bool:
     """Whether the attentions give the same for tokens in another order. Tried on the longest prompt, in every layer.
-
-    That of GPT-Neo does not: it has a mask of its own, by place.
-    """
+    GPT-Neo's do not: they have their own mask, by position."""
     if not subject.anatomy.by_column:
         return False
     longest = int(batch.mask.sum(1).argmax())

@@ -165,7 +165,7 @@ class Paths:
         # The stream after a layer is what the logits read; all others read it before their layer's own MLP.
         stop = receiver.layer + 1 if receiver.part == "resid_post" else receiver.layer
         for layer in range(sender.layer, stop):
-            # An MLP sends past itself; beside a parallel attention it does not see what its heads write.
+            # An MLP sends past itself; in parallel with an attention, it does not see what its heads write.
             first = layer == sender.layer
             if not (first and (sender.part == "mlp_out" or self.anatomy.blocks[layer].parallel)):
                 if (sender, layer) not in self._moved:
@@ -174,8 +174,8 @@ class Paths:
         return change
 
     def answered(self, layer: int, change: Tensor) -> Tensor:
-        """By how much an MLP's output differs where the stream before its layer (or, of the sender's own layer, after
-        its attention) is moved by this change."""
+        """The change of an MLP's output if the stream before its layer (or, of the sender's own layer, after its
+        attention) is moved by this change."""
         block, x = self.anatomy.blocks[layer], self.clean.at(layer, "resid_pre")
         before = x if block.parallel else x + self.clean.at(layer, "attn_out")
         return mlp(block, before + change) - self.clean.at(layer, "mlp_out")
@@ -192,7 +192,7 @@ class Paths:
         out = moved @ block.W_O[width]
         if not block.attn_post:
             return out
-        # A norm that follows the attention sees all heads at once, so the change is taken behind it.
+        # A norm after the attention sees all heads at once, so the change is taken after the norm.
         raw = self.clean.at(sender.layer, "attn_raw")  # type: ignore[arg-type]
         return through(block.attn_post, raw + out) - through(block.attn_post, raw)
 

@@ -41,7 +41,7 @@ class Tap(TorchFunctionMode):
 def pattern_tap(block: Block, shape: tuple[int, int, int], change: Change) -> Iterator[None]:
     """While open, the one pattern that is computed, [row, head, query, key], becomes change(pattern).
 
-    Raises UnsupportedModel where the attention's code shows none, or more than one.
+    Raises UnsupportedModel if the attention's code computes none, or more than one.
     """
     with Tap(shape, change) as tap:
         yield
@@ -53,7 +53,7 @@ def pattern_tap(block: Block, shape: tuple[int, int, int], change: Change) -> It
 
 
 def fit_keys(pattern: Tensor, old: int, new: int) -> Tensor:
-    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are left out, or get no weight."""
+    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are dropped, or get no weight."""
     if old == new:
         return pattern
     heads = pattern.unflatten(-1, (-1, old))[..., :new]

@@ -46,10 +46,8 @@ class Mean:
 
 
 def mean_source(clean: Activations, batch: Batch, n: int | None = None) -> Mean:
-    """For the first n prompts of the batch (None: for all), of which `clean` is the intact run.
-
-    Raises BadConfiguration where one of them has no donor.
-    """
+    """For the first n prompts of the batch (None: for all), whose intact run is `clean`. Raises BadConfiguration if one
+    of them has no donor."""
     return Mean(clean, batch, donors(batch, n))
 
 
@@ -84,7 +82,7 @@ class Resample(Places):
 
 
 def refuse_scattered(method: str, lent: Donors) -> None:
-    """A pattern belongs to the keys of its own prompt, so only prompts of one length can lend each other theirs."""
+    """A pattern belongs to the keys of its own prompt, so only prompts of the same length can exchange patterns."""
     if scattered := int(lent.scattered.any(-1).sum()):
         raise BadConfiguration(
             f"{scattered} of {len(lent.scattered)} prompts have no donor of their length, so their patterns have no "
@@ -116,10 +114,10 @@ class RowsOfSource:
 
 
 def patch_source(clean: Activations, batch: Batch, other: Batch) -> Places:
-    """What each prompt's twin in `other` has at the same column; `clean` is the intact run of `other`.
+    """The values of each prompt's counterpart in `other` at the same column; `clean` is the intact run of `other`.
 
-    An answer longer than its twin's takes the twin's last token for what that has no token for. Raises
-    BadConfiguration unless every prompt has a twin with as many tokens.
+    If an answer is longer than its counterpart's, its further tokens use the counterpart's last token. Raises
+    BadConfiguration unless every prompt has a counterpart with the same number of tokens.
     """
     if len(batch) != len(other):
         raise BadConfiguration(f"{len(batch)} prompts cannot be patched from {len(other)}. Each needs one counterpart.")

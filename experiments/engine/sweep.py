@@ -61,15 +61,14 @@ def run(
 ) -> dict[str, Tensor]:
     """The readout of every intervention on every prompt: name -> [intervention, batch, ...].
 
-    An intervention without edits or program is the identity. `clean` may be handed in when it was read before
-    with the parts that `needed_parts` names; without it as many prompts go through at once as its activations fit
-    into `memory`, in bytes (None: a share of what is free). `kept` is filled chunk by chunk, and what it holds of an
-    interrupted call with the same arguments is not run again; the rest goes by the memory that this call went by, so
-    that the chunks are the same.
+    An intervention without edits or program is the identity. `clean` can be passed if it was read before with the parts
+    that `needed_parts` names; without it, as many prompts run at once as their activations fit into `memory`, in bytes
+    (None: a share of the free memory). `kept` is filled chunk by chunk, and its chunks from an interrupted call with
+    the same arguments are not run again; the rest uses the memory of that call, so that the chunks are the same.
 
     With `narrowed`, the name of one value of the readout, that value is estimated, on SmolLM2 in half of the time, and
     nothing else is read (`narrowing`); each intervention must then be edits of one layer, and the subject `narrowable`.
-    Raises BadConfiguration for positions or sources that are not there, and OutOfMemory where not even one run of one
+    Raises BadConfiguration for positions or sources that do not exist, and OutOfMemory if not even one run of one
     prompt fits.
     """
     if narrowed and any(i.program is not None or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
@@ -129,7 +128,7 @@ def chunks_in(kept: Kept) -> Kept:
 
 @dataclass
 class Counter:
-    """Tells how many runs are done. What is done a second time, since memory ended, is not told a second time."""
+    """Reports how many runs are done. Runs that are repeated after a lack of memory are not counted twice."""
 
     total: int
     progress: Progress | None

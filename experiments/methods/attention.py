@@ -40,7 +40,7 @@ def places(batch: Batch) -> dict[str, list[tuple[int, int]]]:
 
 
 def weights_from(subject: Subject, batch: Batch, queries: Spans) -> Array:
-    """The weights of each prompt's queries, their mean where they are several: [layer * head, prompt, position]."""
+    """The weights of each prompt's queries, averaged over several: [layer * head, prompt, position]."""
     found: list[Tensor] = []
     for first in range(0, len(batch), AT_ONCE):
         part = batch.rows(first, min(first + AT_ONCE, len(batch)))

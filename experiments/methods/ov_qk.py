@@ -55,7 +55,7 @@ def chance(name: str, count: int, top: int) -> float:
 
 def positive_eigenvalues(moved: Tensor) -> np.ndarray:
     """[layer * head] from -1 to 1: the sum of the eigenvalues of OV, `centred`, over the sum of their sizes (Elhage et
-    al. 2021): 1 where all are positive, as in a head that copies, 0 where nothing is written."""
+    al. 2021): 1 if all are positive, as in a head that copies, 0 if nothing is written."""
     values = torch.linalg.eigvals(centred(moved))
     sizes = values.abs().sum(-1)
     # Do not compute shares of rounding errors.

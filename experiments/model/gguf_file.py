@@ -1,8 +1,8 @@
 """A GGUF file as a folder that transformers loads, with nothing lost on the way.
 
-transformers reads such a file tensor by tensor: what its table of names does not know it leaves out, and what it did
-not find it makes up. So what it found is held against what the model needs, and the numbers in the file are counted: a
-model that is made of all of them has as many.
+transformers reads such a file tensor by tensor: it ignores what its table of names does not contain, and invents what
+it did not find. So what it found is compared with what the model needs, and the numbers in the file are counted: a
+model that uses all of them has as many.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def convert(file: Path, target: Path) -> None:
 
 
 def use_rope_factors(file: Path, model: Any) -> None:
-    """Give the configuration what a file says of rotary frequencies as a tensor, which transformers does not read.
+    """Give the configuration a file's rotary frequencies from a tensor, which transformers does not read.
 
-    Llama 3.1 and its successors divide the low frequencies by a factor. The tensor holds what every frequency is
-    divided by, so the factor is the largest of them; that the rest follows from it is checked. Raises UnsupportedModel.
+    Llama 3.1 and its successors divide the low frequencies by a factor. The tensor contains the divisor of every
+    frequency, so the factor is the largest of them; the others are checked against it. Raises UnsupportedModel.
     """
     import torch
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -89,7 +89,7 @@ def no_such_rope(file: Path) -> UnsupportedModel:
 
 
 def rope_factors(file: Path) -> Any:
-    """What each rotary frequency is divided by, or None where the file says nothing of it."""
+    """The divisor of each rotary frequency, or None if the file does not contain them."""
     import torch
     from gguf import GGUFReader
 
@@ -98,7 +98,7 @@ def rope_factors(file: Path) -> Any:
 
 
 def refuse_left_out(file: Path, model: Any) -> None:
-    """Raise UnsupportedModel where the file holds more numbers than the model has, naming the tensors."""
+    """Raise UnsupportedModel if the file contains more numbers than the model has, naming the tensors."""
     from gguf import GGUFReader
 
     from .checkpoint import shortened

@@ -21,10 +21,10 @@ WAY_OUT = "You can also name a local folder or a .gguf file."
 
 @cache
 def only_cached(name: str, revision: str | None = None) -> bool:
-    """Whether the model must be read from the Hub's cache alone, because the Hub cannot be reached.
+    """Whether the model must be read only from the Hub's cache, because the Hub cannot be reached.
 
-    Raises UnknownName where the Hub has no such model or no such revision of it, and UnsupportedModel where it may not
-    be read, or is neither cached nor reachable.
+    Raises UnknownName if the Hub has no such model or no such revision of it, and UnsupportedModel if reading it is not
+    allowed, or if it is neither cached nor reachable.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
@@ -50,7 +50,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
         # The Hub does not tell those who are not logged in whether a model is private or not there.
         if isinstance(fault, HfHubHTTPError) and fault.response.status_code in (401, 404):
             raise UnknownName("model", name, known, f"It was not found on the Hub. {WAY_OUT}") from fault
-        # Which errors there are depends on the HTTP library under the Hub's client.
+        # The possible errors depend on the HTTP library of the Hub's client.
         if is_cached(name, revision):
             return True
         what = f"{name}@{revision}" if revision else name
@@ -62,7 +62,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
 
 
 def is_cached(name: str, revision: str | None) -> bool:
-    """Whether the Hub's cache holds this revision (None: the default branch) of a model or an adapter."""
+    """Whether the Hub's cache contains this revision (None: the default branch) of a model or an adapter."""
     from huggingface_hub import try_to_load_from_cache
 
     files = ("config.json", CONFIG)
@@ -70,7 +70,7 @@ def is_cached(name: str, revision: str | None) -> bool:
 
 
 def adapter_folder(name: str, revision: str | None, local: bool) -> Path | None:
-    """The folder in the Hub's cache with all that is needed of a repository that holds an adapter; None for others."""
+    """The folder in the Hub's cache with everything needed of a repository with an adapter; None for others."""
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -82,7 +82,7 @@ def adapter_folder(name: str, revision: str | None, local: bool) -> Path | None:
 
 
 def cached_models() -> list[str]:
-    """The ids of the models that the Hub's cache holds."""
+    """The ids of the models in the Hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folders = sorted(Path(HF_HUB_CACHE).glob("models--*"))

@@ -1,10 +1,10 @@
-"""A model that is in memory already as a subject, and left as it was.
+"""A model that is already in memory as a subject, without changing it.
 
-What is worked on is a second set of modules around the same tensors. So no fp32 weight is copied, and whatever is
-changed to measure (train mode, gradients, hooks, the implementation of attention) is changed in the second set alone.
-Weights in half precision are measured in fp32, as those of a file are, in a copy. Hooks stay behind with the first set:
-a subject is its weights, its configuration and its tokenizer, which its fingerprint covers. Weights that are shared can
-be trained on while a subject holds them, so they are compared with its fingerprint before they are used.
+The engine works on a second set of modules around the same tensors. So no fp32 weight is copied, and everything that a
+measurement changes (train mode, gradients, hooks, the implementation of attention) is changed only in the second set.
+Weights in half precision are copied and measured in fp32, like those of a file. Hooks stay with the first set: a
+subject is its weights, its configuration and its tokenizer, which its fingerprint covers. Shared weights can be trained
+while a subject uses them, so they are compared with its fingerprint before each use.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def subject_of(model: Any, tokenizer: Any, name: str | None = None) -> Subject:
-    """The subject around a model's own tensors, where they are. Raises UnsupportedModel, in one line.
+    """The subject around a model's own tensors, in place. Raises UnsupportedModel, in one line.
 
-    name  how results call it, after "memory:"; None for what the model was loaded as
+    name  its name in results, after "memory:"; None for the name that the model was loaded with
     """
     if not isinstance(model, PreTrainedModel):
         raise UnsupportedModel(
@@ -57,7 +57,7 @@ def subject_of(model: Any, tokenizer: Any, name: str | None = None) -> Subject:
     try:
         beside = second_set(model)
     except Exception as fault:
-        # Anything may hang on a model that somebody works with.
+        # A user's model can have any attributes.
         said = " ".join(str(fault).split()) or type(fault).__name__
         raise UnsupportedModel(f"{called} contains something that cannot be copied ({said}): {SAVE}.") from fault
     settle(beside.config)
@@ -67,7 +67,8 @@ def subject_of(model: Any, tokenizer: Any, name: str | None = None) -> Subject:
 
 
 def name_of(model: PreTrainedModel) -> str:
-    """What a model was loaded as; of a folder its last part, since a tracker is passed on and holds no path."""
+    """The name that a model was loaded with; of a folder its last part, since a tracker is shared and contains no
+    path."""
     given = str(getattr(model.config, "_name_or_path", "") or "")
     if given and (Path(given).is_absolute() or Path(given).exists()):
         given = Path(given).name
@@ -75,7 +76,7 @@ def name_of(model: PreTrainedModel) -> str:
 
 
 def refuse_unlike_loaded(name: str, model: PreTrainedModel) -> None:
-    """Raise UnsupportedModel where a model in memory is not what loading would have given."""
+    """Raise UnsupportedModel if a model in memory differs from what loading would have given."""
     tensors = list(model.parameters())
     if others := {t.dtype for t in tensors} - set(TYPES):
         found = ", ".join(sorted(str(t).removeprefix("torch.") for t in others))
@@ -118,8 +119,8 @@ def second_set(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def require_unchanged(subject: Subject) -> None:
-    """Raise UnsupportedModel where the weights of a model in memory, which others may train, are not those that the
-    subject was made of any more."""
+    """Raise UnsupportedModel if the weights of a model in memory, which others can train, have changed since the
+    subject was made."""
     if in_memory(subject) and fingerprint(subject.model, subject.tokenizer) != subject.fingerprint:
         raise UnsupportedModel(
             f"The weights (or the tokenizer) of {subject.name} have changed since lashley.load(). Load it again, so "

@@ -36,7 +36,7 @@ def load(
     """Load a subject. Raises UnknownName or UnsupportedModel, each with one line that says what to do.
 
     device  None for the one that `chosen_device` finds; "auto" spreads a model that is larger than one device over all
-            there are, and the rest over memory
+            devices, and the rest over memory
     """
     device = chosen_device(device)
     transformers_logging.set_verbosity_error()
@@ -74,7 +74,7 @@ def located(name: str, progress: Callable[[str], None] | None) -> Place:
 
 
 def tokenizer_of(place: Place) -> Any:
-    """The tokenizer of a model; of an adapter, its own where it has one. Raises UnsupportedModel."""
+    """The tokenizer of a model; of an adapter, its own if it has one. Raises UnsupportedModel."""
     own = place.adapter is not None and (place.adapter / "tokenizer_config.json").is_file()
     folder = Path(place.where)
     # What transformers says then is about packages that are not installed.
@@ -109,7 +109,7 @@ def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[s
             place.where, revision=place.revision, local_files_only=place.local, trust_remote_code=False
         ).get_text_config()
     except Exception:  # noqa: BLE001
-        # Whatever is wrong with it, loading the model says so.
+        # Loading the model reports whatever is wrong.
         return {}
     heads = getattr(config, "num_attention_heads", None)
     found = {

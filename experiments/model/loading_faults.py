@@ -1,4 +1,4 @@
-"""Errors while loading a model, as one line that names the model and has the whole message of any library."""
+"""Errors while loading a model, as one line that names the model and contains the whole message of any library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def not_loaded(name: str, place: Place | None, fault: Exception) -> ExperimentEr
 
 
 def reason(fault: BaseException) -> str:
-    """What an error says, on one line, with its class where its words alone say little ('KeyError: 'own'')."""
+    """The text of an error, on one line, with its class if its words alone say little ('KeyError: 'own'')."""
     said = " ".join(str(fault).split())
     return said if isinstance(fault, (OSError, ValueError)) and said else f"{type(fault).__name__}: {said}"
 

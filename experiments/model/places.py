@@ -1,8 +1,8 @@
-"""Where the name of a model leads: what transformers is asked to load, from where, and with which adapter.
+"""What the name of a model means: what transformers loads, from where, and with which adapter.
 
-A name is an alias of ours (`smollm2-135m`), a Hub id, if need be with a revision (`EleutherAI/pythia-160m@step1000`), a
-local folder, or a `.gguf` file. A folder (or a Hub id) that holds an adapter leads to its base model by the name that
-the adapter's author gave it.
+A name is one of our aliases (`smollm2-135m`), a Hub id, with a revision if needed (`EleutherAI/pythia-160m@step1000`),
+a local folder, or a `.gguf` file. A folder (or a Hub id) with an adapter leads to its base model by the name that the
+adapter's author gave it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .adapter import CONFIG, WEIGHTS, base_of
 from .bundled import ALIASES, bundled_folder, gguf_folder
 from .hub import adapter_folder, only_cached
 
-# Names of models that only the memory of one Python process holds; see `in_memory`.
+# Names of models that exist only in the memory of one Python process; see `in_memory`.
 PREFIX = "memory:"
 
 
@@ -122,7 +122,7 @@ def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -
     check_folder(name, folder)
     full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if full:
-        # The model that stands beside an adapter is its base, as transformers has it.
+        # The model in the folder of an adapter is its base, as in transformers.
         return Place(str(folder), True, adapter=folder if adapter else None, base=name if adapter else "")
     base = base_of(name, folder)
     if Path(base).expanduser().resolve() == folder.resolve():

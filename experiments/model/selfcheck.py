@@ -117,8 +117,8 @@ def sums_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
 
 
 def values_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
-    """In every layer that has heads inside or beside other modules: twice the values of one KV head are twice the z of
-    the heads that share it, and no other z changes. So what was taken for heads is not, say, the neurons of an MLP."""
+    """In every layer whose heads are inside or next to other modules: twice the values of one KV head are twice the z
+    of the heads that share it, and no other z changes. So the heads found are not, say, the neurons of an MLP."""
     found: list[float] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         if block.heads_alone or not block.units("v"):
@@ -135,7 +135,7 @@ def values_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
 
 
 def heads_outputs(clean: CleanRun, layer: int, block: Block, slot: KVSlot) -> torch.Tensor:
-    """z [row, position, n_heads * d_head] of a layer that is run once more."""
+    """z [row, position, n_heads * d_head] of a layer that runs again."""
     seen: list[torch.Tensor] = []
 
     def keep(z: torch.Tensor) -> torch.Tensor:
@@ -149,7 +149,7 @@ def heads_outputs(clean: CleanRun, layer: int, block: Block, slot: KVSlot) -> to
 def run_block(
     clean: CleanRun, layer: int, block: Block, slot: KVSlot | None = None, change_z: Change | None = None
 ) -> torch.Tensor:
-    """A layer's attention once more, from the clean stream before it; [row, position, d_model]."""
+    """A layer's attention run again, from the clean stream before it; [row, position, d_model]."""
     x = clean.at(layer, "resid_pre")
     assert clean.recording is not None
     window = Window(clean.recording, torch.arange(len(x), device=x.device), 0, x.shape[1])
@@ -157,8 +157,8 @@ def run_block(
 
 
 def sums_of_neurons(subject: Subject, clean: CleanRun, seen: torch.Tensor) -> list[Check]:
-    """In every layer that has neurons, these times the output projection, and the bias, are the MLP's output: the input
-    of a gate or a router is none."""
+    """In every layer with neurons, these times the output projection, and the bias, are the MLP's output: the inputs of
+    a gate or a router are not."""
     found: list[float] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         if block.down_proj is None or matrix(block.down_proj).is_meta:
@@ -195,7 +195,7 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
 
 
 def own_logits(subject: Subject, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The model's own logits [row, position, vocabulary]; where it takes pads for tokens, of each row by itself."""
+    """The model's own logits [row, position, vocabulary]; of each row alone if it treats pads as tokens."""
     if subject.anatomy.leaves_pads_out:
         rows = [logits_alone(subject, some[seen.bool()]) for some, seen in zip(ids, mask, strict=True)]
         return torch.stack([torch.nn.functional.pad(r, (0, 0, ids.shape[1] - len(r), 0)) for r in rows])
@@ -212,8 +212,8 @@ def logits_alone(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
 
 
 def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
-    """The padded row by itself, without its pads, has the same logits as in the batch: a prompt's result must not
-    depend on the other prompts."""
+    """The padded row alone, without its pads, has the same logits as in the batch: a prompt's result must not depend on
+    the other prompts."""
     row = batch.mask[-1].bool()
     # In half precision other shapes of a product already round otherwise.
     tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2
@@ -222,9 +222,9 @@ def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
 
 
 def check_or_refuse(subject: Subject) -> Subject:
-    """The subject, its layers given no pads where they would take these for tokens.
+    """The subject, whose layers get no pads if they would treat them as tokens.
 
-    Raises UnsupportedModel, naming the law, when the subject breaks one."""
+    Raises UnsupportedModel, naming the law, if the subject breaks one."""
     who = f"{subject.name} ({subject.anatomy.architecture}) is not supported"
     with refusing(f"{who}: its layers cannot run separately"):
         checks = self_check(subject)

@@ -139,7 +139,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def kept(x: Any) -> Any:
-    """A copy of a tensor where all others are: the layers of a model may lie on several devices."""
+    """A copy of a tensor on the device of all others: the layers of a model may be on several devices."""
     return x.cpu().clone() if isinstance(x, Tensor) else x
 
 
@@ -159,7 +159,7 @@ def refusing(what: str) -> Iterator[None]:
 
 
 def hidden_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor | None, int | str]:
-    """The hidden states among a module's arguments, and where they were."""
+    """The hidden states among a module's arguments, and their place there."""
     if args and isinstance(args[0], Tensor):
         return args[0], 0
     for name in HIDDEN:
