@@ -5,21 +5,20 @@
     except lashley.errors.BadConfiguration as fault:
         print(fault)
 
-`OURS` is all of them at once, for an `except`. The commands print the same lines. Anything else that comes out of
-Lashley is a bug of ours.
+`OURS` contains all of them, for `except`. The commands print the same lines. Any other exception is a bug in Lashley.
 
-    ExperimentError      the base of what a subject, a task or an experiment is refused for
-      UnknownName        a model, task, kind, metric, figure or array that is not there; the nearest names
-      UnsupportedModel   a model that cannot be loaded, or whose anatomy could not be verified
-      BadTask            prompts, a task file, or a request for prompts that cannot be met
-        BadLines         a BadTask with each fault of the prompts in its `faults`
-      BadConfiguration   a field, a site or a value that the experiment, the subject or the task does not have
-      OutOfMemory, TooLong, NotApproved, NotANumber   an experiment that could not be done
-    ToolError            what was asked is understood, and cannot be done as asked
-    CannotWrite          a report whose files cannot be written
-    TrackerError         the base of what goes wrong with a tracker
+    ExperimentError      the base of errors about a subject, a task or an experiment
+      UnknownName        an unknown model, task, kind, metric, figure or array; names the nearest ones
+      UnsupportedModel   a model that cannot be loaded, or whose anatomy cannot be verified
+      BadTask            bad prompts or task file, or a request for more prompts than there are
+        BadLines         a BadTask with a list of all faults of the prompts, `faults`
+      BadConfiguration   a field, site or value that the experiment, the subject or the task does not have
+      OutOfMemory, TooLong, NotApproved, NotANumber   an experiment that did not finish
+    ToolError            a valid request that cannot be carried out
+    CannotWrite          the files of a report cannot be written
+    TrackerError         the base of errors about the tracker
       NotATracker, NewerSchema, NotAnId, NoSuchId, NotRecorded, QueryRefused, TrackerFails
-    DriverError          the base of what goes wrong with a language model
+    DriverError          the base of errors about the language model that drives a study
       NoKey, WrongKey, Unreachable, QuotaSpent, ContextOverflow, BadReply, BadRequest
 """
 

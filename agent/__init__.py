@@ -1,1 +1,1 @@
-"""The loop, the drivers that answer it, and the command line."""
+"""The study loop, the drivers, and the command line."""

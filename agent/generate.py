@@ -1,4 +1,4 @@
-"""A task from a description: a language model proposes it by the one tool that makes tasks, until nothing is wrong."""
+"""A task from a description: a language model proposes drafts with `create_task` until one has no faults."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ..tools.registry import all_tools, answer
 from ..tools.workbench.context import Context
 from .drivers.conversation import BadReply, Driver, Message, ToolSpec
 
-# How often a task may be sent: the first time, and mended.
+# The most drafts of a task: the first, and corrected ones.
 TRIES = 5
 TOOL = "create_task"
 
 
 def generate(context: Context, driver: Driver, description: str, n: int, say: Callable[[str], None]) -> str:
-    """The name of the task that the driver makes, which the tracker then keeps. `say` is told what was refused.
+    """Have the driver make a task, keep it in the tracker, and return its name. `say` is called with each refusal.
 
-    Raises BadReply when it makes none in `TRIES` turns, and what the driver raises.
+    Raises BadReply if there is no valid task after `TRIES` turns, and what the driver raises.
     """
     tools = {TOOL: all_tools()[TOOL]}
     specs = [ToolSpec(name=t.name, description=t.description, parameters=t.schema) for t in tools.values()]
@@ -36,11 +36,11 @@ def generate(context: Context, driver: Driver, description: str, n: int, say: Ca
             say(f"Try {turn} of {TRIES}. {result.text}")
             messages.append(Message(role="tool", text=result.text, call_id=call.id))
         if not reply.calls:
-            cut = "Your answer was cut off at its length limit; send fewer examples, or templates. "
+            cut = "Your answer was cut off at its length limit. Send fewer examples, or templates. "
             say(f"Try {turn} of {TRIES}. {driver.llm} called no tool: {reply.text[:300]}")
             messages.append(
                 Message(role="user", text=f"{cut if reply.finish == 'length' else ''}Call {TOOL} with the whole task.")
             )
     raise BadReply(
-        f"{driver.llm} made no task in {TRIES} tries. Say more exactly what is wanted, or take another --llm."
+        f"{driver.llm} made no valid task in {TRIES} tries. Describe the task more exactly, or choose another --llm."
     )

@@ -1,6 +1,6 @@
-"""The map that a language model is given: which kind of experiment answers which question, of those that it has.
+"""The map that a language model reads: which of the kinds it may run answers which question.
 
-It is made from the kinds themselves, so a kind of an installed package stands in it, too.
+It is made from the kinds themselves, so it includes the kinds of installed packages.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ..tools.workbench.catalog import kind_cards, questions
 
 
 def instruments(there: Collection[str]) -> str:
-    """Which kind answers which question, of the kinds that are there: a line a question, first those that answer the
-    whole of it."""
+    """Which kind answers which question, among the kinds given: one line per question, first the kinds that answer all
+    of it."""
     lines: list[str] = []
     for question, aspects in questions([card for card in kind_cards() if card["name"] in there]).items():
         clauses = [f"{aspect}: {', '.join(names)}" if aspect else ", ".join(names) for aspect, names in aspects.items()]

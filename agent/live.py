@@ -1,7 +1,7 @@
-"""The view of a study while it runs: what the driver said, the call, the result, the budget, and progress.
+"""The live view of a study: what the driver says, each call and result, the budget, and progress.
 
-In a terminal the last line moves; elsewhere there are plain lines. Whatever a model or a subject wrote is
-printed as text, never as markup or control characters.
+In a terminal the last line moves; elsewhere the view prints plain lines. Text by a model or a subject is never
+interpreted as markup or control characters.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from .drivers.conversation import Call, Driver
     from .study.budget import Budget, Spent
 
-SLOW = 2.0  # seconds after which a plain view says how far a sweep is
+SLOW = 2.0  # seconds after which a plain view reports progress
 
 
-def shown(text: str, most: int) -> str:
+def safe_line(text: str, most: int) -> str:
     """One line of safe text, escaped for rich."""
     line = " ".join(printable(text).split())
     return escape(line if len(line) <= most else line[: most - 1] + "…")
@@ -55,14 +55,14 @@ def duration(seconds: float) -> str:
 
 
 class View:
-    """Plain lines; also the base of the others. `out` is stderr, so that stdout stays free."""
+    """Plain lines; also the base of the other views. `out` is stderr, so stdout stays free."""
 
     def __init__(self, console: Console | None) -> None:
         self.console = console
         self.budget: Budget | None = None
         self._what, self._done = "", 0
-        self._since = (0, 0.0)  # how many were done when this began, and when that was
-        self._told = 0.0
+        self._since = (0, 0.0)  # how many were done when this sweep began, and the time
+        self._reported = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +71,7 @@ class View:
         self.still()
 
     def line(self, text: str, hang: int = 0, beside: str = "") -> None:
-        """A line, and something beside it; `hang` is how far its further rows are moved in, where there are rows."""
+        """Print a line with something after it. `hang` is the indent of its further rows, if it wraps."""
         if self.console is not None:
             self.console.print(
                 f"{text}  [dim]{beside}[/]" if beside else text, highlight=False, emoji=False, soft_wrap=True
@@ -82,19 +82,19 @@ class View:
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
         self.budget = budget
         who = f"{driver.name} {driver.llm}".strip()
-        self.line(f"[bold]{run}[/] {shown(goal, 200)}", 3)
+        self.line(f"[bold]{run}[/] {safe_line(goal, 200)}", 3)
         limits = f"{budget.experiments} experiments, {budget.minutes:g} minutes"
         limits += "" if budget.max_cost is None else f", {dollars(budget.max_cost)}"
-        self.line(f"   {shown(who, 120)} on {shown(context.model, 80)} · {limits}", 3)
+        self.line(f"   {safe_line(who, 120)} on {safe_line(context.model, 80)} · {limits}", 3)
 
     def thinking(self, step: int) -> None: ...
 
     def said(self, text: str) -> None:
         self.still()
-        self.line(f"\n[italic]{shown(text, 400)}[/]")
+        self.line(f"\n[italic]{safe_line(text, 400)}[/]")
 
     def user_wrote(self, text: str) -> None:
-        self.line(f"[bold]You:[/] {shown(text, 400)}")
+        self.line(f"[bold]You:[/] {safe_line(text, 400)}")
 
     def called(self, step: int, call: Call, spent: Spent) -> None:
         self.still()
@@ -115,7 +115,7 @@ class View:
                 most = "" if self.budget.max_cost is None else f"/{dollars(self.budget.max_cost)}"
                 cost = f" · {cost_text(spent.data())}{most}"
             left = f"{experiments} · {spent.minutes:.1f}/{self.budget.minutes:g} min{cost}"
-        self.line(f"[bold cyan]{step:>2} {shown(call.name, 40)}[/] {shown(words, 160)}", 3, left)
+        self.line(f"[bold cyan]{step:>2} {safe_line(call.name, 40)}[/] {safe_line(words, 160)}", 3, left)
 
     def answered(self, call: Call, result: Answer) -> None:
         self.still()
@@ -124,34 +124,34 @@ class View:
         first = result.data.get("found") or lines[0]
         name = str(result.data.get("id", ""))
         label = f"{name} " if name and not str(first).startswith(name) else ""
-        self.line(f"   [{colour}]{escape(str(label))}[/]{shown(str(first), 320)}", 3)
+        self.line(f"   [{colour}]{escape(str(label))}[/]{safe_line(str(first), 320)}", 3)
         if {"predictions", "questions"} & result.data.keys():
             for line in lines[1:]:
-                self.line(f"     {shown(line, 200)}", 7)
+                self.line(f"     {safe_line(line, 200)}", 7)
 
     def progress(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        # Another sweep may have the name of the one before it.
+        # Two sweeps in a row may have the same name.
         if self._what != what or done < self._done:
-            self._what, self._since, self._told = what, (done, now), now
-        elif now - self._told > SLOW and done < total:
-            self._told = now
+            self._what, self._since, self._reported = what, (done, now), now
+        elif now - self._reported > SLOW and done < total:
+            self._reported = now
             before, began = self._since
             left = (now - began) / max(1, done - before) * (total - done)
             self.line(f"   {escape(what)}: {done / total:.0%}, about {duration(left)} left")
         self._done = done
 
     def registered(self, questions: Sequence[str]) -> None:
-        """What the program registered as the study's questions, where it did."""
+        """Print the questions that the program registered for the study, if any."""
         for question in questions:
-            self.line(f"   Asked: {shown(question, 200)}", 3)
+            self.line(f"   Question: {safe_line(question, 200)}", 3)
 
     def warned(self, text: str) -> None:
-        self.line(f"[yellow]{shown(text, 400)}[/]")
+        self.line(f"[yellow]{safe_line(text, 400)}[/]")
 
     def asks(self, question: str) -> bool:
-        """At the terminal, with no for what is not answered (Enter, Ctrl-D). Raises KeyboardInterrupt or gives no at
-        Ctrl-C, and raises OSError where the terminal is gone."""
+        """Ask at the terminal; Enter and Ctrl-D mean no. At Ctrl-C raises KeyboardInterrupt or returns no. Raises
+        OSError if the terminal is closed."""
         self.still()
         try:
             return click.confirm(cut(printable(" ".join(question.split())), 600), err=True)
@@ -160,8 +160,8 @@ class View:
 
 
 class Moving(View):
-    """For a terminal: rows that break between words, and a last one that moves: how long the language model has been
-    thinking, or a bar with the time that is left, gone when the sweep is done."""
+    """For a terminal: rows wrap between words, and the last one moves: how long the language model has been thinking,
+    or a progress bar with the time left, which disappears when the sweep is done."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -171,7 +171,7 @@ class Moving(View):
         self.llm = ""
 
     def line(self, text: str, hang: int = 0, beside: str = "") -> None:
-        rows = hung(Text.from_markup(text, emoji=False), self.screen, hang)
+        rows = hanging_rows(Text.from_markup(text, emoji=False), self.screen, hang)
         if beside:
             fits = rows[-1].cell_len + 2 + len(beside) <= self.screen.width
             last = rows.pop() if fits else Text(" " * (hang - 2))
@@ -184,11 +184,11 @@ class Moving(View):
         self.llm = driver.llm
 
     def thinking(self, step: int) -> None:
-        # A protocol answers at once.
+        # A fixed protocol answers at once.
         if self.llm:
             self.still()
             moving = self._moves(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            moving.add_task(f"{shown(self.llm, 40)} is thinking", total=None)
+            moving.add_task(f"{safe_line(self.llm, 40)} is thinking", total=None)
 
     def _moves(self, *columns: ProgressColumn) -> Progress:
         self.bar, self.at = Progress(*columns, console=self.screen, transient=True), ("", None)
@@ -215,8 +215,8 @@ class Moving(View):
             self.bar = None
 
 
-def hung(text: Text, screen: Console, hang: int) -> list[Text]:
-    """The rows of the text on this screen, broken between words; those after the first moved in."""
+def hanging_rows(text: Text, screen: Console, hang: int) -> list[Text]:
+    """The rows of the text on this screen, wrapped between words; those after the first are indented."""
     rows = list(text.wrap(screen, max(20, screen.width - hang), tab_size=1))
     for row in rows:
         row.rstrip()
@@ -224,7 +224,7 @@ def hung(text: Text, screen: Console, hang: int) -> list[Text]:
 
 
 def live_view(display: str = "auto") -> View:
-    """auto: moving in a terminal, plain lines elsewhere."""
+    """The view of this name. auto: moving in a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
     if display == "none":
         return View(None)
@@ -235,7 +235,7 @@ def live_view(display: str = "auto") -> View:
 
 @contextmanager
 def quiet_progress() -> Generator[Callable[[str, int, int], None], None, None]:
-    """Progress for a single command: a bar in a terminal, plain lines elsewhere."""
+    """Progress of a single command: a bar in a terminal, plain lines elsewhere."""
     view = live_view()
     with view:
         yield view.progress

@@ -1,4 +1,4 @@
-"""The command line. A command's file is imported when the command is used, so that reading is instant.
+"""The command line. A command's file is imported only when the command is used, so browsing is instant.
 
 Exit codes: 0 done; 1 the answer is no; 2 usage; 3 budget spent; 130 interrupted. Messages go to stderr.
 """
@@ -15,36 +15,36 @@ import click
 from .. import __version__
 from . import settings
 
-# command -> (module, what it does): the help needs no import.
+# command -> (module, help): `agent --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("run", "Run an autonomous study of a goal, to a written report."),
-    "resume": ("resume", "Go on with a study that was stopped."),
-    "tell": ("tell", "Tell a study that is running something; it reads your words before its next step."),
-    "fork": ("fork", "Take another course from some step of a study."),
-    "review": ("review", "Ask for a second opinion on a study: another run tries to refute it."),
-    "experiment": ("experiment", "Run one experiment by hand, logged like any other."),
-    "replay": ("replay", "Repeat a run or an experiment, and compare every step and number."),
-    "verify": ("verify", "Check a report, and all it rests on, against what was recorded."),
-    "report": ("report", "Write a study's report as Markdown and HTML."),
-    "runs": ("browse", "The studies that were run."),
-    "experiments": ("browse", "The experiments, by kind, task, model, run or status."),
-    "show": ("browse", "Anything by its id: R1, E12, N3, H2."),
-    "findings": ("findings", "What a study found, by the program; and its verdict on any claim."),
+    "run": ("run", "Run an autonomous study of a goal and write a report."),
+    "resume": ("resume", "Resume a study that was stopped."),
+    "tell": ("tell", "Send a message to a running study."),
+    "fork": ("fork", "Start a new study from a step of another one."),
+    "review": ("review", "Ask for a second opinion: a new run tries to refute a study."),
+    "experiment": ("experiment", "Run one experiment by hand."),
+    "replay": ("replay", "Rerun a study or an experiment, and compare every number."),
+    "verify": ("verify", "Check that a report and its records are unchanged."),
+    "report": ("report", "Write a study's report as HTML, Markdown and a notebook."),
+    "runs": ("browse", "List the studies."),
+    "experiments": ("browse", "List the experiments, by kind, task, model, run or status."),
+    "show": ("browse", "Show a run, experiment, note or hypothesis by its id: R1, E12, N3, H2."),
+    "findings": ("findings", "Show a study's findings, or the verdict on one claim."),
     "notes": ("browse", "Search the notes."),
-    "web": ("web", "The same in a browser, and a study as it goes on."),
-    "top": ("top", "The largest effects over all studies."),
-    "export": ("export", "The tracker's tables as CSV, JSON lines or Parquet."),
-    "figure": ("figure", "The figures of an experiment as PNG or SVG."),
-    "doctor": ("doctor", "Try the language model's server, and say what will work with it."),
-    "diff": ("diff", "Two runs or two experiments beside each other."),
-    "models": ("models", "The models that can be studied, and a check of one."),
-    "tasks": ("tasks", "The tasks, and one with examples."),
-    "check-published": ("published", "Compare what is published about GPT-2 small with what our experiments measure."),
+    "web": ("web", "Browse the tracker, and watch a study, in a web browser."),
+    "top": ("top", "List the largest effects over all studies."),
+    "export": ("export", "Export the tracker's tables as CSV, JSON lines or Parquet."),
+    "figure": ("figure", "Draw the figures of an experiment as PNG or SVG."),
+    "doctor": ("doctor", "Test the language model's server, and say what works with it."),
+    "diff": ("diff", "Compare two runs or two experiments."),
+    "models": ("models", "List the models, or check one."),
+    "tasks": ("tasks", "List the tasks; show, import or generate one."),
+    "check-published": ("published", "Compare Lashley's measurements with published ones on GPT-2 small."),
 }
 
 
 class Lazy(click.Group):
-    """A group whose commands are imported by name, when they are asked for."""
+    """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,8 +75,8 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="lashley")
 def cli() -> None:
-    """Lashley studies language models: it removes parts, measures what is lost, and writes a report in which every
-    number can be traced and run again.
+    """Lashley studies language models: it removes parts, measures what is lost, and writes a report. You can trace and
+    rerun every number in it.
 
     \b
     agent run --goal "Which heads does SmolLM2 use to add two digits?"
@@ -96,16 +96,16 @@ def main() -> None:
         fault.show()
         code = fault.exit_code
     except BrokenPipeError:
-        # Whoever reads has seen enough (`| head`); what is still in the buffer would fail once more at the exit.
+        # The reader closed the pipe (`| head`). Redirect stdout, or flushing the buffer at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as fault:
         if fault.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
-        # What reads the output has gone, or there is no room for it; nothing more can be said there.
+        # The pipe is closed or the disk is full, so nothing more can be written to stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if fault.errno == errno.ENOSPC:
-            click.echo("Error: There is no room for what was to be written. Make room, and ask again.", err=True)
+            click.echo("Error: The disk is full, so the output is incomplete. Free some space and try again.", err=True)
         code = 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

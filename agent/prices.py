@@ -1,8 +1,8 @@
 """What a language model's tokens cost, in US dollars.
 
-Prices are known of OpenAI's own server (`prices.toml`, which is dated), or from the user: --price, or a file of the
-same form that LASHLEY_PRICES names. A model without a price has none: nothing is guessed from a similar name. The price
-that a run was begun with stays with it, so what it spent never changes with a table.
+The program knows the prices of OpenAI's own server (`prices.toml`, which is dated). The user can give others: --price,
+or a file of the same form that LASHLEY_PRICES names. It never guesses a price from a similar name. A run keeps the
+price that it started with, so its cost does not change with a table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .drivers.conversation import Reply
 TABLE = Path(__file__).with_name("prices.toml")
 FILE = "LASHLEY_PRICES"
 DATED = re.compile(r"-\d{4}-\d{2}-\d{2}")
-HOW = "--price IN,CACHED,OUT says it, in dollars per million tokens (as in --price 2,0.2,10)"
+HOW = "Give --price IN,CACHED,OUT in dollars per million tokens, such as --price 2,0.2,10"
 
 
 class Frozen(BaseModel):
@@ -32,7 +32,7 @@ class Frozen(BaseModel):
 
 
 class Long(Frozen):
-    """From more than `above` tokens read on, the whole request costs so many times as much."""
+    """A request with more than `above` input tokens costs this many times as much, as a whole."""
 
     above: int = Field(ge=0)
     input: float = Field(gt=0)
@@ -40,7 +40,7 @@ class Long(Frozen):
 
 
 class Rates(Frozen):
-    """Dollars per million tokens: read, read again from the server's cache, put into it (None: as input), written."""
+    """Dollars per million tokens: input, cached input, input written to the cache (None: as input), output."""
 
     input: float = Field(ge=0)
     cached: float = Field(ge=0)
@@ -50,14 +50,14 @@ class Rates(Frozen):
 
 
 class Price(Rates):
-    """The rates of one language model, and where they are from."""
+    """The rates of one language model, and their source."""
 
     llm: str
     source: str
 
     def of(self, reply: Reply) -> float | None:
-        """What a reply cost in dollars; None where the server does not count its tokens. Tokens of which it does not
-        say that they were cached count as read anew."""
+        """The cost of a reply in dollars; None if the server does not count tokens. Input counts as uncached unless the
+        server says that it was cached."""
         if reply.tokens_in is None or reply.tokens_out is None:
             return None
         cached, written = reply.tokens_cached or 0, reply.tokens_written or 0
@@ -78,8 +78,8 @@ class Table(Frozen):
 
 
 def price_of(llm: str, openai: bool, given: str | None = None, environ: Mapping[str, str] = os.environ) -> Price | None:
-    """The price of a language model, if it is known: as `given` (--price), by the user's table, and, on OpenAI's own
-    server, by ours. Raises ToolError where what was given cannot be read."""
+    """The price of a language model, or None: from `given` (--price), the user's table, or, on OpenAI's own server, the
+    built-in table. Raises ToolError if `given` or the table cannot be read."""
     if given is not None:
         return Price(llm=llm, source="--price", **by_hand(given).model_dump())
     ours, own = read_table(TABLE), environ.get(FILE, "").strip()
@@ -92,18 +92,18 @@ def price_of(llm: str, openai: bool, given: str | None = None, environ: Mapping[
 
 
 def by_hand(text: str) -> Rates:
-    """--price: in, cached and out, or in and out where nothing is cheaper that was cached. Raises ToolError."""
+    """--price: input, cached input and output; or input and output, if caching is not cheaper. Raises ToolError."""
     try:
         numbers = [float(part) for part in text.split(",")]
         if len(numbers) not in (2, 3):
             raise ValueError
         return Rates(input=numbers[0], cached=numbers[-2], output=numbers[-1])
     except ValueError as fault:
-        raise ToolError(f"--price {text!r} is no price; {HOW}.") from fault
+        raise ToolError(f"--price {text!r} is not a price. {HOW}.") from fault
 
 
 def among(llm: str, models: Mapping[str, Rates]) -> Rates | None:
-    """The rates of the longest name that is this model's, its name before a date, or its beginning before a *."""
+    """The rates of the longest matching name: the model's own, its name before a date, or a prefix before a *."""
     fits = [
         name
         for name in models
@@ -115,7 +115,7 @@ def among(llm: str, models: Mapping[str, Rates]) -> Rates | None:
 
 
 def read_table(path: Path) -> Table:
-    """A table of prices; in the user's own `date` may be left out. Raises ToolError in one line."""
+    """A table of prices; the user's own may omit `date`. Raises ToolError."""
     try:
         held: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return Table.model_validate({"date": date.min, **held})
@@ -124,6 +124,6 @@ def read_table(path: Path) -> Table:
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ToolError(f"{path} is no table of prices: {where}: {first['msg']}.") from fault
+        raise ToolError(f"{path} is not a table of prices: {where}: {first['msg']}.") from fault
     except ValueError as fault:
-        raise ToolError(f"{path} is no table of prices: {' '.join(str(fault).split())}.") from fault
+        raise ToolError(f"{path} is not a table of prices: {' '.join(str(fault).split())}.") from fault

@@ -1,7 +1,7 @@
-"""Settings that last: a flag before a variable, before lashley.toml of the current folder, before the user's own.
+"""Settings. In order of precedence: a flag, a variable, lashley.toml in the current folder, the user's lashley.toml.
 
-What a file says becomes the LASHLEY_* variable of the same name where that is not set. So whatever reads a variable
-reads the files, and there is one order everywhere.
+A setting in a file becomes the LASHLEY_* variable of the same name unless that is set. So everything that reads a
+variable also reads the files, in the same order everywhere.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 FILE = "lashley.toml"
-# The options that read their variable. The other settings are read where they are used.
+# The options that read their variable. The code that uses the other settings reads them itself.
 OPTIONS = (
     "model", "task", "driver", "llm", "tools", "n", "experiments", "minutes", "steps", "tokens", "max_cost", "price",
     "experiment_minutes", "context", "reports", "display",
 )  # fmt: skip
 SETTINGS = (*OPTIONS, "base_url", "profile", "timeout", "db", "cache", "device")
-# Which options of which commands: not those that filter a list.
+# Which commands read which variables. Options that filter a list read none.
 LISTENING = {
     "run": OPTIONS,
     "resume": OPTIONS,
@@ -28,9 +28,9 @@ LISTENING = {
     "review": tuple(name for name in OPTIONS if name != "experiments"),
     "experiment": ("model", "task", "n"),
 }
-# A project's file comes from anybody, and a key goes to the server: there it may only name these.
+# Anybody may have written a project's file, and the key goes to the server: so it may only name these hosts.
 OWN_HOSTS = ("localhost", "127.0.0.1", "::1", "api.openai.com")
-# Variables that came from a file, and from which.
+# Variables set from a file, and the file.
 from_files: dict[str, str] = {}
 
 
@@ -43,7 +43,7 @@ def user_file() -> Path:
 
 
 def load(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Take the settings of both files into the environment. Raises click.UsageError for one that is none."""
+    """Copy the settings of both files into the environment. Raises click.UsageError for an unknown setting."""
     project = Path(FILE)
     for path in (project, user_file()):
         for name, value in read(path).items():
@@ -56,7 +56,7 @@ def load(environ: MutableMapping[str, str] = os.environ) -> None:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The settings of a file, as the texts of variables; none where there is no file. Raises click.UsageError."""
+    """The settings of a file, as texts for variables; empty if the file does not exist. Raises click.UsageError."""
     if not path.is_file():
         return {}
     import tomllib
@@ -68,9 +68,9 @@ def read(path: Path) -> dict[str, str]:
     settings: dict[str, str] = {}
     for name, value in found.items():
         if "key" in name.lower():
-            raise click.UsageError(f"{path}: {name} does not belong into a file; set OPENAI_API_KEY.")
+            raise click.UsageError(f"{path}: {name} does not belong in a file. Set OPENAI_API_KEY instead.")
         if name not in SETTINGS:
-            raise click.UsageError(f"{path}: there is no setting {name!r}; there are {', '.join(SETTINGS)}.")
+            raise click.UsageError(f"{path}: unknown setting {name!r}. Known settings: {', '.join(SETTINGS)}.")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise click.UsageError(f"{path}: {name} must be a text or a number.")
         settings[name] = str(value)
@@ -86,13 +86,13 @@ def check_own(base_url: str) -> None:
         host = None
     if host not in OWN_HOSTS:
         raise click.UsageError(
-            f"{FILE} of this folder may name a server on this machine alone, since the key goes there. Say base_url in "
-            f"{user_file()}, in OPENAI_BASE_URL, or with --base-url."
+            f"{FILE} in this folder may only name a server on this machine, because your key goes there. Set base_url "
+            f"in {user_file()}, in OPENAI_BASE_URL, or with --base-url."
         )
 
 
 def listen(command: click.Command, names: tuple[str, ...]) -> click.Command:
-    """Lets the options of these names read their variables."""
+    """Let these options read their variables."""
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name in names:
             parameter.envvar = variable(parameter.name)
@@ -106,14 +106,14 @@ def is_said(name: str) -> bool:
 
 
 def origin(variable: str) -> str:
-    """How a person knows a variable: by its name, or by the file that sets it."""
+    """Where a variable was set: its name, or the setting and the file."""
     if variable not in from_files:
         return variable
     return f"{variable.removeprefix('LASHLEY_').lower()} in {from_files[variable]}"
 
 
 def explain(fault: click.ClickException) -> None:
-    """Where a value that an option refuses did not come from the command line, say where it came from."""
+    """Name the source of a refused value that did not come from the command line."""
     if not isinstance(fault, click.BadParameter) or fault.ctx is None or fault.param is None:
         return
     name, named = fault.param.name or "", fault.param.envvar

@@ -1,1 +1,1 @@
-"""The tracker: one SQLite file that holds everything that was tried, and what came out."""
+"""The tracker: one SQLite file with every experiment and its results."""

@@ -1,7 +1,7 @@
-"""The tracker as flat tables, for spreadsheets, data frames and whatever else reads rows.
+"""The tracker as flat tables, for spreadsheets, data frames and other programs.
 
-Ids are those that people say, JSON is text, and a row of a part carries what its experiment was, so that one file is
-enough to work with.
+Ids are in their short form, JSON is text, and each row of a result repeats the facts about its experiment, so one file
+is enough to work with.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ TABLES = {
 
 
 def rows(reader: Reader, table: str, run: int | None = None) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """The columns of a table and its rows, one after the other. Raises TrackerError for a table that is not there."""
+    """The columns of a table, and an iterator over its rows. Raises TrackerError for an unknown table."""
     if table not in TABLES:
-        raise TrackerError(f"There is no table '{table}' to take out. Tables: {', '.join(TABLES)}.")
+        raise TrackerError(f"There is no table '{table}' to export. Tables: {', '.join(TABLES)}.")
     columns, found = reader.stream(TABLES[table], run)
     return columns, _explained(found, reader)
 

@@ -1,8 +1,7 @@
-"""Which runs are still being written: the process that writes one holds a lock on a small file beside the tracker.
+"""Which runs are still running: the process that writes a run holds a lock on a small file next to the tracker.
 
-The system lets go of the lock when the process ends, however it ends. So a study that was killed is known at once,
-and a tracker that was copied to another machine tells the truth there. A process id would come to mean another
-process one day.
+The operating system releases the lock when the process ends, however it ends. So a killed study is recognised at once,
+and the status is right in a tracker that was copied to another machine. Process ids would not do: they are reused.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ from .errors import TrackerError
 
 
 class Hold:
-    """A lock that says `id` (R1, or E12 for an experiment by hand) is being written. Ends with the process."""
+    """A lock that marks `id` (R1, or E12 for an experiment by hand) as running. Ends with the process."""
 
     def __init__(self, tracker: Path, id: str) -> None:
-        """Raises TrackerError where the file cannot be made or locked."""
+        """Raises TrackerError if the file cannot be created or locked."""
         self._path = _lock_file(tracker, id)
         try:
             self._file: BinaryIO = self._path.open("ab")
-            # A reader that is just looking holds it for a moment.
+            # A reader that checks the lock holds it for a moment.
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
             raise TrackerError(
-                f"{self._path} cannot be locked ({error.strerror}). Keep the tracker where files can be locked: --db."
+                f"{self._path} cannot be locked ({error.strerror}). Use --db to choose a place that allows locks."
             ) from error
 
     def release(self) -> None:
-        """It is written no more."""
+        """Release the lock."""
         self._path.unlink(missing_ok=True)
         self._file.close()
 
 
 def is_alive(tracker: Path, id: str) -> bool:
-    """Whether some process is writing `id` now."""
+    """Whether a process is writing `id` now."""
     try:
         file = _lock_file(tracker, id).open("rb")
     except FileNotFoundError:

@@ -1,15 +1,14 @@
 """Read-only SQL for people and language models: one SELECT, with limits on time, rows and memory.
 
-The text is judged by SQLite itself: its authorizer sees every action that the compiled statement would
-take and denies all but reading, so no parsing of ours can be tricked. The connection is opened for
-reading only and thrown away afterwards.
+SQLite itself checks the query: its authorizer sees every action of the compiled statement and denies everything except
+reading, so there is no parser that could be tricked. The connection is read-only and is closed afterwards.
 
-A study may not see what others measured on held-out prompts, or it could predict what it has read. So it reads only
-what is named here (`WHOLE`, `PART`, `VIEWS`): a table that a later version adds is closed to it until somebody has
-decided what it may see of it. Temporary views take the place of the tables of which it sees a part, and the authorizer
-lets these tables be read from nowhere else: it is told through which view a column is reached.
+A study may not see what other studies measured on held-out prompts, or it could predict what it has read. So it can
+read only what is named here (`WHOLE`, `PART`, `VIEWS`); a table that a later version adds is closed to it until it is
+listed. For tables that it may see in part, temporary views replace the tables, and the authorizer, which knows through
+which view a column is read, allows these tables only through the views.
 
-A second opinion reads alone: it sees what the study that it reviews has measured, and nothing of what anybody thought.
+A second opinion sees what the reviewed study measured, but no reasoning of any run.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import Any
 from .errors import QueryRefused, explained
 from .location import connect_read_only
 
-# Longer texts are cut: an answer goes to a terminal or into a language model's context.
+# Longer texts are cut, because an answer goes to a terminal or into a language model's context.
 CELL = 2000
 
 _LIMITS = {
@@ -43,21 +42,21 @@ _NAMES = {
     sqlite3.SQLITE_PRAGMA: "PRAGMA",
     sqlite3.SQLITE_FUNCTION: "a forbidden function",
 }
-# Tables that a study sees whole; the full-text index reads its own four by itself.
+# Tables that a study sees in full; the full-text index reads its own four tables.
 WHOLE = frozenset((
     "subjects", "environments", "runs", "questions", "notes", "hypotheses", "hypothesis_events", "predictions",
     "reports", "reuses", "task_files", "resumptions", "requests", "seals", "older_rows", "sqlite_sequence",
     "notes_fts", "notes_fts_config", "notes_fts_data", "notes_fts_docsize", "notes_fts_idx",
 ))  # fmt: skip
-# Views of the file that a study has: they are made of what it sees.
+# Views that a study may use: they are built from what it sees.
 VIEWS = frozenset(("experiment_summary", "top_effects", "ledger", "run_timeline"))
-# Tables of which a study sees only a part, and how a row names the experiment, or the run, that it is from.
+# Tables that a study sees in part, and the column with the experiment or run of a row.
 PART = {
     "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
     "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
     "told": "run",
 }  # fmt: skip
-# What a run that reads alone is not shown of others: whole rows, or columns, which are empty then.
+# What a second opinion does not see of other runs: whole rows, or columns, which it sees as empty.
 _THOUGHTS = {"turns": (), "told": (), "notes": (), "reports": (), "hypotheses": ("rationale",),
              "hypothesis_events": ("comment",), "experiments": ("reason",), "reuses": ("reason",)}  # fmt: skip
 _SCHEMA = "SELECT name, sql FROM sqlite_schema"
@@ -71,24 +70,24 @@ def select(
     runs: Sequence[int] | None = None,
     alone: int | None = None,
 ) -> tuple[list[str], list[list[Any]], bool]:
-    """The columns, at most `limit` rows and whether there were more, for one SELECT on the tracker at `path`.
+    """The columns, at most `limit` rows, and whether there were more, for one SELECT on the tracker at `path`.
 
-    With `runs`, what other runs measured on the confirm split, and what they said, is not there; with `alone`, a run,
-    no turn, note, report, reason or comment of any other. Raises QueryRefused, in one line, for anything but a SELECT,
-    for wrong SQL, and after `seconds` seconds.
+    `runs` hides what other runs measured on the confirm split, and their conversations; `alone`, a run, hides every
+    turn, note, report, reason and comment of other runs. Raises QueryRefused, in one line, for anything except a
+    SELECT, for wrong SQL, and after `seconds` seconds.
     """
     if "\0" in sql:
-        raise QueryRefused("The query holds a NUL character. Write it without.")
+        raise QueryRefused("The query contains a NUL character. Remove it.")
     denied: list[int] = []
     shut: list[str] = []
 
     held_back = set[str]() if runs is None else {*PART, *(_THOUGHTS if alone is not None else ())}
     closed = set[str]()
-    # A query could give a name of its own to what it reads; it cannot guess this one.
+    # A query could imitate the name of a view; it cannot guess this one.
     secret = f"held_{secrets.token_hex(16)}_"
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, through: str | None) -> int:
-        # Where no column is read (count(*)), the names come as the query has them.
+        # If no column is read (count(*)), the names come as the query spells them.
         table = (first or "").lower()
         held = (database or "").lower() == "main" and table in held_back and through != f"{secret}{table}"
         index = alone is not None and table.startswith("notes_fts")
@@ -100,7 +99,7 @@ def select(
             return sqlite3.SQLITE_DENY
         if action in _READING or (action == sqlite3.SQLITE_FUNCTION and second not in _FORBIDDEN_FUNCTIONS):
             return sqlite3.SQLITE_OK
-        # Full-text search asks for this one by itself, to see whether its index has changed.
+        # Full-text search uses this one itself, to see whether its index has changed.
         if action == sqlite3.SQLITE_PRAGMA and first == "data_version" and second is None:
             return sqlite3.SQLITE_OK
         denied.append(action)
@@ -111,7 +110,7 @@ def select(
         connection.text_factory = _text
         for which, most in _LIMITS.items():
             connection.setlimit(which, most)
-        # A virtual table declares itself at its first use, which the authorizer would take for a change.
+        # A virtual table declares itself at its first use, which the authorizer would treat as a change.
         connection.execute("SELECT 1 FROM notes_fts, json_each('[]'), json_tree('[]') LIMIT 0").fetchall()
         if runs is not None:
             tables = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")
@@ -125,7 +124,7 @@ def select(
             rows = [[_cut(value) for value in row] for row in islice(cursor, limit + 1)]
         except sqlite3.Error as error:
             if shut:
-                raise QueryRefused(f"{shut[0]} is closed to a study. Open to it are: {_listed()}.") from error
+                raise QueryRefused(f"A study cannot read {shut[0]}. It can read: {_listed()}.") from error
             raise _refusal(error, denied, seconds, connection, path) from error
         except UnicodeEncodeError as error:
             raise QueryRefused("The query is not valid Unicode text.") from error
@@ -135,7 +134,7 @@ def select(
 
 
 def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | None, secret: str) -> None:
-    """Temporary views by the names of the tables and views of the file, without what these runs may not see."""
+    """Create temporary views that replace tables and views, without what these runs may not see."""
     ours = ", ".join(str(int(run)) for run in runs)
     seen = f"SELECT id FROM {secret}experiments"
     thoughts = {} if alone is None else _THOUGHTS
@@ -157,7 +156,7 @@ def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | 
     for name, sql in connection.execute("SELECT name, sql FROM main.sqlite_schema WHERE type = 'view'").fetchall():
         if name.lower() not in VIEWS:
             continue
-        # In a temporary view, bare names mean the temporary ones first.
+        # In a temporary view, bare names refer to temporary views first.
         connection.execute(re.sub(rf"(?is)^\s*CREATE\s+VIEW\s+{name}\b", f"CREATE TEMP VIEW {name}", sql, count=1))
 
 
@@ -170,12 +169,12 @@ def _refusal(
 ) -> Exception:
     if denied and denied[0] == sqlite3.SQLITE_READ:
         return QueryRefused(
-            "Name the table without 'main.'; what other studies measured on held-out prompts is closed, and to a "
-            "second opinion what they thought."
+            "Name the table without 'main.'. A study cannot read what other studies measured on held-out prompts, nor "
+            "a second opinion their reasoning."
         )
     if denied or "because it is a view" in str(error):
         what = _NAMES.get(denied[0], "a change") if denied else "a change"
-        return QueryRefused(f"Only one SELECT from the tables that `{_SCHEMA}` lists is allowed; this asks for {what}.")
+        return QueryRefused(f"Only one SELECT from the tables that `{_SCHEMA}` lists is allowed; this needs {what}.")
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR):
         case sqlite3.SQLITE_INTERRUPT:
             return QueryRefused(f"The query took longer than {seconds:g} s and was stopped. Narrow it.")
@@ -189,7 +188,7 @@ def _refusal(
                 connection.set_progress_handler(None, 0)
                 tables = f"{_SCHEMA} WHERE type IN ('table', 'view') AND name NOT GLOB '*_fts_*' ORDER BY name"
                 names = [row[0] for row in connection.execute(tables) if not row[0].startswith("sqlite_")]
-                hint = f" There are: {', '.join(names)}."
+                hint = f" Tables: {', '.join(names)}."
             return QueryRefused(f"The query is wrong: {str(error).rstrip('.')}.{hint}")
         case _:
             return explained(error, path)

@@ -1,22 +1,22 @@
-"""What the tracker holds, as frozen records: every reading method of `Reader` gives these.
+"""The records of the tracker, which the methods of `Reader` return.
 
-Named tuples, since a list of 100,000 experiments is made and read in a third of the time that a frozen dataclass takes;
-and only the standard library, so that browsing starts at once. Ids are those that people say ("E12"); JSON is read.
+They are named tuples: a list of 100,000 experiments takes a third of the time that it would with frozen dataclasses.
+Only the standard library is imported, so browsing starts at once. Ids are short ("E12"); JSON is parsed.
 
     Run            RunSummary         Turn, Words, Report, Request, SpentSoFar, Event
     Experiment     ExperimentSummary  Subject, Measurement, Effect, Sample, Figure, Artifact, Doubt
     Note           Hypothesis         HypothesisEvent, Prediction, Judgement
     TaskOrigin     Family             StrongEffect, Weights, Written
 
-`as_json` gives one of them as the commands do with --json.
+`as_json` converts a record to what the commands print with --json.
 """
 
-# The types are not kept as texts, which would be compiled one by one: browsing begins ten milliseconds sooner.
+# Annotations are not strings, which would be compiled one by one: browsing starts ten milliseconds sooner.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 Json = Mapping[str, Any]
-"""What is as free as JSON: a configuration, a message, the data of a figure, what a budget or a machine was."""
+"""Any JSON object: a configuration, a message, the data of a figure, a budget, an environment."""
 
 
 class Subject(NamedTuple):
@@ -29,7 +29,7 @@ class Subject(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Which weights a subject had."""
+    """The weights of a subject, by fingerprint."""
 
     name: str
     fingerprint: str
@@ -49,9 +49,9 @@ class Measurement(NamedTuple):
 class Effect(NamedTuple):
     """The paired change of a metric that an edit at a site caused: edited minus intact.
 
-    percentile  the share of matched random places that changed less, in %
-    q           p, corrected over the effects of its experiment
-    p_max       the p of the largest effect of that size among all
+    percentile  the share of matched random sites that changed less, in %
+    q           p corrected over the effects of the experiment
+    p_max       p that the largest of all effects is this large
     """
 
     site: str
@@ -67,7 +67,7 @@ class Effect(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the subject said to one prompt, intact and (where it was edited) changed."""
+    """The subject's answer to one prompt: intact, and edited if it was edited."""
 
     prompt: str
     expected: str
@@ -91,7 +91,7 @@ class Figure(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """Values that were kept as bytes; `Reader.artifact` gives them."""
+    """Data kept as bytes; `Reader.artifact` returns them."""
 
     name: str
     media_type: str
@@ -100,13 +100,13 @@ class Artifact(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """Why what was found may mean nothing, by a code that a program acts on and in a sentence."""
+    """A reason to doubt a result: a code for programs, and a sentence."""
 
     code: str
     text: str
 
 
-# Interrupted is one that is marked as running and whose process is gone.
+# An interrupted experiment is marked as running in the file, but its process has ended.
 EXPERIMENT_STATUSES = ("running", "done", "failed", "interrupted")
 
 
@@ -132,7 +132,7 @@ class ExperimentSummary(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """One experiment with everything that it found, and the ids of the notes and hypotheses that cite it."""
+    """One experiment with all results, and the ids of the notes and hypotheses that cite it."""
 
     id: str
     run: str | None
@@ -169,7 +169,7 @@ class Experiment(NamedTuple):
 
 
 class Family(NamedTuple):
-    """How much was compared of one subject, task and kind; significant are those of q below 0.05."""
+    """The number of comparisons for one subject, task and kind; significant: q below 0.05."""
 
     model: str
     fingerprint: str
@@ -181,7 +181,7 @@ class Family(NamedTuple):
 
 
 class StrongEffect(NamedTuple):
-    """An effect as it was measured last at its place, and how often it was measured there; `id` is its experiment's."""
+    """The latest effect measured at a site, and how often the site was measured; `id` is its experiment's."""
 
     id: str
     run: str | None
@@ -202,7 +202,7 @@ class StrongEffect(NamedTuple):
 
 
 class Note(NamedTuple):
-    """An observation that outlives its study; `experiments` are the ids that it cites."""
+    """An observation that later studies can find; `experiments` are the ids that it cites."""
 
     id: str
     run: str | None
@@ -224,7 +224,7 @@ class HypothesisEvent(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """What came of a prediction: the quantity with its interval, the p that it lies on the bound, and its side."""
+    """The result of a prediction: the quantity with its interval, p for the bound, and the side it supports."""
 
     experiment: str
     value: float
@@ -236,7 +236,7 @@ class Judgement(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a hypothesis says must come out of an experiment, and what came of it: None before its test."""
+    """What a hypothesis predicts for an experiment, and the result: None before its test."""
 
     id: int
     kind: str
@@ -250,7 +250,7 @@ class Prediction(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """What was expected, with its history and its predictions."""
+    """A hypothesis with its history and its predictions."""
 
     id: str
     run: str | None
@@ -267,7 +267,7 @@ class Hypothesis(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One message of a study's conversation; of a reply what its tokens and its cost (in US dollars) were."""
+    """One message of a study's conversation; for a reply, also its tokens and its cost in US dollars."""
 
     id: int
     step: int
@@ -283,7 +283,7 @@ class Turn(NamedTuple):
 
 
 class Words(NamedTuple):
-    """What the user told a study, and no turn of it carries yet."""
+    """A message from the user to a study that no turn contains yet."""
 
     id: int
     text: str
@@ -291,8 +291,8 @@ class Words(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a run asks: a claim of open verdict as JSON, the program's words for it, and who registered it ("driver", or
-    "goal" where the program read it from the goal)."""
+    """A question of a run: a claim without a verdict as JSON, its wording by the program, and who registered it
+    ("driver", or "goal" if the program read it from the goal)."""
 
     claim: Json
     text: str
@@ -302,8 +302,8 @@ class Question(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The source of a report with its claims (of a review: its verdicts), and the call that handed it in; None where
-    the program wrote it."""
+    """The source of a report with its claims (for a review: its verdicts), and the call that wrote it; None if the
+    program wrote it."""
 
     source: str
     claims: Sequence[Json]
@@ -312,14 +312,14 @@ class Report(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a language model was asked with besides the conversation; tools by name."""
+    """The instructions and tools that a language model receives besides the conversation; tools by name."""
 
     instructions: str
     tools: Mapping[str, Json]
 
 
 class Event(NamedTuple):
-    """Something that happened in a study: `what` is run, turn, experiment, note, hypothesis or report."""
+    """An event in a study: `what` is run, turn, experiment, note, hypothesis or report."""
 
     at: str
     what: str
@@ -328,8 +328,8 @@ class Event(NamedTuple):
 
 
 class SpentSoFar(NamedTuple):
-    """What the log says that a run has spent, with its dearest reply. `uncounted` replies have no number of tokens, and
-    `unpriced` ones no price."""
+    """What a run has spent, by its log; `highest` is the cost of its most expensive reply. `uncounted` replies have no
+    token count, and `unpriced` ones no price."""
 
     experiments: int
     steps: int
@@ -339,13 +339,13 @@ class SpentSoFar(NamedTuple):
     uncounted: int
     unpriced: int
     cost: float
-    dearest: float
+    highest: float
     seconds: float
 
 
 class RunSummary(NamedTuple):
-    """A study in short. Its status is running, finished, failed, interrupted, budget, or stopped where its process is
-    gone. `reviews` is the run that it is a second opinion on, `parent` the one that it was forked from."""
+    """A study in short. Its status is running, finished, failed, interrupted, budget, or stopped (its process has ended
+    early). `reviews` is the run that it reviews, `parent` the one that it was forked from."""
 
     id: str
     goal: str
@@ -370,16 +370,16 @@ class RunSummary(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A study with all that happened in it.
+    """A study with everything in it.
 
-    request      the hash of what its language model was asked with
-    seal         what a report of it carries now
+    request      the hash of its instructions and tools
+    seal         the seal that a report of it contains now
     report       the source of its latest report
-    questions    what it asks, as registered
-    waiting      the user's words that no turn carries yet
-    reviewed_by  the runs that are a second opinion on it
-    resumed      when it was taken up again
-    turns        its conversation, where it was asked for
+    questions    its registered questions
+    waiting      the user's messages that no turn contains yet
+    reviewed_by  the runs that review it
+    resumed      when it was resumed
+    turns        its conversation, if requested
     """
 
     id: str
@@ -416,7 +416,7 @@ class Run(NamedTuple):
 
 
 class TaskOrigin(NamedTuple):
-    """The lines of a task that is not built in, and where it came from, as far as that is known."""
+    """The lines of a task that is not built in, and its origin, if known."""
 
     name: str
     fingerprint: str
@@ -429,9 +429,9 @@ class TaskOrigin(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A row that a call of a conversation wrote: its number, and what tells it from others.
+    """A row that a call of a conversation wrote: its number, and what identifies it.
 
-    Of an experiment its configuration's hash and how it failed; of a task its name and fingerprint.
+    For an experiment, the hash of its configuration and its error; for a task, its name and fingerprint.
     """
 
     number: int
@@ -443,13 +443,13 @@ class Written(NamedTuple):
 
 
 def as_json(value: Any) -> Any:
-    """A record, or anything that holds records, as plain dictionaries and lists."""
+    """A record, or a structure of records, as plain dictionaries and lists."""
     if isinstance(value, tuple):
         row = cast("tuple[Any, ...]", value)
         names: tuple[str, ...] | None = getattr(row, "_fields", None)
         if names is None:
             return [as_json(one) for one in row]
-        # A name that Python keeps for itself, such as in, is written in_.
+        # A field with the name of a Python keyword, such as in, is called in_.
         return {name.rstrip("_"): as_json(one) for name, one in zip(names, row, strict=True)}
     if isinstance(value, list):
         return [as_json(one) for one in cast("list[Any]", value)]

@@ -1,8 +1,8 @@
-"""Which version of the tables a file has, and whether they are as this version makes them.
+"""The schema version of a file, and whether its tables are as the migrations made them.
 
-The file says that it is ours by `PRAGMA application_id`, and how many of the `migrations` it has
-seen by `PRAGMA user_version`. Tables are STRICT: a text in a column of numbers is an error, not data.
-Times are UTC in ISO 8601; JSON columns are checked to be JSON; nothing here needs more than SQLite 3.37.
+`PRAGMA application_id` marks a file as a tracker, and `PRAGMA user_version` counts the `migrations` that it has. Tables
+are STRICT: a text in a column of numbers is an error. Times are UTC in ISO 8601; JSON columns are checked to be JSON;
+nothing here needs more than SQLite 3.37.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VERSION = len(migrations.NAMES)
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """How many migrations the file has seen; 0 for an empty one. Raises NotATracker or NewerSchema."""
+    """The number of migrations of the file; 0 if it is empty. Raises NotATracker or NewerSchema."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if (
@@ -44,7 +44,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def version_at(path: Path) -> int:
-    """`version_of` the file at `path`, which is not changed and gets no file beside it."""
+    """`version_of` the file at `path`, without changing it or creating files next to it."""
     with closing(connect_read_only(path, glance=True)) as connection:
         try:
             return version_of(connection, path)
@@ -53,7 +53,7 @@ def version_at(path: Path) -> int:
 
 
 def migrate(db: Database, path: Path) -> None:
-    """Brings the file up to date inside the caller's transaction: all migrations that it lacks, or none."""
+    """Apply all missing migrations, or none, inside the caller's transaction."""
     for step in migrations.after(version_of(db.conn, path)):
         step(db)
     db.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -61,7 +61,7 @@ def migrate(db: Database, path: Path) -> None:
 
 
 def altered(connection: sqlite3.Connection) -> list[str]:
-    """What of our tables, views, indexes and triggers is gone or is not as the migrations made it, each one line."""
+    """The tables, views, indexes and triggers that are missing or not as the migrations made them, one line each."""
     from sqlite_utils import Database
 
     names = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'"
@@ -71,7 +71,7 @@ def altered(connection: sqlite3.Connection) -> list[str]:
         ours = {(kind, name): " ".join(sql.split()) for kind, name, sql in fresh.execute(names)}
     there = {(kind, name): " ".join(sql.split()) for kind, name, sql in connection.execute(names)}
     return [
-        f"the {kind} {name} {'is not as this version makes it' if (kind, name) in there else 'is not there any more'}"
+        f"the {kind} {name} {'has been changed' if (kind, name) in there else 'is missing'}"
         for (kind, name), sql in ours.items()
         if there.get((kind, name)) != sql
     ]

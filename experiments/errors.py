@@ -1,4 +1,4 @@
-"""What can go wrong with a subject, a task or an experiment, each with the way out in its message."""
+"""The errors of subjects, tasks and experiments. Each message says what to do."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable
 
 
 class ExperimentError(Exception):
-    """The base of every error that this folder raises on purpose. Its text is one line for the user; programs go by
-    its class, or by its code."""
+    """The base of every error that this folder raises on purpose. Its text is one line for the user; programs use its
+    class or code."""
 
     code = "experiment"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names that may have been meant, or all of them, as a sentence."""
+    """A sentence with the nearest known names, or all of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
 
 
 class UnknownName(ExperimentError):
-    """A model, task, kind or site that is not there. Carries the nearest names."""
+    """An unknown model, task, kind or site; the message names the nearest ones."""
 
     code = "unknown_name"
 
@@ -30,42 +30,42 @@ class UnknownName(ExperimentError):
 
 
 class UnsupportedModel(ExperimentError):
-    """The model could not be loaded, or its anatomy could not be found or verified."""
+    """The model cannot be loaded, or its anatomy cannot be found or verified."""
 
     code = "unsupported_model"
 
 
 class BadTask(ExperimentError):
-    """A task file or a request for prompts that cannot be met."""
+    """A bad task file, or a request for more prompts than there are."""
 
     code = "bad_task"
 
 
 class BadConfiguration(ExperimentError):
-    """An experiment was asked for something that its subject or task does not have."""
+    """A setting of an experiment that its subject or task does not have."""
 
     code = "bad_configuration"
 
 
 class OutOfMemory(ExperimentError):
-    """Not even the smallest piece of what was asked for fits into memory."""
+    """Even the smallest piece of the experiment does not fit into memory."""
 
     code = "out_of_memory"
 
 
 class TooLong(ExperimentError):
-    """An experiment took longer than it was given."""
+    """An experiment exceeded its time limit."""
 
     code = "too_long"
 
 
 class NotApproved(ExperimentError):
-    """An experiment would have taken longer than it may unasked, and the user refused it."""
+    """The user refused an experiment whose estimated time needed approval."""
 
     code = "not_approved"
 
 
 class NotANumber(ExperimentError):
-    """A measurement came out as NaN or infinite; it is recorded as a failure, never as a number."""
+    """A measurement is NaN or infinite; it is recorded as a failure, never as a number."""
 
     code = "not_a_number"

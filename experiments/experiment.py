@@ -1,8 +1,7 @@
-"""What a kind of experiment is: a frozen class whose fields are the configuration and whose `run` is the deed.
+"""The base class of all kinds of experiments: a frozen class whose fields are the configuration; `run` measures.
 
-From the class alone come the tool and its schema, the command, the record, the replay and the page about it.
-The docstring is what a language model chooses by: its first line says which question is answered. The kinds themselves
-are listed in `kinds.registry`.
+The tool and its schema, the command, the record, the replay and the page are all made from the class. A language model
+chooses by the docstring, whose first line is the question that the kind answers. `kinds.registry` lists the kinds.
 """
 
 from __future__ import annotations
@@ -27,35 +26,35 @@ if TYPE_CHECKING:
 
 
 class Experiment(Frozen):
-    """The configuration that every kind has. Raises BadConfiguration for fields that are wrong or unknown."""
+    """The configuration that all kinds share. Raises BadConfiguration for wrong or unknown fields."""
 
-    # Whether it is among the few that a study offers with --tools core.
+    # Whether --tools core includes it.
     core: ClassVar[bool] = False
     kind: ClassVar[str]
-    # The question that it answers, under which the map of instruments lists it (`questions` has ours); empty for the
-    # question that its docstring opens with. `aspect` is what of it, where other kinds answer the rest.
+    # The question that it answers, under which the map of instruments lists it (see `questions`); empty: the question
+    # in its docstring. `aspect` is the part of the question that it answers, if other kinds answer the rest.
     question: ClassVar[str] = ""
     aspect: ClassVar[str] = ""
-    # Fields that did not exist when the first trackers were written.
+    # Fields that the first versions did not have.
     later: ClassVar[frozenset[str]] = frozenset({"chat", "system"})
-    # And those whose default is not what was done before there was the field: what was done.
+    # For fields whose default differs from the behaviour before they existed: that behaviour.
     before: ClassVar[Mapping[str, Any]] = {}
 
-    model: Annotated[str, Field(description="The subject model, as list_models names it.")] = "smollm2-135m"
-    task: Annotated[str, Field(description="The task, as list_tasks names it.")] = "arithmetic"
-    n: Annotated[int, Field(ge=1, le=512, description="How many prompts.")] = 32
+    model: Annotated[str, Field(description="Subject model, named as in list_models.")] = "smollm2-135m"
+    task: Annotated[str, Field(description="Task, named as in list_tasks.")] = "arithmetic"
+    n: Annotated[int, Field(ge=1, le=512, description="Number of prompts.")] = 32
     split: Annotated[
         Split,
-        Field(description="explore to look around; confirm holds other prompts, for the tests of predictions alone."),
+        Field(description="explore for exploring; confirm has other prompts, only for tests of predictions."),
     ] = "explore"
-    seed: Annotated[int, Field(ge=0, description="Which prompts are drawn, and which random controls.")] = 0
-    chat: Annotated[bool, Field(description="Ask through the chat template.")] = False
+    seed: Annotated[int, Field(ge=0, description="Seed of the draw of prompts and random controls.")] = 0
+    chat: Annotated[bool, Field(description="Use the chat template.")] = False
     system: Annotated[
         str | None,
-        Field(max_length=4000, description="Its system prompt."),
+        Field(max_length=4000, description="System prompt of the chat."),
     ] = None
 
-    if not TYPE_CHECKING:  # for whom the fields themselves are the signature
+    if not TYPE_CHECKING:  # for type checkers, the fields are the signature
 
         def __init__(self, **fields: Any) -> None:
             try:
@@ -64,26 +63,26 @@ class Experiment(Frozen):
                 said = " ".join(explain(fault, type(self).model_fields).splitlines())
                 raise BadConfiguration(f"{type(self).__name__}: {said}") from fault
 
-        # `model_validate` does not come this way: what reads JSON explains it in its own place.
+        # `model_validate` does not call __init__: code that reads JSON explains faults itself.
         __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="after")
     def _chat_fits(self) -> Self:
         if self.system is not None and not self.chat:
-            raise ValueError("a system prompt is part of a chat: set chat as well, or leave out system")
+            raise ValueError("a system prompt needs a chat: set chat, or leave out system")
         if self.chat and not self.asks:
-            raise ValueError(f"{self.kind} asks the subject nothing here, so there is no chat; leave out chat")
+            raise ValueError(f"{self.kind} runs no prompts here, so there is no chat; leave out chat")
         return self
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        """Refuse what the subject or the task cannot hold, before anything is loaded. `sizes` has n_layers, n_heads
-        and so on, as far as they are known. Raises BadConfiguration or BadTask."""
+        """Check the configuration against the subject and the task before anything is loaded. `sizes` has n_layers,
+        n_heads and so on, as far as known. Raises BadConfiguration or BadTask."""
         task.require(self.n, self.split)
-        # An installed one that is broken is told before minutes of work.
+        # Report a broken installed metric now, not after minutes of work.
         metrics()
 
     def check_sites(self) -> None:
-        """Refuse what names no place in any model. Raises BadConfiguration."""
+        """Check that the names of sites are valid for some model. Raises BadConfiguration."""
         for field in ("heads", "neurons", "sites"):
             if field in type(self).model_fields:
                 for name in getattr(self, field) or ():
@@ -93,55 +92,54 @@ class Experiment(Frozen):
         raise NotImplementedError
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
-        """How many random sets, at most, will stand beside what is edited; None where there are none, or nobody knows
-        beforehand."""
+        """The largest number of random control sets; None if there are none, or the number is not known in advance."""
         return None
 
     def removed(self, site: str, n_layers: int) -> frozenset[str]:
-        """The parts whose removal an effect at this site is: "L7.H3", "L7.mlp", and "L7" for a layer. Empty where it is
-        no removal."""
+        """The parts whose removal an effect at this site measures: "L7.H3", "L7.mlp", and "L7" for a layer. Empty if it
+        does not measure a removal."""
         return frozenset()
 
     @property
     def draw(self) -> tuple[int, Split, int]:
-        """What decides the prompts: how many, of which split, by which seed."""
+        """What determines the prompts: number, split and seed."""
         return self.n, self.split, self.seed
 
     @property
     def asks(self) -> bool:
-        """Whether the task's prompts are put to the subject."""
+        """Whether it runs the task's prompts."""
         return True
 
     @property
     def asked(self) -> str:
-        """How the prompts were asked, for a reader; empty for plain text."""
+        """A sentence on how the prompts were asked; empty for plain text."""
         if not self.chat:
             return ""
         system = "" if self.system is None else f", with the system prompt {self.system!r}"
         return f"The prompts were asked through the subject's chat template{system}."
 
     def config(self) -> dict[str, Any]:
-        """The fields as JSON. One that came later is left out while it has its default, so that a configuration is the
-        same, and is found again, in trackers from before."""
+        """The fields as JSON. A field that was added later is left out if it has its default, so a configuration is the
+        same, and can be found, in older trackers."""
         whole, fields = self.model_dump(mode="json"), type(self).model_fields
         return {name: value for name, value in whole.items() if name not in self.later or value != fields[name].default}
 
     @classmethod
     def as_logged(cls, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration from a tracker with what it meant where a field was not there yet."""
+        """A configuration from a tracker, with the old meaning of fields that did not exist yet."""
         return {**cls.before, **config}
 
     def require_metric(self, metric: str, task: Task) -> None:
-        """Raises BadConfiguration where the task's prompts have no answer, or no wrong one, to read the metric from."""
+        """Raises BadConfiguration if the task's prompts lack the answer or distractor that the metric needs."""
         wanted = metrics()[metric]
         if task.answer_kind == "open" and wanted.needs_answer:
             free = " or ".join(name for name, one in metrics().items() if not one.needs_answer)
             raise BadConfiguration(
-                f"The prompts of {self.task} have no answer, so there is no {metric}; use metric {free}."
+                f"The prompts of {self.task} have no answer, which {metric} needs. Use metric {free}."
             )
         if wanted.needs_distractor and any(p.distractor is None for p in task.prompts(self.n, self.split, self.seed)):
             raise BadConfiguration(
-                f"The task {self.task} has prompts without a distractor, so there is no {metric}; use metric loss."
+                f"The task {self.task} has prompts without a distractor, which {metric} needs. Use metric loss."
             )
 
     def config_hash(self) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a configuration or with a call's arguments, in words that say what to do."""
+"""Explain faults in a configuration's fields or a call's arguments, and what to do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VALUE_ERROR = "Value error, "
 
 
 def explain(error: ValidationError, known: Collection[str] = ()) -> str:
-    """What is wrong with a call's arguments, one line per field: where, what, what is allowed, what was sent. For a
-    field that there is not, the nearest of those that are `known`, or all of them."""
+    """The faults of a call's arguments, one line per field: where, what, what is allowed, what was sent. For an unknown
+    field, the nearest of the `known` ones, or all of them."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for detail in error.errors(include_url=False, include_context=False):
         what, sent = _complaint(detail["type"], detail["msg"], detail["input"])
         if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
             near = difflib.get_close_matches(str(detail["loc"][0]), known, n=1)
-            what += f", or take {', '.join(near or known)}" if known else ""
+            what += f", or use {', '.join(near or known)}" if known else ""
         wrong.setdefault((_place(detail["loc"]), sent), []).append(what)
     lines = [f"{place}: {', or '.join(dict.fromkeys(whats))}{sent}." for (place, sent), whats in wrong.items()]
     rest = [f"and {len(lines) - MAX_COMPLAINTS} more."] if len(lines) > MAX_COMPLAINTS else []

@@ -1,6 +1,6 @@
-"""What installed packages add to a registry: the entry points of a group, each loaded, and checked to be one.
+"""What installed packages add to a registry: the entry points of a group, loaded and checked.
 
-A broken package is one line that names it. What it adds may not take a name that is there.
+A broken package causes a one-line error that names it. Its additions cannot use existing names.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ def registered(
 ) -> dict[str, Registered[T]]:
     """Ours by name, then those of installed packages.
 
-    what   what each of them is, such as "metric"; `must` what an entry point has to name, such as "a Metric"
+    what   what each of them is, such as "metric"; `must`: what an entry point must name, such as "a Metric"
     fits   whether an object is one of them
 
-    Raises `error` where an installed one cannot be loaded, is something else, or has the name of another one.
+    Raises `error` if an installed one cannot be loaded, is something else, or has the name of another one.
     """
     found = {key: Registered(thing) for key, thing in ours.items()}
     for entry in entry_points(group=group):
         added: T = loaded(entry, what, fits, must, error)
         if name(added) in found:
-            raise error(f"The installed {what} '{name(added)}' ({entry.value}) has the name of another one; rename it.")
+            raise error(f"The installed {what} '{name(added)}' ({entry.value}) has the name of another one. Rename it.")
         found[name(added)] = Registered(added, origin(entry))
     return found
 
 
 def loaded(entry: EntryPoint, what: str, fits: Callable[[T], bool], must: str, error: type[Exception]) -> T:
-    """What an entry point names. Raises `error` where it cannot be loaded, or is something else."""
+    """The object that an entry point names. Raises `error` if it cannot be loaded, or is something else."""
     try:
         added = entry.load()
     except Exception as fault:
         why = " ".join(str(fault).split())
-        raise error(f"The installed {what} {entry.value} cannot be loaded ({why}); repair or uninstall it.") from fault
+        raise error(f"The installed {what} {entry.value} cannot be loaded ({why}). Repair or uninstall it.") from fault
     if not fits(added):
-        raise error(f"The entry point {entry.value} of {entry.group} is not {must}; let it name one.")
+        raise error(f"The entry point {entry.value} of {entry.group} must be {must}.")
     return added
 
 

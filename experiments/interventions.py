@@ -1,7 +1,7 @@
 """An intervention is data: edits at sites, or a program of layers to run, or both.
 
-Tensors never stand here. An edit that needs some (`mean`, `resample`, `patch`, `add`) names a source,
-and the engine is handed the sources by name. So an intervention can be stored, compared and replayed.
+It contains no tensors. An edit that needs some (`mean`, `resample`, `patch`, `add`) names a source, and the engine gets
+the sources by name. So an intervention can be stored, compared and replayed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Op = Literal["zero", "replace", "add", "scale", "project_out", "freeze"]
 
 
 class Edit(Frozen):
-    """Change what is at a site, at some positions.
+    """A change of the value at a site, at some positions.
 
-    zero         becomes 0
-    replace      becomes what `source` has there (its mean, another prompt's activation, an own clean one)
-    add          has `factor` times the source's vector added
-    scale        is multiplied by `factor`
-    project_out  loses its component along the source's vector
-    freeze       stays what it is in the intact run of the same prompt, whatever happened before it; needs no source
-    positions    "all" (pads excepted), "last" (the prompt's last token), or the name of a span
+    zero         set to 0
+    replace      set to the value of `source` (a mean, another prompt's activation, its own clean one)
+    add          add `factor` times the source's vector
+    scale        multiply by `factor`
+    project_out  remove the component along the source's vector
+    freeze       keep the value of the intact run of the same prompt, whatever happens before; needs no source
+    positions    "all" (except pads), "last" (the prompt's last token), or the name of a span
     """
 
     site: Site
@@ -44,7 +44,7 @@ class Intervention(Frozen):
 
     @property
     def changes(self) -> tuple[Edit, ...]:
-        """The edits that can be the first to make a difference. A freeze never is: until then all is as it was."""
+        """The edits that can be the first to change something. A freeze cannot: before any change it does nothing."""
         return tuple(e for e in self.edits if e.op != "freeze")
 
     def first_step(self, n_layers: int) -> int:
@@ -74,17 +74,17 @@ def first_part(edits: tuple[Edit, ...]) -> Part:
 def parse_layers(text: str, n_layers: int) -> tuple[int, ...]:
     """'0-4, 4, 6-11' -> the list of layers to run. An empty text is an empty program.
 
-    A range may run down ('11-0') and may repeat. Raises BadConfiguration for a layer that is not there.
+    A range may be descending ('11-0') and may repeat. Raises BadConfiguration for a layer that does not exist.
     """
     layers: list[int] = []
     for piece in filter(None, (p.strip() for p in text.split(","))):
         match = re.fullmatch(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", piece)
         if not match:
-            raise BadConfiguration(f"'{piece}' is no layer and no range; write for example '0-4, 4, 6-{n_layers - 1}'.")
+            raise BadConfiguration(f"'{piece}' is neither a layer nor a range. Write it as '0-4, 4, 6-{n_layers - 1}'.")
         first, last = int(match[1]), int(match[2] or match[1])
         worst = max(first, last)
         if worst >= n_layers:
-            raise BadConfiguration(f"There is no layer {worst}: this model has {n_layers} layers, 0 to {n_layers - 1}.")
+            raise BadConfiguration(f"There is no layer {worst}. This model has {n_layers} layers, 0 to {n_layers - 1}.")
         layers += range(first, last + 1) if first <= last else range(first, last - 1, -1)
     return tuple(layers)
 

@@ -1,4 +1,4 @@
-"""What an experiment is handed to work with: a subject, a task, its prompts, and somebody to tell how far it is."""
+"""The lab of an experiment: a subject, a task, its prompts, and a progress callback."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def silent(_: str, __: int, ___: int) -> None: ...
 
 @dataclass(frozen=True)
 class Intact:
-    """What the intact subject says to n prompts, which of it is right [n], and its scores by metric [n].
+    """The intact subject's answers to n prompts, which of them are right [n], and its scores by metric [n].
 
-    For open prompts there is nothing right, and no score."""
+    Open prompts have no right answers and no scores."""
 
     said: list[str]
     correct: np.ndarray | None
@@ -53,9 +53,9 @@ class Lab:
     subject: Subject
     task: Task
     progress: Progress = silent
-    # What an interrupted experiment had done, sweep by sweep; see `engine.run`.
+    # The finished parts of an interrupted experiment, sweep by sweep; see `engine.run`.
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = field(default_factory=dict)
-    # Told before each run how many seconds it is expected to take; it may raise.
+    # Called before each run with its expected seconds; it may raise.
     before: Callable[[float], None] | None = None
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
@@ -63,11 +63,11 @@ class Lab:
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises BadTask where the subject cannot carry a line of the task."""
+        """Raises BadTask if the subject cannot run a line of the task."""
         require_carried(self.subject, self.task)
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
-        """n prompts and their tokens. Raises BadTask when the split holds fewer, and for a prompt without room."""
+        """n prompts and their tokens. Raises BadTask if the split has fewer, or a prompt is too long."""
         key = (n, split, seed)
         if key not in self._batches:
             drawn = self.task.prompts(n, split, seed)
@@ -79,7 +79,7 @@ class Lab:
         return self._batches[key]
 
     def intact(self, n: int, split: Split, seed: int) -> Intact:
-        """The intact subject on these prompts; measured once."""
+        """The intact subject's results on these prompts; measured only once."""
         key = (n, split, seed)
         if key not in self._intact:
             prompts, batch = self.prompts(n, split, seed)
@@ -91,15 +91,15 @@ class Lab:
         return self._intact[key]
 
     def doubts(self, n: int, split: Split, seed: int, metric: str | None = None) -> tuple[Doubt, ...]:
-        """What a result in this metric has to say where the intact subject does not do, on these prompts, what the
-        metric rests on; see `ability`."""
+        """The doubts of a result in this metric, if the intact subject cannot do on these prompts what the metric
+        depends on; see `ability`."""
         found = ability(self.task, self.prompts(n, split, seed)[0], self.intact(n, split, seed))
         return () if found is None else found.doubts(metric)
 
     def readout(
         self, metric: str, batch: Batch, subject: Subject | None = None
     ) -> AnswerReadout | PairReadout | FirstReadout:
-        """The cheapest readout that gives the metric on the lab's subject (or its twin)."""
+        """The cheapest readout of the metric for the lab's subject (or a copy of it)."""
         if is_distance(metric):
             return FirstReadout(batch, self.prediction(batch, subject))
         return readout_for(metric, batch)
@@ -110,15 +110,15 @@ class Lab:
         return kind(batch, intact=self.prediction(batch), keep_log_probs=keep_log_probs)
 
     def prediction(self, batch: Batch, subject: Subject | None = None) -> torch.Tensor:
-        """The intact subject's log-probabilities where answer and distractor part, [batch, vocabulary]."""
+        """The intact subject's log-probabilities where answer and distractor first differ, [batch, vocabulary]."""
         readout = FirstReadout(batch, keep_log_probs=True)
         return engine.run(subject or self.subject, batch, [INTACT], readout)["log_probs"][0]
 
     def surprise(self, prompts: tuple[Prompt, ...], said: list[str]) -> np.ndarray:
-        """The loss of texts after their prompts under the intact subject, [n] in nats a token.
+        """The loss of texts after their prompts under the intact subject, [n] in nats per token.
 
-        Some tokenizers drop the blank before the first word when they write a text out; it is put back where prompt
-        and text would run together. NaN for an empty text, and for one that cannot be told from its prompt even so.
+        Some tokenizers drop the blank before the first word when they decode a text; it is restored if prompt and text
+        would otherwise be joined. NaN for an empty text, and for one that still cannot be separated from its prompt.
         """
         found = np.full(len(said), np.nan)
         kept: list[tuple[int, Prompt]] = []
@@ -171,7 +171,7 @@ class Lab:
         subject: Subject | None = None,
         narrowed: str | None = None,
     ) -> dict[str, torch.Tensor]:
-        """`engine.run` on the lab's subject (or its twin), under a name by which it is shown and taken up again."""
+        """`engine.run` on the lab's subject (or a copy), under a name for progress and for resuming."""
         if self.before is not None:
             self.before(self.expected(batch, interventions, readout, subject or self.subject, narrowed is not None))
         model = (subject or self.subject).model
@@ -186,7 +186,7 @@ class Lab:
         self, batch: Batch, interventions: Sequence[Intervention], readout: Readout, subject: Subject, narrowed: bool
     ) -> float:
         """About how many seconds a run will take. How fast the subject is here is measured once a length."""
-        # A twin has the subject's name, and another model.
+        # A copy with shuffled weights has the subject's name, and another model.
         key = id(subject.model), batch.length
         if key not in self._speeds:
             self._speeds[key] = seconds_per_run(subject, batch, readout)
@@ -237,9 +237,9 @@ class Lab:
 
 
 def lab_of(subject: Subject, task: Task, chat: bool = False, system: str | None = None) -> Lab:
-    """The place where this subject is asked the task, as plain text or through its chat template.
+    """The lab of this subject and task, as plain text or through the subject's chat template.
 
-    Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
+    Raises BadTask if the task does not fit the tokenizer, and BadConfiguration if there is no chat template.
     """
     from .model.chat import through_chat
 

@@ -1,7 +1,7 @@
-"""The metrics: what a model's answer is measured by. One row is one metric, and whatever depends on a metric reads it.
+"""The metrics that measure a model's answer. Each row is one metric, and everything that depends on a metric reads it.
 
-From a row come the choices of `--metric`, the schema of each kind, the unit, the sign of damage, the test that fits,
-and the cheapest readout. Another package adds one by an entry point of `lashley.metrics` that names a `Metric`.
+The rows determine the choices of `--metric`, the schema of each kind, the unit, the sign of damage, the test and the
+cheapest readout. Another package adds a metric with an entry point of `lashley.metrics` that names a `Metric`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ GROUP = "lashley.metrics"
 
 
 class Metric(Frozen):
-    """How a prediction is turned into one number a prompt.
+    """How to compute one number per prompt from a prediction.
 
-    read              what the model predicts for some prompts -> [row], one number for each
-    reads             what `read` looks at. answer: every token of the answer. first: the whole prediction where answer
-                      and distractor part. pair: only the tokens of answer and distractor there. The less, the cheaper.
-    worse             the sign of a change that is damage: 1 where more is worse, -1 where less is
-    needs_answer      whether prompts must have an answer; `needs_distractor` the same of a wrong one
+    read              the model's predictions for some prompts -> [row], one number for each
+    reads             what `read` uses. answer: every token of the answer. first: the whole prediction where answer and
+                      distractor first differ. pair: only their two tokens there. Less is cheaper.
+    worse             the sign of a change that is damage: 1 if more is worse, -1 if less is worse
+    needs_answer      whether prompts must have an answer; `needs_distractor`: a distractor
     has_slope         whether it has a slope at the intact model, so that gradients can estimate its changes
-    from_intact       whether it is a distance from the intact model's prediction: 0 there and never less, so that it
-                      has no value of its own there, no slope, and no sign to be flipped for a p-value
-    change            what its paired change is called as a measurement
-    least, most       the ends of what its values can be, where there are any: no interval of its mean lies beyond them
+    from_intact       whether it is a distance from the intact model's prediction: 0 there and never negative, so it has
+                      no value of its own there, no slope, and no sign to flip for a p-value
+    change            the name of its paired change as a measurement
+    least, most       the limits of its values, if any: no interval of its mean goes beyond them
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -65,19 +65,19 @@ class Metric(Frozen):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if not self.name.isidentifier() or not self.name.islower():
-            raise ValueError(f"the name of a metric is small letters, digits and underscores, not {self.name!r}")
+            raise ValueError(f"the name of a metric must be lower-case letters, digits and _, not {self.name!r}")
         if self.reads == "pair" and not self.needs_distractor:
-            raise ValueError(f"{self.name} reads the pair of answer and distractor, so it needs a distractor")
+            raise ValueError(f"{self.name} reads the pair of answer and distractor, so needs_distractor must be True")
         if self.needs_distractor and not self.needs_answer:
-            raise ValueError(f"{self.name} needs a distractor, so it needs an answer as well")
+            raise ValueError(f"{self.name} needs a distractor, so needs_answer must be True")
         if not self.needs_answer and self.reads != "first":
-            raise ValueError(f'{self.name} needs no answer, so it can read no more than "first"')
+            raise ValueError(f'{self.name} needs no answer, so reads must be "first"')
         if self.from_intact and (self.has_slope or self.reads != "first"):
             raise ValueError(f'{self.name} is a distance from the intact prediction: it reads "first" and has no slope')
         return self
 
 
-# --- ours -----------------------------------------------------------------------------------------------------
+# --- built in -----------------------------------------------------------------------------------------------------
 
 
 def read_logit_diff(seen: Predicted) -> Tensor:
@@ -112,7 +112,7 @@ KL = Metric(
     least=0,
 )  # fmt: skip
 
-# In the order in which they are offered.
+# In the order of the choices.
 BUILT_IN = (LOGIT_DIFF, LOSS, PROB, KL)
 
 
@@ -120,13 +120,13 @@ BUILT_IN = (LOGIT_DIFF, LOSS, PROB, KL)
 
 
 def metrics() -> dict[str, Metric]:
-    """All metrics by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    """All metrics by name: built-in, then of installed packages. Raises BadConfiguration if one cannot be used."""
     return {name: one.thing for name, one in all_registered().items()}
 
 
 @cache
 def all_registered() -> dict[str, Registered[Metric]]:
-    """The same, each with the package that it is from."""
+    """The metrics, each with its package."""
     ours = {metric.name: metric for metric in BUILT_IN}
     return registered(ours, GROUP, "metric", lambda one: isinstance(one, Metric), "a Metric",
                       lambda metric: metric.name, BadConfiguration)  # fmt: skip
@@ -145,7 +145,7 @@ def is_distance(name: str) -> bool:
 
 
 def ends_of(name: str | None) -> tuple[float, float]:
-    """Between what the values of a metric, or the ranks of an answer, lie; without end for another name."""
+    """The limits of the values of a metric, or of an answer's ranks; infinite for another name."""
     known = metrics().get(name or "")
     least, most = (0 if name == "rank" else None, None) if known is None else (known.least, known.most)
     return float("-inf") if least is None else least, float("inf") if most is None else most
@@ -158,9 +158,9 @@ def rests_on_preference(name: str | None) -> bool:
 
 
 def require_slope(name: str, way_out: str) -> None:
-    """Raises BadConfiguration for a metric that gradients say nothing of."""
+    """Raises BadConfiguration for a metric whose changes gradients cannot estimate."""
     if not metrics()[name].has_slope:
-        raise BadConfiguration(f"{name} has no gradient at the intact model; {way_out}.")
+        raise BadConfiguration(f"{name} has no gradient at the intact model: {way_out}.")
 
 
 # --- as a field of a kind -------------------------------------------------------------------------------------
@@ -168,9 +168,9 @@ def require_slope(name: str, way_out: str) -> None:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Makes a field hold the name of a metric that fits: it is checked, and the schema lists the names.
+    """A field with the name of a metric that fits: values are checked, and the schema lists the names.
 
-    They are looked up when they are asked for, since an installed package may define a metric beside a kind.
+    The names are looked up at each use, because an installed package may define a metric together with a kind.
     """
 
     fits: Callable[[Metric], bool]
@@ -193,7 +193,7 @@ class OneOf:
 
 
 AnyMetric = Annotated[str, OneOf(lambda metric: True)]
-# What two runs can be compared by that are not the intact one and an edited one.
+# Metrics that can compare two runs other than an intact and an edited one.
 OwnMetric = Annotated[str, OneOf(lambda metric: not metric.from_intact)]
-# What a part of can be left: more is better, and nothing is nothing.
+# Metrics of which a share can be left: more is better, and 0 means nothing is left.
 ShareMetric = Annotated[str, OneOf(lambda metric: metric.worse < 0)]

@@ -1,9 +1,9 @@
-"""A prediction: one experiment on prompts that nobody has looked at, a quantity of its result, and a bound.
+"""A prediction: one experiment on held-out prompts, a quantity of its result, and a bound.
 
-It is written down before the experiment runs and never changed. What became of it is read from the quantity's
-interval: it holds when the whole interval lies where it was said to lie, it fails when the whole interval lies
-elsewhere, and otherwise nothing is shown. So that several predictions can be corrected together, each is given the p
-that belongs to its interval: p < 0.05 only where the 95% interval does not reach the bound.
+It is recorded before the experiment runs and never changes. The quantity's interval decides: the prediction holds if
+the whole interval is within the predicted range, it fails if the whole interval is outside, and otherwise it is
+undecided. To correct several predictions together, each gets the p of its interval: p < 0.05 only if the 95% interval
+does not reach the bound.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ EXCESS = "excess"
 
 
 class Prediction(Frozen):
-    """What is expected of one experiment.
+    """The expected result of one experiment.
 
-    config      the whole configuration, model, task, n, split and seed included
+    config      the whole configuration, including model, task, n, split and seed
     quantity    a number of its result, such as accuracy_drop or effect[L7.H3]
     comparison  above `low`, below `high`, between the two, or beyond_control: more damage than the mean of the matched
                 random sets (`excess` above 0), and a rank by damage among them that chance seldom gives (`control_p`)
@@ -42,9 +42,9 @@ class Prediction(Frozen):
         if given != needed.get(self.comparison, (False, False)):
             raise ValueError(BOUNDS[self.comparison])
         if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError(f"between {self.low:g} and {self.high:g} there is nothing; give the smaller bound first")
+            raise ValueError(f"there is nothing between {self.low:g} and {self.high:g}; give the smaller bound first")
         if self.comparison == "beyond_control" and self.quantity != EXCESS:
-            raise ValueError(f"beyond_control is said of the quantity {EXCESS}")
+            raise ValueError(f"beyond_control needs the quantity {EXCESS}")
         return self
 
 
@@ -57,7 +57,7 @@ BOUNDS: dict[str, str] = {
 
 
 class Judgement(Frozen):
-    """What the interval says of one prediction: which side, and a two-sided p that it is neither."""
+    """What the interval says about one prediction: the side, and a two-sided p for the bound."""
 
     value: Number
     low: Number | None
@@ -102,17 +102,16 @@ def judge(
 
 
 def least_p(questions: int) -> float:
-    """The smallest p that an interval over so many independent questions can show."""
+    """The smallest p that an interval over this many independent questions can show."""
     return 2.0 ** (1 - min(questions, 1000))
 
 
 def p_of_bound(value: float, low: float | None, high: float | None, bound: float, questions: int | None) -> float:
     """The two-sided p of a quantity with this 95% interval being `bound`.
 
-    Whatever the interval was made of, it is read as that of a mean: as many standard errors as it is wide, and as
-    skewed as it is lopsided (`statistics.skewed`). p is the level whose interval just reaches the bound; a bound that
-    is farther than the interval's end has p < 0.05. With G questions p is never below 2 / 2^G, as for a sign-flip
-    test, whatever the interval; and 1 where there is no interval.
+    Every interval is treated as that of a mean, with a standard error from its width and a skewness from its asymmetry
+    (`statistics.skewed`). p is the level whose interval just reaches the bound; a bound beyond the interval's end has
+    p < 0.05. With G questions p is never below 2 / 2^G, as in a sign-flip test; without an interval it is 1.
     """
     import numpy as np
 

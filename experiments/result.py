@@ -1,9 +1,8 @@
-"""What an experiment gives back.
+"""The result of an experiment.
 
-A `Result` is data: measurements (one number each, with interval and n), effects (one number per
-site), samples (texts before and after), figures (the data of a drawing, drawn later) and a few
-lines that say what was found. Arrays go to the tracker as artifacts, never as rows. Every number
-is finite; NaN and infinity are refused here so that they can never be reported.
+A `Result` is data: measurements (one number each, with interval and n), effects (one number per site), samples (texts
+before and after), figures (the data of a drawing, drawn later) and a short summary. Arrays go to the tracker as
+artifacts, never as rows. NaN and infinity are refused here, so they can never be reported.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
-    """The base of all data classes: frozen, and nothing unknown gets in."""
+    """The base of all data classes: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,9 +38,9 @@ class Measurement(Frozen):
 
 
 class Note(Frozen):
-    """What has to be said beside the numbers: a code that a program acts on, and a sentence for readers.
+    """A note on the numbers: a code for programs, and a sentence for readers.
 
-    The codes of ours and their sentences stand in `notes`; a kind of another package has codes of its own.
+    `notes` has Lashley's codes and sentences; a kind of another package has its own codes.
     """
 
     code: str
@@ -56,11 +55,11 @@ PLAIN = "note"
 
 
 class Doubt(Frozen):
-    """Why what was found may mean nothing, as a code that a program acts on and a sentence for readers.
+    """A reason to doubt the result: a code for programs, and a sentence for readers.
 
     unable         the intact model is shown neither to say the answer nor to prefer it
-    not_preferred  it says the answer, and what was measured rests on preference
-    not_said       it prefers the answer, and is not shown to say it
+    not_preferred  it says the answer, but the measured metric rests on preference
+    not_said       it prefers the answer, but is not shown to say it
     one_question   more than half of a large effect is one question's
     """
 
@@ -77,9 +76,9 @@ class Effect(Frozen):
     """The paired change of `metric` (edited minus intact) that an edit at `site` caused, over n prompts; of a kind that
     edits nothing, the metric itself at the site.
 
-    `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment, `p_max` after max-T:
-    how often chance alone gives any of them so extreme a value. `percentile` is the share, in %, of matched random
-    places that changed less by size.
+    `p` is two-sided, `q` the same after Benjamini-Hochberg over the effects of its experiment, `p_max` after min-p:
+    how often chance alone gives any of them such an extreme value. `percentile` is the share, in %, of matched random
+    sites with a smaller absolute change.
     """
 
     site: str
@@ -144,9 +143,9 @@ class Figure(Frozen):
 
 
 class Result(Frozen):
-    """Everything that an experiment found. `found` is what a reader is told first, in a few lines.
+    """Everything that an experiment found. `found` is the summary that a reader sees first, in a few lines.
 
-    The doubts stand among the notes, too. A note that is given as a plain sentence has the code "note".
+    The notes include the doubts. A note that is given as a plain sentence has the code "note".
     """
 
     measurements: tuple[Measurement, ...] = ()

@@ -1,6 +1,6 @@
 """The texts that a language model reads: Markdown files, filled by `string.Template`.
 
-A variable that a text names and nobody gives is an error, never an empty place.
+A variable without a value is an error; it is never left empty.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ def fill(name: str, **values: object) -> str:
 
 
 def read(name: str) -> str:
-    """The text prompts/NAME.md as it stands: its slots have braces, its $ signs are no variables."""
+    """The text prompts/NAME.md unchanged: it contains slots in braces, and its $ signs are not variables."""
     return files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8").strip()

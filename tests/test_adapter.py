@@ -85,7 +85,11 @@ def test_an_adapter_beside_a_full_model_is_merged_once_and_said(tmp_path: Path) 
     assert torch.equal(subject.model(IDS).logits, wanted)
     assert subject.made_of is not None
     assert (subject.made_of.base, subject.made_of.base_fingerprint) == (str(base), alone.fingerprint)
-    assert [line for line in said if "merged into the full model beside it" in line and "adapter_config.json" in line]
+    assert [
+        line
+        for line in said
+        if "merged into the full model in the same folder" in line and "adapter_config.json" in line
+    ]
 
 
 def test_an_alias_is_a_base(tmp_path: Path) -> None:
@@ -145,7 +149,7 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         (where / FILES[0]).write_text(before)
 
     refused("names no base model", base_model_name_or_path=None)
-    refused(r"base model of the adapter in .* could not be had\. There is no model '/no/such'",
+    refused(r"base model of the adapter in .* is not available\. There is no model '/no/such'",
             base_model_name_or_path="/no/such")  # fmt: skip
     refused("names its own folder", base_model_name_or_path=str(folder))
     refused(
@@ -154,13 +158,13 @@ def test_what_cannot_be_merged_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     tied = saved(tmp_path / "tied", tie_word_embeddings=True)
     refused("cannot be merged: .* tied", where=adapter(tmp_path / "head", tied, target_modules=["lm_head"]))
     inner = adapter(tmp_path / "inner", base)
-    refused("has an adapter itself", base_model_name_or_path=str(inner))
+    refused("is itself an adapter", base_model_name_or_path=str(inner))
     held = load_file(folder / FILES[1])
     assert held
     (folder / FILES[1]).rename(folder / "adapter_model.bin")
-    refused(r"no adapter_model\.safetensors; pickled weights are refused")
+    refused(r"no adapter_model\.safetensors. Pickled weights are refused")
     (folder / FILES[1]).write_bytes((folder / "adapter_model.bin").read_bytes()[:900])
-    refused(r"adapter_model\.safetensors is damaged or cut short")
+    refused(r"adapter_model\.safetensors is damaged or incomplete")
     (folder / "adapter_model.bin").rename(folder / FILES[1])
     for name in [m for m in sys.modules if m.partition(".")[0] == "peft"]:
         monkeypatch.delitem(sys.modules, name)
@@ -178,7 +182,7 @@ def test_a_prompt_that_was_learnt_is_no_weight(tmp_path: Path) -> None:
         str(tmp_path / "p")
     )
     assert json.loads((tmp_path / "p" / FILES[0]).read_text())["base_model_name_or_path"] == str(base)
-    with pytest.raises(UnsupportedModel, match="cannot be merged into weights: it is of the sort PROMPT_TUNING"):
+    with pytest.raises(UnsupportedModel, match="cannot be merged: its type is PROMPT_TUNING"):
         load(str(tmp_path / "p"))
 
 

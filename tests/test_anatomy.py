@@ -100,11 +100,17 @@ UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "a third branch": (lambda: tiny_architecture("ctrl"), "third branch \\(ffn\\)"),
     "keys and values of another layer": (
         lambda: tiny_architecture("gemma4_text", num_kv_shared_layers=2),
-        "takes those of an earlier layer",
+        "keys and values of an earlier layer",
     ),
-    "positions that count pads": (lambda: tiny_architecture("mbart"), "alone has the same logits as beside a longer"),
-    "a stream that is left out": (lambda: tiny_architecture("minimax"), "without the stream that it is given"),
-    "a bias between modules": (lambda: tiny_architecture("gpt_neox_japanese"), "a bias beside attention and MLP"),
+    "positions that count pads": (
+        lambda: tiny_architecture("mbart"),
+        "alone has the same logits as in a batch with a longer",
+    ),
+    "a stream that is left out": (lambda: tiny_architecture("minimax"), "without its input stream"),
+    "a bias between modules": (
+        lambda: tiny_architecture("gpt_neox_japanese"),
+        "a bias that belongs to neither attention nor MLP",
+    ),
     "a fault of its own": (lambda: tiny_architecture("xmod"), "own code fails .*Input language unknown"),
 }
 
@@ -181,7 +187,7 @@ def test_a_factor_of_all_that_a_layer_hands_on_is_found_and_no_share_in_the_sum_
     subject = prepare("gemma4", model, tiny_tokenizer(), "cpu")
     assert subject.sizes["d_head"] == 16
     assert subject.sizes["L0.d_head"] == 8
-    with pytest.raises(UnsupportedModel, match="multiply all that came before"):
+    with pytest.raises(UnsupportedModel, match="multiply everything before them"):
         direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
 
 
@@ -241,7 +247,7 @@ def test_two_mixers_side_by_side_are_one_branch_with_the_heads_of_one_and_the_ml
     assert [b.down_scale for b in subject.anatomy.blocks] == pytest.approx([0.6] * 3)
     assert [str(s) for s in all_heads(subject.sizes)][:5] == ["L0.H0", "L0.H1", "L0.H2", "L0.H3", "L1.H0"]
     assert [b.out_scale for b in subject.anatomy.blocks] == pytest.approx([0.7] * 3)
-    with pytest.raises(UnsupportedModel, match="Beside the heads of layer 0 of falcon_h1 stands another mixer"):
+    with pytest.raises(UnsupportedModel, match="Layer 0 of falcon_h1 has another mixer besides its heads"):
         direct(subject, batch_of([[5, 6, 7]]), torch.zeros(1, 1, 32))
 
 
@@ -255,7 +261,9 @@ def test_heads_whose_output_another_module_reads_can_be_edited_and_have_no_share
     assert "\n" not in str(refused.value)
     with pytest.raises(UnsupportedModel, match="is not added to the stream"):
         head_weights(subject, 1)
-    with pytest.raises(BadConfiguration, match=r"an MLP: in each, all it adds .* from its mixer.*\(L1.attn\)"):
+    with pytest.raises(
+        BadConfiguration, match=r"an MLP: in each, its mixer writes everything that it adds.*\(L1.attn\)"
+    ):
         check_site(parse_site("L1.mlp"), subject.sizes)
     with pytest.raises(BadConfiguration, match=r"a neuron: in each, its MLP .* feeds another module"):
         check_site(parse_site("L1.mlp.n3"), subject.sizes)

@@ -94,7 +94,7 @@ def test_ctrl_d_is_a_no_and_ctrl_c_a_no_that_ends_the_study(wire: Wire, tmp_path
     words = [*with_model(wire), "--approve", "0"]
     code, shown = at_terminal(*words, folder=tmp_path, answers=[CTRL_D, CTRL_C])
     assert code == 130, shown
-    assert "Stopping: this step is finished" in shown
+    assert "Stopping after this step" in shown
     assert rows(tmp_path) == [("head_ablation", "failed", "NotApproved"), ("baseline", "failed", "NotApproved")]
     with Reader.open(tmp_path / "s.db") as reader:
         assert reader.run(1).status == "interrupted"
@@ -117,7 +117,7 @@ def test_where_nobody_can_be_asked_it_says_so_and_does_nothing(
     done = CliRunner().invoke(cli, [*command, *more])
     assert done.exit_code == 2
     line = next(line for line in done.stderr.splitlines() if line.startswith("Error"))
-    assert "--approve asks at the terminal, and there is none here" in line
+    assert "--approve needs a terminal, and there is none" in line
     assert ("--no-approve" in line) == (command[0] == "resume")
     assert not (tmp_path / "reports").exists()
 

@@ -128,14 +128,14 @@ def test_what_is_not_there_is_one_clear_line() -> None:
     bench = counting_lab("gpt2")
     for wrong, says in (
         ({"heads": ["L0.H9"]}, "There is no head 9"),
-        ({"heads": ["L0.mlp"]}, "is no head"),
+        ({"heads": ["L0.mlp"]}, "is not a head"),
         ({"heads": ["L0.H0", "L0.H1", "L0.H2", "L1.H0", "L1.H1"]}, "at most 4"),
     ):
         with pytest.raises(BadConfiguration, match=says):
             AttentionPatterns.model_validate({"task": "counting", "n": 4, **wrong}).check(
                 bench.subject.sizes, bench.task
             )
-    with pytest.raises(BadConfiguration, match=r"the span 'subject' to look from; spans are: last, first"):
+    with pytest.raises(BadConfiguration, match=r"the span 'subject' to attend from. Use one of: last, first"):
         AttentionPatterns(task="counting", n=4, query="subject").run(bench)
 
 

@@ -121,7 +121,9 @@ def test_a_mean_is_taken_over_prompts_that_ask_and_answer_otherwise(
     batch = make_batch(TOKENIZER, [p for p, _, _ in made])
     lent = [plain_donors(made, row) for row in range(len(made))]
     if not all(donors for donors, _ in lent):
-        with pytest.raises(BadConfiguration, match=r"^\d of \d prompts have no other prompt that asks something else"):
+        with pytest.raises(
+            BadConfiguration, match=r"^\d of \d prompts have no other prompt with another question and answer"
+        ):
             engine.mean_source(marked(batch), batch)
         return
     means = engine.mean_source(marked(batch), batch).at(0, "z")
@@ -144,7 +146,9 @@ def test_a_resample_is_a_token_of_a_prompt_that_asks_and_answers_otherwise(
     batch = make_batch(TOKENIZER, [p for p, _, _ in made])
     lent = [plain_donors(made, row) for row in range(len(made))]
     if not all(donors for donors, _ in lent):
-        with pytest.raises(BadConfiguration, match=r"^\d of \d prompts have no other prompt that asks something else"):
+        with pytest.raises(
+            BadConfiguration, match=r"^\d of \d prompts have no other prompt with another question and answer"
+        ):
             engine.resample_source(marked(batch), batch, seed)
         return
     drawn = engine.resample_source(marked(batch), batch, seed).at(0, "z")

@@ -88,7 +88,8 @@ def test_what_is_said_of_the_rank_says_where_the_sets_are_too_few() -> None:
     own, rng = np.full(6, 3.0), np.random.default_rng(0)
     few, enough = (control_measurements("loss", own, rng.normal(size=(count, 6))) for count in (3, 20))
     assert (
-        control_summary(few, "sets") == " By damage rank 1 of 4 with 3 sets (p 0.25, the least that so few can show)."
+        control_summary(few, "sets")
+        == " By damage rank 1 of 4 with 3 sets (p 0.25, the smallest that so few can give)."
     )
     assert control_summary(enough, "sets") == " By damage rank 1 of 21 with 20 sets (p 0.048)."
     assert control_summary([], "sets") == ""

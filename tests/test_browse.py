@@ -175,13 +175,13 @@ def test_an_experiment_is_shown_with_all_that_it_found(db: str) -> None:
 
 def test_the_heat_map_says_in_text_what_it_says_in_colour(db: str) -> None:
     text = agent("show", "E1", "--db", db).stdout
-    assert "9 stands for 2 logits" in text
+    assert "9 means 2 logits" in text
     assert re.findall(r"^ +L\d .*$", text, re.MULTILINE) == ["  L0  · -2  · ", "  L1     1 -9*"]
 
 
 def test_a_matrix_shows_its_texts_under_the_names_of_its_columns(db: str) -> None:
     text = agent("show", "E1", "--db", db).stdout
-    assert "Down: layer. Across: token. The darkest stands for 0.25 probability." in text
+    assert "Down: layer. Across: token. The darkest is 0.25 probability." in text
     named, cells = re.findall(r"^.*(?:␣When|␣the).*$", text, re.MULTILINE)
     assert named.index("␣When") + len("␣When") == cells.index("␣the") + len("␣the")
     assert "embedding" in cells
@@ -213,10 +213,10 @@ def test_a_run_and_a_hypothesis_tell_their_story(db: str) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("show", "E99"), "There is no experiment E99; the nearest: E1 and E2."),
-        (("show", "\x1b[31mX"), "is no id"),
-        (("notes", "--run", "R7"), "There is no run R7; the nearest: R1."),
-        (("experiments", "--run", "E1"), "--run takes the id of a run, such as R1, not E1."),
+        (("show", "E99"), "There is no experiment E99. Nearest: E1 and E2."),
+        (("show", "\x1b[31mX"), "is not an id"),
+        (("notes", "--run", "R7"), "There is no run R7. Nearest: R1."),
+        (("experiments", "--run", "E1"), "--run needs the id of a run, such as R1, not E1."),
     ],
 )
 def test_a_wrong_id_is_one_line_and_exit_2(db: str, args: tuple[str, ...], says: str) -> None:

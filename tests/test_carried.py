@@ -44,15 +44,15 @@ def words(n: int) -> str:
     [
         ({"text": "w3 w4 w", "answer": "5"}, "joins the end of the prompt and the answer '5'"),
         ({"text": "w3 w4 w6", "answer": " what"}, "does not know 'what' in the answer ' what'"),
-        ({"text": "w3 w4 w6", "answer": " w7 w8", "distractor": " w7"}, "have the same tokens"),
-        ({"text": "w3 w4 w6", "answer": " w7", "spans": {"blank": [2, 3]}}, "holds no token"),
+        ({"text": "w3 w4 w6", "answer": " w7 w8", "distractor": " w7"}, "start with those of the distractor"),
+        ({"text": "w3 w4 w6", "answer": " w7", "spans": {"blank": [2, 3]}}, "contains no token"),
         ({"text": words(70), "answer": " w7"}, r"has 70 tokens and up to \d+ more follow, .* has 64 positions"),
     ],
 )
 def test_a_line_that_cannot_be_carried_is_named_before_anything_is_measured(line: dict[str, Any], says: str) -> None:
     with pytest.raises(BadTask, match=rf"^mine, line 58: [^\n]*{says}[^\n]*$"):
         Lab(tiny_subject("gpt2"), mine(line))
-    with pytest.raises(BadTask, match=r"^mine, line 58: .*Not carried either: line 59"):
+    with pytest.raises(BadTask, match=r"^mine, line 58: .*Also affected: line 59"):
         Lab(tiny_subject("gpt2"), mine(line, {**line, "text": f"w9 {line['text']}", "key": "one more"}))
 
 
@@ -64,7 +64,7 @@ def test_shuffled_lines_are_looked_at_too() -> None:
 def test_texts_that_are_the_same_to_the_tokenizer_share_their_key() -> None:
     """Both end in its unknown token, so that one would be measured twice, and perhaps in both splits."""
     pair = [{"text": f"w3 {word}", "answer": " w7"} for word in ("here", "there")]
-    with pytest.raises(BadTask, match=r"^mine, line 59: this tokenizer makes the same tokens of it as of line 58;"):
+    with pytest.raises(BadTask, match=r"^mine, line 59: this tokenizer gives it the same tokens as line 58;"):
         Lab(tiny_subject("gpt2"), mine(*pair))
     Lab(tiny_subject("gpt2"), mine(*({**line, "key": "place"} for line in pair)))
 
@@ -94,7 +94,7 @@ ROPES: dict[str, dict[str, Any]] = {
 }
 
 
-ALONE = "a prompt alone has the same logits as beside a longer one"
+ALONE = "a prompt alone has the same logits as in a batch with a longer one"
 
 
 def subject_of(kind: str, **changed: Any) -> Subject:
@@ -108,9 +108,9 @@ def test_what_goes_beyond_the_positions_is_refused(kind: str) -> None:
     assert room(subject.model) == (64, "max_position_embeddings")
     fits, longer = (make_batch(subject.tokenizer, [Prompt(text=words(n), answer=" w5", key="x")]) for n in (64, 65))
     assert engine.read(subject, fits, ["resid_pre"]).at(0, "resid_pre").shape[1] == 64
-    with pytest.raises(BadTask, match=r"^A prompt has 65 tokens, and the model has 64 positions \(max_position"):
+    with pytest.raises(BadTask, match=r"^A prompt has 65 tokens, but the model has 64 positions \(max_position"):
         engine.read(subject, longer, ["resid_pre"])
-    with pytest.raises(BadTask, match="has 66 tokens, and the model has 64"):
+    with pytest.raises(BadTask, match="has 66 tokens, but the model has 64"):
         engine.generate(subject, fits, [engine_identity()], 2)
 
 
@@ -134,7 +134,7 @@ def test_angles_that_change_with_the_longest_prompt_are_refused_where_they_do(ro
 
     alone = resid(short)
     assert torch.allclose(resid(short, long), alone, atol=1e-5)
-    with pytest.raises(BadTask, match=f"has {most + 1} tokens, and the model has {most} positions"):
+    with pytest.raises(BadTask, match=f"has {most + 1} tokens, but the model has {most} positions"):
         resid(short, longer)
     assert torch.allclose(resid(short), alone, atol=1e-5)
     # What is refused would have been another number.
@@ -167,7 +167,7 @@ def test_a_model_that_minds_what_else_is_in_the_batch_is_seen() -> None:
     subject.anatomy.blocks[1].layer.mlp.register_forward_hook(lambda _module, _args, out: out - out.mean(0))
     law = {check.name: check for check in self_check(subject)}[ALONE]
     assert not law.passed
-    with pytest.raises(UnsupportedModel, match=r"is not supported: [^\n]*, but here they are"):
+    with pytest.raises(UnsupportedModel, match=r"is not supported: the check [^\n]* is off by"):
         check_or_refuse(subject)
 
 

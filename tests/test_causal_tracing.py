@@ -143,7 +143,7 @@ def test_noise_that_takes_nothing_and_what_is_not_there_are_one_clear_line() -> 
     with pytest.raises(BadConfiguration, match=r"^The intact run and the one with noise do not differ"):
         CausalTracing(**GIVEN, noise=0.0).run(bench)
     wrongs: list[dict[str, Any]] = [{"span": "object"}, {"layers": []}, {"layers": [3]}]
-    says = ("has the span 'object'; spans: subject", "layers is empty", "There is no layer 3")
+    says = ("has the span 'object'. Spans that all have: subject", "layers is empty", "There is no layer 3")
     for wrong, line in zip(wrongs, says, strict=True):
         with pytest.raises(BadConfiguration, match=line):
             CausalTracing(**GIVEN, **wrong).check(bench.subject.sizes, bench.task)

@@ -38,7 +38,7 @@ def test_openais_own_address_is_openai() -> None:
 def test_nothing_set_means_the_autopilot() -> None:
     choice = choose_in({})
     assert choice.driver.name == "autopilot"
-    assert "no language model" in choice.why
+    assert "No language model" in choice.why
 
 
 def test_a_base_url_means_chat_with_its_only_model_and_no_key(wire: Wire) -> None:
@@ -68,7 +68,7 @@ def test_a_model_that_must_be_named(body: object, status: int, words: str, wire:
 
 @pytest.mark.parametrize("asked", [{"driver": "responses"}, {"driver": "chat"}, {"llm": "gpt-x"}])
 def test_asking_for_a_language_model_without_a_key(asked: dict[str, Any]) -> None:
-    with pytest.raises(NoKey, match="set OPENAI_API_KEY"):
+    with pytest.raises(NoKey, match="Set OPENAI_API_KEY"):
         choose_in({}, **asked)
 
 

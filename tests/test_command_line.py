@@ -97,7 +97,7 @@ def test_a_study_is_verified_and_what_was_measured_is_measured_again(study: Path
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "R1: holds."), done.stdout + done.stderr
     done = agent(study, "verify", "E1", "--rerun")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "E1 measured again: " in done.stdout
+    assert "E1 rerun: " in done.stdout
 
 
 def test_the_same_study_again_measures_only_its_predictions(study: Path, words: tuple[str, ...]) -> None:
@@ -286,8 +286,8 @@ def test_what_cannot_be_asked_leaves_no_row(tmp_path: Path) -> None:
         (["experiment", "baseline", "--model", "./gone"], "There is no model './gone'."),
         (["experiment", "baseline", "--model", "gone.gguf"], "There is no file gone.gguf."),
         (["experiment", "baseline", "--n", "100", "--task", "small_capitals"], "small_capitals"),
-        (["experiment", "head_ablation", "--heads", "20.8"], "'20.8' names no site. Write L20.H8."),
-        (["experiment", "neuron_ablation", "--neurons", "20.8"], "'20.8' names no site. Write L20.mlp.n8."),
+        (["experiment", "head_ablation", "--heads", "20.8"], "'20.8' is not a site. Write L20.H8."),
+        (["experiment", "neuron_ablation", "--neurons", "20.8"], "'20.8' is not a site. Write L20.mlp.n8."),
         (["models", "check", "./gone"], "There is no model './gone'."),
         (["tasks", "show", "ioi", "--model", "./gone"], "There is no model './gone'."),
         (["run", "--goal", "g", "--task", "ioi", "--driver", "autopilot", "--model", "./gone"], "There is no model"),

@@ -16,7 +16,7 @@ from lashley.agent.drivers.conversation import Call, ContextOverflow, Message
 from lashley.agent.drivers.server_faults import Complaint, fault_of
 from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
-from lashley.agent.study.context_window import SHRUNK, Window, as_requested, characters, is_mark, marked
+from lashley.agent.study.context_window import SHRUNK, Window, as_requested, characters, is_mark, make_mark
 from lashley.agent.study.loop import Ending, study
 from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.registry import kinds
@@ -131,7 +131,7 @@ def test_a_study_of_300_steps_fits_16000_tokens(tmp_path: Path, context: int | N
 def test_where_the_tools_alone_are_too_long_it_says_so_and_can_be_gone_on_with(tmp_path: Path) -> None:
     ending, wire = run(Counting(9), tmp_path, context=4000)
     assert ending.status == "stopped"
-    assert "The instructions and the tools alone are about" in (ending.why or "")
+    assert "The instructions and tools alone are about" in (ending.why or "")
     assert not wire.bodies
     with Reader.open(tmp_path / "t.db") as reader:
         assert reader.run(1).status == "stopped"
@@ -189,7 +189,7 @@ def test_what_is_sent_is_a_conversation_and_never_grows_by_shrinking(
 ) -> None:
     for target in (first, second):
         before = as_requested(messages)
-        messages = [*messages, marked(messages, Window().tokens, target, lambda place: f"Until {place}.", None)]
+        messages = [*messages, make_mark(messages, Window().tokens, target, lambda place: f"Until {place}.", None)]
         now = as_requested(messages)
         # Raises where a call has no result, or a result no call.
         chat_messages("", now)

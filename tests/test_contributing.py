@@ -185,7 +185,7 @@ def used(package: Path) -> list[tuple[int, str, str]]:
 def test_the_driver_leads_a_study_to_its_report(package: Path, used: list[tuple[int, str, str]]) -> None:
     code, _, said = used[0]
     assert code == 0, said
-    assert "The protocol one_look chooses the experiments, as asked: no language model is used." in said
+    assert "The protocol one_look chooses the experiments, as you asked. No language model is used." in said
     report = (package / "reports" / "R1" / "report.md").read_text(encoding="utf-8").replace("\\_", "_")
     assert re.search(r"Its accuracy is \*{0,2}[01]\.\d+", report), report
     assert "No language model was used. The driver one_look, a fixed protocol" in report
@@ -194,7 +194,7 @@ def test_the_driver_leads_a_study_to_its_report(package: Path, used: list[tuple[
     assert "R1: the same" in out
     code, _, said = used[10]
     assert code == 2
-    assert "R1 was led by the one_look, and the autopilot goes on with its own steps only" in said
+    assert "The one_look drove R1, and the autopilot can only continue its own steps" in said
     code, out, said = used[5]
     assert code == 0, said
     assert 'agent run --driver one_look --goal "..."' in out
@@ -252,7 +252,7 @@ def test_the_task_is_listed_with_its_origin_and_asked(used: list[tuple[int, str,
     assert "colours: Colours of things. (from my-package 1)" in " ".join(used[6][1].split())
     code, out, said = used[7]
     assert code == 0, said
-    assert "from my-package 1, which is installed" in out
+    assert "from the installed package my-package 1" in out
     code, out, said = used[8]
     assert code == 0, said
     names = {one["name"]: one for one in json.loads(out)["measurements"]}
@@ -363,7 +363,7 @@ def test_the_table_is_there_kept_and_closed_to_a_study(copied: Path, tmp_path: P
     kept, counted, closed = python(copied, STARS, str(path)).stdout.splitlines()
     assert kept == "a mark stays as it was made"
     assert counted == "[[1]]"
-    assert closed.startswith("stars is closed to a study")
+    assert closed.startswith("A study cannot read stars")
 
 
 def test_the_page_is_a_command(copied: Path, tmp_path: Path) -> None:

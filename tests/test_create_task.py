@@ -121,7 +121,7 @@ def test_a_large_template_is_drawn_from_and_leaks_are_left_out(tokenizer: Any) -
     minus = {**DOUBLES, "text": "{a} - {b} =", "slots": wide, "answer": "a - b"}
     task = made(draft(templates=[minus]), tokenizer, set())
     assert 1500 < len(prompts_of(task)) < 2000
-    assert "whose answer stands in the prompt." in task.description
+    assert "that contain their answer." in task.description
     assert made(draft(templates=[minus]), tokenizer, set()).fingerprint() == task.fingerprint()
 
 
@@ -129,9 +129,9 @@ def test_copying_is_a_task_when_it_is_meant(tokenizer: Any) -> None:
     copied = [{"text": f"Say {w}:", "answer": f" {w}"} for w in SPOKEN]
     copied += [{"text": f"Echo it, {w}:", "answer": f" {w}"} for w in SPOKEN]
     proposed = draft(answer_kind="word", templates=None, examples=copied)
-    assert "stands in the prompt, so copying is right" in refusal(proposed, tokenizer)
+    assert "so copying is right" in refusal(proposed, tokenizer)
     task = made(proposed.model_copy(update={"answer_in_prompt": True}), tokenizer, set())
-    assert "The answer stands in the prompt." in task.description
+    assert "The prompt contains the answer." in task.description
 
 
 def one(**fields: Any) -> dict[str, Any]:
@@ -141,31 +141,31 @@ def one(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("proposed", "says"),
     [
-        (draft(name="ioi"), "name: there is a task 'ioi' already"),
+        (draft(name="ioi"), "name: there is already a task 'ioi'"),
         (draft(name="2 words"), "name: '2 words' cannot name a task"),
         (draft(title=" "), "title: give 1 to 80 characters"),
         (draft(templates=None), "neither examples nor templates"),
-        (draft(answer_in_prompt=True), "answer_in_prompt: no prompt holds its answer; send false"),
+        (draft(answer_in_prompt=True), "answer_in_prompt: no prompt contains its answer; send false"),
         (draft(templates=None, examples=[{"text": "1 + 1 =", "answer": " 2"}]), "prompts: too few"),
         (words(one(text=" number  0: The word is")), r"examples[20].text: the same text as in examples[0]"),
-        (words(one(text="It has a word here:")), "examples[20].answer: 'word' stands in the prompt"),
-        (words(one(answer="word")), "examples[20].answer: it runs on from the text as 'isword'"),
+        (words(one(text="It has a word here:")), "examples[20].answer: the prompt contains 'word'"),
+        (words(one(answer="word")), "examples[20].answer: it joins the text as 'isword'"),
         (words(one(answer=" ")), "examples[20].answer: it is empty"),
         (words(one(text="Some text is ")), "text is blank or ends with a blank"),
         (words(one(answer=" one two three four")), "cannot be read as one to three words"),
-        (words(one(distractor=" Word")), "examples[20].distractor: ' Word' would be counted as right"),
-        (words(one(distractor=None)), "distractor: some prompts have one and some none"),
-        (words(one(corrupted="Some text was")), "examples[20].corrupted: the twin has no answer"),
-        (words(one(accepted=[" else"])), "accepted must hold the answer"),
+        (words(one(distractor=" Word")), "examples[20].distractor: ' Word' would count as right"),
+        (words(one(distractor=None)), "distractor: some prompts have one and some do not"),
+        (words(one(corrupted="Some text was")), "examples[20].corrupted: corrupted has no answer"),
+        (words(one(accepted=[" else"])), "accepted must contain the answer"),
         (words(one(text="17 + 25 =", answer=" 43")), "examples[20].answer: 17 + 25 is 42, not 43."),
         (words(one(text="What is 6 × 7?\nA:", answer=" 41")), "6 * 7 is 42, not 41"),
-        (draft(examples=[one(answer=" 10", distractor=" 1052")]), "examples[0]: Answer ' 10' and distractor"),
+        (draft(examples=[one(answer=" 10", distractor=" 1052")]), "examples[0]: The tokens of the answer ' 10'"),
         (draft(templates=[{**DOUBLES, "answer": "a / (b - 2)"}]), "(a=11, b=2): a / (b - 2): it divides by zero. The"),
         (draft(templates=[{**DOUBLES, "answer": "a / 7"}]), "11/7 cannot be written as a number; use //"),
-        (draft(templates=[{**DOUBLES, "answer": "__import__('os')"}]), "is not taken; only numbers, slots"),
-        (draft(templates=[{**DOUBLES, "answer": "a + c"}]), "'c' is no slot with numbers (a, b are)"),
-        (draft(templates=[{**DOUBLES, "text": "{a} {b} {c} is"}]), "templates[0].text: {c} is no slot"),
-        (draft(templates=[{**DOUBLES, "text": "{a is"}]), "templates[0].text: a brace stands alone"),
+        (draft(templates=[{**DOUBLES, "answer": "__import__('os')"}]), "is not allowed; only numbers, slots"),
+        (draft(templates=[{**DOUBLES, "answer": "a + c"}]), "'c' is not a slot with numbers (a, b are)"),
+        (draft(templates=[{**DOUBLES, "text": "{a} {b} {c} is"}]), "templates[0].text: {c} is not a slot"),
+        (draft(templates=[{**DOUBLES, "text": "{a is"}]), "templates[0].text: a brace is not paired"),
         (draft(templates=[{**DOUBLES, "text": "{a} + {b} =", "answer": "a - b"}]), "11 + 2 is 13, not 9."),
         (draft(templates=[{**DOUBLES, "slots": [A, B, B]}]), "slots[2]: there is another slot 'b'"),
         (draft(templates=[{**DOUBLES, "slots": [A, {"name": "b"}]}]), "slots[1]: give either values, or low and high"),
@@ -291,9 +291,9 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
         told = [t.content["text"] for t in reader.turns(1) if t.role == "tool"]
         row = reader.task_file("doubles")
         logged = reader.experiment(1)
-    assert "'c' is no slot with numbers" in told[0]
+    assert "'c' is not a slot with numbers" in told[0]
     assert "The task doubles is made" in told[1]
-    assert "there is a task 'doubles' already" in told[2]
+    assert "there is already a task 'doubles'" in told[2]
     assert "The double of" in told[3]
     assert row is not None
     assert (row.maker, row.run, row.spec["templates"][0]["answer"]) == ("chat by-hand", "R1", "a * 2 + b")
@@ -313,13 +313,13 @@ def test_generate_sends_faults_back_and_prints_the_card(wire: Wire, tmp_path: Pa
     done = CliRunner().invoke(cli, [*arguments, "--db", str(tmp_path / "t.db")])
     assert done.exit_code == 0, done.output
     assert "m called no tool: Gladly!" in done.stderr
-    assert "'c' is no slot with numbers" in done.stderr
+    assert "'c' is not a slot with numbers" in done.stderr
     assert "doubles: Doubles" in done.stdout
     assert "made by chat m" in done.stdout
     asked = [one.body for one in wire.received if one.method == "POST"]
     assert [t["function"]["name"] for t in asked[0]["tools"]] == ["create_task"]
     assert "twice and more" in asked[0]["messages"][0]["content"]
-    assert "'c' is no slot" in asked[-1]["messages"][-1]["content"]
+    assert "'c' is not a slot" in asked[-1]["messages"][-1]["content"]
 
 
 def test_generate_gives_up_and_says_so(wire: Wire, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_generate_gives_up_and_says_so(wire: Wire, tmp_path: Path) -> None:
     arguments = ["tasks", "generate", "x", "--llm", "m", "--base-url", wire.url, "--db", str(tmp_path / "t.db")]
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 1
-    assert "m made no task in 5 tries" in done.stderr
+    assert "m made no valid task in 5 tries" in done.stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--llm", "m"]])
@@ -342,7 +342,7 @@ def test_generate_without_a_language_model_is_one_line(more: list[str], tmp_path
 def test_a_twin_whose_answer_would_be_counted_as_right_is_refused(tokenizer: Any) -> None:
     twin = {"text": "Sky above, colour:", "answer": " azure", "distractor": " zoo", "corrupted": "Sea above, colour:"}
     told = refusal(words({**twin, "corrupted_answer": " Azure!"}), tokenizer)
-    assert told.endswith("examples[20].corrupted_answer: ' Azure!' would be counted as right; give a wrong answer.")
+    assert told.endswith("examples[20].corrupted_answer: ' Azure!' would count as right; give a wrong answer.")
     made(words({**twin, "corrupted_answer": " teal"}), tokenizer, set())
 
 
@@ -366,6 +366,6 @@ def test_a_task_in_a_script_without_spaces_is_made(tokenizer: Any) -> None:
     assert len(prompts_of(task)) == 40
     leak = {"text": "红色的颜色是", "answer": "红", "distractor": "水"}
     told = refusal(draft(templates=None, answer_kind="text", examples=[*asked, *more, leak]), tokenizer)
-    assert "'红' stands in the prompt" in told
+    assert "the prompt contains '红'" in told
     double = {**DOUBLES, "text": "{a}的两倍加{b}等于"}
     assert {p.answer[0].isdigit() for p in prompts_of(made(draft(templates=[double]), tokenizer, set()))} == {True}

@@ -176,7 +176,7 @@ def test_what_cannot_be_done_is_refused_in_a_line() -> None:
     with pytest.raises(BadConfiguration, match="no answer"):
         DirectLogitAttribution.model_validate(GIVEN).check({}, nothing.task)
     lone = word_lab("llama", tuple(p.model_copy(update={"distractor": None}) for p in PROMPTS))
-    with pytest.raises(BadConfiguration, match="use towards others"):
+    with pytest.raises(BadConfiguration, match="Use towards others"):
         DirectLogitAttribution.model_validate(GIVEN).check({}, lone.task)
 
 
@@ -184,7 +184,7 @@ def test_a_last_norm_that_is_no_norm_is_refused(monkeypatch: pytest.MonkeyPatch)
     lab = word_lab("llama")
     norm = lab.subject.model.get_submodule("model.norm")
     monkeypatch.setattr(norm, "forward", lambda h: torch.tanh(h))
-    with pytest.raises(UnsupportedModel, match="no linear map with a scale"):
+    with pytest.raises(UnsupportedModel, match="not a linear map with a scale"):
         DirectLogitAttribution.model_validate(GIVEN).run(lab)
 
 

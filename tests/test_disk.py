@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_written_by_half(folder: Path
 
 def test_a_study_whose_disk_fills_up_is_stopped_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     assert limited(tmp_path, RUN, growth_to(560_000)) == 1
-    one_line(said(tmp_path), "s.db cannot be read or written", "`agent resume` goes on")
+    one_line(said(tmp_path), "s.db cannot be read or written", "`agent resume` resumes a study")
     with Reader.open(tmp_path / "s.db") as reader:
         assert reader.run(1).status == "stopped"
         assert reader.experiments()
@@ -120,7 +120,7 @@ def test_a_tracker_that_another_process_keeps_locked(folder: Path, command: list
     with closing(sqlite3.connect(folder / "s.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert limited(folder, command, nothing) == 1
-        one_line(said(folder), "s.db is locked: another process is writing it", "Wait for it to end")
+        one_line(said(folder), "s.db is locked: another process is writing to it", "Wait for it")
     assert held(folder) == before
 
 

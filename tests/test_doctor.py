@@ -112,7 +112,7 @@ def test_one_that_drops_tools_is_driven_by_a_schema(wire: Wire) -> None:
     assert "JSON schema" in text(of, "tools")
 
 
-@pytest.mark.parametrize(("script", "why"), [(deaf, "neither tools nor a JSON schema"), (talking, "calls none")])
+@pytest.mark.parametrize(("script", "why"), [(deaf, "neither tools nor JSON schemas"), (talking, "calls none")])
 def test_one_that_calls_nothing_drives_no_study(script: Script, why: str, wire: Wire) -> None:
     of = health(wire, script, context_length=200_000)
     assert why in text(of, "tools")

@@ -44,7 +44,12 @@ ERRORS: list[tuple[int, object, type[DriverError], str]] = [
     (404, {"detail": "Not Found"}, BadRequest, "/v1"),
     (404, "<html>404</html>", BadRequest, "/v1"),
     (400, refusing("Function tools are not supported; use /v1/responses instead."), BadRequest, "--driver responses"),
-    (400, refusing('"auto" tool choice requires --enable-auto-tool-choice'), BadRequest, "calls no tools"),
+    (
+        400,
+        refusing('"auto" tool choice requires --enable-auto-tool-choice'),
+        BadRequest,
+        "To enable tools: use a model",
+    ),
     (400, refusing(f"bad\nrequest {KEY}"), BadRequest, "bad request"),
     (418, "teapot", BadRequest, "418"),
     (500, refusing(f"crash {KEY}"), Unreachable, "500"),
@@ -90,7 +95,7 @@ def test_nobody_there(kind: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(Unreachable, match="is the server running"):
+    with pytest.raises(Unreachable, match="Is the server running"):
         kind("m", f"http://user:{KEY}@127.0.0.1:{port}/v1", KEY, retries=0).reply("", GOAL, ())
     with pytest.raises(Unreachable) as raised:
         kind("m", f"http://user:{KEY}@127.0.0.1:{port}/v1", KEY, retries=0).reply("", GOAL, ())

@@ -54,7 +54,7 @@ def test_one_with_its_own_way_to_a_model_is_given_its_name_and_no_key(more: None
     assert chosen.driver.asked == Asked("big", timeout=7, max_output_tokens=100)
     assert chosen.why == "big chooses the experiments, through the driver elsewhere, as asked."
     assert chosen.server is None
-    with pytest.raises(BadRequest, match="needs the name of a language model: name it with --llm"):
+    with pytest.raises(BadRequest, match="needs a language model\\. Name one with --llm"):
         choose("elsewhere", environ={})
 
 

@@ -239,7 +239,7 @@ def test_what_is_the_same_before_the_first_layer_is_told() -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"label": "colour"}, "labels are: answer, template"),
+        ({"label": "colour"}, "Labels: answer, template"),
         ({"site": "L9.resid_post"}, "no layer 9"),
         ({"site": "L1.H0.pattern"}, "cannot be mapped"),
         ({"method": "tsne", "perplexity": 15}, "perplexity must be below"),
@@ -254,7 +254,7 @@ def test_what_cannot_be_mapped_is_refused_in_a_line(changed: dict[str, Any], say
 def test_other_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadConfiguration, match="positions are: last"):
         made(position="subject").run(word_lab("llama"))
-    with pytest.raises(BadConfiguration, match="raise n, or take another label"):
+    with pytest.raises(BadConfiguration, match="Raise n, or use another label"):
         made(n=4).check({}, word_task())
     with pytest.raises(BadConfiguration, match="labels are"):
         made().check({}, word_task(is_open=True))

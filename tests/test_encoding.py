@@ -41,7 +41,7 @@ def test_a_prompt_begins_as_every_text_does_and_has_no_end(template: str, front:
     assert make_batch(tokenizer, [ASKED]).targets.tolist() == [[5]]
     told = " ".join(habits(tokenizer))
     assert ("<eos> (2) after every text" in told) == ("eos" in template)
-    assert ("begins every text with <bos> (1)" in told) == bool(front)
+    assert ("starts every text with <bos> (1)" in told) == bool(front)
 
 
 def test_a_text_that_begins_with_the_bos_itself_has_one() -> None:

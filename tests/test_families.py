@@ -105,5 +105,5 @@ def test_the_capacity_is_what_can_be_drawn(name: str) -> None:
     for split in SPLITS:
         exist = task(name).capacity(split)
         assert len({p.text for p in task(name).prompts(exist, split)}) == exist
-        with pytest.raises(BadTask, match=f"has {exist} prompts in its {split} split.* ask for at most {exist}"):
+        with pytest.raises(BadTask, match=f"has only {exist} of .* prompts in its {split} split.*Use at most {exist}"):
             task(name).prompts(exist + 1, split)

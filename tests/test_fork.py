@@ -30,7 +30,7 @@ OTHER = "Is layer 0 needed?"
 def decides(body: dict[str, Any]) -> object:
     """The language model of the resume tests. In a fork it tests what was predicted again, and reports by its ids."""
     texts = [str(m.get("content")) for m in body.get("messages", [])]
-    fork = next((i for i, text in enumerate(texts) if "a study of its own" in text), None)
+    fork = next((i for i, text in enumerate(texts) if "this is a separate study" in text), None)
     if fork is None:
         return scripted(body)
     again = re.search(r"H1 as (H\d+)", texts[fork])
@@ -84,7 +84,7 @@ def test_the_conversation_is_shared_to_the_byte_and_the_parent_stays(studies: Pa
             until = [turn.content for turn in reader.turns(parent) if turn.step <= step]
             there = [turn.content for turn in reader.turns(run)]
             assert there[: len(until)] == until
-            assert "a study of its own" in there[len(until)]["text"]
+            assert "this is a separate study" in there[len(until)]["text"]
         assert reader.run(2).goal == OTHER
         assert f"The user now asks: {OTHER}" in json.dumps([turn.content for turn in reader.turns(2)])
         assert reader.run(2).resumed
@@ -153,14 +153,14 @@ def test_show_and_runs_tell_the_parent(studies: Path) -> None:
 
 REFUSED = {
     "R1 --at 99": "R1 has no step 99; its steps are 1 to 7",
-    "R1 --at 7": "R1 handed in its report at step 7",
+    "R1 --at 7": "R1 wrote its report at step 7",
     "R2 --at 1": "R2 shares step 1 with R1: agent fork R1 --at 1",
-    "R1 --at 2 --driver autopilot": "A language model led R1",
-    "R4 --at 2 --goal other": "takes no new goal on the way",
-    "R4 --at 9": "R4 predicted from step",
+    "R1 --at 2 --driver autopilot": "A language model drove R1",
+    "R4 --at 2 --goal other": "cannot change its goal",
+    "R4 --at 9": "R4 made predictions from step",
     "E1 --at 1": "E1 is the id of a",
     "R9 --at 1": "There is no run R9",
-    "R5 --at 15": "was to write its report only",
+    "R5 --at 15": "could only write its report",
 }
 
 

@@ -93,7 +93,7 @@ class Decides:
         self.meanwhile = meanwhile
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        begun = [i for i, m in enumerate(messages) if "a study of its own" in m.text]
+        begun = [i for i, m in enumerate(messages) if "this is a separate study" in m.text]
         again = re.search(r"H\d+ as (H\d+)", messages[begun[-1]].text) if begun else None
         steps = forks(again[1]) if again else PARENT
         place = sum(m.role == "assistant" for m in messages[begun[-1] if begun else 0 :])

@@ -124,5 +124,5 @@ def test_a_part_of_a_file_and_half_a_file_are_named(tmp_path: Path) -> None:
         load(str(gguf(tmp_path / "m-00001-of-00002.gguf")))
     file = gguf(tmp_path / "m.gguf")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(UnsupportedModel, match=r"could not be read as a GGUF model: .* Download or convert it again"):
+    with pytest.raises(UnsupportedModel, match=r"cannot be read as a GGUF model: .* Download or convert it again"):
         load(str(file))

@@ -56,7 +56,7 @@ def test_a_revision_is_that_model_and_its_name_says_so() -> None:
 def test_a_revision_that_is_not_there_is_named() -> None:
     with pytest.raises(UnsupportedModel, match="'some/model@step9' is not on this machine"):
         load("some/model@step9")
-    with pytest.raises(UnsupportedModel, match=r"Only models on the Hub have revisions: 'planted:null' is here"):
+    with pytest.raises(UnsupportedModel, match=r"Only models on the Hub have revisions, and 'planted:null' is local"):
         load("planted:null@main")
     for name in ("some/model@", "some/model@a b", "@main"):
         with pytest.raises(UnknownName):

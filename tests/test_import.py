@@ -74,17 +74,17 @@ def test_a_csv_file_is_a_task(tmp_path: Path) -> None:
         ("text,answer\n", 0, "", "no prompts"),
         ("text,anser\nSnow is, white\n", 1, "anser", "did you mean 'answer'"),
         ("prompt,answer\nSnow is, white\n", 1, "prompt", "did you mean 'text'?"),
-        ("text,answer,extra\nSnow is, white,x\n", 1, "extra", "known are text, answer"),
+        ("text,answer,extra\nSnow is, white,x\n", 1, "extra", "known fields: text, answer"),
         ("Snow is, white\nCoal is, black\n", 1, "", "the first line must name the columns, such as text,answer"),
         ("text,answer,text\nSnow is, white,x\n", 1, "text", "two columns have this name"),
         ("text,answer,\nSnow is, white,\n", 1, "", "has no name"),
-        ("text;answer\nSnow is; white\n", 1, "", "not parted by commas"),
-        ("text,answer\nSnow, fresh, is, white\n", 2, "", "4 cells under a header of 2; put a cell with a comma"),
+        ("text;answer\nSnow is; white\n", 1, "", "not separated by commas"),
+        ("text,answer\nSnow, fresh, is, white\n", 2, "", "4 cells under a header of 2; put cells with commas"),
         ("text,answer,distractor\nSnow is, white\n", 2, "", "2 cells under a header of 3"),
         ('text,answer\n"one\ntwo is", white\nSnow is,white\n', 4, "answer", "run together as 'iswhite'"),
-        ('text,answer\nSnow is, white\n"Coal is, black\n', 3, "", "opened and never closed"),
+        ('text,answer\nSnow is, white\n"Coal is, black\n', 3, "", "a quote is not closed"),
         ('text,answer\n"Coal" is, black\nSnow is, white\n', 2, "", "not CSV"),
-        ("text,answer,spans\nSnow is, white,here\n", 2, "spans", "no JSON"),
+        ("text,answer,spans\nSnow is, white,here\n", 2, "spans", "is not JSON"),
         ("text\nSnow is\n", 2, "answer", "missing"),
     ],
 )
@@ -112,7 +112,7 @@ def test_import_tells_all_faults_and_keeps_nothing(tmp_path: Path) -> None:
     told = done.stderr.splitlines()
     assert done.exit_code == 2
     assert [f"line {n}: not JSON" in line for n, line in enumerate(told[:-1], start=2)] == [True] * 20
-    assert told[-1] == "Error: 23 faults, so nothing was kept. 3 more are not shown."
+    assert told[-1] == "Error: 23 faults; nothing was imported. 3 more are not shown."
     assert not db.exists()
 
 
@@ -122,15 +122,15 @@ def test_what_was_imported_is_used_by_its_name(tmp_path: Path) -> None:
     path.write_text("text,answer,distractor\n" + rows, encoding="utf-8")
     done = agent("tasks", "import", str(path), "--db", str(db))
     assert done.exit_code == 0, done.output
-    assert "sums is kept" in done.stdout
-    assert "read as number" in done.stdout
+    assert "Imported sums" in done.stdout
+    assert "compared as number" in done.stdout
     before = from_file(path).fingerprint()
     path.unlink()
     kept = named_task("sums", db)
     assert (kept.fingerprint(), kept.maker) == (before, "user, from sums.csv")
     shown = agent("tasks", "show", "sums", "--db", str(db)).stdout
     assert "made by user, from sums.csv" in shown
-    assert f"guessing gets: {1 / kept.capacity('explore'):.3f} (always answering" in shown
+    assert f"chance level: {1 / kept.capacity('explore'):.3f} (always answering" in shown
     assert "sums: Prompts from sums" in agent("tasks", "--db", str(db)).stdout
 
 

@@ -96,7 +96,7 @@ def test_a_replay_has_the_same_bits_and_its_figures_can_be_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"layers": "0, 2"}, "no stretch"), ({"layers": "1-0"}, "no stretch"), ({"layers": ""}, "no stretch"),
+    [({"layers": "0, 2"}, "not a stretch"), ({"layers": "1-0"}, "not a stretch"), ({"layers": ""}, "not a stretch"),
      ({"layers": "9"}, "no layer 9"), ({"width": 4}, "has 3 layers")],
 )  # fmt: skip
 def test_what_is_no_stretch_is_refused_in_a_line(given: dict[str, Any], said: str) -> None:

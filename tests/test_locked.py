@@ -155,8 +155,8 @@ def test_a_result_waits_until_the_lock_is_gone(words: list[str], tmp_path: Path)
             let_go()
         process.communicate(timeout=300)
         assert process.returncode == 0, said(path)
-    assert f"{path} is locked: another process is writing it." in said(path)
-    assert f"How E{number} ended is kept in" in said(path)
+    assert f"{path} is locked: another process is writing to it." in said(path)
+    assert f"The result of E{number} is in" in said(path)
     assert f"{path} is free again." in said(path)
     whole(path, number)
 
@@ -172,12 +172,12 @@ def test_a_result_that_waits_outlives_its_process(words: list[str], end: signal.
             until(lambda: "Waiting until it ends" in said(path))
             process.send_signal(end)
             if words is STUDY and end == signal.SIGINT:
-                until(lambda: "Ctrl-C again stops at once" in said(path))
+                until(lambda: "Press Ctrl-C again to stop at once" in said(path))
                 process.send_signal(end)
             process.wait(timeout=60)
     with Reader.open(path) as reader:
         row = reader.experiment(number)
-        assert (row.status, row.error[:16]) == ("interrupted", "How it ended is ")
+        assert (row.status, row.error[:17]) == ("interrupted", "Its result is in ")
     # Whoever writes next takes it in.
     if words is STUDY:
         with started(path, "resume", "R1", "--display", "plain") as process:
@@ -202,7 +202,7 @@ def test_without_anybody_to_tell_it_is_refused_and_kept(tmp_path: Path, monkeypa
 
         context.measure = then_locked
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            with pytest.raises(TrackerFails, match=r"is locked.*How E1 ended is kept in"):
+            with pytest.raises(TrackerFails, match=r"is locked.*The result of E1 is in"):
                 run_experiment(context, ABLATION)
             # Its owner may still write it.
             Store.open(path, wait=0.1).close()

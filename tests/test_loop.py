@@ -83,7 +83,7 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     assert "no JSON" in told[1]
     assert "arithmetic" in told[2]
     assert "512" in told[3]
-    assert "There is no layer 99: this model has 30 layers, 0 to 29." in told[4]
+    assert "There is no layer 99. This model has 30 layers, 0 to 29." in told[4]
     assert "SELECT" in told[5]
     assert "not on '/etc'" in told[6], "a call names no path"
     assert [e.status for e in reader.experiments()] == ["done"], "what cannot be asked leaves a turn, and no row"

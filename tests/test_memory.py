@@ -134,7 +134,7 @@ def test_where_nothing_fits_one_line_says_so(given: bool) -> None:
     clean = engine.read(subject, batch, {"resid_pre", "z", "attn_out", "k", "v", "mlp_out"}) if given else None
     with (
         small_memory(subject.anatomy.blocks[1].attn, 0, FAULTS[0]),
-        pytest.raises(OutOfMemory, match=r"^The memory of cpu does not suffice for one prompt of 6 tokens"),
+        pytest.raises(OutOfMemory, match=r"^The memory of cpu is too small for one prompt of 6 tokens"),
     ):
         engine.run(subject, batch, TRIED[:3], OfToken(batch), clean=clean)
 

@@ -15,7 +15,7 @@ from lashley.agent.drivers.chat import ChatDriver
 from lashley.agent.drivers.conversation import BadReply, Message
 from lashley.agent.drivers.mending import tool_named
 from lashley.agent.drivers.responses import ResponsesDriver
-from lashley.agent.drivers.streamed import is_stream, put_together
+from lashley.agent.drivers.streamed import is_stream, join
 from lashley.agent.drivers.written_calls import Written, calls_written
 from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
@@ -213,7 +213,7 @@ def test_a_stream_in_any_pieces_is_the_same_reply(data: st.DataObject) -> None:
     end = data.draw(st.sampled_from(["\n", "\n\n", "\r\n\r\n", "\n: still here\n\n"]))
     text = "".join(f"data:{data.draw(st.sampled_from(['', ' ']))}{json.dumps(event)}{end}" for event in events)
     assert is_stream(text)
-    body = put_together(text)
+    body = join(text)
     (choice,) = body["choices"]
     assert choice["message"]["content"] == "I look."
     assert [call["function"] for call in choice["message"]["tool_calls"]] == [{"name": "note", "arguments": inside}] * 2
@@ -229,7 +229,7 @@ def test_a_stream_in_any_pieces_is_the_same_reply(data: st.DataObject) -> None:
 def test_a_stream_without_a_whole_reply_is_refused(text: str) -> None:
     assert is_stream(text)
     with pytest.raises(BadReply):
-        put_together(text)
+        join(text)
 
 
 @BOTH

@@ -125,7 +125,7 @@ def test_open_prompts_take_each_metric_that_needs_no_answer(two_more: None) -> N
         experiment = kind(n=6, metric="entropy", **given)
         experiment.check(here.subject.sizes, here.task)
         assert experiment.run(here).effects[0].metric == "entropy"
-    with pytest.raises(BadConfiguration, match="no loss; use metric kl or entropy or other_top"):
+    with pytest.raises(BadConfiguration, match="which loss needs\\. Use metric kl or entropy or other_top"):
         HeadAblation(n=6, metric="loss").check(here.subject.sizes, here.task)
 
 
@@ -178,10 +178,10 @@ def test_a_change_in_a_metric_is_a_claim_that_there_is_an_effect(two_more: None)
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"name": "Top 1"}, "small letters"),
-        ({"reads": "pair"}, "needs a distractor"),
-        ({"needs_answer": False}, "read no more than"),
-        ({"needs_answer": False, "reads": "first", "needs_distractor": True}, "needs an answer"),
+        ({"name": "Top 1"}, "lower-case letters"),
+        ({"reads": "pair"}, "needs_distractor must be True"),
+        ({"needs_answer": False}, 'reads must be "first"'),
+        ({"needs_answer": False, "reads": "first", "needs_distractor": True}, "needs_answer must be True"),
         ({"from_intact": True, "reads": "first"}, "has no slope"),
     ],
 )
@@ -195,8 +195,8 @@ def test_a_row_that_does_not_hold_together_is_refused(given: dict[str, Any], say
     [
         ("first", lambda seen: seen.first, "one number for each"),
         ("first", lambda seen: 1.0, "one number for each"),
-        ("first", lambda seen: seen.nll.sum(-1), "must say reads answer"),
-        ("pair", lambda seen: seen.first[:, 0], "say reads first"),
+        ("first", lambda seen: seen.nll.sum(-1), "must have reads set to answer"),
+        ("pair", lambda seen: seen.first[:, 0], "must have reads set to first"),
     ],
 )
 def test_a_metric_that_reads_what_it_does_not_say_is_told(

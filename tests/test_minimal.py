@@ -146,7 +146,7 @@ def test_where_not_even_all_of_them_suffice_nothing_is_searched() -> None:
 
 def test_what_stays_in_any_case_must_be_there_and_leave_something() -> None:
     name, sizes = "planted:backup", planted_lab("planted:backup").subject.sizes
-    with pytest.raises(BadConfiguration, match=r"^L0.H1 is not among the heads that are searched"):
+    with pytest.raises(BadConfiguration, match=r"^L0.H1 is not among the heads to search"):
         MinimalSet(model=name, layers=[1], besides=["L0.H1"], **GIVEN).check(sizes, planted_lab(name).task)
     every = [f"L1.H{h}" for h in range(4)]
     with pytest.raises(BadConfiguration, match=r"^besides names all parts"):
@@ -159,7 +159,7 @@ def test_what_stays_in_any_case_must_be_there_and_leave_something() -> None:
         (0.1, 0.4, True, False, "the task is broken (level 0.5)"),
         (0.6, 0.9, False, True, "the task is kept (level 0.5)"),
         (0.5, 0.9, False, True, "the task is kept (level 0.5)"),
-        (-0.192, 0.747, None, None, "whether the task is kept or broken is not shown (level 0.5)"),
+        (-0.192, 0.747, None, None, "undecided whether the task is kept or broken (level 0.5)"),
     ],
 )
 def test_a_set_is_enough_by_its_whole_interval(
@@ -267,7 +267,7 @@ def test_orders_of_a_matched_pool_keep_the_layer_of_each_place() -> None:
 
 
 def test_without_a_task_there_is_nothing_to_keep() -> None:
-    with pytest.raises(BadConfiguration, match=r"no task to be kept or broken"):
+    with pytest.raises(BadConfiguration, match=r"nothing to keep or break"):
         MinimalSet(model="planted:null", **GIVEN).run(planted_lab("planted:null"))
 
 

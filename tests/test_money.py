@@ -140,7 +140,7 @@ def test_the_users_table_comes_before_ours_and_by_hand_before_both(tmp_path: Pat
 
 @pytest.mark.parametrize("text", ["", "1", "1,2,3,4", "a,b", "-1,2", "nan,1", "1,inf", "1e999,1"])
 def test_what_is_no_price_is_refused_in_a_line(text: str) -> None:
-    with pytest.raises(ToolError, match="--price IN,CACHED,OUT says it"):
+    with pytest.raises(ToolError, match="Give --price IN,CACHED,OUT in dollars"):
         price_of("m", openai=False, given=text, environ={})
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_price_is_refused_in_a_line(text: str) -> None:
         ("[models]\nm = 1", "models.m"),
         ("[models]\nm = {input=1, output=2}", "models.m.cached"),
         ("[models]\nm = {input=1, cached=1, output=2, x=3}", "models.m.x"),
-        ("no toml", "no table of prices"),
+        ("no toml", "not a table of prices"),
         (None, "cannot be read"),
     ],
 )
@@ -236,11 +236,11 @@ def test_a_model_without_a_price_has_none_and_no_limit(wire: Wire, here: Path) -
     refused = study(wire, "--max-cost", "1")
     assert refused.exit_code == 2
     error = refused.stderr.splitlines()[-1]
-    assert error.startswith("Error: --max-cost needs a price, and what by-hand costs there is not known: --price ")
+    assert error.startswith("Error: --max-cost needs a price, and the price of by-hand is not known. Give --price ")
     assert not (here / "s.db").exists()
     assert all(one.method == "GET" for one in wire.received)
     done = study(wire, "--experiments", "1")
-    assert "What by-hand costs is not known, so money is not counted; --price" in done.stderr
+    assert "The price of by-hand is not known, so the cost is not counted. Give --price" in done.stderr
     row = runs(here)[0]
     assert (row.spent["cost"], row.spent["unpriced"]) == (None, row.spent["steps"])
     assert agent("runs", "--db", "s.db").stdout.splitlines()[1].split()[-2] == "?"
@@ -251,7 +251,7 @@ def test_a_server_that_does_not_count_cannot_be_held_to_a_limit_and_is_stopped_a
     wire.by(asks(usage={}))
     done = study(wire, "--max-cost", "1", "--price", "2,0.5,10")
     assert done.exit_code == 3
-    assert "The budget is spent: $1, since it is not known what a reply cost." in " ".join(done.stderr.split())
+    assert "The budget is spent: $1 (the cost of a reply is not known)." in " ".join(done.stderr.split())
     row = runs(here)[0]
     assert row.spent["steps"] == 2, "the one that was not counted, and the report"
     assert row.spent["cost"] is None

@@ -215,7 +215,7 @@ def test_an_attention_that_goes_by_the_place_of_its_keys_stays_whole(on_processo
     assert engine.narrowable(rounded(lab.subject), batch)
     assert not engine.narrowable(neo, batch)
     assert not engine.narrowable(rounded(neo), batch)
-    with pytest.raises(BadConfiguration, match="minds the order"):
+    with pytest.raises(BadConfiguration, match="depends on key order"):
         narrowed(neo, batch, [Intervention(name="head", edits=(Edit(site=head(0, 1)),))])
     screen = HeadAblation(n=4, sweep="screen", verify=3)
     on_processor(WITH_BF16)

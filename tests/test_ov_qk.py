@@ -182,10 +182,10 @@ def test_top_counts_more_tokens_and_never_fewer() -> None:
 def test_what_is_not_there_is_one_clear_line() -> None:
     bench = planted_lab("planted:induction")
     for wrong, says in (
-        ({"tokens": ["xylophone quartet", "a", "b", "c"]}, "is no single token of this model"),
-        ({"tokens": ["qwertz", "a", "b", "c"]}, "'qwertz' is no single token"),
+        ({"tokens": ["xylophone quartet", "a", "b", "c"]}, "is not a single token of this model"),
+        ({"tokens": ["qwertz", "a", "b", "c"]}, "'qwertz' is not a single token"),
         ({"tokens": list(WORDS[:3])}, "at least 4"),
-        ({"tokens": [WORDS[0]] * 4}, "each of them once"),
+        ({"tokens": [WORDS[0]] * 4}, "each once"),
         ({"n": 1}, "at least 4"),
     ):
         with pytest.raises(BadConfiguration, match=says):

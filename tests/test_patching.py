@@ -192,10 +192,12 @@ def test_what_is_not_there_is_one_clear_line() -> None:
     ):
         with pytest.raises(BadConfiguration, match=says):
             ActivationPatching(**{**PLANTED, **wrong}).check(sizes, made)
-    with pytest.raises(BadConfiguration, match=r"^Not every prompt has the position 'subject'; positions are: all"):
+    with pytest.raises(BadConfiguration, match=r"^Not every prompt has the position 'subject'. Positions: all"):
         ActivationPatching(**PLANTED, positions=["subject"]).run(bench)
     small = Lab(load("smollm2-135m", "cpu"), task("small_logic"))
-    lacking = r"no prompts with a corrupted twin of as many tokens \(1 of 1 have none\), and 2 were asked"
+    lacking = (
+        r"^Only 0 of the 2 prompts of small_logic have a corrupted prompt with as many tokens \(1 of 1 have none\)"
+    )
     with pytest.raises(BadConfiguration, match=lacking):
         ActivationPatching(task="small_logic", n=2).run(small)
 

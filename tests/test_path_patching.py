@@ -145,7 +145,7 @@ def test_what_is_no_path_is_refused() -> None:
     given: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 8}
     with pytest.raises(BadConfiguration, match=r"^L0.resid_pre is no end of a path"):
         PathPatching(**given, receivers=["L0.resid_pre"]).check(bench.subject.sizes, bench.task)
-    with pytest.raises(BadConfiguration, match="No sender stands before a receiver"):
+    with pytest.raises(BadConfiguration, match="No sender is before a receiver"):
         PathPatching(**given, receivers=["L0.H1"]).run(bench)
 
 

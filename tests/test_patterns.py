@@ -116,9 +116,9 @@ def test_means_and_resamples_of_patterns_need_prompts_of_one_length() -> None:
         with pytest.raises(BadConfiguration, match=r"^1 of 3 prompts have no donor of their length"):
             logits_of(subject, batch, everywhere("pattern", 1, op="replace", source="other"), other=source)
     place = engine.places_source(clean, batch, batch, [0, 1, 2], [5, 5, 5])
-    with pytest.raises(BadConfiguration, match=r"^The source 'place' has one vector for all queries; a pattern"):
+    with pytest.raises(BadConfiguration, match=r"^The source 'place' has only one vector, but a pattern"):
         logits_of(subject, batch, everywhere("pattern", 1, op="replace", source="place"), place=place)
-    with pytest.raises(BadConfiguration, match=r"^A pattern is no vector"):
+    with pytest.raises(BadConfiguration, match=r"^A pattern is not a vector"):
         engine.vector_source(subject, {(1, "pattern"): torch.zeros(24)})
 
 
@@ -126,9 +126,9 @@ def test_an_attention_that_hides_its_pattern_is_refused_by_name_and_usable_other
     changed = {**BASE, **WIDE, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4,
                "max_position_embeddings": 4096}  # fmt: skip
     subject, batch = prepare("tiny", tiny_model("gpt_oss", **changed), tiny_tokenizer(), "cpu"), batch_of(ROWS)
-    with pytest.raises(UnsupportedModel, match=r"^GptOssAttention does not compute its weights by one softmax"):
+    with pytest.raises(UnsupportedModel, match=r"^GptOssAttention does not compute its weights with one softmax"):
         engine.read(subject, batch, {"pattern"})
-    with pytest.raises(UnsupportedModel, match=r"^GptOssAttention does not compute its weights by one softmax"):
+    with pytest.raises(UnsupportedModel, match=r"^GptOssAttention does not compute its weights with one softmax"):
         logits_of(subject, batch, everywhere("pattern", 1))
     assert gap(logits_of(subject, batch, everywhere("z", 1, op="freeze")), own_logits(subject, batch)) <= TOLERANCE
 
@@ -138,7 +138,7 @@ def test_the_name_of_a_pattern() -> None:
     assert (site.layer, site.part, site.index, str(site)) == (7, "pattern", 3, "L7.H3.pattern")
     assert str(parse_site("L7.pattern")) == "L7.pattern"
     sizes = {"n_layers": 8, "n_heads": 3, "n_kv_heads": 1, "d_mlp": 4}
-    with pytest.raises(BadConfiguration, match=r"^There is no head 3 in L7\.H3\.pattern: each layer has 3, 0 to 2\.$"):
+    with pytest.raises(BadConfiguration, match=r"^There is no head 3 in L7\.H3\.pattern. Each layer has 3, 0 to 2\.$"):
         check_site(site, sizes)
-    with pytest.raises(BadConfiguration, match=r"^'L7\.K3\.pattern' names no site"):
+    with pytest.raises(BadConfiguration, match=r"^'L7\.K3\.pattern' is not a site"):
         parse_site("L7.K3.pattern")

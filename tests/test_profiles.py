@@ -226,7 +226,7 @@ def test_a_server_that_takes_schemas_in_another_shape_is_sent_that(wire: Wire) -
 @pytest.mark.parametrize("said", ["Sure! I will.", '{"tool": 3}', "[]", '{"thought": "hm"}', ""])
 def test_a_server_with_neither_is_refused_in_a_line(said: str, wire: Wire) -> None:
     wire.then(counted(chat("Sure! I will."), len(LONG) // 4)).then(chat(said))
-    with pytest.raises(BadRequest, match="neither tools nor a JSON schema") as raised:
+    with pytest.raises(BadRequest, match="neither tools nor JSON schemas") as raised:
         spoken(wire)
     assert "\n" not in str(raised.value)
     assert len(wire.received) == 2

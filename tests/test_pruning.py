@@ -93,7 +93,7 @@ def test_the_order_is_found_on_other_prompts() -> None:
 
 def test_a_task_with_no_prompt_left_is_refused_in_a_line() -> None:
     made = counting_lab("gpt2")
-    with pytest.raises(BadConfiguration, match="lower n to half"):
+    with pytest.raises(BadConfiguration, match="Lower n to half"):
         pruning.search_lab(made, (made.task.capacity("explore"), "explore", 0))
 
 

@@ -214,7 +214,7 @@ NEED = "must be a list of names"
     [
         (TEXT, [], ["L9.H0"], BadConfiguration, "no layer 9"),
         (TEXT, [], ["L1.H9"], BadConfiguration, "no head 9"),
-        (TEXT, [], ["heads"], BadConfiguration, "names no site"),
+        (TEXT, [], ["heads"], BadConfiguration, "is not a site"),
         (TEXT, [], [5], BadConfiguration, NEED),
         (TEXT, 5, [], BadConfiguration, NEED),
         (TEXT, [lashley.Edit("L0.K7")], [], BadConfiguration, "no KV head 7"),
@@ -225,7 +225,7 @@ NEED = "must be a list of names"
         (TEXT, [lashley.Edit("L0.H1", "add", value=VECTOR[:8] / 0)], [], BadConfiguration, "not finite"),
         (TEXT, [lashley.Edit("L0.H1", "add", value="x")], [], BadConfiguration, "tensor of numbers"),  # type: ignore[arg-type]
         (TEXT, [lashley.Edit("L0.H1", "scale", factor=float("nan"))], [], BadConfiguration, "finite number"),
-        (TEXT, [lashley.Edit("L0.H1", positions="first")], [], BadConfiguration, "No prompt span"),
+        (TEXT, [lashley.Edit("L0.H1", positions="first")], [], BadConfiguration, "No prompt has a span"),
         (TEXT, [lashley.Edit("L0.H1", "scale", factor="2")], [], BadConfiguration, "finite number"),  # type: ignore[arg-type]
         (TEXT, [lashley.Edit("L0.H1", positions=0)], [], BadConfiguration, "'last' or the name"),  # type: ignore[arg-type]
         (5, [], [], BadTask, "must be a text"),

@@ -242,7 +242,7 @@ def test_a_query_without_end_is_stopped(reader: Reader) -> None:
 
 
 def test_a_wrong_table_is_answered_with_those_that_there_are(reader: Reader) -> None:
-    with pytest.raises(QueryRefused, match=r"There are: .*experiment_summary.*hypothesis_events.*turns"):
+    with pytest.raises(QueryRefused, match=r"Tables: .*experiment_summary.*hypothesis_events.*turns"):
         reader.query("SELECT * FROM experiment")
 
 

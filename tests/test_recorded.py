@@ -190,7 +190,7 @@ def test_the_command(studies: Path, tmp_path: Path) -> None:
     assert differs.exit_code == 1
     assert differs.stdout.splitlines() == [
         "R1: differs at step 2 (tool answer).",
-        "write_note answers something else.",
+        "write_note gives a different answer.",
         "--- in the log",
         "+++ now",
         "@@ -1 +1 @@",

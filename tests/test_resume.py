@@ -213,7 +213,7 @@ def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> 
         while all(one.is_alive() for one in two):
             time.sleep(0.05)
         assert status(tmp_path) == "running"
-        assert "R1 is being run by another process now" in said.read_text()
+        assert "R1 is running in another process" in said.read_text()
         both.set()
         assert sorted(map(ran, two)) == [0, 2]
         assert all(waiting)
@@ -260,6 +260,6 @@ def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> Non
     assert ran(agent_process("run", "--goal", GOAL, *words, folder=tmp_path, commits=7)) == -signal.SIGKILL
     save(tmp_path / "m", TRUTHS["planted:null"])
     assert ran(agent_process("resume", "R1", "--db", "s.db", folder=tmp_path)) == 2
-    assert "these are other weights" in (tmp_path / "said.txt").read_text()
+    assert "so its weights have changed" in (tmp_path / "said.txt").read_text()
     with Reader.open(tmp_path / "s.db") as reader:
         assert (reader.run(1).status, reader.run(1).resumed) == ("stopped", [])

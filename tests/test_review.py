@@ -266,7 +266,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
     assert CliRunner().invoke(cli, ["review", "R2", "--display", "none"]).exit_code == 2
     tamper(path, "UPDATE reports SET claims = replace(claims, 'falls', 'stands') WHERE run = 2")
     forged = CliRunner().invoke(verify, ["R1"])
-    assert "is not as it was sealed" in forged.output
+    assert "has been changed since it was sealed" in forged.output
     assert said(path)[2] == "falls", "the tests say so, whatever the reviewer said"
 
 

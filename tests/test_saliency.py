@@ -137,7 +137,7 @@ def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
     assert breaks.text.endswith("Take baseline other.")
     (turned,) = configured().doubted({**agreed, "integrated": of(-0.9)}, one=0.5, whole=1.0, tokens=5)
     assert turned.code == "signs_differ"
-    assert "integrated has the other sign than occlusion at s1 (-0.900" in turned.text
+    assert "integrated and occlusion have opposite signs at s1 (-0.900" in turned.text
 
 
 def test_what_is_replaced_by_itself_counts_nothing() -> None:
@@ -160,7 +160,7 @@ def test_a_twin_counts_only_where_it_differs() -> None:
     assert {e.site for e in result.effects} == {"subject"}
     for way in ("occlusion", "integrated"):
         assert by_metric(result, way)["subject"] == pytest.approx(result["whole"].value, abs=1e-2)
-    assert "is no finding" in result.found
+    assert "so it must carry the whole effect" in result.found
     assert not any(m.name.startswith("agreement") for m in result.measurements)
 
 
@@ -283,5 +283,7 @@ def test_what_cannot_be_done_is_refused_in_a_line() -> None:
     with pytest.raises(BadConfiguration, match="0 to 4"):
         configured(shown=5).check({}, word_task())
     alone = tuple(p.model_copy(update={"template": p.text}) for p in PROMPTS)
-    with pytest.raises(BadConfiguration, match=r"has no prompts beside which .* take baseline twin, mean or zero\.$"):
+    with pytest.raises(
+        BadConfiguration, match=r"have another prompt with the same template .* baseline twin, mean or zero\.$"
+    ):
         configured().run(word_lab("llama", alone))

@@ -51,40 +51,46 @@ def test_what_the_program_writes_holds_and_everything_is_sealed(path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("UPDATE effects SET value = 0.4 WHERE site = 'L7.H3' AND experiment = 1", "E1 is not as it was sealed"),
-        ("DELETE FROM effects WHERE site = 'L0.H1' AND experiment = 1", "E1 is not as it was sealed"),
+        (
+            "UPDATE effects SET value = 0.4 WHERE site = 'L7.H3' AND experiment = 1",
+            "E1 has been changed since it was sealed",
+        ),
+        ("DELETE FROM effects WHERE site = 'L0.H1' AND experiment = 1", "E1 has been changed since it was sealed"),
         (
             "INSERT INTO effects (experiment, site, metric, value, low, high, n) VALUES (1, 'L1.H1', 'x', 1, 1, 1, 8)",
-            "E1 is not as it was sealed",
+            "E1 has been changed since it was sealed",
         ),
-        ("DELETE FROM experiments WHERE id = 2", "E2 was sealed and is not there any more"),
-        ("DELETE FROM experiments WHERE id = 3", "E3 was sealed and is not there any more"),
+        ("DELETE FROM experiments WHERE id = 2", "E2 was sealed and is missing"),
+        ("DELETE FROM experiments WHERE id = 3", "E3 was sealed and is missing"),
         (
             "INSERT INTO experiments (run, kind, model, config, config_hash, subject, code_version, environment, "
             "status, started, ended) SELECT run, kind, model, config, config_hash, subject, code_version, environment, "
             "status, started, ended FROM experiments WHERE id = 1",
             "E6 has no seal",
         ),
-        ('UPDATE turns SET content = \'{"text": "other"}\' WHERE id = 2', "turn 2 is not as it was sealed"),
-        ("DELETE FROM turns WHERE id = 3", "turn 3 was sealed and is not there any more"),
-        ("UPDATE notes SET text = 'L7.H3 subtracts.' WHERE id = 1", "N1 is not as it was sealed"),
+        (
+            'UPDATE turns SET content = \'{"text": "other"}\' WHERE id = 2',
+            "turn 2 has been changed since it was sealed",
+        ),
+        ("DELETE FROM turns WHERE id = 3", "turn 3 was sealed and is missing"),
+        ("UPDATE notes SET text = 'L7.H3 subtracts.' WHERE id = 1", "N1 has been changed since it was sealed"),
         (
             "UPDATE hypotheses SET status = 'refuted' WHERE id = 1",
-            "H1: its status is not the one that its history ends with",
+            "H1: its status does not match the end of its history",
         ),
-        ("UPDATE predictions SET low = 0.4", "prediction 1 is not as it was sealed"),
-        ("UPDATE judgements SET value = 0.99", "judgement 1 is not as it was sealed"),
-        ("DELETE FROM judgements", "judgement 1 was sealed and is not there any more"),
-        ("UPDATE hypotheses SET revises = NULL WHERE id = 2", "H2 is not as it was sealed"),
-        ("UPDATE reports SET source = 'All is well.'", "report 1 is not as it was sealed"),
-        ("UPDATE runs SET goal = 'Which heads subtract?' WHERE id = 1", "R1 is not as it was sealed"),
-        ("UPDATE runs SET status = 'running', ended = NULL WHERE id = 1", "R1 is not as it was sealed"),
-        ("UPDATE subjects SET name = 'large'", "E1 is not as it was sealed"),
-        ("UPDATE artifacts SET data = x'0103'", "E1: the bytes of the artifact loss.npy are not those"),
+        ("UPDATE predictions SET low = 0.4", "prediction 1 has been changed since it was sealed"),
+        ("UPDATE judgements SET value = 0.99", "judgement 1 has been changed since it was sealed"),
+        ("DELETE FROM judgements", "judgement 1 was sealed and is missing"),
+        ("UPDATE hypotheses SET revises = NULL WHERE id = 2", "H2 has been changed since it was sealed"),
+        ("UPDATE reports SET source = 'All is well.'", "report 1 has been changed since it was sealed"),
+        ("UPDATE runs SET goal = 'Which heads subtract?' WHERE id = 1", "R1 has been changed since it was sealed"),
+        ("UPDATE runs SET status = 'running', ended = NULL WHERE id = 1", "R1 has been changed since it was sealed"),
+        ("UPDATE subjects SET name = 'large'", "E1 has been changed since it was sealed"),
+        ("UPDATE artifacts SET data = x'0103'", "E1: the bytes of the artifact loss.npy have been changed"),
         ("UPDATE seals SET sha256 = upper(sha256) WHERE id = 7", "seal 7 does not follow"),
         ("DELETE FROM seals WHERE id = 7", "seal 7 is missing"),
         ("DELETE FROM seals WHERE id > 20", "the last seals are missing"),
-        ("DELETE FROM reuses", "the reuse of E1 was sealed and is not there"),
+        ("DELETE FROM reuses", "the reuse of E1 was sealed and is missing"),
     ],
 )
 def test_a_change_behind_the_back_is_seen(path: Path, change: str, said: str) -> None:
@@ -97,8 +103,8 @@ def test_a_change_behind_the_back_is_seen(path: Path, change: str, said: str) ->
 def test_two_turns_that_change_places_are_seen(path: Path) -> None:
     tamper(path, *(f"UPDATE turns SET id = {to} WHERE id = {id}" for id, to in ((2, 9), (3, 2), (9, 3))))
     assert [line for line in differences(path) if "turn" in line] == [
-        "turn 2 is not as it was sealed",
-        "turn 3 is not as it was sealed",
+        "turn 2 has been changed since it was sealed",
+        "turn 3 has been changed since it was sealed",
     ]
 
 
@@ -241,8 +247,8 @@ def test_an_older_file_is_brought_up_to_date_and_its_rows_are_called_older(made:
         store.finish_experiment(3, found().model_dump(), 1.0)
     assert differences(path) == []
     tamper(path, "UPDATE effects SET value = 0.5 WHERE experiment = 3")
-    assert differences(path) == ["E3 is not as it was sealed"]
+    assert differences(path) == ["E3 has been changed since it was sealed"]
     tamper(path, "INSERT INTO turns (id, run, step, role, content, created) VALUES (1000, 1, 9, 'user', '{}', '')")
-    assert "turn 1000 has no seal: it was not written by this program" in differences(path)
+    assert "turn 1000 has no seal: this program did not write it" in differences(path)
     tamper(path, "UPDATE older_rows SET last = 2000 WHERE name = 'turns'")
     assert any("older" in line and "sealed" in line for line in differences(path))

@@ -146,10 +146,10 @@ AUTO = {
 @pytest.mark.parametrize(
     ("attack", "says"),
     [
-        ("pickled", "pickled weights are refused"), ("pickle called safetensors", "could not be loaded"),
-        ("pickle beside safetensors", None), ("code of its own", "could not be loaded"),
+        ("pickled", "Pickled weights are refused"), ("pickle called safetensors", "cannot be loaded"),
+        ("pickle beside safetensors", None), ("code of its own", "cannot be loaded"),
         ("code it does not need", None),
-        ("gguf beside code", "could not be read as a GGUF"),
+        ("gguf beside code", "cannot be read as a GGUF"),
     ],
 )  # fmt: skip
 def test_nothing_that_comes_with_weights_is_run(

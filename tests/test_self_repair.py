@@ -136,9 +136,9 @@ def test_a_head_that_writes_nothing_itself_is_not_said_to_be_repaired() -> None:
     # All of its direct share is rounding, of one sign or not; nothing may be divided by it.
     assert abs(of(early, "direct")["L0.H1"]) < 1e-3 < 1 < abs(of(early, "total")["L0.H1"])
     assert "repaired" not in {m.name for m in early.measurements}
-    assert early.found.startswith("0 of 0 heads that write to the answer are answered to")
+    assert early.found.startswith("0 of 0 heads that write to the answer are repaired")
     assert "L0.H1: total -" in early.found
-    assert "all of it through others" in early.found
+    assert "all through others" in early.found
     # Beside a head that does write, it counts for nothing.
     alone, both = (SelfRepair(**PLANTED, model="planted:induction", heads=heads, method="zero").run(bench)
                    for heads in (["L1.H2"], ["L0.H1", "L1.H2"]))  # fmt: skip

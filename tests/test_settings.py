@@ -98,11 +98,11 @@ def agent(*words: str) -> Result:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('base_url = "https://elsewhere.example/v1"', "this machine alone"),
-        ('base_url = "http://localhost.elsewhere.example/v1"', "this machine alone"),
-        ('base_url = "http://localhost@elsewhere.example/v1"', "this machine alone"),
-        ('api_key = "sk-secret-secret"', "does not belong into a file"),
-        ('modle = "gpt2"', "there is no setting 'modle'"),
+        ('base_url = "https://elsewhere.example/v1"', "on this machine"),
+        ('base_url = "http://localhost.elsewhere.example/v1"', "on this machine"),
+        ('base_url = "http://localhost@elsewhere.example/v1"', "on this machine"),
+        ('api_key = "sk-secret-secret"', "does not belong in a file"),
+        ('modle = "gpt2"', "unknown setting 'modle'"),
         ("n = [1]", "a text or a number"),
         ("n = ", "cannot be read"),
     ],

@@ -109,9 +109,11 @@ def test_a_shorter_twin_answer_gives_its_last_token() -> None:
 def test_what_does_not_fit_is_one_clear_line() -> None:
     subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
     other = batch_of([[5, 17, 40, 8, 77, 30], [61, 9], [33, 90, 4, 4, 51, 28]])
-    with pytest.raises(BadConfiguration, match=r"^Prompt 1 has 3 tokens and its twin 2; only prompts of one length"):
+    with pytest.raises(
+        BadConfiguration, match=r"^Prompt 1 has 3 tokens and its counterpart 2\. Use prompts of equal length"
+    ):
         engine.patch_source(Activations(), batch, other)
-    with pytest.raises(BadConfiguration, match=r"^3 prompts cannot be patched from 1; each needs one twin\.$"):
+    with pytest.raises(BadConfiguration, match=r"^3 prompts cannot be patched from 1\. Each needs one counterpart\.$"):
         engine.patch_source(Activations(), batch, batch_of([[3, 4]]))
     with pytest.raises(BadConfiguration, match=r"^3 prompts need a row and a column each, not 1 rows and 3 columns\.$"):
         engine.places_source(Activations(), batch, batch, [0], [1, 2, 3])
@@ -130,5 +132,5 @@ def test_a_source_of_another_shape_is_refused_and_so_is_one_that_was_not_read() 
         clean = engine.read(subject, batch_of(rows), {"z"})
         with pytest.raises(BadConfiguration, match=r"^The source 'mine' has . prompts of . columns, and the batch"):
             logits_of(subject, batch, edit, mine=clean)
-    with pytest.raises(BadConfiguration, match=r"^Of layer 1 no z was kept; name the part and the layer"):
+    with pytest.raises(BadConfiguration, match=r"^z of layer 1 was not kept\. Name the part and layer"):
         logits_of(subject, batch, edit, mine=engine.read(subject, batch, {"mlp_out"}))

@@ -56,7 +56,7 @@ def test_what_lies_on_disk_stays_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(stored.at(1, "z"), before)
     with pytest.raises(BadConfiguration, match=r"^Of layer 0 no z was kept"):
         stored.at(0, "z")
-    with pytest.raises(BadConfiguration, match=r"kept is not empty; name a new one for the activations\.$"):
+    with pytest.raises(BadConfiguration, match=r"kept is not empty\. Name a new one for the activations\.$"):
         engine.read(subject, batch, {"z"}, to=tmp_path / "kept")
     assert torch.equal(stored.at(1, "z"), before)
 

@@ -129,7 +129,7 @@ def test_the_strongest_are_each_place_once_as_measured_last(db: str) -> None:
         (("export", "effect"), "effects"),
         (("export", "runs", "--run", "E1"), "R1"),
         (("figure", "E1", "lens"), "It has: heads."),
-        (("figure", "R1"), "an experiment such as E12"),
+        (("figure", "R1"), "is not an experiment"),
         (("figure", "E3"), "It has none."),
         (("figure", "E9"), "E9"),
     ],
@@ -181,7 +181,7 @@ def test_what_cannot_be_written_is_one_line(db: str, tmp_path: Path, words: tupl
     """A folder that is not there; a file where a folder is to be; a folder where a file is to be."""
     gone = agent(*words, "--to", str(tmp_path / "gone" / "here"), "--db", db)
     assert gone.exit_code == 2
-    assert gone.stderr.splitlines()[-1].startswith(f"Error: There is no folder {tmp_path / 'gone'} to keep here in.")
+    assert gone.stderr.splitlines()[-1].startswith(f"Error: The folder {tmp_path / 'gone'} for here does not exist.")
     assert not (tmp_path / "gone").exists()
     (tmp_path / "file").write_text("")
     for name in ("E1-heads.png", "E1-heads.svg", *(f"{table}.{form}" for table in TABLES for form in FORMATS)):

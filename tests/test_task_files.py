@@ -56,7 +56,7 @@ class TestFiles:
         assert p.text[slice(*p.spans["place"])] == "sea"
         assert mine.answer_kind == "word"
         empty = next(s for s in SPLITS if s != split_of("sea"))
-        with pytest.raises(BadTask, match=f"has 0 prompts in its {empty} split .*add prompts"):
+        with pytest.raises(BadTask, match=f"has only 0 of .* prompts in its {empty} split .*Add prompts"):
             mine.prompts(1, empty)
 
     @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ class TestFiles:
         [
             ('{"text": "a", "answer": " b"', r"line 2: not JSON \(Expecting ',' delimiter at column 29\)"),
             ('["a", "b"]', "line 2: not an object"),
-            ('{"text": ' + "9" * 5000 + "}", "line 2: a number or a nesting that is too large"),
+            ('{"text": ' + "9" * 5000 + "}", "line 2: a number or nesting that is too large"),
             ('{"text": "\\ud800", "answer": " b"}', "line 2: Invalid JSON"),
             ('{"question": "a", "answer": "12"}', "line 2: question and answer must be texts.*'#### ' and a number"),
             ('{"answer": " b"}', "line 2, field 'text': missing"),
@@ -95,7 +95,7 @@ class TestFiles:
             ('{"text": "a", "answer": "", "open": true}', "line 2, field 'open': .*remove the field"),
             ('{"text": "a", "answer": " b", "spans": {"s": [0, 9]}}', "line 2: span s .* outside the text"),
             ('{"text": "a", "answer": " b", "spans": {"s": ["0", 1]}}', r"line 2, field 'spans.s.0': "),
-            ('{"text": "The capital is", "answer": "Rome"}', "'isRome'; begin it with a space"),
+            ('{"text": "The capital is", "answer": "Rome"}', "'isRome'; start it with a space"),
             ('{"text": "a is ", "answer": "b"}', "line 2: text is blank or ends with a blank"),
             ('{"text": "0 plus one is", "answer": " 4"}', "line 2: the same text as in line 1"),
         ],
@@ -113,9 +113,9 @@ class TestFiles:
             from_file(tmp_path)
         with pytest.raises(BadTask, match="no prompts"):
             from_file(self.written(tmp_path, ["", " "], "empty.jsonl"))
-        with pytest.raises(BadTask, match="cannot name a task"):
+        with pytest.raises(BadTask, match="not a valid task name"):
             from_file(self.written(tmp_path, [good], "two words.jsonl"))
-        with pytest.raises(BadTask, match="there already"):
+        with pytest.raises(BadTask, match="there is already"):
             from_file(self.written(tmp_path, [good], "ioi.jsonl"))
         (tmp_path / "latin.jsonl").write_bytes(
             good.replace("plus", "plüs").encode("latin-1").replace(b"\\u00fc", b"\xfc")
@@ -166,7 +166,7 @@ class TestFiles:
         got = {p.text: p.answer for split in SPLITS for p in mine.source.stream(split, 0)}
         assert len(got) == 28
         assert got["Question: Ann has 3 bags of 4. How many?\nAnswer:"] == " 12"
-        with pytest.raises(BadTask, match=r"could not be had from the Hub .*give its file as --task"):
+        with pytest.raises(BadTask, match=r"cannot be downloaded from the Hub .*Give its file as --task"):
             gsm8k_set.from_hub("gsm8k_test", str(tmp_path / "absent"))
 
     def test_windows_lines_and_a_byte_order_mark(self, tmp_path: Path) -> None:

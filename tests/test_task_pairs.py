@@ -38,8 +38,8 @@ def test_a_wrong_answer_that_counts_as_right_is_refused(answer: str, wrong: str,
     twin = {"corrupted": "What is it: b,", "corrupted_answer": wrong} if field == "corrupted_answer" else {}
     given = {"text": "What is it: a,", "answer": answer, field: wrong, **twin}
     (fault,) = faults(lines(given))
-    assert fault.startswith(f"mine, line 1, field '{field}': {wrong!r} would be counted as the answer {answer!r}")
-    assert f"answers are read as {kind}" in fault
+    assert fault.startswith(f"mine, line 1, field '{field}': {wrong!r} would count as the answer {answer!r}")
+    assert f"answers are compared as {kind}" in fault
     assert ("letter by letter" in fault) == (answer in (" red", " má", " 5", " Yes"))
 
 
@@ -64,9 +64,9 @@ def test_a_file_can_choose_how_its_answers_are_read(tmp_path: Path) -> None:
 
 def test_a_choice_that_does_not_fit_is_told_with_its_line() -> None:
     (fault,) = faults(lines(GOOD, {**GOOD, "text": "Coal is", "answer_kind": "letters"}))
-    assert "line 2, field 'answer_kind': there is no such kind; take number, yes_no" in fault
+    assert "line 2, field 'answer_kind': there is no such kind; use number, yes_no" in fault
     (fault,) = faults(lines({**GOOD, "answer_kind": "word"}, {**GOOD, "text": "Coal is", "answer_kind": "text"}))
-    assert "line 2, field 'answer_kind': 'text', and in line 1 'word'" in fault
+    assert "line 2, field 'answer_kind': 'text', but 'word' in line 1" in fault
     found = faults(lines({**GOOD, "answer_kind": "number"}, {"text": "2 + 2 =", "answer": " 4"}))
     assert [fault.split(": ", 1)[0] for fault in found] == ["mine, line 1, field 'answer'"]
     assert "' white' cannot be read as a number" in found[0]
@@ -79,7 +79,7 @@ def test_the_command_takes_the_kind(tmp_path: Path) -> None:
     assert CliRunner().invoke(cli, words).exit_code == 2
     assert not db.exists()
     done = CliRunner().invoke(cli, [*words, "--answer-kind", "text"])
-    assert (done.exit_code, "read as text" in done.output) == (0, True), done.output
+    assert (done.exit_code, "compared as text" in done.output) == (0, True), done.output
     assert named_task("mine", db).answer_kind == "text"
 
 
@@ -90,7 +90,7 @@ def test_the_command_takes_the_kind(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_key_twice_is_refused(line: str, key: str) -> None:
     (fault,) = faults(lines(GOOD) + "\n" + line)
-    assert fault.startswith(f"mine, line 2, field '{key}': this key stands twice")
+    assert fault.startswith(f"mine, line 2, field '{key}': this key occurs twice")
 
 
 SAME = ("caf\u00e9 is", "cafe\u0301 is", "caf\u00e9  is", "Caf\u00e9 is", "caf\u200b\u00e9 is")
@@ -100,7 +100,7 @@ SAME = ("caf\u00e9 is", "cafe\u0301 is", "caf\u00e9  is", "Caf\u00e9 is", "caf\u
 def test_texts_that_are_the_same_to_a_reader_share_their_key(text: str) -> None:
     first = {"text": SAME[0], "answer": " open"}
     (fault,) = faults(lines(GOOD, first, {"text": text, "answer": " open"}))
-    assert fault.startswith("mine, line 3: the same text as in line 2 but for case, blanks or the form")
+    assert fault.startswith("mine, line 3: the same text as in line 2 except for case, blanks or the form")
     task = from_jsonl("mine", lines({**first, "key": "k"}, {"text": text, "answer": " open", "key": "k"}))
     assert task.capacity(split_of("k")) == 2
 
@@ -120,7 +120,7 @@ def test_a_twin_is_no_prompt_of_the_other_split() -> None:
     near = next(n for n in range(here + 1, 50) if split_of(f"{n} and one is") == "explore")
     found = faults(lines(given(here, there), given(there, 90), given(near, here)))
     assert len(found) == 1
-    assert "line 1, field 'corrupted': it is the text of line 2, which falls into the other split" in found[0]
+    assert "line 1, field 'corrupted': it is the text of line 2, which is in the other split" in found[0]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_scripts_without_spaces_need_none(text: str, answer: str) -> None:
 
 @pytest.mark.parametrize(("text", "answer"), [("The capital is", "Rome"), ("राजधानी", "दिल्ली"), ("Столица", "Москва")])
 def test_scripts_with_spaces_need_one(text: str, answer: str) -> None:
-    with pytest.raises(BadTask, match="begin it with a space"):
+    with pytest.raises(BadTask, match="start it with a space"):
         from_jsonl("mine", lines({"text": text, "answer": answer}))
 
 

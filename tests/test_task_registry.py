@@ -129,8 +129,8 @@ NOTHING = 3
     ("entry", "says"),
     [
         ("COLOURS", "colours ['colours']"),
-        ("TWICE", "The installed task 'arithmetic' (colour_task:TWICE) has the name of another one; rename it."),
-        ("NOTHING", "The entry point colour_task:NOTHING of lashley.tasks is not a Task; let it name one."),
+        ("TWICE", "The installed task 'arithmetic' (colour_task:TWICE) has the name of another one. Rename it."),
+        ("NOTHING", "The entry point colour_task:NOTHING of lashley.tasks must be a Task."),
         ("ABSENT", "The installed task colour_task:ABSENT cannot be loaded"),
     ],
 )

@@ -46,7 +46,7 @@ def test_words_reach_a_study_that_runs_and_one_that_is_gone_on_with(tmp_path: Pa
         assert ran(agent_process(*agents(wire), folder=tmp_path, commits=6)) == -signal.SIGKILL
         assert tell(tmp_path, "Before it went on.") == 0
         said = (tmp_path / "said.txt").read_text()
-        assert "R1 reads it when it goes on: agent resume R1." in said
+        assert "R1 reads it when you resume it: agent resume R1." in said
         assert ran(agent_process(*resume(wire), folder=tmp_path)) == 0
         assert "R1 reads it before its next step." in (tmp_path / "said.txt").read_text()
         assert heard(tmp_path / "s.db") == [(1, "Before it went on."), (2, WORDS)]
@@ -55,7 +55,7 @@ def test_words_reach_a_study_that_runs_and_one_that_is_gone_on_with(tmp_path: Pa
         assert last.count(WORDS) == last.count("Before it went on.") == 1
         # A study that has ended says so, and nothing is kept.
         assert tell(tmp_path) == 2
-        assert "R1 has ended (finished), so nobody is there to be told." in (tmp_path / "said.txt").read_text()
+        assert "R1 has ended (finished), so it cannot read messages." in (tmp_path / "said.txt").read_text()
         assert len(heard(tmp_path / "s.db")) == 2
         assert left(tmp_path / "s.db")["status"] == "finished"
 
@@ -64,6 +64,6 @@ def test_a_protocol_takes_no_words(tmp_path: Path) -> None:
     words = ["--model", "planted:induction", "--task", "induction", "--n", "8", "--db", "s.db", "--driver", "autopilot"]
     assert ran(agent_process("run", "--goal", "Which heads?", *words, folder=tmp_path, commits=4)) == -signal.SIGKILL
     assert tell(tmp_path) == 2
-    assert "a fixed protocol, which takes no words" in (tmp_path / "said.txt").read_text()
+    assert "is a fixed protocol and reads no messages" in (tmp_path / "said.txt").read_text()
     assert tell(tmp_path, run="R9") == 2
     assert "R9" in (tmp_path / "said.txt").read_text()

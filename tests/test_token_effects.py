@@ -132,7 +132,7 @@ def test_tokens_that_are_written_alike_are_told_apart() -> None:
     [({"sites": None}, "either sites"), ({"program": "0"}, "either sites"),
      ({"sites": ["L0.resid_pre"]}, "removed here"),
      ({"sites": ["L9.H0"]}, "no layer 9"), ({"sites": []}, "at least one"), ({"n": 2}, "fewer than 4"),
-     ({"sites": None, "program": "0", "method": "mean"}, "method is for sites")],
+     ({"sites": None, "program": "0", "method": "mean"}, "Use method only with sites")],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused_in_a_line(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(BadConfiguration, match=said):

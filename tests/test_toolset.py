@@ -65,7 +65,7 @@ def test_the_autopilot_has_its_own(tmp_path: Path) -> None:
     words = ["run", "--goal", "What adds?", "--driver", "autopilot", "--tools", "core", "--db", str(tmp_path / "t.db")]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 2
-    assert "leave out --tools" in done.stderr
+    assert "Leave out --tools" in done.stderr
     assert not (tmp_path / "t.db").exists()
 
 

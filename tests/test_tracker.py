@@ -160,9 +160,9 @@ def test_finishing_is_one_transaction(store: Store, path: Path) -> None:
 def test_what_has_ended_cannot_change(store: Store) -> None:
     number = store.begin_experiment(run=None, **EXPERIMENT)
     store.fail_experiment(number, "NotANumber", "the loss is NaN", 0.1)
-    with pytest.raises(TrackerError, match="E1 has ended already"):
+    with pytest.raises(TrackerError, match="E1 has already ended"):
         store.finish_experiment(number, EMPTY, 0.1)
-    with pytest.raises(TrackerError, match="E1 has ended already"):
+    with pytest.raises(TrackerError, match="E1 has already ended"):
         store.fail_experiment(number, "Other", "again", 0.1)
 
 
@@ -182,7 +182,7 @@ def test_only_a_finished_experiment_of_the_same_everything_is_found(store: Store
 
 
 def test_ids_that_are_not_there_are_refused_with_the_nearest(store: Store) -> None:
-    with pytest.raises(NoSuchId, match="no experiment is recorded yet"):
+    with pytest.raises(NoSuchId, match="No experiment is recorded yet"):
         store.add_note(None, "t", "t", [], [4])
     for _ in range(4):
         store.begin_experiment(run=None, **EXPERIMENT)

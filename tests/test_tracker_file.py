@@ -109,7 +109,7 @@ def test_the_database_of_another_program_is_refused_and_kept(path: Path) -> None
 
 def test_an_empty_file_becomes_a_tracker_and_a_reader_says_that_it_is_none_yet(path: Path) -> None:
     path.touch()
-    with pytest.raises(TrackerError, match="nothing that can be read yet"):
+    with pytest.raises(TrackerError, match="is empty"):
         Reader.open(path)
     Store.open(path).close()
     with Reader.open(path) as reader:
@@ -119,7 +119,7 @@ def test_an_empty_file_becomes_a_tracker_and_a_reader_says_that_it_is_none_yet(p
 def test_a_folder_or_a_missing_folder_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(NotATracker, match="is a folder"):
         Store.open(tmp_path)
-    with pytest.raises(TrackerError, match="There is no folder"):
+    with pytest.raises(TrackerError, match="does not exist"):
         Store.open(tmp_path / "nowhere" / "lashley.db")
     assert os.listdir(tmp_path) == []
 

@@ -28,7 +28,7 @@ from lashley.experiments.model.bundled import bundled_folder
 from .tiny import tiny_model
 
 WORDS = 24
-NEITHER = "takes neither tools nor a JSON schema"
+NEITHER = "supports neither tools nor JSON schemas"
 
 
 def subject_folder(which: str, at: Path) -> Path:

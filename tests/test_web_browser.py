@@ -201,7 +201,7 @@ def test_two_experiments_are_compared(page: Any, db: Path) -> None:
 
 def test_notes_are_searched_and_an_id_is_gone_to(page: Any) -> None:
     page.goto("/")
-    search = page.get_by_label("Words of a note, or an id such as E12")
+    search = page.get_by_label("Search notes, or go to an id such as E12")
     search.fill("adds")
     search.press("Enter")
     page.wait_for_url("**/notes?q=adds")

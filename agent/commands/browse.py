@@ -1,6 +1,6 @@
 """The commands that read what was found: `runs`, `experiments`, `show ID` and `notes`.
 
-Only click is imported to define them, and only SQLite and rich to run them, so that browsing starts at once.
+Defining them imports only click, and running them only SQLite and rich, so browsing starts at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 SORTS = ("id", "kind", "model", "task", "n", "seconds")
 
-NONE_YET = 'Nothing is recorded yet; start with: agent run --goal "..."'
+NONE_YET = 'Nothing is recorded yet. Start with: agent run --goal "..."'
 
 
 class Read(NamedTuple):
@@ -36,11 +36,11 @@ class Read(NamedTuple):
     everything: bool = False
     nothing: str = "Nothing matches."
     there: int | None = None
-    """How many there are, where not all were read."""
+    """How many rows match, if not all were read."""
 
 
 def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., None]:
-    """Gives a command --db and --json, prints what it read, and makes one line of what goes wrong."""
+    """Give a command --db and --json; print what it reads, and each error as one line."""
 
     @functools.wraps(command)
     def browse(db: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -57,13 +57,13 @@ def browses(command: Callable[Concatenate[Reader, P], Read]) -> Callable[..., No
 
 
 def show_read(read: Read, as_json: bool) -> None:
-    """On standard output, as JSON or as a page; on the other, how much was left out."""
+    """Print to standard output, as JSON or as a page; say on standard error how much is left out."""
     if read.there is not None and read.there > len(read.data):
-        click.echo(f"{len(read.data):,} of {read.there:,}; --limit {read.there} shows all.", err=True)
+        click.echo(f"Showing {len(read.data):,} of {read.there:,}; --limit {read.there} shows all.", err=True)
     if as_json:
         import json
 
-        # ASCII, so that no terminal or pipe can choke on it or be steered by it.
+        # ASCII only: no terminal or pipe can fail on it, and no escape sequence can act in it.
         from ...db import records
 
         click.echo(json.dumps(records.as_json(read.data), indent=2))
@@ -81,19 +81,21 @@ def show_read(read: Read, as_json: bool) -> None:
 @click.command()
 @browses
 def runs(reader: Reader) -> Read:
-    """The studies that were run."""
+    """List the studies."""
     found = reader.runs()
     return Read(found, ("pages.lists", "print_runs"), nothing=none_yet(reader, "study"))
 
 
 @click.command()
-@click.option("--kind", help="Only this kind, such as head_ablation.")
-@click.option("--task", help="Only on this task.")
-@click.option("--model", help="Only on this subject model.")
-@click.option("--run", metavar="ID", help="Only of this run.")
-@click.option("--status", type=click.Choice(EXPERIMENT_STATUSES), help="Only those that are so.")
-@click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="By what; the most is last.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
+@click.option("--kind", help="Filter by kind, such as head_ablation.")
+@click.option("--task", help="Filter by task.")
+@click.option("--model", help="Filter by subject model.")
+@click.option("--run", metavar="ID", help="Filter by run.")
+@click.option("--status", type=click.Choice(EXPERIMENT_STATUSES), help="Filter by status.")
+@click.option("--sort", type=click.Choice(SORTS), default="id", show_default=True, help="Column to sort by, ascending.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most this many, from the end."
+)
 @browses
 def experiments(
     reader: Reader,
@@ -105,7 +107,7 @@ def experiments(
     sort: Sort,
     limit: int,
 ) -> Read:
-    """The experiments that were done, the latest at the end."""
+    """List the experiments, latest last."""
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
     wanted = (kind, task, model, number_of(reader, run), status)
@@ -117,12 +119,16 @@ def experiments(
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--run", metavar="ID", help="Only of this run.")
-@click.option("--tag", help="Only with this tag.")
-@click.option("--experiment", metavar="ID", help="Only those that cite this one.")
-@click.option("--hypothesis", metavar="ID", help="Only those that cite what this one rests on.")
+@click.option("--run", metavar="ID", help="Filter by run.")
+@click.option("--tag", help="Filter by tag.")
+@click.option("--experiment", metavar="ID", help="Filter by the experiment that a note cites.")
+@click.option("--hypothesis", metavar="ID", help="Filter by hypothesis: notes that cite its experiments.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The best, or latest, so many."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Show at most this many: the best matches, or the latest.",
 )
 @browses
 def notes(
@@ -134,7 +140,7 @@ def notes(
     hypothesis: str | None,
     limit: int,
 ) -> Read:
-    """The notes, the latest at the end, or those that hold the WORDS, best match first."""
+    """List the notes, latest last; with WORDS, the notes that contain them, best match first."""
     reader.require_known("tag", tag)
     cited = number_of(reader, experiment, "experiment"), number_of(reader, hypothesis, "hypothesis")
     found = reader.notes(" ".join(words) or None, number_of(reader, run), tag, *cited)
@@ -145,10 +151,10 @@ def notes(
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--all", "everything", is_flag=True, help="All effects and samples; of a run, the whole conversation.")
+@click.option("--all", "everything", is_flag=True, help="Show all effects and samples, or a run's whole conversation.")
 @browses
 def show(reader: Reader, id: str, everything: bool) -> Read:
-    """One run (R1), experiment (E12), note (N3) or hypothesis (H2)."""
+    """Show a run (R1), experiment (E12), note (N3) or hypothesis (H2)."""
     from ...db.ids import parse_id
 
     what, number = parse_id(id)
@@ -162,7 +168,7 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
 
 
 def _judged(reader: Reader, number: int) -> JudgedHypothesis:
-    """A hypothesis with its verdict, and each prediction with its own."""
+    """A hypothesis with its verdict and that of each prediction."""
     from ...db.ids import parse_id
     from ...tools.evidence.verdict import verdicts, with_verdicts
 
@@ -172,14 +178,14 @@ def _judged(reader: Reader, number: int) -> JudgedHypothesis:
 
 
 def none_yet(reader: Reader, what: str) -> str:
-    """What to say where there is no study, or no note; there may be experiments by hand."""
+    """What to say when there are no studies or no notes; there may still be experiments run by hand."""
     count = reader.experiment_count()
     experiments = f"{count} experiment{'s' * (count != 1)}"
     return f"No {what} yet; {experiments}: agent experiments" if count else NONE_YET
 
 
 def number_of(reader: Reader, id: str | None, what: str = "run") -> int | None:
-    """The number of a run, or of something else, that must exist."""
+    """The number in the id of a run or other record. Raises if the record does not exist."""
     from ...db.errors import TrackerError
     from ...db.ids import parse_id, show_id
 
@@ -188,6 +194,6 @@ def number_of(reader: Reader, id: str | None, what: str = "run") -> int | None:
     there, number = parse_id(id)
     if there != what:
         example = f"{'an' if what == 'experiment' else 'a'} {what}, such as {show_id(what, 1)}"
-        raise TrackerError(f"--{what} takes the id of {example}, not {id}.")
+        raise TrackerError(f"--{what} needs the id of {example}, not {id}.")
     reader.require(what, number)
     return number

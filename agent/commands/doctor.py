@@ -1,4 +1,4 @@
-"""`agent doctor`: does the configured language model answer, and what will work with it?"""
+"""`agent doctor`: does the configured language model answer, and what works with it?"""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ MARKS = {"yes": "ok", "no": "no", "unknown": "?"}
 
 @click.command()
 @driver_option("--driver", "As for `agent run`.", default=True)
-@click.option("--llm", help="The language model.")
-@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--llm", help="Name of the language model.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
 @server_options
-@click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once.")
-@click.option("--json", "as_json", is_flag=True, help="What was found, as JSON.")
+@click.option("--context", type=click.IntRange(1000), help="Size of the language model's context, in tokens.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def doctor(driver: str, llm: str | None, base_url: str | None, context: int | None, as_json: bool) -> None:
-    """Try the language model that a study would ask: is it reachable, with this key, does it call tools, do they fit?
+    """Test the language model that would drive a study: its server, the key, tool calls, and the size of its context.
 
-    Takes two short turns of it, about 2,000 tokens. Exit code 0 if a study can be driven, 1 if not.
+    Uses two short turns, about 2,000 tokens. Exit code 0 if it can drive a study, 1 if not.
     """
     from ..drivers.choose import choose
     from ..study.context_window import answer_tokens
@@ -45,30 +45,30 @@ def doctor(driver: str, llm: str | None, base_url: str | None, context: int | No
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        conclude(found, way(found, base_url, context))
+        conclude(found, command_for(found, base_url, context))
     raise click.exceptions.Exit(0 if found.works else 1)
 
 
 def without_server(chosen: Driver, why: str, as_json: bool) -> None:
-    """A protocol asks nobody, and of a driver with its own way to a language model only a study shows what works."""
+    """A fixed protocol needs no server, and a driver with its own connection can only be tested by a study."""
     from ..doctor import Health
 
     if as_json:
         found = Health(driver=chosen.name, llm=chosen.llm, url="", profile="", checks=(), tools="all")
         click.echo(found.model_dump_json(indent=2))
     else:
-        click.echo(f"{why}\nWhat will work:\n  {own_way(chosen)}")
+        click.echo(f"{why}\nWhat works:\n  {command_without_server(chosen)}")
 
 
-def own_way(chosen: Driver) -> str:
-    """The command by which a study is driven without a server; the autopilot is taken by itself."""
+def command_without_server(chosen: Driver) -> str:
+    """The command that starts a study without a server; the autopilot is the default."""
     words = [] if chosen.name == "autopilot" else ["--driver", chosen.name]
     words += ["--llm", chosen.llm] if chosen.llm else []
     return f'{shlex.join(["agent", "run", *words])} --goal "..."'
 
 
 def show(check: Check) -> None:
-    """A line of what was found, as soon as it is: a slow model takes minutes for the next."""
+    """Print each check as soon as it is done: with a slow model the next one can take minutes."""
     from rich.table import Table
 
     from .pages.style import console, plain
@@ -83,15 +83,15 @@ def show(check: Check) -> None:
 
 def conclude(found: Health, command: str) -> None:
     if found.works:
-        click.echo(f"What will work:\n  {command}")
+        click.echo(f"What works:\n  {command}")
     else:
         click.echo(
-            'No study can be driven by it as it is. What works without it:\n  agent run --driver autopilot --goal "..."'
+            'This language model cannot drive a study. The autopilot can:\n  agent run --driver autopilot --goal "..."'
         )
 
 
-def way(found: Health, base_url: str | None, context: int | None) -> str:
-    """The command by which a study is driven."""
+def command_for(found: Health, base_url: str | None, context: int | None) -> str:
+    """The command that starts a study with this language model."""
     words = ["agent", "run", "--goal", "..."]
     words += ["--driver", found.driver, "--llm", found.llm]
     words += ["--base-url", found.url] if base_url else []

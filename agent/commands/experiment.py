@@ -1,4 +1,4 @@
-"""`agent experiment KIND ...`: one experiment by hand. Its options are the fields of the kind's class."""
+"""`agent experiment KIND ...`: run one experiment by hand. Its options are the fields of the kind's class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Kinds(click.Group):
-    """One command per kind, made when it is asked for."""
+    """One command per kind, created when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         with one_line():
@@ -37,14 +37,14 @@ class Kinds(click.Group):
             from ...tools.workbench.catalog import kind_fields
 
             about, fields = kind_fields(cmd_name)
-        # The confirm split is for predictions alone, and the program draws their prompts.
+        # The confirm split is for predictions only, and the program draws their prompts.
         options = [option(f) for f in fields if f["name"] != "split"]
         options += [
-            click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker has it already."),
+            click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker already has it."),
             click.Option(["--predict"], metavar="WHAT", help=PREDICT),
-            click.Option(["--reason"], help="Why, for the record."),
+            click.Option(["--reason"], help="Reason to record with it."),
             click.Option(["--db"], metavar="FILE", help=DB_HELP),
-            click.Option(["--json", "as_json"], is_flag=True, help="The logged experiment as JSON."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print the logged experiment as JSON."),
         ]
 
         def run(**given: Any) -> None:
@@ -55,43 +55,43 @@ class Kinds(click.Group):
 
 
 class OfKind(click.Command):
-    """The command of a kind, which has no --split."""
+    """The command of one kind; it has no --split."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = args[: args.index("--")] if "--" in args else args
         if any(one.partition("=")[0] == "--split" for one in options):
-            ctx.fail("There is no --split: an experiment explores. --predict tests a prediction on held-out prompts.")
+            ctx.fail("There is no --split: experiments explore. --predict tests a prediction on held-out prompts.")
         return super().parse_args(ctx, args)
 
 
 PREDICT = (
     'Test a prediction on held-out prompts instead: "accuracy_drop > 0.2", "effect[L7.H3] < -0.1", "loss_increase '
-    'between -0.1 and 0.1", or "beyond control". It is recorded first, and judged by the interval; a removal under '
-    "zero, mean and resample unless --method is given. Exit code 1 unless it holds."
+    'between -0.1 and 0.1", or "beyond control". The program records it first and judges it by the whole interval. '
+    "Ablations run with zero, mean and resample unless you give --method. Exit code 1 unless it is supported."
 )
 
 
 def spoken(description: str) -> str:
-    """A field's description, which speaks to a language model that writes JSON, for somebody at a terminal."""
+    """A field's description, reworded for the terminal: the original is for a language model that writes JSON."""
     words = {
         "Null: ": "Default: ",
         "Null with": "Not with",
         "list_models": "`agent models`",
         "list_tasks": "`agent tasks`",
     }
-    for told, said in words.items():
-        description = description.replace(told, said)
+    for in_json, in_terminal in words.items():
+        description = description.replace(in_json, in_terminal)
     return description
 
 
 def option(f: dict[str, Any]) -> click.Option:
-    """A field as an option: lists may be given as one text with commas, or several times."""
+    """A field as an option. A list is given as one text with commas, or by repeating the option."""
     flag = "--" + f["name"].replace("_", "-")
     shown = "" if f["default"] is None else f"  [default: {f['default']}]"
     about = spoken(f["description"]) + shown
     if f["type"] == "bool":
         return click.Option([f"{flag}/--no-{flag[2:]}", f["name"]], default=None, help=about)
-    # A list is split at its commas later, so that --layers 0,1 and --layers 0 --layers 1 are the same.
+    # Lists are split at commas later, so --layers 0,1 equals --layers 0 --layers 1.
     kind: Any = click.STRING
     if not f["list"]:
         kind = (
@@ -99,7 +99,7 @@ def option(f: dict[str, Any]) -> click.Option:
             if f["choices"]
             else {"int": click.INT, "float": click.FLOAT}.get(f["type"], kind)
         )
-    # A choice that has a default may be named alone: `--sweep` is `--sweep exact`.
+    # A choice with a default may be given without a value: `--sweep` is `--sweep exact`.
     alone = f["default"] if f["choices"] and not f["list"] else None
     if alone is not None:
         return click.Option([flag, f["name"]], type=kind, is_flag=False, flag_value=alone, default=None, help=about)
@@ -115,7 +115,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
 
     fresh, reason, db, as_json, predict = (given.pop(k) for k in ("fresh", "reason", "db", "as_json", "predict"))
     if predict is not None and (fresh or given.get("seed") is not None):
-        raise click.UsageError("With --predict the program draws the prompts: leave out --seed and --fresh.")
+        raise click.UsageError("With --predict the program draws the prompts. Leave out --seed and --fresh.")
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
         context.listen(lambda text: click.echo(text, err=True))
@@ -123,11 +123,11 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         if "task" in config:
             config["task"] = task_named(context, config["task"])
         if predict is not None:
-            predicted(context, kind, config, predict, reason, as_json)
+            run_prediction(context, kind, config, predict, reason, as_json)
         outcome = run_experiment(context, experiment_from(kind, config), reason, fresh)
         logged = context.reader.experiment(outcome.number)
     if outcome.reused:
-        click.echo(f"This is {outcome.id}, run before; --fresh runs it again.", err=True)
+        click.echo(f"This experiment ran before, as {outcome.id}; --fresh reruns it.", err=True)
     if as_json:
         from ...db import records
 
@@ -141,7 +141,7 @@ def perform(kind: str, given: dict[str, Any]) -> None:
         raise click.exceptions.Exit(2 if logged.error_type in ("BadConfiguration", "BadTask") else 1)
 
 
-def predicted(
+def run_prediction(
     context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None, as_json: bool
 ) -> NoReturn:
     from ...tools.errors import ToolError

@@ -1,4 +1,4 @@
-"""`agent export`: what the tracker holds as CSV, JSON lines or Parquet, for other programs."""
+"""`agent export`: the tracker's tables as CSV, JSON lines or Parquet, for other programs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ AT_ONCE = 10_000
 
 @click.command()
 @click.argument("tables", nargs=-1, metavar="[TABLE...]", type=click.Choice(list(TABLES)))
-@click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the rows.")
-@click.option("--to", "folder", metavar="FOLDER", help="Where TABLE.csv goes, a file for each; else standard output.")
-@click.option("--run", metavar="ID", help="Only of this run, such as R1.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True, help="File format.")
+@click.option("--to", "folder", metavar="FOLDER", help="Folder for one file per table; default: standard output.")
+@click.option("--run", metavar="ID", help="Filter by run, such as R1.")
 @db_option
 def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | None, db: str | None) -> None:
-    """Take TABLEs out of the tracker: runs, experiments, measurements, effects, samples, notes, hypotheses.
+    """Export TABLEs of the tracker: runs, experiments, measurements, effects, samples, notes, hypotheses.
 
     One table goes to standard output; `agent export --format parquet --to data` writes all of them as files.
     """
@@ -39,7 +39,7 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
     from .one_line_errors import one_line, require_parent, writing
 
     if folder is None and (len(tables) != 1 or form == "parquet"):
-        raise click.UsageError("Name one table to print it as csv or jsonl, or a folder for the files with --to.")
+        raise click.UsageError("Name one table to print it as csv or jsonl, or give a folder with --to.")
     with one_line(), Reader.open(tracker_path(db)) as reader:
         number = number_of(reader, run)
         if folder is None:
@@ -63,7 +63,7 @@ def export(tables: tuple[str, ...], form: str, folder: str | None, run: str | No
 
 
 def write(file: IO[str], form: str, columns: Sequence[str], found: Iterable[tuple[Any, ...]]) -> int:
-    """CSV with a header (RFC 4180), or one JSON object a line. Gives the number of rows."""
+    """Write CSV with a header (RFC 4180), or one JSON object per line. Returns the number of rows."""
     table, count = csv.writer(file, lineterminator="\n"), 0
     if form == "csv":
         table.writerow(columns)
@@ -78,11 +78,11 @@ def write(file: IO[str], form: str, columns: Sequence[str], found: Iterable[tupl
 
 def require_parquet() -> None:
     if importlib.util.find_spec("pyarrow") is None:
-        raise click.UsageError("Parquet needs pyarrow: pip install pyarrow; or take --format csv or jsonl.")
+        raise click.UsageError("Parquet needs pyarrow. Run pip install pyarrow, or use --format csv or jsonl.")
 
 
 def write_parquet(path: Path, columns: Sequence[str], found: Iterable[tuple[Any, ...]]) -> int:
-    """A column's type is that of its values in the whole table. Gives the number of rows."""
+    """Write Parquet; a column's type is that of all its values. Returns the number of rows."""
     pa: Any = importlib.import_module("pyarrow")
     pq: Any = importlib.import_module("pyarrow.parquet")
 

@@ -1,4 +1,4 @@
-"""`agent figure E12`: what an experiment drew, as picture files."""
+"""`agent figure E12`: the figures of an experiment as picture files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ FORMS = ("png", "svg")
 @click.command()
 @click.argument("id", metavar="ID")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--format", "form", type=click.Choice(FORMS), help="Of the files.  [default: that of --to, else png]")
+@click.option("--format", "form", type=click.Choice(FORMS), help="File format.  [default: that of --to, or png]")
 @click.option(
-    "--to", "to", metavar="PLACE", default=".", help="A folder for E12-heads.png, or a file (heads.svg); else here."
+    "--to", "to", metavar="PLACE", default=".", help="Folder, or file such as heads.svg; default: the current folder."
 )
-@click.option("--dpi", type=click.IntRange(36, 600), default=150, show_default=True, help="Dots an inch of a PNG.")
-@click.option("--json", "as_json", is_flag=True, help="The data of the figures as JSON, and no file.")
+@click.option(
+    "--dpi", type=click.IntRange(36, 600), default=150, show_default=True, help="Resolution of a PNG, in dots per inch."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the data of the figures as JSON; write no file.")
 @db_option
 def figure(id: str, names: tuple[str, ...], form: str | None, to: str, dpi: int, as_json: bool, db: str | None) -> None:
-    """Draw the figures of the experiment ID (such as E12), or only those with these NAMEs."""
+    """Draw the figures of experiment ID (such as E12): all of them, or only the NAMEs."""
     import json
 
     from ...db import records
@@ -39,7 +41,7 @@ def figure(id: str, names: tuple[str, ...], form: str | None, to: str, dpi: int,
     with one_line(), Reader.open(tracker_path(db)) as reader:
         what, number = parse_id(id)
         if what != "experiment":
-            raise click.UsageError(f"{id} is the id of a {what}; an experiment such as E12 is wanted.")
+            raise click.UsageError(f"{id} is not an experiment. Give the id of one, such as E12.")
         row = reader.experiment(number)
         there = {one.name: one for one in row.figures}
         missing = [name for name in names if name not in there]
@@ -62,18 +64,20 @@ def paths(experiment: str, figures: Sequence[Figure], form: str | None, to: Path
         require_parent(to)
         return {to / f"{experiment}-{one.name}.{form or FORMS[0]}": one for one in figures}
     if ending not in FORMS:
-        raise click.UsageError(f"A figure is a {' or '.join(FORMS)} file, and --to {to} is neither, nor a folder here.")
+        raise click.UsageError(
+            f"--to {to} is neither a {' or '.join(FORMS)} file nor an existing folder. Name one of these."
+        )
     if form not in (None, ending):
         raise click.UsageError(f"--to {to} is a {ending} file; leave out --format {form}.")
     if len(figures) > 1:
         named = ", ".join(one.name for one in figures)
-        raise click.UsageError(f"One file holds one figure: name one of {named}, or a folder with --to.")
+        raise click.UsageError(f"One file holds one figure. Name one of {named}, or give a folder with --to.")
     require_parent(to)
     return {to: figures[0]}
 
 
 def write(figures: Mapping[Path, Figure], dpi: int) -> None:
-    """Each figure into its file, whose path is printed."""
+    """Write each figure to its file, and print the path."""
     from ...tools.report.figures import draw, draw_png
     from .one_line_errors import writing
 

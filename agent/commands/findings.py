@@ -1,4 +1,4 @@
-"""`findings`: what the program finds of a study, and of any claim that somebody makes about it."""
+"""`agent findings`: the program's findings in a study, and its verdict on any claim about the study."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .browse import Read, browses
 @click.argument("run")
 @click.argument("claim", required=False)
 @click.argument("parts", nargs=-1)
-@click.option("--task", help="The task that the claim is about. Default: the study's.")
-@click.option("--at", help="For attends a span, for scores a detector, for role a role, for differs another task.")
-@click.option("--besides", multiple=True, help="For needed_within: another part of the set. Repeatable.")
-@click.option("--of", "of", help="For predicted a hypothesis, for behaves an experiment.")
-@click.option("--bound", help='For behaves: "accuracy_drop > 0.2".')
+@click.option("--task", help="Task that the claim is about; default: the study's.")
+@click.option("--at", help="A span (attends), a detector (scores), a role (role) or another task (differs).")
+@click.option("--besides", multiple=True, help="With needed_within: another part of the set. Repeatable.")
+@click.option("--of", "of", help="A hypothesis (predicted) or an experiment (behaves).")
+@click.option("--bound", help='With behaves: a bound such as "accuracy_drop > 0.2".')
 @browses
 def findings(
     reader: Reader,
@@ -29,14 +29,14 @@ def findings(
     of: str | None,
     bound: str | None,
 ) -> Read:
-    """Judge what a study measured: every finding, or one claim.
+    """Show a study's findings, or the verdict on one claim.
 
     \b
     agent findings R1                     the answer and all findings
     agent findings R1 needed L7.H3        is this head needed?
     agent findings R1 role L7.H3 --at "induction head"
 
-    The verdict and the sentence are the program's. It reads every experiment of the study that bears on the claim.
+    The program judges from every experiment of the study that bears on the claim.
     """
     from ...db.ids import parse_id
     from ...tools.claims.answers import answer_data, answers, finding_data
@@ -46,7 +46,7 @@ def findings(
 
     what, number = parse_id(run)
     if what != "run":
-        raise click.UsageError(f"{run} is not a run; findings are of a run, such as R1.")
+        raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
     study = read_study(reader, number)
     page = ("pages.findings", "show_findings")
     if claim is None:

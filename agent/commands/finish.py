@@ -1,4 +1,4 @@
-"""The last lines of a study on a terminal: how it ended, where its report is, and what to look at next."""
+"""The last lines of a study in the terminal: how it ended, where its report is, and what to look at next."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
 
     assert context.run is not None
     if ending.status == "stopped":
-        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
+        click.echo(f"\nStopped. Resume with: agent resume R{context.run}", err=True)
         return
     path = write_files(context.reader, context.run, reports)
     words = {"finished": "The study is finished.", "budget": "The budget is spent.",
              "interrupted": "Stopped.", "failed": "The study ended early."}  # fmt: skip
     said, why = words[ending.status], ending.why or ""
-    # That the budget is spent, or who stopped it, says how it ended, too.
+    # "The budget is spent" and "Stopped by the user" already say how it ended.
     says_how = why and ending.status in ("budget", "interrupted")
     click.echo("\n" + (why if says_how else f"{said} {why}".rstrip()), err=True)
     click.echo(f"Report: {path}", err=True)
     done = [e.id for e in context.reader.experiments(run=context.run) if e.status == "done"]
     again = f"    agent replay {done[-1]}" if done else ""
-    click.echo(f"Look around: agent show R{context.run}    agent notes{again}", err=True)
+    click.echo(f"Next: agent show R{context.run}    agent notes{again}", err=True)
     if (parent := context.reader.run(context.run).parent) is not None:
         click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)

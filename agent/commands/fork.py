@@ -1,4 +1,4 @@
-"""`agent fork`: a study leaves another one after some step, and goes its own way."""
+"""`agent fork`: start a new study from a step of another one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from .server_options import driver_option, server_options
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--at", "step", type=click.IntRange(1), required=True, help="The last step that is shared.")
-@click.option("--goal", help="What is asked from there on; else the same.")
-@driver_option("--driver", "Who decides from there on; else whoever did.")
-@click.option("--llm", help="The language model that decides.")
-@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--at", "step", type=click.IntRange(1), required=True, help="Last step that both studies share.")
+@click.option("--goal", help="New goal; default: that of RUN.")
+@driver_option("--driver", "Who decides from then on; default: as in RUN.")
+@click.option("--llm", help="Language model that decides.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
 @server_options
-@click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
+@click.option(
+    "--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: number of experiments."
+)
 @limits
 @study_options
 def fork(
     run: str, step: int, goal: str | None, driver: str | None, llm: str | None, base_url: str | None,
     experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
-    """Begin a study that shares the steps of RUN (such as R3) up to --at, and goes its own way from there.
+    """Start a new study that shares the steps of RUN (such as R3) up to --at.
 
-    What was found until then can be cited. What was predicted until then is predicted again, counts in the correction,
-    and is tested on other held-out prompts. The budget counts from there on. RUN stays as it is.
+    The new study can cite the shared results. It makes the shared predictions again: they count in the correction and
+    are tested on other held-out prompts. Its budget starts at the fork. RUN does not change.
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
@@ -45,12 +47,12 @@ def fork(
     from ..study.loop import carry_on
 
     if goal is not None and not goal.strip():
-        raise click.UsageError("The goal is empty; say what is to be found out, or leave --goal out.")
+        raise click.UsageError("The goal is empty. Say what you want to find out, or leave --goal out.")
     with one_line():
         what, number = parse_id(run)
         if what != "run":
-            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
-        # A tracker that is not there is not made.
+            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        # Do not create a tracker that does not exist.
         with Reader.open(tracker_path(db)) as reader:
             row = reader.run(number)
             fork.until(row, reader.turns(number), step, reader.latest_report(number))

@@ -1,4 +1,4 @@
-"""What a study may spend, as options: the same for `agent run` and `agent review`."""
+"""The budget of a study as options, the same for `agent run` and `agent review`."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIMITS = (
-    click.option("--minutes", type=Amount(0, min_open=True), default=30, show_default=True, help="Budget: time."),
+    click.option("--minutes", type=Amount(0, min_open=True), default=30, show_default=True, help="Budget: minutes."),
     click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Budget: turns."),
     click.option("--tokens", type=click.IntRange(1), help="Budget: tokens of the language model."),
     click.option("--max-cost", type=Amount(0, min_open=True), metavar="DOLLARS", help="Budget: money, in US dollars."),
     click.option(
         "--price",
         metavar="IN,CACHED,OUT",
-        help="What the language model's tokens cost, in US dollars per million: read, read again from the server's "
-        "cache, written. Else as in the table that LASHLEY_PRICES names; OpenAI's are known.",
+        help="Price of the language model's tokens in US dollars per million: input, cached input, output. Default: "
+        "the table that LASHLEY_PRICES names, or OpenAI's prices.",
     ),
     click.option(
         "--experiment-minutes",
         type=Amount(0, min_open=True),
-        help="The longest that one experiment may take; it is stopped between two chunks of its work.",
+        help="Time limit of one experiment. The program checks it between chunks of work.",
     ),
     click.option(
         "--approve",
         type=Amount(0),
         metavar="SECONDS",
-        help="Ask at the terminal before an experiment that would take longer by its estimate; 0: before each.",
+        help="Ask before an experiment whose estimated time is longer than this; 0: ask before each.",
     ),
     click.option(
         "--context",
         type=click.IntRange(1000),
-        help="How many tokens the language model reads at once; else what its server says when it refuses more.",
+        help="Size of the language model's context, in tokens; default: what its server reports.",
     ),
 )
 
 
 def budget_for(chosen: Choice, experiments: int, given: dict[str, Any], said: bool = False) -> Budget:
-    """`priced_budget` of these limits. Raises UsageError where somebody is to be asked and nobody is there."""
+    """`priced_budget` of these limits. Raises UsageError if --approve is given and there is no terminal."""
     from ..study.begin import priced_budget
 
-    require_terminal(given["approve"], "leave it out, or limit each experiment with --experiment-minutes.")
+    require_terminal(given["approve"], "Leave it out, or limit each experiment with --experiment-minutes.")
     return priced_budget(chosen, experiments, given, said)
 
 
 def require_terminal(approve: float | None, way_out: str) -> None:
-    """Raises UsageError where somebody is to be asked and nobody is there."""
+    """Raises UsageError if --approve is given and there is no terminal."""
     import sys
 
     if approve is not None and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"--approve asks at the terminal, and there is none here: {way_out}")
+        raise click.UsageError(f"--approve needs a terminal, and there is none. {way_out}")
 
 
 def limits(command: Command) -> Command:
-    """Gives a command the options of a budget, but for its experiments; it takes them as **limits."""
+    """Give a command the options of a budget except --experiments; it receives them as **limits."""
     for option in reversed(LIMITS):
         command = option(command)
     return command

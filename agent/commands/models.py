@@ -1,4 +1,4 @@
-"""`agent models`: what can be studied, and whether a model's anatomy is understood."""
+"""`agent models`: list the models, and check whether a model's anatomy is understood."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def aloud(text: str) -> None:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """The models that can be studied: their size in memory, and what is still needed.
+    """List the models: size, memory, and whether a model must still be downloaded.
 
     `agent models check NAME` loads one and tests it.
     """
@@ -35,16 +35,16 @@ def models(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"{row['name']:<18} {size:<17} {row['state']}{also}")
     click.echo(
         "Also: any Hub id (gpt2, EleutherAI/pythia-160m@step1000), a local folder of a model or of a LoRA adapter, a"
-        " .gguf file; four bytes of memory for each parameter.",
+        " .gguf file. Each parameter takes four bytes of memory.",
         err=True,
     )
 
 
 @models.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="The anatomy and the checks as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the anatomy and the checks as JSON.")
 def check(name: str, as_json: bool) -> None:
-    """Load NAME, print its anatomy, and test every law that the measurements rest on."""
+    """Load NAME, print its anatomy, and test every law that the measurements rely on."""
     with one_line():
         from ...tools.workbench.catalog import check_subject
 

@@ -1,7 +1,7 @@
-"""Errors of ours become one line on stderr and an exit code; anything else is a bug and keeps its traceback.
+"""Lashley's own errors become one line on stderr and an exit code; anything else is a bug and keeps its traceback.
 
-2 is for what the user can mend by asking otherwise; 1 for what fails whatever is asked: a language model's server, a
-disk, a file that is locked or damaged. Nothing is imported before something has gone wrong.
+Exit code 2: the user can fix the command. Exit code 1: the command fails however it is written: a language model's
+server, a disk, a file that is locked or damaged. Nothing is imported until something goes wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 
 @contextmanager
 def one_line() -> Generator[None, None, None]:
-    """Around whatever a command does with the tracker, the models or the tasks."""
+    """Wrap everything that a command does with the tracker, the models or the tasks."""
     try:
         yield
     except click.exceptions.Exit:
@@ -24,7 +24,7 @@ def one_line() -> Generator[None, None, None]:
     except Exception as fault:
         from ...db.errors import TrackerError
 
-        # Reading must not wait for all that only other commands can raise.
+        # Reading the tracker must not wait for imports of errors that only other commands raise.
         if isinstance(fault, TrackerError):
             say(fault)
         from ...tools.own_errors import OURS
@@ -39,25 +39,25 @@ def one_line() -> Generator[None, None, None]:
 
 @contextmanager
 def writing(target: Path) -> Generator[None, None, None]:
-    """Around the writing of files that were asked for. Raises CannotWrite for what the disk refuses."""
+    """Wrap the writing of files. Raises CannotWrite when the disk refuses."""
     try:
         yield
     except OSError as error:
         from ...tools.errors import CannotWrite
 
-        raise CannotWrite(target, error, ". Make room, or name another place with --to.") from error
+        raise CannotWrite(target, error, ". Free some space, or choose another place with --to.") from error
 
 
 def require_parent(target: Path) -> None:
-    """Raises a usage error where the folder is not there that is to hold this file or folder."""
+    """Raises a usage error if the folder that would hold this file or folder does not exist."""
     if not target.expanduser().absolute().parent.is_dir():
         raise click.UsageError(
-            f"There is no folder {target.parent} to keep {target.name} in. Make it, or name another."
+            f"The folder {target.parent} for {target.name} does not exist. Create it, or name another."
         )
 
 
 def say(fault: Exception) -> NoReturn:
-    """The one line, and the exit code that goes with it."""
+    """Print the one line, and exit with its code."""
     from ...tools.report.plain_text import printable
 
     click.echo(f"Error: {printable(' '.join(str(fault).split()))}", err=True)
@@ -65,7 +65,7 @@ def say(fault: Exception) -> NoReturn:
 
 
 def fails(fault: Exception) -> bool:
-    """Whether it would fail again, however it was asked."""
+    """Whether the command would fail however it is written."""
     from ...db.errors import TrackerError, TrackerFails
 
     if isinstance(fault, TrackerError):
@@ -78,8 +78,8 @@ def fails(fault: Exception) -> bool:
 
 
 def damage_behind(fault: Exception) -> Exception | None:
-    """The fault of the command's tracker that an error which nobody foresaw comes from, if the file is damaged: a byte
-    that was flipped in a text is found by its seal alone."""
+    """The damage in the command's tracker that may have caused an unexpected error, or None. Only the seals reveal a
+    byte that was flipped in a text."""
     from ...db.errors import TrackerError, damaged
     from ...db.location import tracker_path
     from ...tools.workbench.verify import verify_whole

@@ -1,4 +1,4 @@
-"""Options that mean the same for every command that has them."""
+"""Options that mean the same in every command."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DB_HELP = "The tracker; else LASHLEY_DB, else lashley.db here."
+DB_HELP = "Tracker file; default: LASHLEY_DB, or lashley.db in the current folder."
 
 db_option = click.option("--db", metavar="FILE", help=DB_HELP)
 
 
 class Amount(click.FloatRange):
-    """A number within a range. Nan passes every comparison and infinity is never reached, so neither is taken."""
+    """A finite number within a range. click alone would accept nan and infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = super().convert(value, param, ctx)
@@ -26,18 +26,18 @@ class Amount(click.FloatRange):
 
 
 def study_options(command: Command) -> Command:
-    """Gives a command that runs a study --db, --reports and --display."""
+    """Give a command that runs a study --db, --reports and --display."""
     options = (
         db_option,
         click.option(
-            "--reports", metavar="FOLDER", default="reports", show_default=True, help="Where the report goes."
+            "--reports", metavar="FOLDER", default="reports", show_default=True, help="Folder for the report."
         ),
         click.option(
             "--display",
             type=click.Choice(["auto", "rich", "plain", "none"]),
             default="auto",
             show_default=True,
-            help="How to watch: a moving line in a terminal and plain lines elsewhere, one of the two, or nothing.",
+            help="Live view: rich (a moving line), plain (lines) or none; auto: rich in a terminal, plain elsewhere.",
         ),
     )
     for option in reversed(options):

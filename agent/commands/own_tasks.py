@@ -1,4 +1,4 @@
-"""`agent tasks generate` and `agent tasks import`: tasks of one's own, checked whole and kept in the tracker."""
+"""`agent tasks generate` and `agent tasks import`: your own tasks, checked and kept in the tracker."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from .one_line_errors import one_line
 
 SHOWN = 20
 KINDS = ("number", "word", "name", "yes_no", "true_false_unknown", "text")
-DB_HELP = "The tracker that keeps it; else LASHLEY_DB, else lashley.db here."
+DB_HELP = "Tracker file that keeps it; default: LASHLEY_DB, or lashley.db in the current folder."
 NOBODY = (
-    "The autopilot cannot make a task; a language model must. Set OPENAI_API_KEY, or give --base-url for a server of "
-    "your own. Prompts that you have can be imported: agent tasks import FILE."
+    "The autopilot cannot make a task; this needs a language model. Set OPENAI_API_KEY, or give --base-url for your "
+    "own server. To import prompts that you have: agent tasks import FILE."
 )
 
 
 @click.command()
 @click.argument("description")
-@click.option("--llm", help="The language model that makes it.")
-@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
-@click.option("--model", help="The subject whose tokenizer must carry it.  [default: smollm2-135m]")
+@click.option("--llm", help="Language model that makes it.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
+@click.option("--model", help="Subject model; the task must work with its tokenizer.  [default: smollm2-135m]")
 @click.option(
-    "--n", type=click.IntRange(24, 2000), default=80, show_default=True, help="How many prompts to ask for, at least."
+    "--n", type=click.IntRange(24, 2000), default=80, show_default=True, help="Least number of prompts to ask for."
 )
 @click.option("--db", metavar="FILE", help=DB_HELP)
 def generate(
     description: str, llm: str | None, base_url: str | None, model: str | None, n: int, db: str | None
 ) -> None:
-    """Have a language model make a task: DESCRIPTION says what is to be asked.
+    """Have a language model make a task: DESCRIPTION says what the prompts ask.
 
-    What it sends is checked, and sent back with every reason until nothing is wrong.
+    The program checks each draft and returns it with every fault until it finds none.
 
     \b
     agent tasks generate "Opposites of common adjectives" --llm gpt-6-astra
@@ -46,7 +46,7 @@ def generate(
     from .pages.task import EXAMPLES, print_card
 
     if not description.strip():
-        raise click.UsageError("The description is empty; say what is to be asked.")
+        raise click.UsageError("The description is empty. Say what the prompts should ask.")
     with one_line():
         try:
             chosen, _, server = choose("auto", llm, base_url)
@@ -68,17 +68,20 @@ def generate(
 
 @click.command("import")
 @click.argument("file")
-@click.option("--name", help="Its name, if not the file's.")
+@click.option("--name", help="Name of the task; default: the file's.")
 @click.option(
-    "--answer-kind", type=click.Choice(KINDS), help="How answers are read; text: letter by letter.  [default: as seen]"
+    "--answer-kind",
+    type=click.Choice(KINDS),
+    help="How answers are compared; text: letter by letter.  [default: inferred]",
 )
-@click.option("--model", help="Check every line with this model's tokenizer and length, too.")
+@click.option("--model", help="Also check every line with this model's tokenizer and context.")
 @click.option("--db", metavar="FILE", help=DB_HELP)
 def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db: str | None) -> None:
-    """Keep the prompts of a JSONL or CSV FILE as a task. All lines must be good, or none is taken.
+    """Import the prompts of a JSONL or CSV FILE as a task. One bad line refuses the whole file.
 
-    Fields, or columns: text and answer; distractor, corrupted, corrupted_answer, key, template, answer_kind (for all
-    lines); accepted and spans in JSON. The answer begins with the space that the text leaves out.
+    Required fields or columns: text and answer. Optional: distractor, corrupted, corrupted_answer, key, template,
+    answer_kind (the same in all lines); accepted and spans, in JSON. The space between text and answer belongs to the
+    answer.
     """
     from ...tools.report.plain_text import printable
     from ...tools.workbench.catalog import file_faults, import_task
@@ -94,18 +97,18 @@ def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db
             say(printable(" ".join(fault.split())))
         if faults:
             more = f" {len(faults) - SHOWN} more are not shown." if len(faults) > SHOWN else ""
-            say(f"Error: {len(faults)} fault{'s' * (len(faults) > 1)}, so nothing was kept.{more}")
+            say(f"Error: {len(faults)} fault{'s' * (len(faults) > 1)}; nothing was imported.{more}")
             raise click.exceptions.Exit(2)
-        # Only now: a bad file leaves no tracker behind.
+        # Open the tracker only now: a bad file must not create one.
         with Context.open(db) as context:
             task = import_task(context, file, name, answer_kind)
     sizes = task["prompts"]
     click.echo(
-        f"{task['name']} is kept: {sizes['explore']:,} prompts to explore and {sizes['confirm']:,} to confirm; its "
-        f"answers are read as {task['answer_kind']}."
+        f"Imported {task['name']}: {sizes['explore']:,} prompts to explore and {sizes['confirm']:,} to confirm; "
+        f"answers are compared as {task['answer_kind']}."
     )
     if not all(sizes.values()):
-        say("One split is empty, so that nothing could be confirmed: add lines.")
+        say("One split is empty, so no prediction can be tested. Add lines.")
     click.echo(f"Use it: agent tasks show {task['name']}    agent experiment baseline --task {task['name']}")
 
 

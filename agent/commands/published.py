@@ -1,4 +1,4 @@
-"""`agent check-published`: do our instruments find what others have found?"""
+"""`agent check-published`: do our instruments reproduce published results?"""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command("check-published")
-@click.option("--model", default="gpt2", show_default=True, help="GPT-2 small: a Hub id, or a folder that holds it.")
-@click.option("--json", "as_json", is_flag=True, help="Every check as JSON.")
+@click.option("--model", default="gpt2", show_default=True, help="GPT-2 small: a Hub id, or its folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print every check as JSON.")
 def check_published(model: str, as_json: bool) -> None:
-    """Measure what is published about GPT-2 small with our own experiments, and compare: induction, IOI, greater-than,
-    copy suppression.
+    """Repeat published measurements on GPT-2 small with Lashley's experiments, and compare: induction, IOI,
+    greater-than, copy suppression.
 
-    Takes some minutes on a CPU, and 550 MB of download the first time. Nothing is logged. Exit code 0 if all agrees.
+    Takes some minutes on a CPU, and downloads 550 MB the first time. Logs nothing. Exit code 0 if all agree.
     """
     from ...tools.workbench.published import hold, trials
 

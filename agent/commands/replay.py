@@ -1,4 +1,4 @@
-"""`agent replay`: repeat a run from its log, or run a logged experiment again, and compare."""
+"""`agent replay`: repeat a run from its log, or rerun a logged experiment, and compare."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ if TYPE_CHECKING:
     from ...db.read.reader import Reader
     from ..study.replay import Rerun
 
-WIDTH, MOST = 76, 40  # a diff of so many columns and lines
+WIDTH, MOST = 76, 40  # columns and lines of a diff
 
 
 @click.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--fast", is_flag=True, help="Of a run: take the results from the tracker, and measure nothing.")
-@click.option("--experiments", "one_by_one", is_flag=True, help="Of a run: only measure its experiments again.")
-@click.option("--ignore-prompts", is_flag=True, help="Go on where instructions or tools have changed since.")
+@click.option("--fast", is_flag=True, help="For a run: take the results from the tracker; measure nothing.")
+@click.option("--experiments", "one_by_one", is_flag=True, help="For a run: only rerun its experiments.")
+@click.option("--ignore-prompts", is_flag=True, help="Continue if the instructions or tools have changed.")
 @db_option
-@click.option("--tolerance", type=Amount(0), default=1e-4, show_default=True, help="Relative to values above 1.")
-@click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
+@click.option(
+    "--tolerance",
+    type=Amount(0),
+    default=1e-4,
+    show_default=True,
+    help="Allowed difference; relative for values above 1.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def replay(
     ids: tuple[str, ...], fast: bool, one_by_one: bool, ignore_prompts: bool, db: str | None, tolerance: float,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Repeat a run (R1) from its log, or measure an experiment (E12) again, and compare everything.
+    """Repeat a run (R1) from its log, or rerun an experiment (E12), and compare everything.
 
-    A run is driven by the replies that were logged, with no key and no network. Its experiments are measured again, and
-    each message, number and verdict is compared, up to the first that differs. Exits 0 when all are the same, 1 when
-    one differs. Nothing is written to the tracker.
+    The logged replies drive the run, so it needs no key and no network. The program reruns its experiments and
+    compares each message, number and verdict, up to the first that differs. Exits 0 if all are the same, 1 if one
+    differs. Writes nothing to the tracker.
     """
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
@@ -49,14 +55,14 @@ def replay(
 
     results: list[dict[str, Any]] = []
     with one_line(), Reader.open(tracker_path(db)) as reader:
-        asked = meant(reader, ids, one_by_one)
+        asked = to_replay(reader, ids, one_by_one)
         for run in [number for what, number in asked if what == "run"]:
             with quiet_progress() as progress:
                 found = rerun(reader, run, progress, fast, tolerance, ignore_prompts)
             results.append(found.data())
             if not as_json:
                 show_run(found)
-        # Nothing of what is measured is kept, so the tracker may be one that can only be read.
+        # The results are not kept, so a read-only tracker will do.
         with TemporaryDirectory(prefix="lashley-replay-") as folder, Store.open(Path(folder) / "replay.db") as store:
             context = Context(store=store, reader=reader)
             for number in [number for what, number in asked if what == "experiment"]:
@@ -70,15 +76,15 @@ def replay(
     raise click.exceptions.Exit(0 if all(one["same"] for one in results) else 1)
 
 
-def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[str, int]]:
-    """Runs and experiments, each once; with `one_by_one`, the finished experiments of a run in its place."""
+def to_replay(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[str, int]]:
+    """Runs and experiments, each once; with `one_by_one`, the finished experiments of a run instead of the run."""
     from ...db.ids import parse_id
 
     found: list[tuple[str, int]] = []
     for text in ids:
         what, number = parse_id(text)
         if what not in ("run", "experiment"):
-            raise click.UsageError(f"{text} is the id of a {what}; only experiments and runs can be replayed.")
+            raise click.UsageError(f"{text} is a {what}, and only runs and experiments can be replayed.")
         reader.require(what, number)
         if what == "run" and one_by_one:
             found += [("experiment", int(row.id[1:])) for row in reader.experiments(run=number, status="done")]
@@ -88,7 +94,7 @@ def meant(reader: Reader, ids: tuple[str, ...], one_by_one: bool) -> list[tuple[
 
 
 def show(found: dict[str, Any]) -> None:
-    """How an experiment came out."""
+    """Print how an experiment compares."""
     from ...tools.report.plain_text import printable
 
     for warning in found["warnings"]:
@@ -104,7 +110,7 @@ def show(found: dict[str, Any]) -> None:
 
 
 def show_run(found: Rerun) -> None:
-    """How a run came out: what was compared, or what differs first."""
+    """Print how a run compares: what was compared, or the first difference."""
     from ...tools.report.plain_text import printable
 
     for warning in found.warnings:
@@ -113,11 +119,11 @@ def show_run(found: Rerun) -> None:
         until = "" if found.ended else f" {found.id} was stopped, and its log ends here."
         steps = f"{found.steps} step{'s' * (found.steps != 1)}"
         measured = (
-            f"{found.experiments} experiments measured again, {found.values} values compared, "
+            f"{found.experiments} experiments rerun, {found.values} values compared, "
             f"largest difference {found.largest:.1e}."
         )
-        told = measured if found.experiments else "no experiment was measured again."
-        click.echo(textwrap.fill(f"{found.id}: the same. {steps}, {told}{until}", 80))
+        outcome = measured if found.experiments else "no experiment was rerun."
+        click.echo(textwrap.fill(f"{found.id}: the same. {steps}, {outcome}{until}", 80))
         return
     where = f"{found.id}: differs at step {found.step} ({found.diverged.kind})."
     click.echo("\n".join([where, *(printable(line) for line in found.diverged.what.splitlines()[:MOST])]))
@@ -126,13 +132,13 @@ def show_run(found: Rerun) -> None:
 
 
 def difference(was: str, now: str) -> list[str]:
-    """A short unified diff of two texts, their long lines folded."""
+    """A short unified diff of two texts, with long lines folded."""
     if was == now:
         return []
-    before, after = ([part for line in text.splitlines() for part in folded(line)] for text in (was, now))
+    before, after = ([part for line in text.splitlines() for part in fold(line)] for text in (was, now))
     lines = list(difflib.unified_diff(before, after, "in the log", "now", n=1, lineterm=""))
     return lines if len(lines) <= MOST else [*lines[:MOST], f"({len(lines) - MOST} more lines)"]
 
 
-def folded(line: str) -> list[str]:
+def fold(line: str) -> list[str]:
     return textwrap.wrap(line, WIDTH, drop_whitespace=False, replace_whitespace=False) or [""]

@@ -1,4 +1,4 @@
-"""`agent report`: a study's report, rendered anew from the tracker."""
+"""`agent report`: render a study's report from the tracker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_files(reader: Reader, run: int, folder: str) -> Path:
-    """Write report.html, .md and .ipynb and figures/ under FOLDER/R1; gives the HTML file's path."""
+    """Write report.html, .md, .ipynb and figures/ to FOLDER/R1. Returns the path of the HTML file."""
     from ...tools.report.cells import notebook
     from ...tools.report.render import render_run, write
 
@@ -29,10 +29,10 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
 @click.argument("run", metavar="RUN")
 @db_option
 @click.option(
-    "--to", "folder", metavar="FOLDER", default="reports", show_default=True, help="Where R1/report.html goes."
+    "--to", "folder", metavar="FOLDER", default="reports", show_default=True, help="Folder for R1/report.html."
 )
 @click.option("--print", "to_terminal", is_flag=True, help="Print the Markdown instead of writing files.")
-@click.option("--json", "as_json", is_flag=True, help="The source, the Markdown and where it went, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report's source and path as JSON.")
 def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bool) -> None:
     """Write the report of RUN (such as R1) as one HTML file, as Markdown, and as a notebook that opens the tracker."""
     from ...db.ids import parse_id
@@ -43,7 +43,7 @@ def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bo
     with one_line(), Reader.open(tracker_path(db)) as reader:
         what, number = parse_id(run)
         if what != "run":
-            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
         reader.require("run", number)
         if to_terminal:
             from ...tools.report.render import render_run

@@ -1,4 +1,4 @@
-"""`agent resume`: a study that was stopped goes on, to its report."""
+"""`agent resume`: resume a stopped study, and finish its report."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from .server_options import server_options
 
 @click.command()
 @click.argument("run", metavar="RUN", required=False)
-@click.option("--base-url", help="The server of the language model, as for `agent run`; else OPENAI_BASE_URL.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
 @server_options
 @study_options
-@click.option("--context", type=click.IntRange(1000), help="How many tokens the language model reads at once now.")
-@click.option("--approve", type=Amount(0), metavar="SECONDS", help="Ask as `agent run` does; else as it was begun.")
-@click.option("--no-approve", is_flag=True, help="Ask no more before experiments.")
+@click.option("--context", type=click.IntRange(1000), help="Size of the language model's context, in tokens.")
+@click.option("--approve", type=Amount(0), metavar="SECONDS", help="Ask as `agent run` does; default: as at the start.")
+@click.option("--no-approve", is_flag=True, help="Stop asking before experiments.")
 def resume(
     run: str | None, base_url: str | None, db: str | None, reports: str, display: str, context: int | None,
     approve: float | None, no_approve: bool,
 ) -> None:  # fmt: skip
-    """Go on with RUN (such as R3), which was killed or stopped by a second Ctrl-C, to its report.
+    """Resume RUN (such as R3), which was killed or stopped by a second Ctrl-C, and finish its report.
 
-    The conversation goes on where it was, with the same subject, task, driver and budget. What is finished is not done
-    again; an experiment that was cut short is.
+    The conversation continues with the same subject, task, driver and budget. Finished experiments are kept; an
+    interrupted one is rerun.
     """
     if run is None:
         require_named(db)
     if no_approve and approve is not None:
         raise click.UsageError("Give --approve or --no-approve, not both.")
-    go_on_with(
+    resume_run(
         run, base_url, db, reports, display, context, {"approve": approve} if no_approve or approve is not None else {}
     )
 
 
 def require_named(db: str | None) -> NoReturn:
-    """Which run was stopped last, for who named none."""
+    """Raises a usage error that names the run that was stopped last."""
     from ...db.ids import show_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
@@ -51,15 +51,15 @@ def require_named(db: str | None) -> NoReturn:
     with one_line(), Reader.open(tracker_path(db)) as reader:
         last = show_id("run", run_to_resume(reader, None))
         raise click.UsageError(
-            f"Name the run. The last that was stopped is {last}: agent resume {last}, or agent run --continue"
+            f"Name the run. The last one that was stopped is {last}: agent resume {last}, or agent run --continue"
         )
 
 
-def go_on_with(
+def resume_run(
     run: str | None, base_url: str | None, db: str | None, reports: str, display: str, reads: int | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> NoReturn:  # fmt: skip
-    """Take up this run, or the last one that was stopped; with these limits changed from now on."""
+    """Resume this run, or the last one that was stopped, with these limits changed."""
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...tools.workbench.context import Context
@@ -70,12 +70,12 @@ def go_on_with(
     from ..study.resume import changes, recall, require_same_subject, require_stopped, resumed, run_to_resume
 
     with one_line():
-        # A tracker that is not there is not made.
+        # Do not create a tracker that does not exist.
         with Reader.open(tracker_path(db)) as reader:
             number = run_to_resume(reader, run)
             require_stopped(row := reader.run(number))
         limits = {**row.budget, **(changed or {})}
-        require_terminal(limits.get("approve"), f"agent resume {row.id} --no-approve goes on without asking.")
+        require_terminal(limits.get("approve"), f"agent resume {row.id} --no-approve resumes without asking.")
         chosen, why, server = choose(row.driver, row.llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if server is not None:
             server.knock()

@@ -1,4 +1,4 @@
-"""`agent review`: a second opinion on a study, and `agent run --review`, which asks for one when the study is done."""
+"""`agent review`: a second opinion on a study; `agent run --review` asks for one when the study is done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXIT = {"finished": 0, "budget": 3, "interrupted": 130, "stopped": 130, "failed"
 
 
 def exit_code(ending: Ending) -> int:
-    """The code of how it ended; a study that its server left stands still, but nobody interrupted it."""
+    """The exit code of an ending. A study that stopped because its server failed was not interrupted by the user."""
     from ..study.endings import STOPPED
 
     return 1 if ending.status == "stopped" and ending.code != STOPPED else EXIT[ending.status]
@@ -32,8 +32,8 @@ def exit_code(ending: Ending) -> int:
 @click.command()
 @click.argument("run", metavar="RUN")
 @driver_option("--driver", "Who reviews.", default=True)
-@click.option("--llm", help="The language model that reviews.")
-@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--llm", help="Language model that reviews.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
 @server_options
 @click.option(
     "--experiments",
@@ -41,7 +41,7 @@ def exit_code(ending: Ending) -> int:
     type=click.IntRange(1),
     default=EXPERIMENTS,
     show_default=True,
-    help="Budget: experiments.",
+    help="Budget: number of experiments.",
 )
 @limits
 @study_options
@@ -49,11 +49,11 @@ def review(
     run: str, driver: str, llm: str | None, base_url: str | None, experiments: int, db: str | None, reports: str,
     display: str, **limits: Any,
 ) -> None:  # fmt: skip
-    """Ask for a second opinion on RUN (such as R3): another run tries to refute what it claims.
+    """Ask for a second opinion on RUN (such as R3): a new run tries to refute its claims.
 
-    The reviewer is given the claims and what was measured, but not the reasoning. Its verdicts (stands, falls,
-    undecided, untested) are checked by the program, and shown in the report of RUN, which is written again. A study
-    that another model did is best reviewed by one that did not: --llm, --base-url, or --driver autopilot.
+    The reviewer sees the claims and the measurements, but not the reasoning. The program checks its verdicts (stands,
+    falls, undecided, untested) and adds them to the report of RUN. Choose a reviewer that did not do the study: --llm,
+    --base-url, or --driver autopilot.
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
@@ -65,8 +65,8 @@ def review(
     with one_line():
         what, number = parse_id(run)
         if what != "run":
-            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
-        # A tracker that is not there is not made.
+            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        # Do not create a tracker that does not exist.
         Reader.open(tracker_path(db)).close()
         with Context.open(db) as context:
             check_reviewable(context, number)
@@ -79,7 +79,7 @@ def review(
 
 
 def reviewer(driver: str, llm: str | None, base_url: str | None) -> Choice:
-    """Who reviews, said aloud. Raises a DriverError."""
+    """The reviewer; prints who it is. Raises a DriverError."""
     from ..drivers.choose import choose
 
     chosen = choose(driver, llm, base_url)
@@ -90,7 +90,7 @@ def reviewer(driver: str, llm: str | None, base_url: str | None) -> Choice:
 
 
 def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: View, reports: str) -> Ending:
-    """The review, and both reports."""
+    """Run the review, and write both reports."""
     from ..study.review import second_opinion
 
     with view:
@@ -99,22 +99,22 @@ def opinion(context: Context, chosen: Choice, run: int, budget: Budget, view: Vi
 
 
 def write_both_reports(context: Context, run: int, ending: Ending, reports: str) -> Ending:
-    """Both reports, written, and what came of the review."""
+    """Write both reports, and print the result of the review."""
     from .report import write_files
 
     assert context.run is not None
     if ending.status == "stopped":
-        click.echo(f"\nStopped. Go on with: agent resume R{context.run}", err=True)
+        click.echo(f"\nStopped. Resume with: agent resume R{context.run}", err=True)
         return ending
     path = write_files(context.reader, run, reports)
     own = write_files(context.reader, context.run, reports)
     click.echo(f"\n{summary(context)} {ending.why or ''}".rstrip(), err=True)
-    click.echo(f"In the report: {path}\nIts own: {own}", err=True)
+    click.echo(f"Report with the review: {path}\nReport of the review: {own}", err=True)
     return ending
 
 
 def summary(context: Context) -> str:
-    """How the claims came out, in a line."""
+    """The verdicts on the claims, in one line."""
     from collections import Counter
 
     from ...tools.evidence.review.reviewed import verdicts_of
@@ -125,4 +125,4 @@ def summary(context: Context) -> str:
     count = Counter(verdicts_of(review).values())
     untested = f", {count['untested']} untested" if count["untested"] else ""
     said = f"{count['stands']} stands, {count['falls']} falls, {count['undecided']} undecided{untested}"
-    return f"R{context.run}, the second opinion on {review.run.reviews}, by claims: {said}."
+    return f"R{context.run}, the second opinion on {review.run.reviews}. Claims: {said}."

@@ -23,33 +23,35 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--goal", help="What is to be found out, in words.")
-@click.option("--continue", "go_on", is_flag=True, help="Go on with the last study that was stopped (agent resume).")
-@click.option("--model", help="The subject: a bundled name, a Hub id, a folder or a .gguf file.")
-@click.option("--task", help="The task: a name (see `agent tasks`) or a file of your own, JSONL or CSV.")
+@click.option("--goal", help="What you want to find out, in words.")
+@click.option("--continue", "go_on", is_flag=True, help="Resume the last study that was stopped (agent resume).")
+@click.option("--model", help="Subject model: a bundled name, a Hub id, a folder or a .gguf file.")
+@click.option("--task", help="Task: a name (see `agent tasks`) or your own JSONL or CSV file.")
 @driver_option("--driver", "Who decides.", default=True)
-@click.option("--llm", help="The language model that decides.")
-@click.option("--base-url", help="An OpenAI-compatible server; else OPENAI_BASE_URL.")
+@click.option("--llm", help="Language model that decides.")
+@click.option("--base-url", help="URL of an OpenAI-compatible server; default: OPENAI_BASE_URL.")
 @click.option(
     "--tools",
     default="all",
     show_default=True,
     metavar="WHICH",
-    help="The kinds of experiments on offer: all, core, or names with commas. Fewer take less room in each request.",
+    help="Kinds of experiments to offer: all, core, or names with commas. Fewer kinds use less of the context.",
 )
 @server_options
 @click.option("--n", type=click.IntRange(2, 512), default=32, show_default=True, help="Prompts per experiment.")
-@click.option("--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: experiments.")
+@click.option(
+    "--experiments", type=click.IntRange(1), default=40, show_default=True, help="Budget: number of experiments."
+)
 @limits
-@click.option("--review", is_flag=True, help="Then ask for a second opinion, which tries to refute the claims.")
-@driver_option("--review-driver", "Who reviews; else whoever studied.")
-@click.option("--review-llm", help="The language model that reviews; else the one that studied.")
+@click.option("--review", is_flag=True, help="Afterwards, ask for a second opinion that tries to refute the claims.")
+@driver_option("--review-driver", "Who reviews; default: as --driver.")
+@click.option("--review-llm", help="Language model that reviews; default: as --llm.")
 @click.option(
     "--review-experiments",
     type=click.IntRange(1),
     default=EXPERIMENTS,
     show_default=True,
-    help="Budget of the review: experiments.",
+    help="Budget of the review: number of experiments.",
 )
 @study_options
 def run(
@@ -58,11 +60,11 @@ def run(
     experiments: int, review: bool, review_driver: str | None,
     review_llm: str | None, review_experiments: int, db: str | None, reports: str, display: str, **limits: Any,
 ) -> None:  # fmt: skip
-    """Study a goal: experiments chosen one after the other, everything in the tracker, a report at the end.
+    """Study a goal: choose and run experiments, log everything in the tracker, and write a report.
 
-    With a key (OPENAI_API_KEY) or a server (--base-url) a language model decides; otherwise the autopilot, a fixed
-    protocol. It says which. Ctrl-C finishes the step and writes the report of what there is; a second one stops at
-    once, and `agent resume` goes on.
+    With a key (OPENAI_API_KEY) or a server (--base-url), a language model decides what to run; otherwise the
+    autopilot, a fixed protocol, does. Ctrl-C finishes the current step and writes the report; a second Ctrl-C stops
+    at once, and `agent resume` resumes the study.
     """
     from ...tools import toolset
     from ...tools.workbench.context import Context
@@ -73,35 +75,37 @@ def run(
     from ..study.loop import study
 
     if go_on:
-        from .resume import go_on_with
+        from .resume import resume_run
 
         asked = {"approve": limits["approve"]}
         if goal or any(map(settings.is_said, ("model", "task"))):
-            raise click.UsageError("--continue goes on with what was asked: leave out --goal, --model and --task.")
-        go_on_with(
+            raise click.UsageError(
+                "--continue resumes the last study as it was asked. Leave out --goal, --model and --task."
+            )
+        resume_run(
             None, base_url, db, reports, display, limits["context"], {k: v for k, v in asked.items() if v is not None}
         )
     if goal is None:
-        raise click.UsageError("Missing option '--goal': what is to be found out, in words.")
+        raise click.UsageError("Missing option '--goal'. Say what you want to find out, in words.")
     if not goal.strip():
-        raise click.UsageError("The goal is empty; say what is to be found out.")
+        raise click.UsageError("The goal is empty. Say what you want to find out.")
     if (review_driver or review_llm) and not review:
-        raise click.UsageError("--review-driver and --review-llm say who reviews; give --review, too.")
+        raise click.UsageError("--review-driver and --review-llm need --review. Add it.")
     with one_line():
         left_in, reads = toolset.chosen(tools), limits["context"]
         chosen, why, server = choose(driver, llm, base_url, max_output_tokens=reads and answer_tokens(reads))
         if left_in is not None and not chosen.llm:
             if settings.is_said("tools"):
                 raise click.UsageError(
-                    f"The {chosen.name}, a fixed protocol, takes the tools that it needs: leave out --tools."
+                    f"The {chosen.name}, a fixed protocol, uses the tools that it needs. Leave out --tools."
                 )
             left_in = None
         if server is not None:
             server.knock()
         click.echo(why, err=True)
         budget = budget_for(Choice(chosen, why, server), experiments, limits)
-        second = asked_to_review(driver, review_driver, llm, review_llm, base_url) if review else None
-        # A price by hand is that of the model that studies.
+        second = reviewer_for(driver, review_driver, llm, review_llm, base_url) if review else None
+        # --price is the price of the model that studies.
         same = second is None or second.driver.llm == chosen.llm
         theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
         with Context.open(db) as context:
@@ -115,28 +119,29 @@ def run(
                 ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
             finish(context, ending, reports)
             if second is not None and theirs is not None and ending.status not in ("interrupted", "stopped"):
-                ending = reviewed(context, second, theirs, view, reports, ending)
+                ending = run_review(context, second, theirs, view, reports, ending)
     raise click.exceptions.Exit(exit_code(ending))
 
 
-def asked_to_review(
+def reviewer_for(
     driver: str, review_driver: str | None, llm: str | None, review_llm: str | None, base_url: str | None
 ) -> Choice:
-    """Who reviews: whoever studied, but for what is said of the reviewer. A model that is named is to be asked."""
+    """The reviewer: the driver and model of the study, except where --review-driver or --review-llm say otherwise."""
     if review_driver is None:
         review_driver = "auto" if review_llm and asks_nobody(driver) else driver
     return reviewer(review_driver, review_llm or llm, base_url)
 
 
-def reviewed(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
-    """The second opinion, where anything was claimed and money is left; the first ending that is not well."""
+def run_review(context: Context, second: Choice, budget: Budget, view: View, reports: str, ending: Ending) -> Ending:
+    """Run the second opinion if there are claims and money is left. Returns the first ending that is not `finished`."""
     from ...tools.errors import ToolError
     from ...tools.evidence.review.reviewer_tools import check_reviewable
 
     assert context.run is not None
     try:
         check_reviewable(context, context.run)
-        own = budget if budget.max_cost is None else budget.model_copy(update={"max_cost": left(context, budget)})
+        most = None if budget.max_cost is None else dollars_left(context, budget)
+        own = budget.model_copy(update={"max_cost": most})
     except ToolError as nothing:
         click.echo(f"No second opinion: {nothing}", err=True)
         return ending
@@ -144,14 +149,14 @@ def reviewed(context: Context, second: Choice, budget: Budget, view: View, repor
     return found if ending.status == "finished" else ending
 
 
-def left(context: Context, budget: Budget) -> float:
-    """The dollars that the study has left to its review. Raises ToolError where there are none."""
+def dollars_left(context: Context, budget: Budget) -> float:
+    """The dollars that the study leaves for its review. Raises ToolError if there are none."""
     from ...tools.errors import ToolError
 
     assert context.run is not None
     spent, most = context.reader.run(context.run).spent, budget.max_cost or 0.0
-    if budget.price is None:  # a protocol, which costs nothing
+    if budget.price is None:  # a fixed protocol costs nothing
         return most
     if spent["unpriced"] or spent["cost"] >= most:
-        raise ToolError(f"of the ${most:g} nothing is left for it.")
+        raise ToolError(f"the study spent all of the ${most:g}.")
     return most - spent["cost"]

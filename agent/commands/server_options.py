@@ -1,6 +1,6 @@
-"""The options that say how a language model's server is asked, the same for every command that asks one.
+"""The options for a language model's server, the same for every command that uses one.
 
-They hold for the whole process, as the variables of the same names do: who asks reads those.
+They set environment variables of the same names for the whole process; the drivers read those.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def server_options(command: F) -> F:
-    """Adds --profile and --timeout."""
+    """Add --profile and --timeout."""
     names = ["openai", "ollama", "vllm", "llama.cpp", "llama-cpp-python", "openrouter", "compatible"]
     options = (
         click.option(
@@ -26,14 +26,14 @@ def server_options(command: F) -> F:
             type=click.Choice(names),
             expose_value=False,
             callback=_export,
-            help="What kind of server it is, where that is not recognised.",
+            help="Server type; default: detected.",
         ),
         click.option(
             "--timeout",
             type=Amount(0, min_open=True),
             expose_value=False,
             callback=_export,
-            help="Seconds for one whole answer of the language model; 600 otherwise.",
+            help="Seconds to wait for a whole answer of the language model.  [default: 600]",
         ),
     )
     for option in options:
@@ -42,7 +42,7 @@ def server_options(command: F) -> F:
 
 
 def driver_option(flag: str, help: str, default: bool = False) -> Callable[[F], F]:
-    """An option that takes a driver: `auto` by default, or nothing."""
+    """An option that takes the name of a driver; its default is `auto`, or none."""
     return click.option(
         flag,
         type=click.Choice(registry.names()),
@@ -53,7 +53,7 @@ def driver_option(flag: str, help: str, default: bool = False) -> Callable[[F], 
 
 
 def asks_nobody(name: str) -> bool:
-    """Whether it is a driver that needs no language model. Raises BadRequest for one that is not there."""
+    """Whether this driver needs no language model. Raises BadRequest if there is no such driver."""
     return name != registry.AUTO and registry.driver_named(name).needs == "nothing"
 
 

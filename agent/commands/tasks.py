@@ -1,4 +1,4 @@
-"""`agent tasks`: what a subject can be asked."""
+"""`agent tasks`: list the tasks, and show one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .one_line_errors import one_line
 from .own_tasks import generate, import_
 from .pages.task import EXAMPLES, print_card
 
-DB_HELP = "The tracker, which keeps your own tasks; else LASHLEY_DB, else lashley.db here."
+DB_HELP = "Tracker file, which keeps your own tasks; default: LASHLEY_DB, or lashley.db in the current folder."
 
 
 @click.group(invoke_without_command=True)
 @click.option("--db", metavar="FILE", help=DB_HELP)
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def tasks(ctx: click.Context, db: str | None, as_json: bool) -> None:
-    """The tasks, and your own: used, imported or made before. `agent tasks show NAME` prints one with examples."""
+    """List the built-in tasks and those that the tracker keeps. `agent tasks show NAME` shows one with examples."""
     if ctx.invoked_subcommand is not None:
         return
     with one_line():
@@ -47,17 +47,17 @@ tasks.add_command(import_)
 
 @tasks.command()
 @click.argument("name")
-@click.option("-n", "--number", type=click.IntRange(1), help=f"How many examples.  [default: {EXAMPLES}, if there are]")
+@click.option("-n", "--number", type=click.IntRange(1), help=f"Number of examples.  [default: {EXAMPLES}, or all]")
 @click.option(
     "--split", type=click.Choice(["explore", "confirm"]), default="explore", show_default=True,
-    help="Prompts to look around with, or those kept for testing.",
+    help="Prompts for exploring, or those held out for testing.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which prompts are drawn.")
-@click.option("--model", help="Load this model, show what it sees in tokens, and whether it can do the task.")
-@click.option("--chat", is_flag=True, help="With --model: ask it through its chat template.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw of prompts.")
+@click.option("--model", help="Load this model; show its tokens, and whether it can do the task.")
+@click.option("--chat", is_flag=True, help="With --model: use its chat template.")
 @click.option("--system", metavar="TEXT", help="With --chat: the system prompt.")
 @click.option("--db", metavar="FILE", help=DB_HELP)
-@click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 def show(
     name: str,
     number: int | None,
@@ -69,16 +69,16 @@ def show(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Print a task's card with examples: prompt, answer, distractor, corrupted twin, spans.
+    """Show a task with examples: prompt, answer, distractor, corrupted prompt, spans.
 
-    NAME is a task, a JSONL or CSV file of your own, or the name of one that was used, made or imported before.
+    NAME is a built-in task, your own JSONL or CSV file, or a task that the tracker keeps.
     """
     if model is not None and split == "confirm":
-        raise click.UsageError("On held-out prompts only predictions are measured; with --model take --split explore.")
+        raise click.UsageError("Only predictions are measured on held-out prompts. With --model use --split explore.")
     if chat and model is None:
-        raise click.UsageError("--chat asks a model: name it with --model.")
+        raise click.UsageError("--chat needs a model. Name it with --model.")
     if system is not None and not chat:
-        raise click.UsageError("--system is part of a chat: give --chat, too.")
+        raise click.UsageError("--system needs --chat. Add it.")
     with one_line():
         from ...db.location import tracker_path
         from ...tools.workbench.catalog import named_task, show_task

@@ -1,4 +1,4 @@
-"""`agent tell`: words for a study that is running, from another terminal."""
+"""`agent tell`: send a message to a running study from another terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .options import db_option
 @click.argument("words", nargs=-1, required=True)
 @db_option
 def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
-    """Tell a study that is running something: RUN (such as R3) reads your WORDS before its next step.
+    """Send a message to a running study: RUN (such as R3) reads your WORDS before its next step.
 
-    They are logged as a turn of the conversation. A study that was stopped reads them when it goes on.
+    The message is logged as a turn of the conversation. A stopped study reads it when it is resumed.
     """
     from ...db.ids import parse_id
     from ...db.location import tracker_path
@@ -24,20 +24,20 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
 
     text = " ".join(words).strip()
     if not text:
-        raise click.UsageError("There are no words; say what the study is to know.")
+        raise click.UsageError("The message is empty. Say what the study should know.")
     with one_line():
         what, number = parse_id(run)
         if what != "run":
-            raise click.UsageError(f"{run} is the id of a {what}; a run such as R1 is wanted.")
+            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
         path = tracker_path(db)
-        # A tracker that is not there is not made.
+        # Do not create a tracker that does not exist.
         with Reader.open(path) as reader:
             row = reader.run(number)
         if row.llm is None:
-            raise click.UsageError(f"{run} is led by the {row.driver}, a fixed protocol, which takes no words.")
+            raise click.UsageError(f"The {row.driver} drives {run}; it is a fixed protocol and reads no messages.")
         with Store.open(path) as store:
             store.tell(number, text)
         with Reader.open(path) as reader:
             stopped = reader.run(number).status == "stopped"
-    where = f"when it goes on: agent resume {run}" if stopped else "before its next step"
+    where = f"when you resume it: agent resume {run}" if stopped else "before its next step"
     click.echo(f"{run} reads it {where}.", err=True)

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--task", help="Only on this task.")
-@click.option("--model", help="Only on this subject model.")
-@click.option("--kind", help="Only of this kind of experiment.")
-@click.option("--metric", help="Effects on this metric. Else on that which has most: two have no common scale.")
-@click.option("--run", metavar="ID", help="Only of this run.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many places.")
+@click.option("--task", help="Filter by task.")
+@click.option("--model", help="Filter by subject model.")
+@click.option("--kind", help="Filter by kind of experiment.")
+@click.option("--metric", help="Metric of the effects; default: the most frequent one.")
+@click.option("--run", metavar="ID", help="Filter by run.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most this many sites."
+)
 @browses
 def top(
     reader: Reader,
@@ -29,7 +31,7 @@ def top(
     run: str | None,
     limit: int,
 ) -> Read:
-    """The places with the strongest effects, over all studies: each once, as it was measured last."""
+    """List the sites with the strongest effects over all studies, each with its latest measurement."""
     for what, value in (("kind", kind), ("task", task), ("model", model)):
         reader.require_known(what, value)
     found = reader.strongest(kind, task, model, metric, number_of(reader, run), limit)

@@ -1,4 +1,4 @@
-"""`agent verify`: a report, and all that it rests on, against what was recorded."""
+"""`agent verify`: check a report and the records behind it against the tracker's seals."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("what", metavar="RUN|EXPERIMENT|FILE")
 @db_option
-@click.option("--report", "file", metavar="FILE", help="The report; else those in reports/R1, if they are there.")
-@click.option("--rerun", is_flag=True, help="Measure the experiments behind the report again, too.")
-@click.option("--json", "as_json", is_flag=True, help="The differences and remarks as JSON.")
+@click.option("--report", "file", metavar="FILE", help="Report file; default: those in reports/R1, if any.")
+@click.option("--rerun", is_flag=True, help="Also rerun the experiments behind the report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences and remarks as JSON.")
 def verify(what: str, db: str | None, file: str | None, rerun: bool, as_json: bool) -> None:
-    """Check a study (R3), an experiment (E12) or a report (reports/R3/report.html) against what was recorded.
+    """Check that a study (R3), an experiment (E12) or a report (reports/R3/report.html) is as it was recorded.
 
-    The tracker: every record against its seal, and the chain of the seals. The report: rendered again, and compared
-    with the file. Exits 0 when all holds, 1 with each difference in one line. Nothing is written.
+    Checks every record in the tracker against its seal, and the chain of seals; renders the report again and compares
+    it with the file. Exits 0 if all is as recorded; 1 if not, with each difference in one line. Writes nothing.
     """
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
 
     with one_line():
         with Reader.open(tracker_path(db)) as reader:
-            of, number, files = _meant(what, file)
-            differences, remarks, again = _compared(reader, of, number, files)
+            of, number, files = _target(what, file)
+            differences, remarks, again = _compare(reader, of, number, files)
         if rerun and again:
-            differed, same = _measured_again(db, again)
+            differed, same = _rerun(db, again)
             differences, remarks = differences + differed, remarks + same
     _say(what, differences, remarks, as_json)
     raise click.exceptions.Exit(1 if differences else 0)
 
 
-def _meant(what: str, file: str | None) -> tuple[str, int, list[Path]]:
-    """Run or experiment, its number, and the files to compare."""
+def _target(what: str, file: str | None) -> tuple[str, int, list[Path]]:
+    """Whether it is a run or an experiment, its number, and the files to compare."""
     from ...db.ids import parse_id
     from ...tools.workbench.verify import read_stands
 
     if Path(what).suffix in (".html", ".md"):
         if file is not None:
-            raise click.UsageError(f"{what} is a report already; --report goes with a run.")
+            raise click.UsageError(f"{what} is a report itself. Use --report with a run.")
         return *parse_id(read_stands(Path(what)).run), [Path(what)]
     of, number = parse_id(what)
     if of not in ("run", "experiment"):
-        raise click.UsageError(f"{what} is the id of a {of}; a run (R1), an experiment (E12) or a report is wanted.")
+        raise click.UsageError(f"{what} is a {of}. Give a run (R1), an experiment (E12) or a report file.")
     if file is not None:
         if of == "experiment":
-            raise click.UsageError(f"{what} is an experiment, which has no report; name its run.")
+            raise click.UsageError(f"{what} is an experiment and has no report. Name its run.")
         return of, number, [Path(file)]
     folder = Path("reports") / f"R{number}"
     there = [folder / name for name in ("report.html", "report.md") if (folder / name).exists()]
     return of, number, there if of == "run" else []
 
 
-def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
-    """Differences, remarks, and the experiments that a rerun is about."""
+def _compare(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[list[str], list[str], list[int]]:
+    """Differences, remarks, and the experiments to rerun."""
     from ...tools.workbench.verify import cited, runs_of, verify_report, verify_tracker
 
     if of == "experiment":
@@ -82,7 +82,7 @@ def _compared(reader: Reader, of: str, number: int, files: list[Path]) -> tuple[
     return [*tracker.differences, *report.differences], [*tracker.remarks, *report.remarks], cited(reader, number)
 
 
-def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
+def _rerun(db: str | None, numbers: list[int]) -> tuple[list[str], list[str]]:
     from ...tools.replay.experiment import replay
     from ...tools.workbench.context import Context
     from ..live import quiet_progress
@@ -93,10 +93,10 @@ def _measured_again(db: str | None, numbers: list[int]) -> tuple[list[str], list
         context.progress = progress
         for number in numbers:
             found = replay(context, number)
-            differences += [f"{found['id']} measured again: {line}" for line in found["differences"]]
+            differences += [f"{found['id']} rerun: {line}" for line in found["differences"]]
             remarks += [f"{found['id']}: {line}" for line in found["warnings"]]
             if found["same"]:
-                remarks.append(f"{found['id']} measured again: {found['compared']} values are the same")
+                remarks.append(f"{found['id']} rerun: {found['compared']} values are the same")
     return differences, remarks
 
 

@@ -1,1 +1,1 @@
-"""Who answers the loop: OpenAI, a compatible server, or the autopilot. One file each."""
+"""The drivers, which answer the loop: OpenAI, a compatible server, or the autopilot. One file each."""

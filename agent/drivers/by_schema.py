@@ -1,7 +1,7 @@
-"""Tools for a server that has none but fills in a JSON schema: each reply is one object, a tool and its arguments.
+"""Tools for a server without tool calls that supports JSON schemas: each reply is one object, a tool and its arguments.
 
-The tools are described in the instructions, calls and their results are told as plain text, and the schema lets the
-model write nothing but a call. The conversation that is kept is the same as with tools.
+The instructions describe the tools, calls and results are sent as plain text, and the schema allows only a call. The
+tracker keeps the same conversation as with tools.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .profiles import Format
 
 
 def instructions_with(tools: Sequence[ToolSpec], instructions: str) -> str:
-    """The instructions, and after them every tool in words."""
-    told = "\n\n".join(
+    """The instructions, followed by a description of every tool."""
+    described = "\n\n".join(
         f"{tool.name}: {tool.description}\narguments: {json.dumps(tool.parameters, ensure_ascii=False)}"
         for tool in tools
     )
-    return prompts.fill("by_schema", instructions=instructions, tools=told).strip()
+    return prompts.fill("by_schema", instructions=instructions, tools=described).strip()
 
 
 def call_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
-    """The schema of one call of one of these tools, which must refer to no definitions elsewhere."""
+    """The schema of a call of one of these tools. The tools' schemas must contain no references."""
     return {
         "anyOf": [
             {
@@ -42,7 +42,7 @@ def call_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
 
 
 def response_format(kind: Format, tools: Sequence[ToolSpec]) -> dict[str, Any]:
-    """As OpenAI asks for a schema, or as llama.cpp does."""
+    """The request field for a schema, in the form of OpenAI or of llama.cpp."""
     schema = call_schema(tools)
     if kind == "json_schema":
         return {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": schema}}
@@ -50,8 +50,8 @@ def response_format(kind: Format, tools: Sequence[ToolSpec]) -> dict[str, Any]:
 
 
 def as_text(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The conversation with calls and results as text. Results that follow each other are one message of the user,
-    since many templates want the roles to take turns."""
+    """The conversation with calls and results as text. Consecutive results become one user message, because many
+    templates require the roles to alternate."""
     wire: list[dict[str, Any]] = []
     names = {call.id: call.name for message in messages for call in message.calls}
     for message in answered(messages):
@@ -72,7 +72,7 @@ def as_text(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def call_in(text: str, messages: Sequence[Message]) -> Call | None:
-    """The call that a reply consists of, or None where it is something else."""
+    """The call that a reply consists of, or None if it is not a call."""
     try:
         said = a_dict(cast(object, json.loads(text)))
     except (ValueError, RecursionError):

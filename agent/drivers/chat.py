@@ -1,7 +1,7 @@
 """The Chat Completions API, which nearly every server speaks: Ollama, vLLM, llama.cpp, OpenRouter and others.
 
-The whole conversation is sent each time, rebuilt in the same way, so that its beginning stays the same to the
-byte and caches hit. What a server does not know (strict schemas, a limit's name) it is not sent again.
+Each request sends the whole conversation, rebuilt in the same way: its beginning is identical to the byte, so caches
+hit. An option that a server refuses (strict schemas, the name of a limit) is not sent again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .conversation import BadReply, BadRequest, Call, ContextOverflow, Message, 
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import LIMIT_OF_ANSWER, NO_TOOLS
 from .history import answered, call_of, sendable_arguments, sendable_name
-from .mending import mended
+from .mending import repair
 from .server import Server
 from .server_faults import Complaint, reason_of
 
-# Even English prose has no more characters per token than this; fewer tokens read means text that was cut.
+# Even English prose has no more characters per token than this, so a lower token count means that text was cut.
 CHARACTERS_PER_TOKEN = 8
 WORTH_CHECKING = 16_000
 WORTH_COUNTING = 500
@@ -29,9 +29,9 @@ WORTH_COUNTING = 500
 class ChatDriver:
     """Takes turns over POST /chat/completions.
 
-    `timeout` is in seconds for a whole answer; `base_url` None means OpenAI; `profile` names the kind of server, None
-    where that is to be found out. A server without tools, and a model that only talks, is asked for each call by a
-    JSON schema."""
+    `timeout` is in seconds for a whole answer; `base_url` None means OpenAI; `profile` names the server type, None
+    detects it. From a server without tools, or a model that only talks, the driver requests each call by a JSON
+    schema."""
 
     name = "chat"
 
@@ -49,19 +49,19 @@ class ChatDriver:
         self.server = Server(base_url, api_key, timeout, retries, profile)
         self._max_output_tokens = max_output_tokens
         self._refused: set[str] = set()
-        # Whether calls are asked for by a schema, and whether that has worked, or was tried on a talker in vain.
+        # Whether calls are requested by a schema; whether that has worked, or has failed with a model that only talks.
         self.by_schema = self._schema_works = self._vain = False
         self._on_trial = False
 
     def reply(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """The model's next turn. Raises a DriverError."""
-        if tools and not self.by_schema and not self._vain and talked(messages):
+        if tools and not self.by_schema and not self._vain and only_talked(messages):
             self.by_schema = self._on_trial = True
 
         def read(body: dict[str, Any]) -> Reply | None:
             if tools and self.by_schema:
                 return self._read_call(body, messages, tools)
-            reply = mended(read_completion(body, messages, self.server.url), body, messages, tools, self.server.profile)
+            reply = repair(read_completion(body, messages, self.server.url), body, messages, tools, self.server.profile)
             return None if self._dropped(reply, instructions, messages, tools) else reply
 
         def asked() -> tuple[dict[str, Any], Reply | None]:
@@ -83,11 +83,11 @@ class ChatDriver:
         return reply
 
     def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
-        """What is sent, as the keyword arguments of `create`."""
+        """The request, as keyword arguments of `create`."""
         request: dict[str, Any] = {"model": self.llm}
         if tools and self.by_schema:
-            told = by_schema.instructions_with(tools, instructions)
-            request["messages"] = [{"role": "system", "content": told}, *by_schema.as_text(messages)]
+            text = by_schema.instructions_with(tools, instructions)
+            request["messages"] = [{"role": "system", "content": text}, *by_schema.as_text(messages)]
             request["response_format"] = by_schema.response_format(self._left(self.server.profile.formats)[0], tools)
         else:
             request["messages"] = chat_messages(instructions, messages, self.server.profile.no_text)
@@ -112,7 +112,7 @@ class ChatDriver:
 
     @property
     def is_strict(self) -> bool:
-        """Whether strict schemas are sent: not where they were refused, or are known to be ignored."""
+        """Whether strict schemas are sent: not if the server refused them or is known to ignore them."""
         return "strict" in self._options and not self.by_schema
 
     def _tool(self, tool: ToolSpec) -> dict[str, Any]:
@@ -142,24 +142,24 @@ class ChatDriver:
         return self.by_schema
 
     def _back_to_tools(self) -> bool:
-        """Whether the schema was only tried, on a model that has tools and does not use them: so no more."""
+        """Stop using the schema if it was only tried because a model with tools did not call them. Returns whether."""
         if not self._on_trial:
             return False
         self.by_schema, self._on_trial, self._vain = False, False, True
         return True
 
     def _dropped(self, reply: Reply, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> bool:
-        """Some servers leave out the tools without a word. The count of what was read shows it, at the first reply:
-        later ones are long by what was said."""
+        """Whether the server silently dropped the tools. The input token count of the first reply shows it; later
+        counts are large because of the conversation."""
         if reply.calls or reply.tokens_in is None or len(messages) != 1:
             return False
         text = length(instructions, messages)
         offered = sum(len(tool.description) + len(json.dumps(tool.parameters)) for tool in tools)
-        # A count below the first bound leaves out what the server had read before, and shows nothing.
+        # A count below the first bound excludes what the server had cached, and shows nothing.
         return text >= WORTH_COUNTING and text <= reply.tokens_in * CHARACTERS_PER_TOKEN < text + offered
 
     def _read_call(self, body: dict[str, Any], messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
-        """The reply that a schema was asked for. Raises BadRequest where it was not heeded the first time."""
+        """The reply to a request with a schema. Raises BadRequest if the first one ignores the schema."""
         reply = read_completion(body, messages, self.server.url)
         if reply.finish == "refusal":
             return reply
@@ -167,46 +167,46 @@ class ChatDriver:
         cut_object = reply.finish == "length" and reply.text.lstrip().startswith("{")
         if call is not None and reply.finish != "length":
             reply = reply.model_copy(update={"text": "", "calls": (call,)})
-        reply = mended(reply, body, messages, tools, self.server.profile)
+        reply = repair(reply, body, messages, tools, self.server.profile)
         if not self._schema_works and call is None and not reply.calls and not cut_object:
             if self._back_to_tools():
                 return reply
             raise BadRequest(
-                f"{self.llm} at {self.server.url} takes neither tools nor a JSON schema, and without one of them it "
-                f"cannot run experiments: {self.server.profile.tools_on}. Or take --driver autopilot."
+                f"{self.llm} at {self.server.url} supports neither tools nor JSON schemas, so it cannot run "
+                f"experiments: {self.server.profile.tools_on}, or use --driver autopilot."
             )
         self._schema_works, self._on_trial = True, False
         return reply
 
     def _check_that_all_was_read(self, body: dict[str, Any], instructions: str, messages: Sequence[Message]) -> None:
-        """Ollama cuts a long conversation silently, and answers what is left of it."""
+        """Raise if the conversation was cut: Ollama cuts a long one silently and answers the rest."""
         usage = a_dict(body.get("usage"))
         read = tokens(usage, "prompt_tokens")
         sent = length(instructions, messages)
         if not read or sent < WORTH_CHECKING:
             return
-        # Some servers count only what was not in their cache.
+        # Some servers count only tokens that were not in their cache.
         read += tokens(usage.get("prompt_tokens_details"), "cached_tokens") or 0
         if read * CHARACTERS_PER_TOKEN < sent:
             raise ContextOverflow(
-                f"{self.server.url} read only {read:,} tokens of {sent:,} characters: it cuts conversations silently. "
+                f"{self.server.url} read only {read:,} tokens of {sent:,} characters: it cut the conversation. "
                 f"{self.server.profile.longer.capitalize()}."
             )
 
 
-def talked(messages: Sequence[Message]) -> bool:
-    """Whether the last two replies are nothing but words, the second although the model had been asked to act."""
+def only_talked(messages: Sequence[Message]) -> bool:
+    """Whether the last two replies contain only words, the second even after the model was asked to act."""
     said = [message for message in messages if message.role == "assistant"][-2:]
     return len(said) == 2 and all(message.finish == "stop" and not message.calls for message in said)
 
 
 def length(instructions: str, messages: Sequence[Message]) -> int:
-    """The characters of a conversation, without tools."""
+    """The number of characters of a conversation, without tools."""
     return len(instructions) + sum(len(m.text) + sum(len(c.arguments) for c in m.calls) for m in messages)
 
 
 def chat_messages(instructions: str, messages: Sequence[Message], no_text: str | None = None) -> list[dict[str, Any]]:
-    """The conversation in the words of Chat Completions; `no_text` stands for a text that there is not."""
+    """The conversation in the form of Chat Completions; `no_text` replaces an empty text."""
     wire: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
     for message in answered(messages):
         if message.role == "tool":
@@ -227,13 +227,13 @@ def chat_messages(instructions: str, messages: Sequence[Message], no_text: str |
 
 
 def read_completion(body: dict[str, Any], messages: Sequence[Message], url: str) -> Reply:
-    """The first choice as a Reply. Raises BadReply where there is none."""
+    """The first choice as a Reply. Raises BadReply if there is none."""
     choices = dicts(body.get("choices"))
     if not choices:
-        raise BadReply(f"{url} answered without any choice, so there is no reply in it: try again, or another model.")
+        raise BadReply(f"{url} sent an answer without a reply (no choices). Try again, or use another model.")
     choice, said = choices[0], a_dict(choices[0].get("message"))
     if choice.get("finish_reason") == "error" or not said:
-        raise BadReply(f"{url} answered a choice without a message: {reason_of(choice.get('error'))}.")
+        raise BadReply(f"{url} sent an answer without a message: {reason_of(choice.get('error'))}.")
     calls: list[Call] = []
     finish: Literal["stop", "length", "refusal"] = "stop"
     text = content_text(said.get("content"))
@@ -242,7 +242,7 @@ def read_completion(body: dict[str, Any], messages: Sequence[Message], url: str)
     elif said.get("refusal") or choice.get("finish_reason") == "content_filter":
         finish, text = "refusal", str(said.get("refusal") or text)
     else:
-        # The calls decide, whatever finish_reason says: servers answer "stop" with calls present.
+        # Rely on the calls, not on finish_reason: some servers say "stop" although there are calls.
         for call in dicts(said.get("tool_calls")):
             function = a_dict(call.get("function"))
             calls.append(call_of(call.get("id"), function.get("name"), function.get("arguments"), messages, calls))
@@ -258,7 +258,7 @@ def read_completion(body: dict[str, Any], messages: Sequence[Message], url: str)
 
 
 def content_text(content: object) -> str:
-    """The text of a message, which some servers send in parts (of which thoughts are not shown)."""
+    """The text of a message. Some servers send it in parts; thoughts are left out."""
     if isinstance(content, list):
         parts = [part for part in dicts(cast(object, content)) if part.get("type") in ("text", "output_text")]
         return "".join(str(part.get("text") or "") for part in parts)

@@ -1,7 +1,7 @@
-"""The words that the loop and every driver share.
+"""The data that the loop and every driver share.
 
-The loop keeps one conversation of `Message`s in this neutral form; a driver translates it to its
-own wire format and its answer back into a `Reply`. Everything here is data that the tracker can store.
+The loop keeps the conversation as `Message`s in this neutral form. A driver translates them into its wire format, and
+the answer back into a `Reply`. The tracker can store everything here.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class Call(Frozen):
     arguments: str
 
 
-class Mended(Frozen):
-    """One thing in a reply that was not taken as it came: what was done, in a sentence, and what had come."""
+class Repair(Frozen):
+    """One repair of a reply: what the program did, in a sentence, and the original."""
 
     what: str
     was: str = ""
 
 
 class Reply(Frozen):
-    """What a driver answered. `items` are provider objects to be handed back unchanged (reasoning items).
+    """A driver's answer. `items` are provider objects (reasoning items) that go back to the server unchanged.
 
-    tokens_in, tokens_out   what the server counted, None where it does not say
-    tokens_cached           those of tokens_in that it had read before, which cost less; None where it does not say
-    tokens_written          those of tokens_in that it put into its cache, which may cost more; None likewise
-    mended                  what was not taken as it came, and is logged with the reply
-    hint                    why calls that the text shows cannot be run; empty where it shows none
+    tokens_in, tokens_out   as the server counted; None if it does not say
+    tokens_cached           the part of tokens_in that was in its cache and costs less; None if it does not say
+    tokens_written          the part of tokens_in written to its cache, which may cost more; None if it does not say
+    mended                  the repairs of the reply, logged with it
+    hint                    why the calls in the text cannot be run; empty if there are none
     """
 
     text: str = ""
@@ -55,11 +55,11 @@ class Reply(Frozen):
     tokens_cached: int | None = None
     tokens_written: int | None = None
     items: tuple[dict[str, Any], ...] = ()
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[Repair, ...] = ()
     hint: str = ""
 
 
-# What of a reply is kept in the conversation.
+# The fields of a reply that the conversation keeps.
 KEPT = ("text", "calls", "items", "finish", "mended", "hint")
 
 
@@ -67,10 +67,10 @@ class Message(Frozen):
     """One entry of the conversation.
 
     user       text
-    assistant  text, calls, items, finish: how the reply ended; mended, hint: see Reply
+    assistant  text, calls, items; finish: how the reply ended; mended, hint: see Reply
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
-    code       of a user message that ends the study: which limit was reached, or who stopped it; of a tool message:
-               why the call was refused. Empty where neither is so, and in logs from before there were codes
+    code       in a user message that ends the study: which limit was reached, or who stopped it; in a tool message:
+               why the call was refused. Otherwise empty, and in logs of versions without codes
     """
 
     role: Literal["user", "assistant", "tool"]
@@ -80,23 +80,23 @@ class Message(Frozen):
     data: dict[str, Any] | None = None
     items: tuple[dict[str, Any], ...] = ()
     finish: Finish = "stop"
-    mended: tuple[Mended, ...] = ()
+    mended: tuple[Repair, ...] = ()
     hint: str = ""
     code: str = ""
 
     @classmethod
     def of(cls, reply: Reply) -> Message:
-        """A reply as the conversation keeps it."""
+        """The message that the conversation keeps of a reply."""
         return cls(role="assistant", **{name: getattr(reply, name) for name in KEPT})
 
     @model_serializer(mode="wrap")
     def _as_logged(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what few messages have: logs from before it was kept stay the same to the byte."""
+        """Omit fields that few messages have, so the logs of older versions stay identical to the byte."""
         return {name: value for name, value in dump(self).items() if value or name not in ("mended", "hint", "code")}
 
 
 class ToolSpec(Frozen):
-    """A tool as a language model is offered it; `parameters` is a strict JSON schema."""
+    """A tool as it is offered to a language model; `parameters` is a strict JSON schema."""
 
     name: str
     description: str
@@ -117,9 +117,9 @@ class Driver(Protocol):
 
 
 class DriverError(Exception):
-    """The driver cannot answer. One line that says what to do; `fatal` errors end the run, resumable.
+    """The driver cannot answer. One line that says what to do. A `fatal` error stops the run; it can be resumed.
 
-    `code` says what is wrong to a program: that of the class, or a more exact one (`server_faults.FAULTS`).
+    `code` says what is wrong, for programs: the class's code, or a more exact one (`server_faults.FAULTS`).
     """
 
     code = "driver"
@@ -146,7 +146,7 @@ class QuotaSpent(DriverError):
 
 
 class ContextOverflow(DriverError):
-    """The conversation is too long. `limit` is how many tokens the server says that it reads, None where it does not
+    """The conversation is too long. `limit` is the context size in tokens that the server reports; None if it does not
     say."""
 
     code = "context_overflow"
@@ -157,16 +157,16 @@ class ContextOverflow(DriverError):
 
 
 class BadReply(DriverError):
-    """The server answered something that is no reply (HTML, an error object, no choices)."""
+    """The server's answer is not a reply (HTML, an error object, no choices)."""
 
     code = "bad_reply"
 
 
 class BadRequest(DriverError):
-    """The server refuses the request as it stands: an unknown model, a route or a parameter that it lacks."""
+    """The server refuses the request: an unknown model, route or parameter."""
 
     code = "bad_request"
 
 
-# What may be over when the study is gone on with: the server is back, the account has credit, there is a new key.
+# Errors that may be gone when the study is resumed: the server is back, the account has credit, the key is new.
 PASSING = (NoKey, WrongKey, Unreachable, QuotaSpent, BadReply)

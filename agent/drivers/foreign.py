@@ -1,14 +1,14 @@
-"""How other programs say things, where their words are all that tells: servers of language models, each its own way.
+"""The error messages of servers, where only the wording shows what is wrong. Each server words them differently.
 
-They are data, in one place, and no words of ours. What is found by them becomes an error of ours with a code of ours,
-or an option that is no longer sent.
+They are data, in one place, and none of them is Lashley's own text. A match becomes one of Lashley's errors with its
+code, or an option that is no longer sent.
 """
 
 from __future__ import annotations
 
 import re
 
-# --- why a request was refused
+# --- reasons for refusing a request
 QUOTA = re.compile(r"insufficient_quota|billing_hard_limit|billing_not_active|insufficient[_ ](credits|balance)")
 OVERFLOW = re.compile(
     r"context_length_exceeded|exceed_context_size|(maximum|available|model'?s) (context|model) (length|size)"
@@ -20,7 +20,7 @@ NO_TOOLS = re.compile(r"support tools|support function|tool[_ ]choice|tool-call-
 OTHER_API = re.compile(r"v1/responses")
 A_MODEL = re.compile(r"model", re.IGNORECASE)
 LIMIT_OF_ANSWER = re.compile(r"max_(completion_|output_)?tokens|in the completion")
-# What is given up of the Responses API when it is refused. `items`: reasoning by another model or account.
+# Options of the Responses API to drop when they are refused. `items`: reasoning by another model or account.
 RESPONSES_OPTIONS = {
     "items": r"invalid_encrypted_content|could not be (verified|decrypted)|not persisted|without its required",
     "include": r"\binclude\b|encrypted content is not supported",
@@ -32,6 +32,6 @@ _CONTEXT = re.compile(r"context (?:length|size|window)\D{0,16}(\d[\d,]*)", re.IG
 
 
 def stated_context(message: str) -> int | None:
-    """How many tokens a server says that its model reads at once, where it says so when it refuses more."""
+    """The context size in tokens that a server states when it refuses a longer conversation, or None."""
     stated = _CONTEXT.search(message)
     return int(stated[1].replace(",", "")) if stated else None

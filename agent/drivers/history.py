@@ -1,4 +1,4 @@
-"""The conversation in a form that every server takes back: calls and results in pairs, names and arguments mended."""
+"""The conversation in a form that every server accepts: calls and results in pairs, names and arguments repaired."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ UNANSWERED = "No result: the run stopped before this call was carried out."
 
 
 def answered(messages: Sequence[Message]) -> list[Message]:
-    """The conversation with each call followed at once by exactly one result, which both APIs demand.
+    """The conversation with each call followed directly by exactly one result, which both APIs require.
 
-    A call that was never carried out (the run was killed) is answered with UNANSWERED. Empty assistant messages
-    get a word, since many servers refuse them. Raises ValueError on a result that answers no call.
+    A call that never ran (the run was killed) gets the result UNANSWERED. Empty assistant messages get a short text,
+    because many servers refuse empty ones. Raises ValueError if a result answers no call.
     """
     out: list[Message] = []
     placed = 0
@@ -40,7 +40,7 @@ def answered(messages: Sequence[Message]) -> list[Message]:
 def call_of(
     call_id: object, name: object, arguments: object, messages: Sequence[Message], earlier: Sequence[Call]
 ) -> Call:
-    """A call as it came. An id that is missing or was used before becomes call_<number of calls made so far>."""
+    """A call. A missing or repeated id becomes call_<number of calls so far>."""
     used = {call.id for message in messages for call in message.calls} | {call.id for call in earlier}
     number = sum(len(message.calls) for message in messages) + len(earlier)
     chosen = call_id if isinstance(call_id, str) else ""
@@ -51,13 +51,13 @@ def call_of(
 
 
 def sendable_name(name: str) -> str:
-    """A name that servers accept in the history, even if the model made up one that they would not."""
+    """The name in a form that servers accept in the history, even if the model invented an invalid one."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
 
 
 def sendable_arguments(text: str) -> str:
-    """The arguments, or {} where they are no JSON object: one such call in the history fails every later request.
-    An object that was written as a text is sent as the object that it was taken for."""
+    """The arguments, or {} if they are not a JSON object: one such call in the history would fail every later request.
+    An object that was written as a text is sent as an object."""
     try:
         given: object = json.loads(text, parse_constant=_refuse)
         if isinstance(given, str):

@@ -1,7 +1,7 @@
-"""How long, and how much, a server may answer: limits that hold whatever it does.
+"""Limits on the time and size of a server's answer, which hold whatever the server does.
 
-The SDK's time limit is one for each read, so that a server which sends a byte now and then is never late, and it
-reads a body of any size. Here an answer has one limit of time for all of it, every attempt included, and one of size.
+The SDK limits the time of each read, so a server that sends a byte now and then is never late, and it reads a body of
+any size. Here the whole answer, with all attempts, has one time limit and one size limit.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .conversation import BadReply, Unreachable
 
 T = TypeVar("T")
 
-# Bytes. The longest true answers, lists of every model that there is, have two million.
+# Bytes. The longest real answers, lists of all models, have two million.
 MOST = 8 * 2**20
-# Until when the work of this thread is waited for, by time.monotonic().
+# The deadline of the work in this thread, by time.monotonic().
 _ends: ContextVar[float] = ContextVar("_ends")
 
 
 class Late(Unreachable):
-    """The whole answer took longer than it may."""
+    """The whole answer took longer than the time limit."""
 
     code = "late"
 
 
 def within(ends: float, work: Callable[[], T]) -> T:
-    """What `work` gives, if it does before `ends`. Raises Late, and what `work` raises.
+    """The result of `work`, if it returns before `ends`. Raises Late, and what `work` raises.
 
-    It is done in a thread, since a name that is not resolved or a header that trickles cannot be interrupted. One that
-    is late is left alone: it stops at its next read, and asks nobody again.
+    The work runs in a thread, because a slow name lookup or a trickling header cannot be interrupted. Late work is
+    abandoned: it stops at its next read and makes no further attempt.
     """
     future: Future[T] = Future()
 
@@ -43,7 +43,7 @@ def within(ends: float, work: Callable[[], T]) -> T:
         _ends.set(ends)
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  (it is raised where the result is waited for)
+        except BaseException as error:  # noqa: BLE001  (raised again in the waiting thread)
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
@@ -54,22 +54,22 @@ def within(ends: float, work: Callable[[], T]) -> T:
 
 
 def check_in_time(_: Request | None = None) -> None:
-    """Before each attempt. Raises Late."""
+    """Called before each attempt. Raises Late."""
     if time.monotonic() > _ends.get(float("inf")):
         raise Late
 
 
 def limit_answer(response: Response) -> None:
-    """Before the body is read. Raises BadReply where its size could not be limited."""
-    # A few kilobytes unpack to any size; it was asked to send the answer as it is.
+    """Called before the body is read. Raises BadReply if its size cannot be limited."""
+    # A few kilobytes can decompress to any size; the request asked for an uncompressed answer.
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise BadReply("The server sends its answers packed although it is asked not to.")
+        raise BadReply("The server compresses its answers although the request forbids it.")
     assert isinstance(response.stream, SyncByteStream)
     response.stream = Limited(response.stream)
 
 
 class Limited(SyncByteStream):
-    """A body of which no more than MOST bytes are read. Raises BadReply, and Late."""
+    """A body that is read up to MOST bytes. Raises BadReply, and Late."""
 
     def __init__(self, body: SyncByteStream) -> None:
         self.body = body
@@ -80,9 +80,7 @@ class Limited(SyncByteStream):
             check_in_time()
             read += len(part)
             if read > MOST:
-                raise BadReply(
-                    f"The answer is longer than {MOST // 2**20} MB, which no reply is; the rest is not read."
-                )
+                raise BadReply(f"The answer is longer than {MOST // 2**20} MB, which is too long for a reply.")
             yield part
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What the servers that speak OpenAI's API lack of it, as data. The drivers read it; nothing is written per server.
+"""What each type of server lacks of OpenAI's API, as data that the drivers read; no code is written per server.
 
-A server is recognised by its address, or by what it answers to GET /models. What is not known of it is assumed to be
-there, tried once, and given up when it is refused.
+The type is detected from the address, or from the answer to GET /models. A driver tries a feature that is not known to
+be missing, and drops it when the server refuses it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Option = Literal["strict", "parallel_tool_calls", "tool_choice"]
 
 
 class Profile(Frozen):
-    """One kind of server.
+    """One type of server.
 
-    hosts, ports, owned_by, header   by which it is recognised: the address; the owner that /models gives its entries;
-                                     a header of its answers, and a pattern of the value
-    limits             the names that the limit of an answer's length may have, the likeliest first
-    options            what is sent with tools: "strict", "parallel_tool_calls", "tool_choice" ("auto", which is what
-                       leaving it out means to all others)
-    formats            in which shapes it may take a JSON schema, the likeliest first: OpenAI's, or llama.cpp's
-    tool_choice        whether one tool can be demanded: "kept"; "ignored"; "named" where "required" is not understood
-    cuts_silently      a conversation that is too long loses its beginning, and no error is given
-    parses             whether it reads the calls of a model only when it was started so
-    no_text            what stands for the text of a call that comes without any: null, as OpenAI has it, or ""
-    extra              what else every request carries
-    tools_on, longer   what a user does to have tools, and a longer context
+    hosts, ports, owned_by, header   how it is detected: the address; the owner in the entries of /models; a header of
+                                     its answers, and a pattern of the value
+    limits             possible names of the limit on an answer's length, the likeliest first
+    options            options to send with tools: "strict", "parallel_tool_calls", "tool_choice" ("auto", which other
+                       servers assume if it is left out)
+    formats            possible forms of a JSON schema, the likeliest first: OpenAI's, or llama.cpp's
+    tool_choice        whether it obeys a demand for one tool: "kept"; "ignored"; "named" if it does not know "required"
+    cuts_silently      it cuts the beginning of a conversation that is too long, without an error
+    parses             whether it parses a model's calls only when it was started with a tool parser
+    no_text            the text of a call without text: null, as in OpenAI's API, or ""
+    extra              additional fields of every request
+    tools_on, longer   what a user does to enable tools, and to get a longer context
     """
 
     name: str
@@ -52,23 +52,23 @@ class Profile(Frozen):
     parses: bool = False
     no_text: Literal[""] | None = None
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
-    tools_on: str = "take a model that calls tools, and see the server's documentation for how to turn that on"
+    tools_on: str = "use a model that calls tools, and enable tools as the server's documentation says"
     longer: str = "give the server a longer context"
 
 
 PROFILES = (
     Profile(
         name="openai",
-        about="Has everything. Newer models take tools over Responses only; it counts reasoning in the limit.",
+        about="Supports everything. Newer models use tools only over Responses; the length limit includes reasoning.",
         hosts=("api.openai.com",),
         header=("openai-processing-ms", r"\d"),
         limits=("max_completion_tokens", "max_tokens"),
         formats=("json_schema",),
-        longer="take a model with a longer context",
+        longer="use a model with a longer context",
     ),
     Profile(
         name="ollama",
-        about="Ignores tool_choice, strict and parallel_tool_calls; cuts a long conversation silently.",
+        about="Ignores tool_choice, strict and parallel_tool_calls; silently cuts a long conversation.",
         ports=(11434,),
         owned_by=("library",),
         limits=("max_tokens",),
@@ -76,12 +76,12 @@ PROFILES = (
         formats=("json_schema",),
         tool_choice="ignored",
         cuts_silently=True,
-        tools_on="take a model whose page says that it has tools",
+        tools_on="use a model whose page says that it supports tools",
         longer="give it a longer context: OLLAMA_CONTEXT_LENGTH",
     ),
     Profile(
         name="vllm",
-        about="Calls tools only when it was started with a tool parser.",
+        about="Calls tools only if it was started with a tool parser.",
         owned_by=("vllm",),
         formats=("json_schema",),
         parses=True,
@@ -90,18 +90,18 @@ PROFILES = (
     ),
     Profile(
         name="llama.cpp",
-        about="Calls tools only with --jinja and a template that knows them; strict is ignored.",
+        about="Calls tools only with --jinja and a template that supports them; ignores strict.",
         owned_by=("llamacpp",),
         header=("server", r"^llama\.cpp"),
         limits=("max_tokens",),
         options=("parallel_tool_calls",),
         parses=True,
-        tools_on="start it with --jinja, and a model whose template knows tools",
+        tools_on="start it with --jinja and a model whose template supports tools",
         longer="start it with a larger --ctx-size",
     ),
     Profile(
         name="llama-cpp-python",
-        about="Calls tools only with a chat format for them, and drops them where tool_choice is not sent; takes a "
+        about="Calls tools only with a chat format for them, and drops them unless tool_choice is sent; accepts a "
         "schema only as json_object; fails on `required`, and on a call whose text is null.",
         owned_by=("me",),
         limits=("max_tokens",),
@@ -114,21 +114,21 @@ PROFILES = (
     ),
     Profile(
         name="openrouter",
-        about="What is there depends on who serves the model; it is told to choose one that takes all that is sent. "
-        "Reports errors inside a 200.",
+        about="Features depend on the provider; the request asks for one that supports all parameters. "
+        "Reports errors with status 200.",
         hosts=("openrouter.ai",),
-        # Without the first, a provider that lacks tools drops them; without the second, long conversations are cut.
+        # Without the first, a provider without tools drops them; without the second, long conversations are cut.
         extra={"provider": {"require_parameters": True}, "transforms": []},
-        tools_on="take a model whose page says that it has tools",
-        longer="take a model with a longer context",
+        tools_on="use a model whose page says that it supports tools",
+        longer="use a model with a longer context",
     ),
 )
-UNKNOWN = Profile(name="compatible", about="Nothing is known of it: what it refuses is given up.")
+UNKNOWN = Profile(name="compatible", about="Its features are unknown; options that it refuses are dropped.")
 BY_NAME = {profile.name: profile for profile in (*PROFILES, UNKNOWN)}
 
 
 def by_address(url: str) -> Profile:
-    """What the address alone tells."""
+    """The profile that the address shows, or UNKNOWN."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     for profile in PROFILES:
@@ -138,9 +138,9 @@ def by_address(url: str) -> Profile:
 
 
 def by_answer(headers: Mapping[str, str], models: Sequence[dict[str, Any]]) -> Profile | None:
-    """What its answer to GET /models tells: the headers (names in lower case) and the entries."""
+    """The profile that the answer to GET /models shows: its headers (names in lower case) and entries."""
     owners = {str(entry.get("owned_by")) for entry in dicts(list(models))}
-    # llama-cpp-python sends a header of OpenAI's: the owner tells more.
+    # llama-cpp-python sends one of OpenAI's headers, so the owner is more reliable.
     for profile in PROFILES:
         if owners & set(profile.owned_by):
             return profile
@@ -152,8 +152,8 @@ def by_answer(headers: Mapping[str, str], models: Sequence[dict[str, Any]]) -> P
 
 
 def context_length(model: Mapping[str, Any]) -> int | None:
-    """How many tokens a model of GET /models takes, where the server says (llama.cpp: of its training)."""
+    """The context size of a model in GET /models, in tokens, or None (llama.cpp: the size in training)."""
     meta = a_dict(model.get("meta"))
-    told = [model.get("max_model_len"), model.get("context_length"), model.get("context_window")]
-    told += [meta.get("n_ctx"), meta.get("n_ctx_train")]
-    return next((n for n in told if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)
+    sizes = [model.get("max_model_len"), model.get("context_length"), model.get("context_window")]
+    sizes += [meta.get("n_ctx"), meta.get("n_ctx_train")]
+    return next((n for n in sizes if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)

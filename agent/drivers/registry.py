@@ -1,8 +1,7 @@
-"""The drivers by name: who can take the turns of a study. One row is one driver, from which every `--driver` option and
-its help are made.
+"""The drivers by name. Each row is one driver; every `--driver` option and its help are made from the rows.
 
-Nothing is imported until a driver is made. Another package adds one by an entry point of `lashley.drivers`: its name is
-the driver's, and it names a `DriverRow`.
+Nothing is imported until a driver is created. Another package adds a driver with an entry point of `lashley.drivers`:
+its name is the driver's name, and its value a `DriverRow`.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Asked:
-    """What a driver is made with.
+    """The settings to create a driver with.
 
     llm                the language model; empty for a driver that needs nothing
-    base_url, key      of the server; None where there is none
+    base_url, key      of the server; None if there is none
     timeout            seconds for a whole answer
-    max_output_tokens  of one answer; None: as long as it likes
+    max_output_tokens  of one answer; None: no limit
     """
 
     llm: str = ""
@@ -42,11 +41,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class DriverRow:
-    """A driver: how it is made, and what it needs.
+    """A driver: how to create it, and what it needs.
 
     about  one line of help
-    needs  server: an OpenAI-compatible server or a key for OpenAI, which the program looks for; it has a `server`.
-           model: the name of a language model, which it reaches in its own way. nothing: it is a protocol.
+    needs  server: an OpenAI-compatible server or a key for OpenAI, which the program finds; the driver has a `server`.
+           model: the name of a language model, which the driver reaches by itself. nothing: it is a fixed protocol.
     """
 
     name: str
@@ -75,28 +74,28 @@ def _autopilot(_: Asked) -> Driver:
     return Autopilot()
 
 
-# In the order in which they are offered.
+# In the order of the help.
 OURS = (
     DriverRow("responses", "OpenAI", "server", _responses),
-    DriverRow("chat", "a server that speaks OpenAI's Chat Completions", "server", _chat),
+    DriverRow("chat", "a server with OpenAI's Chat Completions API", "server", _chat),
     DriverRow("autopilot", "a fixed protocol that needs no key", "nothing", _autopilot),
 )
 
 
 @cache
 def installed() -> dict[str, EntryPoint]:
-    """Those of other packages by name; none is imported."""
+    """The drivers of other packages by name; imports none of them."""
     ours = {row.name for row in OURS}
     return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in {*ours, AUTO}}
 
 
 def names() -> list[str]:
-    """What --driver takes."""
+    """The values of --driver."""
     return [AUTO, *(row.name for row in OURS), *installed()]
 
 
 def help_text() -> str:
-    """The drivers in a sentence, each with its one line of help; of another package's with the package."""
+    """The drivers in a sentence, each with its line of help, or with its package."""
     from ...tools.installed import origin
 
     lines = [f"{row.name}: {row.about}" for row in OURS]
@@ -105,7 +104,7 @@ def help_text() -> str:
 
 
 def driver_named(name: str) -> DriverRow:
-    """The driver of this name. Raises BadRequest where there is none, and where an installed one cannot be used."""
+    """The driver of this name. Raises BadRequest if there is none, or if an installed one cannot be used."""
     from .conversation import BadRequest
 
     for row in OURS:
@@ -114,7 +113,7 @@ def driver_named(name: str) -> DriverRow:
     entry = installed().get(name)
     if entry is None:
         near = difflib.get_close_matches(name, names(), n=2, cutoff=0.5) or names()
-        raise BadRequest(f"There is no driver '{name[:40]}': there is {' or '.join(near)}. Is its package installed?")
+        raise BadRequest(f"There is no driver '{name[:40]}'. Is its package installed? There is {', '.join(near)}.")
     from ...tools.installed import loaded
 
     def fits(row: Any) -> bool:

@@ -1,7 +1,7 @@
-"""OpenAI's Responses API, over which alone its newer models take tools.
+"""OpenAI's Responses API, the only one over which its newer models use tools.
 
-Nothing is stored on the server: the conversation is sent each time, and the items that the model produced
-(its encrypted reasoning among them) are handed back as they came, so that it can go on with its own thoughts.
+The server stores nothing: each request sends the whole conversation. The items that the model produced, including its
+encrypted reasoning, go back unchanged, so the model can continue its own reasoning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .conversation import BadReply, Call, Message, Reply, ToolSpec
 from .fields import a_dict, cached, dicts, tokens
 from .foreign import RESPONSES_OPTIONS
 from .history import answered, call_of, sendable_arguments, sendable_name
-from .mending import mended
+from .mending import repair
 from .server import Server
 from .server_faults import Complaint, reason_of
 
@@ -49,13 +49,13 @@ class ResponsesDriver:
                 **self.request(instructions, messages, tools)
             ),
             self._concede,
-            lambda body: mended(
+            lambda body: repair(
                 read_response(body, messages, self.server.url), body, messages, tools, self.server.profile
             ),
         )
 
     def request(self, instructions: str, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[str, Any]:
-        """What is sent, as the keyword arguments of `create`."""
+        """The request, as keyword arguments of `create`."""
         request: dict[str, Any] = {
             "model": self.llm,
             "instructions": instructions,
@@ -74,7 +74,7 @@ class ResponsesDriver:
 
     @property
     def is_strict(self) -> bool:
-        """Whether strict schemas are sent: not where they were refused."""
+        """Whether strict schemas are sent: not if the server refused them."""
         return "strict" not in self._refused
 
     def _tool(self, tool: ToolSpec) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def response_input(messages: Sequence[Message], with_items: bool = True) -> list
 
 
 def sendable_item(item: dict[str, Any]) -> dict[str, Any]:
-    """The item as it came; only a call whose name or arguments no server would take back is mended."""
+    """The item as it came; only a call whose name or arguments every server would refuse is repaired."""
     if item.get("type") != "function_call":
         return item
     name, arguments = sendable_name(str(item.get("name"))), sendable_arguments(str(item.get("arguments")))
@@ -127,12 +127,12 @@ def sendable_item(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_response(body: dict[str, Any], messages: Sequence[Message], url: str) -> Reply:
-    """The output items as a Reply. Raises BadReply where there are none."""
+    """The output items as a Reply. Raises BadReply if there are none."""
     items = dicts(body.get("output"))
     status = body.get("status") or "completed"
     reason = a_dict(body.get("incomplete_details")).get("reason")
     if status not in ("completed", "incomplete") or (status == "completed" and not items):
-        raise BadReply(f"{url} answered without a reply (status {status}): {reason_of(body.get('error'))}.")
+        raise BadReply(f"{url} sent an answer without a reply (status {status}): {reason_of(body.get('error'))}.")
     calls: list[Call] = []
     texts: list[str] = []
     refusals: list[str] = []
@@ -154,8 +154,8 @@ def read_response(body: dict[str, Any], messages: Sequence[Message], url: str) -
         finish, texts = "refusal", refusals or texts
     elif status == "incomplete":
         finish = "length"
-    # A cut turn is told again as text: half a call must not be carried out, and its reasoning is refused without it.
-    # For the same reason reasoning goes back only together with what it led to.
+    # A turn that was cut off goes back as text: half a call must not run, and the server refuses reasoning without
+    # the item that follows it. For the same reason, reasoning goes back only together with that item.
     if finish != "stop":
         calls, kept = [], []
     while kept and kept[-1].get("type") == "reasoning":

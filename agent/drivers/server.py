@@ -1,8 +1,8 @@
-"""One server: where it is, how it is asked, and how long and how often.
+"""One server: its address, how to send a request, and how long and how often to try.
 
-Servers that call themselves OpenAI-compatible disagree mostly in how they fail. So every driver sends through a
-`Server`, which reads the plain JSON of an answer (never the SDK's guess at it), lets a driver give up an option that
-is refused, and asks again where that may help.
+OpenAI-compatible servers differ most in how they fail. So every driver sends through a `Server`, which reads the plain
+JSON of an answer (never the SDK's interpretation), lets a driver drop an option that is refused, and retries if that
+may help.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .conversation import BadReply, BadRequest, DriverError, Unreachable, WrongK
 from .fields import dicts
 from .profiles import BY_NAME, UNKNOWN, Profile, by_address, by_answer
 from .server_faults import QUOTA, Complaint, complaint_of, fault_of
-from .streamed import is_stream, put_together
+from .streamed import is_stream, join
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -28,23 +28,23 @@ T = TypeVar("T")
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
-# The SDK insists on a key; servers that want none accept any.
+# The SDK requires a key; servers without keys accept any.
 NO_KEY = "no-key"
-KNOCK = 10.0  # seconds; a server that is there answers this much sooner
-# How often a server that has worked before is asked again when it answers something that is no reply.
+KNOCK = 10.0  # seconds; a running server answers much sooner
+# How often to retry when a server that has worked before sends something that is not a reply.
 ODD_REPLIES = 2
 CONCEDED = (400, 404, 422, 500, 501)
 
 
 class Raw(Protocol):
-    """The part of the SDK's raw response that is read here."""
+    """The part of the SDK's raw response that this file reads."""
 
     @property
     def text(self) -> str: ...
 
 
 def address(base_url: str) -> SplitResult:
-    """The parts of a server's address. Raises BadRequest where it is none."""
+    """The parts of a server's address. Raises BadRequest if it is not a URL."""
     try:
         parts = urlsplit(base_url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -64,8 +64,8 @@ def whole(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Server:
-    """Connects when first asked. `timeout` is in seconds for a whole answer, all attempts included; `profile` is the
-    name of what kind of server it is, None where that is to be found out."""
+    """Connects at the first request. `timeout` is in seconds for a whole answer, including all attempts; `profile` is
+    the server type, None to detect it."""
 
     def __init__(
         self, base_url: str | None, api_key: str | None, timeout: float, retries: int, profile: str | None = None
@@ -74,7 +74,7 @@ class Server:
         self._key = (api_key or "").strip() or None
         self._timeout, self._retries = timeout, retries
         parts = address(self._base_url)
-        # Only this is ever printed: a URL may carry a password or a key.
+        # Print only this form: a URL may contain a password or a key.
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self.is_openai = parts.hostname == OPENAI_HOST
         self.profile: Profile = BY_NAME[profile] if profile else by_address(self._base_url)
@@ -82,7 +82,7 @@ class Server:
         self._works = False
         if self._key and not (self._key.isascii() and self._key.isprintable() and " " not in self._key):
             raise WrongKey(
-                "OPENAI_API_KEY holds spaces, line breaks or other characters that no key has: set it again."
+                "OPENAI_API_KEY contains spaces, line breaks or other characters that no key has. Set it again."
             )
 
     @property
@@ -116,13 +116,13 @@ class Server:
         concede: Callable[[Complaint], bool] = never,
         read: Callable[[dict[str, Any]], T] = whole,
     ) -> T:
-        """What `read` makes of the JSON object that the server answers. When it refuses the request, `concede` may
-        change what `send` will send and return True to try again. Raises a DriverError, and what `read` raises.
+        """The result of `read` on the JSON object that the server answers. If the server refuses the request,
+        `concede` may change what `send` sends, and return True to retry. Raises a DriverError, and what `read` raises.
 
-        A server that has worked before, and now answers something that is no reply, is asked again: a relay in
-        between had a bad moment. One that never did is another kind of server than was thought.
+        If a server that has worked before sends something that is not a reply, the request is retried: a relay may
+        have failed for a moment. If it has never worked, it is not the type of server that the user thought.
         """
-        assert self.client  # the SDK takes seconds to be loaded, which are none of the server's
+        assert self.client  # load the SDK first: the seconds that takes must not count against the server
         ends = time.monotonic() + self._timeout
         odd = 0
         while True:
@@ -152,7 +152,7 @@ class Server:
                     continue
                 raise self.fault(llm, complaint) from None
             body = self._object(text)
-            # Some servers and relays report an error inside a 200.
+            # Some servers and relays report an error with status 200.
             if wrong := body.get("error") or (body if body.get("object") == "error" else None):
                 raise self.fault(llm, complaint_of(200, wrong))
             return body
@@ -165,48 +165,48 @@ class Server:
         try:
             return within(ends, work)
         except (Late, openai.APITimeoutError):
-            raise Unreachable(f"{self.url} gave no whole answer within {seconds:g} s.") from None
+            raise Unreachable(f"{self.url} gave no complete answer within {seconds:g} s.") from None
         except BadReply as reason:
-            raise BadReply(f"{self.url} gave no reply that can be read: {reason}") from None
+            raise BadReply(f"{self.url} sent an unreadable answer: {reason}") from None
         except openai.APIConnectionError as error:
             self._raise_silence(error)
 
     def _object(self, text: str) -> dict[str, Any]:
         try:
-            body: object = put_together(text) if is_stream(text) else json.loads(text)
-            # Half of a surrogate pair (a cut emoji) can be neither stored nor sent again.
+            body: object = join(text) if is_stream(text) else json.loads(text)
+            # Half of a surrogate pair (a cut emoji) cannot be stored or sent back.
             plain = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            # What a server echoes is logged, and sent again. A short key is a placeholder, and may be a word.
+            # A server's echo of the key would be logged and sent back. A short key is a placeholder and may be a word.
             body = json.loads(plain.replace(self._key, "[key]") if self._key and len(self._key) >= 16 else plain)
         except BadReply as reason:
             raise BadReply(
-                f"{self.url} answers in a stream, although none was asked for, and {reason}: turn streaming off there, "
-                "or ask the server behind it."
+                f"{self.url} answers with a stream that was not requested, and {reason}. Turn streaming off there, "
+                "or connect to the server behind it."
             ) from None
         except (ValueError, RecursionError):
-            what = "a web page" if text.lstrip()[:1] == "<" else "an empty body" if not text.strip() else "no JSON"
-            raise BadReply(f"{self.url} answered with {what}: is the base URL right? It usually ends in /v1.") from None
+            what = "a web page" if text.lstrip()[:1] == "<" else "an empty body" if not text.strip() else "plain text"
+            raise BadReply(f"{self.url} answered with {what}. Is the base URL right? It usually ends in /v1.") from None
         if not isinstance(body, dict):
-            raise BadReply(f"{self.url} answered with JSON that is no object.")
+            raise BadReply(f"{self.url} answered with JSON that is not an object.")
         return cast(dict[str, Any], body)
 
     def fault(self, llm: str, complaint: Complaint) -> DriverError:
-        """Our error for what this server said."""
+        """Lashley's error for this server's complaint."""
         return fault_of(complaint, llm, self.url, self._key, self._retries + 1, self.profile)
 
     def _raise_silence(self, error: Exception) -> NoReturn:
         cause = error.__cause__
         if self._works or type(cause).__name__ in ("ReadError", "RemoteProtocolError"):
-            raise Unreachable(f"{self.url} broke off ({type(cause).__name__}): is the server still running?") from None
+            raise Unreachable(f"{self.url} hung up ({type(cause).__name__}). Is the server still running?") from None
         raise Unreachable(
-            f"Nothing answers at {self.url} ({type(cause).__name__}): is the server running, and is the base URL right?"
+            f"Nothing answers at {self.url} ({type(cause).__name__}). Is the server running, and is the base URL right?"
         ) from None
 
     def knock(self) -> list[dict[str, Any]]:
-        """Ask once, in passing, whether anybody is there: the models it lists, and now it is known what kind it is.
+        """Ask once for the list of models, to see whether the server answers and to detect its type.
 
-        Raises Unreachable, NoKey or WrongKey. Any other answer is left to the first real question: many servers list
-        no models, some to no one.
+        Raises Unreachable, NoKey or WrongKey. Other failures are ignored until the first real request, because many
+        servers do not list their models.
         """
         import openai
 
@@ -236,7 +236,7 @@ class Server:
 
 
 def stop_when_quota_is_spent(response: Response) -> None:
-    """The SDK retries every 429, and honours this header. Waiting does not bring back a spent quota."""
+    """Tell the SDK not to retry a 429 for a spent quota: waiting does not help."""
     if response.status_code == 429:
         response.read()
         if QUOTA.search(response.text):

@@ -1,4 +1,4 @@
-"""What a server's complaint means: every error as one of ours, in one line, without the key."""
+"""Map a server's complaint to one of Lashley's errors: one line, without the key."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from .foreign import A_MODEL, NO_TOOLS, OTHER_API, OVERFLOW, QUOTA, stated_conte
 from .profiles import UNKNOWN, Profile
 
 NO_SUCH_MODEL = "no_such_model"
-# What is told of a fault, by its code. `said` is the server's own complaint, after a colon, or a full stop.
+# The message for each code. `said` is the server's own complaint after a colon, or a full stop.
 FAULTS = {
-    "no_key": "{url} wants a key (401): set OPENAI_API_KEY.",
-    "wrong_key": "{url} does not accept the key (401): check OPENAI_API_KEY.",
+    "no_key": "{url} needs a key (401). Set OPENAI_API_KEY.",
+    "wrong_key": "{url} does not accept the key (401). Check OPENAI_API_KEY.",
     "key_not_allowed": "{url} does not allow this key to do that (403){said}",
-    "quota_spent": "The account at {url} has no quota left: add credit there, or use another key.",
+    "quota_spent": "The account at {url} has no quota left. Add credit there, or use another key.",
     "context_overflow": "The conversation is longer than {llm} at {url} can read{said}",
-    "rate_limited": "{url} still limits the rate after {attempts} attempts: go on later{said}",
-    "server_failed": "{url} failed ({status}) in {attempts} attempts{said}{hint}",
+    "rate_limited": "{url} still limits the rate after {attempts} attempts. Resume later{said}",
+    "server_failed": "{url} failed ({status}) after {attempts} attempts{said}{hint}",
     "answered_an_error": "{url} answered with an error{said}",
-    "wants_responses": "{llm} takes tools only over the Responses API: use --driver responses{said}",
-    NO_SUCH_MODEL: "{url} has no model {llm}: name one that it has with --llm{said}",
-    "no_such_route": "{url} does not speak this API (404): does the base URL end in /v1, and is --driver right (chat "
-    "is spoken nearly everywhere, responses by few)?{said}",
+    "wants_responses": "{llm} supports tools only over the Responses API. Use --driver responses{said}",
+    NO_SUCH_MODEL: "{url} has no model {llm}. Name another with --llm{said}",
+    "no_such_route": "{url} does not have this API (404). Does the base URL end in /v1, and is --driver right (most "
+    "servers have chat, few responses)?{said}",
     "request_refused": "{url} refused the request ({status}){said}{hint}",
 }
 
 
 class Complaint(NamedTuple):
-    """What a server says is wrong. `code` joins its code and type, `param` names the parameter meant, if it says."""
+    """A server's error. `code` joins its code and type; `param` names the parameter at fault, if it says."""
 
     status: int
     code: str
@@ -42,7 +42,7 @@ class Complaint(NamedTuple):
 
 
 def complaint_of(status: int, body: object) -> Complaint:
-    """Reads the shapes in which servers complain: OpenAI's error object, a bare string, FastAPI's detail."""
+    """Read an error in any of its known forms: OpenAI's error object, a bare string, FastAPI's detail."""
     if isinstance(body, str):
         return Complaint(status, "", "", body)
     error = a_dict(body)
@@ -55,16 +55,16 @@ def complaint_of(status: int, body: object) -> Complaint:
 
 
 def reason_of(error: object) -> str:
-    """Why an answer holds no reply, in a few words."""
-    return " ".join(complaint_of(200, error).message.split())[:300] or "it gives no reason"
+    """Why an answer contains no reply, in a few words."""
+    return " ".join(complaint_of(200, error).message.split())[:300] or "no reason given"
 
 
 def fault_of(
     complaint: Complaint, llm: str, url: str, key: str | None, attempts: int, profile: Profile = UNKNOWN
 ) -> DriverError:
-    """Our error for what the server at `url` said, in one line. `attempts` is how often it may have been asked."""
+    """Lashley's error for the complaint of the server at `url`, in one line, after up to `attempts` attempts."""
     kind, code = meaning_of(complaint, key)
-    hint = f" (It calls no tools as it is: {profile.tools_on}.)" if NO_TOOLS.search(complaint.message) else ""
+    hint = f" (To enable tools: {profile.tools_on}.)" if NO_TOOLS.search(complaint.message) else ""
     said = one_line(complaint.message, key)
     facts = {"url": url, "llm": llm, "status": complaint.status, "attempts": attempts, "said": said, "hint": hint}
     text = FAULTS[code].format(**facts)
@@ -74,7 +74,7 @@ def fault_of(
 
 
 def meaning_of(complaint: Complaint, key: str | None) -> tuple[type[DriverError], str]:
-    """Which error of ours it is, and its code in FAULTS. The words of servers are read here, and in `foreign`."""
+    """The class of Lashley's error, and its code in FAULTS. Only this function and `foreign` read servers' wording."""
     status, said = complaint.status, str(complaint)
     if status == 401:
         return (NoKey, "no_key") if key is None else (WrongKey, "wrong_key")
@@ -98,7 +98,7 @@ def meaning_of(complaint: Complaint, key: str | None) -> tuple[type[DriverError]
 
 
 def one_line(message: str, key: str | None) -> str:
-    """ ": " and what was said, cut to a line and without keys; a full stop where nothing was."""
+    """ ": " and the message, cut to a line and without keys; a full stop if it is empty."""
     text = " ".join(message.split())
     if key is not None:
         text = text.replace(key, "[key]")

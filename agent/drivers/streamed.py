@@ -1,7 +1,7 @@
-"""A stream that a server sends although none was asked for, put together into the reply that it is.
+"""Join a stream that a server sends without being asked into one reply.
 
-Some servers and relays answer every request with server-sent events (`data: {...}` lines), whatever they are asked.
-Chat Completions come in chunks, whose pieces are joined; the Responses API ends its stream with the whole response.
+Some servers and relays answer every request with server-sent events (`data: {...}` lines). Chat Completions come in
+chunks, which are joined here; the Responses API ends its stream with the whole response.
 https://platform.openai.com/docs/api-reference/chat-streaming and .../responses-streaming describe both.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, cast
 from .conversation import BadReply
 from .fields import a_dict, dicts
 
-# Set on a body that was put together, which the driver logs as mended.
+# Set on a body that was joined; the driver logs it as a repair.
 MARK = "lashley_streamed"
-# A chunk that counts its own tool calls has an index; the few that have none are told apart by their ids.
+# Most chunks number their tool calls with an index; the few without one are distinguished by their ids.
 Piece = dict[str, Any]
 
 
@@ -27,11 +27,11 @@ def is_stream(text: str) -> bool:
     return first.startswith(("data:", "event:", "id:", "retry:", ":"))
 
 
-def put_together(text: str) -> dict[str, Any]:
+def join(text: str) -> dict[str, Any]:
     """The JSON object that the server would have answered without streaming, marked with MARK.
 
-    An error inside the stream is given as it is. Raises BadReply where the stream ends before the reply does, or holds
-    none: half a reply must not be carried out.
+    An error inside the stream is returned as it is. Raises BadReply if the stream ends before the reply is complete,
+    or contains none: half a reply must not be acted on.
     """
     events, done = list(_events(text)), "[DONE]" in (line.removeprefix("data:").strip() for line in _lines(text))
     for event in events:
@@ -39,7 +39,7 @@ def put_together(text: str) -> dict[str, Any]:
             return {"error": event["error"]}
         if event.get("type") == "error":
             return {"error": event}
-    # The last event of the Responses API holds everything.
+    # The last event of the Responses API contains everything.
     for event in reversed(events):
         if event.get("type") in ("response.completed", "response.incomplete", "response.failed"):
             return {**a_dict(event.get("response")), MARK: True}
@@ -47,13 +47,13 @@ def put_together(text: str) -> dict[str, Any]:
     if chunks:
         return _joined(chunks, done)
     if any(str(event.get("type", "")).startswith("response.") for event in events):
-        raise BadReply("the stream ends before the reply does")
-    raise BadReply("there is no reply in it")
+        raise BadReply("the stream ends before the reply is complete")
+    raise BadReply("it contains no reply")
 
 
 def _events(text: str) -> Iterator[Piece]:
-    """The JSON objects of a stream. An event may span several data lines, and some servers leave out the blank lines
-    that stand between events."""
+    """The JSON objects of a stream. An event may span several data lines, and some servers omit the blank lines between
+    events."""
     waiting: list[str] = []
     for line in [*_lines(text), ""]:
         if line.startswith("data:"):
@@ -70,7 +70,7 @@ def _events(text: str) -> Iterator[Piece]:
 
 
 def _lines(text: str) -> list[str]:
-    """By the line ends of the format alone: JSON may hold others, such as U+2028, as they are."""
+    """The lines, split only at the line ends of the format: JSON may contain others, such as U+2028."""
     return re.split(r"\r\n|\n|\r", text.lstrip("\ufeff"))
 
 
@@ -83,7 +83,7 @@ def _object(text: str) -> Piece | None:
 
 
 def _joined(chunks: Sequence[Piece], done: bool) -> dict[str, Any]:
-    """The completion whose chunks these are; of several choices the first."""
+    """The completion that these chunks form; only the first choice."""
     said: Piece = {"role": "assistant", "content": None}
     calls: dict[object, Piece] = {}
     finish: object = None
@@ -94,7 +94,7 @@ def _joined(chunks: Sequence[Piece], done: bool) -> dict[str, Any]:
             if choice.get("index", 0) != 0:
                 continue
             finish = choice.get("finish_reason") or finish
-            # Some send the whole message in a single event.
+            # Some servers send the whole message in a single event.
             delta = a_dict(choice.get("delta")) or a_dict(choice.get("message"))
             for field in ("content", "refusal"):
                 if isinstance(delta.get(field), str):
@@ -102,7 +102,7 @@ def _joined(chunks: Sequence[Piece], done: bool) -> dict[str, Any]:
             for piece in dicts(delta.get("tool_calls")):
                 _add(calls, piece)
     if finish is None and not done:
-        raise BadReply("the stream ends before the reply does")
+        raise BadReply("the stream ends before the reply is complete")
     if calls:
         said["tool_calls"] = list(calls.values())
     choice = {"index": 0, "message": said, "finish_reason": finish or "stop"}
@@ -110,7 +110,7 @@ def _joined(chunks: Sequence[Piece], done: bool) -> dict[str, Any]:
 
 
 def _add(calls: dict[object, Piece], piece: Piece) -> None:
-    """A piece of a call to those before it: a name and an id come once, the arguments bit by bit."""
+    """Add a piece of a call to those before it: name and id come once, the arguments in parts."""
     key: object = piece.get("index")
     if key is None:
         key = piece.get("id") or next(reversed(calls), None)

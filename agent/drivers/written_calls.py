@@ -1,10 +1,10 @@
-"""Calls of tools that a model wrote as text, because its server has no parser for them.
+"""Tool calls that arrive as text, because the server has no parser for them.
 
-Each family of models has a form of its own: JSON, often in a code fence or between tags (Hermes and Qwen
-`<tool_call>`, Llama `<function=...>`, Mistral `[TOOL_CALLS]`, DeepSeek, gpt-oss), or a list in Python. A server with a
-tool parser reads them; from others they come as plain text. A text is taken for calls only where it holds nothing
-else: prose that mentions a call, or quotes what a subject said, is prose. Only JSON and Python literals are read, in
-which a text within an argument cannot end the argument.
+Each family of models has its own form: JSON, often in a code fence or between tags (Hermes and Qwen `<tool_call>`,
+Llama `<function=...>`, Mistral `[TOOL_CALLS]`, DeepSeek, gpt-oss), or a Python list. A server with a tool parser reads
+them; other servers pass them on as text. A text counts as calls only if it contains nothing else: prose that mentions
+a call, or quotes a subject, stays prose. Only JSON and Python literals are read, because in these a text inside an
+argument cannot end the argument.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, NamedTuple, cast
 
 from .fields import a_dict
 
-# Characters. No call is longer, and Python's parser is not asked to read more.
+# Characters. No call is longer, and longer text is not given to Python's parser.
 LONGEST = 200_000
 THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 FENCE = re.compile(r"```[\w+-]*[ \t]*\n")
-# What stands around and between calls and says nothing itself.
+# Text around and between calls that carries no meaning.
 FRAME = re.compile(
     r"[\s;,]+|</?tool_calls?>|</?function_calls?>|</function>|<\|/?tool_calls?(_start|_end)?\|?>|\[/?TOOL_CALLS\]"
     r"|<tool_call\|>|<\|python_tag\|>|<\|(call|eom_id|eot_id|im_end|end)\|>|<｜tool▁calls?▁(begin|end)｜>|```(?=\s*<｜)"
 )
-# A name outside of the JSON of its arguments.
+# A name outside the JSON of its arguments.
 NAMED = re.compile(
     r"<function=(?P<llama>[^<>\s]+)>|\[TOOL_CALLS\]\s*(?P<mistral>[\w.:-]+)\s*(\[ARGS\])?(?=\s*\{)"
     r"|(<\|start\|>assistant)?<\|channel\|>\w+ to=(?P<harmony>[\w.:-]+)[^{}]*?<\|message\|>"
@@ -52,11 +52,11 @@ class Written(NamedTuple):
 
 
 class _NoCall(Exception):
-    """The text is something else."""
+    """The text is not a call."""
 
 
 def calls_written(text: str, known: Callable[[str], bool]) -> list[Written]:
-    """The calls that a text consists of; none where any of it is something else, or calls what is not `known`."""
+    """The calls that a text consists of; empty if any part is not a call, or calls a tool that is not `known`."""
     try:
         found = list(_all_of(_bare(text)))
     except (_NoCall, ValueError, SyntaxError, RecursionError, MemoryError):
@@ -65,7 +65,7 @@ def calls_written(text: str, known: Callable[[str], bool]) -> list[Written]:
 
 
 def shows_calls(text: str, names: Collection[str]) -> bool:
-    """Whether the model evidently tried to call a tool in this text, so that its server lacks a parser."""
+    """Whether the text shows an attempt to call a tool, which means that the server lacks a parser."""
     named = "|".join(map(re.escape, sorted(names)))
     as_json = re.search(rf'"(name|tool|function)"\s*:\s*"({named})"', text) and re.search(
         r'"(arguments|parameters)"\s*:', text
@@ -74,8 +74,8 @@ def shows_calls(text: str, names: Collection[str]) -> bool:
 
 
 def _bare(text: str) -> str:
-    """The text without the model's thoughts before it and a fence around it."""
-    # Where thoughts quote their own end, what comes after it holds the true one, too, and is no call.
+    """The text without the thoughts before it and the fence around it."""
+    # If thoughts quote their own end mark, the rest still contains the real one, and so is not a call.
     if thoughts := THOUGHTS.match(text := text.strip()):
         text = text[thoughts.end() :].strip()
     if (fence := FENCE.match(text)) and text.endswith("```"):
@@ -86,7 +86,7 @@ def _bare(text: str) -> str:
 
 
 def _all_of(text: str) -> Iterator[Written]:
-    """Every call of the text in its order. Raises _NoCall, and ValueError, at what is no call."""
+    """Every call in the text, in order. Raises _NoCall or ValueError at anything else."""
     read, place = json.JSONDecoder(parse_constant=_no_constant), 0
     while place < len(text):
         if named := NAMED.match(text, place):
@@ -97,7 +97,7 @@ def _all_of(text: str) -> Iterator[Written]:
         elif frame := FRAME.match(text, place):
             place = frame.end()
         elif PYTHON.match(text, place):
-            # Python says itself where an expression ends, so it takes all that is left, but for what closes a frame.
+            # Python's parser must find the end of the expression, so it gets all the rest except closing tags.
             rest = re.sub(r"(\s*(<\|tool_call_end\|>|</tool_calls?>|</function_calls?>))+\s*$", "", text[place:])
             yield from _python(rest)
             return
@@ -107,7 +107,7 @@ def _all_of(text: str) -> Iterator[Written]:
 
 
 def _json(value: object) -> Iterator[Written]:
-    """A call, or a list of calls, in any of the shapes in which models write one."""
+    """A call, or a list of calls, in any form that models use."""
     if isinstance(value, list):
         for one in cast(list[object], value):
             yield from _json(one)
@@ -131,7 +131,7 @@ def _json(value: object) -> Iterator[Written]:
 
 
 def _object(value: object) -> str:
-    """The arguments as JSON, which may have been written as JSON within JSON, or left out."""
+    """The arguments as JSON; the model may have written them as JSON within JSON, or omitted them."""
     if isinstance(value, str):
         value = json.loads(value, parse_constant=_no_constant)
     if value is None:
@@ -148,7 +148,7 @@ def _no_constant(constant: str) -> None:
 def _python(text: str) -> Iterator[Written]:
     """`tool(a=1)`, or a list of such calls. Only literals are read; nothing is evaluated."""
     with warnings.catch_warnings():
-        # What it makes of odd escapes is no business of the user's.
+        # Hide Python's warnings about odd escapes from the user.
         warnings.simplefilter("ignore")
         body = ast.parse(text).body
     for statement in body:
@@ -174,7 +174,7 @@ def _python(text: str) -> Iterator[Written]:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The value, in which JSON's constants may stand for Python's. Raises ValueError at what is no literal."""
+    """The value; JSON's constants count as Python's. Raises ValueError if it is not a literal."""
 
     class Constants(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:

@@ -1,2 +1,1 @@
-"""A study: the loop that asks the driver and runs its calls, its budget, its conversation, and how it is resumed,
-forked, reviewed and replayed."""
+"""A study: the loop that asks the driver and runs its calls; budget and conversation; resume, fork, review, replay."""

@@ -1,4 +1,4 @@
-"""What a study begins with, for the command and for Python alike: its subject, its task, its prompts and its budget."""
+"""How a study begins, for the command and for Python: its subject, task, prompts and budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def aloud(text: str) -> None:
 
 
 def by_option(name: str, value: object = "") -> str:
-    """How whoever types a command says it: `--n 8`."""
+    """A setting as a user types it in a command: `--n 8`."""
     return f"--{name} {value}".rstrip()
 
 
@@ -35,9 +35,9 @@ def settle(
     say: Callable[[str], None] = aloud,
     given: Callable[..., str] = by_option,
 ) -> str:
-    """Which subject and which task the study is about, which `say` is told. `given` is how a choice is given here.
+    """Choose the subject and the task of the study, and report them to `say`. `given` words a setting for the user.
 
-    Raises ToolError when nothing fits.
+    Raises ToolError if no task fits.
     """
     named = model or match_model(goal)
     context.model = named or context.model
@@ -51,27 +51,26 @@ def settle(
         context.task = found[0]["task"]
         also = [m["task"] for m in found[1:]]
         say(
-            f"Task: {context.task} (the goal says {', '.join(repr(w) for w in found[0]['words'])})"
-            f"{'; it could also be ' + ', '.join(also) if also else ''}. {given('task')} decides it."
+            f"Task: {context.task} (the goal mentions {',  '.join(repr(w) for w in found[0]['words'])})"
+            f"{'; also possible: ' + ', '.join(also) if also else ''}. Choose another with {given('task')}."
         )
-        return "The program took this task by the words of the goal."
+        return "The program chose this task from the words of the goal."
     cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
     if autopilot:
         raise ToolError(
-            f"The goal names no task that there is. Say which one with {given('task')}: {cards}. `agent tasks` tells "
-            "about them."
+            f"The goal names no known task. Choose one with {given('task')}: {cards}. `agent tasks` describes them."
         )
-    return f"No task matches the goal's words; choose one by list_tasks. There are: {cards}."
+    return f"No task matches the goal's words. Choose one with list_tasks: {cards}."
 
 
 def require_prompts(context: Context, n: int, given: Callable[..., str] = by_option) -> None:
-    """The protocol takes n prompts of each split. Raises ToolError where the task holds fewer."""
+    """Raises ToolError if the task has fewer than n prompts in a split, which the fixed protocol needs."""
     task = context.find_task(context.task)
     fewest = min(task.capacity("explore"), task.capacity("confirm"))
     if n > fewest:
         way_out = f"give {given('n', fewest)}, or add lines" if fewest > 1 else "add lines"
         raise ToolError(
-            f"A study takes {n} prompts to explore and {n} others to confirm, and the task {task.name} has "
+            f"A study needs {n} prompts to explore and {n} others to confirm. The task {task.name} has "
             f"{task.capacity('explore')} and {task.capacity('confirm')}: {way_out}."
         )
 
@@ -79,17 +78,17 @@ def require_prompts(context: Context, n: int, given: Callable[..., str] = by_opt
 def priced_budget(
     chosen: Choice, experiments: int, given: dict[str, Any], said: bool = False, say: Callable[[str], None] = aloud
 ) -> Budget:
-    """The budget of these limits, with the price of whoever decides; `say` is told once what is known of it.
+    """The budget of these limits, with the price of the language model, which is reported to `say` once.
 
-    Raises ToolError for a price that is none, and where money is limited and there is no price.
+    Raises ToolError for an unreadable price, and if money is limited and there is no price.
     """
     llm, price = chosen.driver.llm, None
     by_hand, limits = given["price"], {name: limit for name, limit in given.items() if name != "price"}
     if llm:
         price = price_of(llm, chosen.server is not None and chosen.server.is_openai, by_hand)
         if price is None and limits["max_cost"] is not None:
-            raise ToolError(f"--max-cost needs a price, and what {llm} costs there is not known: {HOW}.")
-        unknown = f"What {llm} costs is not known, so money is not counted; {HOW}."
+            raise ToolError(f"--max-cost needs a price, and the price of {llm} is not known. {HOW}.")
+        unknown = f"The price of {llm} is not known, so the cost is not counted. {HOW}."
         if not said:
             say(unknown if price is None else f"{llm} costs {price}.")
     return Budget(experiments=experiments, price=price, **limits)

@@ -1,4 +1,4 @@
-"""What a study may spend, and what it has spent. Checked before every call; nothing is cut off half-way."""
+"""The budget of a study, and what it has spent. Checked before every call; no call is cut off halfway."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .endings import MINUTES, Reason, limit
 
 
 class Budget(BaseModel):
-    """Limits that fit a coffee break. None means no limit; `context` is how many tokens the language model reads at
-    once, None where that is found out when it refuses; `max_cost` is in dollars, by `price`, None where it is not
-    known."""
+    """The limits of a study; the defaults allow half an hour. None means no limit. `context` is the size of the
+    language model's context in tokens; None: the server reveals it when it refuses more. `max_cost` is in dollars by
+    `price`, which is None if unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,14 +32,14 @@ class Budget(BaseModel):
     approve: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     def price_for(self, llm: str) -> Price | None:
-        """The price of this language model: the run's, unless another one took over."""
+        """The price of this language model: the run's own, unless another model has taken over."""
         return self.price if self.price is not None and self.price.llm == llm else None
 
 
 @dataclass
 class Spent:
-    """`tokens_cached` are among `tokens_in`; `cost` is in dollars. `uncounted` replies came without a count of their
-    tokens, and `unpriced` ones without a price, so that the sums are without them. `dearest` is the dearest reply."""
+    """`tokens_cached` is part of `tokens_in`; `cost` is in dollars. The sums do not include `uncounted` replies, which
+    came without a token count, and `unpriced` ones. `highest` is the cost of the most expensive reply."""
 
     experiments: int = 0
     steps: int = 0
@@ -49,7 +49,7 @@ class Spent:
     uncounted: int = 0
     cost: float = 0.0
     unpriced: int = 0
-    dearest: float = 0.0
+    highest: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -57,23 +57,23 @@ class Spent:
         return (time.monotonic() - self.began) / 60
 
     def add(self, reply: Reply, cost: float | None) -> None:
-        """A reply of a language model, and what it cost, if that is known."""
+        """Add a reply of a language model, and its cost if known."""
         self.tokens_in += reply.tokens_in or 0
         self.tokens_cached += reply.tokens_cached or 0
         self.tokens_out += reply.tokens_out or 0
         self.uncounted += reply.tokens_in is None or reply.tokens_out is None
         self.cost += cost or 0.0
         self.unpriced += cost is None
-        self.dearest = max(self.dearest, cost or 0.0)
+        self.highest = max(self.highest, cost or 0.0)
 
     def over_cost(self, budget: Budget, requests: int = 0) -> bool:
-        """Whether so many more requests, each like the dearest, are more than there is money for; or nobody can tell,
-        as it is not known what a reply cost."""
-        ahead = self.cost + requests * self.dearest
+        """Whether this many more requests, each as expensive as the most expensive so far, would exceed the money; also
+        True if the cost of a reply is unknown."""
+        ahead = self.cost + requests * self.highest
         return budget.max_cost is not None and (self.unpriced > 0 or ahead > budget.max_cost)
 
     def over(self, budget: Budget, requests: int = 0) -> Reason | None:
-        """Which limit is reached, or None; of the money so many requests are still to be paid."""
+        """The limit that is reached, or None; `requests` more must still fit in the money."""
         if self.experiments >= budget.experiments:
             return limit("experiments", budget.experiments)
         if self.minutes >= budget.minutes:

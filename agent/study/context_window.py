@@ -1,9 +1,9 @@
-"""A long study in a short context: what is sent is made from what is logged, and shrinks in few, large steps.
+"""A long study in a short context: the program shortens what it sends, in few, large steps, and logs everything.
 
-When the conversation no longer fits, a mark is logged as a message of its own: results before one place are sent as a
-line each, and what is before another is replaced by a summary, which the program writes. So the same log is always
-sent in the same words, and between two marks only grows at its end, as the caches of servers want it. The tracker keeps
-everything, and its tools tell it again.
+When the conversation no longer fits, the program logs a mark as a message: results before one place are sent as one
+line each, and a summary by the program replaces everything before another place. So the same log is always sent in the
+same words, and between two marks it only grows at its end, which keeps servers' caches valid. The tracker keeps
+everything, and its tools can show it again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..drivers.conversation import Call, ContextOverflow, Message, ToolSpec
 
 # The data of a mark: {"results": place, "from": place, "limit": tokens}.
 SHRUNK = "shrunk"
-# What a shortened result keeps, and what of each text in the arguments of a call.
+# Characters that a shortened result keeps, and each text in the arguments of a call.
 LINE, ARGUMENT = 240, 160
-# Tokens in a character, until the server has counted some; and what counts are believed.
+# Tokens per character until the server has counted some; and the range of counts to believe.
 PER_CHARACTER, FEWEST, MOST = 0.25, 1 / 8, 1.0
 SHARE_FOR_ANSWER, MOST_FOR_ANSWER, MARGIN = 8, 16_384, 0.95
 
@@ -29,18 +29,18 @@ def is_mark(message: Message) -> bool:
 
 
 def mark_of(messages: Sequence[Message]) -> dict[str, Any]:
-    """The latest mark: before `results` results are short, before `from` there is the summary."""
+    """The latest mark: results before `results` are short, and the summary replaces everything before `from`."""
     marks = [m for m in messages if is_mark(m)]
     return (marks[-1].data or {})[SHRUNK] if marks else {"results": 1, "from": 1, "limit": None}
 
 
 def as_requested(messages: Sequence[Message]) -> list[Message]:
-    """The conversation as it is sent: a function of what is logged, and of nothing else."""
+    """The conversation as it is sent, which depends only on the log."""
     marks = [m for m in messages if is_mark(m)]
-    return laid(messages, mark_of(messages), marks[-1].text if marks else "")
+    return lay_out(messages, mark_of(messages), marks[-1].text if marks else "")
 
 
-def laid(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> list[Message]:
+def lay_out(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> list[Message]:
     first = [messages[0], *([Message(role="user", text=summary)] if mark["from"] > 1 else [])]
     rest = [
         short(m) if place < mark["results"] else m
@@ -51,7 +51,7 @@ def laid(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> lis
 
 
 def short(message: Message) -> Message:
-    """A result as one line, which begins with its id; a call without long texts and without hidden reasoning."""
+    """A result as one line that starts with its id; a call without long texts and hidden reasoning."""
     if message.role == "tool":
         return message.model_copy(update={"text": cut(" ".join(message.text.split()), LINE)})
     if message.role == "assistant":
@@ -67,16 +67,16 @@ def brief(call: Call) -> str:
         given: object = json.loads(call.arguments)
     except (ValueError, RecursionError):
         return "{}"
-    # Half of a surrogate pair, which JSON can escape, could not be sent.
-    return json.dumps(shortened(given), ensure_ascii=False).encode("utf-8", "replace").decode()
+    # JSON can escape half of a surrogate pair, which cannot be sent.
+    return json.dumps(shorten(given), ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
-def shortened(value: Any) -> Any:
+def shorten(value: Any) -> Any:
     if isinstance(value, str):
         return cut(value, ARGUMENT)
     if isinstance(value, dict):
-        return {str(name): shortened(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return [shortened(one) for one in value[:4]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+        return {str(name): shorten(one) for name, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return [shorten(one) for one in value[:4]] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
 
 
 def cut(text: str, most: int) -> str:
@@ -90,18 +90,18 @@ def characters(message: Message) -> int:
 
 @dataclass
 class Window:
-    """What a language model can read at once: `limit` in tokens, None where nobody knows."""
+    """The context of a language model: `limit` in tokens, None if unknown."""
 
     limit: int | None = None
     per_character: float = PER_CHARACTER
     warned: bool = False
-    last: tuple[int, int] = (0, 0)  # characters that were sent, and tokens that were read
+    last: tuple[int, int] = (0, 0)  # characters sent and tokens read in the last request
 
     def tokens(self, messages: Sequence[Message]) -> int:
         return int(sum(map(characters, messages)) * self.per_character)
 
     def base(self, instructions: str, tools: Sequence[ToolSpec]) -> int:
-        """The tokens of what is sent before every conversation."""
+        """The tokens that precede every conversation: instructions and tools."""
         return int((len(instructions) + sum(len(tool.model_dump_json()) for tool in tools)) * self.per_character)
 
     def left(self, base: int) -> int:
@@ -109,32 +109,32 @@ class Window:
         return int(MARGIN * self.limit) - answer_tokens(self.limit) - base
 
     def holds(self, base: int) -> bool:
-        """Whether a conversation finds room beside so many tokens, as far as is known."""
+        """Whether there is room for a conversation after this many tokens, as far as known."""
         return self.limit is None or self.left(base) >= self.limit // 4
 
     def room(self, base: int) -> int:
-        """The tokens that a conversation may have, in which the answer finds its place. Raises ContextOverflow."""
+        """The tokens left for a conversation and the answer. Raises ContextOverflow."""
         assert self.limit is not None
         room = self.left(base)
         if room < self.limit // 10:
             raise ContextOverflow(
-                f"The instructions and the tools alone are about {base:,} tokens, and the language model reads "
-                f"{self.limit:,} at once: give its server a longer context, take another model, or say with --context "
-                "how much it reads."
+                f"The instructions and tools alone are about {base:,} tokens, and the language model's context is "
+                f"{self.limit:,}. Give its server a longer context, use another model, or give the right size with "
+                "--context."
             )
         return room
 
     def learn(self, fault: ContextOverflow, asked: int) -> None:
-        """Take from a refusal how much is read at once; `asked` is what the tokens sent were taken for."""
+        """Learn the context size from a refusal; `asked` is the estimate of the tokens sent."""
         limit = int(0.9 * asked) if fault.limit is None else fault.limit
         if limit > asked + answer_tokens(limit):
-            # It counts more tokens than we do; how many, its next reply says.
+            # The server counts more tokens than estimated; its next reply will show how many.
             self.per_character *= 1.1
         self.limit = limit if self.limit is None else min(limit, self.limit)
 
     def gauge(self, sent: int, read: int | None) -> str | None:
-        """Compare what was sent, in characters, with the tokens that the server says it read. A warning, once, where
-        it read no more although more was sent."""
+        """Compare the characters sent with the tokens that the server says it read. Returns a warning, once, if it read
+        no more although more was sent."""
         if not read or not sent:
             return None
         before, was_read = self.last
@@ -145,23 +145,23 @@ class Window:
             return None
         self.warned = True
         return (
-            f"The server read {read:,} tokens, and {was_read:,} the turn before, although more was sent: it seems to "
-            "cut conversations silently, or counts only what is new to it. Give it a longer context (Ollama: "
-            "OLLAMA_CONTEXT_LENGTH, or num_ctx), or say with --context how much it reads."
+            f"The server read {read:,} tokens, and {was_read:,} in the turn before, although more was sent. It seems "
+            "to cut conversations silently, or to count only new tokens. Give it a longer context (Ollama: "
+            "OLLAMA_CONTEXT_LENGTH, or num_ctx), or give its size with --context."
         )
 
 
 def answer_tokens(limit: int) -> int:
-    """What of a context is left to the answer."""
+    """The part of a context that is reserved for the answer."""
     return min(MOST_FOR_ANSWER, max(256, limit // SHARE_FOR_ANSWER))
 
 
-def marked(
+def make_mark(
     messages: Sequence[Message], tokens: Callable[[Sequence[Message]], int], target: int, summary: Callable[[int], str],
     limit: int | None,
 ) -> Message:  # fmt: skip
-    """The mark by which a conversation gets down to `target` tokens, or as near as it can: shorter results first, then
-    a summary (of messages before a place) for the oldest part. The latest turn stays whole if it fits."""
+    """The mark that shortens a conversation to `target` tokens, or as close as possible: first shorter results, then a
+    summary of the oldest part. The latest turn stays whole if it fits."""
     before = mark_of(messages)
     turns = [place for place, m in enumerate(messages) if m.role == "assistant"] or [len(messages)]
     whole = next((place for place in turns if tokens(messages[place:]) <= target // 2), len(messages))
@@ -169,13 +169,13 @@ def marked(
     mark: dict[str, Any] = {"results": results, "from": before["from"], "limit": limit}
     text = next((m.text for m in reversed(messages) if is_mark(m)), "")
     if mark["from"] == 1:
-        text = "Older results are sent as a line each."
-    if tokens(laid(messages, mark, text)) > target:
-        # The summary takes the other half of it.
+        text = "Older results are sent as one line each."
+    if tokens(lay_out(messages, mark, text)) > target:
+        # The summary may use the other half.
         later = [place for place in turns if place > before["from"]]
         for place in later:
             mark = {**mark, "from": place, "results": max(results, place)}
-            if tokens(laid(messages, mark, "")) <= target // 2:
+            if tokens(lay_out(messages, mark, "")) <= target // 2:
                 break
         text = summary(mark["from"]) if later else text
     return Message(role="user", text=text, data={SHRUNK: mark})

@@ -1,7 +1,7 @@
-"""Why a study ends: each reason under a code, which goes into the tracker beside its text.
+"""Why a study ends: each reason has a code, which the tracker keeps with its text.
 
-Exit codes, replays and whoever counts go by the code. A template is filled in by `str.format`, and may be worded
-better at any time.
+Exit codes, replays and statistics use the code. `str.format` fills in a template, and its wording may change at any
+time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 STOPPED, MINUTES = "stopped_by_user", "minutes"
 
-# Which limit of the budget is reached, in the words that finish "The budget is spent: ".
+# The limit that was reached, as the end of the sentence "The budget is spent: ".
 LIMITS = {
     "experiments": "{most} experiments",
     MINUTES: "{most:g} minutes",
     "steps": "{most} steps",
     "tokens": "{most} tokens",
     "cost": "${most:g}",
-    "cost_unknown": "${most:g}, since it is not known what a reply cost",
+    "cost_unknown": "${most:g} (the cost of a reply is not known)",
 }
-# Any other end but that the report is written. The code of a driver's fault is its own; see `drivers.server_faults`.
+# Every end other than a written report. The errors of drivers have their own codes; see `drivers.server_faults`.
 ENDINGS = {
     "budget": "The budget is spent: {limit}.",
     STOPPED: "Stopped by the user.",
@@ -32,17 +32,17 @@ ENDINGS = {
 
 
 class Reason(NamedTuple):
-    """A code, and what is told of it."""
+    """A code and its message."""
 
     code: str
     text: str
 
 
 def limit(code: str, most: float) -> Reason:
-    """That this limit is reached."""
+    """The reason that this limit is reached."""
     return Reason(code, LIMITS[code].format(most=most))
 
 
 def why(code: str, **facts: object) -> Reason:
-    """Why a study ends."""
+    """The reason with this code, filled in."""
     return Reason(code, ENDINGS[code].format(**facts))

@@ -1,8 +1,8 @@
-"""A study that leaves another one after some step: with its conversation until there, and a course of its own.
+"""Fork a study: a new study that shares the conversation of another one up to some step.
 
-What was found until there is reused. What was predicted until there is predicted again, tested or not: a fork that
-began with a clean sheet would be a way to drop predictions that failed, so all of them count in its correction, and its
-verdicts come from held-out prompts of its own.
+The new study reuses the results up to there. It makes the predictions up to there again, tested or not: otherwise a
+fork would be a way to drop predictions that failed. All of them count in its correction, and their verdicts come from
+its own held-out prompts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .resume import conversation, recall, require_same_subject
 
 
 def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None, budget: Budget, live: Live) -> Study:
-    """The new study, begun and not carried on yet. Nothing of the old one changes.
+    """Create the new study without running it yet. The old one does not change.
 
-    Raises ToolError where it cannot leave after that step, NoSuchId and TrackerError.
+    Raises ToolError if the study cannot be forked after that step, NoSuchId and TrackerError.
     """
     row, turns = context.reader.run(run), context.reader.turns(run)
     shared = until(row, turns, step, context.reader.latest_report(run))
@@ -41,7 +41,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
         text = prompts.fill(
             "fork", parent=row.id, step=step, goal=f"The user now asks: {goal}" if goal else "Its goal is the same.",
             experiments=budget.experiments, minutes=f"{budget.minutes:g}",
-            cited=", ".join(show_id("experiment", one) for one in experiments) or "no experiment of it",
+            cited=", ".join(show_id("experiment", one) for one in experiments) or "none of its experiments",
             hypotheses=said_again(row.id, again),
         )  # fmt: skip
         about = {
@@ -56,7 +56,7 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
     inherits = Inherited(
         parent=run, step=step, experiments=experiments, hypotheses=hypotheses, questions=questions,
         message=first_message,
-        # Reasoning is sealed by the server that it is from, for its model: no other can read it.
+        # Reasoning is encrypted by its server for one model; no other can read it.
         turns=[one if same else one._replace(content={**one.content, "items": []}) for one in shared],
     )  # fmt: skip
     context.run = context.store.begin_run(
@@ -69,55 +69,55 @@ def fork(context: Context, driver: Driver, run: int, step: int, goal: str | None
 
 
 def until(row: Run, turns: Sequence[Turn], step: int, report: Report | None) -> list[Turn]:
-    """The conversation until a step, with all its answers. Raises ToolError with the steps that there are."""
+    """The conversation up to and including a step and its answers. Raises ToolError that names the existing steps."""
     name = row.id
     if not turns or turns[0].role != "user":
-        raise ToolError(f"{name} was begun by an older version, which did not log how it began; it cannot be forked.")
+        raise ToolError(f"{name} cannot be forked: an older version ran it and did not log how it began.")
     steps = [turn.step for turn in turns if turn.role == "assistant"]
     if step not in steps:
-        there = f"its steps are {steps[0]} to {steps[-1]}" if steps else "it has none yet"
-        raise ToolError(f"{name} has no step {step}; {there}.")
+        there = f"Its steps are {steps[0]} to {steps[-1]}" if steps else "It has no steps yet"
+        raise ToolError(f"{name} has no step {step}. {there}.")
     if row.parent is not None and step <= (row.forked_at or 0):
         raise ToolError(f"{name} shares step {step} with {row.parent}: agent fork {row.parent} --at {step}.")
-    # What was said after its answers, but for that only the report is wanted: the fork has a budget of its own.
+    # Keep what was said after its answers, except the demand for the report: the fork has its own budget.
     shared = [turn for turn in turns if turn.step < step or (turn.step == step and not closes(turn))]
     messages = conversation(shared)
     if progress_state.unanswered(messages):
-        raise ToolError(f"{name} was stopped in the middle of step {step}: fork it at an earlier one, or resume it.")
+        raise ToolError(f"{name} was stopped in the middle of step {step}. Fork it at an earlier step, or resume it.")
     calls = {call.id for message in messages for call in message.calls}
     if report is not None and report.call in calls:
-        raise ToolError(f"{name} handed in its report at step {step}; fork it at an earlier one.")
+        raise ToolError(f"{name} wrote its report at step {step}. Fork it at an earlier step.")
     if progress_state.closing(messages) is not None:
         closed = max(turn.step for turn in shared if closes(turn))
-        raise ToolError(f"After step {closed} {name} was to write its report only; fork it there or before.")
+        raise ToolError(f"After step {closed}, {name} could only write its report. Fork it at step {closed} or before.")
     return shared
 
 
 def closes(turn: Turn) -> bool:
-    """Whether it tells the driver that only the report is wanted."""
+    """Whether this turn tells the driver to write its report now."""
     return bool({progress_state.SPENT, progress_state.STOPPING} & (turn.content.get("data") or {}).keys())
 
 
 def require_driver(
     row: Run, driver: Driver, goal: str | None, hypotheses: Sequence[Hypothesis], shared: Sequence[Turn]
 ) -> None:
-    """Raises ToolError where the driver cannot go on with this conversation: a protocol reads its own steps only."""
+    """Raises ToolError if the driver cannot continue this conversation: a fixed protocol reads only its own steps."""
     if driver.llm:
         return
     if row.llm is not None or any(t.content.get("data") is None for t in shared if t.role == "tool"):
-        raise ToolError(f"A language model led {row.id}, and the autopilot goes on with its own steps only: name a "
-                        "language model, or begin a new study.")  # fmt: skip
+        raise ToolError(f"A language model drove {row.id}, and the autopilot can only continue its own steps. Name a "
+                        "language model, or start a new study.")  # fmt: skip
     if row.driver != driver.name:
-        raise ToolError(f"{row.id} was led by the {row.driver}, and the {driver.name} goes on with its own steps "
-                        "only: take the same one, name a language model, or begin a new study.")  # fmt: skip
+        raise ToolError(f"The {row.driver} drove {row.id}, and the {driver.name} can only continue its own steps. "
+                        "Use the same driver, name a language model, or start a new study.")  # fmt: skip
     if goal is not None:
-        raise ToolError("The autopilot follows its protocol and takes no new goal on the way: name a language model, "
-                        "or begin a new study.")  # fmt: skip
+        raise ToolError("The autopilot follows a fixed protocol and cannot change its goal. Name a language model, "
+                        "or start a new study.")  # fmt: skip
     if hypotheses:
         first = next(t.step for t in shared if t.role == "assistant"
                      and any(call["name"] == "propose_hypothesis" for call in t.content["calls"]))  # fmt: skip
-        raise ToolError(f"{row.id} predicted from step {first} on, and the autopilot tests what it has predicted "
-                        f"itself: fork it at step {first - 1} or before.")  # fmt: skip
+        raise ToolError(f"{row.id} made predictions from step {first} on, and the autopilot tests only its own. "
+                        f"Fork it at step {first - 1} or before.")  # fmt: skip
 
 
 def said_again(parent: str, again: Mapping[str, str]) -> str:
@@ -125,6 +125,6 @@ def said_again(parent: str, again: Mapping[str, str]) -> str:
         return ""
     named = ", ".join(f"{old} as {new}" for old, new in again.items())
     return (
-        f"What {parent} predicted is recorded again, untested and with held-out prompts of its own, and counts in the "
-        f"correction: {named}. The verdicts until here are those of {parent}."
+        f"The predictions of {parent} are recorded again, untested, with other held-out prompts, and count in the "
+        f"correction: {named}. The verdicts up to here are those of {parent}."
     )

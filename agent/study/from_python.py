@@ -1,4 +1,4 @@
-"""`lashley.study()`: a study from Python, with the steps of `agent run`, and what came of it as objects."""
+"""`lashley.study()`: run a study from Python as `agent run` does, and get its results as objects."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def study(
     tools: str = "all",
     display: Literal["auto", "rich", "plain", "none"] = "auto",
 ) -> Study:
-    """Study a goal as `agent run` does: one experiment chosen after the other, all in the tracker, a report at the end.
+    """Study a goal as `agent run` does: choose and run experiments, log everything in the tracker, and write a report.
 
-    Everything means what the option of that name means (`agent run --help`), and a message about --max-cost is about
-    max_cost. `model` and `task` may also be what `lashley.load` and `lashley.Task` give; else the goal names them. Who
-    decides, subject, task and progress go to stderr, unless `display` is "none". No report is written to disk: it is
-    `study.report`. Ctrl-C ends the study with a report; how it ended is its `status`.
+    Each argument means the same as the option of that name (`agent run --help`); a message about --max-cost is about
+    max_cost. `model` and `task` may also be objects from `lashley.load` and `lashley.Task`; without them, the goal
+    names them. The driver, subject, task and progress are printed to stderr unless `display` is "none". The report is
+    `study.report`; no file is written. Ctrl-C ends the study with a report; `study.status` says how it ended.
 
-    Raises ToolError for what is wrong in the question, and where the model was in memory already; ExperimentError,
-    TrackerError, and DriverError for a language model that cannot be asked.
+    Raises ToolError if an argument is wrong or the model was already in memory; ExperimentError; TrackerError; and
+    DriverError if the language model cannot be asked.
     """
     from ...tools import toolset
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice, choose
     from ..drivers.registry import names
-    from ..live import live_view, shown
+    from ..live import live_view, safe_line
     from . import loop
     from .begin import priced_budget, require_prompts, settle
     from .context_window import answer_tokens
@@ -66,18 +66,18 @@ def study(
     )  # fmt: skip
     require_task(task)
     if not goal or not goal.strip():
-        raise ToolError("The goal is empty; say what is to be found out.")
+        raise ToolError("The goal is empty. Say what you want to find out.")
     if not 2 <= n <= 512:
-        raise ToolError(f"n must be from 2 to 512, and is {n}.")
+        raise ToolError(f"n must be from 2 to 512, not {n}.")
     if driver not in (known := [*names()]):
-        raise ToolError(f"There is no driver '{driver}': take {', '.join(known)}.")
+        raise ToolError(f"There is no driver '{driver}'. Use {', '.join(known)}.")
     if display not in DISPLAYS:
-        raise ToolError(f"There is no display '{display}': take {', '.join(DISPLAYS)}.")
+        raise ToolError(f"There is no display '{display}'. Use {', '.join(DISPLAYS)}.")
     name = model if model is None or isinstance(model, str) else name_to_study(model)
     left_in = toolset.chosen(tools)
     chosen, why, server = choose(driver, llm, base_url, max_output_tokens=context and answer_tokens(context))
     if left_in is not None and not chosen.llm:
-        raise ToolError(f"The {chosen.name}, a fixed protocol, takes the tools that it needs: leave out tools.")
+        raise ToolError(f"The {chosen.name}, a fixed protocol, uses the tools that it needs. Leave out tools.")
     if server is not None:
         server.knock()
     limits: dict[str, Any] = {
@@ -87,14 +87,14 @@ def study(
     view = live_view(display)
 
     def say(text: str) -> None:
-        view.line(shown(text, 400))
+        view.line(safe_line(text, 400))
 
     say(why)
-    budget = checked(lambda: priced_budget(Choice(chosen, why, server), experiments, limits, say=say))
+    budget = check_budget(lambda: priced_budget(Choice(chosen, why, server), experiments, limits, say=say))
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, named(opened, task), not chosen.llm, say, argument)
+        known = settle(opened, goal, name, task_name(opened, task), not chosen.llm, say, argument)
         if not chosen.llm:
             require_prompts(opened, n, argument)
         opened.listen(view.warned)
@@ -107,17 +107,17 @@ def study(
 
 
 def argument(name: str, value: object = "...") -> str:
-    """How a choice is given in Python: `n=8`."""
+    """A setting as a user types it in Python: `n=8`."""
     return f"{name}={value}"
 
 
-def named(context: Context, task: Task | str | None) -> str | None:
-    """The task by its name; one that was made here is kept in the tracker first."""
+def task_name(context: Context, task: Task | str | None) -> str | None:
+    """The name of the task; a Task object is first stored in the tracker."""
     return task if task is None or isinstance(task, str) else context.add_task(task).name
 
 
-def checked(budget: Callable[[], Budget]) -> Budget:
-    """The budget. Raises ToolError for a limit that is none."""
+def check_budget(budget: Callable[[], Budget]) -> Budget:
+    """The budget. Raises ToolError for an invalid limit."""
     from pydantic import ValidationError
 
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C: once, and the study finishes its step and is written up; twice, and it stops at once, to be gone on with."""
+"""Ctrl-C once: the study finishes its step and writes its report. Twice: it stops at once and can be resumed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-SAID = "\nStopping: this step is finished, then the report is written. Ctrl-C again stops at once, {how}.\n"
+SAID = "\nStopping after this step; then the report is written. Press Ctrl-C again to stop at once, {how}.\n"
 
 
 @dataclass
 class Stop:
-    """Whether the user wants the study to end, or to stop at once; and whether the user is being asked something."""
+    """Whether the user asked to end the study or to stop at once, and whether a question to the user is open."""
 
     asked: bool = False
     at_once: bool = False
     waits: bool = False
 
     def answers(self, ask: Callable[[str], bool]) -> Callable[[str], bool]:
-        """Asks a question, to which Ctrl-C is a no. Raises KeyboardInterrupt where it stops at once, and where the
-        terminal is gone."""
+        """A function that asks a question and takes Ctrl-C for no. It raises KeyboardInterrupt if the study must stop
+        at once, or the terminal is closed."""
 
         def asked(question: str) -> bool:
             try:
@@ -44,9 +44,9 @@ class Stop:
 
 @contextmanager
 def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
-    """Within it the first Ctrl-C sets `stop.asked` and ends a question, and the second raises KeyboardInterrupt."""
+    """While active, the first Ctrl-C sets `stop.asked` and ends a question; the second raises KeyboardInterrupt."""
     before = signal.getsignal(signal.SIGINT)
-    # Only the main thread is on_interrupt of signals; a program in the background may have been started to ignore them.
+    # Only the main thread can handle signals; a background program may have been started to ignore them.
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield
         return
@@ -56,8 +56,8 @@ def ctrl_c(stop: Stop, run: str) -> Generator[None, None, None]:
         if stop.at_once:
             raise KeyboardInterrupt
         stop.asked = True
-        # Not by print, which may be in the middle of a line of its own.
-        os.write(2, SAID.format(how=f"and `agent resume {run}` goes on").encode())
+        # Not print: the signal may have interrupted a print in progress.
+        os.write(2, SAID.format(how=f"and `agent resume {run}` resumes it").encode())
         if stop.waits:
             raise KeyboardInterrupt
 

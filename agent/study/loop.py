@@ -1,8 +1,8 @@
-"""The loop: ask the driver, run what it calls, log it, answer, until there is a report.
+"""The loop: ask the driver, run what it calls, log it, answer; repeat until there is a report.
 
-Every message is written to the tracker before the next one is asked for, and what is to be done next is read from the
-messages: a study that was killed is the same study, begun in the middle. Where it ends by itself (the driver is done,
-the budget is spent, the server is gone, the user has had enough), a report is written from what is there.
+The loop logs every message in the tracker before it asks for the next one, and reads its state only from the messages,
+so it can resume a study that was killed. When a study ends (the driver is done, the budget is spent, the server fails,
+the user stops it), the program writes a report from the results so far.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from .budget import Budget, Spent
 from .context_window import Window, mark_of
 from .endings import STOPPED, why
 from .interrupt import Stop, ctrl_c
-from .turn import asked
+from .turn import next_reply
 
-# After the budget is spent, how often a report may be sent back before the program writes one.
+# After the budget is spent: how many faulty reports to return before the program writes one itself.
 LAST_TRIES = 4
 SILENT_TURNS = 2
-# How often in a row the same call is done, and how often it may be made.
+# How often in a row the same call runs, and how often it may be made before the study ends.
 SAME_DONE, SAME_MADE = 3, 10
-# A request is made where there is money for it and for one more.
+# The loop sends a request only if the money suffices for it and one more.
 AND_THE_REPORT = 2
 
 
 class Live(Protocol):
-    """Somebody who watches. Every method is told after the fact, and may do nothing; only `asks` wants an answer."""
+    """An observer of the study. Each method is called after the event and may do nothing; only `asks` must answer."""
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
     def thinking(self, step: int) -> None: ...
@@ -69,8 +69,8 @@ def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
 
 
 def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
-    """What a driver is asked with besides the conversation, as it is logged: instructions, and tools by name, of which
-    later turns may leave some out."""
+    """What a driver receives besides the conversation, as it is logged: instructions, and tools by name. Later turns
+    may offer fewer tools."""
     tools = offered(every_tool(context), left_in)
     described = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(tools)}
     return {"instructions": instructions(context, tools), "tools": described}
@@ -78,7 +78,7 @@ def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
 
 @dataclass
 class Study:
-    """A study under way. `messages` is the conversation so far, as it is logged."""
+    """A running study. `messages` is the conversation so far, as it is logged."""
 
     context: Context
     driver: Driver
@@ -100,13 +100,13 @@ class Study:
 
     @cached_property
     def instructions(self) -> str:
-        """As they were at the beginning, to the byte: a study that is narrowed later on is told so."""
+        """The instructions, the same in every turn; a message announces when fewer tools are offered."""
         left_in = (self.messages[0].data or {}).get(progress_state.TOOLS)
         return instructions(self.context, offered(self.every, left_in))
 
     @property
     def last(self) -> str:
-        """The tool that ends it."""
+        """The tool that ends the study."""
         return next(name for name, tool in self.tools.items() if tool.is_last)
 
     @property
@@ -116,24 +116,24 @@ class Study:
 
     @property
     def by_protocol(self) -> bool:
-        """No language model decides. A protocol has nothing to say but its calls, and reads the answers as data."""
+        """Whether a fixed protocol decides: it sends only calls, and reads the answers as data."""
         return not self.driver.llm
 
     def specs(self) -> Sequence[ToolSpec]:
-        """What is offered: not what was called over and over, until something else is."""
+        """The tools on offer: without one that was called repeatedly, until another is called."""
         stuck = progress_state.repeats(self.messages) > SAME_DONE
         last = progress_state.last_reply(self.messages) if stuck else None
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
         return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
 
     def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
-        """Say something to the driver, as the user; where it ends the study, with the code of why."""
+        """Send the driver a message as the user; if it ends the study, with the code of the reason."""
         self.keep(Message(role="user", text=text, data=data, code=code))
 
     def keep(
         self, message: Message, reply: Reply | None = None, seconds: float | None = None, cost: float | None = None
     ) -> int:
-        """Into the tracker and then into the conversation, as it was logged: what is not logged did not happen."""
+        """Log a message in the tracker, then add it to the conversation as it was logged."""
         content = self.content(message)
         turn = self.context.store.add_turn(
             self.run,
@@ -156,15 +156,15 @@ class Study:
         return message.model_dump(mode="json", exclude={"data"} if unread else None)
 
     def count(self) -> None:
-        """What was spent on experiments, but for the calls that are not answered: those are still to be counted."""
+        """Count the experiments so far, without those of unanswered calls, which are counted later."""
         unanswered = [call.id for call in progress_state.unanswered(self.messages)]
         self.spent.experiments = self.context.reader.experiments_spent(self.run, unanswered)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a study ended: finished, budget, interrupted or failed; why, in words and as a code; and who wrote the
-    report. Or it is stopped, and can be gone on with."""
+    """How a study ended: finished, budget, interrupted or failed, or stopped, when it can be resumed; the reason in
+    words and as a code; and who wrote the report."""
 
     status: str
     why: str | None = None
@@ -188,9 +188,9 @@ def study(
     opening: tuple[str, dict[str, Any]] | None = None,
     tools: Sequence[str] | None = None,
 ) -> Ending:
-    """Run a study to its report; a second opinion where the context reviews one, which has an opening of its own.
+    """Run a study to its report; or a second opinion, if the context reviews a run (its first message differs).
 
-    Raises TrackerError when the tracker itself cannot be written.
+    Raises TrackerError if the tracker cannot be written.
     """
     text, about = opening or (
         prompts.fill(
@@ -218,7 +218,7 @@ def study(
 
 
 def carry_on(work: Study) -> Ending:
-    """From wherever the conversation stands to the report, or to a second Ctrl-C."""
+    """Continue from the current state of the conversation to the report, or to a second Ctrl-C."""
     context, name = work.context, f"R{work.run}"
     prepare(work)
     if work.window.limit is None:
@@ -229,12 +229,12 @@ def carry_on(work: Study) -> Ending:
             try:
                 ending = converse(work)
             except ContextOverflow as fault:
-                # A server with a longer context, or another --context, goes on where this one cannot.
+                # The study can be resumed with a server with a longer context, or another --context.
                 work.live.warned(str(fault))
                 return Ending("stopped", str(fault), fault.code)
             except DriverError as fault:
                 if isinstance(fault, PASSING) and progress_state.last_reply(work.messages) is not None:
-                    # What was begun well is worth going on with: the report would end it.
+                    # Stop without a report, which would end the study: it can be resumed.
                     work.live.warned(str(fault))
                     return Ending("stopped", str(fault), fault.code)
                 ending = Ending("failed", str(fault), fault.code)
@@ -243,12 +243,12 @@ def carry_on(work: Study) -> Ending:
         stopped = why(STOPPED)
         return Ending("stopped", stopped.text, stopped.code)
     except Exception:
-        work.live.warned(f"{name} is stopped. What it has done is kept, and `agent resume {name}` goes on with it.")
+        work.live.warned(f"{name} is stopped, and its work is saved. Resume it: agent resume {name}")
         raise
 
 
 def prepare(work: Study) -> None:
-    """What the tools are to know of the study."""
+    """Give the tools the settings of the study."""
     work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     work.context.n = (work.messages[0].data or {}).get("n")
     work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
@@ -257,7 +257,7 @@ def prepare(work: Study) -> None:
 
 
 def close(work: Study, ending: Ending) -> Ending:
-    """Log how the run ended, with a report."""
+    """Log the end of the run, with a report."""
     context, source = work.context, None
     if not context.finished:
         source = default_source(context.reader, work.run, ending.why or "The study ended.")
@@ -274,7 +274,7 @@ def close(work: Study, ending: Ending) -> Ending:
 
 
 def converse(work: Study) -> Ending:
-    """Ask and answer until the report is written or nothing more will come."""
+    """Ask and answer until the report is written or the study ends."""
     while True:
         if (ending := settle(work)) is not None:
             return ending
@@ -292,17 +292,17 @@ def converse(work: Study) -> Ending:
                 work.tell(said, {progress_state.SPENT: reached.text}, reached.code)
         hear(work)
         closing, tries = progress_state.closing(work.messages), progress_state.last_tries(work.messages)
-        # Each try for the report costs money; the first may take what is left of it.
+        # Each attempt at the report costs money; the first may use the rest of it.
         if closing is not None and (tries >= LAST_TRIES or (tries and work.spent.over_cost(work.budget, 1))):
             return Ending(*closing)
         ask(work)
 
 
 def hear(work: Study) -> None:
-    """Take in what the user has told the study from elsewhere, each once: the turn that is logged says which it is."""
+    """Add the user's messages from other terminals, each once: the logged turn has the message's id."""
     for words in [] if work.by_protocol else work.context.reader.waiting(work.run):
         work.live.user_wrote(words.text)
-        work.tell(words.text, {progress_state.TOLD: words.id})
+        work.tell(words.text, {progress_state.FROM_USER: words.id})
 
 
 def ask(work: Study) -> None:
@@ -310,7 +310,7 @@ def ask(work: Study) -> None:
     work.spent.steps += 1
     work.live.thinking(work.spent.steps)
     began = time.monotonic()
-    reply, price = asked(work), work.budget.price_for(work.driver.llm)
+    reply, price = next_reply(work), work.budget.price_for(work.driver.llm)
     cost = None if price is None else price.of(reply)
     if not work.by_protocol:
         work.spent.add(reply, cost)
@@ -319,13 +319,13 @@ def ask(work: Study) -> None:
     if reply.text:
         work.live.said(reply.text)
     for one in reply.mended:
-        # What happens again and again is logged each time, and said once.
+        # A repeated repair is logged each time, and shown once.
         if one.what not in known:
-            work.live.warned(f"Mended: {one.what}")
+            work.live.warned(f"Repaired: {one.what}")
 
 
 def settle(work: Study) -> Ending | None:
-    """Do what the latest reply asks for and is not answered yet. How the study ends, if it does."""
+    """Run the unanswered calls of the latest reply. Returns how the study ends, if it does."""
     for call in progress_state.unanswered(work.messages):
         act(work, call)
     last, closing = progress_state.last_reply(work.messages), progress_state.closing(work.messages)
@@ -336,7 +336,7 @@ def settle(work: Study) -> Ending | None:
     if last is None or last.calls or work.messages[-1].role != "assistant":
         return None
     if work.by_protocol:
-        # A protocol that has nothing to call is at its end; its text says why.
+        # A protocol that calls nothing is at its end; its text says why.
         return Ending(*closing) if closing is not None else Ending.failed("protocol", said=last.text)
     if last.finish == "refusal":
         return Ending.failed("refused", said=" ".join(last.text.split())[:300])
@@ -348,7 +348,7 @@ def settle(work: Study) -> Ending | None:
 
 
 def act(work: Study, call: Call) -> None:
-    """Do one call and answer it. Every call gets exactly one answer, also the ones that are not done."""
+    """Run one call and answer it. Every call gets exactly one answer, even if it is refused."""
     context = work.context
     work.count()
     work.live.called(work.spent.steps, call, work.spent)
@@ -367,7 +367,7 @@ def act(work: Study, call: Call) -> None:
 
 
 def refusal(work: Study, call: Call) -> Answer | None:
-    """Why a call is not done, if it is not: it was done just now, or the study is at its end and takes nothing but its
+    """The refusal of a call, if it must not run: it has just run, or the study is at its end and accepts only a
     report."""
     if work.context.finished:
         return Answer.refusal(refused("study_over"))

@@ -1,4 +1,4 @@
-"""Where a study stands, read from its conversation alone: so one that was stopped goes on as if it had not been."""
+"""The state of a study, read only from its conversation, so a stopped study can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ...db import older
 from ..drivers.conversation import Call, Message
 from .endings import STOPPED, why
 
-# What the program says as the user carries one of these as data.
+# Messages that the program sends as the user have one of these keys in their data.
 SPENT, STOPPING, GOING_ON, FORKED = "spent", "stopping", "going_on", "forked"
-# And the user's own words, with their number.
-TOLD = "told"
-# What can be left out of the tools, and is left in.
+# The user's own messages have this key, with their number. Trackers contain its value.
+FROM_USER = "told"
+# The optional tools that are still offered.
 TOOLS = "tools"
 
 
@@ -32,7 +32,7 @@ def unanswered(messages: Sequence[Message]) -> list[Call]:
 
 
 def silent(messages: Sequence[Message]) -> int:
-    """How many of the latest replies called nothing."""
+    """How many of the latest replies in a row called nothing."""
     count = 0
     for message in reversed(messages):
         if message.role == "assistant":
@@ -43,10 +43,10 @@ def silent(messages: Sequence[Message]) -> int:
 
 
 def repeats(messages: Sequence[Message]) -> int:
-    """How often in a row, since the user last spoke, the latest reply has been made, if it called something."""
+    """How often in a row the latest calls were made, since the user's last message; 0 without calls."""
     count, same = 0, None
     for message in reversed(messages):
-        if TOLD in (message.data or {}) and message.role == "user":
+        if FROM_USER in (message.data or {}) and message.role == "user":
             break
         if message.role == "assistant":
             calls = [(call.name, call.arguments) for call in message.calls]
@@ -58,13 +58,12 @@ def repeats(messages: Sequence[Message]) -> int:
 
 
 def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
-    """What is left in of the tools that can be left out: as the study began, or as it was narrowed since. None: all."""
+    """The optional tools that are still offered: as the study began, or fewer since. None: all."""
     return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)
 
 
 def closing(messages: Sequence[Message]) -> tuple[str, str, str] | None:
-    """How the study will end, once the driver has been told that only the report is wanted: status, why in words, and
-    the code of that."""
+    """How the study will end, once the driver has been asked for its report: status, reason in words, and its code."""
     went_on = False
     for message in reversed(messages):
         data = (message.data or {}) if message.role == "user" else {}
@@ -77,7 +76,7 @@ def closing(messages: Sequence[Message]) -> tuple[str, str, str] | None:
 
 
 def last_tries(messages: Sequence[Message]) -> int:
-    """How often the driver has replied since it was told that only the report is wanted."""
+    """How often the driver has replied since it was asked for its report."""
     count = 0
     for message in reversed(messages):
         if message.role == "user" and {SPENT, STOPPING} & set(message.data or {}):

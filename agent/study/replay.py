@@ -1,7 +1,7 @@
-"""A run repeated from its log: the loop is driven by the logged replies, and whatever it does is held against the log.
+"""Repeat a run from its log: the logged replies drive the loop, and everything that it does is compared with the log.
 
-Every message must be the same to the byte, every number within the tolerance (see
-`tools/replay/experiments_of_run.py`). It ends where the log does, or at the first thing that differs.
+Every message must be identical to the byte, and every number within the tolerance (see
+`tools/replay/experiments_of_run.py`). The replay ends at the end of the log, or at the first difference.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from .interrupt import Stop
 from .loop import Ending, Study, close, converse, prepare
 from .resume import changes, conversation, recall, require_same_subject
 
-# What is said as the user and is not for the loop to say: that the study goes on, the user's own words, and that the
-# tools or the conversation became too long for the server of that time.
-OUTSIDE = {progress_state.GOING_ON, progress_state.TOLD, progress_state.TOOLS, SHRUNK}
+# User messages that the loop of the replay does not send itself: that the study was resumed, the user's own messages,
+# and that the tools or the conversation became too long for the server of that time.
+OUTSIDE = {progress_state.GOING_ON, progress_state.FROM_USER, progress_state.TOOLS, SHRUNK}
 
 
 class LogEnds(BaseException):
@@ -47,7 +47,7 @@ class LogEnds(BaseException):
 
 @dataclass(frozen=True)
 class Rerun:
-    """What came of it: how many replies were given and experiments compared, and where it parted from the log."""
+    """The result: how many replies were used and experiments compared, and where it first differs from the log."""
 
     id: str
     steps: int
@@ -72,7 +72,7 @@ class Rerun:
 
 @dataclass
 class Log:
-    """The logged conversation, and how far the repetition is in it."""
+    """The logged conversation, and how far the replay has come."""
 
     row: Run
     turns: Sequence[Turn]
@@ -89,18 +89,18 @@ class Log:
 
     @property
     def came(self) -> dict[str, Any]:
-        """What the program said next as the user, as data."""
+        """The data of the program's next message as the user."""
         said = self.said
         return (said.data or {}) if said is not None and said.role == "user" else {}
 
     def refuses(self, code: str) -> bool:
-        """Whether the next answer is that a call is not done, for this reason."""
+        """Whether the next answer refuses a call for this reason."""
         said = self.said
         return said is not None and said.role == "tool" and (said.code or older.refused_for(said.text)) == code
 
 
 class AsAsked(Stop):
-    """When the user asked to stop, by the log."""
+    """Stops where the log says that the user asked to stop."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -115,7 +115,7 @@ class AsAsked(Stop):
 
 @dataclass
 class AsSpent(Spent):
-    """What is counted is counted again; when the time was over, the log says."""
+    """Counts again what can be counted; the log says when the time was over."""
 
     log: Log = field(kw_only=True)
 
@@ -131,7 +131,7 @@ class AsSpent(Spent):
 
 @dataclass
 class Repetition(Study):
-    """A study whose every message must be the one that is logged."""
+    """A study in which every message must equal the logged one."""
 
     log: Log = field(kw_only=True)
     scratch: Scratch = field(kw_only=True)
@@ -142,7 +142,7 @@ class Repetition(Study):
         logged = self.log.next
         content = self.content(message)
         if logged is None:
-            raise Diverged("request", "The log ends here, and the program goes on.", "", message.text)
+            raise Diverged("request", "The log ends here, but the program continues.", "", message.text)
         compare_messages(self, logged, json.loads(json.dumps(content)))
         turn = super().keep(message, reply, seconds, cost)
         self.log.at += 1
@@ -150,7 +150,7 @@ class Repetition(Study):
         return turn
 
     def hear(self) -> None:
-        """What comes from outside before the next turn: the user's words, and what other processes wrote."""
+        """Take from the log what came from outside before the next turn: messages and other processes' writes."""
         while OUTSIDE & self.log.came.keys():
             assert self.log.next is not None
             super().keep(Message.model_validate(self.log.next.content))
@@ -165,25 +165,25 @@ class Repetition(Study):
 
 
 def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
-    """Raises Diverged, with the kind of what differs: the rows that an answer rests on before its words."""
+    """Raises Diverged with the kind of the difference; compares the rows behind an answer before its text."""
     was = logged.content
     if "code" not in was:
-        # It was logged before there were codes, or has none; its words are compared in any case.
+        # The log is older than codes, or the message has none; its text is compared in any case.
         now = {name: value for name, value in now.items() if name != "code"}
     if now == was:
         return
     if now["role"] != was["role"]:
-        what = f"The log goes on with a message of the {was['role']}, the program with one of the {now['role']}."
+        what = f"The log continues with a message of the {was['role']}, the program with one of the {now['role']}."
         raise Diverged("request", what, was["text"], now["text"])
     if was["role"] == "user":
-        raise Diverged("request", "The program says something else to the driver.", was["text"], now["text"])
+        raise Diverged("request", "The program sends the driver a different message.", was["text"], now["text"])
     name = next((call.name for call in progress_state.unanswered(work.messages)), "a call")
-    verdict, told = name == "test_hypothesis", name in ("write_report", "write_review")
-    kind = "verdict" if verdict else "report" if told else "tool answer"
+    verdict, report = name == "test_hypothesis", name in ("write_report", "write_review")
+    kind = "verdict" if verdict else "report" if report else "tool answer"
     if now["text"] != was["text"]:
-        raise Diverged(kind, f"{name} answers something else.", was["text"], now["text"])
+        raise Diverged(kind, f"{name} gives a different answer.", was["text"], now["text"])
     texts = (json.dumps(one["data"], indent=1, ensure_ascii=False, sort_keys=True) for one in (was, now))
-    raise Diverged(kind, f"{name} answers with other data.", *texts)
+    raise Diverged(kind, f"{name} answers with different data.", *texts)
 
 
 def rerun(
@@ -194,10 +194,10 @@ def rerun(
     tolerance: float = 1e-4,
     ignore_prompts: bool = False,
 ) -> Rerun:
-    """Repeat a run on a tracker of its own; nothing is written to the reader's.
+    """Repeat a run in a temporary tracker; the reader's tracker does not change.
 
-    Raises ToolError for a run that is being run, that an older version did not log whole, or whose subject is another
-    one here; NoSuchId.
+    Raises ToolError if the run is still running, if an older version did not log all of it, or if its subject is a
+    different model here; NoSuchId.
     """
     row, turns = reader.run(run), reader.turns(run)
     given = require_repeatable(row, turns)
@@ -240,12 +240,12 @@ def rerun(
 
 
 def require_repeatable(row: Run, turns: Sequence[Turn]) -> int:
-    """With how many turns the run began: its opening; of a fork, all that it has of its parent and what it was told.
-    Raises ToolError."""
+    """How many turns the run started with: its first message; for a fork, all turns of its parent and the message about
+    the fork. Raises ToolError."""
     if row.status == "running":
-        raise ToolError(f"{row.id} is being run; replay it when it has ended.")
+        raise ToolError(f"{row.id} is still running. Replay it when it has ended.")
     if not turns or turns[0].role != "user":
-        raise ToolError(f"{row.id} was begun by an older version, which did not log all that is needed to repeat it.")
+        raise ToolError(f"{row.id} cannot be replayed: an older version ran it and did not log everything needed.")
     if row.parent is None:
         return 1
     return next(i for i, turn in enumerate(turns, start=1) if progress_state.FORKED in (turn.content.get("data") or {})
@@ -253,10 +253,10 @@ def require_repeatable(row: Run, turns: Sequence[Turn]) -> int:
 
 
 def replies(log: Log) -> Iterator[Reply]:
-    """The logged replies, each when it is the turn that must come next."""
+    """The logged replies; each must be the next turn."""
     while (turn := log.next) is not None:
         if turn.role != "assistant":
-            what = f"The program asks for a reply, where the log goes on with a message of the {turn.role}."
+            what = f"The program asks for a reply, but the log continues with a message of the {turn.role}."
             raise Diverged("request", what, turn.content["text"])
         said = Message.model_validate(turn.content)
         yield Reply(
@@ -264,12 +264,12 @@ def replies(log: Log) -> Iterator[Reply]:
         )
     if log.row.status == "failed":
         raise DriverError(log.row.error or "", log.row.error_code)
-    raise Diverged("request", "The log ends here, and the program asks for another reply.")
+    raise Diverged("request", "The log ends here, but the program asks for another reply.")
 
 
 @dataclass
 class Looking:
-    """Compares instructions and tools with those that were logged; a protocol reads neither."""
+    """Compares instructions and tools with the logged ones; a fixed protocol reads neither."""
 
     reader: Reader
     log: Log
@@ -299,7 +299,7 @@ class Looking:
         before, now = offered(was.tools, left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
         gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
         if gone or added:
-            yield Diverged("request", "Other tools are offered.", "\n".join(gone), "\n".join(added))
+            yield Diverged("request", "The tools on offer differ.", "\n".join(gone), "\n".join(added))
         for name in sorted(before.keys() & now.keys()):
             texts = [as_text(one) for one in (before[name], now[name])]
             if texts[0] != texts[1]:
@@ -320,19 +320,19 @@ def repeat(work: Repetition) -> Ending:
 
 
 def compare_endings(reader: Reader, own: Reader, run: int, ending: Ending) -> None:
-    """What the run left behind. Raises Diverged."""
+    """Compare the final status, verdicts and report. Raises Diverged."""
     row, name = reader.run(run), show_id("run", run)
     codes = (ending.code or None, row.error_code)
     if (ending.status, ending.why) != (row.status, row.error) or (codes[1] is not None and codes[0] != codes[1]):
-        raise Diverged("ending", f"{name} ends otherwise.", f"{row.status}: {row.error or ''}",
+        raise Diverged("ending", f"{name} ends differently.", f"{row.status}: {row.error or ''}",
                        f"{ending.status}: {ending.why or ''}")  # fmt: skip
     was, now = (one.hypotheses(run) for one in (reader, own))
     for before, after in zip(was, now, strict=True):
         if before != after:
             texts = (json.dumps(as_json(one), indent=1, ensure_ascii=False) for one in (before, after))
-            raise Diverged("verdict", f"{before.id} is judged otherwise.", *texts)
+            raise Diverged("verdict", f"{before.id} gets a different verdict.", *texts)
     reports = [one.latest_report(run) for one in (reader, own)]
-    told = [None if one is None else json.dumps([one.source, one.claims], indent=1, ensure_ascii=False)
+    texts = [None if one is None else json.dumps([one.source, one.claims], indent=1, ensure_ascii=False)
             for one in reports]  # fmt: skip
-    if told[0] != told[1]:
-        raise Diverged("report", f"The report of {name} is another one.", told[0] or "", told[1] or "")
+    if texts[0] != texts[1]:
+        raise Diverged("report", f"The report of {name} differs.", texts[0] or "", texts[1] or "")

@@ -1,7 +1,7 @@
-"""A study that was stopped, taken up again where its tracker ends.
+"""Resume a stopped study where its log ends.
 
-The conversation is the turns that were logged, what was spent is what their rows say. A call that has no answer is
-carried out now; what it wrote before is found by its id, and not written again.
+The logged turns are the conversation, and their rows say what was spent. A call without an answer runs now; anything
+that it wrote before is found by its id and not written again.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from .loop import Live, Study, request
 
 
 def run_to_resume(reader: Reader, name: str | None) -> int:
-    """The number of this run, or of the last one that was stopped. Raises TrackerError where there is none."""
+    """The number of this run, or of the last one that was stopped. Raises TrackerError if there is none."""
     if name is not None:
         what, number = parse_id(name)
         if what != "run":
-            raise TrackerError(f"{name} is the id of a {what}; a run such as R1 is wanted.")
+            raise TrackerError(f"{name} is not a run. Give the id of a run, such as R1.")
         reader.require("run", number)
         return number
     stopped = [row.id for row in reader.runs() if row.status == "stopped"]
     if not stopped:
-        raise TrackerError(f"No study in {reader.path} was stopped, so there is none to go on with.")
+        raise TrackerError(f"There is no stopped study in {reader.path} to resume.")
     return parse_id(stopped[-1])[1]
 
 
 def require_stopped(row: Run) -> None:
-    """Raises TrackerError, before anything is loaded, for a run that has ended or is being run."""
+    """Raises TrackerError, before anything is loaded, if the run has ended or is still running."""
     if row.status == "running":
         raise TrackerError(AT_WORK.format(run=row.id))
     if row.status != "stopped":
@@ -47,7 +47,7 @@ def require_stopped(row: Run) -> None:
 
 
 def changes(context: Context, row: Run) -> list[str]:
-    """What of the machine and the programs is not as it was when the run began, one line each."""
+    """What has changed in the machine and the programs since the run began, one line each."""
     then, now = _flat(row.environment), _flat(context.environment)
     found = [
         f"{name} was {then.get(name)} and is {now.get(name)}"
@@ -58,30 +58,30 @@ def changes(context: Context, row: Run) -> list[str]:
     if own:
         was = context.reader.experiment(parse_id(own[-1].id)[1]).code_version
         if was != code_version():
-            found.append(f"the code that measures was {was} and is {code_version()}")
+            found.append(f"the measuring code was {was} and is {code_version()}")
     return found
 
 
 def _flat(environment: Json) -> dict[str, str]:
     packages: Json = environment.get("packages") or {}
-    # What was logged before statistics were numbered was made by the first.
+    # Logs from before statistics had version numbers used the first version.
     flat: Json = {"statistics": 1, **environment, **packages}
     return {name: str(value) for name, value in flat.items() if name != "packages"}
 
 
 def require_same_subject(context: Context, run: int) -> None:
-    """Loads the study's subject. Raises ToolError where it is not the one that was measured before."""
+    """Load the study's subject. Raises ToolError if it is not the model that was measured before."""
     subject = context.subject(context.model)
     before = [row.fingerprint for row in context.reader.subjects(run) if row.name == subject.name]
     if before and before[-1] != subject.fingerprint:
         raise ToolError(
-            f"{show_id('run', run)} measured {subject.name} with the fingerprint {before[-1][:16]}, and it has "
-            f"{subject.fingerprint[:16]} now: these are other weights. Put the old ones back, or begin a new study."
+            f"{show_id('run', run)} measured {subject.name} with the fingerprint {before[-1][:16]}; it now has "
+            f"{subject.fingerprint[:16]}, so its weights have changed. Restore the old ones, or start a new study."
         )
 
 
 def recall(context: Context, row: Run) -> None:
-    """What the run was about, with its own task as it was when the run last used it."""
+    """Restore the settings of the run, and its own task as the run last used it."""
     context.model, context.task = row.model or context.model, row.task or context.task
     context.reviews = None if row.reviews is None else parse_id(row.reviews)[1]
     used = [e.id for e in row.experiments if e.run == row.id and e.task == context.task]
@@ -95,19 +95,19 @@ def conversation(turns: Sequence[Turn]) -> list[Message]:
 
 
 def require_all_kept(reader: Reader, driver: Driver, run: int) -> None:
-    """Raises ToolError for a run of an older version, which did not keep what a protocol reads in the answers."""
+    """Raises ToolError for a run of an older version, which did not keep the data that a fixed protocol reads."""
     messages, name = conversation(reader.turns(run)), show_id("run", run)
     if not messages or (not driver.llm and any(m.data is None for m in messages if m.role == "tool")):
         raise ToolError(
-            f"{name} was begun by an older version, which did not keep all that is needed to go on. `agent report "
-            f"{name}` writes up what there is."
+            f"{name} cannot be resumed: an older version ran it and did not keep everything needed. `agent "
+            f"report {name}` writes a report from its results."
         )
 
 
 def resumed(context: Context, driver: Driver, run: int, live: Live) -> Study:
-    """The study as it stood when its process ended, held by this process from now on.
+    """The study in the state in which its process ended; this process owns it from now on.
 
-    Raises TrackerError for a run that has ended or is being run, and what `require_all_kept` raises.
+    Raises TrackerError if the run has ended or is still running, and what `require_all_kept` raises.
     """
     require_all_kept(context.reader, driver, run)
     asks = request(context, progress_state.left_in(conversation(context.reader.turns(run))))

@@ -1,4 +1,4 @@
-"""A second opinion: a run of its own, whose driver is given the claims of a study and asked to refute them."""
+"""A second opinion: a separate run whose driver reads the claims of a study and tries to refute them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .loop import Ending, Live, study
 
 
 def second_opinion(context: Context, driver: Driver, run: int, budget: Budget, live: Live) -> Ending:
-    """Review a run that has ended; context.run is the review then.
+    """Review a run that has ended. Sets context.run to the review.
 
-    Raises NoSuchId, ToolError where there is nothing to review, and TrackerError.
+    Raises NoSuchId, ToolError if there is nothing to review, and TrackerError.
     """
     check_reviewable(context, run)
     row = context.reader.run(run)
     context.run, context.turn, context.call, context.finished, context.reviews = None, None, None, False, run
     context.model, context.task = row.model or context.model, row.task or context.task
-    told, data = brief(context, run)
+    text, data = brief(context, run)
     text = prompts.fill(
-        "begin_review", run=row.id, goal=row.goal, model=context.model, task=context.task, brief=told,
+        "begin_review", run=row.id, goal=row.goal, model=context.model, task=context.task, brief=text,
         experiments=budget.experiments, minutes=f"{budget.minutes:g}",
     )  # fmt: skip
     about = {"goal": row.goal, "model": context.model, "task": context.task, **data, **budget.model_dump()}

@@ -1,4 +1,4 @@
-"""What a study has found so far, by the program from the tracker, for a conversation that has grown too long."""
+"""A summary of a study so far, made from the tracker, to shorten a conversation that has become too long."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from . import progress_state
 from .context_window import cut
 
 LINE = 160
-# What the user said stays, to the word.
-WORDS = {progress_state.TOLD, progress_state.SPENT, progress_state.STOPPING, progress_state.GOING_ON}
+# Keep the user's messages word for word.
+WORDS = {progress_state.FROM_USER, progress_state.SPENT, progress_state.STOPPING, progress_state.GOING_ON}
 
 
 def summary(reader: Reader, run: int, replaced: Sequence[Message], most: int) -> str:
-    """The goal, what was measured, hypotheses with verdicts, notes, and the user's words among the messages that are
-    replaced; at most about so many characters, the latest experiments first to be told."""
+    """The goal, results, hypotheses with verdicts, notes, and the user's messages among those that are replaced; about
+    `most` characters at most, the latest experiments first."""
     row = reader.run(run)
     found = verdicts(row.hypotheses)
     said = [m.text for m in replaced if m.role == "user" and WORDS & set(m.data or {})]
     head = [
-        "The beginning of this study is left out here, since it no longer fits; the tracker has all of it "
-        "(show_experiment, list_experiments, search_notes, query_tracker). What there is:",
+        "The beginning of this study no longer fits and is left out. The tracker has all of it (show_experiment, "
+        "list_experiments, search_notes, query_tracker). A summary:",
         f"Goal: {row.goal}",
-        *(f"Asked: {one.text}" for one in row.questions),
+        *(f"Question: {one.text}" for one in row.questions),
         *(f"Hypothesis {h.id}, {spoken(h, found)}: {cut(h.statement, LINE)}" for h in row.hypotheses),
         *(f"Note {note.id}: {cut(note.title, LINE)}" for note in row.notes),
         *(f"The user said: {text}" for text in said),
     ]
-    # Of very many hypotheses and notes the first are left to the tools.
+    # If there are too many hypotheses and notes, leave out the first; the tools can show them.
     while len(head) > 2 + len(said) and sum(map(len, head)) > most // 2:
         del head[2]
     lines: list[str] = []
@@ -42,7 +42,7 @@ def summary(reader: Reader, run: int, replaced: Sequence[Message], most: int) ->
         if sum(map(len, [*head, *lines])) + len(line) > most:
             older = Counter(one.kind for one in experiments[: len(experiments) - place])
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(older.items()))
-            lines.append(f"And before these {experiments[0].id} to {experiments[-1 - place].id}: {kinds}.")
+            lines.append(f"Before these, {experiments[0].id} to {experiments[-1 - place].id}: {kinds}.")
             break
         lines.append(line)
-    return "\n".join([*head, *(["Measured, the latest first:", *lines] if lines else [])])
+    return "\n".join([*head, *(["Results, latest first:", *lines] if lines else [])])

@@ -1,4 +1,4 @@
-"""One turn of the driver, in as many tokens as it reads."""
+"""One turn of the driver, within the size of its context."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from ... import prompts
 from ...tools.toolset import core
 from ..drivers.conversation import ContextOverflow, Message, Reply
 from . import progress_state
-from .context_window import as_requested, characters, marked
+from .context_window import as_requested, characters, make_mark
 from .summary import summary
 
 if TYPE_CHECKING:
     from .loop import Study
 
-# How often a conversation that is refused as too long is made shorter.
+# How often to shorten a conversation that the server refuses as too long.
 SHORTER = 4
 
 
-def asked(work: Study) -> Reply:
-    """The driver's reply to the conversation so far, shortened where that is needed. Raises a DriverError."""
+def next_reply(work: Study) -> Reply:
+    """The driver's reply to the conversation so far, shortened if needed. Raises a DriverError."""
     if work.by_protocol:
         return work.driver.reply(work.instructions, work.messages, work.specs())
     window = work.window
     for attempt in range(SHORTER + 1):
-        base = narrowed(work)
-        tools, messages = work.specs(), fitted(work, base)
+        base = narrow(work)
+        tools, messages = work.specs(), fit(work, base)
         try:
             reply = work.driver.reply(work.instructions, messages, tools)
         except ContextOverflow as fault:
@@ -33,7 +33,7 @@ def asked(work: Study) -> Reply:
                 raise
             now = window.tokens(messages)
             window.learn(fault, base + now)
-            if crowded(work, base):
+            if is_crowded(work, base):
                 continue
             if len(work.messages) == 1:
                 raise
@@ -48,15 +48,15 @@ def asked(work: Study) -> Reply:
     raise AssertionError("unreachable")
 
 
-def crowded(work: Study, base: int) -> bool:
-    """Whether all tools are offered, and leave too little room for a conversation."""
+def is_crowded(work: Study, base: int) -> bool:
+    """Whether all tools are offered and leave too little room for a conversation."""
     return not work.window.holds(base) and progress_state.left_in(work.messages) is None
 
 
-def narrowed(work: Study) -> int:
-    """The tokens of the instructions and the tools, after the core alone is offered where all are too many."""
+def narrow(work: Study) -> int:
+    """Offer only the core tools if all are too many. Returns the tokens of instructions and tools."""
     base = work.window.base(work.instructions, work.specs())
-    if not crowded(work, base):
+    if not is_crowded(work, base):
         return base
     said = prompts.fill("narrowed", limit=f"{work.window.limit:,}", core=", ".join(core()))
     work.tell(said, {progress_state.TOOLS: core()})
@@ -64,8 +64,8 @@ def narrowed(work: Study) -> int:
     return work.window.base(work.instructions, work.specs())
 
 
-def fitted(work: Study, base: int) -> list[Message]:
-    """The conversation as it is sent, after a mark where it no longer fits. Raises ContextOverflow."""
+def fit(work: Study, base: int) -> list[Message]:
+    """The conversation as it is sent; logs a mark first if it no longer fits. Raises ContextOverflow."""
     window, messages = work.window, as_requested(work.messages)
     if window.limit is None:
         return messages
@@ -75,17 +75,17 @@ def fitted(work: Study, base: int) -> list[Message]:
         messages = as_requested(work.messages)
         if window.tokens(messages) > room:
             raise ContextOverflow(
-                f"The latest turn alone is longer than the {window.limit:,} tokens that the language model reads at "
-                "once: give its server a longer context, or say with --context how much it reads."
+                f"The latest turn alone is longer than the language model's context of {window.limit:,} tokens. Give "
+                "its server a longer context, or give the right size with --context."
             )
     return messages
 
 
 def shrink(work: Study, target: int) -> None:
-    """Log the mark by which the conversation gets down to so many tokens."""
+    """Log the mark that shortens the conversation to this many tokens."""
     most = int(target / 2 / work.window.per_character)
 
     def summary_until(place: int) -> str:
         return summary(work.context.reader, work.run, work.messages[:place], most)
 
-    work.keep(marked(work.messages, work.window.tokens, target, summary_until, work.window.limit))
+    work.keep(make_mark(work.messages, work.window.tokens, target, summary_until, work.window.limit))

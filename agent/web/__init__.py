@@ -1,1 +1,1 @@
-"""The tracker in a browser: Datasette with pages of our own, on this machine alone, and only for reading."""
+"""The tracker in a web browser: Datasette with Lashley's own pages, read-only, on this machine only."""

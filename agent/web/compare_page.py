@@ -1,4 +1,4 @@
-"""Two experiments side by side: what was set differently, and every measurement and place that both have."""
+"""Two experiments side by side: the settings that differ, and every measurement and site that both have."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ...tools.report.numbers import number, setting
 from ...tools.report.shown import Shown, measured
 from .figures import drawn
 
-OTHERS = 50  # experiments that are offered to compare with
+OTHERS = 50  # how many experiments to offer for comparison
 
 
 def compare(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
-    """The page of `one` and `other`. Differences are of the values alone: they have no interval."""
+    """The page that compares `one` and `other`. Differences have no interval."""
     pair = [reader.experiment(_number(asked.get(name) or "")) for name in ("one", "other")]
     effects = _side_by_side([{(e.site, e.metric): e for e in row.effects} for row in pair])
     measurements = _side_by_side([{(m.name, m.unit): m for m in row.measurements} for row in pair])
@@ -41,7 +41,7 @@ def compare(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
 
 
 def others(reader: Reader, row: Experiment) -> list[ExperimentSummary]:
-    """What this experiment may be compared with: the latest of its kind."""
+    """The latest experiments of the same kind, to compare this one with."""
     found = reader.experiments(row.kind, model=row.model, status="done", limit=OTHERS + 1)[::-1]
     return [one for one in found if one.id != row.id][:OTHERS]
 
@@ -54,8 +54,8 @@ def _number(id: str) -> int:
 
 
 def _differences(pair: list[Experiment]) -> list[tuple[str, str, str]]:
-    """What was not the same: settings, then what the experiments were done on and by."""
-    told = [
+    """What differs: settings, then subject, task and code."""
+    sides = [
         {
             "kind": row.kind,
             **{name: setting(value) for name, value in row.config.items()},
@@ -65,13 +65,13 @@ def _differences(pair: list[Experiment]) -> list[tuple[str, str, str]]:
         }
         for row in pair
     ]
-    names = dict.fromkeys([*told[0], *told[1]])
-    rows = [(name, str(told[0].get(name, "")), str(told[1].get(name, ""))) for name in names]
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    rows = [(name, str(sides[0].get(name, "")), str(sides[1].get(name, ""))) for name in names]
     return [row for row in rows if row[1] != row[2]]
 
 
 class Side(NamedTuple):
-    """A value as it is read, and as it is sorted."""
+    """A value as it is shown and as it is sorted."""
 
     main: str
     rest: str
@@ -79,7 +79,7 @@ class Side(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """What both have, by its name and its metric or unit."""
+    """A value that both have, by name and metric or unit."""
 
     name: tuple[str, str]
     values: list[Side]
@@ -88,7 +88,7 @@ class Beside(NamedTuple):
 
 
 def _side_by_side(parts: Sequence[Mapping[tuple[str, str], Measurement | Effect]]) -> list[Beside]:
-    """What both have, in the order of the first."""
+    """The values that both have, in the order of the first."""
 
     def side(row: Measurement | Effect) -> Side:
         shown = measured(row, "")
@@ -103,7 +103,7 @@ def _side_by_side(parts: Sequence[Mapping[tuple[str, str], Measurement | Effect]
 
 
 def _against(pair: list[Experiment], effects: list[Beside]) -> Shown | None:
-    """A figure of one against the other, of the metric that is ranked first."""
+    """A figure of one against the other, for the metric that ranks first."""
     first = ranked(pair[0])
     shown = [one for one in effects if first and one.name[1] == first[0].metric]
     if len(shown) < 2:
@@ -116,6 +116,6 @@ def _against(pair: list[Experiment], effects: list[Beside]) -> Shown | None:
         "x_label": one,
         "y_label": other,
     }
-    title = f"Effects on {first[0].metric} of {len(shown)} places: {other} against {one}"
+    title = f"Effects on {first[0].metric} at {len(shown)} sites: {other} against {one}"
     n = min(row.n or 0 for row in pair)
     return drawn(Figure(name="against", kind="scatter", title=title, unit="", n=n, data=data), f"{one}-{other}", [])

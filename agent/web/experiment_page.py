@@ -1,4 +1,4 @@
-"""The page of one experiment: what it found, drawn and in tables, how to run it again, and what cites it."""
+"""The page of one experiment: its results in figures and tables, how to rerun it, and what cites it."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def experiment(reader: Reader, number: int) -> tuple[str, Shown]:
 
 
 def _strongest(row: Experiment) -> list[Effect]:
-    """Every effect, those of the metric that is ranked first."""
+    """Every effect; those on the metric that ranks first come first."""
     first = ranked(row)
     rest = [effect for effect in row.effects if not first or effect.metric != first[0].metric]
     return [*first, *rest]
 
 
 def _cells(row: Measurement | Effect, name: str) -> Shown:
-    """As it is read, and as it is sorted."""
+    """A row as it is shown and as it is sorted."""
     return {**measured(row, name), "metric": row.metric if isinstance(row, Effect) else "", "sort": row}
 
 
 def _commands(row: Experiment) -> list[tuple[str, str]]:
-    """What each command does, and the command."""
+    """Commands, each with what it does."""
     found: list[tuple[str, str]] = []
     if row.status == "done":
-        found.append(("Measure it again, and compare every number", f"agent replay {row.id}"))
-    # The prompts of the confirm split are drawn for a prediction, which is recorded before.
+        found.append(("Rerun it, and compare every number", f"agent replay {row.id}"))
+    # The program draws prompts of the confirm split only for a recorded prediction.
     again = None if row.split == "confirm" else command_of(row.kind, dict(row.config))
     if again is not None:
-        found.append(("The same configuration, to start from", again))
+        found.append(("Start from the same configuration", again))
     if row.figures and row.status == "done":
-        found.append(("Its figures as files", shlex.join(["agent", "figure", row.id, "--format", "svg"])))
+        found.append(("Save its figures", shlex.join(["agent", "figure", row.id, "--format", "svg"])))
     return found

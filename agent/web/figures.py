@@ -1,4 +1,4 @@
-"""A figure in a page: the report's drawing, styled by the page alone, and what each of its cells says."""
+"""A figure in a page: the report's drawing with the page's styles, and a tooltip for each cell."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ...tools.report.tips import marks
 
 _TAG = re.compile(r"<[A-Za-z][^<>]*>")
 _STYLE = re.compile(r' style="([^"]*)"')
-# Only these are both a style and an attribute of SVG; sizes are the page's own.
+# These cannot be SVG attributes; the page sets sizes itself.
 _NOT_ATTRIBUTES = ("max-width", "height", "font-family")
-# Matplotlib keeps its settings in one place for all threads.
+# Matplotlib's settings are global, shared by all threads.
 _DRAWING = Lock()
 
 
 def drawn(figure: Figure, of: str, effects: Sequence[Effect]) -> Shown:
-    """A figure as `svg`, or why it cannot be drawn as `fault`; `tips` is what its marks say and where they stand."""
+    """A figure as `svg`, or as `fault` why it cannot be drawn; `tips` are the texts and places of its marks."""
     entry: Shown = {"of": of, "name": figure.name, "title": figure.title, "kind": figure.kind}
     try:
         with _DRAWING:
@@ -42,7 +42,7 @@ def _drawn(figure: str, place: str) -> Drawing:
 
 
 def without_styles(svg: str) -> str:
-    """The drawing with its styles as attributes: a page whose policy forbids styles inside it would drop them."""
+    """The drawing with its styles as attributes, because the page's policy forbids inline styles."""
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     return _TAG.sub(lambda tag: _STYLE.sub(_attributes, tag[0]), svg)
 

@@ -1,4 +1,4 @@
-"""Hypotheses as every page shows them: with the program's verdicts."""
+"""Hypotheses with the program's verdicts, for every page that shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...tools.evidence.verdict import JudgedHypothesis, verdicts, with_verdicts
 
 
 def judged(reader: Reader, rows: Sequence[Hypothesis]) -> list[JudgedHypothesis]:
-    """Hypotheses with their verdicts, and each prediction with its own; each run's are read once."""
+    """Hypotheses and predictions with their verdicts; reads the hypotheses of each run once."""
     of_run = {
         run: verdicts(reader.hypotheses_of(None if run is None else parse_id(run)[1]))
         for run in dict.fromkeys(row.run for row in rows)

@@ -1,4 +1,4 @@
-"""The pages that list: runs, experiments, notes, hypotheses; and which page an id has."""
+"""The lists of runs, experiments, notes and hypotheses; and which page belongs to an id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Filled = tuple[str, Shown]
 Address = Mapping[str, str | int | None]
 T = TypeVar("T")
 
-# Each list of the tracker, and Datasette's own pages.
+# The lists of the tracker, and Datasette's own pages.
 PLACES = (
     ("/", "Runs"),
     ("/experiments", "Experiments"),
@@ -38,7 +38,7 @@ def runs(reader: Reader, asked: Asked) -> Filled:
 
 
 def experiments(reader: Reader, asked: Asked) -> Filled:
-    """The latest first; by kind, task, model and status."""
+    """Experiments, latest first; filtered by kind, task, model and status."""
     names = ("kind", "task", "model")
     chosen = {name: asked.get(name) or None for name in (*names, "status")}
     for name in names:
@@ -53,7 +53,7 @@ def experiments(reader: Reader, asked: Asked) -> Filled:
 
 
 def notes(reader: Reader, asked: Asked) -> Filled:
-    """Found by their words, best match first, or the latest; the tags of what was found, with how many have each."""
+    """Notes that match the words, best match first, or the latest; with the tags of these notes and their counts."""
     words, tag = (asked.get("q") or "").strip(), asked.get("tag") or None
     reader.require_known("tag", tag)
     found = reader.notes(words or None, tag=tag)
@@ -69,7 +69,7 @@ def notes(reader: Reader, asked: Asked) -> Filled:
 
 
 def hypotheses(reader: Reader, asked: Asked) -> Filled:
-    """Over all runs, the latest first; by verdict."""
+    """Hypotheses of all runs, latest first; filtered by verdict."""
     status = asked.get("status") or None
     found = reader.latest_hypotheses(PAGE + 1, status, _before(asked, "hypothesis"))
     older = _address("/hypotheses", {"status": status, "before": found[PAGE - 1].id}) if len(found) > PAGE else ""
@@ -89,8 +89,8 @@ def anything(reader: Reader, asked: Asked) -> Filled:
     return "hypothesis.html.j2", {"here": "/hypotheses", "h": judged(reader, [reader.hypothesis(number)])[0]}
 
 
-def meant(reader: Reader, asked: Asked) -> str | None:
-    """Where somebody wants to go who looks for an id among the notes; raises NoSuchId."""
+def address_of_id(reader: Reader, asked: Asked) -> str | None:
+    """The address of the record, if somebody searches the notes for an id. Raises NoSuchId."""
     try:
         what, number = parse_id(asked.get("q") or "")
     except NotAnId:
@@ -100,7 +100,7 @@ def meant(reader: Reader, asked: Asked) -> str | None:
 
 
 def _before(asked: Asked, kind: str) -> int | None:
-    """The number of the id that the page goes on from; raises NotAnId."""
+    """The number of the id where the next page starts. Raises NotAnId."""
     if not asked.get("before"):
         return None
     what, number = parse_id(asked["before"])

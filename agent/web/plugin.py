@@ -1,8 +1,8 @@
-"""The plugin: which address is which page, and the headers of every answer.
+"""The Datasette plugin: the page for each address, and the headers of every answer.
 
-What a page shows was written by language models and their subjects. So nothing in it may run: scripts and styles come
-from this server alone, nothing is written into a page unescaped, and a page is not answered under a name that is not
-this machine's, under which a stranger's page could read it.
+Language models and their subjects wrote what a page shows, so nothing in it may run: scripts and styles come only from
+this server, every text is escaped, and the server answers only under this machine's own names, because a foreign name
+would let another site read the pages (DNS rebinding).
 """
 
 # pyright: standard
@@ -30,23 +30,23 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A report is one file, with its own style and script inside.
+# A report is one file that contains its style and script.
 ONE_FILE = f"{POLICY}; base-uri 'none'; frame-ancestors 'none'"
-# Datasette writes scripts into its pages. They, too, may ask nobody else for anything.
+# Datasette writes inline scripts into its pages. They may not load anything from elsewhere either.
 DATASETTE = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HERE = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?", re.IGNORECASE)
 
-# From the reader and what the address says to (template, rows).
+# A function of the reader and the values in the address that returns (template, rows).
 Page = Callable[[Reader, dict[str, str]], tuple[str, dict[str, Any]]]
 
 
 class Pages:
-    """What Datasette asks a plugin for. `path` is the tracker's file."""
+    """The hooks that Datasette calls. `path` is the tracker's file."""
 
-    # Datasette takes a plugin for a module.
+    # Datasette expects a module and reads its name.
     __name__ = __name__
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +77,7 @@ class Pages:
 
     @hookimpl
     def render_cell(self, value: Any) -> Markup | None:
-        """In Datasette's tables an id is a link to its page."""
+        """In Datasette's tables, link an id to its page."""
         known = isinstance(value, str) and re.fullmatch(r"[RENH][0-9]{1,18}", value)
         return Markup(f'<a href="/{escape(value)}">{escape(value)}</a>') if known else None
 
@@ -90,7 +90,7 @@ class Pages:
     def _answered(self, page: Page, asked: dict[str, str]) -> Response:
         try:
             with Reader.open(self.path) as reader:
-                if (found := pages.meant(reader, asked)) is not None:
+                if (found := pages.address_of_id(reader, asked)) is not None:
                     return Response.redirect(found)
                 template, rows = page(reader, asked)
                 return Response.html(fill(template, rows, reader), headers={"content-security-policy": STRICT})
@@ -137,7 +137,7 @@ async def _asset(request: Any) -> Response:
 
 
 def guarded(app: Any) -> Any:
-    """The application, answering only under this machine's own names, with headers that every page has."""
+    """Wrap the application: answer only under this machine's own names, and add headers to every page."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -162,7 +162,7 @@ def guarded(app: Any) -> Any:
             await refused.asgi_send(with_headers)
             return
         if scope["method"] not in ("GET", "HEAD"):
-            refused = Response("This server only shows.\n", status=405, headers={"allow": "GET, HEAD"})
+            refused = Response("This server is read-only.\n", status=405, headers={"allow": "GET, HEAD"})
             await refused.asgi_send(with_headers)
             return
         await app(scope, receive, with_headers)

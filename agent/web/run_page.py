@@ -1,4 +1,4 @@
-"""The page of one run: its story, also while it is being written, its conversation and its report."""
+"""The page of one run, finished or running: its steps, its conversation and its report."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from .judged import judged
 from .templates import environment
 
 TURNS = 40
-LONG = 320  # characters of a step; the rest is on its own page or in the conversation
-# What changes while a study goes on, each a template of its own.
+LONG = 320  # characters shown of a step; the full text is on its own page or in the conversation
+# The parts of the page that change while a study runs. Each has its own template.
 PARTS = ("facts", "hypotheses", "steps", "notes")
 
 
 def run(reader: Reader, number: int) -> tuple[str, Shown]:
     def block(slot: Slot) -> str:
-        return _block(reader, slot, told)
+        return _block(reader, slot, values)
 
-    told: Shown = {}
+    values: Shown = {}
     study = reader.run(number, turns=True)
-    told.update(story(reader, number, block))
-    told["body"] = _here(told["body"])
-    claims = cast("list[Shown]", told["claims"])
-    told["claims"] = [{**claim, "html": _here(claim["html"])} for claim in claims]
-    return "run.html.j2", {**told, **_rows(reader, study), "commands": _commands(study, str(told["command"]))}
+    values.update(story(reader, number, block))
+    values["body"] = _here(values["body"])
+    claims = cast("list[Shown]", values["claims"])
+    values["claims"] = [{**claim, "html": _here(claim["html"])} for claim in claims]
+    return "run.html.j2", {**values, **_rows(reader, study), "commands": _commands(study, str(values["command"]))}
 
 
 def live(reader: Reader, asked: dict[str, str]) -> Shown:
-    """The status of a run, and the parts of its page that may have changed, as HTML."""
+    """The status of a run, and the changing parts of its page as HTML."""
     from .templates import fill
 
     study = reader.run(_number(asked["id"]), turns=True)
@@ -56,7 +56,7 @@ def live(reader: Reader, asked: dict[str, str]) -> Shown:
 
 
 def conversation(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
-    """All that was said, some turns a page."""
+    """The whole conversation, a fixed number of turns per page."""
     number = _number(asked["id"])
     page = asked.get("page") or "1"
     first = TURNS * (max(1, int(page) if page.isdecimal() and len(page) < 10 else 1) - 1)
@@ -67,7 +67,7 @@ def conversation(reader: Reader, asked: dict[str, str]) -> tuple[str, Shown]:
 
 
 def report(reader: Reader, asked: dict[str, str]) -> str:
-    """The report as `agent report` writes it. Raises TrackerError where it cannot be rendered."""
+    """The report as `agent report` writes it. Raises TrackerError if it cannot be rendered."""
     try:
         return render_run(reader, _number(asked["id"])).html
     except SlotError as error:
@@ -77,7 +77,7 @@ def report(reader: Reader, asked: dict[str, str]) -> str:
 def _number(id: str) -> int:
     what, number = parse_id(id)
     if what != "run":
-        raise TrackerError(f"{id} is the id of a {what}; a run such as R1 is wanted.")
+        raise TrackerError(f"{id} is not a run. Give the id of a run, such as R1.")
     return number
 
 
@@ -98,8 +98,8 @@ def _rows(reader: Reader, run: Run) -> Shown:
     }
 
 
-def _block(reader: Reader, slot: Slot, told: Shown) -> str:
-    """What stands in the text where its writer wanted a table or a figure."""
+def _block(reader: Reader, slot: Slot, values: Shown) -> str:
+    """The table or figure that a slot in the text asks for."""
     row = reader.experiment(parse_id(slot.of)[1])
     parts: Any = environment().get_template("_parts.html.j2").module
     if slot.field == "table":
@@ -111,15 +111,15 @@ def _block(reader: Reader, slot: Slot, told: Shown) -> str:
 
 
 def _here(html: object) -> Markup:
-    """A filled number links to its experiment: on a report's page below, here on a page of its own."""
-    # A drawing's own references to its parts stay.
+    """Relink filled numbers: in a report they link to a section of it, here to the experiment's own page."""
+    # Keep a drawing's references to its own parts.
     return Markup(re.sub(r' href="#([RENH][0-9]+)"', r' href="/\1"', str(html)))
 
 
 def _commands(run: Run, again: str) -> list[tuple[str, str]]:
-    commands = [("The question, asked anew", again)]
+    commands = [("Ask the question again", again)]
     if run.status == "stopped":
-        commands.insert(0, ("Go on with it", shlex.join(["agent", "resume", run.id])))
+        commands.insert(0, ("Resume it", shlex.join(["agent", "resume", run.id])))
     if run.experiments:
-        commands.insert(0, ("Measure all of it again, and compare every number", f"agent replay {run.id}"))
-    return [*commands, ("Check the report and all it rests on", f"agent verify {run.id}")]
+        commands.insert(0, ("Rerun all of it, and compare every number", f"agent replay {run.id}"))
+    return [*commands, ("Check the report and its records", f"agent verify {run.id}")]

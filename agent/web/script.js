@@ -1,7 +1,7 @@
-// What a page of the tracker does besides what a report does: long tables, commands to copy, and a study that is going
-// on. Without it every page still says everything.
+// What a page of the tracker does in addition to a report: shorten long tables, copy commands, and follow a running
+// study. Without this script every page is still complete.
 
-// Of a long table the first rows, as it is sorted, until somebody wants all.
+// Show only the first rows of a long table until the user asks for all.
 function shortened(table) {
   const count = table.tBodies[0].rows.length;
   if (count <= 30) return;
@@ -25,7 +25,7 @@ function copies(button) {
   });
 }
 
-// A clock: each second, and at once where the page was told anew.
+// A clock: updates each second, and at once when a part of the page is replaced.
 function tick() {
   document.querySelectorAll("[data-since]").forEach((clock) => {
     const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(clock.dataset.since)) / 1000));
@@ -57,9 +57,9 @@ function follows(story) {
         shown[name] = html;
       }
       tick();
-      say("This study is going on; the page follows it.");
+      say("This study is running; the page updates itself.");
     } catch (error) {
-      say(`The tracker does not answer (${error.message}); asking again.`);
+      say(`The tracker does not answer (${error.message}); trying again.`);
     }
     setTimeout(look, 2000);
   };

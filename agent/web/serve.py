@@ -1,4 +1,4 @@
-"""Datasette over one tracker that cannot be written, and the socket that only this machine reaches."""
+"""Datasette over one read-only tracker, and the socket that only this machine can reach."""
 
 # pyright: standard
 # (Datasette has no types)
@@ -21,12 +21,12 @@ from ...db.errors import TrackerError
 from ...db.location import connect_read_only
 from .plugin import Pages
 
-# The first part of the address of Datasette's pages.
+# The first part of the address of Datasette's own pages.
 NAME = "lashley"
 
 
 class Tracker(Database):
-    """The tracker's file as Datasette opens it: as every other reader does, also while a study writes it."""
+    """The tracker's file, opened for Datasette as for every other reader, also while a study writes to it."""
 
     def connect(self, write: bool = False) -> sqlite3.Connection:
         if write:
@@ -37,8 +37,8 @@ class Tracker(Database):
 
 
 def application(path: Path) -> Any:
-    """The ASGI application of the tracker at `path`. A process has one."""
-    # Datasette would print every wrong query with all variables of the program, into the terminal of the user.
+    """The ASGI application of the tracker at `path`. Create only one per process."""
+    # Datasette would print every wrong query, with all local variables, to the user's terminal.
     faults: Any = pm.get_plugin("datasette.handle_exception")
     faults.rich = None
     pm.register(Pages(path), name="lashley")
@@ -49,7 +49,7 @@ def application(path: Path) -> Any:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; port 0 takes one that is free. Raises OSError."""
+    """A socket on 127.0.0.1; port 0 means any free port. Raises OSError."""
     ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,8 +62,8 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(path: Path, ear: socket.socket) -> None:
-    """Answers until it is interrupted."""
-    # The first figure would wait for matplotlib.
+    """Serve until interrupted."""
+    # Import matplotlib now, so the first figure does not wait for it.
     Thread(target=import_module, args=("...tools.report.plots", __package__), daemon=True).start()
     config = uvicorn.Config(
         application(path), log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1

@@ -1,4 +1,4 @@
-"""How rows become a page: every text is escaped and made visible, and the ids in it are links."""
+"""Fill the templates: every text is escaped, control characters are made visible, and ids become links."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript;
 
 
 def fill(template: str, rows: Shown, reader: Reader | None) -> str:
-    """The page. With a reader, the ids that it has are linked."""
+    """The page. With a reader, ids that exist in its tracker become links."""
     there = _known(reader) if reader else _nothing
     return environment().get_template(template).render({"db": reader.path.name if reader else "", **rows}, there=there)
 
 
 def asset(name: str) -> tuple[str, str]:
-    """The text of style.css or of script.js, which begins with the report's own; and its media type."""
+    """The text of style.css or script.js, starting with the report's own, and its media type."""
     report = _REPORT / {"style.css": "report.css", "script.js": "page.js"}[name]
     return report.read_text(encoding="utf-8") + (_HERE / name).read_text(encoding="utf-8"), _KINDS[name]
 
@@ -54,7 +54,7 @@ def environment() -> Environment:
 
 
 def shown(value: Any) -> Any:
-    """What is no markup yet, with its control characters visible; nothing for None."""
+    """Text with control characters made visible; markup as it is; None as nothing."""
     if value is None:
         return ""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -62,14 +62,14 @@ def shown(value: Any) -> Any:
 
 @pass_context
 def linked(context: Context, text: str | None) -> Markup:
-    """The text with every id that the tracker has as a link."""
+    """The text with a link for every id that the tracker has."""
     there = context["there"]
     said = str(escape(printable(text or "")))
     return Markup(_ID.sub(lambda m: str(link(m[1])) if there(m[1]) else m[0], said))
 
 
 def judged_number(row: Judgement) -> dict[str, str]:
-    """What a prediction's test found, as it is shown."""
+    """The measured number of a prediction's test, as it is shown."""
     return measured(row, "")
 
 

@@ -1,4 +1,4 @@
-"""The beginning: everything that a study leaves behind, the views for people, and the search over notes."""
+"""The first schema: all records of a study, the views for people, and the search over notes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def first_tables(db: Database) -> None:
-    """The beginning: everything that a study leaves behind.
+    """The first schema: all records of a study.
 
-    AUTOINCREMENT where ids are spoken: an id that a report cites must never come to mean another row.
+    Public ids use AUTOINCREMENT: an id that a report cites must never be reused for another row.
     """
     db.executescript("""
         CREATE TABLE subjects (

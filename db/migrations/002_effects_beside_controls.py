@@ -1,4 +1,4 @@
-"""What an effect is beside the effects of random places that are matched to its own."""
+"""The rank of an effect among the effects of matched random sites."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def effects_beside_controls(db: Database) -> None:
-    """What an effect is among matched random places, and among all effects of its experiment."""
+    """The rank of an effect among matched random sites, and its p among all effects of its experiment."""
     db.executescript("""
         ALTER TABLE effects ADD COLUMN percentile REAL;
         ALTER TABLE effects ADD COLUMN p_max REAL;

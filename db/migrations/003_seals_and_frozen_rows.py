@@ -1,4 +1,4 @@
-"""The record becomes final: the tables of the seals, and triggers that refuse to change what is past."""
+"""Records become final: tables for the seals, and triggers that refuse to change past records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TABLES = (
     ) STRICT
     """,
     "CREATE INDEX seals_of_run ON seals (run)",
-    # Up to which row each table was filled before there were seals.
+    # The last row of each table before there were seals.
     """
     CREATE TABLE older_rows (
         id INTEGER PRIMARY KEY,
@@ -56,7 +56,7 @@ _BEFORE = (
 
 
 def seals_and_frozen_rows(db: Database) -> None:
-    """Seals, and everything that has happened is final."""
+    """Seals; past records become final."""
     for sql in _TABLES:
         db.conn.execute(sql)
     for table, why in _WHOLE.items():

@@ -1,4 +1,4 @@
-"""Where a task came from: kept beside its lines, for tasks that were made or imported."""
+"""The origin of tasks that were made or imported, stored with their lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def task_origins(db: Database) -> None:
-    """Who made a task, in which run, from what, and what its card says. Tasks that were kept before have none of it."""
+    """Who made a task, in which run, from which spec, and its card. Null for tasks from older versions."""
     for column in (
         "card TEXT CHECK (card IS NULL OR json_valid(card))",
         "maker TEXT",
         "run INTEGER REFERENCES runs (id)",
         "spec TEXT CHECK (spec IS NULL OR json_valid(spec))",
     ):
-        # One by one: a script would end the transaction that all migrations share.
+        # One statement at a time: a script would end the transaction that all migrations share.
         db.conn.execute(f"ALTER TABLE task_files ADD COLUMN {column}")

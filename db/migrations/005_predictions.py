@@ -1,4 +1,4 @@
-"""Predictions before results: what is expected of an experiment, and what came of it."""
+"""Predictions, recorded before their experiments, and their results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def predictions(db: Database) -> None:
-    """What is expected of an experiment before it runs, and what came of it. Neither can be changed afterwards."""
+    """Predictions about experiments, recorded before they run, and their results. Neither can be changed."""
     db.executescript("""
         ALTER TABLE hypotheses ADD COLUMN revises INTEGER REFERENCES hypotheses (id);
         ALTER TABLE runs ADD COLUMN reviews INTEGER REFERENCES runs (id);

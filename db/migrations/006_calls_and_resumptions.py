@@ -1,5 +1,5 @@
-"""Which call of a conversation wrote a row, so that a call that was stopped half-way is not carried out twice; and when
-a run that was stopped was taken up again."""
+"""Which call of a conversation wrote a row, so that an interrupted call does not run twice; and when a stopped run was
+resumed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
-# What a call can write. An id of a call is unique in its run.
+# The tables that a call can write to. The id of a call is unique in its run.
 _WRITTEN = ("experiments", "reuses", "notes", "hypotheses", "hypothesis_events", "reports", "task_files")
 
 
 def calls_and_resumptions(db: Database) -> None:
-    """Rows that were written before name no call."""
+    """Rows of older versions name no call."""
     for table in _WRITTEN:
-        # One by one: a script would end the transaction that all migrations share.
+        # One statement at a time: a script would end the transaction that all migrations share.
         db.conn.execute(f"ALTER TABLE {table} ADD COLUMN call TEXT")
     db.conn.execute("""
         CREATE TABLE resumptions (

@@ -1,7 +1,7 @@
-"""What the user tells a study while it runs: words that wait until its own process takes them in.
+"""Messages of the user to a running study, which wait until the study's own process reads them.
 
-They are taken when a turn of the run carries their number, so there is nothing to mark, and nothing that a crash could
-leave half done.
+A message has been read when a turn of the run has its number. So nothing needs to be marked, and a crash leaves nothing
+half done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def words_of_the_user(db: Database) -> None:
-    """Words for a run, in the order in which they were said."""
+    """The user's messages for a run, in order."""
     db.conn.execute("""
         CREATE TABLE told (
             id INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""Runs that began in the middle of another one, and what each run asked its language model with."""
+"""Runs that were forked from another run, and the instructions and tools of each run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def requests_and_forks(db: Database) -> None:
-    """Runs that began before name no request; whoever replays one cannot compare it."""
-    # One by one: a script would end the transaction that all migrations share.
+    """Runs of older versions have no request, so a replay cannot compare it."""
+    # One statement at a time: a script would end the transaction that all migrations share.
     db.conn.execute("""
         CREATE TABLE requests (
             hash TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""What each reply cost, in tokens and in dollars."""
+"""The cost of each reply, in tokens and in dollars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def what_replies_cost(db: Database) -> None:
-    """Of a reply's tokens those that came from the server's cache and went into it; and its price in US dollars."""
+    """The tokens of a reply that came from the server's cache or went into it; and its cost in US dollars."""
     for column in ("tokens_cached INTEGER", "tokens_written INTEGER", "cost REAL"):
         db.conn.execute(f"ALTER TABLE turns ADD COLUMN {column}")

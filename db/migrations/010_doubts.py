@@ -1,4 +1,4 @@
-"""Why what an experiment found may mean nothing."""
+"""Reasons to doubt an experiment's result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def doubts(db: Database) -> None:
-    """Why what an experiment found may mean nothing, by codes: nobody has to know it by the wording of a note."""
+    """Reasons to doubt an experiment's result, as codes, so programs need not read the text of notes."""
     db.executescript("""
         ALTER TABLE experiments ADD COLUMN doubts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(doubts));
     """)

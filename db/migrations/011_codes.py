@@ -1,4 +1,4 @@
-"""Codes beside the words that a program acts on, so that the words can change."""
+"""Codes for messages that programs act on, so that the wording can change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def codes(db: Database) -> None:
-    """Beside each note of an experiment its code, and beside the words of why a run ended the code of that. Rows from
-    before have none."""
+    """The code of each note of an experiment, and the code of the reason why a run ended. Null or empty in rows of
+    older versions."""
     db.conn.execute(
         "ALTER TABLE experiments ADD COLUMN note_codes TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(note_codes))"
     )

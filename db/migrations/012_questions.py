@@ -1,4 +1,4 @@
-"""What a study asks, registered before its first experiment."""
+"""The questions of a study, registered before its first experiment."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def questions(db: Database) -> None:
-    """The questions of a run, each a claim of open verdict and the program's words for it. `origin` says who asked:
-    the run's driver, or the program, which reads the goal."""
+    """The questions of a run, each a claim without a verdict and its wording by the program. `origin` says who
+    registered it: the run's driver, or the program, which read it from the goal."""
     db.executescript("""
         CREATE TABLE questions (
             id INTEGER PRIMARY KEY,

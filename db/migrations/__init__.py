@@ -1,7 +1,7 @@
-"""How a file of an older version becomes one of this version: one step a file, in the order of their numbers.
+"""The migrations from older versions to this one: one step per file, in the order of their numbers.
 
-A step is a function over the tracker, named as its file is without the number. What was released is never changed:
-people have files that it made. Steps are imported only when a file lacks them, so reading waits for none.
+A step is a function of the tracker, named like its file without the number. A released step never changes, because
+people have files that it made. A step is imported only if a file needs it, so reading does not wait for any.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def step(name: str) -> Callable[[Database], None]:
 
 
 def after(version: int) -> Iterator[Callable[[Database], None]]:
-    """The steps that a file lacks which has seen so many of them, in order."""
+    """The steps after this version, in order."""
     return map(step, NAMES[version:])

@@ -1,1 +1,1 @@
-"""Reading the tracker: every method gives frozen records."""
+"""Reading the tracker: every method returns frozen records."""

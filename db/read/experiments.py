@@ -1,4 +1,4 @@
-"""Reads experiments: lists of them, and one with everything that it found."""
+"""Reads experiments: lists, and single ones with all results."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from ..records import (
 from .rows import Reading, every, fields
 
 Sort = Literal["id", "kind", "model", "task", "n", "seconds"]
-# What an experiment found, by its field and its table.
+# The results of an experiment, by field and table.
 PARTS: dict[str, Any] = {
     "measurements": Measurement, "effects": Effect, "samples": Sample, "figures": Figure, "artifacts": Artifact,
 }  # fmt: skip
-# The content of an environment, which the row of a run or an experiment names by its hash.
+# The content of an environment; rows of runs and experiments refer to it by hash.
 ENVIRONMENT = "(SELECT content FROM environments WHERE hash = environment)"
 _OWN = tuple(name for name in fields(Experiment) if name not in (*PARTS, "cited_by"))
 
 
 class ExperimentReader(Reading):
-    """Experiments with all that belongs to them, and their subjects."""
+    """Experiments with their results, and their subjects."""
 
     def subjects(self, run: int) -> list[Weights]:
-        """The subjects that a run's own experiments were done on, the latest last."""
+        """The subjects of a run's own experiments, latest last."""
         return self._records(
             Weights,
             "FROM experiments AS e JOIN subjects AS s ON s.id = e.subject WHERE e.run = ? GROUP BY s.id "
@@ -55,10 +55,10 @@ class ExperimentReader(Reading):
         sort: Sort = "id",
         before: int | None = None,
     ) -> list[ExperimentSummary]:
-        """Experiments in short, by one column; with a limit, the last so many in that order (of those before this one).
-        A run's are its own and those that it reused, which name the run that they are from."""
+        """Experiments in short, sorted by one column; with `limit`, the last ones (before the number `before`). A run's
+        experiments are its own and those that it reused, which name their original run."""
         wanted, values = self._wanted(kind, task, model, run, status, before)
-        # Whether a process is alive is not in the file.
+        # The file does not say whether a process is alive.
         alive_or_not = status in ("running", "interrupted")
         assert sort in get_args(Sort), sort
         found = f"SELECT * FROM experiments WHERE {wanted} ORDER BY {sort} DESC, id DESC LIMIT ?"
@@ -74,7 +74,7 @@ class ExperimentReader(Reading):
         run: int | None = None,
         status: str | None = None,
     ) -> int:
-        """How many experiments `experiments` would give without a limit."""
+        """How many experiments `experiments` would return without a limit."""
         if status in ("running", "interrupted"):
             return len(self.experiments(kind, task, model, run, status))
         wanted, values = self._wanted(kind, task, model, run, status)
@@ -90,7 +90,7 @@ class ExperimentReader(Reading):
         before: int | None = None,
     ) -> tuple[str, list[str | int]]:
         """The condition in SQL, and its values."""
-        # What is interrupted is written as running in the file.
+        # In the file, an interrupted experiment has the status running.
         written = "running" if status == "interrupted" else status
         ours = f"(SELECT experiment FROM reuses WHERE run = {int(run)})" if run is not None else "()"
         of_run = f"(run = ? OR id IN {ours})"
@@ -100,7 +100,7 @@ class ExperimentReader(Reading):
         return every(values), list(values.values())
 
     def experiment(self, experiment: int) -> Experiment:
-        """One experiment with everything that it found; artifacts by name and size only."""
+        """One experiment with all results; artifacts by name and size only."""
         row = self._row(Experiment, _OWN, "experiment", experiment, environment=ENVIRONMENT)
         cites = "WHERE EXISTS (SELECT 1 FROM json_each(experiments) WHERE value = ?)"
         row["cited_by"] = self._values(
@@ -125,7 +125,7 @@ class ExperimentReader(Reading):
         return found[0]
 
     def ledger(self, until: str | None = None) -> list[Family]:
-        """Every family of comparisons in the tracker (until a time)."""
+        """Every family of comparisons in the tracker (up to a time)."""
         return self._records(
             Family,
             "FROM experiments AS e JOIN subjects AS s ON s.id = e.subject JOIN effects AS f ON f.experiment = e.id "
@@ -145,8 +145,9 @@ class ExperimentReader(Reading):
         run: int | None = None,
         limit: int = 20,
     ) -> list[StrongEffect]:
-        """The strongest effects of one metric (else the one that has most), each place of a subject, task, kind and
-        method once, as it was measured last; `times` is how often. Raises NotRecorded for a metric without effects."""
+        """The strongest effects on one metric (default: the most frequent). Each site of a subject, task, kind and
+        method appears once, with its latest measurement; `times` counts its measurements. Raises NotRecorded for a
+        metric without effects."""
         wanted = {"e.kind = ?": kind, "e.task = ?": task, "e.model = ?": model, "e.run = ?": run}
         wanted = {condition: value for condition, value in wanted.items() if value is not None}
         of = (

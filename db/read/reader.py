@@ -1,8 +1,8 @@
-"""The tracker, open for reading: what it holds, as records (`records.py`) with ids that people can say.
+"""The tracker, open for reading: its contents as records (`records.py`) with short ids.
 
-Only the standard library is imported, so that browsing starts at once, and the connection can only read. Rows come in
-the order in which they were written unless a method says otherwise. The methods are those of the readers of runs,
-experiments and thoughts; here is how a file is opened and closed, and what is asked across all of it.
+This imports only the standard library, so browsing starts at once, and the connection is read-only. Rows come in the
+order in which they were written unless a method says otherwise. The readers of runs, experiments and thoughts define
+most methods; this file opens and closes a tracker, and has the queries over all of it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .runs import RunReader
 
 
 class Reader(RunReader):
-    """The tracker, open for reading. Make it with `Reader.open`; it is a context manager.
+    """The tracker, open for reading. Create it with `Reader.open`; it is a context manager.
 
-    Numbers of rows go in (12), ids come out ("E12"). Every method raises NoSuchId for a row that is not there. A run
-    that is marked as running and has no process any more has the status stopped; its experiment, interrupted.
+    Arguments are row numbers (12), results have ids ("E12"). Every method raises NoSuchId for a row that does not
+    exist. A run marked as running whose process has ended has the status stopped, and its experiment interrupted.
     """
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Opens the tracker at `path`, brought up to date where it is older; raises TrackerError if none is there."""
+        """Open the tracker at `path`, migrating an older one. Raises TrackerError if there is none."""
         path = Path(path)
         if not path.exists():
             raise TrackerError(
@@ -37,7 +37,7 @@ class Reader(RunReader):
         check_is_file(path)
         version = schema.version_at(path)
         if version == 0:
-            raise TrackerError(f"{path} holds nothing that can be read yet; `agent run --db {path}` prepares it.")
+            raise TrackerError(f'{path} is empty. Start with: agent run --db {path} --goal "..."')
         if version < schema.VERSION:
             from ..write.store import Store
 
@@ -54,14 +54,14 @@ class Reader(RunReader):
         self.close()
 
     def known(self, what: str) -> list[str]:
-        """The kinds, tasks and models of the experiments, or the tags of the notes."""
+        """The existing kinds, tasks or models of experiments, or tags of notes."""
         tags = "SELECT DISTINCT value AS name FROM notes, json_each(notes.tags) ORDER BY 1"
         sql = tags if what == "tag" else f"SELECT DISTINCT {what} AS name FROM experiments ORDER BY 1"
         return [name for name in self._values(sql) if name is not None]
 
     def require_known(self, what: str, name: str | None) -> None:
-        """Raises NotRecorded unless the tracker has something of this kind, task, model or tag; None asks for nothing,
-        and so does a tracker that has none at all."""
+        """Raises NotRecorded unless the tracker has this kind, task, model or tag. Accepts None, and any name if the
+        tracker has none at all."""
         known = self.known(what) if name is not None else []
         if name is not None and known and name.lower() not in {one.lower() for one in known}:
             raise NotRecorded(what, name, known)
@@ -74,8 +74,8 @@ class Reader(RunReader):
         runs: Sequence[int] | None = None,
         alone: int | None = None,
     ) -> tuple[list[str], list[list[Any]], bool]:
-        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see, and with
-        `alone`, the reasoning of that run alone.
+        """Columns, at most `limit` rows, and whether there were more; with `runs`, only what these may see; with
+        `alone`, only the reasoning of that run.
 
         Raises QueryRefused (see db/query.py).
         """

@@ -1,6 +1,6 @@
-"""What every reader of the tracker shares: rows as records, with ids that people can say.
+"""What all readers of the tracker share: rows as records with short ids.
 
-A record's own fields are the columns that it is read from, and the type of a field says how its column is read.
+The fields of a record are its columns, and the type of a field determines how its column is read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..records import Doubt, Json
 from ..write.pending import file_of
 
 T = TypeVar("T")
-# A row by its columns: what a record is made of, and nothing that leaves this folder.
+# A row by its columns, from which a record is made. It never leaves this folder.
 Row = dict[str, Any]
 Way = Callable[[Any], Any]
 
-# Fields that are ids, and of what.
+# Fields that are ids, and what they refer to.
 _IDS = {"run": "run", "reviews": "run", "parent": "run", "revises": "hypothesis", "experiment": "experiment"}
 
 
@@ -32,7 +32,7 @@ def _doubts(text: str) -> list[Doubt]:
     return [Doubt(**one) for one in json.loads(text)]
 
 
-# How a column is read, by the type of its field; any other is taken as it is.
+# How to read a column, by the type of its field; other types are used as they are.
 _WAYS: dict[object, Way] = {
     Json: json.loads, Sequence[Json]: json.loads, Sequence[str]: json.loads, Sequence[Doubt]: _doubts, bool: bool,
 }  # fmt: skip
@@ -40,11 +40,11 @@ _WAYS: dict[object, Way] = {
 
 @cache
 def ways(record: Any, columns: tuple[str, ...], what: str | None) -> list[tuple[int, Way]]:
-    """How each column becomes a field, by its place, where it is not taken as it is; `what` is whose id `id` is."""
+    """The conversions of columns that are not used as they are, by position; `what` is the kind of record of `id`."""
     found: list[tuple[int, Way]] = []
     for place, name in enumerate(columns):
         hint: Any = record.__annotations__[name]
-        # That it may be None says nothing of how it is read.
+        # "| None" does not change how a column is read.
         of_type = get_args(hint)[0] if isinstance(hint, UnionType) else hint
         of = what if name == "id" else _IDS.get(name)
         if of is not None and of_type is str:
@@ -55,14 +55,14 @@ def ways(record: Any, columns: tuple[str, ...], what: str | None) -> list[tuple[
 
 
 class Reading:
-    """An open connection that can only read, and what each method of a reader is made of."""
+    """An open read-only connection, and the building blocks of the readers' methods."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
 
     def _values(self, sql: str, *values: Any) -> list[Any]:
-        """What a query of one column gives, as it is in the file."""
+        """The values of a query with one column, as they are in the file."""
         return [row[0] for row in self._tuples(sql, values)]
 
     def _tuples(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -75,11 +75,11 @@ class Reading:
         self, record: Any, columns: tuple[str, ...], source: str, values: Sequence[Any], what: str | None,
         shown: Mapping[str, str],
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """These columns, which are fields of a record, as they are read; `shown` says in SQL what is no column."""
-        told = ", ".join(f"{shown[name]} AS {name}" if name in shown else name for name in columns)
+        """These fields of a record, converted; `shown` gives SQL for fields that are not columns."""
+        selected = ", ".join(f"{shown[name]} AS {name}" if name in shown else name for name in columns)
         changes = ways(record, columns, what)
         status = columns.index("status") if what in ("run", "experiment") and "status" in columns else None
-        for row in self._tuples(f"SELECT {told} {source}", values):
+        for row in self._tuples(f"SELECT {selected} {source}", values):
             read = list(row)
             for place, way in changes:
                 if (value := read[place]) is not None:
@@ -91,7 +91,7 @@ class Reading:
     def _records(
         self, record: Callable[..., T], source: str, *values: Any, what: str | None = None, **shown: str
     ) -> list[T]:
-        """The records of a query: "FROM notes WHERE ..." gives its columns by the names of the record's fields."""
+        """The records of a query without its columns, such as "FROM notes WHERE ..."; the record's fields name them."""
         return [record(*row) for row in self._rows(record, fields(record), source, values, what, shown)]
 
     def _row(self, record: Any, columns: tuple[str, ...], what: str, number: int, **shown: str) -> Row:
@@ -101,15 +101,15 @@ class Reading:
         raise no_such_id(self._connection, what, number)
 
     def _now(self, row: Row, what: str | None) -> Row:
-        """The same with the status that is true by now."""
+        """The row with its current status."""
         if row.get("status") == "running" and not is_alive(self.path, row.get("run") or row["id"]):
             row["status"] = "stopped" if what == "run" else "interrupted"
             if what == "experiment" and (file := file_of(self.path, row["id"])).exists():
-                row["error"] = f"How it ended is in {file.name}; the next command that writes this tracker takes it in."
+                row["error"] = f"Its result is in {file.name}; the next command that writes to this tracker adds it."
         return row
 
     def stream(self, sql: str, *values: Any) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-        """Columns, and rows as they are in the file, read as they are asked for."""
+        """Columns, and an iterator over rows as they are in the file."""
         try:
             cursor = self._connection.execute(sql, values)
         except sqlite3.Error as error:
@@ -117,12 +117,12 @@ class Reading:
         return [column[0] for column in cursor.description], cursor
 
     def require(self, what: str, number: int) -> None:
-        """Raises NoSuchId unless the row is there."""
+        """Raises NoSuchId unless the row exists."""
         if not self._values(f"SELECT 1 FROM {TABLES[what]} WHERE id = ?", number):
             raise no_such_id(self._connection, what, number)
 
     def run_of(self, what: str, number: int) -> str | None:
-        """The run that an experiment, a note or a hypothesis belongs to; None where it belongs to none."""
+        """The run of an experiment, note or hypothesis; None if it has none."""
         self.require(what, number)
         run = self._values(f"SELECT run FROM {TABLES[what]} WHERE id = ?", number)[0]
         return None if run is None else show_id("run", run)

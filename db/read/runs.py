@@ -1,4 +1,4 @@
-"""Reads runs: their timeline, conversation, reports, and who reviewed them."""
+"""Reads runs: timeline, conversation, reports and reviews."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .experiments import ENVIRONMENT, ExperimentReader
 from .rows import Row, fields
 from .thoughts import ThoughtReader
 
-# What a run's row does not hold.
+# Fields that are not in a run's row.
 _AROUND = ("seal", "questions", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by",
            "forks", "resumed", "turns")  # fmt: skip
 _OWN = tuple(name for name in fields(Run) if name not in _AROUND)
@@ -24,15 +24,15 @@ _COUNTED = {
 
 
 class RunReader(ExperimentReader, ThoughtReader):
-    """Runs, with what was measured and thought in them."""
+    """Runs, with their experiments and their notes and hypotheses."""
 
     def runs(self) -> list[RunSummary]:
-        """Every run; `spent` is what one that has not ended has spent so far."""
+        """Every run; `spent` of a run that has not ended is what it has spent so far."""
         found = self._records(RunSummary, "FROM runs ORDER BY id", what="run", **_COUNTED)
         return [row if (spent := self._spent(row)) is None else row._replace(spent=spent) for row in found]
 
     def run(self, run: int, turns: bool = False) -> Run:
-        """One run with all that happened in it; with `turns` its conversation, too."""
+        """One run with everything in it; with `turns`, also its conversation."""
         row = Run(
             **self._row(Run, _OWN, "run", run, environment=ENVIRONMENT),
             seal=Seals(self._connection).of_report(run),
@@ -51,11 +51,11 @@ class RunReader(ExperimentReader, ThoughtReader):
         return row if (spent := self._spent(row)) is None else row._replace(spent=spent)
 
     def reviews_of(self, run: int) -> list[int]:
-        """The runs that are a second opinion on this one."""
+        """The runs that review this one."""
         return self._values("SELECT id FROM runs WHERE reviews = ? ORDER BY id", run)
 
     def waiting(self, run: int) -> list[Words]:
-        """What the user told a run and no turn of it carries yet."""
+        """The user's messages to a run that no turn contains yet."""
         return self._records(
             Words,
             "FROM told WHERE run = ?1 AND id NOT IN (SELECT json_extract(content, '$.data.told') FROM turns "
@@ -83,8 +83,8 @@ class RunReader(ExperimentReader, ThoughtReader):
         return {show_id("run", one): count for one, count in rows}
 
     def request(self, run: int, at: str) -> Request | None:
-        """What the run asked its language model with at that time. None where it was not kept, which it is of every run
-        that began or was taken up since."""
+        """The run's instructions and tools at that time. None if they were not kept: only versions before migration 008
+        did not keep them."""
         found = self._values(
             "SELECT content FROM (SELECT request, started AS created FROM runs WHERE id = ?1 "
             "UNION ALL SELECT request, created FROM resumptions WHERE run = ?1) "
@@ -95,7 +95,7 @@ class RunReader(ExperimentReader, ThoughtReader):
         return Request(**json.loads(found[0])) if found and found[0] else None
 
     def found_until(self, run: int, at: str) -> list[int]:
-        """The experiments that a run had done or reused by then, but for those on held-out prompts."""
+        """The experiments that a run had done or reused by then, except those on held-out prompts."""
         return self._values(
             "SELECT id FROM experiments WHERE split IS NOT 'confirm' AND status = 'done' AND (run = ?1 AND ended <= ?2 "
             "OR id IN (SELECT experiment FROM reuses WHERE run = ?1 AND created <= ?2)) ORDER BY id",
@@ -109,7 +109,7 @@ class RunReader(ExperimentReader, ThoughtReader):
         return self._records(Turn, "FROM turns WHERE run = ? ORDER BY id", run)
 
     def written_by(self, table: str, run: int, call: str) -> list[Written]:
-        """What a call of this run's conversation wrote into a table."""
+        """The rows that a call of this run's conversation wrote to a table."""
         ours = "hypothesis IN (SELECT id FROM hypotheses WHERE run = ?)" if table == "hypothesis_events" else "run = ?"
         told = {"experiments": ("config_hash", "error_type", "error"), "task_files": ("name", "fingerprint")}
         lacking = {name: "NULL" for name in fields(Written) if name not in told.get(table, ())}
@@ -119,8 +119,8 @@ class RunReader(ExperimentReader, ThoughtReader):
         )  # fmt: skip
 
     def experiments_spent(self, run: int, but: Sequence[str] = ()) -> int:
-        """How many experiments of its own a run has done or seen fail, without those that the user refused, and those
-        that these calls asked for."""
+        """How many of its own experiments a run has finished or seen fail, without those that the user refused and
+        those of the calls in `but`."""
         sql = (
             "SELECT count(*) AS n FROM experiments WHERE run = ? AND status != 'running' "
             "AND coalesce(error_type, '') NOT IN ('Interrupted', 'NotApproved') "
@@ -129,8 +129,8 @@ class RunReader(ExperimentReader, ThoughtReader):
         return self._values(sql, run, json.dumps(list(but)))[0]
 
     def spent_so_far(self, run: int) -> SpentSoFar:
-        """What the log says that a run has spent. A protocol's replies have no tokens, and cost nothing, and those that
-        a fork shares are its parent's."""
+        """What a run has spent, by the log. Replies of a fixed protocol have no tokens and cost nothing; the replies
+        that a fork shares count for its parent."""
         said = (
             "FROM (SELECT turns.*, role = 'assistant' AS said, role = 'assistant' AND step > coalesce(forked_at, 0) AS "
             "own FROM turns JOIN runs ON runs.id = run WHERE run = ?1)"
@@ -147,16 +147,16 @@ class RunReader(ExperimentReader, ThoughtReader):
             tokens_cached=whole("tokens_cached"), tokens_out=whole("tokens_out"),
             uncounted=lacking + whole("own AND tokens_in + tokens_out IS NULL"),
             unpriced=lacking + whole("own AND cost IS NULL"), cost="total(cost)",
-            dearest="coalesce(max(0.0, max(cost)), 0.0)", seconds="total(seconds)",
+            highest="coalesce(max(0.0, max(cost)), 0.0)", seconds="total(seconds)",
         )  # fmt: skip
         return found[0]
 
     def _spent(self, row: Run | RunSummary) -> Row | None:
-        """What a run that has not ended has spent so far; None for one that has said it."""
+        """What a running or stopped run has spent so far; None if its row says it."""
         if row.spent or row.status not in ("running", "stopped"):
             return None
         spent = self.spent_so_far(parse_id(row.id)[1])._asdict()
-        minutes, _ = round(spent.pop("seconds") / 60, 2), spent.pop("dearest")
+        minutes, _ = round(spent.pop("seconds") / 60, 2), spent.pop("highest")
         return {**spent, "cost": known_cost(spent["cost"], spent["unpriced"]), "minutes": minutes}
 
     def report(self, run: int) -> str | None:
@@ -165,7 +165,7 @@ class RunReader(ExperimentReader, ThoughtReader):
         return latest.source if latest else None
 
     def latest_report(self, run: int, until: str | None = None) -> Report | None:
-        """The run's latest report (until a time)."""
+        """The run's latest report (up to a time)."""
         self.require("run", run)
         found = self._records(
             Report,
@@ -177,5 +177,5 @@ class RunReader(ExperimentReader, ThoughtReader):
 
 
 def known_cost(cost: float, unpriced: int) -> float | None:
-    """What replies cost, in dollars; None where nothing is known but that some had no price."""
+    """The cost of replies in dollars; None if all that is known is that some had no price."""
     return None if unpriced and not cost else round(cost, 6)

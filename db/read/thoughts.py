@@ -1,4 +1,4 @@
-"""Reads what was thought and made: notes, found by their words, hypotheses with their predictions, and task files."""
+"""Reads notes (with a search), hypotheses with their predictions, and task files."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ThoughtReader(Reading):
         experiment: int | None = None,
         hypothesis: int | None = None,
     ) -> list[Note]:
-        """The notes that hold all the words (the last one may be a beginning), best match first; if none does,
-        those that hold any of them. Any text is a fair query. Those of a hypothesis cite an experiment that it
-        rests on."""
+        """The notes that contain all the words (the last may be a prefix), best match first; if there are none, the
+        notes that contain any of them. Any text is a valid query. The notes of a hypothesis cite one of its
+        experiments."""
         wanted = {
             "run = ?": run,
             "EXISTS (SELECT 1 FROM json_each(notes.tags) WHERE value = ? COLLATE NOCASE)": tag,
@@ -44,7 +44,7 @@ class ThoughtReader(Reading):
         wanted = {condition: value for condition, value in wanted.items() if value is not None}
         if words is None or not words.strip():
             return self._records(Note, f"FROM notes WHERE {every(wanted)} ORDER BY id", *wanted.values(), what="note")
-        # The index has columns of the same names.
+        # The index has columns with the same names.
         own = {name: f"notes.{name}" for name in fields(Note)}
         for match in _matches(words):
             found = self._records(
@@ -61,7 +61,7 @@ class ThoughtReader(Reading):
         return []
 
     def questions(self, run: int) -> list[Question]:
-        """What a run asks, in the order in which it was registered."""
+        """The questions of a run, in order of registration."""
         return self._records(Question, "FROM questions WHERE run = ? ORDER BY id", run)
 
     def hypothesis(self, hypothesis: int) -> Hypothesis:
@@ -73,16 +73,16 @@ class ThoughtReader(Reading):
         return self._stated("WHERE ?1 IS NULL OR run = ?1 ORDER BY id", run)
 
     def latest_hypotheses(self, limit: int, status: str | None = None, before: int | None = None) -> list[Hypothesis]:
-        """The latest hypotheses over all runs (before this one), the last one first, each with its events."""
+        """The latest hypotheses of all runs (before this one), last first, each with its events."""
         wanted = "WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"
         return self._stated(wanted, status, before, limit)
 
     def hypotheses_of(self, run: int | None) -> list[Hypothesis]:
-        """The hypotheses of one run; with None, those that belong to none."""
+        """The hypotheses of one run; with None, those without a run."""
         return self._stated("WHERE run IS ? ORDER BY id", run)
 
     def task_file(self, name: str, fingerprint: str | None = None) -> TaskOrigin | None:
-        """The latest content (JSONL) saved under this name, or the one of this fingerprint."""
+        """The latest content (JSONL) saved under this name, or the one with this fingerprint."""
         wanted = "FROM task_files WHERE name = ?1 AND (?2 IS NULL OR fingerprint = ?2) ORDER BY id DESC LIMIT 1"
         return next(iter(self._tasks(wanted, name, fingerprint)), None)
 
@@ -107,7 +107,7 @@ class ThoughtReader(Reading):
         return Hypothesis(**row, events=events, predictions=self._predictions(number))
 
     def _predictions(self, hypothesis: int) -> list[Prediction]:
-        """A hypothesis' predictions in order, each with what came of it."""
+        """The predictions of a hypothesis in order, each with its result."""
         of = "SELECT id FROM predictions WHERE hypothesis = ? ORDER BY id"
         tested = [
             number
@@ -124,8 +124,8 @@ class ThoughtReader(Reading):
 
 
 def _matches(words: str) -> list[str]:
-    """FTS5 queries for a person's words, the strictest first. Each word is quoted, so that nothing in it is syntax."""
-    # SQLite ends a query at NUL, and cannot store lone surrogates.
+    """FTS5 queries for a user's words, strictest first. Each word is quoted, so nothing in it is syntax."""
+    # SQLite ends a query at NUL and cannot store lone surrogates.
     terms = re.sub(r"[\x00\ud800-\udfff]", " ", words).split()
     quoted = ['"' + term.replace('"', '""') + '"' for term in terms]
     if not quoted:

@@ -1,1 +1,1 @@
-"""Writing the tracker: short transactions, rows that are sealed as they are written."""
+"""Writing the tracker: short transactions that also seal their rows."""

@@ -1,5 +1,4 @@
-"""Writes experiments. A row is written before one starts and finished, with everything it found, in one transaction
-after it."""
+"""Writes experiments: a row before the experiment starts; after it, all results in one transaction."""
 
 from __future__ import annotations
 
@@ -17,23 +16,23 @@ from .rows import Writing, as_json, explaining, now, stored
 
 
 class _Left(Exception):
-    """The file beside the tracker is enough."""
+    """Stop waiting for the lock: the file next to the tracker is enough."""
 
 
 def _as_columns(notes: Sequence[Mapping[str, Any] | str]) -> dict[str, str]:
-    """The texts of a result's notes, and their codes in the same order. A result that waited in a file since before
-    notes had codes holds the texts alone, and its row has no codes."""
+    """The texts of a result's notes, and their codes in the same order. A result that waited in a file of an older
+    version has texts without codes, and its row gets none."""
     texts = [one if isinstance(one, str) else one["text"] for one in notes]
     codes = [one["code"] for one in notes if not isinstance(one, str)]
     return {"notes": as_json(texts), "note_codes": as_json(codes if len(codes) == len(texts) else [])}
 
 
 class ExperimentWriter(Writing):
-    """The rows of experiments with all that belongs to them, of their subjects, and of reuses."""
+    """The rows of experiments with their results, of their subjects, and of reuses."""
 
     @cached_property
     def _started(self) -> dict[int, str]:
-        """When the experiments began that this process runs, by their numbers: their rows may not be readable when
+        """The start times of the experiments that this process runs, by number: their rows may not be readable when
         they end."""
         return {}
 
@@ -56,8 +55,8 @@ class ExperimentWriter(Writing):
         turn: int | None = None,
         call: str | None = None,
     ) -> int:
-        """An experiment that is about to start; returns its number. `subject` has name, fingerprint,
-        architecture and anatomy; `call` is the id of the call that asks for it, here as in the methods below."""
+        """Record an experiment that is about to start; returns its number. `subject` has name, fingerprint,
+        architecture and anatomy; `call`, here and below, is the id of the call that requested it."""
         started = now()
         with self._transaction():
             self._require("run", run)
@@ -93,8 +92,8 @@ class ExperimentWriter(Writing):
         seconds: float,
         artifacts: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> None:
-        """All that the experiment found, or nothing: `result` is `Result.model_dump()`, `artifacts` maps a
-        name to its media type and bytes. Raises TrackerError if the experiment has ended before."""
+        """Record all results of an experiment in one transaction: `result` is `Result.model_dump()`, `artifacts` maps
+        a name to its media type and bytes. Raises TrackerError if the experiment has already ended."""
         started = self._when_started(experiment)
         self._end(Ended(experiment, started, seconds, result=result, artifacts=artifacts or {}))
 
@@ -107,14 +106,14 @@ class ExperimentWriter(Writing):
         artifacts: Mapping[str, tuple[str, bytes]] | None = None,
         leave: bool = False,
     ) -> None:
-        """An experiment that ended with an error, which is a record like any other. With `leave` it is not waited for a
-        lock that lasts: the file beside the tracker is enough."""
+        """Record an experiment that ended with an error. With `leave` it does not wait for a long lock: the file next
+        to the tracker is enough."""
         told: dict[str, Any] = {"error_type": error_type, "error": error, "artifacts": artifacts or {}}
         self._end(Ended(experiment, self._when_started(experiment), seconds, **told), leave)
 
     def take_in(self) -> None:
-        """Writes how experiments ended that could not be written when they did, unless those who ran them still wait
-        to do so. Raises TrackerError where the file of one is damaged."""
+        """Write the results that could not be written when their experiments ended, unless their processes still wait
+        to write them. Raises TrackerError if a file is damaged."""
         for file in pending.files(self.path):
             ended = pending.read(file)
             if ended is None:
@@ -123,7 +122,7 @@ class ExperimentWriter(Writing):
                 sql = "SELECT run, started FROM experiments WHERE id = ?"
                 row = self._db.conn.execute(sql, [ended.experiment]).fetchone()
             if row is None or row[1] != ended.started:
-                continue  # of another tracker, which had this name
+                continue  # it belongs to another tracker that had this name
             owner = ended.id if row[0] is None else show_id("run", row[0])
             if not is_alive(self.path, owner):
                 with self._transaction():
@@ -138,28 +137,28 @@ class ExperimentWriter(Writing):
         return self._started[experiment]
 
     def _end(self, ended: Ended, leave: bool = False) -> None:
-        """Into the tracker, and beside it for as long as that cannot be done."""
+        """Write the result to the tracker; keep it in a file next to it until that is possible."""
 
         def late() -> str:
             try:
                 file = pending.keep(self.path, ended)
             except OSError as fault:
                 return (
-                    f"How {ended.id} ended is kept in memory alone ({fault.strerror}): if this program is stopped now, "
-                    f"{ended.id} has to be run again."
+                    f"The result of {ended.id} is only in memory ({fault.strerror}). If you stop this program now, "
+                    f"{ended.id} must be rerun."
                 )
             if leave:
                 raise _Left
             return (
-                f"How {ended.id} ended is kept in {file}: nothing is lost if this program is stopped, and the next "
-                "command that writes this tracker takes it in."
+                f"The result of {ended.id} is in {file}. If you stop this program, the next command that writes to "
+                "this tracker adds it."
             )
 
         try:
             with self._transaction(late):
                 if not self._write(ended):
                     row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [ended.experiment])
-                    raise TrackerError(f"{ended.id} has ended already ({row.fetchone()[0]}); it cannot change.")
+                    raise TrackerError(f"{ended.id} has already ended ({row.fetchone()[0]}) and cannot change.")
         except _Left:
             pass
         else:
@@ -167,7 +166,7 @@ class ExperimentWriter(Writing):
         self._let_go(ended.id)
 
     def _write(self, ended: Ended) -> bool:
-        """The rows of how it ended, within a transaction; False, and nothing, where it has ended before."""
+        """Write the rows of a result inside a transaction. Returns False, writing nothing, if it has already ended."""
         number = ended.experiment
         self._require("experiment", number)
         row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [number]).fetchone()
@@ -193,7 +192,7 @@ class ExperimentWriter(Writing):
     def find_experiment(
         self, config_hash: str, subject_fingerprint: str, task_fingerprint: str | None, code_version: str
     ) -> int | None:
-        """The first finished experiment of this configuration on this subject, task and code."""
+        """The first finished experiment with this configuration, subject, task and code."""
         with explaining(self.path):
             row = self._db.conn.execute(
                 "SELECT min(e.id) FROM experiments AS e JOIN subjects AS s ON s.id = e.subject WHERE e.status = 'done' "
@@ -205,7 +204,7 @@ class ExperimentWriter(Writing):
     def find_unfinished(
         self, name: str, config_hash: str, subject_fingerprint: str, task_fingerprint: str | None, code_version: str
     ) -> tuple[int, bytes] | None:
-        """The last experiment of this configuration that ended early with an artifact of this name, and its bytes."""
+        """The last experiment with this configuration that ended early with an artifact of this name; and its bytes."""
         with explaining(self.path):
             return self._db.conn.execute(
                 "SELECT e.id, a.data FROM experiments AS e JOIN subjects AS s ON s.id = e.subject "
@@ -218,7 +217,7 @@ class ExperimentWriter(Writing):
     def reuse_experiment(
         self, run: int, experiment: int, reason: str | None = None, turn: int | None = None, call: str | None = None
     ) -> None:
-        """An earlier experiment that answers a question of this run; once is enough, and its own need none."""
+        """Record that this run reuses an earlier experiment; does nothing if it is recorded, or the run's own."""
         with self._transaction():
             self._require("run", run)
             self._require("experiment", experiment)

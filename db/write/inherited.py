@@ -1,7 +1,7 @@
-"""What a fork has of the run that it leaves.
+"""What a fork takes from its parent.
 
-A fork has the conversation of its parent up to a step as its own. The experiments of that part are reused; its
-predictions are recorded again, so that they count in the fork's correction and are tested on prompts of their own.
+A fork copies the conversation of its parent up to a step. It reuses the experiments of that part, and records the
+predictions again, so that they count in the fork's correction and are tested on other prompts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..records import Hypothesis, Json, Question, Turn
 
 @dataclass(frozen=True)
 class Inherited:
-    """What a fork begins with.
+    """What a fork starts with.
 
-    parent       the number of the run that it leaves, after `step`
-    turns        the conversation until then
-    experiments  what was found until then
-    hypotheses   as `Reader.hypotheses` has them, in order
-    questions    what was registered until then
-    message      the message that the fork goes on with, given the new id of each hypothesis by its old one
+    parent       the number of its parent; the fork starts after `step`
+    turns        the conversation up to there
+    experiments  the experiments up to there
+    hypotheses   as `Reader.hypotheses` returns them, in order
+    questions    the questions registered up to there
+    message      makes the fork's first own message from the new id of each hypothesis by its old one
     """
 
     parent: int

@@ -1,8 +1,8 @@
-"""How an experiment ended, in a file beside the tracker for as long as the tracker cannot be written.
+"""Keep the result of an experiment in a file next to the tracker while the tracker is locked.
 
-A measurement may have taken hours. Where another process holds the tracker's lock for longer than a write waits, what
-was found is kept here at once, so that nothing which happens to this process loses it. It is written into the tracker
-when the lock is gone: by this process, or by the next one that opens the tracker for writing.
+A measurement may take hours. If another process holds the tracker's lock for longer than a write waits, the result is
+saved here at once, so that it survives whatever happens to this process. When the lock is gone, this process, or the
+next one that opens the tracker for writing, adds it to the tracker.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ..ids import show_id
 class Ended:
     """How an experiment ended: with a result (`Result.model_dump()`), or with an error and its type.
 
-    `started` is what its row says, so that the file of another tracker is not taken for this one's; `artifacts` maps a
-    name to its media type and bytes.
+    `started` must equal that in its row, so that the file of another tracker is not mistaken for this one's;
+    `artifacts` maps a name to its media type and bytes.
     """
 
     experiment: int
@@ -46,23 +46,23 @@ def file_of(tracker: Path, id: str) -> Path:
 
 
 def files(tracker: Path) -> list[Path]:
-    """What waits to be written into this tracker."""
+    """The files of results that wait to be added to this tracker."""
     tracker = tracker.resolve()
     before, after = f"{tracker.name}-E", ".pending"
     return sorted(p for p in tracker.parent.glob("*.pending") if p.name.startswith(before) and p.name.endswith(after))
 
 
 def keep(tracker: Path, ended: Ended) -> Path:
-    """Writes the file, whole or not at all. Raises OSError."""
+    """Write the file, completely or not at all. Raises OSError."""
     import zipfile
 
     file = file_of(tracker, ended.id)
     names = list(ended.artifacts)
-    told = {
+    content = {
         name: getattr(ended, name) for name in ("experiment", "started", "seconds", "result", "error_type", "error")
     }
-    told["artifacts"] = [[name, ended.artifacts[name][0]] for name in names]
-    text = json.dumps(told).encode()
+    content["artifacts"] = [[name, ended.artifacts[name][0]] for name in names]
+    text = json.dumps(content).encode()
     half = file.with_suffix(".half")
     with half.open("wb") as out:
         with zipfile.ZipFile(out, "w") as packed:
@@ -77,7 +77,7 @@ def keep(tracker: Path, ended: Ended) -> Path:
 
 
 def read(file: Path) -> Ended | None:
-    """What `keep` wrote; None where another process has just taken it in. Raises TrackerError where it is damaged."""
+    """What `keep` wrote; None if another process has just added it. Raises TrackerError if it is damaged."""
     import zipfile
 
     try:
@@ -85,16 +85,16 @@ def read(file: Path) -> Ended | None:
             text = packed.read("ended.json")
             if hashlib.sha256(text).hexdigest().encode() != packed.read("sha256"):
                 raise ValueError("its text was changed")
-            told: dict[str, Any] = json.loads(text)
+            content: dict[str, Any] = json.loads(text)
             artifacts = {
                 name: (media_type, packed.read(f"artifacts/{place}"))
-                for place, (name, media_type) in enumerate(told.pop("artifacts"))
+                for place, (name, media_type) in enumerate(content.pop("artifacts"))
             }
-            return Ended(**told, artifacts=artifacts)
+            return Ended(**content, artifacts=artifacts)
     except FileNotFoundError:
         return None
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as fault:
         raise TrackerError(
-            f"{file} holds the result of an experiment that is still to be written, and is damaged ({fault}). "
-            "Move it away: that experiment has to be run again."
+            f"{file}, which contains the unsaved result of an experiment, is damaged ({fault}). Move it away and rerun "
+            "that experiment."
         ) from fault

@@ -1,8 +1,8 @@
-"""What every writer of the tracker shares: short transactions, rows that are sealed as they are written, and locks that
-say what is being written.
+"""What all writers of the tracker share: short transactions that also seal their rows, and locks that mark what is
+running.
 
-Several processes may write one file: each transaction takes the write lock at its beginning (BEGIN IMMEDIATE), because
-a reader that turns writer half-way is refused at once, whatever the timeout.
+Several processes may write to one file. Each transaction takes the write lock at its start (BEGIN IMMEDIATE), because
+SQLite refuses a reader that becomes a writer later at once, whatever the timeout.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from ..ids import TABLES, no_such_id, show_id
 from ..locks import Hold
 from ..seals import Seals
 
-# Seconds that a write waits for another process, and after which it looks up so that Ctrl-C is heard.
+# Seconds that a write waits for another process, and between checks for Ctrl-C.
 WAIT, LOOKS_UP = 30.0, 0.5
 
 
 class Writing:
-    """An open connection that writes, and what each method of a writer is made of.
+    """An open connection that writes, and the building blocks of the writers' methods.
 
-    `waits` is told, in a line, that a write waits for a lock that lasts. Where it is given, whoever is in the middle of
-    a run or an experiment waits for as long as that takes; anybody else, and everybody without it, is refused after
-    `wait` seconds.
+    `waits` is called with a line of text when a write waits for a long lock. If it is given, a process in the middle of
+    a run or an experiment waits as long as needed; otherwise a write fails after `wait` seconds.
     """
 
     def __init__(self, path: Path, db: Database, wait: float = WAIT) -> None:
@@ -46,7 +45,7 @@ class Writing:
 
     @contextmanager
     def _transaction(self, late: Callable[[], str] | None = None) -> Generator[None, None, None]:
-        """`late` is called once, where the lock lasts, and says what was done about that."""
+        """`late` is called once if the lock lasts long, and returns what was done about it."""
         with explaining(self.path):
             self._begin(late)
             try:
@@ -57,8 +56,8 @@ class Writing:
                 raise
 
     def _begin(self, late: Callable[[], str] | None) -> None:
-        """BEGIN IMMEDIATE, as soon as no other process writes. SQLite's own waiting cannot be interrupted, so it waits
-        for a moment at a time."""
+        """BEGIN IMMEDIATE as soon as no other process writes. Ctrl-C cannot interrupt SQLite's own wait, so this waits
+        for short periods."""
         conn, ends, said = self._db.conn, time.monotonic() + self._wait, False
         most = int(1000 * self._wait)
         conn.execute(f"PRAGMA busy_timeout = {min(most, int(1000 * LOOKS_UP))}")
@@ -76,10 +75,10 @@ class Writing:
                     if self.waits is None or not self._holds:
                         if done:
                             raise TrackerFails(
-                                f"{self.path} is locked: another process is writing it.{done}"
+                                f"{self.path} is locked: another process is writing to it.{done}"
                             ) from error
                         raise
-                    self.waits(f"{self.path} is locked: another process is writing it. Waiting until it ends.{done}")
+                    self.waits(f"{self.path} is locked: another process is writing to it. Waiting until it ends.{done}")
                     said = True
         finally:
             conn.execute(f"PRAGMA busy_timeout = {most}")
@@ -87,7 +86,7 @@ class Writing:
             self.waits(f"{self.path} is free again.")
 
     def _hold(self, what: str, number: int) -> None:
-        """Within the transaction that makes the row, so that nobody sees it running and not held."""
+        """Take the lock in the transaction that creates the row, so that nobody sees it running without a lock."""
         id = show_id(what, number)
         self._holds[id] = Hold(self.path, id)
 
@@ -105,7 +104,7 @@ class Writing:
         self._db.table(TABLES[what]).update(number, stored(changes))  # pyright: ignore[reportUnknownMemberType]
 
     def _require(self, what: str, number: int | None) -> None:
-        """Raises NoSuchId unless the row is there; None asks for nothing."""
+        """Raises NoSuchId unless the row exists; accepts None."""
         found = f"SELECT 1 FROM {TABLES[what]} WHERE id = ?"
         if number is not None and self._db.conn.execute(found, [number]).fetchone() is None:
             raise no_such_id(self._db.conn, what, number)
@@ -135,13 +134,13 @@ class Writing:
 
 @contextmanager
 def explaining(path: Path) -> Generator[None, None, None]:
-    """SQLite's errors become TrackerErrors that name the file."""
+    """Convert SQLite's errors to TrackerErrors that name the file."""
     try:
         yield
     except SQLITE_ERRORS as error:
         raise explained(error, path) from error
     except OverflowError as error:
-        raise TrackerError(f"{path} cannot hold an integer of more than 64 bits.") from error
+        raise TrackerError(f"{path} cannot store an integer of more than 64 bits.") from error
 
 
 def check_status(status: str, known: Sequence[str]) -> None:
@@ -154,7 +153,7 @@ def now() -> str:
 
 
 def as_json(value: Any, *, sort: bool = False) -> str:
-    """JSON that SQLite and every other reader takes: no NaN, no infinity, text as it is."""
+    """JSON that SQLite and every other reader accepts: no NaN, no infinity, text not escaped."""
     try:
         return _text(json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=sort))
     except ValueError as error:
@@ -162,7 +161,7 @@ def as_json(value: Any, *, sort: bool = False) -> str:
 
 
 def _text(text: str) -> str:
-    """UTF-8 has no lone surrogates, but JSON that a language model wrote may."""
+    """The text without lone surrogates, which UTF-8 cannot encode but a model's JSON may contain."""
     return text.encode("utf-8", "replace").decode()
 
 

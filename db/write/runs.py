@@ -1,4 +1,4 @@
-"""Writes runs: their begin and end, their conversation, their reports, and that one was taken up again."""
+"""Writes runs: start and end, conversation, reports, and when a run was resumed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .rows import as_json, check_status, now
 from .thoughts import ThoughtWriter
 
 INTERRUPTED = "Interrupted"
-CUT = "The program was stopped in the middle of it."
-# Why a run cannot be taken up.
-ENDED = "{run} has ended ({status}), so there is nothing to go on with. `agent report {run}` writes its report."
-AT_WORK = "{run} is being run by another process now; `agent show {run}` says how far it is."
+CUT = "The program was stopped while it ran."
+# Why a run cannot be resumed.
+ENDED = "{run} has ended ({status}), so it cannot be resumed. `agent report {run}` writes its report."
+AT_WORK = "{run} is running in another process. `agent show {run}` shows its progress."
 
 
 class RunWriter(ThoughtWriter):
@@ -39,10 +39,10 @@ class RunWriter(ThoughtWriter):
         request: Mapping[str, Any] | None = None,
         inherits: Inherited | None = None,
     ) -> int:
-        """A run that has status running, and counts as such for as long as this process lives; returns its number.
+        """Record a new run, which is running as long as this process lives; returns its number.
 
-        `opening` is the first message of its conversation, the user's, without which no run could be taken up again;
-        a fork `inherits` it. `request` is what its driver is asked with besides: instructions and tools.
+        `opening` is the first message of its conversation, the user's, without which it could not be resumed; a fork
+        `inherits` it. `request` contains the instructions and tools of its driver.
         """
         with self._transaction():
             run = self._insert(
@@ -70,10 +70,10 @@ class RunWriter(ThoughtWriter):
         return run
 
     def _inherit(self, run: int, inherits: Inherited) -> None:
-        """All that a fork begins with, in the transaction that makes its row."""
+        """Write everything that a fork starts with, in the transaction that creates its row."""
         parent, new = show_id("run", inherits.parent), dict[str, str]()
         for old in inherits.hypotheses:
-            again = f"Recorded again from {old.id} of {parent}, which this study was forked from."
+            again = f"Recorded again from {old.id} of {parent}, the study from which this one was forked."
             revises = None if old.revises not in new else parse_id(new[old.revises])[1]
             expected = [one._asdict() for one in old.predictions]
             number = self._state(run, old.statement, old.rationale, old.refuted_if, expected, revises, comment=again)
@@ -82,18 +82,18 @@ class RunWriter(ThoughtWriter):
             row = {"claim": as_json(one.claim), "text": one.text, "origin": one.origin, "call": one.call}
             self._insert("questions", run=run, **row, created=one.created)
         for experiment in inherits.experiments:
-            reason = f"From the part of {parent} that this study shares."
+            reason = f"From the steps of {parent} that this study shares."
             self._insert("reuses", run=run, experiment=experiment, reason=reason, created=now())
-        # The last of all, so that what came before it is known as what the fork began with.
+        # Written last: everything before it is what the fork started with.
         said = [(turn.step, turn.role, turn.content) for turn in inherits.turns]
         for step, role, content in (*said, (inherits.step, "user", inherits.message(new))):
             self._insert("turns", run=run, step=step, role=role, content=as_json(content), created=now())
 
     def resume_run(self, run: int, environment: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> None:
-        """A run whose process is gone counts as running again, for as long as this one lives.
+        """Mark a run whose process has ended as running again, as long as this process lives.
 
-        What it was measuring when it was stopped has ended without a result. Raises TrackerError for a run that has
-        ended, or that another process is running.
+        An experiment that was interrupted ends without a result. Raises TrackerError if the run has ended, or another
+        process is running it.
         """
         name = show_id("run", run)
         with self._transaction():
@@ -101,7 +101,7 @@ class RunWriter(ThoughtWriter):
             (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
             if status != "running":
                 raise TrackerError(ENDED.format(run=name, status=status))
-            # Whoever begins or takes up a run is in a transaction, and there is one at a time.
+            # Runs are started and resumed inside transactions, and there is only one at a time.
             if is_alive(self.path, name):
                 raise TrackerError(AT_WORK.format(run=name))
             self._hold("run", run)
@@ -122,14 +122,14 @@ class RunWriter(ThoughtWriter):
         error_code: str | None = None,
         report: str | None = None,
     ) -> None:
-        """How the run ended: finished, failed, interrupted or budget; why, in words and as a code; with the program's
-        report where nobody else wrote one."""
+        """Record how the run ended: finished, failed, interrupted or budget; the reason in words and as a code; and the
+        program's report if nobody else wrote one."""
         check_status(status, schema.RUN_STATUSES)
         with self._transaction():
             if report is not None:
                 self._insert("reports", run=run, source=report, claims="[]", created=now())
-            told = {"error": error, "error_code": error_code}
-            self._update("run", run, status=status, spent=as_json(spent), **told, ended=now())
+            reason = {"error": error, "error_code": error_code}
+            self._update("run", run, status=status, spent=as_json(spent), **reason, ended=now())
             self._seals.add("run", run)
         self._let_go(show_id("run", run))
 
@@ -147,7 +147,7 @@ class RunWriter(ThoughtWriter):
         cost: float | None = None,
         seconds: float | None = None,
     ) -> int:
-        """One message of the run's conversation, as it was sent or received; `cost` is in US dollars."""
+        """Add a message to the run's conversation, as it was sent or received; `cost` is in US dollars."""
         with self._transaction():
             self._require("run", run)
             return self._insert(
@@ -166,19 +166,19 @@ class RunWriter(ThoughtWriter):
             )
 
     def tell(self, run: int, text: str) -> int:
-        """Words of the user for a run, which its own process takes in. Raises TrackerError where it has ended."""
+        """Add a message of the user for a run, whose process reads it. Raises TrackerError if the run has ended."""
         name = show_id("run", run)
         with self._transaction():
             self._require("run", run)
             (status,) = self._db.conn.execute("SELECT status FROM runs WHERE id = ?", [run]).fetchone()
             if status != "running":
-                raise TrackerError(f"{name} has ended ({status}), so nobody is there to be told.")
+                raise TrackerError(f"{name} has ended ({status}), so it cannot read messages.")
             return self._insert("told", run=run, text=text, created=now())
 
     def add_report(
         self, run: int, source: str, claims: Sequence[Mapping[str, Any]] = (), call: str | None = None
     ) -> int:
-        """A report as it was written, with its slots unfilled: claims (sentence, conditions) and text."""
+        """Add a report as it was written, with unfilled slots: claims (sentence, conditions) and text."""
         with self._transaction():
             self._require("run", run)
             row: dict[str, Any] = {"run": run, "source": source, "claims": as_json(list(claims)), "call": call}

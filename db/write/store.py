@@ -1,7 +1,7 @@
-"""The tracker, open for writing: every method is one short transaction, so that a crash leaves what was true.
+"""The tracker, open for writing: every method is one short transaction, so a crash leaves a consistent file.
 
-What is written is sealed in the transaction that writes it. The methods are those of the writers of runs, experiments
-and thoughts; here is how a file is opened and closed.
+Each transaction seals what it writes. The writers of runs, experiments and thoughts define the methods; this file opens
+and closes a tracker.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .thoughts import ThoughtWriter
 
 
 class Store(RunWriter, ExperimentWriter, ThoughtWriter):
-    """The tracker, open for writing. Make it with `Store.open`; it is a context manager."""
+    """The tracker, open for writing. Create it with `Store.open`; it is a context manager."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, wait: float | None = None) -> Self:
-        """Opens or makes the tracker at `path`, brings its schema up to date, and takes in what waits beside it.
+        """Open or create the tracker at `path`, migrate its schema, and add results that wait in files next to it.
 
-        `wait` is how many seconds any write waits for another process. Raises TrackerError; a file that is
-        not ours, or is of a newer schema, is not changed.
+        `wait` is how many seconds a write waits for another process. Raises TrackerError; a file that is not a tracker,
+        or has a newer schema, is not changed.
         """
         path, wait = Path(path), rows.WAIT if wait is None else wait
         if sqlite3.sqlite_version_info < (3, 37):
@@ -75,8 +75,8 @@ class Store(RunWriter, ExperimentWriter, ThoughtWriter):
 
 
 def _write_ahead(connection: sqlite3.Connection, wait: float) -> None:
-    """Readers never wait for the writer in WAL mode. The change of mode ignores the busy timeout, so that two
-    processes which make the file together would fail: hence the loop."""
+    """Switch to WAL mode, in which readers never wait for the writer. The switch ignores the busy timeout, so two
+    processes that create the file together would fail: hence the loop."""
     deadline = time.monotonic() + wait
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:

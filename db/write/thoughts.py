@@ -1,4 +1,4 @@
-"""Writes what is thought and made: notes, hypotheses with their predictions and verdicts, and task files."""
+"""Writes notes, hypotheses with their predictions and verdicts, and task files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ThoughtWriter(Writing):
         experiments: Sequence[int] = (),
         call: str | None = None,
     ) -> int:
-        """A note, findable by its words; the experiments that it cites must exist."""
+        """Add a note, which can be searched; the experiments that it cites must exist."""
         with self._transaction():
             self._require("run", run)
             cited = self._cited(experiments)
@@ -31,7 +31,7 @@ class ThoughtWriter(Writing):
     def add_questions(
         self, run: int, questions: Sequence[tuple[Mapping[str, Any], str, str]], call: str | None = None
     ) -> None:
-        """Register what a run asks: claim, words and origin of each. They are frozen from now on."""
+        """Register the questions of a run: claim, words and origin of each. They cannot change afterwards."""
         with self._transaction():
             self._require("run", run)
             at = now()
@@ -49,10 +49,11 @@ class ThoughtWriter(Writing):
         revises: int | None = None,
         call: str | None = None,
     ) -> int:
-        """A hypothesis with status open, the first event of its history, and its predictions, all frozen from now on.
+        """Add a hypothesis with status open, the first event of its history, and its predictions. None can change
+        afterwards.
 
-        A prediction has kind, config, quantity, comparison, low and high. Its experiment is drawn from the confirm
-        split by the hypothesis' own number, so that no two hypotheses of a tracker share a draw.
+        A prediction has kind, config, quantity, comparison, low and high. The number of the hypothesis seeds the draw
+        from the confirm split, so no two hypotheses of a tracker share a draw.
         """
         with self._transaction():
             self._require("run", run)
@@ -82,7 +83,7 @@ class ThoughtWriter(Writing):
         return hypothesis
 
     def add_judgement(self, prediction: int, experiment: int, judged: Mapping[str, Any]) -> None:
-        """What came of a prediction: value, low, high, n, p and side. Once; the experiment must be younger than it."""
+        """Add the result of a prediction: value, low, high, n, p and side; once, from a later experiment."""
         with self._transaction():
             self._require("experiment", experiment)
             self._insert("judgements", prediction=prediction, experiment=experiment, **judged, created=now())
@@ -90,7 +91,7 @@ class ThoughtWriter(Writing):
     def set_hypothesis_status(
         self, hypothesis: int, status: str, comment: str, experiments: Sequence[int] = (), call: str | None = None
     ) -> None:
-        """The hypothesis' new status, and why; what it was before stays in its history."""
+        """Set the status of a hypothesis, with a comment; its history keeps the earlier ones."""
         check_status(status, schema.HYPOTHESIS_STATUSES)
         with self._transaction():
             at = now()
@@ -110,8 +111,8 @@ class ThoughtWriter(Writing):
         spec: Mapping[str, Any] | None = None,
         call: str | None = None,
     ) -> None:
-        """The lines (JSONL) of a task of the user's own or of a language model's, kept so that its experiments can be
-        run again; with its card, who made it, in which run, and from what. What is kept already is left as it is."""
+        """Keep the lines (JSONL) of a task that is not built in, so its experiments can be rerun; with its card, its
+        maker, the run and the spec. Does nothing if it is already kept."""
         with self._transaction():
             self._require("run", run)
             latest = self._db.conn.execute(

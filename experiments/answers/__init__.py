@@ -1,1 +1,1 @@
-"""What a subject answers: how it is scored and graded, how it fails, and whether it can do the task at all."""
+"""A subject's answers: how they are scored and graded, how they fail, and whether the subject can do the task."""

@@ -1,14 +1,14 @@
-"""What the intact subject can do with a task, in two grades: it says the answer, and it prefers the answer.
+"""Two abilities of the intact subject on a task: it says the answer, and it prefers the answer.
 
-It says the answer when the texts that it generates are right more often than a guesser's. It prefers the answer when it
-scores the answer above the distractor more often than somebody who does not read the prompt. A small model may do the
-second and not the first: it tells every capital from a wrong one, and writes something else. Both are worth studying,
-and a result rests on one of them: a logit difference on preference, an accuracy on speech. Damage to what a subject
-does in neither way shows nothing.
+It says the answer if the texts that it generates are right more often than a guesser's. It prefers the answer if it
+scores the answer above the distractor more often than somebody who does not read the prompt. A small model may do only
+the second: it prefers every capital to a wrong one, but writes something else. Both are worth studying, and each result
+rests on one of them: a logit difference on preference, an accuracy on generated text. If a subject does neither, damage
+shows nothing.
 
-Each grade is an exact binomial test against its chance (`chance` says what that is). What counts is questions, not
-prompts: sixty prompts that ask ten sums are ten trials, and each counts by the share of its prompts, the sum rounded
-down. Where chance differs from prompt to prompt its mean is taken, which makes no p smaller than it should be
+Each ability is an exact binomial test against chance (see `chance`). Questions count, not prompts: sixty prompts that
+ask ten sums are ten trials; each counts by the share of its right prompts, and the sum is rounded down. If chance
+differs between prompts, its mean is used, which makes no p too small
 (Hoeffding, Annals of Mathematical Statistics 27, 1956).
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def exact_p(right: Array, chance: float, questions: Sequence[str]) -> float:
-    """How likely a guesser who is right with probability `chance` gets as many of the values [n] of 0 and 1."""
+    """The probability that a guesser who is right with probability `chance` gets this many of the values [n] right."""
     sums, sizes = clustered(right, questions)
     successes = math.floor(float(np.sum(sums / sizes)) + 1e-9)
     return float(binom.sf(successes - 1, len(sizes), chance))
@@ -44,7 +44,7 @@ def exact_p(right: Array, chance: float, questions: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class Grade:
-    """A share of prompts (the accuracy, or `prefers_answer`), what chance gives, and the p of the exact test."""
+    """A share of prompts (the accuracy, or `prefers_answer`), the chance level, and the p of the exact test."""
 
     share: Measurement
     chance: Chance
@@ -67,7 +67,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class Ability:
-    """Both grades; `prefers` is None where not every prompt has a distractor. `questions` is how many are asked."""
+    """Both abilities; `prefers` is None if not every prompt has a distractor. `questions` counts the questions."""
 
     says: Grade
     prefers: Grade | None
@@ -79,12 +79,12 @@ class Ability:
 
     @property
     def able(self) -> bool:
-        """Whether the subject is shown to do the task in either way."""
+        """Whether the subject is shown to say or to prefer the answer."""
         return self.says.shown or self.prefers_shown
 
     @property
     def summary(self) -> str:
-        """The verdict in a sentence or two. Why it is shown to do neither stands in its doubts."""
+        """The verdict in a sentence or two. The doubts say why neither is shown."""
         says, prefers = self.says, self.prefers
         if not self.able:
             return "It is not shown to do the task."
@@ -97,7 +97,7 @@ class Ability:
 
     @property
     def why(self) -> str:
-        """Why it is shown to do neither."""
+        """Why neither is shown."""
         says = f"to say the answer (accuracy {self.says.summary})"
         if self.prefers is None:
             return f"that is, {says}{self._few}"
@@ -110,23 +110,23 @@ class Ability:
         return f" ({n} prompts that ask {self.questions} different questions)" if self.questions < n else ""
 
     def doubts(self, metric: str | None = None) -> tuple[Doubt, ...]:
-        """What a result measured in this metric has to say: nothing where the subject does what the metric rests on.
+        """The doubts of a result in this metric; empty if the subject does what the metric rests on.
 
-        What compares the answer with a wrong one, as a logit difference does, rests on preference, an accuracy on
-        speech, and any other metric (or None) on either.
+        Metrics that compare the answer with a wrong one, such as the logit difference, rest on preference, an accuracy
+        on generated text, and any other metric (or None) on either.
         """
         if not self.able:
             return (doubt("unable", why=self.why),)
         if self.prefers is not None and rests_on_preference(metric) and not self.prefers.shown:
             return (doubt("not_preferred", prefers=self.prefers.summary, says=self.says.summary),)
         if not self.says.shown:
-            rests = "An accuracy rests on speech" if metric == "accuracy" else "What is found here is about preference"
+            rests = "An accuracy rests on generated text" if metric == "accuracy" else "This result is about preference"
             return (doubt("not_said", rests=rests, says=self.says.summary),)
         return ()
 
 
 def ability(task: Task, prompts: Sequence[Prompt], intact: Intact) -> Ability | None:
-    """The verdict on the intact subject's answers to these prompts; None for open prompts, where nothing is asked."""
+    """The verdict on the intact subject's answers to these prompts; None for open prompts, which have no answers."""
     if intact.correct is None:
         return None
     asked = [p.key for p in prompts]

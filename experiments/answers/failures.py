@@ -1,8 +1,8 @@
-"""In what way is a generated text wrong?
+"""Classify how a generated text is wrong.
 
-The classes are those by which one tells a damaged model from a confused one: a wrong operation and a lost loop
-are different damage. Each is defined so that a person with the prompt and the text before him could say it, and a
-fixture of what a real model said, labelled by reading, holds the program to that.
+The classes distinguish kinds of damage: a wrong operation and a repetition loop are different. A person with the prompt
+and the text could apply each definition, and a fixture of a real model's texts, labelled by hand, checks the program
+against that.
 """
 
 from __future__ import annotations
@@ -52,33 +52,33 @@ REFUSAL = re.compile(
     re.I,
 )
 ANNOUNCED = re.compile(r"[\W_]*(?:the\s+)?answer(?:\s+is)?[\W_]*", re.I)
-# Words that stand in nearly every prompt: who says one has copied nothing.
+# Words in nearly every prompt: saying one of them is not copying.
 LITTLE = frozenset(listed("a an and are at because by for from in is it it's of on that the to was were with"))
 ANYTHING = re.compile(r"[^\W_]")
 
 
 def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
-    """The class of what was said. The first that fits is taken, in this order:
+    """The class of a text: the first that fits, in this order:
 
-    correct          as `is_correct` has it, whatever follows the answer
+    correct          by `is_correct`, whatever follows the answer
     repetition       one piece, three times or more in a row, is at least half of the text (and not of the answer)
     refusal          it says that it cannot or will not answer, or does not know
-    incomplete       it stops before an answer: nothing but blanks and punctuation, the beginning of the answer, an
+    incomplete       it stops before an answer: only blanks and punctuation, the start of the answer, an
                      expression without its result, "The answer is"; or the result of an earlier step of the task
     format           something, but no answer of the kind: no number, no name, none of the choices
     off_by_one       a number that is one more or one less than the answer
-    wrong_operation  the result of the operands with one of the operations exchanged for another
-    copied_operand   one of the operands, or a name or word that stands in the prompt after "the" and the like
+    wrong_operation  the result of the operands with one operation replaced by another
+    copied_operand   one of the operands, or a name or word that follows "the" and the like in the prompt
     digit_error      one digit is another (of two or more), missing or too many, two neighbours have changed places, or
                      a carry is lost or invented: ten, a hundred, ... too many or too few
     other_choice     one of the choices, but not the right one: yes for no, true for unknown
-    hallucination    any other answer of the right kind, which comes from nowhere in the prompt
+    hallucination    any other answer of the right kind, which is not from the prompt
 
-    Raises ValueError for `open`, where nothing is right or wrong.
+    Raises ValueError for `open`, which has no right or wrong answers.
     """
     if is_right(prompt, generated, answer_kind):
         return "correct"
-    # Closing brackets are all alike, so where the text itself is asked for, only a longer one goes in circles.
+    # Closing brackets are all alike, so for text answers only a longer text counts as repetition.
     longer = answer_kind != "text" or len(generated.strip()) > len(prompt.answer.strip())
     if is_loop(generated) and longer and not is_loop(prompt.answer):
         return "repetition"
@@ -93,7 +93,7 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
         return "format" if chosen is None else "other_choice"
     if answer_kind == "text":
         return "hallucination"
-    # A text that goes on inside the last word of the prompt answers nothing.
+    # A text that continues the last word of the prompt is not an answer.
     if prompt.answer[0].isspace() and generated[:1].isalpha():
         return "format"
     said = names_said(readings(generated)[-1]) if answer_kind == "name" else words_of(readings(generated)[-1])
@@ -105,7 +105,7 @@ def failure(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> Failure:
 
 
 def is_right(prompt: Prompt, generated: str, answer_kind: AnswerKind) -> bool:
-    """Does the text give the answer first, or another one that the prompt accepts? See `is_correct`."""
+    """Whether the text gives the answer first, or another one that the prompt accepts. See `is_correct`."""
     return any(is_correct(answer_kind, generated, answer) for answer in prompt.accepted or (prompt.answer,))
 
 
@@ -126,7 +126,7 @@ def _wrong_number(prompt: Prompt, generated: str) -> Failure:
 
 
 def is_digit_error(said: Decimal, right: Decimal) -> bool:
-    """Whole numbers of the same sign that one digit, two neighbours or one carry tell apart; see `failure`."""
+    """Whether whole numbers of the same sign differ by one digit, two swapped digits or one carry; see `failure`."""
     if said != said.to_integral_value() or right != right.to_integral_value() or (said < 0) != (right < 0):
         return False
     a, b = (str(abs(int(number))) for number in (said, right))
@@ -145,8 +145,8 @@ def is_digit_error(said: Decimal, right: Decimal) -> bool:
 
 
 def worked(operands: tuple[int, ...], right: Decimal) -> tuple[set[int], set[int]]:
-    """What the operands give, worked from left to right, when one operation of a right chain is exchanged; and the
-    values that right chains pass on their way.
+    """The results of the operands, from left to right, when one operation of a right chain is replaced; and the
+    intermediate values of right chains.
 
     A right chain is any that gives the answer; + - * and exact division are tried, - and / both ways round.
     Empty for more than six operands, of which nearly every number is some result.

@@ -1,10 +1,10 @@
-"""What a model predicts where an answer is read, and the readouts that measure it: by every metric, or by one cheaply.
+"""A model's predictions at the answer, and the readouts that measure them: by every metric, or cheaply by one.
 
-The loss is the mean negative log-likelihood over all answer tokens, in nats, read in place after the prompt.
-The logit difference is taken at the first token where answer and distractor differ; so is the rank, among
-the whole vocabulary, from 0. The probability is that of the whole answer. The divergence (KL) from the intact model's
-prediction to the edited one's is taken at the same place, over the whole vocabulary: it needs no answer, and sees
-every change, also one that leaves answer and distractor where they were.
+The loss is the mean negative log-likelihood over all answer tokens, in nats, after the prompt. The logit difference is
+taken at the first token where answer and distractor differ; so is the rank in the whole vocabulary, from 0. The
+probability is that of the whole answer. The divergence (KL) from the intact model's prediction to the edited one's is
+taken at the same position, over the whole vocabulary: it needs no answer, and shows every change, also one that leaves
+answer and distractor unchanged.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..tasks.batch import Batch
 
 
 class Predicted:
-    """What a model predicts for some prompts of a batch, as far as it was read; a metric is a function of it.
+    """A model's predictions for some prompts of a batch, as far as they were read; a metric is a function of it.
 
-    reads  what was: `answer`, `first` or `pair`, as `Metric` has it
+    reads  what was read: `answer`, `first` or `pair`, as in `Metric`
     """
 
     def __init__(self, batch: Batch, prompts: Tensor, logits: Tensor, reads: str, intact: Tensor | None = None) -> None:
@@ -35,27 +35,27 @@ class Predicted:
 
     @cached_property
     def log_probs(self) -> Tensor:
-        """[row, column, vocabulary], at the columns that are read."""
+        """[row, column, vocabulary], at the read columns."""
         if self.reads == "pair":
-            raise BadConfiguration("A metric that reads the pair alone looks at the whole vocabulary; say reads first.")
+            raise BadConfiguration("A metric that uses the whole vocabulary must have reads set to first.")
         return self._logits.float().log_softmax(-1)
 
     @cached_property
     def there(self) -> Tensor:
-        """[row, column]: where the answer has a token."""
+        """[row, column]: whether the answer has a token."""
         return self.batch.targets[self.prompts] >= 0
 
     @cached_property
     def nll(self) -> Tensor:
         """[row, column]: the negative log-likelihood of the answer's tokens, 0 where it has none."""
         if self.reads != "answer":
-            raise BadConfiguration("A metric that looks at every token of the answer must say reads answer.")
+            raise BadConfiguration("A metric that uses every token of the answer must have reads set to answer.")
         targets = self.batch.targets[self.prompts]
         return -self.log_probs.gather(-1, targets.clamp(min=0)[..., None])[..., 0] * self.there
 
     @cached_property
     def first(self) -> Tensor:
-        """[row, vocabulary]: the log-probabilities where answer and distractor part."""
+        """[row, vocabulary]: the log-probabilities where answer and distractor first differ."""
         if self.reads != "answer":
             return self.log_probs[:, 0]
         rows = torch.arange(len(self.prompts), device=self.log_probs.device)
@@ -63,32 +63,32 @@ class Predicted:
 
     @cached_property
     def pair(self) -> Tensor:
-        """[row, 2]: the logits of answer and distractor there, up to a constant that they share."""
+        """[row, 2]: the logits of answer and distractor there, up to a common constant."""
         return self._logits[:, 0] if self.reads == "pair" else self.first.gather(-1, self.batch.pair[self.prompts])
 
     @cached_property
     def rank(self) -> Tensor:
-        """[row]: how many tokens are likelier than the answer's there."""
+        """[row]: how many tokens are more likely there than the answer's."""
         right = self.first.gather(-1, self.batch.pair[self.prompts][:, :1])
         return (self.first > right).sum(-1).float()
 
     @property
     def intact(self) -> Tensor:
-        """[row, vocabulary]: the intact model's log-probabilities where `first` has the edited one's."""
+        """[row, vocabulary]: the intact model's log-probabilities at the position of `first`."""
         assert self._intact is not None
         return self._intact[self.prompts.cpu()]
 
     def by(self, chosen: Iterable[Metric]) -> dict[str, Tensor]:
-        """The metrics by name, [row] each. Raises BadConfiguration for one that gives anything else."""
+        """The metrics by name, [row] each. Raises BadConfiguration for a metric that returns anything else."""
         found = {metric.name: metric.read(self) for metric in chosen}
         for name, values in found.items():
             if not isinstance(values, Tensor) or values.shape != self.prompts.shape:
-                raise BadConfiguration(f"The metric {name} must give one number for each of the prompts that it reads.")
+                raise BadConfiguration(f"The metric {name} must return one number for each prompt.")
         return found
 
 
 def readable(batch: Batch, reads: Sequence[str], has_intact: bool) -> tuple[Metric, ...]:
-    """The metrics that these prompts have, of those that read this, in the order of `reads`."""
+    """The metrics of these prompts, among those with these `reads`, in their order."""
     answered, paired = bool((batch.targets >= 0).any()), bool((batch.pair[:, 1] >= 0).all())
     return tuple(
         metric
@@ -103,10 +103,10 @@ def readable(batch: Batch, reads: Sequence[str], has_intact: bool) -> tuple[Metr
 
 @dataclass
 class AnswerReadout:
-    """Everything there is to say about the answer; unembeds the whole vocabulary at the answer's columns.
+    """Every metric of the answer; unembeds the whole vocabulary at the answer's columns.
 
-    With `keep_log_probs` the log-probabilities where answer and distractor differ stay, [row, vocabulary]. With
-    those of the intact model, `intact` [batch, vocabulary], the distances from it are read, too.
+    `keep_log_probs` keeps the log-probabilities where answer and distractor differ, [row, vocabulary]. Given those of
+    the intact model, `intact` [batch, vocabulary], it also reads the distances from it.
     """
 
     batch: Batch
@@ -128,7 +128,7 @@ class AnswerReadout:
 
 @dataclass
 class PairReadout:
-    """What answer and distractor alone say, the logit difference above all; unembeds two tokens at one column."""
+    """The metrics of only answer and distractor, above all the logit difference; unembeds two tokens at one column."""
 
     batch: Batch
     every_column: bool = False
@@ -147,9 +147,9 @@ class PairReadout:
 
 @dataclass
 class FirstReadout:
-    """What is predicted where answer and distractor part, one column of the whole vocabulary: by the metrics that look
-    there alone, among them, given `intact` [batch, vocabulary], the distances from it. With `keep_log_probs` the
-    log-probabilities stay, [row, vocabulary]."""
+    """The metrics that use only the position where answer and distractor first differ, over the whole vocabulary; given
+    `intact` [batch, vocabulary], also the distances from it. `keep_log_probs` keeps the log-probabilities, [row,
+    vocabulary]."""
 
     batch: Batch
     intact: Tensor | None = None
@@ -169,13 +169,13 @@ class FirstReadout:
 
 
 def readout_for(metric: str, batch: Batch) -> AnswerReadout | PairReadout | FirstReadout:
-    """The cheapest readout that gives the metric, but for distances from the intact model (see `Lab.readout`).
+    """The cheapest readout for the metric, except for distances from the intact model (see `Lab.readout`).
 
-    Raises BadConfiguration where the metric needs distractors and the task has prompts without.
+    Raises BadConfiguration if the metric needs distractors and the task has prompts without.
     """
     wanted = metrics()[metric]
     if wanted.needs_distractor and bool((batch.pair[:, 1] < 0).any()):
-        raise BadConfiguration(f"This task has prompts without a distractor, so there is no {metric}; use loss.")
+        raise BadConfiguration(f"This task has prompts without a distractor, which {metric} needs. Use loss.")
     match wanted.reads:
         case "pair":
             return PairReadout(batch)
@@ -186,13 +186,13 @@ def readout_for(metric: str, batch: Batch) -> AnswerReadout | PairReadout | Firs
 
 
 def intact(metric: str, values: Array, questions: Sequence[str]) -> list[Measurement]:
-    """The intact model's own score [n]; none for its distance from itself, which is nothing to report."""
+    """The intact model's own score [n]; empty for a distance from the intact model."""
     of = metrics()[metric]
     return [] if of.from_intact else [measurement(f"intact_{metric}", values, of.unit, questions, metric)]
 
 
 def changes(scores: dict[str, Tensor], questions: Sequence[str]) -> list[Measurement]:
-    """scores by name [intervention, prompt], the intact model first -> the mean change of each that the second made."""
+    """scores by name [intervention, prompt], intact model first -> the mean change of each by the second."""
     return [
         measurement(of.change, (each[1] - each[0]).double().cpu().numpy(), of.unit, questions,
                     name if of.from_intact else None)

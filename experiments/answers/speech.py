@@ -1,4 +1,4 @@
-"""What the subject says with its parts and without them: right or wrong, in which way, and how it is written."""
+"""What the intact and the edited subject say: right or wrong, in which way, and how fluently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spoken:
-    """A comparison of texts as the parts of a result."""
+    """A comparison of texts, as parts of a result."""
 
     measurements: tuple[Measurement, ...]
     samples: tuple[Sample, ...]
@@ -31,7 +31,7 @@ class Spoken:
 
 
 def compared(lab: Lab, prompts: tuple[Prompt, ...], said: list[str], changed: list[str], condition: str) -> Spoken:
-    """The texts of the intact and of the edited model, prompt by prompt, under the name of what was done."""
+    """The texts of the intact and the edited model, prompt by prompt; `condition` names the edit."""
     samples = lab.samples(prompts, said, changed, condition)
     if lab.task.answer_kind == "open":
         written = compared_writing(lab, prompts, said, changed)
@@ -65,7 +65,7 @@ def compared(lab: Lab, prompts: tuple[Prompt, ...], said: list[str], changed: li
 
 
 def changed_share(name: str, before: Sequence[str], after: Sequence[str], asked: Sequence[str]) -> Effect:
-    """How much larger the share of this class of answers has become, with Tango's interval."""
+    """The change of the share of this class of answers, with Tango's interval."""
     moved = np.array([(b == name) - (a == name) for a, b in zip(before, after, strict=True)], dtype=float)
     change = share_change(name, moved, asked)
     assert change.low is not None
@@ -75,8 +75,8 @@ def changed_share(name: str, before: Sequence[str], after: Sequence[str], asked:
 
 
 def writing(lab: Lab, prompts: tuple[Prompt, ...], said: list[str]) -> dict[str, Array]:
-    """By measure, one value a text, NaN where a text has none: `repetition`, `distinct_1`, `distinct_2` and `surprise`,
-    which is the loss of the text under the intact model in nats a token."""
+    """One value per text for each measure, NaN if a text has none: `repetition`, `distinct_1`, `distinct_2` and
+    `surprise`, the loss of the text under the intact model in nats per token."""
     return {
         "repetition": np.array([repetition(text) for text in said]),
         "distinct_1": np.array([distinct(text, 1) for text in said], dtype=float),
@@ -86,7 +86,7 @@ def writing(lab: Lab, prompts: tuple[Prompt, ...], said: list[str]) -> dict[str,
 
 
 def summed_up(values: dict[str, Array], prompts: Sequence[Prompt], suffix: str = "") -> list[Measurement]:
-    """Their means; the surprise becomes a perplexity, the exponential of its mean."""
+    """The means of `writing`; the surprise becomes a perplexity, the exponential of its mean."""
     found: list[Measurement] = []
     for name, each in values.items():
         there = ~np.isnan(each)
@@ -105,14 +105,14 @@ def summed_up(values: dict[str, Array], prompts: Sequence[Prompt], suffix: str =
 def compared_writing(
     lab: Lab, prompts: tuple[Prompt, ...], said: list[str], changed: list[str]
 ) -> tuple[Measurement, ...]:
-    """How the intact and the edited model write, and the paired change of it."""
+    """How the intact and the edited model write, and the paired changes."""
     before, after = writing(lab, prompts, said), writing(lab, prompts, changed)
     change = {name: after[name] - before[name] for name in before if name != "surprise"}
     return (*summed_up(before, prompts, "_intact"), *summed_up(after, prompts), *summed_up(change, prompts, "_change"))
 
 
 def writing_summary(measurements: Sequence[Measurement]) -> str:
-    """The same in words."""
+    """A sentence with the measures."""
     found = {m.name: m.value for m in measurements}
     parts: list[str] = []
     for name in ("repetition", "distinct_1", "distinct_2", "perplexity"):

@@ -1,6 +1,6 @@
-"""How a text is written, whatever it says: does it go in circles, and how many of its words are new?
+"""The fluency of a text, whatever it says: does it repeat itself, and how many of its words are distinct?
 
-For prompts without an answer this is what there is to measure, beside how likely the intact model finds the text.
+For prompts without an answer, these are the measures, with the likelihood of the text under the intact model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DIGITS = re.compile(r"[0-9]+")
 def loop_length(text: str) -> int:
     """The characters of the longest loop: one piece three times or more in a row, four characters at least. 0 for none.
 
-    Where the loop is the whole text its last piece may be cut off. Equal digits in a number (1000000) are no loop.
+    If the loop is the whole text, its last piece may be cut off. Equal digits in a number (1000000) do not count.
     """
     text = text.strip()
     longest = 0
@@ -39,12 +39,12 @@ def repetition(text: str) -> float:
 
 
 def is_loop(text: str) -> bool:
-    """At least half of the text is one piece over and over."""
+    """Whether at least half of the text repeats one piece."""
     return repetition(text) >= 0.5
 
 
 def distinct(text: str, n: int) -> float | None:
-    """Different sequences of n words as a share of all such sequences; None where the text has none."""
+    """The share of distinct sequences among all sequences of n words; None if the text has none."""
     words = words_of(text)
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None

@@ -1,28 +1,28 @@
 """One engine for every intervention.
 
-A batch of prompts and many interventions go in; per intervention and prompt a readout comes out. The clean
-pass runs once, each intervention enters at the layer it first touches with what was clean before, and the
-runs travel on together, so that every layer is called once for all of them.
+Its input is a batch of prompts and many interventions; its output is a readout per intervention and prompt. The clean
+pass runs once, each intervention starts at the first layer that it changes with the clean activations before it, and
+the runs continue together, so every layer is called once for all of them.
 
     forward      the model taken apart: embedding, blocks, head, with masks and rotary kept from one recording
     short        attention over a few dozen tokens
     clean_pass   the clean pass
-    activations  what is kept of it, in memory or on disk
-    sources      where edits take their values from: means, other prompts, other batches, given places and vectors
-    pattern      attention patterns, seen and changed where they are made
-    edits        what an edit does to a tensor
-    readout      what is read from the logits
-    narrowing    what of a run the readout does not listen to, for a quick look
-    plan         which runs there are, and what they need
+    activations  the kept activations, in memory or on disk
+    sources      the values for edits: means, other prompts, other batches, given positions and vectors
+    pattern      reading and editing attention patterns where they are computed
+    edits        applying an edit to a tensor
+    readout      reading values from the logits
+    narrowing    dropping the positions that the readout hardly depends on, for screens
+    plan         the runs, and what they need
     memory       how many of them fit
-    travel       runs on their way through the layers
+    travel       running through the layers
     sweep        many interventions on one batch
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
-    edges        the same for one component's change on its way through another
-    paths        one component read by another, with everything else held
-    direct       what each component adds to the logits by itself
-    lens         what the model would say if its layers ended here
+    edges        the same for one component's effect through another
+    paths        path patching: one component read by another, with everything else held
+    direct       what each component adds directly to the logits
+    lens         the model's prediction if it stopped at a layer
     weights      what each head reads and writes, as matrices
 """
 

@@ -1,4 +1,4 @@
-"""What is kept of a pass: in memory, or in files where it does not fit."""
+"""The kept activations of a pass: in memory, or in files if they do not fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = tuple[int, str]
 
 @dataclass
 class Activations:
-    """Values by (layer, part), each [batch, position, width]; k and v have their KV heads side by side.
+    """Values by (layer, part), each [batch, position, width]; k and v have their KV heads concatenated.
 
     A pattern has its heads side by side as well, [batch, query, head * key]; `pattern` gives it head by head.
     Besides the parts that edits can name there is "attn_raw", the attention's output before any post-norm.
@@ -27,7 +27,7 @@ class Activations:
     values: dict[Key, Tensor] = field(default_factory=dict)
 
     def at(self, layer: int, part: str) -> Tensor:
-        """Raises BadConfiguration where nothing was kept."""
+        """The values of a part. Raises BadConfiguration if they were not kept."""
         if (layer, part) not in self.values:
             raise not_kept(layer, part)
         return self.values[layer, part]
@@ -40,9 +40,9 @@ class Activations:
 
 @dataclass
 class CleanRun(Activations):
-    """An intact pass. The stream after the last layer is kept as the "resid_pre" of the layer that would follow.
+    """An intact pass. The stream after the last layer is kept as the "resid_pre" of a next layer.
 
-    recording  what the attentions were called with, where all prompts ran at once
+    recording  what the attentions were called with, if all prompts ran at once
     """
 
     recording: Recording | None = None
@@ -50,10 +50,10 @@ class CleanRun(Activations):
 
 @dataclass
 class StoredRun(CleanRun):
-    """A clean run whose values lie in a folder, one file for each layer and part, prompt after prompt.
+    """A clean run whose values are in a folder, one file for each layer and part, prompt after prompt.
 
-    What `at` gives is a private view of a file, on the CPU: nothing is read before it is used, and writing to it
-    changes no file.
+    `at` returns a private view of a file, on the CPU: values are read only when they are used, and writing to the view
+    does not change the file.
     """
 
     folder: Path = field(default_factory=Path)
@@ -62,10 +62,10 @@ class StoredRun(CleanRun):
 
     @classmethod
     def create(cls, folder: Path) -> StoredRun:
-        """In a new or empty folder. Raises BadConfiguration where something lies in it."""
+        """Create one in a new or empty folder. Raises BadConfiguration if the folder is not empty."""
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise BadConfiguration(f"The folder {folder} is not empty; name a new one for the activations.")
+            raise BadConfiguration(f"The folder {folder} is not empty. Name a new one for the activations.")
         return cls(folder=folder)
 
     def path(self, key: Key) -> Path:
@@ -74,7 +74,7 @@ class StoredRun(CleanRun):
     def append(self, values: Mapping[Key, Tensor]) -> None:
         """Add the values [prompt, position, width] of the next prompts."""
         for key, value in values.items():
-            # Written, not mapped: what is on its way to the disk takes no memory of this process.
+            # Written, not mapped: data on its way to the disk takes no memory of this process.
             with self.path(key).open("ab") as file:
                 value.cpu().contiguous().view(torch.uint8).numpy().tofile(file)
             before = self.shapes.get(key, (0,))[0]
@@ -89,7 +89,7 @@ class StoredRun(CleanRun):
 
 
 def not_kept(layer: int, part: str) -> BadConfiguration:
-    return BadConfiguration(f"Of layer {layer} no {part} was kept; name the part and the layer where it is read.")
+    return BadConfiguration(f"{part} of layer {layer} was not kept. Name the part and layer when you read activations.")
 
 
 def flat_heads(x: Tensor) -> Tensor:

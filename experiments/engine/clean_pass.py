@@ -1,7 +1,7 @@
-"""The clean pass: `read` runs the prompts once, intact or under one set of edits, and keeps what is asked for.
+"""The clean pass: `read` runs the prompts once, intact or under one set of edits, and keeps chosen activations.
 
-Prompts travel in slices of a fixed size, whether their activations are kept in memory or on disk, so that both hold
-the same bits.
+Prompts run in slices of a fixed size, whether their activations are kept in memory or on disk, so both have the same
+bits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .layer import edited_kv, edited_pattern
 from .memory import Pieces, refused_memory
 from .sources import RowsOfSource, Source
 
-# Tokens that travel together: many enough for large products, few enough to be little beside what is kept.
+# Tokens per slice: enough for large products, but few compared with what is kept.
 SLICE_TOKENS = 4096
 SLICE_TOKENS_GPU = 65_536
 
@@ -42,9 +42,9 @@ def read(
 ) -> CleanRun:
     """Run the batch and keep `parts` of `layers` (None: all); attn_raw comes with attn_out.
 
-    Intact, unless there are edits: then all of them are made, and what comes of it is kept. There can be no freeze,
-    which has no other run to go back to. With `to`, a new or empty folder, the values are kept there instead of in
-    memory. Raises BadConfiguration where the folder holds something, OutOfMemory where one prompt does not fit.
+    The run is intact unless there are edits; a freeze is not possible, because there is no other run to take values
+    from. With `to`, a new or empty folder, the values are kept there instead of in memory. Raises BadConfiguration if
+    the folder is not empty, OutOfMemory if one prompt does not fit.
     """
     parts = set(parts)
     wanted = set(range(subject.anatomy.n_layers)) if layers is None else set(layers)

@@ -1,7 +1,7 @@
-"""How long a run of interventions will take, said before it begins.
+"""Estimate how long a run of interventions will take, before it starts.
 
-A few prompts are run first, under an edit that changes nothing, which the engine cannot leave out; the rest follows
-from how many layers each intervention has to run. It is an estimate: chunks of another size are quicker or slower.
+A few prompts run first with an edit that changes nothing, which the engine cannot skip; the rest follows from the
+number of layers of each intervention. It is an estimate: chunks of another size are faster or slower.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ IDENTITY = Intervention(name="identity", edits=(Edit(site=Site(layer=0, part="re
 
 
 def seconds_per_run(subject: Subject, batch: Batch, readout: Readout) -> float:
-    """The seconds that all layers take on one of these prompts, measured on a few of them."""
+    """The seconds for all layers on one of these prompts, measured on a few of them."""
     few = min(PROMPTS, len(batch))
     some, part = batch.rows(0, few), RowsOfReadout(readout, 0, few)
-    # What is done for the first time is slower.
+    # The first time is slower.
     engine.run(subject, some, [IDENTITY], part)
     began = time.perf_counter()
     engine.run(subject, some, [IDENTITY] * RUNS, part)
-    # The clean pass is a run, too.
+    # The clean pass counts as a run.
     return (time.perf_counter() - began) / (few * (RUNS + 1))
 
 
 def whole_runs(interventions: Sequence[Intervention], n_layers: int, narrowed: bool = False) -> float:
-    """How many runs through all layers these come to on one prompt, with the clean pass."""
+    """The cost of these interventions on one prompt, in runs through all layers, with the clean pass."""
     steps = [n_layers if i.program is None else len(i.program) for i in interventions]
     run = [max(1, many - i.first_step(n_layers)) for i, many in zip(interventions, steps, strict=True)]
     return runs_of(run, n_layers, narrowed)
 
 
 def runs_of(layers: Sequence[int], n_layers: int, narrowed: bool = False) -> float:
-    """The same of runs through so many layers each."""
+    """The cost of runs through these numbers of layers, in runs through all layers."""
     if narrowed:
         return 1 + SLOPES + sum(max(1, NARROWED * many) for many in layers) / n_layers
     return 1 + sum(layers) / n_layers

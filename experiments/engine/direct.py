@@ -1,8 +1,8 @@
-"""What each component adds to the logits by itself: the stream is a sum, and past its last norm a linear map follows.
+"""What each component adds directly to the logits: the stream is a sum, followed by the last norm and a linear map.
 
-The norm is linear but for a factor that the whole stream decides; with this factor held at what it is in the intact run
-(a frozen scale), each component has a share, and the shares add up. A norm behind the attention is treated the same
-way. A softcap is left out: the shares are of the logits before it.
+The norm is linear up to a factor that depends on the whole stream; with this factor held at its value in the intact run
+(a frozen scale), each component has a share, and the shares add up. A norm after attention is treated in the same way.
+A softcap is ignored: the shares are of the logits before it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .forward import gather_columns, through
 from .sources import Source
 from .weights import LARGE, linear_part, output_weights, value_biases
 
-# How far, beside its size, a norm with a frozen scale may be from the norm itself.
+# How far, relative to its size, a norm with a frozen scale may be from the norm itself.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Direct:
-    """What each site adds along each direction, [site, batch, direction], and what no site adds: biases [batch,
-    direction]. `whole` is what all of it adds up to, as the model itself computes it.
+    """What each site adds along each direction, [site, batch, direction], and what is not from a site: biases [batch,
+    direction]. `whole` is the sum of everything, as the model itself computes it.
 
     along, constant   the directions carried back to the last stream [batch, direction, d_model], and what the last
-                      norm adds of itself [batch, direction]
+                      norm itself adds [batch, direction]
     """
 
     sites: tuple[Site, ...]
@@ -58,11 +58,11 @@ class Frozen:
 
 
 def unembedded(subject: Subject, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows of the unembedding for these tokens [...]: directions [..., d_model] behind the last norm, and biases
-    [...]. Raises UnsupportedModel where the weights are not in memory."""
+    """The rows of the unembedding for these tokens [...]: directions [..., d_model] after the last norm, and biases
+    [...]. Raises UnsupportedModel if the weights are not in memory."""
     module: Any = subject.anatomy.unembedding
     if module.weight.is_meta:
-        raise UnsupportedModel("The unembedding lies on disk; load the model where it fits into memory.")
+        raise UnsupportedModel("The unembedding is on disk. Load the model where it fits into memory.")
     bias, at = getattr(module, "bias", None), tokens.to(module.weight.device)
     rows = module.weight[at].float()
     return rows, torch.zeros_like(rows[..., 0]) if bias is None else bias[at].float()
@@ -78,20 +78,20 @@ def direct(
     like: Direct | None = None,
     folded: bool = False,
 ) -> Direct:
-    """At each prompt's answer, what every head and MLP adds along directions [batch, k, d_model] behind the last norm,
-    in the intact run or under edits.
+    """What every head and MLP adds at each prompt's answer along directions [batch, k, d_model] after the last norm, in
+    the intact run or under edits.
 
-    With `like` the last norm has the scale of that other run (of the same directions): then the values and biases add
-    up to `whole` but for what the scale has changed by. With `folded` what the values' biases write counts to the
-    biases and not to the heads. The first site is the embedding, `L0.resid_pre`. Raises
-    UnsupportedModel where a norm is none that can be frozen.
+    With `like`, the last norm has the scale of that other run (of the same directions): then the values and biases add
+    up to `whole` except for the change of the scale. With `folded`, what the values' biases write is part of the biases
+    and not of the heads. The first site is the embedding, `L0.resid_pre`. Raises UnsupportedModel if a norm cannot be
+    frozen.
     """
     anatomy = subject.anatomy
     anatomy.require_sum()
     if mixed := [layer for layer in anatomy.with_heads if not anatomy.blocks[layer].heads_alone]:
         raise UnsupportedModel(
-            f"Beside the heads of layer {mixed[0]} of {anatomy.architecture} stands another mixer, which has no share "
-            "of its own, so the shares would not add up to the logits. Patch paths from heads instead."
+            f"Layer {mixed[0]} of {anatomy.architecture} has another mixer besides its heads, without a share of its "
+            "own, so the shares would not add up to the logits. Patch paths from heads instead."
         )
     seen = read(subject, batch, {"resid_pre", "z", "attn_out", "mlp_out"}, edits=edits, sources=sources)
     at = (batch.length - batch.reads + batch.answer_at)[:, None]
@@ -146,7 +146,7 @@ def whole_parts(block: Block) -> list[Part]:
 
 
 def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:
-    """The last layer's output [row, d_model] -> what the unembedding is given, by the model's own code."""
+    """The last layer's output [row, d_model] -> the input of the unembedding, by the model's own code."""
     module: Any = subject.anatomy.unembedding
     kept: list[Tensor] = []
 
@@ -161,7 +161,7 @@ def before_unembedding(subject: Subject, hidden: Tensor) -> Tensor:
 
 
 def linear_part_of_head(subject: Subject) -> Tensor:
-    """The last norm as a matrix [d_model, d_model], but for a factor."""
+    """The last norm as a matrix [d_model, d_model], up to a factor."""
     size = subject.anatomy.d_model
     eye = LARGE * torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
     out = before_unembedding(subject, eye)
@@ -169,16 +169,12 @@ def linear_part_of_head(subject: Subject) -> Tensor:
 
 
 def frozen(matrix: Tensor, given: Tensor, out: Tensor, nothing: Tensor) -> Frozen:
-    """A norm at the vectors given [batch, d_model], where it gives `out`; `nothing` [1, d_model] is what 0 gives.
-
-    Raises UnsupportedModel unless it is its matrix, a factor and a bias.
-    """
+    """A norm at the vectors given [batch, d_model], where its output is `out`; `nothing` [1, d_model] is its output for
+    0. Raises UnsupportedModel unless it is its matrix, a factor and a bias."""
     turned, moved = given.float() @ matrix, out.float() - nothing.float()
     scale = (turned * moved).sum(-1, keepdim=True) / (turned**2).sum(-1, keepdim=True).clamp(min=1e-30)
     if bool(((scale * turned - moved).norm(dim=-1) > TOLERANCE * moved.norm(dim=-1) + 1e-6).any()):
-        raise UnsupportedModel(
-            "A norm of this model is no linear map with a scale, so nothing has a direct share in it."
-        )
+        raise UnsupportedModel("A norm of this model is not a linear map with a scale, so direct shares do not exist.")
     return Frozen(matrix, scale, nothing[0].float())
 
 

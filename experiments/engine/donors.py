@@ -1,10 +1,10 @@
-"""Which prompts lend a prompt their values, where a mean or a resample takes the place of what a part does.
+"""Which prompts are donors: their values replace those of a part with the methods mean and resample.
 
-A value that is put in place must not hold the prompt's own answer, or the removal removes too little. Where a mean over
-eight prompts counts the prompt itself, an eighth of what the part does stays; where all eight answer alike, all of it.
-So a donor asks another question, and has another token where the prompt's answer is read. A prompt takes donors of its
-template and length or, where these are too few, of its length; both lend column by column. Where these are too few as
-well, all positions of all donors lend.
+A replacement value must not contain the prompt's own answer, or the ablation removes too little. If a mean over eight
+prompts includes the prompt itself, an eighth of the part's effect remains; if all eight have the same answer, all of
+it. So a donor has another question, and another token where the prompt's answer is read. A prompt uses donors of its
+template and length or, if these are too few, of its length, both column by column. If these are also too few, it uses
+all positions of all donors.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor
 from ..errors import BadConfiguration
 from ..tasks.batch import Batch
 
-# With fewer donors of a form than this, a prompt takes those of a looser one, where there are as many.
+# With fewer donors of a form than this, a prompt uses those of a looser form, if it has enough.
 FEWEST = 4
 
 
 @dataclass(frozen=True)
 class Donors:
-    """Who lends to whom, [prompt, other] of bool: `aligned` column by column, `scattered` from all its positions.
+    """The donors of each prompt, [prompt, other] of bool: `aligned` column by column, `scattered` at any position.
 
-    Every prompt has donors of just one of the two forms. `like` [prompt] says where they share its template, too.
+    Every prompt has donors of only one of the two forms. `like` [prompt] says whether they also share its template.
     """
 
     aligned: Tensor
@@ -34,7 +34,7 @@ class Donors:
 
 
 def foreign(batch: Batch) -> Tensor:
-    """[prompt, other] of bool: the other asks something else, and has another token where the prompt's answer is read.
+    """[prompt, other] of bool: the other has another question, and another token where the prompt's answer is read.
 
     Open prompts have no answer, so another question is enough.
     """
@@ -48,7 +48,7 @@ def foreign(batch: Batch) -> Tensor:
 def donors(batch: Batch, n: int | None = None) -> Donors:
     """The donors of the first n prompts (None: of all) among the others of the batch.
 
-    Raises BadConfiguration where a prompt has none.
+    Raises BadConfiguration if a prompt has none.
     """
     n = len(batch) if n is None else n
     far = some_for_each(foreign(batch)[:n])
@@ -58,7 +58,7 @@ def donors(batch: Batch, n: int | None = None) -> Donors:
     as_long = far & (length[:n, None] == length)
     forms = torch.stack([as_long & same, as_long, far])
     counts = forms.sum(-1)
-    # The first form with enough donors; else the first with any.
+    # The first form with enough donors; otherwise the first with any.
     chosen = torch.where((counts >= FEWEST).any(0), (counts >= FEWEST).int().argmax(0), (counts > 0).int().argmax(0))
     taken = forms[chosen, torch.arange(n)]
     alone = (chosen == len(forms) - 1)[:, None]
@@ -66,20 +66,20 @@ def donors(batch: Batch, n: int | None = None) -> Donors:
 
 
 def anywhere(batch: Batch, n: int) -> Donors:
-    """For the first n prompts all that ask and answer otherwise, by all of their positions.
+    """For the first n prompts, all prompts with another question and answer, at all of their positions.
 
-    Raises BadConfiguration where a prompt has none.
+    Raises BadConfiguration if a prompt has none.
     """
     far = some_for_each(foreign(batch)[:n])
     return Donors(torch.zeros_like(far), far, torch.zeros(n, dtype=torch.bool))
 
 
 def some_for_each(far: Tensor) -> Tensor:
-    """The same [prompt, other]. Raises BadConfiguration where a prompt has no other."""
+    """`far` [prompt, other] unchanged. Raises BadConfiguration if a prompt has no other."""
     if lonely := int((~far.any(-1)).sum()):
         raise BadConfiguration(
-            f"{lonely} of {len(far)} prompts have no other prompt that asks something else and answers otherwise, so "
-            "every mean or resample would hold their own answer; take method zero, or a task with more answers."
+            f"{lonely} of {len(far)} prompts have no other prompt with another question and answer, so every mean or "
+            "resample would contain their own answer. Use method zero, or a task with more answers."
         )
     return far
 
@@ -113,15 +113,15 @@ def means(values: Tensor, batch: Batch, lent: Donors) -> Tensor:
 
 
 def last_columns(batch: Batch) -> Tensor:
-    """[batch, position]: each column, or the prompt's last one where its answer has ended before."""
+    """[batch, position]: each column, or the prompt's last one after the end of its answer."""
     last = batch.length - 1 - batch.mask.cpu().flip(-1).argmax(-1)
     return torch.minimum(torch.arange(batch.length)[None], last[:, None])
 
 
 def drawn(batch: Batch, lent: Donors, seed: int) -> tuple[Tensor, Tensor]:
-    """For each column of the first n prompts the row and the column that a random donor lends, [n, position] each.
+    """For each column of the first n prompts, the row and column of a random donor, [n, position] each.
 
-    An aligned donor lends all of its columns; scattered ones lend single positions.
+    An aligned donor gives all of its columns; scattered ones give single positions.
     """
     generator = torch.Generator().manual_seed(seed)
     rows, columns = (torch.zeros(len(lent.like), batch.length, dtype=torch.long) for _ in range(2))

@@ -51,7 +51,7 @@ def edge_attribution(
     sources: Mapping[str, Source] | None = None,
     progress: Progress | None = None,
 ) -> Edges:
-    """The estimates for all edges, when `edit` (of which the site is not used) is made to each sender."""
+    """The estimates for all edges if `edit` (its site is not used) is made to each sender."""
     anatomy = subject.anatomy
     anatomy.require_sum()
     senders, receivers = all_senders(anatomy), all_receivers(anatomy)
@@ -131,7 +131,7 @@ def changes(anatomy: Anatomy, traced: Traced, edit: Edit, editor: Editor) -> lis
             assert dz is not None
             width = slice(h * block.d_head, (h + 1) * block.d_head)
             written = dz[..., width] @ block.W_O[width]
-            # A norm that follows the attention sees all heads at once, so the change is taken behind it.
+            # A norm after the attention sees all heads at once, so the change is taken after the norm.
             post = block.attn_post
             found.append(through(post, raw + written) - through(post, raw) if post else written)
         found += [change(layer, "mlp_out")] if block.has_mlp else []

@@ -1,4 +1,4 @@
-"""What an edit does to a tensor, for some rows of a folded batch, at some columns."""
+"""Apply an edit to a tensor, for some rows of a folded batch, at some columns."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def columns_of(batch: Batch, positions: str) -> Tensor:
     for i, spans in enumerate(batch.spans):
         if positions not in spans:
             known = ", ".join(sorted(set().union(*batch.spans)))
-            raise BadConfiguration(f"No prompt span is called '{positions}'; positions are: all, {known}.")
+            raise BadConfiguration(f"No prompt has a span '{positions}'. Positions: all, {known}.")
         first, last = spans[positions]
         chosen[i, first:last] = True
     return chosen
@@ -67,9 +67,9 @@ def columns_of(batch: Batch, positions: str) -> Tensor:
 class Editor:
     """The edits of one layer, for the rows of one folded batch.
 
-    batch    the prompts; prompt [row] says which one each row runs
-    first    the columns that the tensors at hand stand for are [first, last)
-    anatomy  says how wide one head of z, k or v is in each layer
+    batch    the prompts; prompt [row] is the one that each row runs
+    first    the tensors contain the columns [first, last)
+    anatomy  has the size of one head of z, k or v in each layer
     """
 
     batch: Batch
@@ -94,7 +94,7 @@ class Editor:
         return replace(self, prompt=self.prompt.to(device), placed=placed)
 
     def only(self, rows: slice | Tensor) -> Editor:
-        """The editor of some of the rows, which are counted anew from 0."""
+        """The editor of some of the rows, renumbered from 0."""
         prompt = self.prompt[rows]
         if len(prompt) == len(self.prompt):
             return self
@@ -153,11 +153,11 @@ class Editor:
         name = INTACT if edit.op == "freeze" else edit.source
         if name is None or name not in self.sources:
             given = ", ".join(s for s in self.sources if s != INTACT) or "none"
-            raise BadConfiguration(f"The edit at {edit.site} needs a source; given: {given}.")
+            raise BadConfiguration(f"The edit at {edit.site} needs a source. Given: {given}.")
         values = self.sources[name].at(edit.site.layer, edit.site.part)
         n, length = values.shape[:2]
         if edit.site.part == "pattern" and length == 1 < self.batch.length:
-            raise BadConfiguration(f"The source '{name}' has one vector for all queries; a pattern has one for each.")
+            raise BadConfiguration(f"The source '{name}' has only one vector, but a pattern needs one per query.")
         if n not in (1, len(self.batch)) or (length != 1 and length < self.batch.length):
             raise BadConfiguration(
                 f"The source '{name}' has {n} prompts of {length} columns, and the batch {len(self.batch)} of "
@@ -168,11 +168,11 @@ class Editor:
         values = values[..., self.width(edit)]
         values = picked(values, prompts) if n > 1 else values
         if values.shape[1] > 1:
-            # A generated position has no counterpart in the source; it takes the value of the prompt's last one.
+            # A generated position has no counterpart in the source; it uses the value at the prompt's last position.
             wanted = torch.arange(self.first, self.last, device=values.device).clamp(max=self.batch.length - 1)
             values = values[:, wanted]
         if edit.site.part == "pattern":
-            # No pad is attended to, whatever the source says.
+            # Pads get no attention, whatever the source says.
             keys = torch.nn.functional.pad(self.batch.mask, (0, max(0, self.last - self.batch.length)), value=1)
             heads = values.shape[-1] // self.last
             values = values * picked(keys[:, : self.last], prompts).repeat(1, heads)[:, None].to(values.device)

@@ -1,9 +1,9 @@
-"""The model taken apart: embedding, blocks, head.
+"""Run the parts of the model separately: embedding, blocks, head.
 
 One cheap recording per batch (every block stubbed out) keeps the keyword arguments that the model's own code
-hands to each attention: masks, rotary angles, positions. With them a block can be run alone, on any rows and
-any columns of the batch. Masks are recorded as additive tensors, never left out, because a mask that is left
-out means "causal from column 0", which is wrong for a run that starts later.
+passes to each attention: masks, rotary angles, positions. With them a block can run alone, on any rows and columns of
+the batch. Masks are recorded as additive tensors, never omitted, because an omitted mask means "causal from column 0",
+which is wrong for a run that starts later.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..tasks.batch import Batch
 from . import short
 from .pattern import Change, pattern_tap
 
-# Under this name stands, among an attention's arguments, what its layer is given for its tail.
+# The key, among an attention's arguments, of what its layer receives for its tail.
 GIVEN = "given for the tail"
 
 
 @dataclass(frozen=True)
 class Recording:
     """For one batch: the embedded tokens [batch, position, d_model], each layer's attention arguments (and `GIVEN`),
-    and where it runs: a model may lie on several devices."""
+    and its devices: a model may be on several."""
 
     embedded: Tensor
     kwargs: tuple[dict[str, Any], ...]
@@ -69,10 +69,8 @@ class KVSlot:
 
 
 def record(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, mask: Tensor, position_ids: Tensor) -> Recording:
-    """Run the model with every attention and MLP stubbed out, and keep what they were called with.
-
-    Raises BadTask where the batch is longer than the model has positions.
-    """
+    """Run the model with every attention and MLP stubbed out, and keep the arguments of their calls. Raises BadTask if
+    the batch is longer than the model's positions."""
     require_room(model, int(mask.sum(-1).max()), 0)
     kwargs: list[dict[str, Any]] = [{} for _ in anatomy.blocks]
     embedded: list[Tensor] = []
@@ -174,7 +172,7 @@ def record_batch(model: PreTrainedModel, anatomy: Anatomy, batch: Batch) -> Reco
 
 
 def picked(values: Tensor, rows: Tensor) -> Tensor:
-    """values[rows], where the two may lie on different devices."""
+    """values[rows]; the two may be on different devices."""
     return values[rows.to(values.device)]
 
 
@@ -234,7 +232,7 @@ def attention(
 ) -> Tensor:
     """The attention's output before any post-norm, [row, position, d_model], from the residual stream x.
 
-    change_z is given [row, position, n_heads * d_head], change_pattern [row, head, query, key].
+    change_z gets [row, position, n_heads * d_head], change_pattern [row, head, query, key].
     """
     if not block.has_attn:
         return torch.zeros_like(x)
@@ -250,7 +248,8 @@ def attention(
         if isinstance(kwargs.get(name), Tensor):
             kwargs[name] = kwargs[name].expand(len(h), -1, -1, -1).flatten(0, 1) if by_row else kwargs[name][0]
     with ExitStack() as stack:
-        # An attention with an index of keys beside its cache asks for its kernel by name, and has no `cache_arg`.
+        # An attention with an index of keys in addition to its cache asks for its kernel by name, and has no
+        # `cache_arg`.
         if block.cache_arg and getattr(config, "_attn_implementation", None) == "sdpa":
             stack.enter_context(attending(short.NAME, config))
         if inner is not None and kv is not None:
@@ -303,7 +302,7 @@ def mlp(block: Block, u: Tensor, change_neurons: Change | None = None) -> Tensor
 
 
 class Embedded(Exception):
-    """Leaves the model's own code where its layers would begin: neither norm nor head is needed."""
+    """Stops the model's own code where its layers would begin: neither norm nor head is needed."""
 
 
 def embed(model: PreTrainedModel, anatomy: Anatomy, ids: Tensor, position_ids: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Writer:
         self.ids, self.mask, self.position_ids = (t[self.prompts] for t in (ids, mask, position_ids))
         self.rows = self.prompts  # which row of the recording each run has
         self.end = batch.length
-        self.last: Recording | None = None  # of the last token alone, where layers are given more than the stream
+        self.last: Recording | None = None  # only the last token's, if layers get more than the stream
 
     def begin(self) -> Tensor:
         """The logits [row, vocabulary] of the first token to be written."""
@@ -110,14 +110,14 @@ class Writer:
         self.ids[:, self.end] = token
         self.end += 1
         model, anatomy = self.subject.model, self.subject.anatomy
-        if not anatomy.by_column:  # a layer keeps no keys and values, so all columns are run once more
+        if not anatomy.by_column:  # a layer keeps no keys and values, so all columns run again
             known = (t[:, : self.end] for t in (self.ids, self.mask, self.position_ids))
             self.recording = record(model, anatomy, *known)
             self.rows = torch.arange(len(self.ids), device=self.ids.device)
             self.slots = [KVSlot(keep=True) for _ in self.layers]
             return self.forward(self.recording.embedded, 0, self.end)
         new = slice(self.end - 1, self.end)
-        if anatomy.given:  # what layers are given beside the stream depends on the token, which is known only now
+        if anatomy.given:  # the other inputs of the layers depend on the token, which is only known now
             self.last = record(model, anatomy, *(t[:, new] for t in (self.ids, self.mask, self.position_ids)))
             return self.forward(self.last.embedded, self.end - 1, self.end)
         hidden = embed(model, anatomy, self.ids[:, new], self.position_ids[:, new])

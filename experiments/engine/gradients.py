@@ -1,11 +1,12 @@
-"""What every head, MLP or neuron would do if it were edited, to first order, from one backward pass.
+"""First-order estimates of the effect of editing every head, MLP or neuron, from one backward pass.
 
-An edit turns an activation from old into new, and the metric changes by about (new - old) . d metric / d old:
-attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One pass forward for the values that are put in
-place, where they are not zero, one forward and one backward for all sites at once. It is an estimate. Where the metric
-is not linear in the activation, above all in the first layers, it can be small for a strong site, or of the wrong sign.
+An edit changes an activation from old to new, and the metric changes by about (new - old) . d metric / d old:
+attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348). It takes one forward pass for the replacement
+values, unless they are zero, and one forward and one backward pass for all sites at once. It is an estimate: if the
+metric is not linear in the activation, above all in the first layers, it can be small for a strong site, or have the
+wrong sign.
 
-Integrated gradients (arXiv 2403.17806, on inputs) do better: the slopes are means over runs whose embeddings lie on the
+Integrated gradients (arXiv 2403.17806, on inputs) do better: the slopes are means over runs whose embeddings are on the
 way from these prompts to others, at the middles of equal steps. For the embeddings themselves, all together, the
 estimates then add up to the whole change of the metric.
 """
@@ -63,9 +64,9 @@ def trace(
     moved: Callable[[Tensor], Tensor] | None = None,
     patterns: bool = False,
 ) -> tuple[Traced, Window]:
-    """Run some prompts of the batch with gradients, and keep every part of every layer; patterns only if asked for.
+    """Run some prompts of the batch with gradients, and keep every part of every layer; patterns only on request.
 
-    `moved` is given the embedded tokens and says what enters the first layer instead."""
+    `moved` maps the embedded tokens to the input of the first layer."""
     anatomy = subject.anatomy
     with torch.no_grad():
         part = batch.rows(int(rows[0]), int(rows[-1]) + 1)
@@ -117,13 +118,13 @@ def trace_block(
 
 
 def gradients(metric: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
-    """d metric / d each of the tensors; 0 where the metric does not depend on one. The graph is kept."""
+    """d metric / d each of the tensors; 0 if the metric does not depend on one. The graph is kept."""
     found = torch.autograd.grad(metric.sum(), list(at), retain_graph=True, allow_unused=True)
     return [torch.zeros_like(t) if g is None else g for t, g in zip(at, found, strict=True)]
 
 
 def slices(batch: Batch, tokens: int = BACKWARD_TOKENS) -> list[Tensor]:
-    """The rows of the batch in parts of at most so many tokens."""
+    """The rows of the batch in parts of at most this many tokens."""
     return list(torch.arange(len(batch), device=batch.ids.device).split(max(1, tokens // batch.length)))
 
 
@@ -138,11 +139,11 @@ def attribution(
     towards: Source | None = None,
     steps: int = 1,
 ) -> list[Tensor]:
-    """The estimated change of the metric by each edit, prompt by prompt and unit by unit: per edit [batch, unit].
+    """The estimated change of the metric by each edit, per prompt and unit: per edit [batch, unit].
 
-    An edit names a whole part (`L7.z`, `L7.neurons`), and its units are the part's heads, KV heads or neurons; of the
-    other parts there is one. With `towards`, a source of other embeddings, the slopes are integrated over `steps` runs
-    on the way there. Raises BadConfiguration where an edit lacks its source.
+    An edit names a whole part (`L7.z`, `L7.neurons`), and its units are the part's heads, KV heads or neurons; the
+    other parts are one unit. With `towards`, a source of other embeddings, the slopes are integrated over `steps` runs
+    on the way there. Raises BadConfiguration if an edit lacks its source.
     """
     found: list[list[Tensor]] = [[] for _ in edits]
     patterns = any(e.site.part == "pattern" for e in edits)

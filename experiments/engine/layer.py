@@ -1,7 +1,8 @@
-"""One layer, run once for many runs: those under way, and those that enter here.
+"""One layer, called once for many runs: those already running, and those that start here.
 
-A run that enters computes only what its edits change. Its stream is clean; where they begin at a head, its attention
-is the clean one plus the change of z through W_O; where they begin later, its attention and perhaps its MLP are clean.
+A run that starts here computes only what its edits change. Its stream is clean; if the edits start at a head, its
+attention is the clean one plus the change of z through W_O; if they start later, its attention, and perhaps its MLP,
+are clean.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .edits import Editor
 from .forward import KVSlot, Window, attention, gather_columns, mlp, picked, tail, through
 from .pattern import Change
 
-# How much of a layer a run computes where it enters; what comes before is clean.
+# How much of a layer a run computes where it enters; everything before it is clean.
 FULL, AFTER_Z, AFTER_ATTN, AFTER_MLP = range(4)
-# What lies behind the middle of a layer, where its attention has been added to the stream.
+# The parts after the middle of a layer, where its attention has been added to the stream.
 BEHIND: tuple[Part, ...] = ("neurons", "mlp_out", "resid_post")
 ENTRY: dict[Part, int] = {
     "resid_pre": FULL, "k": FULL, "v": FULL, "pattern": FULL, "z": AFTER_Z, "attn_out": AFTER_Z,
@@ -59,7 +60,7 @@ class Layer:
         return x, x + self.editor.edit(self.attn_out(x), "attn_out")
 
     def second_half(self, x: Tensor, middle: Tensor, columns: Tensor | None = None) -> Tensor:
-        """From there to the end of the layer, cut to `columns` [row, k] if given."""
+        """From the middle to the end of the layer, cut to `columns` [row, k] if given."""
         block, editor = self.anatomy.blocks[self.number], self.editor
         # Nothing after the attention looks at other columns, so what nobody reads ends here.
         cut = columns if columns is not None and not editor.touches(*BEHIND) else None
@@ -103,8 +104,8 @@ class Layer:
     def edited_attention(self, rows: slice) -> Tensor:
         """attn_raw + (z' - z) W_O. A row that edits its z more than once needs all of z, others only their head's.
 
-        Where a norm follows, z' W_O anew: of an attention without its heads the difference leaves some 1e-7 where
-        nothing should be, and a norm makes much of little.
+        If a norm follows, z' W_O is computed in full: for an attention without its heads, the difference leaves about
+        1e-7 instead of 0, and a norm would amplify that.
         """
         block, editor = self.anatomy.blocks[self.number], self.editor.only(rows)
         raw = self.clean_at("attn_raw", rows)
@@ -124,7 +125,7 @@ class Layer:
         return raw
 
     def mlp_out(self, u: Tensor, cut: Tensor | None) -> Tensor:
-        """Computed where the stream u or the neurons have changed, clean elsewhere."""
+        """Computed at the changed positions of the stream u or the neurons, clean elsewhere."""
         block = self.anatomy.blocks[self.number]
         changed = self.count(FULL if block.parallel else AFTER_Z)
         rows = {*range(changed), *(r for p in self.editor.of("neurons") for r in p.rows.tolist())}

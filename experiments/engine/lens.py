@@ -1,5 +1,5 @@
-"""What the model would say if its layers ended here: a stream from the middle, through the model's own final norm, head
-and softcap (nostalgebraist 2020)."""
+"""The model's prediction if it stopped at a layer: the stream there, through the model's own final norm, head and
+softcap (nostalgebraist 2020)."""
 
 from __future__ import annotations
 

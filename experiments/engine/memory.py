@@ -1,7 +1,7 @@
-"""How much fits: the bytes that may be used, and how many prompts and runs go through at once within them.
+"""How much fits into memory: the budget in bytes, and how many prompts and runs it allows at once.
 
-Sizes are halved until they fit. So a little more or less free memory changes no shape, and a replay has the same bits;
-and what did not fit in spite of the estimate is tried again with half of it.
+Sizes are halved until they fit. So a little more or less free memory does not change shapes, and a replay has the same
+bits; if a size does not fit in spite of the estimate, half of it is tried.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LAID_OUT_SHARE = 0.25
 
 
 def free_bytes(device: torch.device) -> int:
-    """The default budget: a share of what is free on the device, including what torch holds and does not use."""
+    """The default budget: a share of the free memory on the device, including what torch holds and does not use."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + unused
@@ -51,8 +51,8 @@ def halved(size: int, fits: Callable[[int], bool]) -> int:
 
 
 def to_lay_out(subject: Subject, tokens: int, budget: int, narrowed: bool = False) -> tuple[list[nn.Module], int]:
-    """The projections to be laid out for a run of so many tokens (`kernels.laid_out`), and what that leaves of the
-    budget. In fp32 the results have the same bits either way."""
+    """The projections to lay out for a run of this many tokens (`kernels.laid_out`), and the rest of the budget. In
+    fp32 the results have the same bits either way."""
     found = [m for block in subject.anatomy.blocks for m in block.layer.modules() if can_be_laid_out(m)]
     needed = sum(m.weight.nbytes for m in found if isinstance(m.weight, Tensor))
     if tokens < (LAID_OUT_NARROWED if narrowed else LAID_OUT_TOKENS) or needed > LAID_OUT_SHARE * budget:
@@ -61,7 +61,7 @@ def to_lay_out(subject: Subject, tokens: int, budget: int, narrowed: bool = Fals
 
 
 def prompts_at_once(subject: Subject, batch: Batch, parts: Iterable[Part], budget: int, slopes: bool = False) -> int:
-    """How many prompts' clean passes may be kept; with slopes, these and the keys and values anew."""
+    """How many prompts' clean passes may be kept; with slopes, also a second copy of the keys and values."""
     sizes, length = subject.sizes, batch.length
     kept = {*parts, *({"attn_raw"} if "attn_out" in parts else ())}
     per_token = sizes["n_layers"] * sum(part_width(part, sizes, length) for part in kept)
@@ -111,7 +111,7 @@ class Pieces:
 
     @contextmanager
     def halved(self) -> Iterator[None]:
-        """Around all that is done with one piece. Lets OutOfMemory through where the piece is a single one."""
+        """For all that is done with one piece. Lets OutOfMemory through if the piece cannot be split."""
         try:
             yield
         except OutOfMemory:
@@ -124,13 +124,13 @@ class Pieces:
 
 @contextmanager
 def refused_memory(subject: Subject, batch: Batch) -> Iterator[None]:
-    """Turns what torch raises where memory ends, which on the CPU has no class of its own, into OutOfMemory."""
+    """Turns torch's errors about memory, which have no class of their own on the CPU, into OutOfMemory."""
     try:
         yield
     except (RuntimeError, MemoryError) as fault:
         if not is_refused_memory(fault):
             raise
         raise OutOfMemory(
-            f"The memory of {subject.device} does not suffice for one prompt of {batch.length} tokens; take shorter "
+            f"The memory of {subject.device} is too small for one prompt of {batch.length} tokens. Use shorter "
             "prompts, a smaller model or another device."
         ) from fault

@@ -1,13 +1,13 @@
-"""Runs that grow narrower as they go up: for a quick look at many edits, never for a measurement.
+"""Runs with fewer positions in later layers: for screens of many edits, never for a measurement.
 
-What an edit changes at a position matters as long as the readout listens to it. The slopes of a metric, from one
-backward pass, say where that is, layer by layer: in the upper layers mostly at the last positions. A position with
-little of the slope is dropped: from there on it has its clean values, and what the edit had changed there counts to
-first order, change . slope. What goes on is computed in full. Where a run enters, what its next layer will not have is
-dropped in the middle of the layer, before the MLP, which is most of its work.
+A change at a position matters only as long as the readout depends on it. The slopes of a metric, from one backward
+pass, show where that is, layer by layer: in the upper layers mostly at the last positions. A position with a small
+slope is dropped: from there on it has its clean values, and the change there counts to first order, change . slope.
+The other positions are computed in full. In the layer where a run starts, positions that the next layer drops are
+dropped in the middle, before the MLP, which is most of the work.
 
-The columns of a prompt stand in the order in which they are dropped, in all of its runs, so that what goes on is always
-the last ones. An attention must not mind: it has to tell keys by their mask and their angles, not by where they stand.
+The columns of a prompt are sorted by when they are dropped, in all of its runs, so the remaining ones are always the
+last. So the attention must not depend on key order: it must identify keys by their mask and angles, not their place.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ BACKWARD_TOKENS = 256
 
 @dataclass(frozen=True)
 class Narrowing:
-    """How the runs of some prompts grow narrower.
+    """How the runs of some prompts become narrower.
 
-    metric     whose slopes these are
+    metric     the slopes are of this metric
     order      [batch, position] the columns, in the order in which they are dropped
-    place      [batch, position] where each column stands in that order
-    first      per layer, how many of them have been dropped when it begins
+    place      [batch, position] the index of each column in that order
+    first      per layer, how many columns have been dropped before it
     slopes     per layer [batch, position, d_model]: d metric / d resid_pre, columns as in the batch
-    middles    the same of the stream after the attention; where a layer's MLP does not see that, it means nothing
-    recording  what the attentions are called with, columns in this order
+    middles    the same of the stream after the attention; without meaning if a layer's MLP does not see that stream
+    recording  the arguments of the attentions, columns in this order
     clean      the clean run, columns in this order
     """
 
@@ -67,8 +67,8 @@ class Narrowing:
         return max(1, round(self.order.shape[1] - sum(self.first) / len(self.first)))
 
     def dropped(self, step: int, x: Tensor, rows: Tensor, clean: CleanRun) -> tuple[Tensor, Tensor]:
-        """The stream x [row, column, d_model] before a layer, in this order and not yet cut for it, of the prompts
-        rows [row] -> what goes on, and what the rest counts for, [row]."""
+        """The stream x [row, column, d_model] before a layer, in this order and not yet cut for it, of the prompts rows
+        [row] -> the rest of the stream, and what the dropped columns count for, [row]."""
         had = x.shape[1]
         begin, end = self.order.shape[1] - had, self.first[step]
         if end <= begin:
@@ -120,9 +120,10 @@ def narrowing(
     subject: Subject, batch: Batch, clean: CleanRun, recording: Recording, readout: Readout, metric: str,
     first: tuple[int, ...] | None = None,
 ) -> Narrowing:  # fmt: skip
-    """Find out where the readout listens. One pass forward and one backward; what these keep is not in any budget.
+    """Find the columns that the readout depends on, with one forward and one backward pass; what these keep is not in
+    any budget.
 
-    `first` says how many columns are dropped before each layer, if these prompts are part of more (`how_many`).
+    `first` is the number of columns dropped before each layer, if these prompts are part of more (`how_many`).
     """
     parts = [slopes_of(subject, batch, rows, readout, metric) for rows in slices(batch, BACKWARD_TOKENS)]
     slopes, middles = (tuple(map(torch.cat, zip(*half, strict=True))) for half in zip(*parts, strict=True))
@@ -141,7 +142,7 @@ def slopes_of(
     with torch.inference_mode(False):
         traced, _ = trace(subject, batch, rows, readout, metric)
         added = [traced.values[layer, "attn_out"] for layer in range(len(traced.entry))]
-        # A layer without an attention adds nothing: its middle is where it begins.
+        # A layer without an attention adds nothing: its middle is its start.
         middle = [a if a.requires_grad else x for a, x in zip(added, traced.entry, strict=True)]
         found = gradients(traced.metric, [*traced.entry, *middle])
         return found[: len(middle)], found[len(middle) :]
@@ -152,8 +153,8 @@ def how_many(
 ) -> tuple[int, ...]:
     """How many columns are dropped before each layer, of every prompt; never those that are read.
 
-    It goes by the first prompts alone, whose `slopes` may be handed in, so that it is the same however many of the
-    others go through at once.
+    It depends only on the first prompts, whose `slopes` can be passed, so it is the same however many of the others run
+    at once.
     """
     rows = slices(batch, BACKWARD_TOKENS)[0]
     slopes = slopes or slopes_of(subject, batch, rows, readout, metric)[0]
@@ -187,9 +188,7 @@ def when_dropped(slopes: tuple[Tensor, ...], batch: Batch, read_at: Tensor, firs
 @torch.inference_mode()
 def narrowable(subject: Subject, batch: Batch) -> bool:
     """Whether the attentions give the same for tokens in another order. Tried on the longest prompt, in every layer.
-
-    That of GPT-Neo does not: it has a mask of its own, by place.
-    """
+    GPT-Neo's do not: they have their own mask, by position."""
     if not subject.anatomy.by_column:
         return False
     longest = int(batch.mask.sum(1).argmax())

@@ -1,9 +1,9 @@
-"""What one head, or MLP, adds to what another one reads, with everything between them held: path patching.
+"""Path patching: the effect of one head or MLP on what another one reads, with everything between them held.
 
-A sender's change is what it would write, new minus old (arXiv 2304.05969). Everything after it stays as it is in the
-intact run, so the stream before any receiver is the intact one plus this change; or the MLPs on the way are computed
-again from the changed stream, and heads alone are held (arXiv 2211.00593). The receiver is computed from that,
-where wanted for its queries, keys or values alone; what it gives then takes the place of what it gave.
+A sender's change is what it would write, new minus old (arXiv 2304.05969). Everything after it keeps its intact value,
+so the stream before any receiver is the intact one plus this change; or the MLPs on the way are recomputed from the
+changed stream, and only heads are held (arXiv 2211.00593). The receiver is computed from that, optionally for only its
+queries, keys or values, and its new output replaces the old one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEEDED: tuple[Part, ...] = ("resid_pre", "z", "k", "v", "attn_out", "mlp_out", "
 @dataclass(frozen=True)
 class Edge:
     """A sender (a head, an MLP, or `L0.resid_pre`, the embeddings), a receiver (a head, an MLP, or the stream after the
-    last layer, which are the logits) and, of a head, by what it reads the sender."""
+    last layer, for the logits) and, for a head, what it reads the sender through."""
 
     sender: Site
     receiver: Site
@@ -52,7 +52,7 @@ class HeadValues:
 
     def at(self, layer: int, part: Part) -> Tensor:
         if (layer, part) != (self.site.layer, self.site.part):
-            raise BadConfiguration(f"This path ends at {self.site}, not at layer {layer}, {part}.")
+            raise BadConfiguration(f"This path ends at {self.site}, not at {part} of layer {layer}.")
         if self.site.index is None:
             return self.values
         whole = self.values.new_zeros(*self.values.shape[:2], self.width)
@@ -89,7 +89,7 @@ class Paths:
     def intervention(self, edge: Edge, name: str) -> tuple[Intervention, Source]:
         """The edit that is this path, and the source of its values, which it calls by its own name."""
         if not follows(self.anatomy, edge.receiver, edge.sender):
-            raise BadConfiguration(f"{edge.receiver} does not come after {edge.sender}, so no path leads there.")
+            raise BadConfiguration(f"{edge.receiver} is not after {edge.sender}, so there is no path.")
         self.anatomy.require_sum()
         new, block = self.received(edge), self.anatomy.blocks[edge.receiver.layer]
         width = block.n_heads * block.d_head
@@ -115,7 +115,9 @@ class Paths:
         """The heads' outputs z [batch, position, head * d_head] where what they read by `by` comes from the moved
         stream, and the rest from x."""
         if by != "all" and not block.units("k"):
-            raise BadConfiguration(f"The heads of layer {layer} show no keys and values; patch them by all.")
+            raise BadConfiguration(
+                f"The keys and values of layer {layer} cannot be read. Patch its heads with by: all."
+            )
         n, kept = block.n_kv_heads, dict[str, Tensor]()
 
         def keep(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,7 +165,7 @@ class Paths:
         # The stream after a layer is what the logits read; all others read it before their layer's own MLP.
         stop = receiver.layer + 1 if receiver.part == "resid_post" else receiver.layer
         for layer in range(sender.layer, stop):
-            # An MLP sends past itself; beside a parallel attention it does not see what its heads write.
+            # An MLP sends past itself; in parallel with an attention, it does not see what its heads write.
             first = layer == sender.layer
             if not (first and (sender.part == "mlp_out" or self.anatomy.blocks[layer].parallel)):
                 if (sender, layer) not in self._moved:
@@ -172,8 +174,8 @@ class Paths:
         return change
 
     def answered(self, layer: int, change: Tensor) -> Tensor:
-        """By how much an MLP's output differs where the stream before its layer (or, of the sender's own layer, after
-        its attention) is moved by this change."""
+        """The change of an MLP's output if the stream before its layer (or, of the sender's own layer, after its
+        attention) is moved by this change."""
         block, x = self.anatomy.blocks[layer], self.clean.at(layer, "resid_pre")
         before = x if block.parallel else x + self.clean.at(layer, "attn_out")
         return mlp(block, before + change) - self.clean.at(layer, "mlp_out")
@@ -190,7 +192,7 @@ class Paths:
         out = moved @ block.W_O[width]
         if not block.attn_post:
             return out
-        # A norm that follows the attention sees all heads at once, so the change is taken behind it.
+        # A norm after the attention sees all heads at once, so the change is taken after the norm.
         raw = self.clean.at(sender.layer, "attn_raw")  # type: ignore[arg-type]
         return through(block.attn_post, raw + out) - through(block.attn_post, raw)
 

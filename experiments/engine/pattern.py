@@ -1,8 +1,8 @@
-"""Attention patterns, seen and changed where they are made.
+"""Read and edit attention patterns where they are computed.
 
-However an architecture writes its attention down, its weights come out of one softmax over the keys, and the model's
-own code multiplies them with the values. So a pattern is read, and replaced, as the result of that softmax, while the
-attention is computed step by step: grouped heads, windows, softcaps and caches need nothing special.
+In every architecture, the attention weights are the result of one softmax over the keys, and the model's own code
+multiplies them with the values. So a pattern is read and replaced as the result of that softmax, while the attention
+is computed step by step: grouped heads, windows, softcaps and caches need no special code.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class Tap(TorchFunctionMode):
 def pattern_tap(block: Block, shape: tuple[int, int, int], change: Change) -> Iterator[None]:
     """While open, the one pattern that is computed, [row, head, query, key], becomes change(pattern).
 
-    Raises UnsupportedModel where the attention's code shows none, or more than one.
+    Raises UnsupportedModel if the attention's code computes none, or more than one.
     """
     with Tap(shape, change) as tap:
         yield
     if tap.seen != 1:
         raise UnsupportedModel(
-            f"{type(block.attn).__name__} does not compute its weights by one softmax over the keys, so its patterns "
-            "can be neither read nor edited; edit its heads (L7.H3) instead."
+            f"{type(block.attn).__name__} does not compute its weights with one softmax over the keys, so its patterns "
+            "cannot be read or edited. Edit its heads (L7.H3) instead."
         )
 
 
 def fit_keys(pattern: Tensor, old: int, new: int) -> Tensor:
-    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are left out, or get no weight."""
+    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are dropped, or get no weight."""
     if old == new:
         return pattern
     heads = pattern.unflatten(-1, (-1, old))[..., :new]

@@ -1,5 +1,5 @@
-"""What a call of the engine has to compute: what is kept of the clean pass, which runs travel together, where each
-of them enters."""
+"""What a call of the engine has to compute: what the clean pass keeps, which runs travel together, where each of them
+enters."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def needed_parts(
 
 
 def first_column(subject: Subject, batch: Batch, intervention: Intervention, columns: Tensor) -> int:
-    """The first column, over all prompts, that this intervention changes and that can reach what is read; 0 where a
-    layer can only be run over all columns at once."""
+    """The first column, over all prompts, that this intervention changes and that can reach what is read; 0 if a layer
+    can only run over all columns at once."""
     if intervention.program is not None or not intervention.changes or not subject.anatomy.by_column:
         return 0
     chosen = torch.stack([columns_of(batch, e.positions) for e in intervention.changes]).any(0).any(0)

@@ -14,8 +14,8 @@ from ..tasks.batch import Batch
 class Readout(Protocol):
     """What is read from the logits.
 
-    at      [batch] which of the batch's read columns is wanted, or None for all of them
-    tokens  [batch, t] which tokens' logits are wanted, or None for the whole vocabulary
+    at      [batch] which of the batch's read columns to use, or None for all of them
+    tokens  [batch, t] the tokens whose logits to read, or None for the whole vocabulary
     every_column  read all columns of the batch instead of its read columns
     """
 
@@ -35,7 +35,7 @@ class Readout(Protocol):
 
 @dataclass(frozen=True)
 class RowsOfReadout:
-    """A readout of the whole batch, given the prompts [first, last)."""
+    """A readout of the whole batch, for the prompts [first, last)."""
 
     readout: Readout
     first: int

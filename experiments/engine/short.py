@@ -22,9 +22,8 @@ def short_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
     scaling: float | None = None, **others: Any,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """As transformers calls it: query [row, head, n, d], key and value [row, kv_head, m, d] and an additive mask that
-    fits [row, head, n, m] -> [row, n, head, d]. Scores are at least fp32. What else it is given goes to torch's kernel.
-    """
+    """Called by transformers: query [row, head, n, d], key and value [row, kv_head, m, d] and an additive mask that
+    fits [row, head, n, m] -> [row, n, head, d]. Scores are at least fp32. Other arguments go to torch's kernel."""
     (rows, heads, n, d), (groups, m) = query.shape, key.shape[1:3]
     usual = dropout != 0 or others.get("position_bias") is not None or others.get("cache") is not None
     few = query.device.type == "cpu" and n >= QUERIES and m <= KEYS

@@ -1,7 +1,7 @@
-"""Where edits take their values from: means, other prompts of the batch, another batch, given places, given vectors.
+"""The values for edits: means, other prompts of the batch, another batch, given positions, given vectors.
 
-Means and resamples are taken of a prompt's donors (`donors`): other prompts that ask and answer otherwise, column by
-column where they have its length. A patch takes the activation of a prompt's twin in another batch.
+Means and resamples use a prompt's donors (`donors`): other prompts with another question and answer, column by column
+if they have its length. A patch uses the activation of the corresponding prompt in another batch.
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ class Mean:
 
 
 def mean_source(clean: Activations, batch: Batch, n: int | None = None) -> Mean:
-    """For the first n prompts of the batch (None: for all), of which `clean` is the intact run.
-
-    Raises BadConfiguration where one of them has no donor.
-    """
+    """For the first n prompts of the batch (None: for all), whose intact run is `clean`. Raises BadConfiguration if one
+    of them has no donor."""
     return Mean(clean, batch, donors(batch, n))
 
 
@@ -84,11 +82,11 @@ class Resample(Places):
 
 
 def refuse_scattered(method: str, lent: Donors) -> None:
-    """A pattern belongs to the keys of its own prompt, so only prompts of one length can lend each other theirs."""
+    """A pattern belongs to the keys of its own prompt, so only prompts of the same length can exchange patterns."""
     if scattered := int(lent.scattered.any(-1).sum()):
         raise BadConfiguration(
-            f"{scattered} of {len(lent.scattered)} prompts have no donor of their length, so there is no {method} of "
-            "their patterns; take prompts of one length."
+            f"{scattered} of {len(lent.scattered)} prompts have no donor of their length, so their patterns have no "
+            f"{method}. Use prompts of one length."
         )
 
 
@@ -116,22 +114,22 @@ class RowsOfSource:
 
 
 def patch_source(clean: Activations, batch: Batch, other: Batch) -> Places:
-    """What each prompt's twin in `other` has at the same column; `clean` is the intact run of `other`.
+    """The values of each prompt's counterpart in `other` at the same column; `clean` is the intact run of `other`.
 
-    An answer longer than its twin's takes the twin's last token for what that has no token for. Raises
-    BadConfiguration unless every prompt has a twin with as many tokens.
+    If an answer is longer than its counterpart's, its further tokens use the counterpart's last token. Raises
+    BadConfiguration unless every prompt has a counterpart with the same number of tokens.
     """
     if len(batch) != len(other):
-        raise BadConfiguration(f"{len(batch)} prompts cannot be patched from {len(other)}; each needs one twin.")
+        raise BadConfiguration(f"{len(batch)} prompts cannot be patched from {len(other)}. Each needs one counterpart.")
     for i, (own, twin) in enumerate(zip(batch.prompt_len.tolist(), other.prompt_len.tolist(), strict=True)):
         if own != twin:
             raise BadConfiguration(
-                f"Prompt {i} has {own} tokens and its twin {twin}; only prompts of one length are aligned."
+                f"Prompt {i} has {own} tokens and its counterpart {twin}. Use prompts of equal length."
             )
     first, twins_first = (b.mask.argmax(-1) for b in (batch, other))
     if not torch.equal(first, twins_first):
         raise BadConfiguration(
-            "The prompts and their twins begin at different columns; make both batches the same way."
+            "The prompts and their counterparts start at different columns. Make both batches in the same way."
         )
     columns = torch.arange(batch.length, device=batch.ids.device)
     last = other.length - 1 - other.mask.flip(-1).argmax(-1)
@@ -169,13 +167,13 @@ def vector_source(subject: Subject, vectors: Mapping[tuple[int, Part], Tensor]) 
     values: dict[tuple[int, str], Tensor] = {}
     for (layer, part), vector in vectors.items():
         if part == "pattern":
-            raise BadConfiguration("A pattern is no vector; take it from a batch that was read.")
+            raise BadConfiguration("A pattern is not a vector. Use the pattern of a batch that was read.")
         width = part_width(part, subject.sizes, 1)
         if tuple(vector.shape) != (width,):
             raise BadConfiguration(
                 f"The vector for {part} of layer {layer} has the shape {tuple(vector.shape)}; it must be ({width},)."
             )
         if not bool(vector.isfinite().all()):
-            raise BadConfiguration(f"The vector for {part} of layer {layer} holds values that are not finite.")
+            raise BadConfiguration(f"The vector for {part} of layer {layer} contains values that are not finite.")
         values[layer, part] = vector.to(subject.device, subject.dtype)[None, None]
     return Activations(values)

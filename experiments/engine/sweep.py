@@ -1,10 +1,9 @@
-"""Many interventions on one batch, in as few operations as they need.
+"""Run many interventions on one batch, in as few operations as possible.
 
-A run enters at the layer that its intervention first touches, with the clean activations before it. Runs are
-sorted by entry, and travel on together: each layer is called once for all runs that have begun.
-In the last layer only the columns that are read go through the MLP, and only they are unembedded.
-Where all edits lie at later columns, the columns before them are never recomputed; their keys and values
-are kept from the clean pass.
+A run starts at the first layer that its intervention changes, with the clean activations before it. Runs are sorted by
+their start and continue together: each layer is called once for all runs that have started. In the last layer, only the
+columns that are read go through the MLP, and only they are unembedded. If all edits are at later columns, the columns
+before them are not recomputed; their keys and values come from the clean pass.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ CHUNK_TOKENS_GPU = 16_384
 NARROWED_CHUNK = 2
 
 Progress = Callable[[int, int], None]
-# The values of chunks that are done, by where they stand in their sweep, for a sweep that is taken up again.
+# The values of finished chunks, by their place in the sweep, to resume an interrupted sweep.
 Kept = dict[str, dict[str, Tensor]]
 KEPT_NUMBERS = 100_000
 # Beside the chunks, under this name, what memory the sweep went by.
@@ -62,21 +61,20 @@ def run(
 ) -> dict[str, Tensor]:
     """The readout of every intervention on every prompt: name -> [intervention, batch, ...].
 
-    An intervention without edits or program is the identity. `clean` may be handed in when it was read before
-    with the parts that `needed_parts` names; without it as many prompts go through at once as its activations fit
-    into `memory`, in bytes (None: a share of what is free). `kept` is filled chunk by chunk, and what it holds of an
-    interrupted call with the same arguments is not run again; the rest goes by the memory that this call went by, so
-    that the chunks are the same.
+    An intervention without edits or program is the identity. `clean` can be passed if it was read before with the parts
+    that `needed_parts` names; without it, as many prompts run at once as their activations fit into `memory`, in bytes
+    (None: a share of the free memory). `kept` is filled chunk by chunk, and its chunks from an interrupted call with
+    the same arguments are not run again; the rest uses the memory of that call, so that the chunks are the same.
 
     With `narrowed`, the name of one value of the readout, that value is estimated, on SmolLM2 in half of the time, and
     nothing else is read (`narrowing`); each intervention must then be edits of one layer, and the subject `narrowable`.
-    Raises BadConfiguration for positions or sources that are not there, and OutOfMemory where not even one run of one
+    Raises BadConfiguration for positions or sources that do not exist, and OutOfMemory if not even one run of one
     prompt fits.
     """
     if narrowed and any(i.program is not None or len({e.site.layer for e in i.edits}) > 1 for i in interventions):
-        raise BadConfiguration("Only edits of one layer at a time can be narrowed; run the others in full.")
+        raise BadConfiguration("Only edits of one layer at a time can be narrowed. Run the others in full.")
     if narrowed and not narrowable(subject, batch):
-        raise BadConfiguration(f"The attention of {subject.name} minds the order of its keys; its runs stay whole.")
+        raise BadConfiguration(f"The attention of {subject.name} depends on key order, so narrowing is off.")
     tokens = len(interventions) * len(batch) * batch.length
     budget = memory or begun_with(kept, free_bytes(subject.device))
     projections, memory = to_lay_out(subject, tokens, budget, narrowed is not None)
@@ -114,8 +112,8 @@ def run(
 
 
 def begun_with(kept: Kept | None, free: int) -> int:
-    """The memory in bytes that an interrupted call went by, if so much is there at all now; else the share that is
-    `free`. Chunks are sized by it, and products of other sizes have other last bits."""
+    """The memory budget in bytes of an interrupted call, if that much is still available; otherwise `free`. The sizes
+    of chunks depend on it, and products of other sizes have other last bits."""
     if kept is None:
         return free
     before = int(kept[BUDGET]["bytes"]) if BUDGET in kept else free
@@ -130,7 +128,7 @@ def chunks_in(kept: Kept) -> Kept:
 
 @dataclass
 class Counter:
-    """Tells how many runs are done. What is done a second time, since memory ended, is not told a second time."""
+    """Reports how many runs are done. Runs that are repeated after a lack of memory are not counted twice."""
 
     total: int
     progress: Progress | None

@@ -1,4 +1,4 @@
-"""Runs on their way through the layers: from where each of them enters to the columns that are read."""
+"""Runs through the layers: from where each of them enters to the columns that are read."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from .plan import Plan, Run
 def in_full(
     plan: Plan, layers: Sequence[int], first: int, runs: Sequence[Run], prompts: Tensor, columns: Tensor
 ) -> Tensor:
-    """These rows, of the prompts [row], after the last of the layers, at the columns to be read: [row, k, d_model].
-
-    Only of the rows that entered somewhere, which stand first."""
+    """These rows, of the prompts [row], after the last of the layers, at the columns to read: [row, k, d_model]. Only
+    the rows that entered somewhere; they come first."""
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
     placed = placed_by_layer(plan.interventions, [r.which for r in runs], prompts.device)
     x = plan.recording.embedded[:0, first:]
@@ -33,7 +32,7 @@ def in_full(
             rows = prompts[: running + len(entering)]
             x = torch.cat([x, picked(clean.at(step, "resid_pre")[:, first:], rows[running:]).to(device)])
             window = Window(plan.recording, rows, first, batch.length)
-        # A run may have a freeze before its entry, where it does nothing yet.
+        # A run may have a freeze before its entry, which does nothing yet.
         editor = Editor(batch, plan.sources, anatomy, prompts, first, batch.length, placed.get(layers[step], ()))
         layer = Layer(
             anatomy=anatomy,
@@ -49,10 +48,10 @@ def in_full(
 
 def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts: Tensor) -> tuple[Tensor, Tensor]:
     """Run these rows, of the prompts [row], from their entries through the last layer -> the stream at the columns that
-    are read [row, k, d_model], and what was dropped on the way counts for, [row].
+    are read [row, k, d_model], and what the dropped columns count for, [row].
 
-    A row computes all columns of the layer where it enters, to its middle or to its end, and of what follows those that
-    have not been dropped.
+    A row computes all columns of its entry layer, to its middle or to its end, and in later layers those that have not
+    been dropped.
     """
     anatomy, batch, clean = plan.subject.anatomy, plan.batch, plan.clean
     last = anatomy.n_layers - 1
@@ -95,6 +94,6 @@ def narrowed_runs(plan: Plan, narrowing: Narrowing, runs: Sequence[Run], prompts
 
 
 def changed_by_the_middle(plan: Plan, run: Run) -> bool:
-    """Whether all that this run edits lies before the middle of its layer, and the MLP sees the stream there."""
+    """Whether all edits of this run are before the middle of its layer, and the MLP sees the stream there."""
     parts = {e.site.part for e in plan.interventions[run.which].edits}
     return not plan.subject.anatomy.blocks[run.step].parallel and not parts & set(BEHIND)

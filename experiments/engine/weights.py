@@ -1,10 +1,10 @@
-"""What each head reads and writes, as matrices, with no code per architecture.
+"""What each head reads and writes, as matrices, without code per architecture.
 
-An attention is fed the directions of the stream one by one, each as a text of one token, at position 0, where no
-rotation turns anything: the queries, keys and values that come out are the rows of its matrices. Heads that share keys
-and values get a copy each. Norms are folded in: a norm is a linear map but for a positive factor that depends on the
-vector, and this factor is left out. So a matrix is right up to one positive factor, which no ratio and no rank sees.
-Biases are left out.
+The attention receives the directions of the stream one at a time, each as a text of one token at position 0, where
+rotary embeddings do nothing: the resulting queries, keys and values are the rows of its matrices. Heads that share keys
+and values get a copy each. Norms are folded in: a norm is a linear map up to a positive factor that depends on the
+vector, and this factor is ignored. So a matrix is right up to one positive factor, which does not affect ratios and
+ranks. Biases are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..model.subject import Subject
 from .forward import KVSlot, Recording, Window, attention, record, through
 
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
-# Large beside the small number that a norm adds before it divides.
+# Large compared with the small number that a norm adds before it divides.
 LARGE = 100.0
 
 
@@ -45,7 +45,7 @@ class HeadWeights:
 
 
 class QueryTap(TorchFunctionMode):
-    """While open, keeps what is multiplied with the keys where a product has this shape."""
+    """While open, keeps what is multiplied with the keys if a product has this shape."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -59,11 +59,11 @@ class QueryTap(TorchFunctionMode):
 
 
 def readable(subject: Subject, layer: int) -> Block:
-    """The layer's block. Raises UnsupportedModel where its heads have no keys and values that could be seen."""
+    """The layer's block. Raises UnsupportedModel if its heads have no visible keys and values."""
     block = subject.anatomy.blocks[layer]
     if not block.units("k"):
         raise UnsupportedModel(
-            f"{type(block.attn).__name__} shows no keys and values of single heads, so their weights cannot be read."
+            f"The keys and values of the heads of {type(block.attn).__name__} cannot be read, so no weights either."
         )
     if not block.heads_write:
         raise UnsupportedModel(subject.anatomy.read_elsewhere(layer))
@@ -72,7 +72,7 @@ def readable(subject: Subject, layer: int) -> Block:
 
 @torch.inference_mode()
 def head_weights(subject: Subject, layer: int) -> HeadWeights:
-    """The matrices of all heads of a layer, in fp32. Raises UnsupportedModel where they cannot be seen."""
+    """The matrices of all heads of a layer, in fp32. Raises UnsupportedModel if they are not visible."""
     anatomy, block = subject.anatomy, readable(subject, layer)
     rows = torch.cat([linear_part(block.attn_pre, anatomy.d_model, subject), torch.zeros(1, anatomy.d_model)])
     bare = replace(block, attn_pre=(), n_kv_heads=0)
@@ -81,7 +81,7 @@ def head_weights(subject: Subject, layer: int) -> HeadWeights:
         tap = stack.enter_context(QueryTap((len(rows), block.n_heads, 1, 1)))
         slot = run_alone(subject, layer, bare, rows)
     if len(tap.seen) != 1 or slot.k is None or slot.v is None:
-        raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
+        raise UnsupportedModel(f"The queries of {type(block.attn).__name__} cannot be read, so no weights either.")
     q, k, v = (part[:, :, 0].float() for part in (tap.seen[0], slot.k, slot.v))
     # The last row is the answer to nothing: the bias.
     q, k, v = ((part[:-1] - part[-1:]).transpose(0, 1) for part in (q, k, v))
@@ -92,10 +92,10 @@ def head_weights(subject: Subject, layer: int) -> HeadWeights:
 
 @torch.inference_mode()
 def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
-    """What each head writes while it attends to nothing but a token whose stream is x [token, d_model].
+    """What each head writes while it attends only to a token whose stream is x [token, d_model].
 
-    [head, token, d_model], biases of the values and all norms before it included; up to one positive factor where a
-    norm follows the attention.
+    [head, token, d_model], including biases of the values and all norms before; up to one positive factor if a norm
+    comes after the attention.
     """
     block = readable(subject, layer)
     slot = run_alone(subject, layer, block, x)
@@ -106,8 +106,8 @@ def written(subject: Subject, layer: int, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def value_biases(subject: Subject, layer: int) -> Tensor:
-    """What each head's values are whatever is attended to, [head, d_head]: those of an empty stream, so the bias of the
-    norm before the attention counts, too. An attention's weights add up to 1, so every z holds it once."""
+    """Each head's values whatever it attends to, [head, d_head]: those of an empty stream, so with the bias of the norm
+    before the attention. An attention's weights add up to 1, so every z contains it once."""
     block = readable(subject, layer)
     slot = run_alone(subject, layer, block, torch.zeros(1, subject.anatomy.d_model))
     assert slot.v is not None
@@ -117,19 +117,18 @@ def value_biases(subject: Subject, layer: int) -> Tensor:
 
 @torch.inference_mode()
 def sought(subject: Subject, layer: int, x: Tensor, distance: int = 0) -> Tensor:
-    """How much each head looks for a token with the one stream while it stands at a token with the other, both rows of
-    x [token, d_model]: query times key [head, query, key], as it is before scale, softcap and mask.
+    """How much each head at a token with one stream looks for a token with the other, both rows of x [token, d_model]:
+    query times key [head, query, key], before scale, softcap and mask.
 
-    The key stands `distance` tokens before the query: rotary positions turn the product by that and by nothing else,
-    other positions are in the stream. Biases and all norms included. Raises UnsupportedModel where the queries cannot
-    be seen.
+    The key is `distance` tokens before the query: rotary positions turn the product by that and by nothing else, other
+    positions are in the stream. Biases and all norms included. Raises UnsupportedModel if the queries are not visible.
     """
     block = replace(readable(subject, layer), n_kv_heads=0)
     with QueryTap((len(x), block.n_heads, 1, 1)) as tap:
         run_alone(subject, layer, block, x, distance)
     slot = run_alone(subject, layer, block, x)
     if len(tap.seen) != 1 or slot.k is None:
-        raise UnsupportedModel(f"{type(block.attn).__name__} does not show its queries, so its weights cannot be read.")
+        raise UnsupportedModel(f"The queries of {type(block.attn).__name__} cannot be read, so no weights either.")
     q, k = (part[:, :, 0].float().transpose(0, 1) for part in (tap.seen[0], slot.k))
     return q @ k.repeat_interleave(len(q) // len(k), 0).transpose(1, 2)
 
@@ -152,12 +151,12 @@ def unembedding(subject: Subject, tokens: Tensor) -> Tensor:
     normed = seen[0][:, 0].float()
     rows = head.weight[tokens.to(head.weight.device)].float() if not head.weight.is_meta else None
     if rows is None:
-        raise UnsupportedModel("The unembedding lies on disk; load the model where it fits into memory.")
+        raise UnsupportedModel("The unembedding is on disk. Load the model where it fits into memory.")
     return (normed[:-1] - normed[-1:]) / LARGE @ rows.T.to(normed.device)
 
 
 def run_alone(subject: Subject, layer: int, block: Block, x: Tensor, position: int = 0) -> KVSlot:
-    """Run an attention on x [row, d_model], each row a text of one token at this position; the slot holds its keys and
+    """Run an attention on x [row, d_model], each row a text of one token at this position; the slot has its keys and
     values."""
     slot = KVSlot(keep=True)
     # What is recorded of one row is broadcast to all.
@@ -173,7 +172,7 @@ def alone(subject: Subject, position: int) -> Recording:
 
 
 def output_weights(subject: Subject, block: Block) -> Tensor:
-    """[head, d_head, d_model], with a norm behind the attention folded in."""
+    """[head, d_head, d_model], including a norm after the attention."""
     anatomy = subject.anatomy
     size = block.n_heads * block.d_head
     eye = torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
@@ -184,7 +183,7 @@ def output_weights(subject: Subject, block: Block) -> Tensor:
 
 
 def linear_part(modules: tuple[nn.Module, ...], size: int, subject: Subject) -> Tensor:
-    """The matrix [size, size] that norms are, but for a factor. Raises UnsupportedModel where they are none."""
+    """The matrix [size, size] that the norms form, up to a factor. Raises UnsupportedModel if they are not a matrix."""
     eye = LARGE * torch.eye(size + 1, size, device=subject.device, dtype=subject.dtype)
     if not modules:
         return eye[:-1].float() / LARGE
@@ -194,12 +193,12 @@ def linear_part(modules: tuple[nn.Module, ...], size: int, subject: Subject) -> 
     found = through(modules, LARGE * tried.to(eye)).float() - out[-1:]
     if torch.nn.functional.cosine_similarity(tried @ matrix, found) < 0.999:
         names = ", ".join(type(m).__name__ for m in modules)
-        raise UnsupportedModel(f"{names} is no norm that can be folded into the attention's weights.")
+        raise UnsupportedModel(f"{names} is not a norm that can be folded into the attention's weights.")
     return matrix
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether all that it holds are vectors: a norm of queries or keys."""
+    """Whether it contains only vectors: a norm of queries or keys."""
     own = list(module.parameters())
     return bool(own) and not list(module.children()) and not isinstance(module, Projection) and own[0].dim() == 1
 

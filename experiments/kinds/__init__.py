@@ -1,1 +1,1 @@
-"""One file per kind of experiment. The file is the tool, the command, the record and the page about it."""
+"""One file per kind of experiment, from which its tool, command, record and page are made."""

@@ -1,4 +1,4 @@
-"""Activations of one run put into another, place by place, and how much of the difference comes with them."""
+"""Patch activations from one run into another, site by site, and measure how much of the difference they carry."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ DONATED = 8
 
 
 class ActivationPatching(Patching):
-    """Where does the model hold, or move, what tells a prompt from its corrupted twin? Puts activations of one run into
-    the other (arXiv 2202.05262, 2404.15255).
+    """Where does the model hold or move the information that distinguishes a prompt from its corrupted prompt? Patches
+    activations from one run into the other (arXiv 2202.05262, 2404.15255).
 
-    Sweeps one part over layers and positions, or over all heads, each by itself. recovery is edited minus base, as a
-    share of clean minus corrupted: denoising goes from 0 (nothing) to 1 (the clean answer is back), noising from 0
-    (nothing) to -1 (as if corrupted). Each with interval, p, q and percentile; both ends are told in logits. Refused
-    where clean and corrupted do not differ. Controls: the identity; everything patched, which must give the other run;
-    the strongest places with the values of another prompt (donor: what those give is not this prompt's answer);
-    together, all swept places at once. Denoising shows what suffices, noising what is needed: redundant parts show in
-    the first alone. A stream patch carries all that was computed before it. Needs a task with twins. Cost: as many
-    runs as places, a head sweep about that of head_ablation.
+    Sweeps one part over layers and positions, or over all heads, one at a time. recovery is edited minus base, as a
+    share of clean minus corrupted: denoising goes from 0 (no effect) to 1 (the clean answer is back), noising from 0
+    (no effect) to -1 (as corrupted). Each has interval, p, q and percentile; both ends are given in logits. Fails if
+    clean and corrupted do not differ. Controls: the identity; everything patched, which must give the other run; the
+    strongest sites with the values of another prompt (donor: what those give is not about this prompt); together, all
+    swept sites at once. Denoising shows what suffices, noising what is needed: redundant parts show only in denoising.
+    A stream patch carries everything computed before it. Needs a task with corrupted prompts. Cost: one run per site; a
+    head sweep costs about as much as head_ablation.
     """
 
     kind: ClassVar[str] = "activation_patching"
@@ -51,7 +51,7 @@ class ActivationPatching(Patching):
         base, other = self.runs(pair)
         patches = [place.patch("twin") for place in (*places, *others)]
         entry = Edit(site=Site(layer=0, part="resid_pre"), op="replace", source="twin")
-        # Later edits of a site would undo nothing: all of them come from the same run.
+        # Later edits of a site do not undo earlier ones: all values come from the same run.
         both = [Intervention(name="together", edits=tuple(e for p in patches[: len(places)] for e in p.edits)),
                 Intervention(name="everything", edits=(entry,))]  # fmt: skip
         source = self.lent(lab, base, other, {"resid_pre", *(p.site.part for p in (*places, *others))})
@@ -61,7 +61,7 @@ class ActivationPatching(Patching):
         change = values[1:] - values[0]
         swept, beside = change[: len(places)], change[len(places) : len(patches)]
         found = among(scale.effects([str(p) for p in places], swept), scale.mean(beside).tolist())
-        lent, told, more = self.donated(lab, pair, scale, places, found)
+        lent, sentence, more = self.donated(lab, pair, scale, places, found)
         off = float(abs(abs(change[-1]) - abs(scale.whole)).max())
         return Result(
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric),
@@ -69,7 +69,7 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.summary(scale, found) + held(places, found) + told,
+            found=self.summary(scale, found) + held(places, found) + sentence,
             notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
@@ -83,16 +83,16 @@ class ActivationPatching(Patching):
     def summary(self, scale: Scale, found: tuple[Effect, ...]) -> str:
         from ..statistics.strongest import clear, largest
 
-        towards = "corrupted towards clean" if self.direction == "denoising" else "clean towards corrupted"
+        way = "from clean into corrupted" if self.direction == "denoising" else "from corrupted into clean"
         return (
-            f"{scale.summary}. Of {len(found)} patches ({self.direction}, {towards}) {sum(map(clear, found))} change "
+            f"{scale.summary}. {sum(map(clear, found))} of {len(found)} patches ({self.direction}, {way}) change "
             f"it (q < 0.05); {largest(found, ' by recovery', said=scale.said)}."
         )
 
     def donated(
         self, lab: Lab, pair: CorruptedPrompts, scale: Scale, places: list[Place], found: tuple[Effect, ...]
     ) -> tuple[tuple[Effect, ...], str, tuple[Note, ...]]:
-        """The strongest places again, with another prompt's values; in words; and what is to be said about it."""
+        """The strongest sites patched with another prompt's values: measurements, a sentence, and notes."""
         from ..lab import INTACT, numbers
         from ..tasks.corrupted_prompts import donors
 
@@ -111,14 +111,14 @@ class ActivationPatching(Patching):
         lent = kept.untested([str(p) for p in strongest], "donor", change[:, rows])
         own = sum(found[i].value for i in order) / len(order)
         donor = sum(e.value for e in lent) / len(lent)
-        told = f" The {len(order)} largest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
+        sentence = f" The {len(order)} largest recover {own:.3f} on average; with another prompt's values {donor:.3f}."
         few = len(pair.prompts) - len(rows)
         notes = (note("some_without_donor", few=few, n=len(pair.prompts)),) if few else ()
-        return lent, told, notes
+        return lent, sentence, notes
 
 
 def held(places: list[Place], found: tuple[Effect, ...]) -> str:
-    """Where the stream holds more than half of it, layer by layer, in words: the way that it takes over the tokens."""
+    """A sentence with the sites, layer by layer, where the stream carries more than half of the difference."""
     if any(place.site.part != "resid_pre" for place in places):
         return ""
     from ..interventions import show_layers
@@ -127,12 +127,12 @@ def held(places: list[Place], found: tuple[Effect, ...]) -> str:
     for place, effect in zip(places, found, strict=True):
         if abs(effect.value) > 0.5 and place.positions != "all":
             layers.setdefault(place.positions, []).append(place.site.layer)
-    told = "; ".join(f"{where} {show_layers(tuple(held))}" for where, held in layers.items())
-    return f" More than half of it before the layers: {told}." if told else ""
+    sites = "; ".join(f"{where} {show_layers(tuple(held))}" for where, held in layers.items())
+    return f" More than half of it before the layers: {sites}." if sites else ""
 
 
 def not_everything(off: float, metric: str) -> tuple[Note, ...]:
-    """The note of a result in which everything patched is not the other run; nothing else."""
+    """The note for a result in which everything patched does not equal the other run; otherwise none."""
     from ..methods.controls import TOLERANCE
 
     return () if off <= TOLERANCE else (note("patching_failed", metric=metric, off=off),)

@@ -1,4 +1,4 @@
-"""How spread each head's attention is, and what is lost when the sharpest heads go first."""
+"""How spread out each head's attention is, and what is lost when the sharpest heads are removed first."""
 
 from __future__ import annotations
 
@@ -22,25 +22,27 @@ if TYPE_CHECKING:
 
 
 class AttentionEntropy(Experiment):
-    """Which heads look at few tokens, which at all alike, and does the task need the sharp ones most?
+    """Which heads attend to few tokens, which evenly to all, and does the task need the sharp heads most?
 
-    For each head, from the prompt's last token, 0 (one token) to 1 (all alike): `entropy`, the mean over prompts;
-    `position_entropy`, of the mean attention over prompts of one template and length (low: always the same place);
-    `size_entropy`, the same over numbers in order of size, where a prompt is a list of numbers (low: a certain rank).
+    For each head, from the prompt's last token, 0 (one token) to 1 (even): `entropy`, the mean over prompts;
+    `position_entropy`, of the mean attention over prompts of one template and length (low: always the same position);
+    `size_entropy`, the same over numbers in order of size, if a prompt is a list of numbers (low: a certain rank).
     Read them as effect[L7.H3, entropy]. `percentile`: the share of the heads of a model with shuffled weights that are
-    sharper. With `prune` also a curve: heads removed in order of entropy, the sharpest first, against random orders;
-    spared below 0 says that sharp heads matter more than others. Many sharp heads rest on the first token, which is a
-    place to do nothing: see head_detectors. Cost: two passes; the curve, ten runs for each order.
+    sharper. `prune` adds a curve: heads removed in order of entropy, sharpest first, compared with random orders;
+    spared below 0 means that sharp heads matter more than others. Many sharp heads attend to the first token, which
+    means that they are at rest: see head_detectors. Cost: two passes; the curve, ten runs for each order.
     """
 
     kind: ClassVar[str] = "attention_entropy"
     question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     before: ClassVar[Mapping[str, Any]] = BEFORE
 
-    prune: Annotated[bool, Field(description="Also remove heads in order of entropy, against random orders.")] = False
-    first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy is removed first.")] = "lowest"
+    prune: Annotated[
+        bool, Field(description="Also remove heads in order of entropy, and compare with random orders.")
+    ] = False
+    first: Annotated[Literal["lowest", "highest"], Field(description="Which entropy to remove first.")] = "lowest"
     method: Removed = "zero"
-    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders it is compared with.")] = 10
+    draws: Annotated[int, Field(ge=1, le=100, description="Number of random orders to compare with.")] = 10
     control_pool: ControlPool = "matched"
     metric: Annotated[AnyMetric, Field(description="What the curve measures.")] = "logit_diff"
 

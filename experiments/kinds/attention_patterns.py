@@ -1,4 +1,4 @@
-"""Where heads attend on a task's prompts, span by span and token by token."""
+"""Where heads attend on a task's prompts, by span and by token."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 DRAWN, NAMED = 2, 4
-# Tokens of a prompt that a drawing has room for, and how many of them are told.
-SHOWN, TOLD = 48, 3
+# Tokens of a prompt that fit in a drawing, and how many of them the text names.
+SHOWN, NAMES = 48, 3
 
 
 class AttentionPatterns(Experiment):
-    """Where does each head look on the task's prompts: at which of the named spans, at which tokens?
+    """Where does each head attend on the task's prompts: at which named spans, at which tokens?
 
-    For each head and each span that the task names (the operands of a sum, the names of a story), and for the first
-    token: the share of attention that goes there from `query`, the mean over prompts. Read it as
-    effect[L7.H3, to_answer]; percentile is among the heads of the same model with shuffled weights, to_NAME_shuffled
-    the highest there, even_NAME what equal weights give. Drawn are `heads`, or those that look most at a span, token
-    by token: the mean over prompts of one template and length. Attention says what a head may move, not what it moves
-    (ov_qk), nor that it matters (head_ablation): much of it rests on the first token, to no purpose, and some on tokens
-    whose values are small (arXiv 1902.10186, 2004.10102). Cheap: a few passes.
+    For each head, and for each span that the task names (the operands of a sum, the names of a story) and the first
+    token: the share of attention from `query`, mean over prompts. Read it as effect[L7.H3, to_answer]; percentile is
+    among the heads of the same model with shuffled weights, to_NAME_shuffled the highest there, even_NAME the share
+    under even attention. Draws `heads`, or those that attend most to a span, token by token: the mean over prompts of
+    one template and length. Attention shows what a head may move, not what it moves (ov_qk), nor that it matters
+    (head_ablation): much of it goes to the first token, where heads rest, and some to tokens with small values (arXiv
+    1902.10186, 2004.10102). Cheap: a few passes.
     """
 
     kind: ClassVar[str] = "attention_patterns"
     question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
 
     heads: Annotated[
-        list[str] | None, Field(description="Heads to draw, such as L7.H3, at most 4. Null: those that look most.")
+        list[str] | None, Field(description="Heads to draw, such as L7.H3, at most 4. Null: those that attend most.")
     ] = None
     query: Annotated[
-        str, Field(description="The span that looks: last (the prompt's last token), or one of the task.")
+        str, Field(description="Span to attend from: last (the prompt's last token), or one of the task.")
     ] = "last"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -56,7 +56,7 @@ class AttentionPatterns(Experiment):
 
         found = [] if self.heads is None else named_heads(self.heads, sizes)
         if len(found) > NAMED:
-            raise BadConfiguration(f"{len(found)} heads are too many to draw; name at most {NAMED}.")
+            raise BadConfiguration(f"{len(found)} heads are too many to draw. Name at most {NAMED}.")
         return found
 
     def run(self, lab: Lab) -> Result:
@@ -72,9 +72,9 @@ class AttentionPatterns(Experiment):
         spans = places(batch)
         if self.query not in spans:
             raise BadConfiguration(
-                f"Not every prompt has the span '{self.query}' to look from; spans are: {', '.join(spans)}."
+                f"Not every prompt has the span '{self.query}' to attend from. Use one of: {', '.join(spans)}."
             )
-        # What was asked for comes first; that a token looks at itself, or at the first one, says least.
+        # Task spans come first; attention to the token itself, or to the first one, says least.
         spans = {name: spans[name] for name in sorted(spans, key=lambda name: (name in (self.query, FIRST), name))}
         queries = spans[self.query]
         lab.progress("attention", 0, 2)
@@ -87,7 +87,7 @@ class AttentionPatterns(Experiment):
         effects: list[Effect] = []
         measured: list[Measurement] = [questions_asked(asked)]
         shares: dict[str, Array] = {}
-        told: list[str] = []
+        parts: list[str] = []
         for name, at in spans.items():
             metric = f"to_{name}"
             shares[metric], beside = share_of(own, at), share_of(others, at).mean(-1)
@@ -97,14 +97,14 @@ class AttentionPatterns(Experiment):
             by_chance = measurement(f"even_{name}", share_of(even, at)[0], "", asked)
             highest = Measurement(name=f"{metric}_shuffled", value=float(beside.max()), n=len(beside))
             also = f", even {by_chance.value:.2f}"
-            told.append(f"{name}: {beside_shuffled(sites, shares[metric].mean(-1), highest.value, also, TOLD)}")
+            parts.append(f"{name}: {beside_shuffled(sites, shares[metric].mean(-1), highest.value, also, NAMES)}")
             measured += [by_chance, highest]
             effects += found
         figures, looked = self.drawn(lab, batch, own, effects, list(spans))
         text = (
             f"Attention of {lab.subject.name}'s heads from {self.query}, mean shares over {len(batch)} prompts, most "
         )
-        text += f"to each span. {'; '.join(told)}."
+        text += f"to each span. {'; '.join(parts)}."
         return Result(
             measurements=tuple(measured),
             effects=tuple(effects),
@@ -116,7 +116,7 @@ class AttentionPatterns(Experiment):
     def drawn(
         self, lab: Lab, batch: Batch, own: Array, effects: list[Effect], spans: list[str]
     ) -> tuple[tuple[Figure, ...], str]:
-        """Heads by spans, and some heads token by token; and at which tokens these look most, in words.
+        """Figures of heads by spans and of some heads token by token; and a sentence with their top tokens.
 
         own  [layer * head, prompt, position], the weights from the query
         """
@@ -134,7 +134,7 @@ class AttentionPatterns(Experiment):
         value = {(e.site, e.metric): e.value for e in effects}
         overview = Figure(
             name="spans", kind="matrix", unit="attention", n=len(batch),
-            title=f"Where heads look from {self.query}: {lab.subject.name}, {lab.task.name}",
+            title=f"Where heads attend from {self.query}: {lab.subject.name}, {lab.task.name}",
             data={"values": [[value[row, f"to_{name}"] for name in spans] for row in rows], "rows": rows,
                   "columns": spans, "row_label": "head", "column_label": "span", "scale": "sequential"},
         )  # fmt: skip
@@ -146,7 +146,7 @@ class AttentionPatterns(Experiment):
         shared = (ids == ids[0]).all(0).tolist()
         own_texts = labels(lab.subject.tokenizer, ids[0].tolist())
         texts = [text if same else f"{text} …" for text, same in zip(own_texts, shared, strict=True)]
-        of = f"mean of {len(alike)}; … stands for what differs" if len(alike) > 1 else "one prompt"
+        of = f"mean of {len(alike)}; … marks tokens that differ" if len(alike) > 1 else "one prompt"
         of += f"; the last {SHOWN} of {length} tokens" if first else ""
         looking = own[:, alike, end - length : end].mean(1)
         place = {site: i for i, site in enumerate(all_heads(lab.subject.sizes))}
@@ -155,16 +155,16 @@ class AttentionPatterns(Experiment):
             grid = pattern[first:, first:].tolist()
             figures.append(Figure(
                 name=str(head), kind="matrix", unit="attention", n=len(alike),
-                title=f"Where {head} looks ({of}): {lab.subject.name}, {lab.task.name}",
+                title=f"Where {head} attends ({of}): {lab.subject.name}, {lab.task.name}",
                 data={"values": [[v if k <= q else None for k, v in enumerate(row)] for q, row in enumerate(grid)],
                       "rows": texts[first:], "columns": texts[first:], "row_label": "from", "column_label": "to",
                       "missing": "blank", "scale": "sequential"},
             ))  # fmt: skip
             seen = looking[place[head]]
-            top = [f"{texts[i]} ({i}) {seen[i]:.2f}" for i in seen.argsort(kind="stable")[::-1][:TOLD]]
+            top = [f"{texts[i]} ({i}) {seen[i]:.2f}" for i in seen.argsort(kind="stable")[::-1][:NAMES]]
             looked.append(f"{head} at {', '.join(top)}")
         return tuple(figures), f"Token by token ({of}; counted from 0): {'; '.join(looked)}."
 
 
-def strongest(found: list[Effect], count: int = TOLD) -> list[Effect]:
+def strongest(found: list[Effect], count: int = NAMES) -> list[Effect]:
     return sorted(found, key=lambda e: -e.value)[:count]

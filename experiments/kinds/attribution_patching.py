@@ -1,4 +1,4 @@
-"""Every patch at once by gradients, and how far that can be trusted: some of them patched for real."""
+"""Estimate every patch at once by gradients, and check the estimate: some patches are run for real."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 
 class AttributionPatching(Patching):
-    """Which of very many patches are worth making? Estimates all patches of activation_patching at once by gradients
-    (arXiv 2310.10348), then patches the strongest, and some drawn at random, for real.
+    """Which of very many patches are worth running? Estimates all patches of activation_patching at once by gradients
+    (arXiv 2310.10348), then runs the strongest, and some drawn at random, for real.
 
-    The estimate is (value of the other run - own value) times the slope of the metric: gradient takes the slope at the
-    run that is patched, integrated its mean over `steps` runs on the way from these embeddings to the others
-    (arXiv 2403.17806), which is better and costs as many times more. Effects named recovery are exact, those named
-    attribution are estimates of all places, without p; correlation and rank correlation of the two, and how many of
-    the random ones belong among the strongest, say whether to believe the rest; so does completeness, the estimate for
-    all embeddings at once, which should be the whole difference, 1 (-1 noising). It misleads where the metric is not
-    linear: in the first layers, at patterns that are saturated, with prob. Logit difference suits it best. Cost: two
-    passes (`steps` + 1 of them integrated), and a run for each place that is patched.
+    The estimate is (value in the other run - own value) times the slope of the metric. gradient uses the slope at the
+    patched run; integrated uses its mean over `steps` runs on the way from these embeddings to the others (arXiv
+    2403.17806), which is better and costs that many times more. Effects named recovery are exact; those named
+    attribution are estimates for all sites, without p. Their correlation and rank correlation, and how many of the
+    random ones belong among the strongest, show whether to trust the rest; so does completeness, the estimate for all
+    embeddings at once, which should be the whole difference, 1 (-1 noising). It misleads where the metric is not
+    linear: in the first layers, at saturated attention patterns, with prob. It works best with logit_diff. Cost: two
+    passes (`steps` + 1 if integrated), and a run for each site that is patched.
     """
 
     kind: ClassVar[str] = "attribution_patching"
     question: ClassVar[str] = WHERE_PROMPTS_DIFFER
-    aspect: ClassVar[str] = "all places at the price of a few passes"
+    aspect: ClassVar[str] = "all sites for the cost of a few passes"
 
     method: Annotated[
         Literal["gradient", "integrated"],
         Field(description="gradient: the slope at the patched run. integrated: the mean slope on the way."),
     ] = "integrated"
-    steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, where integrated.")] = 8
-    verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest are patched for real.")] = 16
+    steps: Annotated[int, Field(ge=1, le=64, description="Runs on the way, with integrated.")] = 8
+    verify: Annotated[int, Field(ge=1, le=200, description="How many of the strongest to patch for real.")] = 16
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -97,7 +97,7 @@ class AttributionPatching(Patching):
         return f"integrated gradients, {self.steps} steps" if self.method == "integrated" else "gradients"
 
     def estimated(self, lab: Lab, pair: CorruptedPrompts, places: list[Place]) -> tuple[Array, Array]:
-        """The estimated change by each place, in the metric's own units, [place, n]; and by all that enters, [n]."""
+        """The estimated change at each site, in the metric's units, [site, n]; and of all embeddings at once, [n]."""
         import numpy as np
 
         from .. import engine
@@ -107,7 +107,7 @@ class AttributionPatching(Patching):
         from ..sites import Site
 
         base, other = self.runs(pair)
-        # One edit of a whole part gives all of its heads.
+        # One edit of a whole part covers all of its heads.
         wholes: list[tuple[int, Part, str]] = [(0, "resid_pre", "all")]
         wholes += [w for p in places if (w := (p.site.layer, p.site.part, p.positions)) not in wholes]
         edits = [Edit(site=Site(layer=layer, part=part), op="replace", source="twin", positions=at)
@@ -127,11 +127,11 @@ class AttributionPatching(Patching):
         from ..statistics.strongest import clear, largest
 
         named = {m.name: m.value for m in agreed}
-        words = f"Of {count} patches, estimated by {self.how}, the {verify} largest and {len(exact) - verify} others "
-        words += f"drawn at random were made ({self.direction}): {sum(map(clear, exact))} change it (q < 0.05); "
+        words = f"Of {count} patches estimated by {self.how}, the {verify} largest and {len(exact) - verify} random "
+        words += f"others were run ({self.direction}): {sum(map(clear, exact))} change it (q < 0.05); "
         words += f"{largest(exact, ' by recovery', said=scale.said)}."
         if "correlation" in named:
-            words += f" Estimate and patch correlate by {named['correlation']:.3f}"
+            words += f" Estimates and patches correlate at {named['correlation']:.3f}"
             words += f" (ranks {named['screen_agreement']:.3f})." if "screen_agreement" in named else "."
         return f"{scale.summary}. {words} {named['screen_missed']:.0f} of the random ones belong among the largest."
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Baseline(Experiment):
-    """Can the intact model do the task? Run this first: damage to something it cannot do means nothing.
+    """Can the intact model do the task? Run this first: damage to a task that it cannot do means nothing.
 
-    There are two grades, each tested against chance: it says the answer (accuracy: greedy text, answer parsed from what
-    was generated, never from the prompt), and it prefers the answer (prefers_answer: the share of prompts where it
-    scores the answer above the distractor). Logit differences rest on preference, accuracies on speech.
-    Gives also answer loss over all answer tokens, logit difference, probability, rank, and the failures by class. For
+    Two abilities, each tested against chance: it says the answer (accuracy: greedy text, the answer parsed from what it
+    generates, never from the prompt), and it prefers the answer (prefers_answer: the share of prompts where it scores
+    the answer above the distractor). Logit differences rest on preference, accuracies on generated text.
+    Also gives answer loss over all answer tokens, logit difference, probability, rank, and the failures by class. For
     open prompts: repetition, distinct words, perplexity.
     Cost: one pass and a few generated tokens per prompt.
     """
@@ -42,7 +42,7 @@ class Baseline(Experiment):
         able = ability(lab.task, prompts, intact)
         if able is None or intact.correct is None:
             written = summed_up(writing(lab, prompts, intact.said), prompts)
-            found = f"{lab.subject.name} goes on from {len(prompts)} prompts of {self.task}. {writing_summary(written)}"
+            found = f"{lab.subject.name} continues {len(prompts)} prompts of {self.task}. {writing_summary(written)}"
             return Result(measurements=(*written, questions_asked(asked)), samples=samples, found=found)
         accuracy, accuracy_p = able.says.measurements
         measurements = [accuracy, Measurement(name="chance", value=able.says.chance.value), accuracy_p]

@@ -1,4 +1,4 @@
-"""How far each layer turns the stream, and whether that is what the layer is needed for."""
+"""How much each layer changes the direction of the stream, and whether that shows how much it is needed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class BlockInfluence(Experiment):
-    """Which layers hardly change the stream, and could be left out? Block Influence (BI), as ShortGPT has it, for all.
+    """Which layers hardly change the stream, and could be left out? Block Influence (BI, from ShortGPT) of every layer.
 
     BI of a layer is 1 minus the cosine between the stream before and after it, averaged over the tokens of a prompt and
-    its answer (the paper has running text; `tokens` prompt leaves the answer out): 0 for a layer that writes nothing.
-    As control each layer's writing is replaced by one of the same length in a random direction; beyond_random is BI
-    minus what that gives, with p and q: below 0 the layer mostly lengthens or shortens what is there, above 0 it undoes
-    part of it. Sites are L7. One pass, and no answer is needed. With `skip` each layer is also left out, and agreement
-    is Spearman's correlation of BI with the damage (kl): BI is a guess, the damage is not. It sees how much is written,
-    not what for: a layer with a small BI may be the one that a task needs. Source: Men et al. 2024, arXiv 2403.03853.
+    its answer (the paper uses running text; `tokens` prompt leaves the answer out): 0 for a layer that writes nothing.
+    As control, a random vector of the same length replaces what each layer writes; beyond_random is BI minus that
+    value, with p and q: below 0 the layer mostly lengthens or shortens the stream, above 0 it undoes part of it. Sites
+    are L7. One pass; needs no answer. With `skip` each layer is also left out, and agreement is Spearman's correlation
+    of BI with the damage (kl): BI is a guess, the damage is measured. BI shows how much a layer writes, not what for: a
+    task may need a layer with a small BI. Source: Men et al. 2024, arXiv 2403.03853.
     """
 
     kind: ClassVar[str] = "block_influence"
@@ -35,9 +35,9 @@ class BlockInfluence(Experiment):
 
     tokens: Annotated[
         Literal["prompt_and_answer", "prompt"],
-        Field(description="Over which tokens it is averaged: with those of the right answer, or without."),
+        Field(description="Tokens to average over: with those of the right answer, or without."),
     ] = "prompt_and_answer"
-    skip: Annotated[bool, Field(description="Also leave out each layer, and compare. Costs a pass for each.")] = False
+    skip: Annotated[bool, Field(description="Also leave out each layer, and compare. Costs a pass per layer.")] = False
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
@@ -87,7 +87,7 @@ class BlockInfluence(Experiment):
         )
 
     def counted(self, batch: Batch) -> Tensor:
-        """[batch, position]: which tokens count."""
+        """[batch, position]: the tokens that count."""
         import torch
 
         if self.tokens == "prompt_and_answer":

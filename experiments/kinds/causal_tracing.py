@@ -1,4 +1,4 @@
-"""The subject of a fact drowned in noise, and where its intact states, put back, bring the answer back."""
+"""Add noise to the subject of a fact, and find where restoring intact states restores the answer."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ FIRST, END, AFTER = "first", "end", "after"
 
 class CausalTracing(Experiment):
     """At which layers and tokens does the model recall a fact? Adds noise to the embeddings of a span (the subject),
-    then restores intact states, window by window, and sees what comes back (arXiv 2202.05262).
+    then restores intact states, window by window, and measures what comes back (arXiv 2202.05262).
 
-    total_effect is what the noise takes; recovery is the share of it that a restored window gives back (0: nothing, 1:
-    all), by layer and at the tokens first and end of the span, after (all between it and the last) and last. Needs a
-    task whose prompts name a subject (capitals). Refused where the noise takes nothing. Controls: the identity; noise
-    on as many other tokens (control_change, percentile); everything restored, which must give the intact run. What is
-    restored there suffices; it need not be stored there, nor editing there work best (arXiv 2301.04213). Results depend
-    on how strong the noise is, and on its unit: 2202.05262 takes 3 times the deviation of the subjects' embeddings
-    (`unit` subject), here it is that of all tokens of these prompts, each once; noise_unit is its size. Cost: layers
+    total_effect is the loss by noise; recovery is the share of it that a restored window brings back (0: none, 1: all),
+    by layer and at the tokens first and end of the span, after (all between it and the last) and last. Needs a task
+    whose prompts name a subject (capitals). Fails if the noise has no effect. Controls: the identity; noise on as many
+    other tokens (control_change, percentile); everything restored, which must give the intact run. A restored state
+    suffices; the fact need not be stored there, nor is it the best place to edit (arXiv 2301.04213). Results depend on
+    the strength of the noise and its unit: 2202.05262 uses 3 times the deviation of the subjects' embeddings (`unit`
+    subject); here the unit is that of all tokens of these prompts, each once; noise_unit is its size. Cost: layers
     times tokens times draws runs.
     """
 
@@ -43,43 +43,45 @@ class CausalTracing(Experiment):
     aspect: ClassVar[str] = "at a span of the prompt"
     later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
 
-    span: Annotated[str, Field(description="The span of the task that is drowned in noise.")] = "subject"
+    span: Annotated[str, Field(description="Span of the task that gets the noise.")] = "subject"
     part: Annotated[
         Literal["resid_pre", "attn_out", "mlp_out"],
-        Field(description="What is restored: the stream before a layer, or what attention or MLPs write."),
+        Field(description="What to restore: the stream before a layer, or what attention or MLPs write."),
     ] = "resid_pre"
     window: Annotated[
         int | None,
         Field(ge=1, description="Layers restored together. Null: 1 for resid_pre, a fifth of all for the others."),
     ] = None
-    layers: Annotated[list[int] | None, Field(description="Middles of the windows. Null: all layers.")] = None
+    layers: Annotated[list[int] | None, Field(description="Centres of the windows. Null: all layers.")] = None
     noise: Annotated[float, Field(ge=0, le=100, description="Standard deviation of the noise, in units of `unit`.")] = (
         3.0
     )
     unit: Annotated[
         Literal["prompts", "subject"],
         Field(
-            description="Whose embeddings' deviation: all tokens of the prompts, each once, around their mean; or the "
-            "span's tokens as often as they occur, all numbers together, as ROME has it."
+            description="Embeddings that define it: all tokens of the prompts, each once, around their mean; or the "
+            "span's tokens as often as they occur, all numbers together, as in ROME."
         ),
     ] = "prompts"
     draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
-    metric: Annotated[OwnMetric, Field(description="What is measured, of the answer.")] = "prob"
+    metric: Annotated[OwnMetric, Field(description="Metric of the answer.")] = "prob"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         self.require_metric(self.metric, task)
         if self.layers is not None and not self.layers:
-            raise BadConfiguration("layers is empty; null means all.")
+            raise BadConfiguration("layers is empty. Use null for all.")
         if "n_layers" in sizes and max(self.layers or [0]) >= sizes["n_layers"]:
             raise BadConfiguration(
-                f"There is no layer {max(self.layers or [0])}: this model has {sizes['n_layers']} layers, 0 to "
+                f"There is no layer {max(self.layers or [0])}. This model has {sizes['n_layers']} layers, 0 to "
                 f"{sizes['n_layers'] - 1}."
             )
         spans = [set(p.spans) for p in task.prompts(*self.draw)]
         if not all(self.span in names for names in spans):
             common = ", ".join(sorted(set[str].intersection(*spans))) or "none"
-            raise BadConfiguration(f"Not every prompt of {self.task} has the span '{self.span}'; spans: {common}.")
+            raise BadConfiguration(
+                f"Not every prompt of {self.task} has the span '{self.span}'. Spans that all have: {common}."
+            )
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
         from ..methods.causal_tracing import CONTROLS
@@ -127,8 +129,8 @@ class CausalTracing(Experiment):
             effects=found,
             figures=(self.drawing(lab, places, found),),
             found=f"Noise on {self.span} changes {self.metric} from {intact.mean():.3f} to {noised.mean():.3f}."
-                  f"{control_summary(matched, 'places of as many other tokens')} Of {len(found)} windows of "
-                  f"{self.part}, {sum(map(clear, found))} bring some of it back, or take more (q < 0.05); "
+                  f"{control_summary(matched, 'sets of as many other tokens')} Of {len(found)} windows of "
+                  f"{self.part}, {sum(map(clear, found))} change the answer (q < 0.05); "
                   f"{largest(found, ' by recovery', 6, scale.said)}.",
             notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
                    *unmatched(matched)),
@@ -137,7 +139,7 @@ class CausalTracing(Experiment):
         )  # fmt: skip
 
     def places(self, lab: Lab, batch: Batch) -> list[Place]:
-        """The middles of the windows, by the tokens that all prompts have."""
+        """The centres of the windows, at the tokens that all prompts have."""
         from ..sites import Site
 
         layers = range(lab.subject.sizes["n_layers"]) if self.layers is None else sorted(set(self.layers))
@@ -148,7 +150,7 @@ class CausalTracing(Experiment):
         return [Place(Site(layer=layer, part=self.part), name) for layer in layers for name in at]
 
     def restored(self, lab: Lab, place: Place, window: int | None = None) -> tuple[Edit, ...]:
-        """The window around a place as it is in the intact run; at the ends of the model there is less of it."""
+        """Edits that restore the window around a site to its intact values; at the ends of the model it is smaller."""
         from ..interventions import Edit
 
         count = lab.subject.sizes["n_layers"]

@@ -1,4 +1,4 @@
-"""How much each head and MLP writes towards the answer by itself."""
+"""How much each head and MLP directly adds to the answer's logit."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 class DirectLogitAttribution(Experiment):
     """Which heads and MLPs write the answer? Splits the logit difference into what each of them adds directly.
 
-    The last stream is a sum of the embedding (L0.resid_pre), the heads (L7.H3), the MLPs (L7.mlp) and `biases`; with
-    the scale of the last norm held fixed (and of a norm behind an attention, where there is one), their shares in the
-    logits of the answer minus the distractor add up to the whole, which the measurement `identity` checks. Positive
-    writes towards the answer: the opposite sign to an ablation's. What a head writes by the biases of its values (and
-    of the norm before it), whatever it attends to, is part of its share; other tools count it to the biases
-    (`value_biases` folded). Each share has interval, p, q and its percentile among the others. The second effect,
-    specific, is the share minus what the same component adds towards the answers of other prompts: what writes one word
-    whatever is asked has none. One pass for all components. It sees only the last step: heads that move what others
-    write (in IOI: the S-inhibition heads) have no share though the task needs them, and a later layer may undo a share;
-    patching and ablation see those.
+    The last stream is the sum of the embedding (L0.resid_pre), the heads (L7.H3), the MLPs (L7.mlp) and `biases`. With
+    the scale of the last norm held fixed (and of a norm after attention, if there is one), their shares of the logit
+    of the answer minus the distractor add up to the whole, which the measurement `identity` checks. A positive share
+    favours the answer: the opposite sign to an ablation's. A head's share includes what it writes through the biases of
+    its values (and of the norm before it), whatever it attends to; other tools add this to the biases (`value_biases`
+    folded). Each share has interval, p, q and its percentile among the others. The second effect, specific, is the
+    share minus what the same component adds to the answers of other prompts: it is 0 for a component that always writes
+    the same word. One pass for all components. It sees only the last step: heads that move what others write (in IOI:
+    the S-inhibition heads) have no share although the task needs them, and a later layer may undo a share; patching and
+    ablation show those.
     Source: Elhage et al. 2021, Wang et al. 2022 (arXiv 2211.00593).
     """
 
@@ -43,25 +43,25 @@ class DirectLogitAttribution(Experiment):
     towards: Annotated[
         Literal["distractor", "others"],
         Field(
-            description="What the answer is set against: the prompt's distractor, or the mean of the other answers "
-            "among the prompts, where there is no distractor."
+            description="What to compare the answer with: the prompt's distractor, or the mean of the other prompts' "
+            "answers, if there is no distractor."
         ),
     ] = "distractor"
 
     value_biases: Annotated[
         Literal["heads", "folded"],
-        Field(description="What heads write by the biases of their values: part of their shares, or of `biases`."),
+        Field(description="Count what heads write through the biases of their values in their shares, or in `biases`."),
     ] = "heads"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
-            raise BadConfiguration(f"The prompts of {self.task} have no answer, so nothing can be written towards it.")
+            raise BadConfiguration(f"The prompts of {self.task} have no answer to attribute. Use another task.")
         prompts = task.prompts(*self.draw)
         if self.towards == "distractor" and any(p.distractor is None for p in prompts):
-            raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use towards others.")
+            raise BadConfiguration(f"The task {self.task} has prompts without a distractor. Use towards others.")
         if self.towards == "others" and len({p.answer for p in prompts}) < 2:
-            raise BadConfiguration("All prompts have the same answer; use towards distractor, or more prompts.")
+            raise BadConfiguration("All prompts have the same answer. Use towards distractor, or more prompts.")
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
@@ -108,7 +108,7 @@ class DirectLogitAttribution(Experiment):
             measurements=tuple(measurements),
             effects=found,
             figures=(self.heat_map(lab, ranked), self.lines(lab, names, kept["share"], asked)),
-            found=f"{len(names)} shares add up to {summed.text} logits; {sum(map(clear, ranked))} are not zero "
+            found=f"{len(names)} shares add up to {summed.text} logits; {sum(map(clear, ranked))} differ from 0 "
             f"(q < 0.05); {largest(ranked, count=8)}.",
             notes=tuple(notes),
             doubts=lab.doubts(*self.draw, "logit_diff" if self.towards == "distractor" else None),
@@ -122,13 +122,13 @@ class DirectLogitAttribution(Experiment):
         sizes, by_site = lab.subject.sizes, {e.site: e for e in found}
         there = range(sizes["n_layers"]), range(sizes["n_heads"])
         rows = [[by_site.get(str(head(layer, h))) for h in there[1]] for layer in there[0]]
-        title = f"What each head adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
+        title = f"What each head adds directly to the answer's logit: {lab.subject.name}, {self.task}"
         data = {"values": [[None if e is None else e.value for e in row] for row in rows],
                 "significant": [[e is not None and clear(e) for e in row] for row in rows]}  # fmt: skip
         return Figure(name="heads", kind="head_heatmap", title=title, unit="logits", n=self.n, data=data)
 
     def lines(self, lab: Lab, names: list[str], shares: Array, asked: list[str]) -> Figure:
-        """Layer by layer, all heads together and the MLP."""
+        """By layer: all heads together, and the MLP."""
         import numpy as np
 
         from ..methods.lenses import curve
@@ -136,11 +136,11 @@ class DirectLogitAttribution(Experiment):
         layers = range(lab.subject.anatomy.n_layers)
 
         def summed(*starts: str) -> Array:
-            """Per layer, the shares of what has one of these names; 0 where nothing has."""
+            """Per layer, the sum of the shares with these names; 0 if there are none."""
             which = [[n.startswith(tuple(f"L{layer}.{s}" for s in starts)) for n in names] for layer in layers]
             return np.stack([shares[np.array(one)].sum(0) for one in which])
 
         series = [curve("all heads of the layer", summed("H", "attn"), asked), curve("MLP", summed("mlp"), asked)]
-        title = f"What each layer adds to the answer's logit by itself: {lab.subject.name}, {self.task}"
+        title = f"What each layer adds directly to the answer's logit: {lab.subject.name}, {self.task}"
         data = {"x": list(layers), "x_label": "layer", "series": series}
         return Figure(name="layers", kind="lines", title=title, unit="logits", n=self.n, data=data)

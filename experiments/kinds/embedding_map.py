@@ -1,4 +1,4 @@
-"""How prompts lie to each other inside the model: a map of two axes, and how well labels separate in all dimensions."""
+"""Where prompts lie inside the model: a 2D map, and how well labels separate in all dimensions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out", "z")
-# Labels that a drawing names; the rarer ones are drawn as one.
+# Labels that a drawing names; rarer ones are drawn as one group.
 NAMED = 8
 OTHERS = "other labels"
 
@@ -34,14 +34,13 @@ class EmbeddingMap(Experiment):
     """Do prompts with the same label lie together inside the model? A map of their activations at one site.
 
     Takes each prompt's activation at `site`, at one token, and draws it by `label` on two axes: pca, the directions of
-    most variance, or tsne. What counts is measured in all dimensions, not on the map: accuracy, how often the nearest
-    centroid of labels is the right one, with all prompts of the same question left out. Beside it: accuracy_shuffled
-    and p, labels shuffled over the questions; accuracy_shuffled_weights, a model in which nothing is learned, since a
-    random one tells many inputs apart, too; accuracy_embedding, what the token itself and its place tell before the
-    first layer; accuracy_map, how much of it the two axes show. Labels that lie together can be read there; that the
-    model reads them is shown by ablation or patching alone. t-SNE's distances, sizes of clusters and gaps mean nothing;
-    it shows clusters in noise, too. Cheap: two passes. Sources: van der Maaten and Hinton 2008, JMLR 9; Wattenberg et
-    al. 2016, 10.23915/distill.00002.
+    most variance, or tsne. The measurements use all dimensions, not the map: accuracy is how often the nearest centroid
+    has the right label, with all prompts of the same question left out. Controls: accuracy_shuffled and p, with labels
+    shuffled over the questions; accuracy_shuffled_weights, a model that has learned nothing, because even a random one
+    separates many inputs; accuracy_embedding, the token and its position before the first layer; accuracy_map, how much
+    of it the two axes show. Labels that lie together can be read there; only ablation or patching shows that the model
+    reads them. In t-SNE distances, cluster sizes and gaps mean nothing, and noise also forms clusters. Cheap: two
+    passes. Sources: van der Maaten and Hinton 2008, JMLR 9; Wattenberg et al. 2016, 10.23915/distill.00002.
     """
 
     kind: ClassVar[str] = "embedding_map"
@@ -55,8 +54,8 @@ class EmbeddingMap(Experiment):
         str, Field(description="The token: last, or the last token of a span of the task.")
     ] = "last"  # fmt: skip
     label: Annotated[str, Field(description="answer, template, or a span of the task (its words).")] = "answer"
-    method: Annotated[Literal["pca", "tsne"], Field(description="What is drawn.")] = "pca"
-    perplexity: Annotated[float, Field(ge=1, le=100, description="Of tsne: about how many neighbours count.")] = 10.0
+    method: Annotated[Literal["pca", "tsne"], Field(description="How to draw the map.")] = "pca"
+    perplexity: Annotated[float, Field(ge=1, le=100, description="For tsne: about how many neighbours count.")] = 10.0
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -65,9 +64,9 @@ class EmbeddingMap(Experiment):
         self.compared(task.prompts(*self.draw))
         if self.method == "tsne":
             if find_spec("sklearn") is None:
-                raise BadConfiguration('t-SNE needs scikit-learn: pip install "lashley[tsne]", or take method pca.')
+                raise BadConfiguration('t-SNE needs scikit-learn. Run pip install "lashley[tsne]", or use method pca.')
             if self.perplexity >= self.n:
-                raise BadConfiguration(f"The perplexity must be below the number of prompts, {self.n}.")
+                raise BadConfiguration(f"perplexity must be below n, which is {self.n}.")
 
     def place(self, sizes: Mapping[str, int]) -> Site:
         from ..sites import Site, check_site, parse_site
@@ -76,12 +75,12 @@ class EmbeddingMap(Experiment):
             return Site(layer=(sizes["n_layers"] - 1) // 2, part="resid_post")
         site = parse_site(self.site)
         if site.part not in PARTS or (site.part == "z" and site.index is None):
-            raise BadConfiguration(f"{site} cannot be mapped; write L7.resid_post, L7.resid_pre, L7.attn, L7.mlp or "
+            raise BadConfiguration(f"{site} cannot be mapped. Use L7.resid_post, L7.resid_pre, L7.attn, L7.mlp or "
                                    "L7.H3.")  # fmt: skip
         return check_site(site, sizes) if "n_heads" in sizes else site
 
     def labels(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Each prompt's. Raises BadConfiguration where a prompt has none."""
+        """The label of each prompt. Raises BadConfiguration if a prompt has none."""
         if self.label == "answer":
             found = [p.answer.strip() for p in prompts]
         elif self.label == "template":
@@ -90,21 +89,21 @@ class EmbeddingMap(Experiment):
             found = [p.text[slice(*p.spans[self.label])].strip() if self.label in p.spans else "" for p in prompts]
         if not all(found):
             spans = sorted(set[str].intersection(*(set(p.spans) for p in prompts)))
-            raise BadConfiguration(f"Not every prompt of {self.task} has a label '{self.label}'; labels are: answer, "
-                                   f"template{''.join(f', {s}' for s in spans)}, as far as its prompts have them."
+            raise BadConfiguration(f"Not every prompt of {self.task} has a label '{self.label}'. Labels: answer, "
+                                   f"template{''.join(f', {s}' for s in spans)}, if the prompts have them."
                                    )  # fmt: skip
         return found
 
     def compared(self, prompts: Sequence[Prompt]) -> Labelled:
-        """Raises BadConfiguration where no label of theirs can be told from another."""
+        """The prompts with their labels. Raises BadConfiguration if there are no two labels to compare."""
         from ..methods.embedding_map import labelled
 
         labels = self.labels(prompts)
         of = labelled(labels, [p.key for p in prompts])
         if of is None:
             raise BadConfiguration(
-                f"Of the {len(set(labels))} labels of {self.n} prompts there are no two that have two prompts each, so "
-                "there is nothing to compare; raise n, or take another label."
+                f"No two of the {len(set(labels))} labels of {self.n} prompts have two prompts each, so there is "
+                "nothing to compare. Raise n, or use another label."
             )
         return of
 
@@ -155,7 +154,7 @@ class EmbeddingMap(Experiment):
         )  # fmt: skip
 
     def embedded(self, values: Array) -> Array:
-        """values [n, d] -> t-SNE's coordinates [n, 2], by the seed."""
+        """values [n, d] -> t-SNE's coordinates [n, 2], with the seed."""
         import numpy as np
         from sklearn.manifold import TSNE
 
@@ -187,14 +186,14 @@ class EmbeddingMap(Experiment):
         text += f"a difference of {above.text}; before the first layer {first.text}. "
         tells = p < 0.05 and (above.low or 0) > 0
         text += (
-            f"So {self.label} can be read here better than from an untrained model; whether the model reads it is "
-            "another question. " if tells
+            f"So {self.label} can be read here better than in an untrained model; this does not show that the model "
+            "reads it. " if tells
             else f"So it is not shown that training made {self.label} readable here. "
         )  # fmt: skip
         shown = float(spread[:2].sum())
         return (
-            text + f"The first two components hold {shown:.0%} of the variance ({spread[0]:.0%} and "
-            f"{float(spread[1]) if len(spread) > 1 else 0.0:.0%}); on them alone it is {on_map.text}."
+            text + f"The first two components contain {shown:.0%} of the variance ({spread[0]:.0%} and "
+            f"{float(spread[1]) if len(spread) > 1 else 0.0:.0%}); with them alone the accuracy is {on_map.text}."
         )
 
     def points(self, lab: Lab, site: Site, at: Array, labels: list[str], spread: Array) -> Figure:
@@ -216,7 +215,7 @@ class EmbeddingMap(Experiment):
 
 
 def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Array:
-    """What is at the site at the last token of a span of each prompt, [n, width]. Raises BadConfiguration where a
+    """The activation at the site, at the last token of a span of each prompt, [n, width]. Raises BadConfiguration if a
     prompt has no such span."""
     import torch
 
@@ -226,7 +225,7 @@ def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Ar
     missing = [i for i, row in enumerate(batch.spans) if position not in row]
     if missing:
         known = sorted(set[str].intersection(*map(set, batch.spans)))
-        raise BadConfiguration(f"Not every prompt has the position '{position}'; positions are: {', '.join(known)}.")
+        raise BadConfiguration(f"Not every prompt has the position '{position}'. Positions:  {', '.join(known)}.")
     columns = torch.tensor([row[position][1] - 1 for row in batch.spans])
     found = engine.read(subject, batch, {site.part}, [site.layer]).at(site.layer, site.part).cpu()
     found = found[torch.arange(len(batch)), columns]

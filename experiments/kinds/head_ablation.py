@@ -1,4 +1,4 @@
-"""Attention heads removed, one at a time or together, and what the answer loses by it."""
+"""Ablate attention heads, one at a time or together, and measure what the answer loses."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ class HeadAblation(Ablation):
     """Which attention heads does the model need for the task? Removes heads and measures the paired change.
 
     By default a sweep: every head (of `layers`, or of all) by itself, with interval, p and q for each, and its
-    percentile among the others; where these are fewer than `controls`, more are drawn at random. With `together` the
-    heads are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random
-    sets of as many heads, of the same layers or the nearest, are the control (control_rank, control_p: the place by
-    damage among them; excess: the damage beyond their mean). An
-    effect is edited minus intact: a negative logit_diff change means the head helped. A single removal misses heads
-    that back each other up; zero exaggerates, so repeat what matters with mean and resample. Zero takes a head's whole
-    z, the biases of its values included; libraries that fold these into the output's bias keep them. Cost: a sweep of
-    all heads is by far the dearest call here.
+    percentile among the others; if these are fewer than `controls`, more are drawn at random. With `together` the heads
+    are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random sets of
+    as many heads, from the same layers or the nearest, are the control (control_rank, control_p: rank by damage among
+    them; excess: the damage beyond their mean). An effect is edited minus intact: a negative logit_diff change means
+    that the head helped. A single removal misses heads that back each other up; zero exaggerates, so repeat what
+    matters with mean and resample. Zero removes a head's whole z, including the biases of its values; libraries that
+    fold these into the output's bias keep them. Cost: a sweep of all heads is by far the most expensive call here.
     """
 
     kind: ClassVar[str] = "head_ablation"
@@ -51,12 +50,12 @@ class HeadAblation(Ablation):
     sweep: Annotated[
         Sweep,
         Field(
-            description="How a sweep looks. exact: every head in fp32. screen: every head, to first order where the "
-            "metric's slope is small, and in bf16 where this processor is faster in it. attribution: all at once by "
-            "gradients, which misses heads of early layers. After either of these the strongest are measured in fp32."
+            description="How to sweep. exact: every head in fp32. screen: every head, to first order if the metric's "
+            "slope is small, and in bf16 if that is faster on this processor. attribution: all at once by gradients, "
+            "which misses heads of early layers. After the last two, the strongest are measured in fp32."
         ),
     ] = "exact"
-    verify: Annotated[int, Field(ge=1, description="How many of the strongest of a screen are measured in fp32.")] = 24
+    verify: Annotated[int, Field(ge=1, description="How many of the strongest of a screen to measure in fp32.")] = 24
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -84,7 +83,7 @@ class HeadAblation(Ablation):
         if self.sweep == "attribution":
             guesses, notes = self.estimated(lab, sites)
             order = screening.chosen(guesses, self.verify, self.seed)
-            # Gradients are no changes that changes could be compared with.
+            # Gradient estimates cannot serve as the changes that a percentile compares with.
             return Screened(order, guesses[order], "by gradients", len(sites)), notes
         look = screening.look(lab.subject, lab.prompts(*self.draw)[1], self.metric, [s.layer for s in sites])
         if look is None:
@@ -97,7 +96,7 @@ class HeadAblation(Ablation):
         return Screened(order, guesses[order], look.how, len(sites), seen), notes
 
     def estimated(self, lab: Lab, sites: list[Site]) -> tuple[Array, tuple[Note, ...]]:
-        """[site, n]: the change by each head as gradients have it."""
+        """[site, n]: the change by each head, estimated by gradients."""
         import numpy as np
 
         from ..methods.ablation import estimates
@@ -106,7 +105,7 @@ class HeadAblation(Ablation):
         return np.stack([found[s.layer][:, s.index] for s in sites]), notes
 
     def drawings(self, lab: Lab, found: tuple[Effect, ...], screened: Screened | None) -> tuple[Figure, ...]:
-        """What was measured, and where nothing was, what a screen saw; dots only where it was measured."""
+        """The measured changes, and the screen's estimates elsewhere; dots only for measured heads."""
         from ..sites import parse_site
 
         sizes, seen = lab.subject.sizes, screened.seen if screened else {}

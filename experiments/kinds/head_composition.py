@@ -1,4 +1,4 @@
-"""Which heads read what earlier heads write, by their weights alone."""
+"""Which heads read what earlier heads write, from the weights alone."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class HeadComposition(Experiment):
-    """Which heads read what earlier heads write: as queries, keys or values? By weights alone, all pairs at once.
+    """Which heads read what earlier heads write: as queries, keys or values? From the weights alone, all pairs at once.
 
     The score of a pair is the share of what the sender writes that the receiver reads (Frobenius norms, Elhage et al.
-    2021), less what chance gives: the mean score of pairs of the same model turned at random to each other (random_q,
-    random_k, random_v). Read it as effect[L0.H1 -> L1.H2, k]; kept are the `top` pairs of each of q, k and v, and all
-    pairs among `heads`. `percentile`: the share of random pairs that score less. Says where a path may run, such as an
-    induction head that reads a previous-token head by its keys; not that any text uses it, nor through the MLPs.
-    Weights have no sampling error: intervals are points, n is 1, and no prediction can be tested on them. Task and `n`
-    play no part. Cost: some seconds to a minute.
+    2021), minus chance: the mean score of pairs of the same model under random rotations (random_q, random_k,
+    random_v). Read it as effect[L0.H1 -> L1.H2, k]; the result keeps the `top` pairs of each of q, k and v, and all
+    pairs among `heads`. `percentile`: the share of random pairs that score less. Shows where a path may run, such as an
+    induction head that reads a previous-token head through its keys; not that any text uses it, and no paths through
+    MLPs. Weights have no sampling error: intervals are points, n is 1, and predictions cannot be tested on them.
+    Ignores task and `n`. Cost: seconds to a minute.
     """
 
     kind: ClassVar[str] = "head_composition"
@@ -39,11 +39,13 @@ class HeadComposition(Experiment):
         list[str] | None,
         Field(description="Keep all pairs among these heads, such as L7.H3. Null: the top pairs only."),
     ] = None
-    through: Annotated[Literal["q", "k", "v"], Field(description="Told and drawn first; all three are kept.")] = "k"
-    top: Annotated[int, Field(ge=1, le=500, description="How many pairs are kept for each of q, k and v.")] = 30
+    through: Annotated[
+        Literal["q", "k", "v"], Field(description="Which to report and draw first; all three are kept.")
+    ] = "k"
+    top: Annotated[int, Field(ge=1, le=500, description="How many pairs to keep for each of q, k and v.")] = 30
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        """No prompts are run, so the task need not hold `n`."""
+        """Runs no prompts, so the task may have fewer than `n`."""
         if {"n_layers", "n_heads"} <= set(sizes):
             self.sites(sizes)
 
@@ -68,7 +70,7 @@ class HeadComposition(Experiment):
         scores, random = all_scores(lab.subject, self.seed, lab.steps("composition"))
         effects: list[Effect] = []
         measured = [Measurement(name="questions", value=1)]
-        told: list[str] = []
+        parts: list[str] = []
         for name in sorted(THROUGH, key=lambda name: name != self.through):
             own, chance = scores[THROUGH.index(name)], random[THROUGH.index(name)]
             expected = float(chance.mean()) if len(chance) else 0.0
@@ -84,17 +86,17 @@ class HeadComposition(Experiment):
             low, high = np.percentile(chance, [2.5, 97.5]).tolist() if len(chance) else (0.0, 0.0)
             measured.append(Measurement(name=f"random_{name}", value=expected, low=low, high=high, n=len(chance)))
             best = [f"{e.site} {e.value:+.3f}" for e in effects if e.metric == name][:5]
-            told.append(f"{name}: {', '.join(best)} (chance {expected:.3f})")
+            parts.append(f"{name}: {', '.join(best)} (chance {expected:.3f})")
         return Result(
             measurements=tuple(measured),
             effects=tuple(effects),
             figures=(self.figure(lab, scores[THROUGH.index(self.through)], sorted(chosen), names),),
-            found=f"Composition of {lab.subject.name}'s heads beyond chance, strongest pairs. {'; '.join(told)}.",
+            found=f"Composition of {lab.subject.name}'s heads beyond chance, strongest pairs. {'; '.join(parts)}.",
             arrays={"composition": scores.astype(np.float32)},
         )
 
     def figure(self, lab: Lab, own: np.ndarray, chosen: list[int], names: list[str]) -> Figure:
-        """Head by head where heads were named; else the strongest pair of each two layers."""
+        """Head by head if heads are named; otherwise the strongest pair of every two layers."""
         import numpy as np
 
         sizes = lab.subject.sizes
@@ -105,7 +107,7 @@ class HeadComposition(Experiment):
             grid, labels, what = own[np.ix_(chosen, chosen)], [names[i] for i in chosen], "head"
         else:
             filled = np.nan_to_num(own, nan=-1.0).reshape(count, heads, count, heads).max((1, 3))
-            # Nothing reads what the last layer writes, and the first reads nothing.
+            # No head reads what the last layer writes, and the first layer reads from no head.
             grid, labels, what = np.where(filled < 0, np.nan, filled), [str(i) for i in with_heads], "layer"
             grid = grid[:-1, 1:] if count > 1 else grid
         values: list[list[Any]] = [[None if np.isnan(v) else float(v) for v in row] for row in grid]

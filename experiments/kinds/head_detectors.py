@@ -1,4 +1,4 @@
-"""Heads of known types, found by where they attend on random tokens and by what their weights write."""
+"""Find heads of known types: from their attention on random tokens, and from their weights."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ STRONGEST = 4
 class HeadDetectors(Experiment):
     """Which heads are induction, previous-token, duplicate-token, sink, copying or successor heads? All heads at once.
 
-    A score from 0 to 1 for each head and detector, on random tokens said twice (`n` such texts): how much weight goes
-    to the token before (previous_token), to the same token earlier (duplicate_token), to what came after it
-    (induction), to the first token (first_token: a sink, a head at rest). By weights alone: does a head raise the
-    token that it attends to above 255 random others (copying), lower it below all (copy_suppression), raise the
-    next day, month or number (successor)? Read them as effect[L7.H3, induction]. Beside each: `percentile`
-    among the heads of the same model with shuffled weights, and the highest score there, NAME_shuffled. Cheap: a few
-    passes. The task plays no part: a head that scores high can do something; whether a task needs it, ablation says.
+    A score from 0 to 1 for each head and detector, on random tokens repeated once (`n` such texts): how much attention
+    goes to the token before (previous_token), to the same token earlier (duplicate_token), to the one after that
+    (induction), to the first token (first_token: a sink, a head at rest). From the weights alone: does a head raise
+    the token that it attends to above 255 random others (copying), lower it below all (copy_suppression), raise the
+    next day, month or number (successor)? Read them as effect[L7.H3, induction]. Each has `percentile` among the heads
+    of the same model with shuffled weights; NAME_shuffled is the highest score there. Cheap: a few passes. Ignores the
+    task: a high score shows what a head can do; ablation shows whether a task needs it.
     """
 
     kind: ClassVar[str] = "head_detectors"
     question: ClassVar[str] = WHAT_A_HEAD_LOOKS_AT
     core: ClassVar[bool] = True
 
-    detector: Annotated[
-        Detector, Field(description="Told and drawn first; all of them are measured and kept in any case.")
-    ] = "induction"
-    length: Annotated[int, Field(ge=8, le=256, description="How many different tokens are said twice.")] = 25
+    detector: Annotated[Detector, Field(description="Which to report and draw first; all are measured and kept.")] = (
+        "induction"
+    )
+    length: Annotated[int, Field(ge=8, le=256, description="How many different tokens to repeat.")] = 25
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        """The texts are random tokens, so the task need not hold `n` prompts."""
+        """The texts are random tokens, so the task may have fewer than `n` prompts."""
 
     @property
     def asks(self) -> bool:
@@ -67,14 +67,14 @@ class HeadDetectors(Experiment):
         names = sorted(own, key=lambda name: name != self.detector)
         effects = [effect for name in names for effect in detected(lab, name, own[name], others[name])]
         highest: list[Measurement] = []
-        told: list[str] = []
+        parts: list[str] = []
         for name in names:
             mine = [e for e in effects if e.metric == name]
             values = others[name].mean(-1)
             highest.append(Measurement(name=f"{name}_shuffled", value=float(values.max()), n=len(values), unit="score"))
             own_values, highest_there = [e.value for e in mine], float(values.max())
             shown = beside_shuffled([e.site for e in mine], own_values, highest_there, count=STRONGEST)
-            told.append(f"{name.replace('_', ' ')}: {shown}")
+            parts.append(f"{name.replace('_', ' ')}: {shown}")
         asked = questions_asked([str(i) for i in range(self.n)])
         return Result(
             measurements=(asked, *highest),
@@ -84,13 +84,13 @@ class HeadDetectors(Experiment):
                          own[name].shape[-1], effects, name, lab.subject.sizes)
                 for name in names if name == self.detector
             ),
-            found=f"Highest scores of {lab.subject.name}'s heads, from 0 to 1, on {self.n} texts. {'; '.join(told)}.",
+            found=f"Highest scores of {lab.subject.name}'s heads, from 0 to 1, on {self.n} texts. {'; '.join(parts)}.",
             notes=() if "successor" in own else (note("no_successor"),),
             arrays={f"{name}_scores": values for name, values in own.items()},
         )  # fmt: skip
 
     def scores(self, subject: Subject) -> dict[str, np.ndarray]:
-        """By detector [head, what it was seen on], the heads layer by layer."""
+        """By detector, [head, text or token], the heads layer by layer."""
         from ..lab import numbers
         from ..methods.detectors import attended, copied, repeated_tokens, succeeded
 

@@ -1,4 +1,4 @@
-"""The decoder layers run in another order, left out or repeated, and how the damaged model speaks."""
+"""Run the layers in another order, leave some out or repeat them, and see what the damaged model says."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class LayerProgram(Experiment):
     """Which layers does the model need, and what does it say without them? Runs any list of layers.
 
     `program` is the list of layers to run: "0-4, 6-29" leaves 5 out, "0-5, 5, 6-29" repeats it, "0-4, 6, 5, 7-29"
-    swaps. Or `sweep` tries one change at every place, each with its percentile among the others: skip_each,
-    repeat_each, swap_each (with the next one), keep_first (the first n layers only; no percentile). Gives the paired
+    swaps. Or `sweep` tries one change at every layer, each with its percentile among the others: skip_each,
+    repeat_each, swap_each (with the next one), keep_first (only the first n layers; no percentile). Gives the paired
     change of the answer loss (edited minus intact: positive is damage). For one program also accuracy, the tokens
     that became more and less likely, what the damaged model says, and as control up to 20 programs that do the same
-    to other layers near by (excess: the damage beyond their mean). Layers next to each other often stand in for one
-    another: one skip can miss them.
+    to other layers nearby (excess: the damage beyond their mean). Neighbouring layers often back each other up: a
+    single skip can miss them.
     """
 
     kind: ClassVar[str] = "layer_program"
@@ -42,17 +42,17 @@ class LayerProgram(Experiment):
     core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
-    sweep: Annotated[Sweep | None, Field(description="One change at every place instead of one program.")] = None
+    sweep: Annotated[Sweep | None, Field(description="One change at every layer instead of one program.")] = None
     metric: Annotated[
         AnyMetric,
-        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+        Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
 
     controls: Annotated[
         int,
         Field(
             ge=1, le=2000,
-            description="How many programs of the same form stand beside one; beyond_control draws its own.",
+            description="How many programs of the same form to compare with; beyond_control draws its own.",
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
@@ -72,7 +72,7 @@ class LayerProgram(Experiment):
         self.require_metric(self.metric, task)
 
     def programs(self, n_layers: int) -> list[Intervention]:
-        """What is to be run. Raises BadConfiguration for a layer that is not there."""
+        """The programs to run. Raises BadConfiguration for a layer that does not exist."""
         from ..interventions import Intervention, parse_layers, show_layers
 
         if (self.program is None) == (self.sweep is None):
@@ -96,7 +96,7 @@ class LayerProgram(Experiment):
         return made
 
     def removed(self, site: str, n_layers: int) -> frozenset[str]:
-        """The layers that are left out, where all others run once and in their order."""
+        """The layers that are left out, if all others run once and in order."""
         from ..interventions import parse_layers
 
         if self.sweep not in (None, "skip_each") or site.startswith("token "):
@@ -113,7 +113,7 @@ class LayerProgram(Experiment):
         return self.one(lab, programs[0]) if self.sweep is None else self.swept(lab, programs)
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
-        """One change at every place."""
+        """One change at every layer."""
         from ..answers.scoring import intact
         from ..methods.controls import among, compare, per_prompt
         from ..statistics.intervals import effects, questions_asked
@@ -124,7 +124,7 @@ class LayerProgram(Experiment):
         run = compare(lab, "layer programs", batch, programs, lab.readout(self.metric, batch))
         values = run.values(self.metric)
         found = effects([p.name for p in programs], self.metric, values[1:] - values[0], asked)
-        if self.sweep != "keep_first":  # which is no place among others: each of its programs holds the one before
+        if self.sweep != "keep_first":  # it has no percentile: each of its programs contains the one before
             found = among(found)
         named = strongest(found)
         rest = [e for e in sorted(found, key=lambda e: abs(e.value)) if e not in named]
@@ -141,7 +141,7 @@ class LayerProgram(Experiment):
         )
 
     def one(self, lab: Lab, program: Intervention) -> Result:
-        """One program, with what the model says under it, and the same done to other layers beside it."""
+        """One program, with what the model says under it, and control programs on other layers."""
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..lab import INTACT, numbers
@@ -163,7 +163,7 @@ class LayerProgram(Experiment):
         few = too_few(self.control_pool, len(controls), len(moved_programs(layers, n_layers, *drawn, "anywhere")),
                       self.controls)  # fmt: skip
         others = of_layers(self.control_pool, controls, n_layers).removeprefix(" of ") or "other layers"
-        # By a readout of their own: twenty times the predictions over the whole vocabulary are not to be kept.
+        # A separate readout: predictions over the whole vocabulary for twenty controls would take too much memory.
         run = compare(lab, "random programs", batch, [program, *controls], lab.readout(self.metric, batch))
         beside = run.values(self.metric)[2:]
         matched = control_measurements(self.metric, change[0], beside - values[0], asked)
@@ -199,9 +199,9 @@ class LayerProgram(Experiment):
 
 
 def token_changes(lab: Lab, log_probs: Any, asked: list[str]) -> tuple[Effect, ...]:
-    """The tokens whose probability at the answer rose most, then those whose fell most, on average over prompts.
+    """The tokens whose mean probability at the answer rose most, then those whose mean probability fell most.
 
-    They are picked for being extreme, so they carry no p-value.
+    They are selected for being extreme, so they have no p-value.
     """
     from ..lab import numbers
     from ..statistics.intervals import untested

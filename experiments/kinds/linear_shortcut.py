@@ -1,4 +1,4 @@
-"""Layers skipped, and a linear map in their place: how much of what they do is linear."""
+"""Replace layers with a linear map: how much of what they do is linear."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from ..statistics.intervals import Array
     from ..tasks.task import Task
 
-# What stands in for the layers: nothing, a vector that is always added, a matrix and a vector.
+# What replaces the layers: nothing, a constant vector, a matrix and a vector.
 WAYS = ("skipped", "shifted", "translated")
 SHOWN = 5
 
 
 class LinearShortcut(Experiment):
-    """Could a linear map stand in for some layers? Skips them without and with the best map in their place.
+    """Could a linear map replace some layers? Skips them without and with the best map in their place.
 
     For every stretch of `width` layers, or the one in `layers`, the map from the stream before it to the stream after
-    it is fitted by least squares on `train` other explore prompts (a map of its own for the first token), held towards
-    doing nothing as a quarter of them, kept apart, shows to be best. Then the measured prompts run: the change of the
-    metric when the stretch is skipped, shifted (a constant vector is added instead) and translated (the map); repaired,
-    translated minus skipped; and as control beyond_shift, translated minus shifted: what the map does from the prompt.
-    undone is the share of the damage that the map takes back. Sites are L10 or L10-13. Little repair means that the
-    layers' work is not linear in the stream, or that `train` is too small: a map has d_model squared numbers. It is
-    fitted on one task, so it says nothing of other texts. Answers are scored, not generated. Cost: three runs from
-    there on for each stretch, and a linear system. Source: Din et al. 2023, arXiv 2303.09435.
+    it is fitted by least squares on `train` other explore prompts (a separate map for the first token), with a ridge
+    penalty chosen on a held-out quarter of them. Then the measured prompts run: the change of the metric when the
+    stretch is skipped, shifted (a constant vector is added instead) and translated (the map); repaired, translated
+    minus skipped; and as control beyond_shift, translated minus shifted: what the map does that depends on the prompt.
+    undone is the share of the damage that the map undoes. Sites are L10 or L10-13. Little repair means that the layers'
+    work is not linear in the stream, or that `train` is too small: a map has d_model squared numbers. It is fitted on
+    one task, so it says nothing about other texts. Answers are scored, not generated. Cost: three runs from there on
+    for each stretch, and a linear system. Source: Din et al. 2023, arXiv 2303.09435.
     """
 
     kind: ClassVar[str] = "linear_shortcut"
     question: ClassVar[str] = WHICH_LAYERS
 
     layers: Annotated[str | None, Field(description='One stretch, such as "10-13". Null: every one of `width`.')] = None
-    width: Annotated[int, Field(ge=1, description="How many layers each stretch of the sweep has.")] = 1
+    width: Annotated[int, Field(ge=1, description="Number of layers in each stretch of the sweep.")] = 1
     metric: Annotated[
         AnyMetric,
-        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+        Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
-    train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
+    train: Annotated[int, Field(ge=16, le=2048, description="Number of other prompts to fit the maps on.")] = 128
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         from ..tasks.fitting_prompts import training_prompts
@@ -63,7 +63,7 @@ class LinearShortcut(Experiment):
         training_prompts(task, task.prompts(*self.draw), self.train, self.seed)
 
     def stretches(self, n_layers: int) -> list[range]:
-        """The layers that are skipped together. Raises BadConfiguration for what is no stretch of this model."""
+        """The layers that are skipped together. Raises BadConfiguration if they are not a stretch of this model."""
         from ..interventions import parse_layers
 
         if self.layers is None:
@@ -72,7 +72,7 @@ class LinearShortcut(Experiment):
             return [range(first, first + self.width) for first in range(n_layers - self.width + 1)]
         given = parse_layers(self.layers, n_layers)
         if not given or list(given) != list(range(given[0], given[-1] + 1)):
-            raise BadConfiguration(f"'{self.layers}' is no stretch of layers; write for example 10-13.")
+            raise BadConfiguration(f"'{self.layers}' is not a stretch of layers. Write it as 10-13.")
         return [range(given[0], given[-1] + 1)]
 
     def run(self, lab: Lab) -> Result:
@@ -94,7 +94,7 @@ class LinearShortcut(Experiment):
         damage = {way: change[:, i] for i, way in enumerate(WAYS)}
         repaired = damage["translated"] - damage["skipped"]
         beyond = damage["translated"] - damage["shifted"]
-        # A divergence is never negative, so that its sign cannot be flipped; a difference of two can be of either.
+        # A divergence is never negative, so its sign cannot be flipped in a test; that of a difference can.
         changed = untested if is_distance(self.metric) else effects
         found = [among(changed(names, way, damage[way], asked)) for way in WAYS]
         found += [effects(names, "repaired", repaired, asked), effects(names, "beyond_shift", beyond, asked)]
@@ -129,7 +129,7 @@ class LinearShortcut(Experiment):
         )  # fmt: skip
 
     def sources(self, lab: Lab, stretches: list[range]) -> tuple[dict[str, Source], tuple[Note, ...]]:
-        """By way, what stands after each stretch instead of what its layers make; and notes on the fit."""
+        """For each way, the stream after each stretch that replaces the layers' own; and notes on the fit."""
         from .. import engine
         from ..engine.activations import Activations
         from ..engine.donors import content
@@ -140,7 +140,7 @@ class LinearShortcut(Experiment):
         fit = fitting(lab, measured, self.train, self.seed)
         used = (fit.fitted, fit.apart, batch)
         streams = [engine.streams(lab.subject, engine.read(lab.subject, b, {"resid_pre"})) for b in used]
-        # What attention does with the first token is its own story: a map of its own, for it alone.
+        # Attention treats the first token differently, so it gets its own map.
         inside = [(content(b), b.mask.bool() & ~content(b)) for b in used]
         made: dict[str, dict[tuple[int, str], Tensor]] = {"shifted": {}, "translated": {}}
         for done, stretch in enumerate(stretches):
@@ -161,7 +161,7 @@ class LinearShortcut(Experiment):
     def drawing(
         self, lab: Lab, names: list[str], found: list[tuple[Effect, ...]], damage: dict[str, Array], asked: list[str]
     ) -> Figure:
-        """The damage along the layers; of one stretch three bars."""
+        """The damage by layer; for one stretch, three bars."""
         from ..methods.lenses import curve
 
         unit = unit_of(self.metric)
@@ -180,7 +180,7 @@ class LinearShortcut(Experiment):
 
 
 def skipping(way: str, stretch: range, n_layers: int) -> Intervention:
-    """The stretch left out, or what comes out of it replaced by what the source of this name has instead."""
+    """The stretch left out, or its output replaced by the source of this name."""
     from ..interventions import Edit, Intervention
     from ..sites import Site
 

@@ -1,4 +1,4 @@
-"""What the model would answer if it ended after each of its layers."""
+"""What the model would answer if it stopped after each layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..lab import Lab
     from ..tasks.task import Task
 
-# Of a longer prompt the map shows the last tokens.
+# For a longer prompt, the map shows its last tokens.
 COLUMNS = 40
 
 
@@ -30,10 +30,10 @@ class LogitLens(Experiment):
     final prediction from the layer's (kl), and as control the lead (in log-probability) over the answers of the other
     prompts: a layer that knows only which kind of word comes next has none. Sites are L0.resid_pre (the embedding) and
     L7.resid_post; the values are not changes: effect[L20.resid_post, prob] is the probability after layer 20. Also
-    settled_after: the layers that have run when the likeliest token is the final one and stays it; and, for one prompt,
-    a map of the likeliest token at every layer and position. Nothing is edited, so it costs little more than one pass.
-    It misleads in early layers, which do not write in the final basis yet: not readable is not absent (tuned_lens
-    corrects for it); readable is not used (ablation tells).
+    settled_after: the number of layers after which the likeliest token stays the final one; and, for one prompt, a map
+    of the likeliest token at every layer and position. Edits nothing, so it costs little more than one pass. It
+    misleads in early layers, which do not yet write in the final basis: what it cannot read may still be there
+    (tuned_lens corrects for this), and what it can read may be unused (ablation shows).
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
 
@@ -41,7 +41,7 @@ class LogitLens(Experiment):
     question: ClassVar[str] = WHAT_IS_WRITTEN
     core: ClassVar[bool] = True
 
-    shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
+    shown: Annotated[int, Field(ge=0, description="Prompt that the map shows, from 0.")] = 0
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -90,7 +90,7 @@ class LogitLens(Experiment):
         ]  # fmt: skip
         if not is_open and "lead" not in values:
             notes = (*notes, note("same_answers"))
-        # What stands for the intact model in the arrays is 0: a value here is no change.
+        # The arrays have 0 for the intact model, because the values here are not changes.
         kept = {name: with_zero(each) for name, each in values.items()}
         after = settled(tops, asked)
         units = ", ".join("rank from 0" if name == "rank" else f"{name} in {UNITS[name]}" for name in values)
@@ -126,6 +126,6 @@ class LogitLens(Experiment):
                 "texts": [labels(tokenizer, row) for row in found["token"][:, 0, columns].long().tolist()],
                 "rows": ["embedding", *(f"L{layer}" for layer in range(lab.subject.anatomy.n_layers))],
                 "columns": labels(tokenizer, batch.ids[0, columns].tolist()),
-                "row_label": "after layer", "column_label": "token that has been read", "scale": "sequential",
+                "row_label": "after layer", "column_label": "token read", "scale": "sequential",
             },
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The smallest set of heads, MLPs or layers without which the task breaks, or with which alone it is kept."""
+"""Search for the smallest set of heads, MLPs or layers that breaks the task, or keeps it when alone."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ NAMED, DRAWN = 16, 24
 class MinimalSet(Experiment):
     """What is the smallest set of heads, MLPs or layers that breaks the task when removed, or keeps it when alone?
 
-    Searches on other explore prompts: by each one's own damage, then by halving, then dropping members one at a time
-    until none can be spared (`beam` sets followed at once; 1 is greedy). The set is then tried on these prompts: share
-    is what it leaves of the intact metric, and the task is called broken or kept only where the whole interval lies on
-    one side of the level; random_share is what 20 random sets as large leave. Each member is verified by itself:
-    effect[L7.H3] is the change when the set is without it, `members_needed` counts members without which the whole
+    Searches on other explore prompts: by each part's own damage, then by halving, then by dropping members one at a
+    time until none can be spared (`beam` sets at once; 1 is greedy). Then tests the set on these prompts: share is the
+    share of the intact metric that it leaves, and the task counts as broken or kept only if the whole interval lies on
+    one side of the level; random_share is the share with 20 random sets of the same size. Verifies each member:
+    effect[L7.H3] is the change when the set is without it; `members_needed` counts members without which the whole
     interval lies on the other side of the level. Finds parts that back each other up, which single removals miss. A set
     that cannot lose a member need not be the only one, nor the smallest: other seeds and a wider beam may give others.
-    One part that is needed alone breaks the task by itself: to find those that stand in for each other, name it in
-    `besides`. Under zero a kept set can fail because the stream is far from its usual range, so compare with mean.
-    Cost: layers and MLPs a hundred runs or so; heads a sweep and up to a thousand, keep more than break.
+    A part that is needed alone breaks the task by itself: to find parts that back each other up, name it in `besides`.
+    With zero a kept set can fail because the stream leaves its usual range, so compare with mean. Cost: layers and MLPs
+    about a hundred runs; heads a sweep and up to a thousand, keep more than break.
     """
 
     kind: ClassVar[str] = "minimal_set"
@@ -52,19 +52,21 @@ class MinimalSet(Experiment):
     goal: Annotated[
         Literal["break", "keep"], Field(description="break: removing the set breaks the task. keep: it alone remains.")
     ] = "break"
-    parts: Annotated[Parts, Field(description="What sets are made of. A layer is its attention and its MLP.")] = "heads"
-    layers: Annotated[list[int] | None, Field(description="Only parts of these layers; others stay. Null: all.")] = None
+    parts: Annotated[Parts, Field(description="Parts to search. A layer is its attention and its MLP.")] = "heads"
+    layers: Annotated[
+        list[int] | None, Field(description="Only parts of these layers; others stay in place. Null: all.")
+    ] = None
     besides: Annotated[
         list[str] | None,
-        Field(description="Parts that stay in any case, such as heads that are known to be needed alone: L0.H1."),
+        Field(description="Parts that always stay in place, such as heads known to be needed alone: L0.H1."),
     ] = None
     level: Annotated[
-        float, Field(gt=0, lt=1, description="The share of the intact metric from which on the task counts as kept.")
+        float, Field(gt=0, lt=1, description="Share of the intact metric at which the task counts as kept.")
     ] = 0.5
-    beam: Annotated[int, Field(ge=1, le=8, description="How many sets the search follows at once.")] = 1
+    beam: Annotated[int, Field(ge=1, le=8, description="Number of sets to search in parallel.")] = 1
     method: Removed = "zero"
     control_pool: ControlPool = "matched"
-    metric: Annotated[ShareMetric, Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[ShareMetric, Field(description="Metric.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -73,19 +75,18 @@ class MinimalSet(Experiment):
         self.require_metric(self.metric, task)
 
     def searched_for(self, sizes: Mapping[str, int]) -> dict[str, tuple[Site, ...]]:
-        """What sets are made of, by name. Raises BadConfiguration for what is not there."""
+        """The parts to search, by name. Raises BadConfiguration for a part that does not exist."""
         from ..methods.removal import elements
 
         every = elements(self.parts, sizes, self.layers)
         unknown = [name for name in self.besides or () if name not in every]
         if unknown:
             raise BadConfiguration(
-                f"{unknown[0]} is not among the {self.parts} that are searched, so it cannot be left in place; leave "
-                "it out of besides."
+                f"{unknown[0]} is not among the {self.parts} to search, so besides cannot contain it. Leave it out."
             )
         found = {name: sites for name, sites in every.items() if name not in (self.besides or ())}
         if not found:
-            raise BadConfiguration("besides names all parts, so there is nothing to search; name fewer.")
+            raise BadConfiguration("besides names all parts, so there is nothing to search. Name fewer.")
         return found
 
     def run(self, lab: Lab) -> Result:
@@ -114,15 +115,15 @@ class MinimalSet(Experiment):
         intact = float(numbers(lab.run("intact", batch, [INTACT], readout)[self.metric]).mean())
         if intact <= 0:
             raise BadConfiguration(
-                f"The intact {self.metric} is {intact:.3f} on the search's prompts, so there is no task to be kept or "
-                "broken."
+                f"The intact {self.metric} is {intact:.3f} on the search's prompts, so there is nothing to keep or "
+                "break. Use a task that the model can do."
             )
         sign = 1 if self.goal == "keep" else -1
 
         def score(sets: Sequence[frozenset[str]]) -> list[float]:
             made = [self.set_removal(lab, one, order) for one in sets]
             values = numbers(lab.run(f"{len(sets)} sets", batch, made, readout, sources)[self.metric]).mean(-1)
-            # A set that leaves exactly the level keeps the task, and does not break it.
+            # A set that leaves exactly the level keeps the task.
             return [sign * (float(v) / intact - self.level) - (self.goal == "break" and 1e-12) for v in values]
 
         return score
@@ -139,7 +140,7 @@ class MinimalSet(Experiment):
         return self.removal(lab, gone, order)
 
     def tried(self, lab: Lab, order: list[str], found: Smallest | None) -> Result:
-        """The set on the prompts that are measured on, with each member left out, and random sets as large."""
+        """Test the set on the measured prompts: whole, without each member, and against random sets of its size."""
         from ..methods.control_pool import too_few
         from ..methods.control_subsets import random_subsets, subsets_there_are
         from ..methods.controls import compare, of_layers, per_prompt
@@ -159,7 +160,7 @@ class MinimalSet(Experiment):
         made = [self.set_removal(lab, one, order) for one in (members, *fewer, *drawn)]
         everything = self.removal(lab, order, order)
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in everything.edits})
-        # What removes something comes first: the identity is made of it.
+        # A real removal comes first: the identity control is made from it.
         run = compare(lab, "the set, its members and random sets", batch, [everything, *made],
                       lab.readout(self.metric, batch), sources)  # fmt: skip
         values = run.values(self.metric)
@@ -168,7 +169,7 @@ class MinimalSet(Experiment):
         base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked, self.metric)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
-                f"The intact {self.metric} is {base.text}, not above 0, so there is no task to be kept or broken."
+                f"The intact {self.metric} is {base.text}, not above 0, so there is nothing to keep or break."
             )
         whole = float(intact.mean())
         left, low, high = (float(x) for x in ratio_interval(own, intact, asked))
@@ -180,9 +181,9 @@ class MinimalSet(Experiment):
                     Measurement(name="share", value=left, low=low, high=high, n=len(asked)),
                     Measurement(name="all_removed", value=float(at_all.mean()) / whole, n=len(asked))]  # fmt: skip
         if enough and found is not None:
-            # Of a set that is not enough itself this would be said of every member.
+            # If the set itself is not enough, this would hold for every member.
             measured.append(Measurement(name="members_needed", value=len(needed), unit=self.parts))
-        told = ""
+        compared = ""
         if len(beside):
             shares = beside.mean(-1) / whole
             outdone = share("better", (shares > left if self.goal == "break" else shares < left).astype(float))
@@ -191,22 +192,22 @@ class MinimalSet(Experiment):
             as_good = int((shares <= left if self.goal == "break" else shares >= left).sum())
             removed = [self.removal(lab, one, order) for one in drawn]
             pool = of_layers(self.control_pool, removed, n_layers)
-            told = (
-                f" {len(shares)} random sets as large{pool} leave {at_random.text}; by what it leaves the set has rank "
-                f"{1 + as_good} of {1 + len(shares)} among them (p {p_text((1 + as_good) / (1 + len(shares)))})."
+            compared = (
+                f" {len(shares)} random sets of the same size{pool} leave {at_random.text}; the set has rank "
+                f"{1 + as_good} of {1 + len(shares)} (p {p_text((1 + as_good) / (1 + len(shares)))})."
             )
         rows = effects(members, self.metric, without - own, asked) if fewer else ()
-        verb = "Without" if self.goal == "break" else "With nothing but"
+        verb = "Without" if self.goal == "break" else "With only"
         listed = ", ".join(members[:NAMED]) + (f" and {len(members) - NAMED} more" if len(members) > NAMED else "")
         text = (
-            f"{verb} {len(members)} of {len(order)} {self.parts} ({self.method}): {listed or 'none'}. {left:.3f} "
+            f"{verb} {len(members)} of {len(order)} {self.parts} ({self.method}: {listed or 'none'}), {left:.3f} "
             f"[{low:.3f}, {high:.3f}] of the intact {self.metric} is left: {self.said(low, high)}."
         )
         if enough and found is not None:
-            text += f" {len(needed)} of {len(members)} members are shown to be needed: without each of them the set is "
-            text += "not enough."
+            text += f" {len(needed)} of {len(members)} members are shown to be needed: without any one of them the set "
+            text += "is not enough."
         if found is None:
-            text = f"Not even all {len(order)} {self.parts} suffice to {self.goal} it on the search's prompts. {text}"
+            text = f"Even all {len(order)} {self.parts} do not {self.goal} the task on the search's prompts. {text}"
         elif enough is None:
             notes = (*notes, note("set_open"))
         elif not enough:
@@ -216,7 +217,7 @@ class MinimalSet(Experiment):
             measurements=tuple(measured),
             effects=rows,
             figures=self.drawings(lab, rows, found),
-            found=text + told + searched,
+            found=text + compared + searched,
             notes=(*run.failed(self.metric), *notes, *few),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt({self.metric: values[[2, *range(3, 3 + len(fewer))]], "intact": intact[None]}, asked,
@@ -224,14 +225,14 @@ class MinimalSet(Experiment):
         )  # fmt: skip
 
     def shown(self, low: float, high: float) -> bool | None:
-        """Whether a share with this interval is enough; None where the interval holds the level."""
+        """Whether a share with this interval is enough; None if the interval contains the level."""
         if low < self.level <= high:
             return None
         return (low >= self.level) == (self.goal == "keep")
 
     def said(self, low: float, high: float) -> str:
         if low < self.level <= high:
-            return f"whether the task is kept or broken is not shown (level {self.level:g})"
+            return f"undecided whether the task is kept or broken (level {self.level:g})"
         return f"the task is {'kept' if low >= self.level else 'broken'} (level {self.level:g})"
 
     def drawings(self, lab: Lab, rows: Sequence[Effect], found: Smallest | None) -> tuple[Figure, ...]:
@@ -243,7 +244,7 @@ class MinimalSet(Experiment):
             bars = {"labels": [e.site for e in ranked], "values": [e.value for e in ranked],
                     "low": [e.low for e in ranked], "high": [e.high for e in ranked]}  # fmt: skip
             doing = "removed" if self.goal == "break" else "kept"
-            title = f"Change of {self.metric} when the {doing} set is without a member ({self.method}): {about}"
+            title = f"Change of {self.metric} when the {doing} set lacks a member ({self.method}): {about}"
             figures.append(Figure(name="members", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n,
                                   data=bars))  # fmt: skip
         if found is not None and len(found.path) > 1:
@@ -252,7 +253,7 @@ class MinimalSet(Experiment):
             sizes = sorted(best)
             lines = [{"name": "best set of this size", "y": [best[size] for size in sizes]},
                      {"name": f"level {self.level:g}", "y": [self.level] * len(sizes)}]  # fmt: skip
-            title = f"What sets leave of {self.metric} on the search's prompts, {self.goal}: {about}"
+            title = f"Share of {self.metric} that sets leave on the search's prompts, {self.goal}: {about}"
             data = {"x": sizes, "x_label": f"{self.parts} in the set", "series": lines}
             figures.append(Figure(name="search", kind="lines", title=title, unit="share of the intact", n=self.n,
                                   data=data))  # fmt: skip

@@ -1,4 +1,4 @@
-"""MLPs removed, one at a time or together, and what the answer loses by it."""
+"""Ablate MLPs, one at a time or together, and measure what the answer loses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class MlpAblation(Ablation):
 
     By default a sweep: the MLP of each layer by itself (effect[L7.mlp]), with interval, p, q and its percentile among
     the others. With `together` the MLPs of `layers` are removed as one set; text is generated for accuracy_drop, and 20
-    random sets of as many MLPs of layers near by are the control (excess: the damage beyond their mean). Negative
-    logit_diff changes mean that the MLP helped. The first MLP nearly always looks vital: it turns tokens into what all
-    later layers read, whatever the task, above all under zero; so compare with another task, and with mean and
-    resample.
-    An MLP can be needed to keep the stream in its usual range and know nothing of the task. Which of its neurons:
-    neuron_ablation. Cheap: a run for each layer.
+    random sets of as many MLPs in nearby layers are the control (excess: the damage beyond their mean). A negative
+    logit_diff change means that the MLP helped. The first MLP nearly always looks vital, above all with zero: it
+    converts tokens into what all later layers read, whatever the task; so compare with another task, and with mean and
+    resample. An MLP can be needed only to keep the stream in its usual range. For its neurons use neuron_ablation.
+    Cheap: a run per layer.
     """
 
     kind: ClassVar[str] = "mlp_ablation"

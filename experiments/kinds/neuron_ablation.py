@@ -1,4 +1,4 @@
-"""MLP neurons removed, one at a time or together, and what the answer loses by it."""
+"""Ablate MLP neurons, one at a time or together, and measure what the answer loses."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class NeuronAblation(Ablation):
 
     By default all neurons (of `layers`, or of all) are estimated at once by gradients on other explore prompts; the
     strongest `verify` and 8 others drawn at random are then removed on these prompts, one at a time, exactly:
-    effect[L7.mlp.n512] with interval, p, q, and its percentile among 20 random neurons of the same layers. Given
-    `neurons` just these, one at a time, or `together` as one set, with text for accuracy_drop and 20 random sets as
-    control (excess: the damage beyond their mean). One neuron seldom matters: answers are spread over many, and
-    gradients miss those that are saturated or whose work others take over (screen_agreement says how far to trust
-    them), so also remove the strongest together. A neuron that matters here may do so for any text: compare with
-    another task. Cost: two passes and about fifty runs.
+    effect[L7.mlp.n512] with interval, p, q, and its percentile among 20 random neurons of the same layers. With
+    `neurons` only these, one at a time, or `together` as one set, with text for accuracy_drop and 20 random sets as
+    control (excess: the damage beyond their mean). A single neuron seldom matters: answers are spread over many, and
+    gradients miss neurons that are saturated or backed up by others (screen_agreement says how far to trust them), so
+    also remove the strongest together. A neuron that matters here may matter for any text: compare with another task.
+    Cost: two passes and about fifty runs.
     """
 
     kind: ClassVar[str] = "neuron_ablation"
@@ -44,12 +44,12 @@ class NeuronAblation(Ablation):
         list[str] | None, Field(description="Neurons such as L7.mlp.n512, at most 200. Null: the strongest are found.")
     ] = None
     layers: Annotated[list[int] | None, Field(description="Look only in these layers. Null: all.")] = None
-    verify: Annotated[int, Field(ge=1, le=500, description="How many of the strongest found are removed.")] = 24
+    verify: Annotated[int, Field(ge=1, le=500, description="How many of the strongest to remove.")] = 24
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if self.neurons is None and self.together:
-            raise BadConfiguration("Name the neurons that are to be removed together; a run without finds them.")
+            raise BadConfiguration("Name the neurons to remove together; a run without together finds them.")
         if self.neurons is None:
             require_slope(self.metric, "name the neurons")
 
@@ -59,10 +59,10 @@ class NeuronAblation(Ablation):
         if self.neurons is not None and self.layers is not None:
             raise BadConfiguration("Give neurons or layers, not both.")
         if not sizes["d_mlp"]:
-            raise BadConfiguration("No neurons were found in this model's MLPs; use mlp_ablation.")
+            raise BadConfiguration("This model's MLPs have no neurons that can be found. Use mlp_ablation.")
         if self.neurons is not None:
             if len(self.neurons) > NAMED:
-                raise BadConfiguration(f"{len(self.neurons)} neurons are too many; name at most {NAMED}.")
+                raise BadConfiguration(f"{len(self.neurons)} neurons are too many. Name at most {NAMED}.")
             return named(self.neurons, "neurons", sizes)
         return sites_of(self.part, sizes, None if self.layers is None else chosen_layers(self.layers, sizes))
 
@@ -79,7 +79,7 @@ class NeuronAblation(Ablation):
 
         if self.neurons is not None or self.verify >= len(sites):
             return None, ()
-        # Found on other prompts, so that what is measured here was not picked for what it does here.
+        # Found on other prompts, so the measured neurons were not selected for their effect here.
         other, draw = pruning.search_lab(lab, self.draw)
         layers = sorted({s.layer for s in sites})
         found, notes = estimates(other, draw, self.part, layers, self.method, self.metric)

@@ -1,4 +1,4 @@
-"""What a head moves and what it looks for, by its weights, on a set of tokens."""
+"""What a head moves and what it attends to, from its weights, on a set of tokens."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 NAMED, DRAWN, MOST, FEWEST = 4, 2, 48, 4
-# How many heads are told of each score, and how many pairs of tokens of each matrix.
-STRONGEST, TOLD = 3, 3
+# How many heads to report for each score, and how many token pairs for each matrix.
+STRONGEST, NAMES = 3, 3
 EIGEN = "eigenvalues"
 
 
 class OvQk(Experiment):
-    """What does a head move (OV circuit), what does it look for (QK circuit), among chosen tokens? By weights alone.
+    """What does a head move (OV circuit), what does it attend to (QK circuit), among chosen tokens? From weights alone.
 
-    For every head the share of tokens for which: the token attended to is among the `top` that are raised most
-    (copying) or lowered most (copy_suppression), the next of a series is raised most of all (successor), the same token
-    is among the `top` looked for most (same_token). Read them as effect[L7.H3, copying]; percentile is among the heads
-    of the same model with shuffled weights, NAME_shuffled the highest there, NAME_chance what guessing gives.
-    eigenvalues[L7.H3]: the sum of OV's eigenvalues over the sum of their sizes, from -1 to 1 (copying), for heads that
-    are told; of OV among the chosen tokens, about its means. Elhage et al. take all tokens of the vocabulary by their
-    embeddings: `eigenvalues` vocabulary, told as vocabulary_eigenvalues[L7.H3]. For `heads`, the strongest pairs are
-    told and both matrices drawn. A head is read as if it attended to one token that stands alone behind the first
-    layer: what earlier heads and MLPs add is missed, and so are masks. QK is for a key `distance` tokens before the
-    query, which rotary positions need. It says what a head could do; attention_patterns says where it looks,
-    head_ablation whether that matters. Predictions cannot be tested with `tokens` named: there are no other ones.
-    Cheap: no prompts are run. Source: Elhage et al. 2021; successor heads: arXiv 2312.09230.
+    For every head, the share of tokens for which: the attended token is among the `top` raised most (copying) or
+    lowered most (copy_suppression), the next of a series is raised most of all (successor), the same token is among the
+    `top` attended to most (same_token). Read them as effect[L7.H3, copying]; percentile is among the heads of the same
+    model with shuffled weights, NAME_shuffled the highest there, NAME_chance the score of guessing.
+    eigenvalues[L7.H3]: the sum of OV's eigenvalues over the sum of their sizes, from -1 to 1 (copying), for the heads
+    reported; of OV among the chosen tokens, about its means. Elhage et al. use the embeddings of the whole vocabulary:
+    `eigenvalues` vocabulary, reported as vocabulary_eigenvalues[L7.H3]. For `heads`, reports the strongest pairs and
+    draws both matrices. Treats a head as if it attended to one token alone after the first layer: this ignores what
+    earlier heads and MLPs add, and masks. QK is for a key `distance` tokens before the query, which rotary positions
+    need. It shows what a head could do; attention_patterns shows where it attends, head_ablation whether that matters.
+    Predictions cannot be tested with named `tokens`: there are no others to hold out. Cheap: runs no prompts. Source:
+    Elhage et al. 2021; successor heads: arXiv 2312.09230.
     """
 
     kind: ClassVar[str] = "ov_qk"
@@ -47,24 +47,24 @@ class OvQk(Experiment):
     later: ClassVar[frozenset[str]] = Experiment.later | {"eigenvalues"}
 
     heads: Annotated[
-        list[str] | None, Field(description="Heads to tell and draw, at most 4. Null: those that copy most.")
+        list[str] | None, Field(description="Heads to report and draw, at most 4. Null: those that copy most.")
     ] = None
     tokens: Annotated[
         list[str] | None,
         Field(description="Words in order; or one of day, month, letter, number, ordinal. Null: the task's answers."),
     ] = None
-    top: Annotated[int, Field(ge=1, le=10, description="How many tokens of the set count as raised most.")] = 1
+    top: Annotated[int, Field(ge=1, le=10, description="How many tokens count as raised most.")] = 1
     eigenvalues: Annotated[
         Literal["tokens", "vocabulary"],
-        Field(description="Of OV among the chosen tokens; or from every token's embedding to every logit."),
+        Field(description="Of OV among the chosen tokens, or from every token's embedding to every logit."),
     ] = "tokens"
-    distance: Annotated[int, Field(ge=0, le=512, description="QK: how many tokens before the query the key is.")] = 1
+    distance: Annotated[int, Field(ge=0, le=512, description="QK: distance from the key to the query, in tokens.")] = 1
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         if self.tokens is None:
             super().check(sizes, task)
             if task.answer_kind == "open":
-                raise BadConfiguration(f"The prompts of {self.task} have no answers; name tokens.")
+                raise BadConfiguration(f"The prompts of {self.task} have no answers. Name tokens.")
         if {"n_layers", "n_heads"} <= set(sizes):
             self.sites(sizes)
 
@@ -73,7 +73,7 @@ class OvQk(Experiment):
 
         found = [] if self.heads is None else named_heads(self.heads, sizes)
         if len(found) > NAMED:
-            raise BadConfiguration(f"{len(found)} heads are too many to tell; name at most {NAMED}.")
+            raise BadConfiguration(f"{len(found)} heads are too many to report. Name at most {NAMED}.")
         return found
 
     @property
@@ -102,9 +102,9 @@ class OvQk(Experiment):
         lab.progress("weights", 2, 2)
         sites = [str(s) for s in all_heads(lab.subject.sizes)]
         effects: list[Effect] = []
-        # Named tokens are the same ones in every split, so nothing is drawn that an interval could be of.
+        # Named tokens are the same in every split, so there is no sampling and no interval.
         measured = [questions_asked(words if self.tokens is None else words[:1])]
-        told: list[str] = []
+        parts: list[str] = []
         for name, rows in own.items():
             beside, guessed = others[name].mean(-1), chance(name, len(words), self.top)
             for site, row in zip(sites, rows, strict=True):
@@ -114,7 +114,7 @@ class OvQk(Experiment):
             measured += [Measurement(name=f"{name}_shuffled", value=float(beside.max()), n=len(beside)),
                          Measurement(name=f"{name}_chance", value=guessed)]  # fmt: skip
             also = f", chance {guessed:.2f}"
-            told.append(f"{name}: {beside_shuffled(sites, rows.mean(-1), beside.max(), also, STRONGEST)}")
+            parts.append(f"{name}: {beside_shuffled(sites, rows.mean(-1), beside.max(), also, STRONGEST)}")
         eigen = EIGEN
         if self.eigenvalues == "tokens":
             positive, there = positive_eigenvalues(moved), positive_eigenvalues(moved_there)
@@ -127,7 +127,7 @@ class OvQk(Experiment):
         measured += [Measurement(name=f"{eigen}[{sites[i]}]", value=float(positive[i]), n=len(words))
                      for i in listed]  # fmt: skip
         measured.append(Measurement(name=f"{eigen}_shuffled", value=float(there.max()), n=len(there)))
-        told.append(f"{eigen.replace('_', ' ')}: {beside_shuffled(sites, positive, there.max(), count=STRONGEST)}")
+        parts.append(f"{eigen.replace('_', ' ')}: {beside_shuffled(sites, positive, there.max(), count=STRONGEST)}")
         pairs: list[str] = []
         figures: list[Figure] = []
         for i in shown:
@@ -141,24 +141,24 @@ class OvQk(Experiment):
             effects=tuple(effects),
             figures=tuple(figures),
             found=f"Heads of {lab.subject.name} on {len(words)} tokens ({some}), shares of these tokens. "
-            f"{'; '.join(told)}. Strongest pairs, in standard deviations: {'; '.join(pairs)}.",
+            f"{'; '.join(parts)}. Strongest pairs, in standard deviations: {'; '.join(pairs)}.",
             arrays={"ov": moved[shown].numpy().astype(np.float32), "qk": looked[shown].numpy().astype(np.float32),
                     eigen: positive.astype(np.float32)},
         )  # fmt: skip
 
     def drawn(self, lab: Lab, head: str, what: str, matrix: Tensor, words: list[str]) -> tuple[Figure, str]:
-        """A matrix as a figure, and its strongest pairs in words."""
+        """A matrix as a figure, and its strongest pairs as text."""
         import numpy as np
 
         from ..methods.ov_qk import deviations
 
         values = deviations(matrix, what)
-        best = [divmod(pair, len(words)) for pair in np.argsort(-values, axis=None, kind="stable")[:TOLD].tolist()]
+        best = [divmod(pair, len(words)) for pair in np.argsort(-values, axis=None, kind="stable")[:NAMES].tolist()]
         listed = ", ".join(f"{words[a]} → {words[b]} {values[a, b]:+.1f}" for a, b in best)
         if what == "OV":
-            title, rows, columns = f"What {head} raises for what it attends to", "attended to", "raised"
+            title, rows, columns = f"What {head} raises for each token that it attends to", "attended to", "raised"
         else:
-            title, rows, columns = f"What {head} looks for at distance {self.distance}", "standing at", "looked for"
+            title, rows, columns = f"What {head} attends to at distance {self.distance}", "query", "key"
         figure = Figure(
             name=f"{head}.{what}", kind="matrix", unit="standard deviations", n=len(words),
             title=f"{title}: {lab.subject.name}",
@@ -168,7 +168,7 @@ class OvQk(Experiment):
         return figure, f"{head} {what} ({rows} → {columns}) {listed}"
 
     def chosen(self, lab: Lab) -> tuple[list[int], bool | None]:
-        """The tokens, each once; and whether they are a series that ends with the last one, None for no series."""
+        """The tokens, each once; and whether they are a series that ends with the last one, None if not a series."""
         from ..methods.detectors import goes_round, ordinary_tokens, series_of
 
         ends: bool | None = None
@@ -183,14 +183,16 @@ class OvQk(Experiment):
         else:
             found, ends, what = [self.token(lab, word) for word in self.tokens], True, "These are"
             if len(set(found)) < len(found) or len(found) > MOST:
-                raise BadConfiguration(f"Name at most {MOST} tokens, and each of them once.")
+                raise BadConfiguration(f"Name at most {MOST} tokens, each once.")
         if len(found) < max(FEWEST, self.top + 1):
             least = max(FEWEST, self.top + 1)
-            raise BadConfiguration(f"{what} {len(found)} different tokens; at least {least} are needed, more than top.")
+            raise BadConfiguration(
+                f"{what} {len(found)} different tokens. At least {least}, more than top, are needed."
+            )
         return found, ends
 
     def token(self, lab: Lab, word: str) -> int:
         ids = lab.subject.tokenizer(f" {word.strip()}", add_special_tokens=False)["input_ids"]
         if len(ids) != 1 or ids[0] in lab.subject.tokenizer.all_special_ids:
-            raise BadConfiguration(f"The word '{word}' is no single token of this model; leave it out.")
+            raise BadConfiguration(f"The word '{word}' is not a single token of this model. Leave it out.")
         return ids[0]

@@ -1,4 +1,4 @@
-"""Paths from one head to another, or to the logits, with everything beside them held."""
+"""Patch paths from one head to another, or to the logits, with everything else held fixed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOGITS = "logits"
 ROWS = 40
-# Each path has a tensor of its own. So many numbers of them are held at a time.
+# Each path needs a tensor. The most numbers in such tensors at a time.
 HELD = 64_000_000
 
 
@@ -31,14 +31,14 @@ class PathPatching(Contrast):
     """Which heads does a head read from, and by its queries, keys or values? Patches the direct path from senders to
     receivers (arXiv 2211.00593, 2304.05969).
 
-    A sender (a head or an MLP) gets its value from the other run; all other heads and MLPs are held as they were, so
-    that only what it writes straight to the receiver changes. (`mlps` recomputed is the definition of 2211.00593: heads
-    alone are held, and MLPs on the way answer to the change; the two can differ several times over.) The receiver is
-    computed from that, by its queries, keys or values alone where it is a head, and everything after it is free. Each
-    path by itself, `L0.H1 to L1.H2.k`, with recovery as in activation_patching: -1 (noising) is the whole difference. A
-    path through another head or MLP is none of these: follow it step by step, from the logits back. Small values add
-    up, and paths that stand in for each other hide. Controls: the identity, and the percentile among all other paths.
-    Cost: two attentions and a run from the receiver on for each path, so all heads to a few receivers.
+    A sender (a head or an MLP) gets its value from the other run; all other heads and MLPs keep their values, so only
+    what it writes directly to the receiver changes. (`mlps` recomputed is the definition of 2211.00593: only heads are
+    held, and MLPs on the way respond to the change; the two can differ several times over.) The receiver is recomputed
+    from that, through only its queries, keys or values if it is a head, and everything after it runs freely. Each path
+    by itself, `L0.H1 to L1.H2.k`, with recovery as in activation_patching: -1 (noising) is the whole difference. Paths
+    through another head or MLP are not included: follow them step by step, from the logits back. Small values add up,
+    and paths that back each other up hide. Controls: the identity, and the percentile among all other paths. Cost: two
+    attentions and a run from the receiver on for each path, so use all heads with only a few receivers.
     """
 
     kind: ClassVar[str] = "path_patching"
@@ -47,7 +47,7 @@ class PathPatching(Contrast):
 
     direction: Annotated[
         Literal["denoising", "noising"],
-        Field(description="noising: the sender's corrupted value in the clean run. denoising: the other way round."),
+        Field(description="noising: the sender's corrupted value in the clean run. denoising: the reverse."),
     ] = "noising"
     receivers: Annotated[
         list[str] | None, Field(description="Heads such as L9.H6, MLPs such as L9.mlp, or logits. Null: the logits.")
@@ -58,13 +58,11 @@ class PathPatching(Contrast):
     ] = None
     by: Annotated[
         list[Literal["q", "k", "v", "all"]] | None,
-        Field(description="By what a head receives: q, k, v, or all at once. Null: q, k and v, each by itself."),
+        Field(description="What a head receives through: q, k, v, or all at once. Null: q, k and v, each by itself."),
     ] = None
     mlps: Annotated[
         Literal["held", "recomputed"],
-        Field(
-            description="MLPs between sender and receiver: held as they were, or recomputed from the changed stream."
-        ),
+        Field(description="MLPs between sender and receiver: held, or recomputed from the changed stream."),
     ] = "held"
     positions: Annotated[
         str, Field(description="At which tokens the sender is patched: all, last, read, changed, or a span.")
@@ -76,18 +74,18 @@ class PathPatching(Contrast):
             self.ends(sizes)
 
     def ends(self, sizes: Mapping[str, int]) -> tuple[list[Site], list[tuple[Site, Through]]]:
-        """Senders, and receivers with what they read by. Raises BadConfiguration where one is not there."""
+        """Senders, and receivers with what they read through. Raises BadConfiguration for a missing one."""
         from ..methods.controls import all_heads
         from ..sites import Site, check_site, parse_site
 
         def component(text: str) -> Site:
             site = check_site(parse_site(text), sizes)
             if site.part != "mlp_out" and (site.part != "z" or site.index is None):
-                raise BadConfiguration(f"{site} is no end of a path; write a head (L7.H3), an MLP (L7.mlp), or logits.")
+                raise BadConfiguration(f"A path cannot end at {site}. Use a head (L7.H3), an MLP (L7.mlp), or logits.")
             return site
 
         if self.receivers == [] or self.senders == [] or self.by == []:
-            raise BadConfiguration("receivers, senders and by must name at least one each; null means all.")
+            raise BadConfiguration("receivers, senders and by must each name at least one, or be null for all.")
         ways: list[Through] = list(dict.fromkeys(self.by or ["q", "k", "v"]))
         end = Site(layer=sizes["n_layers"] - 1, part="resid_post")
         receivers: list[tuple[Site, Through]] = []
@@ -110,7 +108,7 @@ class PathPatching(Contrast):
         senders, receivers = self.ends(lab.subject.sizes)
         edges = all_edges(senders, receivers, lab.subject.anatomy)
         if not edges:
-            raise BadConfiguration("No sender stands before a receiver, so there is no path.")
+            raise BadConfiguration("No sender is before a receiver, so there is no path. Name earlier senders.")
         pair = corrupted_prompts(lab, self.draw)
         pair.known(self.positions)
         scale = self.scale(lab, pair)
@@ -143,12 +141,12 @@ class PathPatching(Contrast):
     def summary(self, scale: Scale, found: Sequence[Effect]) -> str:
         count = sum(map(clear, found))
         return (
-            f"{scale.summary}. Of {len(found)} direct paths ({self.direction}, sender at {self.positions}, MLPs "
-            f"{self.mlps}) {count} change it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
+            f"{scale.summary}. {count} of {len(found)} direct paths ({self.direction}, sender at {self.positions}, "
+            f"MLPs {self.mlps}) change it (q < 0.05); {largest(found, ' by recovery', 6, scale.said)}."
         )
 
     def drawing(self, lab: Lab, edges: Sequence[Edge], found: Sequence[Effect]) -> Figure:
-        """Senders by receivers: the strongest senders where there are many."""
+        """Senders by receivers; only the strongest senders if there are many."""
         from ..statistics.recovery import UNIT
 
         cells = {(str(e.sender), reading(e)): effect for e, effect in zip(edges, found, strict=True)}
@@ -165,7 +163,7 @@ class PathPatching(Contrast):
 
 
 def reading(edge: Edge) -> str:
-    """The receiver, and of a head by what it reads."""
+    """The receiver, and for a head what it reads through."""
     if edge.receiver.part == "resid_post":
         return LOGITS
     return f"{edge.receiver}.{edge.by}" if edge.receiver.part == "z" and edge.by != "all" else str(edge.receiver)

@@ -1,4 +1,4 @@
-"""More and more parts removed, the least important first, against random orders."""
+"""Remove more and more parts, least important first, and compare with random orders."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class PruningCurve(Experiment):
     """How much of the model can go before the task suffers? Removes heads, MLPs or layers, the weakest first.
 
-    The order is found on other explore prompts than those that are measured on: by what each costs alone (`ablation`)
-    or by gradients (`attribution`, heads only, much cheaper, misses heads of early layers). With `first` strongest it
-    shows how few removals break the task. `draws` random orders, with parts of the same layers at the same places,
-    give a band (their middle 95%): spared is how much less damage the order does, averaged over the curve,
-    better_than_random the share of random orders that it beats. Read a point as effect[weakest 54 of 270]. Misleads
-    where parts back each other up: each is harmless alone, and they are removed together. For a set that is just large
-    enough take minimal_set. Cost: a sweep to rank, then some ten runs for each order.
+    The order is found on other explore prompts than the measured ones: by what removing each part alone costs
+    (`ablation`), or by gradients (`attribution`, heads only, much cheaper, misses heads of early layers). With `first`
+    strongest it shows how few removals break the task. Compares with `draws` random orders, which have parts of the
+    same layers at the same places; their middle 95% is a band. spared is how much less damage the order does, averaged
+    over the curve; better_than_random is the share of random orders that it beats. Read a point as
+    effect[weakest 54 of 270]. Misleads if parts back each other up: each is harmless alone, but they are removed
+    together. For a set that is just large enough use minimal_set. Cost: a sweep to rank, then about ten runs for each
+    order.
     """
 
     kind: ClassVar[str] = "pruning_curve"
@@ -38,19 +39,21 @@ class PruningCurve(Experiment):
     aspect: ClassVar[str] = "together"
     before: ClassVar[Mapping[str, Any]] = BEFORE
 
-    parts: Annotated[Parts, Field(description="What is removed. A layer is its attention and its MLP.")] = "heads"
+    parts: Annotated[Parts, Field(description="Parts to remove. A layer is its attention and its MLP.")] = "heads"
     layers: Annotated[list[int] | None, Field(description="Only parts of these layers. Null: all.")] = None
     ranking: Annotated[
         Literal["ablation", "attribution"],
-        Field(description="How the order is found: each removed by itself, or all at once by gradients (heads only)."),
+        Field(
+            description="How to find the order: remove each part by itself, or all at once by gradients (heads only)."
+        ),
     ] = "ablation"
-    first: Annotated[Literal["weakest", "strongest"], Field(description="What is removed first.")] = "weakest"
+    first: Annotated[Literal["weakest", "strongest"], Field(description="What to remove first.")] = "weakest"
     method: Removed = "zero"
-    draws: Annotated[int, Field(ge=1, le=100, description="How many random orders it is compared with.")] = 10
+    draws: Annotated[int, Field(ge=1, le=100, description="Number of random orders to compare with.")] = 10
     control_pool: ControlPool = "matched"
     metric: Annotated[
         AnyMetric,
-        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+        Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
@@ -62,7 +65,7 @@ class PruningCurve(Experiment):
         self.require_metric(self.metric, task)
         if self.ranking == "attribution":
             if self.parts != "heads":
-                raise BadConfiguration("Attribution ranks heads only; use ranking ablation.")
+                raise BadConfiguration("Attribution ranks only heads. Use ranking ablation.")
             require_slope(self.metric, "use ranking ablation")
 
     def run(self, lab: Lab) -> Result:
@@ -73,7 +76,7 @@ class PruningCurve(Experiment):
         parts = elements(self.parts, lab.subject.sizes, self.layers)
         damage = self.ranked(*pruning.search_lab(lab, self.draw))
         names = list(parts)
-        # Python's sort is stable, so that parts that cost the same stay in their order.
+        # Python's sort is stable, so parts with equal cost keep their order.
         order = sorted(range(len(names)), key=lambda i: damage[i] if self.first == "weakest" else -damage[i])
         ordered = [names[i] for i in order]
         n_layers = lab.subject.anatomy.n_layers
@@ -82,7 +85,7 @@ class PruningCurve(Experiment):
         return pruning.curve_result(lab, found, self.draw, self.metric, self.parts, self.first, self.method)
 
     def ranked(self, lab: Lab, draw: tuple[int, Split, int]) -> list[float]:
-        """The damage that each part does alone, on the prompts of a draw."""
+        """The damage of removing each part alone, on the prompts of a draw."""
         from .. import engine
         from ..answers.scoring import readout_for
         from ..methods import pruning

@@ -1,6 +1,6 @@
-"""The kinds of experiments by name: ours, each in the file of its name, then those of installed packages.
+"""The kinds of experiments by name: Lashley's, each in the file of its name, then those of installed packages.
 
-A package adds one by an entry point of the group `lashley.experiments` that names the class.
+A package adds a kind with an entry point of the group `lashley.experiments` that names the class.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..experiment import Experiment
 from ..installed import Registered, registered
 
 GROUP = "lashley.experiments"
-# Shown of every kind anyway.
+# Settings that are always shown for every kind.
 SHOWN = ("model", "task", "n", "split", "seed")
-# In the order in which they are listed: by the question that they answer.
+# In the order of the lists: by the question that they answer.
 OURS = (
     "baseline",
     "layer_program",
@@ -48,7 +48,7 @@ OURS = (
 
 
 def kinds() -> dict[str, type[Experiment]]:
-    """All kinds by name: ours, then those of installed packages. Raises BadConfiguration when one cannot be used."""
+    """All kinds by name: Lashley's, then those of installed packages. Raises BadConfiguration if one cannot be used."""
     return {name: one.thing for name, one in all_registered().items()}
 
 
@@ -61,7 +61,7 @@ def kind(name: str) -> type[Experiment]:
 
 @cache
 def all_registered() -> dict[str, Registered[type[Experiment]]]:
-    """The kinds, each with the package that it is from."""
+    """The kinds, each with its package."""
     ours = {name: in_its_file(name) for name in OURS}
     return registered(ours, GROUP, "kind", is_kind, "a subclass of Experiment with a name (kind)", lambda one: one.kind,
                       BadConfiguration)  # fmt: skip
@@ -77,8 +77,8 @@ def is_kind(one: Any) -> TypeGuard[type[Experiment]]:
 
 
 def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a whole configuration what is not the kind's default, without what is shown of every kind anyway. Of a kind
-    that is not installed here, everything that is set."""
+    """The settings of a configuration that differ from the kind's defaults, without those that are always shown; for a
+    kind that is not installed here, every setting."""
     known = kinds().get(kind)
     return {
         name: value

@@ -1,4 +1,4 @@
-"""Which tokens of a prompt count for its answer: occlusion, integrated gradients, input times gradient."""
+"""Which tokens of a prompt matter for its answer: occlusion, integrated gradients, input times gradient."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 WAYS = ("occlusion", "integrated", "gradient")
-TOLD = 8
-INSTEAD = {"other": "another prompt's tokens", "twin": "the twin's tokens", "mean": "the mean embedding",
+SHOWN = 8
+INSTEAD = {"other": "another prompt's tokens", "twin": "the corrupted prompt's tokens", "mean": "the mean embedding",
            "zero": "no embedding"}  # fmt: skip
-# What integrated gradients may miss of the whole difference, as a share of it, and still be told as they are.
+# The share of the whole difference that integrated gradients may miss without a note.
 BAR = 0.05
-# Where one token of several moves as large a share of what all of them move, on average, the baseline breaks the run.
+# If one token of several moves this share of what all of them move, on average, the baseline breaks the run.
 BROKEN = 0.75
 
 
 class Saliency(Experiment):
-    """Which tokens of the prompt does the answer rest on? Three ways, beside each other, with other tokens instead.
+    """Which tokens of the prompt does the answer depend on? Three methods, which replace tokens by a baseline.
 
-    occlusion puts the baseline at one token at a time, and is exact; integrated gradients take the mean slope over
-    `steps` runs on the way from a prompt of nothing but baseline; gradient is input times gradient, the slope here.
-    Values are metric with the token minus without: positive logit_diff means that it speaks for the answer. Sites are
-    the task's spans and "first token", "last token", "other tokens", summed over their tokens. A token that prompt and
-    baseline share counts 0 by construction, so by default (other) what is asked is: which of what tells one prompt from
-    the next? Controls: percentile, among 20 draws of other prompts' answers scored in the same runs; gap and
-    completeness, what integrated gradients miss of the whole; agreement, rank correlation with occlusion. Tokens that
-    stand in for one another hide each other from occlusion; effects need not sum to the whole. mean and zero are
-    nothing that a subject ever reads: every token seems to count, and integrated gradients need very many steps. Cost:
-    a run for each token, `steps` + 1 backward passes. Source: Sundararajan et al. 2017, arXiv 1703.01365.
+    occlusion replaces one token at a time, and is exact; integrated gradients use the mean slope over `steps` runs on
+    the way from a prompt of only baseline tokens; gradient is input times gradient, the slope at the prompt. Values are
+    metric with the token minus without: a positive logit_diff means that it favours the answer. Sites are the task's
+    spans and "first token", "last token", "other tokens", summed over their tokens. A token that prompt and baseline
+    share counts 0 by construction, so the default (other) asks: which of the tokens that differ between prompts matter?
+    Controls: percentile, among 20 draws of other prompts' answers scored in the same runs; gap and completeness, what
+    integrated gradients miss of the whole; agreement, rank correlation with occlusion. Occlusion misses tokens that
+    back each other up; effects need not sum to the whole. A subject never reads mean or zero: with them every token
+    seems to matter, and integrated gradients need very many steps. Cost: a run for each token, `steps` + 1 backward
+    passes. Source: Sundararajan et al. 2017, arXiv 1703.01365.
     """
 
     kind: ClassVar[str] = "saliency"
     question: ClassVar[str] = WHICH_TOKENS
 
-    metric: Annotated[OwnMetric, Field(description="What is measured.")] = "logit_diff"
+    metric: Annotated[OwnMetric, Field(description="Metric.")] = "logit_diff"
     baseline: Annotated[
         Literal["other", "twin", "mean", "zero"],
-        Field(description="What stands instead. other: another prompt's tokens (same template and length, another "
+        Field(description="The baseline. other: another prompt's tokens (same template and length, another "
               "answer). twin: the corrupted prompt's. mean: the mean embedding. zero: none."),
     ] = "other"  # fmt: skip
-    steps: Annotated[int, Field(ge=1, le=256, description="Runs on the way, for integrated gradients.")] = 16
-    shown: Annotated[int, Field(ge=0, description="Which of the prompts the map shows, from 0.")] = 0
+    steps: Annotated[int, Field(ge=1, le=256, description="Runs of integrated gradients.")] = 16
+    shown: Annotated[int, Field(ge=0, description="Prompt that the map shows, from 0.")] = 0
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
-            raise BadConfiguration(f"The prompts of {self.task} have no answer that a token could speak for.")
+            raise BadConfiguration(f"The prompts of {self.task} have no answer to attribute. Use another task.")
         self.require_metric(self.metric, task)
         require_slope(self.metric, "use another metric")
         if self.shown >= self.n:
@@ -87,14 +87,14 @@ class Saliency(Experiment):
         run = compare(lab, "occlusion", batch, saliency.occlusion(of.longest), readout, sources)
         values = run.values(self.metric)
         whole = values[0] - values[-1]
-        # Where nothing is replaced the difference would be rounding.
+        # If nothing is replaced, the difference would be only rounding.
         found: dict[str, Array] = {"occlusion": (values[0] - values[1:-1]) * of.differs}
         edits = [saliency.at_baseline(at) for at in saliency.steps(of.longest)]
         for way, towards in (("integrated", of.baseline), ("gradient", None)):
             guessed = engine.attribution(lab.subject, batch, edits, readout_for(self.metric, batch), self.metric,
                                          sources, lab.steps(way), towards, self.steps)  # fmt: skip
             found[way] = -np.stack([numbers(g[:, 0]) for g in guessed]) * of.differs
-        # Of spans that every prompt has; the first that holds a token owns it.
+        # Spans that every prompt has; a token belongs to the first that contains it.
         spans = [s for s in sorted(set[str].intersection(*map(set, of.plain.spans))) if s != "last"]
         spans.sort(key=lambda name: of.plain.spans[0][name])
         sites, member = saliency.parts(batch, spans, of.differs)
@@ -112,7 +112,7 @@ class Saliency(Experiment):
             effect["occlusion"] = placed(effect["occlusion"], means)
             measured += [measurement("moved", sizes, unit, asked),
                          measurement("moved_shuffled", abs(beside).mean(-1).sum(0) / counted, unit, asked)]  # fmt: skip
-            text += f"A replaced token moves the prompt's own answers by {measured[-2].text} on average, by size, "
+            text += f"A replaced token moves the prompt's own answers by {measured[-2].text} on average (absolute), "
             text += f"and other prompts' answers in the same runs by {measured[-1].text}. "
         else:
             notes.append(note("no_shuffled_control"))
@@ -135,9 +135,9 @@ class Saliency(Experiment):
         )  # fmt: skip
 
     def doubted(self, effect: Mapping[str, tuple[Effect, ...]], one: float, whole: float, tokens: float) -> list[Note]:
-        """What makes the ways doubtful: a baseline that breaks the run at any place, and signs that are not the same.
+        """Doubts about the methods: a baseline that breaks the run anywhere, and signs that disagree.
 
-        one, whole  by how much one replaced token, and all, move the metric, by size; tokens: how many are replaced
+        one, whole  how much one replaced token, and all of them, move the metric (absolute); tokens: number replaced
         """
         notes: list[Note] = []
         if tokens >= 3 and one > BROKEN * whole:
@@ -154,13 +154,15 @@ class Saliency(Experiment):
     def complete(
         self, summed: Array, whole: Array, total: Measurement, unit: str, asked: list[str]
     ) -> tuple[list[Measurement], str, list[Note]]:
-        """What integrated gradients miss: prompt by prompt, and of the mean, where that is clearly something."""
+        """What integrated gradients miss: by prompt, and as a share of the mean, if that clearly differs from 0."""
         from ..statistics.intervals import measurement
         from ..statistics.ratios import ratio_interval
 
         gap = measurement("gap", abs(summed - whole), unit, asked)
         missed = gap.value / max(float(abs(whole).mean()), 1e-9)
-        text = f"All replaced, {self.metric} changes by {total.text}; integrated gradients ({self.steps} steps) miss "
+        text = (
+            f"With all replaced, {self.metric} changes by {total.text}; integrated gradients ({self.steps} steps) miss "
+        )
         text += f"{gap.text} {unit} of it a prompt, {missed:.1%}. "
         notes = [] if missed <= BAR else [note("not_complete", missed=missed, bar=BAR)]
         if total.low is None or total.high is None or total.low * total.high <= 0:
@@ -171,23 +173,23 @@ class Saliency(Experiment):
         return [gap, share], text, notes
 
     def ranked(self, of: Replaced, found: tuple[Effect, ...]) -> str:
-        """The parts by occlusion, and what could not count."""
-        order = sorted(found, key=lambda e: -abs(e.value))[:TOLD]
-        told = [f"{e}" + ("" if e.percentile is None else f" (above {e.percentile:.0f}% of shuffled answers)")
+        """The sites by occlusion, and the tokens that cannot count."""
+        order = sorted(found, key=lambda e: -abs(e.value))[:SHOWN]
+        places = [f"{e}" + ("" if e.percentile is None else f" (above {e.percentile:.0f}% of shuffled answers)")
                 for e in order if clear(e)]  # fmt: skip
         rest = ", ".join(str(e) for e in order if not clear(e))
-        text = f"Occlusion ({INSTEAD[self.baseline]} instead): {self.metric} rests on {', '.join(told) or 'no place'}"
-        text += f"; not shown to count (q 0.05 or more): {rest}. " if rest else ". "
+        text = f"Occlusion (by {INSTEAD[self.baseline]}): {self.metric} depends on {', '.join(places) or 'no site'}"
+        text += f"; not shown to matter (q 0.05 or more): {rest}. " if rest else ". "
         if of.instead is None:
             return text
         tokens, differ = of.batch.prompt_len.double().mean().item(), of.differs.sum(0).mean()
         text += f"Of {tokens:.1f} tokens a prompt {differ:.1f} are replaced; the rest are the same and count 0 by "
         text += "construction. "
-        only = "One place alone is replaced, so that it carries the whole is no finding. "
+        only = "Only one site is replaced, so it must carry the whole effect. "
         return text + (only if len(found) == 1 else "")
 
     def words(self, lab: Lab, of: Replaced) -> tuple[list[str], list[str]]:
-        """The tokens of the shown prompt, and what stands instead where that is another token."""
+        """The tokens of the shown prompt, and the baseline's tokens where they differ."""
         from ..methods.counterfactuals import own_ids
         from ..tasks.tokens import labels
 
@@ -201,12 +203,12 @@ class Saliency(Experiment):
         own, instead = self.words(lab, of)
         values = exact[: len(own), self.shown][::-1]
         order = [i for i in abs(values).argsort(kind="stable")[::-1][:5] if values[i]]
-        told = ", ".join(f"{own[i]}{f' (for {instead[i]})' if instead[i] else ''} {values[i]:+.3f}" for i in order)
-        return f"In prompt {self.shown}: {told or 'none'}."
+        listed = ", ".join(f"{own[i]}{f' (for {instead[i]})' if instead[i] else ''} {values[i]:+.3f}" for i in order)
+        return f"In prompt {self.shown}: {listed or 'none'}."
 
     def map(self, lab: Lab, of: Replaced, found: dict[str, Array], unit: str) -> Figure:
         own, instead = self.words(lab, of)
-        title = f"What each token counts for {self.metric}, prompt {self.shown}: {lab.subject.name}, {self.task}"
+        title = f"Contribution of each token to {self.metric}, prompt {self.shown}: {lab.subject.name}, {self.task}"
         values: list[list[float | None]] = [found[way][: len(own), self.shown][::-1].tolist() for way in WAYS]
         data = {"values": values, "rows": list(WAYS), "columns": own, "row_label": "", "column_label": "token",
                 "scale": "diverging"}  # fmt: skip
@@ -217,14 +219,14 @@ class Saliency(Experiment):
         return Figure(name="tokens", kind="matrix", title=title, unit=unit, n=1, data=data)
 
     def bars(self, lab: Lab, found: tuple[Effect, ...], unit: str) -> Figure:
-        title = f"What {self.metric} rests on, by occlusion ({self.baseline}): {lab.subject.name}, {self.task}"
+        title = f"What {self.metric} depends on, by occlusion ({self.baseline}): {lab.subject.name}, {self.task}"
         data = {"labels": [e.site for e in found], "values": [e.value for e in found],
                 "low": [e.low for e in found], "high": [e.high for e in found]}  # fmt: skip
         return Figure(name="places", kind="layer_bars", title=title, unit=unit, n=self.n, data=data)
 
 
 def placed(found: tuple[Effect, ...], beside: Array) -> tuple[Effect, ...]:
-    """Each with its percentile by size among the control's sizes, [site, draw]."""
+    """The effects with their percentiles, by absolute value among those of the control, [site, draw]."""
     return tuple(
         e.model_copy(update={"percentile": 100 * float((row < abs(e.value)).mean())})
         for e, row in zip(found, beside, strict=True)

@@ -1,4 +1,4 @@
-"""A head removed, and how much of what it wrote the later heads, the MLPs and the last norm put back."""
+"""Ablate a head, and measure how much later heads, MLPs and the last norm restore of what it wrote."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ if TYPE_CHECKING:
     from ..statistics.intervals import Array
     from ..tasks.task import Task
 
-# Heads that are removed unless they are named; components that are told for each; columns of the drawing.
-MOST, TOLD, COLUMNS = 8, 5, 14
-# Less of a head's whole change than this is no direct share that could be repaired.
+# Heads to remove unless they are named; components to report for each; columns of the drawing.
+MOST, RESPONSES, COLUMNS = 8, 5, 14
+# A direct share smaller than this part of the total change counts as none.
 LEAST = 0.01
 
 
 class SelfRepair(Experiment):
-    """What do later heads and MLPs do when a head is gone? Splits what its removal changes into what it wrote itself
-    and what answers to that (arXiv 2402.15390, 2307.15771).
+    """What do later heads and MLPs do when a head is removed? Splits the change into what the head wrote itself and the
+    response of later components (arXiv 2402.15390, 2307.15771).
 
     Each head by itself: direct is the change of its own share in the logit difference, total the change of the whole,
-    repair = total - direct: above 0 where later parts make up for a head that helped. part splits repair exactly into
-    heads, MLPs and norm (the last norm's scale); response names the components that answer most, `L10.H7 after L9.H6`.
-    repaired is the share of all direct that comes back, of the heads that write something themselves: a head without a
-    direct share has nothing that could be repaired, and what it changes goes through others. Controls: single other
-    heads (percentile, control_repair); the identity: total must be what the removal gives. A head with much repair
-    matters more than its ablation shows: remove it together with those that answer. Responses are direct, too: what
-    answers by moving something for another head has none of its own. Cost: a pass for each head and for each of 20
-    controls.
+    repair = total - direct: above 0 if later parts compensate for a head that helped. part splits repair exactly into
+    heads, MLPs and norm (the last norm's scale); response names the components that respond most, `L10.H7 after L9.H6`.
+    repaired is the share of all direct that is restored, for heads that write to the answer themselves: a head without
+    a direct share has nothing to repair; its effect goes through others. Controls: single other heads (percentile,
+    control_repair); the identity: total must equal the effect of the removal. A head with much repair matters more than
+    its ablation shows: remove it together with those that respond. Responses are direct shares too: a component that
+    responds by moving information for another head has none. Cost: a pass for each head and for each of 20 controls.
     """
 
     kind: ClassVar[str] = "self_repair"
     question: ClassVar[str] = WHICH_PARTS
-    aspect: ClassVar[str] = "what stands in for a lost head"
+    aspect: ClassVar[str] = "what compensates for a removed head"
     before: ClassVar[Mapping[str, Any]] = BEFORE
 
     heads: Annotated[
@@ -104,7 +103,7 @@ class SelfRepair(Experiment):
         sited["part"] = [f"{part} after {name}" for name in names for part in PARTS]
         sited["response"] = [f"{intact.sites[i]} after {name}" for name, rows in zip(names, answering, strict=True)
                              for i in rows]  # fmt: skip
-        # Those that are told were picked from all that answer.
+        # The reported ones were selected from all that respond.
         family = {"response": sum(int(each.responses.any(1).sum()) for each in gone)}
         found = {name: effects(sited[name], name, rows, asked, family.get(name, 0)) for name, rows in kept.items()}
         found["repair"] = among(found["repair"], beside)
@@ -127,7 +126,7 @@ class SelfRepair(Experiment):
         )  # fmt: skip
 
     def sites(self, lab: Lab, intact: Direct) -> list[Site]:
-        """The heads that were named, or those whose own share in the answer is the largest."""
+        """The named heads, or those with the largest direct shares."""
         from ..sites import named_heads
 
         if self.heads is not None:
@@ -137,7 +136,7 @@ class SelfRepair(Experiment):
         return heads[:MOST]
 
     def repaired(self, kept: Mapping[str, Array], asked: list[str]) -> list[Measurement]:
-        """Of all that the heads wrote themselves the share that comes back; nothing where that may be 0."""
+        """The share of what the heads wrote themselves that is restored; empty if that may be 0."""
         from ..statistics.ratios import ratio_interval
         from ..statistics.skewed import mean_interval
 
@@ -161,19 +160,19 @@ class SelfRepair(Experiment):
                    for name in (e.site for e in found["repair"])}  # fmt: skip
         for direct, total, repair in zip(found["direct"], found["total"], found["repair"], strict=True):
             if not writes(direct.value, total.value):
-                lines.append(f"{direct.site}: total {total.value:+.3f}, all of it through others: it writes nothing to "
-                             "the answer itself, so there is nothing to repair")  # fmt: skip
+                lines.append(f"{direct.site}: total {total.value:+.3f}, all through others: it writes nothing to the "
+                             "answer itself, so there is nothing to repair")  # fmt: skip
                 continue
             repaired += clear(repair)
             own += 1
             shown = [f"{e.site.split()[0]} {e.value:+.3f}" for e in answers[repair.site][:3] if clear(e)]
-            most = ", ".join(shown) or "nothing answers clearly"
+            most = ", ".join(shown) or "no clear response"
             lines.append(f"{repair.site}: direct {direct.value:+.3f}, total {total.value:+.3f}, repair "
                          f"{repair.value:+.3f}{' (q < 0.05)' if clear(repair) else ''}; {most}")  # fmt: skip
         share = next((m for m in measurements if m.name == "repaired"), None)
         other = next((m for m in measurements if m.name == "control_repair"), None)
-        said = f"{repaired} of {own} heads that write to the answer are answered to (q < 0.05), in logits"
-        said += f"; of what they write themselves comes back: {share.text}" if share else ""
+        said = f"{repaired} of {own} heads that write to the answer are repaired (q < 0.05), in logits"
+        said += f"; share of what they write that is restored: {share.text}" if share else ""
         said += f"; repair of single other heads{others} {other.value:+.3f}" if other else ""
         return f"{said}. {'. '.join(lines[:MOST])}."
 
@@ -187,23 +186,23 @@ class SelfRepair(Experiment):
     def matrix(
         self, lab: Lab, names: list[str], gone: list[Without], sites: Sequence[Site], found: Sequence[Effect]
     ) -> Figure:
-        """Removed heads by the components that answer most, in the order of the model, and the norm."""
+        """Removed heads by the components that respond most, in the order of the model, and the norm."""
         changes = [each.responses.mean(-1) for each in gone]
         size = [max(abs(float(change[i])) for change in changes) for i in range(len(sites))]
         shown = sorted(sorted(range(len(sites)), key=lambda i: -size[i])[:COLUMNS])
         marked = {e.site for e in found if clear(e)}
         norms = [float(each.parts(sites)[-1].mean()) for each in gone]
-        title = f"What answers when a head is removed ({self.method}): {lab.subject.name}, {self.task}"
+        title = f"What responds when a head is removed ({self.method}): {lab.subject.name}, {self.task}"
         data = {"values": [[*(float(change[i]) for i in shown), norm]
                            for change, norm in zip(changes, norms, strict=True)],
                 "significant": [[*(f"{sites[i]} after {name}" in marked for i in shown), False] for name in names],
                 "rows": names, "columns": [*(str(sites[i]) for i in shown), "norm"], "row_label": "removed",
-                "column_label": "what answers", "scale": "diverging"}  # fmt: skip
+                "column_label": "responding component", "scale": "diverging"}  # fmt: skip
         return Figure(name="responses", kind="matrix", title=title, unit="logits", n=self.n, data=data)
 
 
 def writes(direct: Array | float, total: Array | float) -> bool:
-    """Whether a head has a direct share to speak of, beside what its removal changes in all and beside rounding."""
+    """Whether a head's direct share is more than rounding, and more than a small part of its total effect."""
     import numpy as np
 
     from ..methods.controls import TOLERANCE
@@ -212,13 +211,13 @@ def writes(direct: Array | float, total: Array | float) -> bool:
 
 
 def strongest(each: Without) -> list[int]:
-    """The components that answer most."""
+    """The components that respond most."""
     size = abs(each.responses.mean(-1))
-    return [i for i in sorted(range(len(size)), key=lambda i: -size[i])[:TOLD] if each.responses[i].any()]
+    return [i for i in sorted(range(len(size)), key=lambda i: -size[i])[:RESPONSES] if each.responses[i].any()]
 
 
 def untrue(off: Array, capped: Array) -> tuple[Note, ...]:
-    """Notes where the changes that are split here are not those of the logits. A cap on the logits is no failure."""
+    """Notes if the sum of the parts is not the change of the logits. A cap on the logits is not a failure."""
     from ..methods.controls import TOLERANCE
 
     if abs(capped).max() > TOLERANCE:

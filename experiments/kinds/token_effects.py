@@ -28,13 +28,13 @@ class TokenEffects(Experiment):
     """What does a part say: which tokens become more or less likely without it? Over the whole vocabulary.
 
     Removes `sites` together, or runs the layers of `program`, and reads the prediction where the answer begins. The
-    tokens that rise and fall most are chosen on half of the questions and measured on the other half, so that their
+    tokens that rise and fall most are chosen on half of the questions and measured on the other half, so their
     intervals and p are not those of the luckiest of 50,000; n is that half. A prompt's own answer and distractor are
-    not among its tokens. Effects: token_prob (or token_log_prob) at sites such as "token ' the'", with the percentile
-    among 20 random places removed the same way: a token that moves there as well is not this part's. class_prob, on all
-    prompts, says where the probability went: answer, distractor, other answers (of the other prompts), in the prompt,
-    the rest; they sum to 0. Probability shows tokens that matter to the output; log_prob rare ones, too. What rises may
-    be other parts' doing. Cost: some 25 runs. Beside it direct_logit_attribution tells what a part writes itself.
+    excluded. Effects: token_prob (or token_log_prob) at sites such as "token ' the'", with the percentile among 20
+    random sites removed the same way: a token that moves there as well is not specific to this part. class_prob, on all
+    prompts, shows where the probability went: answer, distractor, other answers (of the other prompts), in the prompt,
+    the rest; they sum to 0. prob shows tokens that matter for the output; log_prob also rare ones. Other parts may
+    cause a rise. Cost: about 25 runs. direct_logit_attribution shows what a part writes itself.
     """
 
     kind: ClassVar[str] = "token_effects"
@@ -47,8 +47,8 @@ class TokenEffects(Experiment):
     ] = None
     program: Annotated[str | None, Field(description='Or the layers to run, such as "0-4, 6-29".')] = None
     method: Removed = "zero"
-    by: Annotated[Literal["prob", "log_prob"], Field(description="What the tokens are ranked by.")] = "prob"
-    tokens: Annotated[int, Field(ge=1, le=100, description="How many that rise, and how many that fall.")] = 10
+    by: Annotated[Literal["prob", "log_prob"], Field(description="How to rank the tokens.")] = "prob"
+    tokens: Annotated[int, Field(ge=1, le=100, description="How many that rise, and as many that fall.")] = 10
 
     control_pool: ControlPool = "matched"
 
@@ -57,14 +57,16 @@ class TokenEffects(Experiment):
         if (self.sites is None) == (self.program is None):
             raise BadConfiguration('Give either sites (such as L7.H3) or program (such as "0-4, 6-29").')
         if self.program is not None and self.method != "zero":
-            raise BadConfiguration("A program leaves whole layers out; method is for sites.")
+            raise BadConfiguration("A program leaves out whole layers. Use method only with sites.")
         if "n_layers" in sizes:
             self.edited(sizes, self.control_pool)
         if len({p.key for p in task.prompts(*self.draw)}) < 4:
-            raise BadConfiguration("The prompts ask fewer than 4 questions, too few to choose and to measure; raise n.")
+            raise BadConfiguration(
+                "The prompts ask fewer than 4 questions, too few to choose and measure tokens. Raise n."
+            )
 
     def edited(self, sizes: Mapping[str, int], pool: Pool) -> tuple[Intervention, list[Intervention]]:
-        """What is done, and the same at up to 20 random other places. Raises BadConfiguration for what is not there."""
+        """The edit, and the same edit at up to 20 random other sites. Raises BadConfiguration for a missing site."""
         from ..interventions import Intervention, parse_layers, show_layers
         from ..methods.control_programs import moved_programs
         from ..methods.removal import removal
@@ -78,11 +80,11 @@ class TokenEffects(Experiment):
         sites = [parse_site(text) for text in self.sites or ()]
         for site in sites:
             if site.part not in ("attn_out", "mlp_out") and (site.part != "z" or site.index is None):
-                raise BadConfiguration(f"{site} cannot be removed here; write L7.H3, L7.attn or L7.mlp.")
+                raise BadConfiguration(f"{site} cannot be removed here. Use L7.H3, L7.attn or L7.mlp.")
             if "n_heads" in sizes:
                 check_site(site, sizes)
         if not sites or len(set(sites)) < len(sites):
-            raise BadConfiguration("sites must name at least one site, and each of them once.")
+            raise BadConfiguration("sites must name at least one site, each once.")
         others = [] if "n_heads" not in sizes else random_others(sites, sizes, self.method, self.seed, pool)
         return removal(" + ".join(map(str, sites)), sites, self.method), others
 
@@ -106,7 +108,7 @@ class TokenEffects(Experiment):
         done, others = self.edited(lab.subject.sizes, self.control_pool)
         few = too_few(self.control_pool, len(others), len(self.edited(lab.subject.sizes, "anywhere")[1]))
         sources, notes = replacements(lab, self.draw, self.method, {e.site.part for e in done.edits})
-        # The whole vocabulary is kept for this one edit; of the controls only the chosen tokens.
+        # Keep the whole vocabulary for this edit only; for the controls, keep the chosen tokens.
         readout = FirstReadout(batch, keep_log_probs=True)
         before, after = lab.run("predictions", batch, [INTACT, done], readout, sources)["log_probs"]
         log = self.by == "log_prob"
@@ -114,7 +116,7 @@ class TokenEffects(Experiment):
         looked, held = token_moves.halves(asked, self.seed)
         moves = token_moves.without_own(batch, moves)
         up, down = token_moves.extremes(moves[looked], self.tokens)
-        # Where nothing moves, the likeliest token says so.
+        # If nothing moves, report the likeliest token.
         chosen = torch.tensor([*up, *down] or [int(before[0].argmax())])
         run = compare(lab, "chosen tokens", batch, [done, *others], token_moves.SomeTokens(batch, chosen, log), sources)
         values = run.values("tokens")
@@ -139,10 +141,10 @@ class TokenEffects(Experiment):
         text += f"the tokens were not chosen by (there: those that did): {listing(found[: len(up)], 'rose there')}; "
         text += f"{listing(found[len(up) :], 'fell there')}. "
         pool = of_layers(self.control_pool, others, lab.subject.sizes["n_layers"])
-        told = f"{own} of {len(found)} move more than under each of {len(others)} random removals{pool}. "
-        text += told if others else ""
+        alone = f"{own} of {len(found)} move more than under each of {len(others)} random removals{pool}. "
+        text += alone if others else ""
         text += "Probability went: " + ", ".join(f"{e.site} {e.text}" for e in went) + "."
-        # What is kept by prompt is of the measured half, as the tokens' effects are.
+        # Per-prompt values are from the measured half, like the tokens' effects.
         return Result(
             measurements=(moved, share("top_token_changed", top, asked), questions_asked(half),
                           run.identity("tokens")),
@@ -158,7 +160,7 @@ class TokenEffects(Experiment):
         )  # fmt: skip
 
     def bars(self, lab: Lab, name: str, what: str, found: tuple[Effect, ...], unit: str, n: int, most: int) -> Figure:
-        """The strongest, from the one that rose most to the one that fell most."""
+        """A figure of the strongest, from the largest rise to the largest fall."""
         kept = sorted(sorted(found, key=lambda e: -abs(e.value))[:most], key=lambda e: -e.value)
         labels = [e.site.removeprefix("token ") for e in kept]
         data = {"labels": labels, "values": [e.value for e in kept], "low": [e.low for e in kept],
@@ -168,7 +170,7 @@ class TokenEffects(Experiment):
 
 
 def named(texts: list[str], ids: list[int]) -> list[str]:
-    """Sites that tell tokens apart, also those that are written alike."""
+    """Site names for tokens, distinct even for tokens with the same text."""
     return [f"token {text!r}" + (f" #{i}" if texts.count(text) > 1 else "") for text, i in zip(texts, ids, strict=True)]
 
 
@@ -179,7 +181,7 @@ def listing(found: tuple[Effect, ...], way: str) -> str:
 def random_others(
     sites: list[Site], sizes: Mapping[str, int], method: Method, seed: int, pool: Pool
 ) -> list[Intervention]:
-    """20 different sets of as many other sites of the same parts; heads of the same layers, where there are enough."""
+    """20 different sets of as many other sites of the same parts; heads of the same layers, if there are enough."""
     import random
 
     from ..methods.control_sets import random_sets

@@ -1,4 +1,4 @@
-"""What the model would answer after each of its layers, when each layer's own basis is taken into account."""
+"""What the model would answer after each layer, read with a map that is fitted for each layer."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 class TunedLens(Experiment):
     """After which layer could the answer be read, each layer in its own basis? A logit lens with a map before it.
 
-    For each layer an affine map from its stream to the last one is fitted on `train` prompts of the explore split that
-    are not measured on: least squares in closed form, held towards the identity as strongly as a quarter of these
-    prompts, kept apart, shows to be best by KL (so it is no worse than the logit lens, up to chance). Then, on the
-    measured prompts, by layer: gain (the KL to the final prediction, tuned minus logit lens: negative is better), kl,
-    prob, rank, lead over other prompts' answers, and as control specific: how much larger the KL is when the lens
-    reads another prompt's stream; a lens that has only learnt what answers look like has 0 there, and such a lens can
-    have a small KL. Sites as in logit_lens. What a map can read out the model need not use, and a map may compute some
-    of what later layers do. Costs some passes and one linear system a layer. Source: Belrose et al. 2023, arXiv
-    2303.08112, who train by gradient descent on much more text; this lens is fitted on one task's prompts.
+    For each layer, an affine map from its stream to the last one is fitted on `train` other explore prompts: least
+    squares in closed form, with a penalty towards the identity, chosen by KL on a held-out quarter of them (so it is no
+    worse than the logit lens, up to chance). Then, on the measured prompts, by layer: gain (the KL to the final
+    prediction, tuned minus logit lens: negative is better), kl, prob, rank, lead over other prompts' answers, and as
+    control specific: how much larger the KL is when the lens reads another prompt's stream; it is 0 for a lens that has
+    only learned what answers look like, which can also have a small KL. Sites as in logit_lens. The model need not use
+    what a map can read, and a map may compute part of what later layers do. Cost: a few passes, and one linear system
+    per layer. Source: Belrose et al. 2023, arXiv 2303.08112, who train by gradient descent on much more text; this lens
+    is fitted on one task's prompts.
     """
 
     kind: ClassVar[str] = "tuned_lens"
     question: ClassVar[str] = WHAT_IS_WRITTEN
 
-    train: Annotated[int, Field(ge=16, le=2048, description="How many other prompts the maps are fitted on.")] = 128
+    train: Annotated[int, Field(ge=16, le=2048, description="Number of other prompts to fit the maps on.")] = 128
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         from ..tasks.fitting_prompts import training_prompts
 
         super().check(sizes, task)
         if self.n < 2:
-            raise BadConfiguration("One prompt has no other beside it; use n of at least 2.")
+            raise BadConfiguration("The control needs another prompt. Use n of at least 2.")
         training_prompts(task, task.prompts(*self.draw), self.train, self.seed)
 
     def run(self, lab: Lab) -> Result:
@@ -108,7 +108,7 @@ class TunedLens(Experiment):
         )  # fmt: skip
 
     def maps(self, lab: Lab) -> tuple[list[Affine], tuple[Note, ...]]:
-        """One map for each stream, the best by KL on prompts that it was not fitted on; the last is the identity."""
+        """One map for each layer, the best by KL on held-out prompts; the last one is the identity."""
         from .. import engine
         from ..answers.scoring import FirstReadout
         from ..engine.donors import content

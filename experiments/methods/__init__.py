@@ -1,1 +1,1 @@
-"""What one kind of experiment or one family of them measures with, under the name of the kind or the method."""
+"""The methods of single kinds of experiments or of a family of kinds, named after the kind or the method."""

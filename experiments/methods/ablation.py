@@ -1,7 +1,7 @@
-"""How the removals of heads, MLPs and neurons are measured, controlled and told: in one way.
+"""Ablation of heads, MLPs and neurons: how all of these kinds measure, control and report it.
 
-One place at a time, each beside what other places of the same part do; or a set at once, beside random sets as large.
-A kind says which places are meant, how a long list of them is looked through first, and how it is drawn.
+Either one site at a time, compared with other sites of the same part; or a set at once, compared with random sets of
+the same size. A kind chooses the sites, how to screen a long list of them, and how to draw the result.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Screened:
-    """What a quick look at many places chose to measure.
+    """The sites that a screen chose to measure.
 
-    order    which places, the strongest first and then some of the rest, drawn at random
-    guesses  [place, n], what the look saw of these
-    how      in words, such as "by gradients", and in which precision
-    family   of how many places they are the strongest by these very prompts; 0 where they were found on others
-    seen     by name, the mean of all that was seen, where it can stand beside what is measured
+    order    the sites, the strongest first, then some of the rest, drawn at random
+    guesses  [site, n], the screen's estimates for these
+    how      in words, such as "by gradients", and the precision
+    family   the number of sites from which these prompts selected the strongest; 0 if other prompts selected them
+    seen     by name, the mean of every estimate, if it is comparable with what is measured
     """
 
     order: list[int]
@@ -49,27 +49,27 @@ class Screened:
 
 
 class Ablation(Experiment):
-    """The removal of places of one part, and the paired change that it makes."""
+    """The removal of sites of one part, and the paired change that it causes."""
 
     later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
     before: ClassVar[Mapping[str, Any]] = BEFORE
     part: ClassVar[Part]
-    # What is removed, as people say it.
+    # The name of what is removed, for sentences.
     parts: ClassVar[str]
 
-    together: Annotated[bool, Field(description="Remove them all at once instead of one at a time.")] = False
+    together: Annotated[bool, Field(description="Remove all at once instead of one at a time.")] = False
     method: Removed = "zero"
     metric: Annotated[
         AnyMetric,
-        Field(description="What is measured. kl: the divergence from the intact prediction, which needs no answer."),
+        Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "logit_diff"
 
     controls: Annotated[
         int,
         Field(
             ge=1, le=2000,
-            description="How many random sets stand beside a set, or other places beside one of a short sweep; "
-            "beyond_control draws its own.",
+            description="Number of random sets to compare a set with, or of other sites to compare those of a short "
+            "sweep with; beyond_control draws its own.",
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
@@ -82,7 +82,7 @@ class Ablation(Experiment):
         self.require_metric(self.metric, task)
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
-        """The places meant. Raises BadConfiguration where one is not there."""
+        """The sites to remove. Raises BadConfiguration if one does not exist."""
         raise NotImplementedError
 
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
@@ -98,7 +98,7 @@ class Ablation(Experiment):
         return len(random_sets(sites, sizes, self.method, self.seed, self.controls))
 
     def sets_anywhere(self, sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
-        """How many sets as large there are in the whole model, but for those that nobody asked for."""
+        """How many sets of the same size there are in the whole model, without sites outside the matched kind."""
         from ..statistics.random_sets import possible_sets
         from .controls import every
 
@@ -108,12 +108,12 @@ class Ablation(Experiment):
         return frozenset(site.split(" + "))
 
     def screen(self, lab: Lab, sites: list[Site]) -> tuple[Screened | None, tuple[Note, ...]]:
-        """Look quickly at many places, to measure few; None to measure all. And what is to be said about it."""
+        """Screen many sites to choose a few to measure; None: measure all. With notes."""
         return None, ()
 
     def others(self, lab: Lab, measured: list[Site], screened: Screened | None) -> list[Intervention]:
-        """Single other places, beside those that are measured one at a time."""
-        # A screen has looked at others already.
+        """Single other sites, to compare with sites that are measured one at a time."""
+        # A screen has already measured others.
         return [] if screened is not None else self.single_others(lab, measured, self.controls - (len(measured) - 1))
 
     def single_others(self, lab: Lab, measured: list[Site], count: int | None = None) -> list[Intervention]:
@@ -129,7 +129,7 @@ class Ablation(Experiment):
         return self.removed_at_once(lab, sites) if self.together or len(sites) == 1 else self.swept(lab, sites)
 
     def swept(self, lab: Lab, sites: list[Site]) -> Result:
-        """Every place by itself."""
+        """Measure every site by itself."""
         from ..answers.scoring import intact
         from ..statistics import screening
         from ..statistics.intervals import effects, questions_asked
@@ -153,7 +153,7 @@ class Ablation(Experiment):
             others += [value for name, value in seen.items() if name not in set(map(str, measured))]
             found = among(found, others)
         elif others:
-            # The others that were measured are the strongest of many, and no measure of what is usual.
+            # The measured ones are the strongest of many, so they do not show what is usual.
             found = tuple(among([effect], others)[0] for effect in found)
         measurements = [*intact(self.metric, values[0], asked), questions_asked(asked), compared.identity(self.metric)]
         if controls:
@@ -161,7 +161,7 @@ class Ablation(Experiment):
         pool = of_layers(self.control_pool, controls, lab.subject.sizes["n_layers"])
         significant = "" if is_distance(self.metric) else f", {sum(map(clear, found))} change {self.metric} (q < 0.05)"
         text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
-        text += f" Percentiles count {len(controls)} other {self.parts}{pool} as well." if pool else ""
+        text += f" Percentiles also include {len(controls)} other {self.parts}{pool}." if pool else ""
         kept = {self.metric: values}
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)
@@ -180,14 +180,13 @@ class Ablation(Experiment):
 
     @property
     def strongest(self) -> int:
-        """How many of the strongest that a screen finds are measured."""
+        """How many of the strongest in a screen to measure."""
         raise NotImplementedError
 
     def measured(
         self, lab: Lab, sites: Sequence[Site], controls: Sequence[Intervention] = (), look: Look | None = None
     ) -> tuple[Compared, tuple[Note, ...]]:
-        """The metric without each place, then under each control; and what is to be said about it. With a look, only
-        as exactly as that is."""
+        """The metric without each site, then under each control; and notes. `look` makes it a screen, less exact."""
         from .controls import compare
         from .removal import removal, replacements
 
@@ -200,7 +199,7 @@ class Ablation(Experiment):
         return compare(lab, doing, batch, everything, readout, sources, subject, narrowed), notes
 
     def removed_at_once(self, lab: Lab, sites: list[Site]) -> Result:
-        """The places as one set, with random sets beside it."""
+        """Remove the sites as one set, and compare with random sets."""
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
         from ..statistics.intervals import effects, questions_asked
@@ -220,7 +219,7 @@ class Ablation(Experiment):
         sources, notes = replacements(lab, self.draw, self.method, {self.part}, layers_of(everything))
         run = compare(lab, "ablation and random controls", batch, everything, readout, sources)
         if self.metric not in run.scores:
-            raise BadConfiguration(f"The task {self.task} has prompts without a distractor; use metric loss.")
+            raise BadConfiguration(f"The task {self.task} has prompts without a distractor. Use metric loss.")
         values = run.values(self.metric)
         values, beside = values[:2], values[2:]
         change = values[1:] - values[0]
@@ -245,7 +244,7 @@ class Ablation(Experiment):
 def estimates(
     lab: Lab, draw: tuple[int, Split, int], part: Part, layers: Sequence[int], method: Method, metric: str
 ) -> tuple[dict[int, Array], tuple[Note, ...]]:
-    """The change by the removal of each head or neuron of some layers as gradients have it, by layer [n, unit]."""
+    """The change by removing each head or neuron of some layers, estimated by gradients, by layer [n, unit]."""
     from .. import engine
     from ..answers.scoring import readout_for
     from ..lab import numbers
@@ -264,12 +263,12 @@ def layers_of(interventions: Sequence[Intervention]) -> list[int]:
 
 
 def chosen_layers(layers: Sequence[int] | None, sizes: Mapping[str, int]) -> Sequence[int]:
-    """All layers for None. Raises BadConfiguration where one is not there, or none is named."""
+    """These layers, or all for None. Raises BadConfiguration if one does not exist, or the list is empty."""
     from ..sites import check_site
 
     found = range(sizes["n_layers"]) if layers is None else sorted(set(layers))
     if not found:
-        raise BadConfiguration("layers is empty; null means all.")
+        raise BadConfiguration("layers is empty. Use null for all.")
     for layer in found:
         check_site(Site(layer=layer, part="resid_post"), sizes)
     return found

@@ -1,8 +1,8 @@
 """Affine maps from the stream at one depth to the stream at another, in closed form.
 
-A map is fitted by least squares towards the identity: what is learnt is the difference between the two streams. Each
-token counts by how little its target is in size, since the norm that follows takes sizes away. How strongly the map is
-held at the identity is not decided by the fit but by prompts that it has not seen.
+A map is fitted by least squares with a penalty towards the identity: it learns the difference between the two streams.
+Tokens with larger targets get smaller weights, because the norm that follows removes the size. The strength of the
+penalty is chosen on held-out prompts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Beside the mean square of a direction of the stream. None: only a shift; a map that is not there at all: the identity.
+# Relative to the mean square of a direction of the stream. None: only a shift; infinite strength: the identity.
 STRENGTHS: tuple[float | None, ...] = (0.001, 0.01, 0.1, 1.0, None)
 
 
 @dataclass(frozen=True)
 class Affine:
-    """x -> x + x @ A + b. A [d, d] is None for a shift alone."""
+    """x -> x + x @ A + b. A [d, d] is None for a pure shift."""
 
     A: Tensor | None
     b: Tensor
@@ -36,7 +36,7 @@ def unchanged(size: int) -> Affine:
 
 
 def weights(y: Tensor) -> Tensor:
-    """Targets [token, d] -> how much each token counts, [token, 1]."""
+    """Targets [token, d] -> the weight of each token, [token, 1]."""
     weight = 1 / (y**2).mean(-1, keepdim=True).clamp(min=1e-12)
     return weight / weight.sum()
 
@@ -61,6 +61,6 @@ def fitted(x: Tensor, y: Tensor, strengths: Sequence[float | None] = STRENGTHS) 
 
 
 def closest(maps: Sequence[Affine], x: Tensor, y: Tensor) -> Affine:
-    """The map that brings x nearest to y [token, d], which were not fitted on."""
+    """The map that brings x nearest to y [token, d], on held-out tokens."""
     y = y.double().cpu()
     return min(maps, key=lambda each: float((weights(y) * (each(x).double().cpu() - y) ** 2).sum()))

@@ -1,4 +1,4 @@
-"""Directions behind the last norm along which an answer's logit rises against others', prompt by prompt."""
+"""Directions after the last norm along which an answer's logit rises relative to others', by prompt."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def answer_directions(subject: Subject, batch: Batch, others: bool) -> AnswerDir
 
 
 def of_other_prompts(own: AnswerDirections, batch: Batch, others: bool) -> AnswerDirections | None:
-    """For each prompt the mean over the prompts that ask for something else; None where one has no such prompt."""
+    """For each prompt, the mean over prompts with other answers; None if a prompt has no such prompt."""
     pairs = batch.pair[:, :1] if others else batch.pair
     differs = (pairs[:, None] != pairs[None]).any(-1).float().to(own.vectors)
     count = differs.sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Where heads attend on a task's prompts: from chosen tokens, to the spans that the task names, token by token."""
+"""Where heads attend on a task's prompts: from chosen tokens, by the task's spans and by token."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..tasks.batch import Batch
 
 Spans = Sequence[tuple[int, int]]
 FIRST = "first"
-# Prompts whose patterns are held at a time.
+# Number of prompts whose patterns are in memory at a time.
 AT_ONCE = 8
 
 
 def last_column(batch: Batch) -> int:
-    """Where every prompt ends."""
+    """The column at which every prompt ends."""
     return batch.length - batch.reads
 
 
 def largest_group(batch: Batch) -> list[int]:
-    """The rows of the template and length that most prompts share, in order; the first of several as large."""
+    """The rows of the template and length that most prompts share, in order; the first group in a tie."""
     most = max(batch.groups, key=lambda g: (bool(g[0]), batch.groups.count(g)))
     return [i for i, group in enumerate(batch.groups) if group == most] if most[0] else [0]
 
@@ -40,7 +40,7 @@ def places(batch: Batch) -> dict[str, list[tuple[int, int]]]:
 
 
 def weights_from(subject: Subject, batch: Batch, queries: Spans) -> Array:
-    """The weights of each prompt's queries, their mean where they are several: [layer * head, prompt, position]."""
+    """The weights of each prompt's queries, averaged over several: [layer * head, prompt, position]."""
     found: list[Tensor] = []
     for first in range(0, len(batch), AT_ONCE):
         part = batch.rows(first, min(first + AT_ONCE, len(batch)))
@@ -58,12 +58,12 @@ def last_weights(subject: Subject, batch: Batch) -> Array:
 
 
 def share_of(weights: Array, spans: Spans) -> Array:
-    """Weights [head, prompt, position] -> what of them lies on each prompt's span, [head, prompt]."""
+    """Weights [head, prompt, position] -> their sum over each prompt's span, [head, prompt]."""
     return np.stack([weights[:, row, a:b].sum(-1) for row, (a, b) in enumerate(spans)], axis=1)
 
 
 def even_weights(batch: Batch, queries: Spans) -> Array:
-    """What `weights_from` gives for a head that attends to all tokens that it can see alike, [1, prompt, position]."""
+    """`weights_from` for a head with even attention to all tokens that it can see, [1, prompt, position]."""
     mask = batch.mask.cpu().numpy().astype(float)
     found = np.zeros((1, len(batch), batch.length))
     for row, (a, b) in enumerate(queries):

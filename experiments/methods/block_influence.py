@@ -1,5 +1,5 @@
-"""How far a layer turns the stream: 1 minus the cosine of what comes before and after it (Block Influence, Men et al.
-2024, arXiv 2403.03853)."""
+"""How much a layer changes the direction of the stream: 1 minus the cosine of the stream before and after it (Block
+Influence, Men et al. 2024, arXiv 2403.03853)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 def turns(streams: Sequence[Tensor], mask: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Streams before and after each layer [batch, position, d_model], mask [batch, position] -> the mean turn of each
-    prompt's tokens [layer, batch]; and the same where as much is written in a random direction."""
+    """Streams before and after each layer [batch, position, d_model], mask [batch, position] -> the mean change of
+    direction of each prompt's tokens [layer, batch]; and the same for a random vector of the same length."""
     generator = torch.Generator().manual_seed(seed)
     own: list[Tensor] = []
     random: list[Tensor] = []

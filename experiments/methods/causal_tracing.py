@@ -1,4 +1,4 @@
-"""Noise on the embeddings of a span, and on other spans as long as it, which show what noise anywhere does."""
+"""Noise on the embeddings of a span, and on other spans of the same length as a control."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CONTROLS = 8
 
 
 def marked(batch: Batch, span: str, seed: int) -> Batch:
-    """The batch with more spans: first and end (the span's tokens at its ends), after (what lies between it and the
-    last token of the prompt, where there is something), and up to 8 `other 0`, `other 1`, ... as long as the span.
+    """The batch with more spans: first and end (the first and last token of the span), after (the tokens between it and
+    the last token of the prompt, if any), and up to 8 `other 0`, `other 1`, ... of the same length.
 
-    Those do not touch it, nor the first token of the text, on which models lean whatever it is.
+    The others do not overlap the span or the first token of the text, which models attend to whatever it is.
     """
     rng = random.Random(seed)
     ends: list[dict[str, tuple[int, int]]] = []
@@ -41,12 +41,12 @@ def marked(batch: Batch, span: str, seed: int) -> Batch:
 
 @torch.inference_mode()
 def spread(subject: Subject, batch: Batch, span: str | None = None) -> float:
-    """The deviation of embeddings, which noise is measured in; each token's taken at position 0, so that what positions
-    add does not count.
+    """The standard deviation of embeddings, the unit of the noise. Embeddings are taken at position 0, so position
+    embeddings do not count.
 
-    Without a span, of all tokens of these prompts, each once and around their mean. With one, of the tokens of that
-    span as often as they occur, all their numbers together and around the mean number, as causal tracing was published
-    (Meng et al. 2022, arXiv 2202.05262).
+    Without a span: of all tokens of these prompts, each once, around their mean. With a span: of the tokens of that
+    span as often as they occur, all numbers together, around the mean number, as in the paper on causal tracing (Meng
+    et al. 2022, arXiv 2202.05262).
     """
     if span is None:
         tokens = batch.ids[batch.mask.bool()].unique()
@@ -57,8 +57,8 @@ def spread(subject: Subject, batch: Batch, span: str | None = None) -> float:
 
 
 def noises(subject: Subject, batch: Batch, deviation: float, draws: int, seed: int) -> dict[str, Source]:
-    """For each draw Gaussian noise of this deviation at every token, [batch, position, d_model], to be added to what
-    the first layer reads."""
+    """For each draw, Gaussian noise of this deviation at every token, [batch, position, d_model], to add to the input
+    of the first layer."""
     made: dict[str, Source] = {}
     for i in range(draws):
         generator = torch.Generator().manual_seed(1_000_003 * seed + i)

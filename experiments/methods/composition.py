@@ -1,10 +1,10 @@
-"""How far the heads of a later layer read what a head has written (Elhage et al. 2021).
+"""How much the heads of a later layer read of what a head writes (Elhage et al. 2021).
 
-A sender writes into some directions of the stream, a receiver reads some for its queries, its keys and its values. The
-score is the Frobenius norm of the product of both matrices over the product of their norms: how much of what is
-written is read, from 0 to 1. Matrices that were turned at random to each other have a score near 1 / sqrt(d_model):
-that is what chance gives, measured with the singular values of the very heads. Of the norms only the weights count,
-and of rotary positions nothing: the scores are those of two tokens at the same place.
+A sender writes to some directions of the stream; a receiver reads some for its queries, keys and values. The score is
+the Frobenius norm of the product of both matrices divided by the product of their norms: the share of what is written
+that is read, from 0 to 1. Under random rotations the score is near 1 / sqrt(d_model): this chance level is measured
+with the singular values of the same heads. Of norms, only the weights count; rotary positions are ignored, so the
+scores hold for two tokens at the same position.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ TURNED = 200
 
 
 def triangle(matrix: Tensor) -> Tensor:
-    """R of matrix = QR [head, d, d_head]: all of it that a norm sees, [head, d_head, d_head]."""
+    """R of matrix = QR [head, d, d_head], which has the same norms: [head, d_head, d_head]."""
     return torch.linalg.qr(matrix.double(), mode="r")[1]
 
 
 def unit(matrices: Tensor) -> Tensor:
-    """[head, ...] with a Frobenius norm of 1 each; what is 0 stays 0."""
+    """[head, ...] scaled to a Frobenius norm of 1 each; 0 stays 0."""
     norm = matrices.flatten(1).norm(dim=1)[:, None, None]
     return torch.where(norm > 1e-12, matrices / norm.clamp(min=1e-12), 0.0)
 
@@ -41,7 +41,7 @@ def written(weights: HeadWeights) -> Tensor:
 
 
 def read(weights: HeadWeights) -> Tensor:
-    """[3, head, d_model, d_head] of norm 1: what is read for queries (of QK), keys (of QK) and values (of OV)."""
+    """[3, head, d_model, d_head] of norm 1: what a head reads for queries (QK), keys (QK) and values (OV)."""
     q, k, v = weights.Q.double(), weights.K.double(), weights.V.double()
     return torch.stack([
         unit(q @ triangle(weights.K).transpose(1, 2)),
@@ -58,13 +58,13 @@ def composed(writing: Tensor, reading: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [3, sender, receiver], heads layer by layer, NaN where the receiver's layer is not later; and those of
-    TURNED random pairs, one of which was turned at random, [3, draw]."""
+    """Scores [3, sender, receiver], heads layer by layer, NaN if the receiver's layer is not later; and the scores of
+    TURNED random pairs with a random rotation between them, [3, draw]."""
     a = subject.anatomy
     layers = a.with_heads
     if len({(a.blocks[layer].n_heads, a.blocks[layer].d_head) for layer in layers}) > 1:
-        raise UnsupportedModel(f"{subject.name}'s layers differ in the number or width of heads; composition scores of "
-                               "such heads cannot be compared.")  # fmt: skip
+        raise UnsupportedModel(f"The layers of {subject.name} differ in the number or width of heads, so composition "
+                               "scores cannot be compared.")  # fmt: skip
     weights = [engine.head_weights(subject, layer) for layer in layers]
     writing, reading = [written(w).float().cpu() for w in weights], [read(w).float().cpu() for w in weights]
     total = len(layers) * a.n_heads
@@ -73,7 +73,7 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
         senders = torch.cat(writing[:late])
         columns = slice(late * a.n_heads, (late + 1) * a.n_heads)
         for which in range(3):
-            # One product of two matrices, cut into heads afterwards.
+            # One product of two matrices, split into heads afterwards.
             r = reading[late][which]
             product = senders.flatten(0, 1) @ r.permute(1, 0, 2).flatten(1)
             squares = product.square().unflatten(0, (len(senders), -1)).unflatten(2, (a.n_heads, -1)).sum((1, 3))
@@ -83,7 +83,7 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
 
 
 def random_scores(writing: Tensor, reading: Tensor, seed: int) -> np.ndarray:
-    """Scores [3, draw] of random pairs whose sender writes with its own strengths into random directions."""
+    """Scores [3, draw] of random pairs whose sender writes to random directions with its own strengths."""
     generator = torch.Generator().manual_seed(seed)
     strengths = torch.linalg.svdvals(writing)
     there = [int(i) for i in strengths.sum(1).nonzero()[:, 0]]

@@ -1,4 +1,4 @@
-"""Random layer programs beside one: the same done to other layers."""
+"""Random layer programs as controls: the same change to other layers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .nearest import Near, nearest_sets
 def moved_programs(
     program: tuple[int, ...], n_layers: int, seed: int, count: int = DRAWS, pool: Pool = "matched"
 ) -> list[Intervention]:
-    """Up to `count` programs of the same form: as many other layers left out, or the same pattern at other places.
+    """Up to `count` programs of the same form: as many other layers left out, or the same pattern elsewhere.
 
-    Matched, the stretches that are left out are as long as those of the program, and no layer that the program changes
-    is changed by a control; the nearest come first. Empty where there is none: nothing was changed, more than half of
-    the layers are gone, or the change has no room to move.
+    In a matched pool, the left-out stretches are as long as those of the program, and no control changes a layer that
+    the program changes; the nearest come first. Empty if there is none: the program changes nothing, leaves out more
+    than half of the layers, or there is no other place for the change.
     """
     every = tuple(range(n_layers))
     if program == every:
@@ -37,7 +37,7 @@ def moved_programs(
 
 
 def stretches_beside(gone: Sequence[int], n_layers: int, seed: int, count: int) -> list[list[int]]:
-    """Sets of other layers in stretches as long as those that are gone, and as many."""
+    """Sets of other layers with as many stretches of the same lengths."""
     outer, stretches = ends(n_layers), stretches_of(gone)
     members: list[Near[int]] = []
     for stretch in stretches:
@@ -48,17 +48,17 @@ def stretches_beside(gone: Sequence[int], n_layers: int, seed: int, count: int) 
             if not at_an_end and not set(gone) & set(other):
                 near.setdefault(abs(first - stretch[0]), []).append(tuple(other))
         members.append(near)
-    # Two stretches that touch are one.
+    # Two adjacent stretches count as one.
     return nearest_sets(members, seed, count, beside=lambda layer: (layer - 1, layer, layer + 1))
 
 
 def stretches_of(layers: Sequence[int]) -> list[list[int]]:
-    """Layers in rising order, those that follow each other together."""
+    """Layers in ascending order, grouped into consecutive stretches."""
     return [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda one: one[1] - one[0])]
 
 
 def moves_beside(program: tuple[int, ...], n_layers: int, seed: int, count: int) -> list[tuple[int, ...]]:
-    """What the program does, where it changes none of the layers that the program changes."""
+    """The program's change elsewhere, where it changes none of the layers that the program changes."""
     outer, own = ends(n_layers), changed(program, n_layers)
     near: dict[int, list[tuple[tuple[int, ...]]]] = {}
     for by, other in shifted(program, n_layers).items():
@@ -72,7 +72,7 @@ def moves_beside(program: tuple[int, ...], n_layers: int, seed: int, count: int)
 def programs_anywhere(
     program: tuple[int, ...], n_layers: int, seed: int, count: int, leaves_out: bool
 ) -> list[tuple[int, ...]]:
-    """As many layers left out, in one piece or not, or the same pattern elsewhere."""
+    """Programs that leave out as many layers, contiguous or not, or have the same pattern elsewhere."""
     draw = random.Random(seed)
     if leaves_out:
         gone = n_layers - len(program)
@@ -89,7 +89,7 @@ def programs_anywhere(
 
 
 def shifted(program: tuple[int, ...], n_layers: int) -> dict[int, tuple[int, ...]]:
-    """What the program does between the layers that it runs as usual, at every other depth, by how far it moved."""
+    """The program's change at every other depth, by how far it was moved."""
     before, middle, after = parts_of(program, n_layers)
     lowest, highest = min(middle, default=before), max(middle, default=n_layers - after - 1)
     return {
@@ -100,7 +100,7 @@ def shifted(program: tuple[int, ...], n_layers: int) -> dict[int, tuple[int, ...
 
 
 def parts_of(program: tuple[int, ...], n_layers: int) -> tuple[int, tuple[int, ...], int]:
-    """How many layers the program runs as usual at its beginning, what comes then, and how many at its end."""
+    """How many layers the program runs as usual at its start, its changed part, and how many at its end."""
     shortest = min(len(program), n_layers)
     before = next((i for i in range(shortest) if program[i] != i), shortest)
     after = next((i for i in range(shortest - before) if program[-1 - i] != n_layers - 1 - i), shortest - before)

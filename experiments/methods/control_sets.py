@@ -1,4 +1,4 @@
-"""Random heads, MLPs or neurons beside those that are removed: sets as large, or single ones."""
+"""Random heads, MLPs or neurons as controls for those that are removed: sets of the same size, or single ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def random_sets(
     sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int = DRAWS,
     pool: Pool = "matched",
 ) -> list[Intervention]:  # fmt: skip
-    """`count` different sets of as many others of the same parts; all of them, where there are no more than `count`."""
+    """`count` different sets of as many others of the same parts, or all of them if there are fewer."""
     drawn = matched_sets(sites, sizes, seed, count) if pool == "matched" else sets_anywhere(sites, sizes, seed, count)
     return [removal(f"random {i}", sorted(taken, key=str), method) for i, taken in enumerate(drawn)]
 
 
 def matched_sets(sites: Sequence[Site], sizes: Mapping[str, int], seed: int, count: int) -> list[list[Site]]:
-    """Each site with another of its layer in its place, and with one of the nearest layers where these give no more
-    different sets. A model that has not even 20 sets gives, of heads and neurons, the nearest alone."""
+    """Sets in which another site of the same layer replaces each site, or one of the nearest layers if these give no
+    more different sets. If a model has fewer than 20 sets, for heads and neurons, only the nearest."""
     groups = kv_groups(sites, sizes)
     if groups and possible_matched(groups, sizes) >= DRAWS:
         drawn = matched_sets(groups, sizes, seed, count)
@@ -42,7 +42,7 @@ def matched_sets(sites: Sequence[Site], sizes: Mapping[str, int], seed: int, cou
 
 
 def possible_matched(sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
-    """How many sets there are in a matched pool."""
+    """The number of sets in a matched pool."""
     outer, ways = ends(sizes["n_layers"]), 1
     free = free_places(sites, sizes)
     for part in {site.part for site in sites}:
@@ -51,7 +51,7 @@ def possible_matched(sites: Sequence[Site], sizes: Mapping[str, int]) -> int:
             sum(len(pieces) for (of, layer), pieces in free.items() if of == part and (layer in outer) == at_an_end)
             for at_an_end in (False, True)
         )
-        # Whole layers of the ends stand in for no others; so at most as many of them are taken as were asked.
+        # Whole end layers are controls only for end layers, so a set has at most as many of them as the edit.
         most = len(asked) if asked[0].index is not None else sum(site.layer in outer for site in asked)
         ways *= sum(math.comb(outside, k) * math.comb(inside, len(asked) - k) for k in range(most + 1))
     return ways
@@ -69,7 +69,7 @@ def free_places(sites: Sequence[Site], sizes: Mapping[str, int]) -> dict[tuple[P
 
 
 def near(site: Site, free: Mapping[tuple[Part, int], Sequence[tuple[Site]]], n_layers: int) -> Near[Site]:
-    """What may stand in for a site, by its distance."""
+    """The possible replacements of a site, by distance."""
     found: dict[int, list[tuple[Site]]] = {}
     for (part, layer), pieces in free.items():
         far = distance(layer, site, n_layers)
@@ -79,8 +79,8 @@ def near(site: Site, free: Mapping[tuple[Part, int], Sequence[tuple[Site]]], n_l
 
 
 def distance(layer: int, site: Site, n_layers: int) -> int | None:
-    """How far a layer is from a site: in layers, with an end behind all that are none. None where it may not stand in
-    for it."""
+    """The distance of a layer from a site, in layers; ends are farther than all others. None if it cannot replace the
+    site."""
     apart, outer = abs(layer - site.layer), ends(n_layers)
     if layer not in outer or site.layer in outer:
         return apart
@@ -88,8 +88,8 @@ def distance(layer: int, site: Site, n_layers: int) -> int | None:
 
 
 def kv_groups(sites: Sequence[Site], sizes: Mapping[str, int]) -> list[Site]:
-    """The KV heads whose query heads these sites are, all of them and no others; none where they are something else, or
-    each query head has keys of its own."""
+    """The KV heads whose query heads are exactly these sites; empty if they are something else, or if each query head
+    has its own keys."""
     if "n_kv_heads" not in sizes or any(site.part != "z" or site.index is None for site in sites):
         return []
     layers = {site.layer for site in sites}
@@ -107,7 +107,7 @@ def heads_of(group: Site, sizes: Mapping[str, int]) -> list[Site]:
 
 
 def sets_anywhere(sites: Sequence[Site], sizes: Mapping[str, int], seed: int, count: int) -> list[list[Site]]:
-    """Sets of the same layers, then, when these have no more, of any."""
+    """Sets in the same layers, then in any layers when these have no more."""
     draw, part = random.Random(seed), sites[0].part
     chosen = {(s.layer, s.index) for s in sites}
     free = [place for s in sites_of(part, sizes) if (place := (s.layer, s.index)) not in chosen]
@@ -133,8 +133,8 @@ def random_others(
     sites: Sequence[Site], sizes: Mapping[str, int], method: Method, seed: int, count: int | None = None,
     pool: Pool = "matched",
 ) -> list[Intervention]:  # fmt: skip
-    """Single others of the same part, in the same layers first: `count`, or so many that each of the sites has 20
-    others beside it. Then those of the nearest layers, or, from anywhere, of any."""
+    """Single other sites of the same part, first in the same layers: `count`, or enough that each site has 20 others to
+    compare with. Then those of the nearest layers or, with anywhere, of any."""
     part, chosen, layers = sites[0].part, set(sites), {s.layer for s in sites}
     free = [s for s in sites_of(part, sizes) if s not in chosen]
     random.Random(seed).shuffle(free)

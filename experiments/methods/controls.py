@@ -1,8 +1,8 @@
-"""The controls that come with every experiment: an edit that changes nothing, and as much edited at random places.
+"""The controls of every experiment: an edit that changes nothing, and edits of the same size at random sites.
 
-Whoever runs interventions does it by `compare`, which runs the identity with them: the same sites, edited by the same
-machinery, multiplied by 1. Where that changes anything, the machinery is broken and the result says so first.
-Matched random places show what an edit of that size does elsewhere; `control_pool` says where they are drawn.
+Every kind runs its interventions with `compare`, which adds the identity: the same sites, edited by the same code,
+multiplied by 1. If that changes anything, the code is broken, and the result says so first. Matched random sites show
+what an edit of that size does elsewhere; `control_pool` says where they are drawn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..model.subject import Subject
     from ..tasks.batch import Batch
 
-# Float32 logits are off by some 1e-5 when they are computed in another order; ten times the effect of nothing is no 0.
+# Float32 logits differ by about 1e-5 when computed in another order; ten times that is a failure.
 TOLERANCE = 1e-3
 
 
@@ -46,17 +46,17 @@ class Compared:
     unchanged: dict[str, Tensor]
 
     def values(self, metric: str) -> Array:
-        """[1 + intervention, n], the intact model first."""
+        """[1 + intervention, n], intact model first."""
         return self.scores[metric].double().cpu().numpy()
 
     def identity(self, metric: str) -> Measurement:
-        """The largest change, of any prompt, by an edit that changes nothing."""
+        """The largest change on any prompt by the identity edit."""
         change = (self.unchanged[metric] - self.scores[metric][0]).abs()
         return Measurement(name="identity", value=float(change.max()), n=len(change),
                            unit=unit_of(metric))  # fmt: skip
 
     def failed(self, metric: str) -> tuple[Note, ...]:
-        """The note that a result begins with where the identity did not hold; nothing else."""
+        """The first note of a result whose identity control failed; otherwise none."""
         found = self.identity(metric).value
         return () if found <= TOLERANCE else (note("identity_failed", metric=metric, off=found),)
 
@@ -71,7 +71,7 @@ def compare(
     subject: Subject | None = None,
     narrowed: str | None = None,
 ) -> Compared:
-    """`lab.run` of the interventions, of the intact model and of the identity. Costs one run of the batch more."""
+    """`lab.run` of the intact model, the interventions and the identity. Costs one more run of the batch."""
     from ..lab import INTACT
 
     same = identity(interventions[0], lab.subject.anatomy.n_layers)
@@ -80,9 +80,9 @@ def compare(
 
 
 def identity(intervention: Intervention, n_layers: int) -> Intervention:
-    """What it edits, multiplied by 1; instead of its program all layers, each of them run anew.
+    """The same edits, multiplied by 1; instead of a program, all layers, each of them run again.
 
-    Nothing in it lets the engine see that it is the intact model, which it would not have to run.
+    The engine cannot recognise it as the intact model, so it really runs.
     """
     edits = [Edit(site=e.site, op="scale", positions=e.positions) for e in intervention.edits]
     if intervention.program is None:
@@ -92,7 +92,7 @@ def identity(intervention: Intervention, n_layers: int) -> Intervention:
 
 
 def every(part: Part, sizes: Mapping[str, int]) -> list[Site]:
-    """All places of a part that there are, layer by layer."""
+    """All sites of a part, layer by layer."""
     return sites_of(part, sizes)
 
 
@@ -117,13 +117,13 @@ def of_layers(pool: Pool, controls: Sequence[Intervention], n_layers: int) -> st
 def control_measurements(
     metric: str, change: Array, controls: Array, questions: Sequence[str] | None = None
 ) -> list[Measurement]:
-    """change [n] of what was edited and controls [set, n] of random sets -> the mean change of the sets, the largest
-    one, and the share that changed less (in these n counts the sets), and what says whether it is beyond them.
+    """change [n] of the edit and controls [set, n] of random sets -> the mean change of the sets, the largest one, and
+    the share that changed less (for these n counts the sets), and the measures of whether the edit is beyond them.
 
-    control_rank  its place among itself and the sets by damage, 1 for the worst; a set that does as much is before it
-    control_p     control_rank over how many there are: how often one of so many, drawn at random, has such a place
-    excess        the damage beyond the mean of the sets; positive is worse, whatever the metric; its interval counts
-                  the draw of the prompts and that of the sets
+    control_rank  its rank by damage among itself and the sets, 1 for the worst; a set with equal damage ranks before it
+    control_p     control_rank divided by their number: the probability of such a rank under a random draw
+    excess        the damage beyond the mean of the sets; positive is worse, whatever the metric; its interval includes
+                  the draw of the prompts and of the sets
     """
     if not len(controls):
         return []
@@ -145,23 +145,23 @@ def control_measurements(
 
 
 def control_summary(matched: Sequence[Measurement], what: str) -> str:
-    """`control_measurements` in words, to follow what was found."""
+    """`control_measurements` as a sentence that follows the result."""
     rank = next((m for m in matched if m.name == "control_rank"), None)
     if rank is None or rank.n is None:
         return ""
-    few = ", the least that so few can show" if rank.value == 1 and not can_show(rank.n - 1) else ""
+    few = ", the smallest that so few can give" if rank.value == 1 and not can_show(rank.n - 1) else ""
     return (
         f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {p_text(rank.value / rank.n)}{few})."
     )
 
 
 def unmatched(matched: Sequence[Measurement]) -> tuple[Note, ...]:
-    """The note of a result that has nothing to be compared with; nothing else."""
+    """The note for a result without matched controls; otherwise none."""
     return () if matched else (note("no_matched_control"),)
 
 
 def among(found: Sequence[Effect], others: Sequence[float] = ()) -> tuple[Effect, ...]:
-    """Each effect with its percentile among all the others and the mean changes `others` of more places."""
+    """Each effect with its percentile among all the others and `others`, the mean changes at more sites."""
     sizes = np.abs([*(e.value for e in found), *others])
     if len(sizes) < 2:
         return tuple(found)
@@ -172,10 +172,10 @@ def among(found: Sequence[Effect], others: Sequence[float] = ()) -> tuple[Effect
 def per_prompt(
     scores: Mapping[str, Array], questions: Sequence[str], controls: Array | None = None
 ) -> dict[str, np.ndarray]:
-    """What an experiment keeps beside its rows, for its artifacts: everything prompt by prompt.
+    """The values by prompt, which an experiment keeps as artifacts.
 
     scores     by metric [1 + site, n], the intact model first and then as its effects are ordered
-    questions  [n], the number of the question that each prompt asks; the same number for the same question
+    questions  [n], the number of each prompt's question; the same number for the same question
     controls   [set, n], the metric under each random control
     """
     numbered = {name: i for i, name in enumerate(dict.fromkeys(questions))}

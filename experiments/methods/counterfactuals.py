@@ -1,8 +1,8 @@
-"""What can stand in the place of a prompt's tokens, so that it is seen what they count for: the baseline.
+"""The baseline of saliency methods: what replaces a prompt's tokens to show how much they matter.
 
-By default it is another prompt's token at the same place, which is a word that the subject expects there. A mean
-embedding, or none, is nothing that it ever reads: every token put there breaks the run, and then every token seems to
-count. A twin differs from its prompt in a token or two, so that nothing else can count.
+By default it is another prompt's token at the same position, which is a word that the subject expects there. A subject
+never reads a mean embedding, or none: any token replaced by it breaks the run, so every token seems to matter. A
+corrupted prompt differs from its prompt in one or two tokens, so nothing else can matter.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from ..tasks.donors import LOOKED_AT, place
 from ..tasks.prompt import Prompt, Split
 
 Instead = Literal["other", "twin", "mean", "zero"]
-# Prompts among which another one is looked for.
+# The number of prompts to search for another one.
 POOL = 1000
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """Prompts, and what stands in the place of their tokens.
+    """Prompts, and what replaces their tokens.
 
     batch      with a span for each token, see `by_token`
-    plain      with the task's own spans alone
-    longest    tokens of the longest prompt
-    baseline   the other embeddings
-    differs    [token, n], tokens counted from the end: 1 where there is a token and the baseline is another one
-    instead    per prompt, the ids that stand there instead, from its first token to its last; None for no tokens
-    notes      what the result has to say about prompts that were passed over
+    plain      with only the task's own spans
+    longest    number of tokens of the longest prompt
+    baseline   the embeddings of the baseline
+    differs    [token, n], tokens counted from the end: 1 if there is a token and the baseline has another one
+    instead    per prompt, the baseline's ids from its first token to its last; None if the baseline has no tokens
+    notes      notes on skipped prompts
     """
 
     prompts: tuple[Prompt, ...]
@@ -58,11 +58,11 @@ class Replaced:
 
 
 def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
-    """Raises BadConfiguration where there are not as many prompts of which there is such a baseline."""
+    """The prompts of a draw with their baseline. Raises BadConfiguration if too few prompts have one."""
     if kind in ("other", "twin"):
         pair = others(lab, draw) if kind == "other" else corrupted_prompts(lab, draw)
         prompts, own = pair.prompts, [p.spans for p in pair.prompts]
-        # A twin's batch has spans that are no part of the task.
+        # The batch of corrupted prompts has spans that the task does not have.
         spans = tuple({s: row[s] for s in (*names, "last")} for row, names in zip(pair.clean.spans, own, strict=True))
         plain = replace(pair.clean, spans=spans)
         batch, longest = by_token(plain)
@@ -80,17 +80,17 @@ def replaced(lab: Lab, draw: tuple[int, Split, int], kind: Instead) -> Replaced:
 
 
 def own_ids(batch: Batch) -> list[list[int]]:
-    """The tokens of each prompt, without its answer's."""
+    """The tokens of each prompt, without those of its answer."""
     ends = [row["last"][1] for row in batch.spans]
     return [ids[end - length : end] for ids, end, length in
             zip(batch.ids.tolist(), ends, batch.prompt_len.tolist(), strict=True)]  # fmt: skip
 
 
 def others(lab: Lab, draw: tuple[int, Split, int]) -> CorruptedPrompts:
-    """The first n prompts of the draw for which there is another one of the same template, with as many tokens and
-    another answer; beside each a random such one of the explore split, scored on the first one's answers.
+    """The first n prompts of the draw that have another prompt with the same template and number of tokens and another
+    answer; each with a random such prompt of the explore split, scored on the first one's answers.
 
-    Raises BadConfiguration where there are fewer.
+    Raises BadConfiguration if there are fewer.
     """
     n, split, seed = draw
     rng = random.Random(seed)
@@ -112,9 +112,9 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> CorruptedPrompts:
             break
     if len(chosen) < n:
         raise BadConfiguration(
-            f"The task {lab.task.name} has {len(chosen) or 'no'} prompts beside which there is another one of the same "
-            f"template, with as many tokens and another answer, and {n} were asked for; "
-            + (f"ask for at most {len(chosen)}, or " if chosen else "") + "take baseline twin, mean or zero."
+            f"Only {len(chosen)} of the {n} prompts of {lab.task.name} have another prompt with the same template and "
+            "number of tokens and another answer. "
+            + (f"Use n of at most {len(chosen)}, or " if chosen else "Use ") + "baseline twin, mean or zero."
         )  # fmt: skip
     tokens, device = lab.subject.tokenizer, lab.subject.device
     notes = passed_over("without_other_prompt", looked_at - n, looked_at)
@@ -122,8 +122,8 @@ def others(lab: Lab, draw: tuple[int, Split, int]) -> CorruptedPrompts:
 
 
 def fits(lab: Lab, prompt: Prompt, other: Prompt) -> bool:
-    """Whether the other prompt answers otherwise where the prompt's answer is read, has as many tokens, other ones, and
-    takes the prompt's answers as the prompt does."""
+    """Whether the other prompt has another answer where the prompt's answer is read, as many tokens but different ones,
+    and tokenizes the prompt's answers in the same way."""
     tokenizer, text = lab.subject.tokenizer, other.text
     words = [w for w in (prompt.answer, prompt.distractor) if w is not None]
     try:
@@ -137,7 +137,7 @@ def fits(lab: Lab, prompt: Prompt, other: Prompt) -> bool:
 
 
 def by_token(batch: Batch) -> tuple[Batch, int]:
-    """The batch with a span for each token of the prompt, counted from its end, and how many there are at most."""
+    """The batch with a span for each token of the prompt, counted from its end, and the largest number of them."""
     longest = int(batch.prompt_len.max())
     spans = []
     for row, length in zip(batch.spans, batch.prompt_len.tolist(), strict=True):
@@ -148,10 +148,10 @@ def by_token(batch: Batch) -> tuple[Batch, int]:
 
 
 def baseline(lab: Lab, draw: tuple[int, Split, int], batch: Batch, mean: bool) -> Activations:
-    """The embeddings of the batch, [batch, position, d_model], with a vector at the prompts' own tokens: zero, or the
-    mean embedding of other prompts, which ask and answer otherwise.
+    """The embeddings of the batch, [batch, position, d_model], in which a vector replaces the prompts' tokens: zero, or
+    the mean embedding of other prompts with another question and answer.
 
-    Raises BadConfiguration where a prompt has no other one.
+    Raises BadConfiguration if a prompt has no such other prompt.
     """
     embedded = engine.read(lab.subject, batch, {"resid_pre"}, [0]).at(0, "resid_pre")
     vectors = torch.zeros_like(embedded[:, :1])

@@ -1,9 +1,9 @@
-"""What heads do, on text made to show it, and by their weights: a score from 0 to 1 for each head and pattern.
+"""Detectors of head types, on text made for this and from the weights: a score from 0 to 1 for each head and type.
 
-Where a head attends is read on random tokens said twice (a BOS, `length` different tokens, the same again), at the
-queries of the second copy: nothing but the repetition can be attended to, and each place means one thing. What a head
-writes for a token is read from its weights, from the stream that the token has after the first layer (from its
-embedding for heads of the first layer): the first layer's MLP is part of what a token looks like to later heads.
+Where a head attends is measured on repeated random tokens (a BOS, `length` different tokens, the same again), at the
+queries of the second copy: only the repetition gives structure, so each key position has one meaning. What a head
+writes for a token is computed from its weights and the token's stream after the first layer (for heads of the first
+layer, its embedding): later heads read tokens as the first layer's MLP has written them.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from ..model.subject import Subject
 from ..tasks.batch import token_batch
 from ..tasks.successor import ROUND, SERIES
 
-# By key, for a query q of the second copy, where one copy has `length` tokens.
+# The key position for a query q of the second copy, if one copy has `length` tokens.
 ATTENDED = ("previous_token", "duplicate_token", "induction", "first_token")
 WRITTEN = ("copying", "copy_suppression", "successor")
 SAMPLE = 256
-# Sequences whose patterns are held at a time.
+# Number of sequences whose patterns are in memory at a time.
 AT_ONCE = 8
-# A series with fewer tokens says little.
+# Shorter series are not used.
 FEWEST = 4
 
 
 def ordinary_tokens(subject: Subject) -> list[int]:
-    """The tokens that text is made of: all that have an embedding and are not special."""
+    """The tokens that occur in text: all with an embedding that are not special."""
     special = set(subject.tokenizer.all_special_ids)
     known = min(len(subject.tokenizer), subject.anatomy.vocabulary)
     return [token for token in range(known) if token not in special]
 
 
 def first_token(subject: Subject) -> int | None:
-    """What stands before a text: the BOS, or what the tokenizer has in its place."""
+    """The token that starts a text: the BOS, or the tokenizer's replacement for it."""
     found = (subject.tokenizer.bos_token_id, subject.tokenizer.eos_token_id)
     return next((token for token in found if token is not None), None)
 
 
 def repeated_tokens(subject: Subject, n: int, length: int, seed: str) -> Tensor:
-    """[n, position]: a BOS where there is one, `length` different random tokens, and the same again."""
+    """[n, position]: a BOS if there is one, `length` different random tokens, and the same again."""
     ordinary, begin = ordinary_tokens(subject), first_token(subject)
     config = subject.model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or 1_000_000
     fits = min(len(ordinary), (longest - 1) // 2)
     if length > fits:
-        raise BadConfiguration(f"{subject.name} takes at most {fits} different tokens said twice; lower length.")
+        raise BadConfiguration(f"{subject.name} has room for at most {fits} repeated tokens. Lower length.")
     draw = random.Random(seed)
     rows = [draw.sample(ordinary, length) for _ in range(n)]
     start = [] if begin is None else [begin]
@@ -58,11 +58,11 @@ def repeated_tokens(subject: Subject, n: int, length: int, seed: str) -> Tensor:
 
 
 def attended(subject: Subject, ids: Tensor, length: int) -> dict[str, Tensor]:
-    """The mean weight at each place over the queries of the second copy: name -> [layer * head, row]."""
+    """The mean weight at each key position over the queries of the second copy: name -> [layer * head, row]."""
     found: dict[str, list[Tensor]] = {name: [] for name in ATTENDED}
     first = ids.shape[1] - length
     query = torch.arange(first, ids.shape[1])
-    # Where there is no BOS the token before the first repeated one is the last of the first copy, as it should be.
+    # Without a BOS, the token before the first repeated one is the last of the first copy, which is right.
     keys = {"previous_token": query - 1, "duplicate_token": query - length, "induction": query - length + 1,
             "first_token": torch.zeros_like(query)}  # fmt: skip
     for begin in range(0, len(ids), AT_ONCE):
@@ -75,7 +75,7 @@ def attended(subject: Subject, ids: Tensor, length: int) -> dict[str, Tensor]:
 
 
 def seen_by(subject: Subject, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """[token, d_model] twice: the embeddings behind a BOS, and the same after the first layer."""
+    """[token, d_model] twice: the embeddings after a BOS, and the stream after the first layer."""
     begin = first_token(subject)
     rows = [[*([] if begin is None else [begin]), token] for token in tokens]
     batch = token_batch(torch.tensor(rows, device=subject.device))
@@ -84,8 +84,8 @@ def seen_by(subject: Subject, tokens: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 def said(subject: Subject, tokens: Sequence[int]) -> Tensor:
-    """What each head says of each token for each of them when it attends to it: [layer * head, seen, said], in logits
-    but for a factor."""
+    """What each head adds to the logit of each token when it attends to each of them: [layer * head, seen, said], in
+    logits up to a factor."""
     early, late = seen_by(subject, tokens)
     directions = engine.unembedding(subject, torch.tensor(list(tokens), device=subject.device))
     found: list[Tensor] = []
@@ -95,19 +95,19 @@ def said(subject: Subject, tokens: Sequence[int]) -> Tensor:
 
 
 def centred(logits: Tensor) -> Tensor:
-    """[head, seen, said] without what a head says for every token alike."""
+    """[head, seen, said] minus what a head writes whatever the token."""
     return logits - logits.mean(1, keepdim=True)
 
 
 def copied(subject: Subject, seed: str) -> dict[str, Tensor]:
-    """`extremes` of what is said of a random sample of tokens."""
+    """`extremes` for a random sample of tokens."""
     ordinary = ordinary_tokens(subject)
     return extremes(centred(said(subject, random.Random(seed).sample(ordinary, min(SAMPLE, len(ordinary))))))
 
 
 def extremes(logits: Tensor, top: int = 1) -> dict[str, Tensor]:
-    """`centred` of some tokens -> [layer * head, token] of 0 and 1: whether the token that the head attends to is among
-    the `top` of them that it raises most (with 1: more than any other), and among those that it lowers most."""
+    """`centred` of some tokens -> [layer * head, token] of 0 and 1: whether the attended token is among the `top` that
+    the head raises most (1: more than any other), and among those that it lowers most."""
     own, beyond = logits.diagonal(dim1=1, dim2=2), rounding(logits)
     others = torch.eye(logits.shape[-1], dtype=torch.bool)
     highest = logits.masked_fill(others, -torch.inf).topk(top, -1).values[..., -1]
@@ -116,8 +116,8 @@ def extremes(logits: Tensor, top: int = 1) -> dict[str, Tensor]:
 
 
 def next_said(logits: Tensor, ends: bool) -> Tensor:
-    """`centred` of a series -> [layer * head, step] of 0 and 1: whether the head raises what comes next more than any
-    other of the series. The last one leads to the first unless the series ends there."""
+    """`centred` of a series -> [layer * head, step] of 0 and 1: whether the head raises the next token more than any
+    other of the series. The first follows the last unless the series ends there."""
     at = torch.arange(logits.shape[-1] - ends)
     after = (at + 1) % logits.shape[-1]
     own = logits[:, at, after]
@@ -126,12 +126,12 @@ def next_said(logits: Tensor, ends: bool) -> Tensor:
 
 
 def rounding(logits: Tensor) -> Tensor:
-    """[head, 1]: what rounding can make of a difference; it prefers nobody."""
+    """[head, 1]: the differences that rounding can cause, which count as ties."""
     return 1e-4 * logits.abs().amax((1, 2))[:, None]
 
 
 def series_of(subject: Subject) -> dict[str, list[int]]:
-    """Days, months and so on, as far as all their words from the first on are single tokens behind a space."""
+    """Days, months and so on, up to the first word that is not a single token after a space."""
     found: dict[str, list[int]] = {}
     for name, words in SERIES.items():
         tokens: list[int] = []
@@ -147,7 +147,7 @@ def series_of(subject: Subject) -> dict[str, list[int]]:
 
 def succeeded(subject: Subject) -> Tensor | None:
     """[layer * head, step] of 0 and 1: whether the head, when it attends to a word of a series, raises the next one
-    more than any other word of the series (successor heads, arXiv 2312.09230). None where the tokenizer has none."""
+    more than any other word of the series (successor heads, arXiv 2312.09230). None if the tokenizer has no series."""
     series = series_of(subject)
     if not series:
         return None
@@ -162,5 +162,5 @@ def succeeded(subject: Subject) -> Tensor | None:
 
 
 def goes_round(name: str, count: int) -> bool:
-    """Whether the last of so many words of a series is followed by the first."""
+    """Whether the first word follows the last in a series with this many words."""
     return name in ROUND and count == len(SERIES[name])

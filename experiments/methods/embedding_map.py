@@ -1,9 +1,9 @@
-"""How activations of prompts lie to each other, by label: on two axes, and as one number in all dimensions.
+"""Where activations of prompts lie, by label: on two axes, and as one number in all dimensions.
 
-The number is how often the nearest centroid of labels is the right one (NearestCentroid of the field's libraries),
-where all prompts of a question are left out of the centroids while they are placed: else a label would be found by the
-words of its own question. Beside it stands the same with labels shuffled over the questions, which is what as many
-prompts in as many dimensions give when labels mean nothing.
+The number is how often the nearest centroid has the right label (NearestCentroid in scikit-learn). All prompts of a
+question are left out of the centroids when one of them is classified; otherwise the words of its own question would
+give the label away. The control shuffles the labels over the questions: this is what as many prompts in as many
+dimensions give if labels mean nothing.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ SHUFFLES = 500
 
 @dataclass(frozen=True)
 class Labelled:
-    """Which prompts are compared, `rows`; their labels [n] as numbers into `names`, and what is left out together [n].
+    """The prompts to compare, `rows`; their labels [n] as indices into `names`; and the groups left out together [n].
 
-    by_question  whether that is all prompts of a question; else every prompt is left out by itself
-    dropped      prompts whose label no other question (or prompt) has
+    by_question  whether a group is all prompts of a question; otherwise each prompt is left out by itself
+    dropped      number of prompts whose label no other question (or prompt) has
     """
 
     rows: list[int]
@@ -36,8 +36,8 @@ class Labelled:
 
 
 def labelled(labels: Sequence[str], questions: Sequence[str]) -> Labelled | None:
-    """The prompts whose label at least two questions have; where there are no two such labels, those whose label at
-    least two prompts have; None where there are no two such labels either."""
+    """The prompts whose label at least two questions have; if there are no two such labels, those whose label at least
+    two prompts have; None if there are no two such labels either."""
     asked: defaultdict[str, set[str]] = defaultdict(set)
     for label, question in zip(labels, questions, strict=True):
         asked[label].add(question)
@@ -60,7 +60,7 @@ def numbered(values: Sequence[str], names: Sequence[str]) -> np.ndarray:
 
 def principal(values: Array, count: int = 2) -> tuple[Array, Array]:
     """values [n, d] -> coordinates on the first components [n, count], and the share of the variance of each component
-    [min(n, d)]. Of each component's two signs it is the one in which the largest coordinate is positive."""
+    [min(n, d)]. The sign of each component makes its largest coordinate positive."""
     centred = values - values.mean(0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     variance = sizes**2
@@ -73,21 +73,21 @@ def principal(values: Array, count: int = 2) -> tuple[Array, Array]:
 
 
 def inner(values: Array) -> Array:
-    """values [n, d] -> the inner products of all pairs about their mean, [n, n]: all that distances need."""
+    """values [n, d] -> the inner products of all pairs about their mean, [n, n], from which distances follow."""
     centred = values - values.mean(0)
     return centred @ centred.T
 
 
 def nearest(products: Array, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Inner products [n, n], labels and groups [n] -> the label whose centroid is nearest to each prompt [n], when all
-    prompts of its own group are left out of the centroids. A label that is then empty is no candidate."""
+    """Inner products [n, n], labels and groups [n] -> the label with the nearest centroid for each prompt [n], with all
+    prompts of its own group left out of the centroids. A label that is then empty is ignored."""
     member = np.zeros((len(labels), int(labels.max()) + 1))
     member[np.arange(len(labels)), labels] = 1.0
     same = (groups[:, None] == groups[None]).astype(float)
-    # Of each prompt: its products with all prompts of a label, and with those of its own group; how many these are.
+    # For each prompt: its products with all prompts of a label, and with those of its own group; and their counts.
     towards, cross, mine = products @ member, (products * same) @ member, same @ member
     left = member.sum(0) - mine
-    # The square of a sum of prompts, without the group's rows and columns.
+    # The squared norm of a sum of prompts, without the group's rows and columns.
     square = (member * towards).sum(0) - same @ (member * (2 * towards - cross))
     kept = np.maximum(left, 1)
     distance = square / kept**2 - 2 * (towards - cross) / kept
@@ -95,13 +95,13 @@ def nearest(products: Array, labels: np.ndarray, groups: np.ndarray) -> np.ndarr
 
 
 def right(products: Array, of: Labelled) -> Array:
-    """Which prompts lie nearest to the centroid of their own label, [n] of 0.0 and 1.0."""
+    """Whether each prompt is nearest to the centroid of its own label, [n] of 0.0 and 1.0."""
     return (nearest(products, of.labels, of.groups) == of.labels).astype(float)
 
 
 def shuffled(products: Array, of: Labelled, seed: int, count: int = SHUFFLES) -> Array:
-    """The share of such prompts with labels shuffled `count` times, [count]: question by question where all prompts of
-    a question have one label, else prompt by prompt."""
+    """The share of such prompts with labels shuffled `count` times, [count]: by question if all prompts of a question
+    have one label, otherwise by prompt."""
     rng = np.random.default_rng(seed)
     _, first, places = np.unique(of.groups, return_index=True, return_inverse=True)
     whole = bool((of.labels == of.labels[first][places]).all())

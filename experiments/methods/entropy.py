@@ -1,10 +1,9 @@
-"""How spread attention is: the entropy of weights over tokens, divided by that of equal weights, from 0 to 1.
+"""How spread out attention is: the entropy of weights over tokens, divided by that of equal weights, from 0 to 1.
 
-0 is all weight on one token, 1 equal weight on all. A mean over prompts can be spread although each prompt's attention
-is not: so the entropy of the mean says something else than the mean of entropies. By position, the mean is taken token
-by token over prompts of one template and length: low where a head looks at the same place in all of them. By size, over
-the numbers that a prompt holds, in order of size: low where it looks for the smallest, say, wherever it stands
-(arXiv 2310.14491).
+0 is all weight on one token, 1 equal weight on all. The mean over prompts can be spread out although each prompt's
+attention is not, so the entropy of the mean differs from the mean of entropies. By position, the mean is taken token by
+token over prompts of one template and length: low if a head attends to the same position in all of them. By size, over
+the numbers in a prompt in order of size: low if it attends to, say, the smallest, wherever it is (arXiv 2310.14491).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def of_prompts(weights: Array, batch: Batch) -> Array:
 def ordered_by_size(weights: Array, batch: Batch, numbers: Sequence[tuple[int, ...] | None]) -> Array | None:
     """weights [head, prompt, position] -> [head, prompt, rank], the smallest number first.
 
-    None unless every prompt is a list of as many numbers, each of them one token (a BOS before it is left out).
+    None unless every prompt is a list of equally many numbers of one token each (after an optional BOS).
     """
     counts = {len(own or ()) for own in numbers}
     if len(counts) > 1 or not (count := counts.pop()):
@@ -52,10 +51,10 @@ def ordered_by_size(weights: Array, batch: Batch, numbers: Sequence[tuple[int, .
 
 
 def of_mean(weights: Array, questions: Sequence[str]) -> tuple[Array, Array, Array]:
-    """weights [head, prompt, place] -> the entropy of each head's mean over prompts, over that of equal weights, with
+    """weights [head, prompt, position] -> the entropy of each head's mean over prompts, over that of equal weights, and
     its 95% interval by resampled questions; each [head].
 
-    A mean over resampled prompts is less even than the mean over all, so the interval lies too low if anything.
+    A mean over resampled prompts is less even than the mean over all, so the interval is too low if anything.
     """
     places = weights.shape[-1]
     values = entropy(normalised(weights.mean(1)), places)
@@ -69,6 +68,6 @@ def of_mean(weights: Array, questions: Sequence[str]) -> tuple[Array, Array, Arr
 
 
 def normalised(weights: Array) -> Array:
-    """Weights [..., place] that may leave out a token, so that they sum to 1."""
+    """Weights [..., position], which may lack a token, scaled to sum to 1."""
     total = weights.sum(-1, keepdims=True)
     return np.divide(weights, total, out=np.full_like(weights, 1 / weights.shape[-1]), where=total > 1e-12)

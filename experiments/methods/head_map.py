@@ -1,4 +1,4 @@
-"""Scores of all heads as a figure, layers down and heads across, from 0 up: for what is a level and no change."""
+"""Scores of all heads as a figure, layers down and heads across, from 0 up: for levels, not for changes."""
 
 from __future__ import annotations
 

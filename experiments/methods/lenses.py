@@ -1,6 +1,5 @@
-"""What is read through a lens at every layer: how well the answer is predicted, how far the prediction is from the last
-one, and by how much the answer leads other prompts' answers, which a layer that only knows the kind of answer cannot
-tell apart."""
+"""What a lens reads at every layer: how well it predicts the answer, how far the prediction is from the final one, and
+how far the answer leads other prompts' answers (a layer that knows only the kind of answer has no lead)."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from ..statistics.skewed import mean_interval
 from ..tasks.batch import Batch
 from .controls import TOLERANCE
 
-# In the order in which they are told. `lead` and `logit_diff` can be of either sign.
+# In the order of the report. `lead` and `logit_diff` can have either sign.
 UNITS = {**{metric.name: metric.unit for metric in BUILT_IN}, "lead": "nats", "rank": "rank"}
 ORDER = ("lead", "logit_diff", "prob", "rank", "kl")
 TOLD = 8
@@ -74,7 +73,7 @@ def stream_names(n_layers: int) -> list[str]:
 
 
 def lens_effects(sites: list[str], values: Mapping[str, Array], questions: Questions) -> tuple[Effect, ...]:
-    """Values by metric [site, n]; a p where zero means something and either sign is possible."""
+    """Effects from values by metric [site, n]; with p if zero is meaningful and either sign is possible."""
     signed = ("lead", "logit_diff")
     made = [effects(sites, name, each, questions) if name in signed
             else untested(sites, name, each, questions, ends_of(name)) for name, each in values.items()]  # fmt: skip
@@ -82,13 +81,13 @@ def lens_effects(sites: list[str], values: Mapping[str, Array], questions: Quest
 
 
 def with_zero(values: Array) -> Array:
-    """values [site, n] with a row of zeros before them, where other experiments keep the intact model's: a value at a
-    site is the difference from it."""
+    """values [site, n] with a row of zeros first, where other experiments keep the intact model's values: effects are
+    differences from it."""
     return np.concatenate([np.zeros_like(values[:1]), values])
 
 
 def summary(sites: list[str], values: Mapping[str, Array], units: str) -> str:
-    """A few layers from first to last, each with its means, and what they are means of."""
+    """A sentence with the means of a few layers from first to last."""
     places = sorted({round(i * (len(sites) - 1) / (TOLD - 1)) for i in range(TOLD)})
     rows = [", ".join(f"{name} {values[name][i].mean():.3g}" for name in values) for i in places]
     n = len(next(iter(values.values()))[0])
@@ -105,8 +104,8 @@ def settled(tops: Tensor, questions: Questions) -> Measurement:
 
 
 def last_lens(metric: str, seen: Array, own: Array) -> tuple[Measurement, tuple[Note, ...]]:
-    """seen and own [n]: a metric by the last lens and by the model itself -> the control that they are the same, and
-    what has to be said where they are not."""
+    """seen and own [n]: a metric by the last lens and by the model itself -> the control that they are equal, and a
+    note if they are not."""
     off = float(abs(seen - own).max())
     failed = () if off <= TOLERANCE else (note("lens_failed", metric=metric, off=off),)
     return Measurement(name="identity", value=off, n=len(own), unit=UNITS[metric]), failed
@@ -121,5 +120,5 @@ def curve(name: str, values: Array, questions: Questions) -> dict[str, object]:
 def over_layers(name: str, title: str, unit: str, n: int, series: list[dict[str, object]]) -> Figure:
     """Curves over how many layers have run, 0 for the embedding."""
     count = len(series[0]["y"])  # type: ignore[arg-type]
-    data = {"x": list(range(count)), "x_label": "layers that have run", "series": series}
+    data = {"x": list(range(count)), "x_label": "layers run", "series": series}
     return Figure(name=name, kind="lines", title=title, unit=unit, n=n, data=data)

@@ -1,9 +1,9 @@
-"""The search for a smallest set that is enough, by a score that is at least 0 where a set is.
+"""Search for a smallest set that is enough, with a score that is at least 0 for a set that is enough.
 
-First the shortest beginning of an order of importance that is enough, by halving. Then it shrinks: one member less at a
-time, following the `beam` best sets, until no member can be spared; large sets lose a quarter of their members at a
-time, the least harmful ones, as long as that is enough. So no member of what is found can be spared alone; a smaller
-set of quite other members may exist.
+First, halving finds the shortest start of an order of importance that is enough. Then the set shrinks by one member at
+a time, keeping the `beam` best sets, until no member can be spared; large sets drop a quarter of their members at a
+time, the least important ones, as long as the rest is enough. So no single member of the result can be spared; a
+smaller set of other members may exist.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Score = Callable[[Sequence[frozenset[str]]], Sequence[float]]
 
 @dataclass(frozen=True)
 class Smallest:
-    """members as they were ordered; path: size and score of the best set at each step; tried: how many sets were."""
+    """members, in order; path: size and score of the best set at each step; tried: number of sets tested."""
 
     members: tuple[str, ...]
     path: tuple[tuple[int, float], ...]
@@ -26,7 +26,7 @@ class Smallest:
 
 
 def smallest(order: Sequence[str], score: Score, beam: int = 1) -> Smallest | None:
-    """A set of these that is enough, none of which can be spared; None where not even all of them are enough.
+    """A set that is enough and no member of which can be spared; None if even all members are not enough.
 
     order  the most important first
     """

@@ -1,4 +1,4 @@
-"""Random sets of which each member is as near as possible to what it stands in for."""
+"""Random sets in which each member is as near as possible to the one that it replaces."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# What may stand in for one member: by its distance, pieces of one or more places each.
+# The possible replacements of one member by distance; each piece is one or more sites.
 Near = Mapping[int, Sequence[tuple[T, ...]]]
-# After so many draws in a row that give no new set, pieces that are farther away are drawn, too.
+# After this many draws in a row without a new set, draw from farther pieces as well.
 PATIENCE = 100
 
 
@@ -21,11 +21,10 @@ def nearest_sets(
     closest: bool = False,
     beside: Callable[[T], Iterable[T]] = lambda place: (place,),
 ) -> list[list[T]]:
-    """Up to `count` different sets of places, each with one piece for each member; the same for the same seed.
+    """Up to `count` different sets of sites, each with one piece for each member; the same for the same seed.
 
-    The pieces at the least distance first; only where these give no more sets, those at the next one. With `closest`
-    the next distance is never taken but for members that have nothing left. `beside` names the places that a taken
-    place keeps others from.
+    It uses the nearest pieces first, and farther ones only when these give no more sets. With `closest`, it uses
+    farther ones only for members that have nothing nearer left. `beside` names the sites that a taken site excludes.
     """
     draw = random.Random(seed)
     distances = sorted({distance for near in members for distance in near})
@@ -52,10 +51,9 @@ def nearest_sets(
 def _drawn(
     members: Sequence[Near[T]], reach: int, draw: random.Random, beside: Callable[[T], Iterable[T]]
 ) -> list[T] | None:
-    """One set, of pieces within reach, or where a member has none left there, of the nearest; None where there is
-    none."""
+    """One set of pieces within reach; for a member without any, the nearest. None if there is no such set."""
     taken, closed = list[T](), set[T]()
-    # In an order of chance, since those that are drawn first may leave nothing near for the others.
+    # In random order, because members drawn first may leave nothing near for the others.
     for near in draw.sample(members, len(members)):
         within = [pieces for distance, pieces in near.items() if distance <= reach]
         beyond = [near[distance] for distance in sorted(near) if distance > reach]
@@ -69,9 +67,9 @@ def _drawn(
 
 
 def _one(some: Sequence[Sequence[tuple[T, ...]]], closed: set[T], draw: random.Random) -> tuple[T, ...] | None:
-    """A piece that holds nothing closed, drawn from all of these alike."""
+    """A uniformly random piece that contains no excluded site."""
     total = sum(map(len, some))
-    # Nearly always one of the first is free; only else all of them are looked through, of which there may be thousands.
+    # Nearly always one of the first is free; otherwise search all of them, which may be thousands.
     for _ in range(8 if total else 0):
         at = draw.randrange(total)
         for pieces in some:

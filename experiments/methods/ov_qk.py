@@ -1,10 +1,10 @@
-"""The OV and QK circuits of all heads over a few tokens (Elhage et al. 2021), and scores of what they show.
+"""The OV and QK circuits of all heads over a few tokens (Elhage et al. 2021), and their scores.
 
-OV is what is said of each token when a head attends to it, QK how much it is looked for from each. Both are read as the
-model computes them, biases and the norm before the attention included, from the stream that a token has alone behind
-a BOS: its embedding for the first layer, what the first layer makes of it for later ones (where the paper has the
-embedding throughout). The norm after the attention and the final one are linear but for a positive factor, which is
-left out; so no score here depends on a scale.
+OV is what a head adds to each token's logit when it attends to a token; QK is how much it attends to each token from
+each. Both are computed as in the model, with biases and the norm before attention, from the stream of a token alone
+after a BOS: its embedding for the first layer, the output of the first layer for later ones (the paper uses the
+embedding throughout). The norm after attention and the final norm are linear up to a positive factor, which is left
+out, so no score here depends on a scale.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-# Tokens whose embeddings are multiplied at once, and how small a product of float32 matrices is nothing.
+# Number of tokens whose embeddings are multiplied at once; relative size below which a float32 product counts as 0.
 AT_ONCE, ROUNDING = 16_384, 1e-6
 
 
 def circuits(subject: Subject, tokens: list[int], distance: int) -> tuple[Tensor, Tensor]:
-    """What each head raises [layer * head, attended, raised], and looks for [layer * head, query, key] in a key that
-    stands `distance` tokens before; on the CPU. Raises UnsupportedModel where weights cannot be read."""
+    """What each head raises [layer * head, attended, raised], and attends to [layer * head, query, key] for a key
+    `distance` tokens before the query; on the CPU. Raises UnsupportedModel if weights cannot be read."""
     early, late = seen_by(subject, tokens)
     layers = subject.anatomy.with_heads
     looked = [engine.sought(subject, layer, early if layer == 0 else late, distance).cpu() for layer in layers]
@@ -36,8 +36,8 @@ def circuits(subject: Subject, tokens: list[int], distance: int) -> tuple[Tensor
 
 
 def scores(moved: Tensor, looked: Tensor, ends: bool | None, top: int) -> dict[str, np.ndarray]:
-    """By name [layer * head, token] of 0 and 1. `ends`: whether the tokens are a series that ends with the last
-    of them; None where they are no series."""
+    """By name, [layer * head, token] of 0 and 1. `ends`: whether the tokens are a series that ends with the last of
+    them; None if they are not a series."""
     from ..lab import numbers
 
     about = centred(moved)
@@ -49,16 +49,16 @@ def scores(moved: Tensor, looked: Tensor, ends: bool | None, top: int) -> dict[s
 
 
 def chance(name: str, count: int, top: int) -> float:
-    """What a score would be on average where what is raised has nothing to do with what is attended to."""
+    """The expected score if what a head raises has nothing to do with what it attends to."""
     return 1 / count if name == "successor" else top / count
 
 
 def positive_eigenvalues(moved: Tensor) -> np.ndarray:
     """[layer * head] from -1 to 1: the sum of the eigenvalues of OV, `centred`, over the sum of their sizes (Elhage et
-    al. 2021): 1 where all are positive, as in a head that copies, 0 where nothing is written."""
+    al. 2021): 1 if all are positive, as in a head that copies, 0 if nothing is written."""
     values = torch.linalg.eigvals(centred(moved))
     sizes = values.abs().sum(-1)
-    # Of what is nothing but rounding no share is taken.
+    # Do not compute shares of rounding errors.
     small = 1e-9 * moved.abs().amax((1, 2)) * moved.shape[-1]
     return torch.where(sizes > small, values.real.sum(-1) / sizes.clamp(min=1e-300), 0.0).numpy()
 
@@ -81,7 +81,7 @@ def whole_eigenvalues(subject: Subject) -> np.ndarray:
         weights = engine.head_weights(subject, layer)
         out, into = weights.O.double().cpu(), weights.V.double().cpu()
         whole = out @ between @ into
-        # Of what is nothing but rounding no share is taken: the product is far smaller than its factors allow.
+        # Do not compute shares of rounding errors: here the product is far smaller than its factors allow.
         allowed = out.norm(dim=(1, 2)) * between.norm() * into.norm(dim=(1, 2))
         there = whole.norm(dim=(1, 2)) > ROUNDING * allowed
         values = torch.linalg.eigvals(torch.where(there[:, None, None], whole, 0.0))
@@ -90,7 +90,7 @@ def whole_eigenvalues(subject: Subject) -> np.ndarray:
 
 
 def deviations(matrix: Tensor, what: str) -> np.ndarray:
-    """A matrix about its means (OV: of what is raised, whatever is attended to; QK: of each query's keys), over its
-    standard deviation."""
+    """A matrix minus its means (OV: over attended tokens; QK: over each query's keys), divided by its standard
+    deviation."""
     about = matrix - matrix.mean(0 if what == "OV" else 1, keepdim=True)
     return (about / about.std().clamp(min=1e-12)).numpy()

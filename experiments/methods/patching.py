@@ -1,6 +1,6 @@
-"""What the kinds that patch have in common: two runs, a direction, and the places of a sweep.
+"""What all kinds that patch share: two runs, a direction, and the places of a sweep.
 
-A place is a site and the positions at which it is patched: `L7.H3`, or `L7.resid_pre@s2` for a span of the task.
+A place is a site and the positions to patch: `L7.H3`, or `L7.resid_pre@s2` for a span of the task.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Patched = Literal["resid_pre", "attn_out", "mlp_out", "z", "pattern", "k", "v"]
 WHOLE_STREAM = ("resid_pre", "attn_out", "mlp_out")
-# A drawing of more rows than this shows the strongest.
+# A drawing with more rows shows only the strongest.
 ROWS = 40
 CONTROLS = 20
 
@@ -51,7 +51,7 @@ class Place:
 
 
 class Contrast(Experiment):
-    """Two runs on the same prompts, and which of them is given something of the other."""
+    """Two runs on the same prompts, and which of them gets values of the other."""
 
     direction: Annotated[
         Literal["denoising", "noising"],
@@ -60,20 +60,20 @@ class Contrast(Experiment):
     ] = "denoising"  # fmt: skip
     metric: Annotated[
         OwnMetric,
-        Field(description="What is measured. logit_diff: the answer against the twin's answer."),
+        Field(description="Metric. logit_diff: the answer against the corrupted prompt's answer."),
     ] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
-            raise BadConfiguration(f"The prompts of {self.task} have no answer, so nothing can be restored.")
+            raise BadConfiguration(f"The prompts of {self.task} have no answer to restore. Use another task.")
 
     def runs(self, pair: CorruptedPrompts) -> tuple[Batch, Batch]:
-        """The run that is patched, and the one that lends its values."""
+        """The run that is patched, and the run that the values come from."""
         return (pair.corrupted, pair.clean) if self.direction == "denoising" else (pair.clean, pair.corrupted)
 
     def scale(self, lab: Lab, pair: CorruptedPrompts) -> Scale:
-        """Both ends, measured. Raises BadConfiguration where they do not differ."""
+        """Both ends, measured. Raises BadConfiguration if they do not differ."""
         from ..lab import INTACT, numbers
         from ..statistics.recovery import Scale
 
@@ -86,7 +86,7 @@ class Contrast(Experiment):
         return scale
 
     def lent(self, lab: Lab, base: Batch, other: Batch, parts: set[Any]) -> Source:
-        """What an intact run over `other` has where `base` is patched."""
+        """The values of an intact run over `other` at the patched sites of `base`."""
         from .. import engine
 
         return engine.patch_source(engine.read(lab.subject, other, parts), base, other)
@@ -97,13 +97,13 @@ class Patching(Contrast):
 
     part: Annotated[
         Patched,
-        Field(description="What is patched in every layer: resid_pre (the stream before the layer), attn_out, mlp_out, "
+        Field(description="Part to patch in every layer: resid_pre (the stream before the layer), attn_out, mlp_out, "
               "z (each head's output), pattern (each head's attention), k, v (of each KV head)."),
     ] = "resid_pre"  # fmt: skip
     positions: Annotated[
         list[str] | None,
         Field(description="Where: all, last (token of the prompt), read (the token that predicts), changed (tokens "
-              "that differ), each (every token; prompts of one length alone), or spans of the task, each by itself. "
+              "that differ), each (every token; only prompts of one length), or spans of the task, each by itself. "
               "Null: every span for the stream and its parts, all for heads."),
     ] = None  # fmt: skip
     layers: Annotated[list[int] | None, Field(description="Only these layers. Null: all.")] = None
@@ -117,24 +117,24 @@ class Patching(Contrast):
         if {"n_layers", "n_heads", "n_kv_heads"} <= set(sizes):
             self.swept(sizes)
         if self.positions is not None and (not self.positions or len(set(self.positions)) < len(self.positions)):
-            raise BadConfiguration("positions must name at least one position, and each of them once.")
+            raise BadConfiguration("positions must name at least one position, each once.")
 
     def swept(self, sizes: Mapping[str, int]) -> list[Site]:
-        """The sites meant. Raises BadConfiguration where one is not there, or cannot be patched."""
+        """The sites to patch. Raises BadConfiguration if one does not exist or cannot be patched."""
         from ..sites import check_site, parse_site, sites_of
 
         if self.sites is None:
             if self.layers == []:
-                raise BadConfiguration("layers is empty; null means all.")
+                raise BadConfiguration("layers is empty. Use null for all.")
             return sites_of(self.part, sizes, self.layers)
         if self.layers is not None:
             raise BadConfiguration("Give sites or layers, not both.")
         found = [check_site(parse_site(text), sizes) for text in self.sites]
         if not found or len(set(found)) < len(found):
-            raise BadConfiguration("sites must name at least one site, and each of them once.")
+            raise BadConfiguration("sites must name at least one site, each once.")
         for site in found:
             if site.part not in get_args(Patched) or (site.index is None) != (site.part in WHOLE_STREAM):
-                raise BadConfiguration(f"{site} cannot be patched here; write L7.resid_pre, L7.attn, L7.mlp, L7.H3, "
+                raise BadConfiguration(f"{site} cannot be patched here. Use L7.resid_pre, L7.attn, L7.mlp, L7.H3, "
                                        "L7.H3.pattern, L7.K1 or L7.V1.")  # fmt: skip
         return found
 
@@ -144,7 +144,7 @@ class Patching(Contrast):
         return corrupted_prompts(lab, self.draw, one_length="each" in (self.positions or ()))
 
     def at(self, pair: CorruptedPrompts, sites: Sequence[Site]) -> list[str]:
-        """The positions of the sweep, by the names that they have in the batches."""
+        """The positions of the sweep, by their names in the batches."""
         from ..tasks.corrupted_prompts import is_step
 
         spans = [s for s in pair.spans if not is_step(s)]
@@ -161,7 +161,7 @@ class Patching(Contrast):
         return [Place(site, at) for site in sites for at in self.at(pair, sites)]
 
     def others(self, places: Sequence[Place], sizes: Mapping[str, int]) -> list[Place]:
-        """Other places, drawn at random, the same layers first, so that each of the places has 20 beside it."""
+        """Other random places, first in the same layers, so that each place has 20 to compare with."""
         lacking = CONTROLS - (len(places) - 1)
         if lacking <= 0:
             return []
@@ -176,7 +176,7 @@ class Patching(Contrast):
     def drawing(
         self, lab: Lab, pair: CorruptedPrompts, places: Sequence[Place], found: Sequence[Effect], title: str
     ) -> Figure:
-        """Heads as layer by head; several positions as site by position; else bars."""
+        """Heads as layer by head; several positions as site by position; otherwise bars."""
         from ..statistics.recovery import UNIT
         from ..tasks.corrupted_prompts import tokens_at
 

@@ -1,6 +1,7 @@
-"""How the task fares while more and more parts are removed: in a given order, and in random orders beside it.
+"""The metric while more and more parts are removed: in a given order, and in random orders for comparison.
 
-Both curves begin at the intact model and end with all parts gone. Between them lies what the order is worth.
+Both curves start at the intact model and end with all parts removed. The area between them shows the value of the
+order.
 """
 
 from __future__ import annotations
@@ -45,26 +46,26 @@ class Curve:
 
 
 def some_counts(total: int) -> tuple[int, ...]:
-    """From 0 to all of them, in at most POINTS steps of about the same size."""
+    """Counts from 0 to `total`, in at most POINTS steps of about the same size."""
     return tuple(sorted({round(total * i / POINTS) for i in range(POINTS + 1)}))
 
 
 def search_lab(lab: Lab, draw: tuple[int, Split, int]) -> tuple[Lab, tuple[int, Split, int]]:
-    """Where to look for an order: explore prompts that are not those of the draw, as many as there are up to n.
+    """A lab to find an order on: explore prompts outside the draw, up to n of them.
 
-    Raises BadConfiguration where there are none.
+    Raises BadConfiguration if there are none.
     """
     other, left = lab.without_prompts(*draw), lab.task.capacity("explore") - (draw[0] if draw[1] == "explore" else 0)
     if left < 1:
         raise BadConfiguration(
-            f"All {draw[0]} explore prompts of {lab.task.name} are measured on, so none is left to look for an order; "
-            "lower n to half."
+            f"All {draw[0]} explore prompts of {lab.task.name} are measured, so none is left to find an order on. "
+            "Lower n to half."
         )
     return other, (min(draw[0], left), "explore", draw[2])
 
 
 def damage_alone(lab: Lab, draw: tuple[int, Split, int], elements: Elements, method: Method, metric: str) -> Array:
-    """[element]: the mean damage by the removal of each by itself; positive is worse, whatever the metric."""
+    """[element]: the mean damage of removing each by itself; positive is worse, whatever the metric."""
     _, batch = lab.prompts(*draw)
     alone = [removal(name, sites, method) for name, sites in elements.items()]
     sources, _ = replacements(lab, draw, method, {s.part for sites in elements.values() for s in sites})
@@ -84,7 +85,7 @@ def curve(
     """The curves of some orders of all elements; the first is the one that counts, the others are random."""
     _, batch = lab.prompts(*draw)
     counts = some_counts(len(elements))
-    # Nothing removed and all removed are the same in every order.
+    # With nothing or everything removed, all orders are equal.
     inner = counts[1:-1]
     tried = [removal("all", [s for sites in elements.values() for s in sites], method)]
     tried += [
@@ -105,7 +106,7 @@ def curve_result(
 ) -> Result:
     """A curve as a result: an effect for each count, and how much less damage the order does than a random one.
 
-    first  what is removed first, such as "weakest"
+    first  what the order removes first, such as "weakest"
     """
     prompts, _ = lab.prompts(*draw)
     asked = [p.key for p in prompts]
@@ -126,11 +127,11 @@ def curve_result(
         gained = measurement("spared", spared, unit_of(metric), asked)
         better = share("better_than_random", (by_order > 0).astype(float))
         measured += [gained, better]
-        text += f" On average over the curve this spares {gained.text} of {metric} against random orders, and is "
+        text += f" On average over the curve this does {gained.text} {metric} less damage than random orders, and is "
         text += f"better than {100 * better.value:.0f}% of {len(means)} of them."
     held = [e for e in rows if not clear(e) and not is_distance(e.metric)]
     half = rows[max(0, len(rows) // 2 - 1)]
-    text += f" Half of the way ({half.site}) {metric} changes by {half.text}."
+    text += f" Halfway ({half.site}) {metric} changes by {half.text}."
     if not is_distance(metric):
         text += f" {len(held)} of {len(rows)} points are not shown to change it (q >= 0.05)."
     return Result(

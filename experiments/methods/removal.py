@@ -1,4 +1,4 @@
-"""How something is removed: what takes its place."""
+"""How to remove a part: what replaces its value."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from ..lab import Lab
 
 Method = Literal["zero", "mean", "resample"]
-# The field of a kind that removes something.
+# The field of kinds that remove something.
 Removed = Annotated[
     Method,
     Field(
-        description="zero: it becomes 0. mean: the mean over other prompts that ask and answer otherwise. resample: "
-        "its value on one of these."
+        description="zero: 0. mean: the mean over other prompts with another question and answer. resample: the value "
+        "on one of these."
     ),
 ]
 Parts = Literal["heads", "mlps", "layers"]
@@ -33,11 +33,11 @@ Parts = Literal["heads", "mlps", "layers"]
 def elements(
     parts: Parts, sizes: Mapping[str, int], layers: Sequence[int] | None = None
 ) -> dict[str, tuple[Site, ...]]:
-    """All heads, MLPs or layers (of these layers) by name, and the sites that go with each: of a layer, attention and
-    MLP. Raises BadConfiguration for a layer that is not there."""
+    """All heads, MLPs or layers (of these layers) by name, and the sites of each: for a layer, attention and MLP.
+    Raises BadConfiguration for a layer that does not exist."""
     chosen = range(sizes["n_layers"]) if layers is None else sorted(set(layers))
     if not chosen:
-        raise BadConfiguration("layers is empty; null means all.")
+        raise BadConfiguration("layers is empty. Use null for all.")
     for layer in chosen:
         check_site(Site(layer=layer, part="resid_post"), sizes)
     if parts != "layers":
@@ -64,10 +64,10 @@ def replacements(
     parts: Collection[Part],
     layers: Collection[int] | None = None,
 ) -> tuple[dict[str, Source], tuple[Note, ...]]:
-    """The values that take the place of what is removed (of `layers`; None: all), and what has to be said about them.
+    """The values that replace what is removed (of `layers`; None: all), and notes about them.
 
-    They are those of other prompts that ask and answer otherwise (`engine.donors`). Where few of the drawn prompts are
-    such donors, more prompts are run for nothing but their values. Raises BadConfiguration where a prompt has no donor.
+    They come from other prompts with another question and answer (`engine.donors`). If few of the drawn prompts can be
+    donors, more prompts are run only for their values. Raises BadConfiguration if a prompt has no donor.
     """
     from .. import engine
 

@@ -1,10 +1,10 @@
-"""How much each token of a prompt counts for a metric, in three ways that share one question: what if another token's
-embedding stood there? Occlusion runs it; a gradient guesses it; integrated gradients take the mean slope on the way
-from all tokens replaced to the prompt, so that over the tokens they sum to the whole difference (Sundararajan et al.
-2017, arXiv 1703.01365).
+"""How much each token of a prompt matters for a metric, by three methods with one question: what if the token had
+another embedding? Occlusion runs it; a gradient estimates it; integrated gradients use the mean slope on the way from
+all tokens replaced to the prompt, so that over the tokens they sum to the whole difference (Sundararajan et al. 2017,
+arXiv 1703.01365).
 
-Tokens are counted from the end of the prompt, where all prompts are alike: `t1` is the last one. The baseline stands at
-the prompt's tokens alone; tokens of the answer before the place that is read stay as they are.
+Tokens are counted from the end of the prompt, where all prompts are aligned: `t1` is the last one. The baseline
+replaces only the prompt's tokens; tokens of the answer before the position that is read stay as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIRST, LAST, REST = "first token", "last token", "other tokens"
 
 @dataclass
 class OwnAndOthers:
-    """The logit difference of a prompt's own answers, and of `others` [batch, draw] prompts', at the same place:
+    """The logit difference of a prompt's own answers, and of `others` [batch, draw] prompts', at the same position:
     `logit_diff` [row] and `shuffled` [row, draw]."""
 
     batch: Batch
@@ -52,8 +52,8 @@ class OwnAndOthers:
 
 
 def shuffles(batch: Batch, seed: int) -> Tensor | None:
-    """For each prompt 20 draws of another one that has neither of its answers, [batch, draw]; None where one has
-    none."""
+    """For each prompt, 20 draws of another one that has neither of its answers, [batch, draw]; None if a prompt has no
+    such other."""
     pairs, rng = [set(pair) for pair in batch.pair.tolist()], random.Random(seed)
     free = [[j for j, pair in enumerate(pairs) if not pair & own] for own in pairs]
     if not all(free):
@@ -61,11 +61,11 @@ def shuffles(batch: Batch, seed: int) -> Tensor | None:
     return torch.tensor([rng.choices(rows, k=DRAWS) for rows in free], device=batch.ids.device)
 
 
-# --- tokens and parts -----------------------------------------------------------------------------------------
+# --- tokens and sites -----------------------------------------------------------------------------------------
 
 
 def occlusion(longest: int) -> list[Intervention]:
-    """Each token put at the baseline by itself, the last one first; then all of them."""
+    """Each token replaced by the baseline by itself, the last one first; then all of them."""
     return [Intervention(name=at, edits=(at_baseline(at),)) for at in [*steps(longest), "all"]]
 
 
@@ -78,10 +78,10 @@ def at_baseline(positions: str) -> Edit:
 
 
 def parts(batch: Batch, names: Sequence[str], counted: Array) -> tuple[list[str], Array]:
-    """What each token of a prompt is: a span of the task, the first, the last, or another token; each is one of them.
+    """The part of a prompt that each token belongs to: a span of the task, the first, the last, or other tokens.
 
-    Gives the parts of which a token is counted ([token, batch] of 0 and 1) in some prompt, and which tokens, counted
-    from the end, are theirs: [part, token, batch] of 0 and 1.
+    Returns the parts with a counted token ([token, batch] of 0 and 1) in some prompt, and the tokens, counted from the
+    end, of each: [part, token, batch] of 0 and 1.
     """
     longest = int(batch.prompt_len.max())
     wanted = [*names, FIRST, LAST, REST]
@@ -97,8 +97,8 @@ def parts(batch: Batch, names: Sequence[str], counted: Array) -> tuple[list[str]
 
 
 def agreement(guess: Array, exact: Array, counted: Array) -> tuple[Array, list[int]]:
-    """guess, exact [token, n] -> Spearman's correlation over the counted tokens of each prompt, and which prompts these
-    are: tokens that are 0 in both by construction would agree, and so would two or fewer."""
+    """guess, exact [token, n] -> Spearman's correlation over the counted tokens of each prompt, and the prompts used:
+    tokens that are 0 in both by construction would agree trivially, and so would two or fewer tokens."""
     from scipy.stats import rankdata
 
     found: list[float] = []

@@ -1,7 +1,7 @@
-"""What removing a head changes in the answer, component by component: what it wrote itself, and what answers to that.
+"""What removing a head changes in the answer, by component: what the head wrote itself, and the response to that.
 
-All shares are taken with the last norm's scale of the intact run. So they add up to the whole change but for what the
-scale itself changes by, which is the norm's part (arXiv 2402.15390).
+All shares use the last norm's scale from the intact run. So they add up to the whole change except for the effect of
+the change of scale, which is the norm's part (arXiv 2402.15390).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ PARTS = ("heads", "MLPs", "norm")
 class Without:
     """The changes without a head, in logits.
 
-    direct     of its own share [n]
-    total      of the logit difference, before any cap [n]
-    responses  of all components' shares [component, n]; the head's own is 0
+    direct     its own share [n]
+    total      the logit difference, before any cap [n]
+    responses  all components' shares [component, n]; the head's own is 0
     """
 
     direct: Array
@@ -41,7 +41,7 @@ class Without:
         return self.total - self.direct
 
     def parts(self, sites: Sequence[Site]) -> Array:
-        """[PARTS, n], of which the sum is the repair. To the norm's counts what biases behind a norm change by."""
+        """[PARTS, n], which sum to the repair. The norm's part includes the change of biases after a norm."""
         heads = np.array([site.part == "z" for site in sites])
         return np.stack([self.responses[heads].sum(0), self.responses[~heads].sum(0),
                          self.repair - self.responses.sum(0)])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where probability goes: token by token on prompts that had no part in choosing the tokens, and by what a token is."""
+"""Where probability goes: by token, on prompts that were not used to choose the tokens, and by class of token."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from ..statistics.intervals import Array
 from ..tasks.batch import Batch
 
-# What a token of the vocabulary can be to a prompt, the first that it is.
+# The classes of a token for a prompt; a token belongs to the first that fits.
 CLASSES = ("answer", "distractor", "other answers", "in the prompt", "the rest")
 
 
 @dataclass
 class SomeTokens:
-    """The probability, or log-probability, of given tokens [k] where answer and distractor part: [row, k]; 0 for a
-    prompt's own answer and distractor."""
+    """The probability, or log-probability, of given tokens [k] where answer and distractor first differ: [row, k]; 0
+    for a prompt's own answer and distractor."""
 
     batch: Batch
     chosen: Tensor
@@ -37,13 +37,13 @@ class SomeTokens:
         return {"tokens": found * ~self.own(prompts).to(found.device)}
 
     def own(self, prompts: Tensor) -> Tensor:
-        """Which of the tokens are an answer or a distractor of the prompts' own, [row, k] of bool."""
+        """Whether each token is the prompt's own answer or distractor, [row, k] of bool."""
         pair = self.batch.pair[prompts].cpu()
         return (pair[:, :, None] == self.chosen.cpu()).any(1)
 
 
 def halves(questions: Sequence[str], seed: int) -> tuple[list[int], list[int]]:
-    """Prompts to choose by and prompts to measure on: no question is in both. The second half is the larger one."""
+    """Prompts to choose tokens with and prompts to measure on, without a common question. The second half is larger."""
     names = sorted(set(questions))
     random.Random(seed).shuffle(names)
     first = set(names[: len(names) // 2])

@@ -1,8 +1,8 @@
-"""An adapter (LoRA and its kin, as peft saves them) merged into the model that it belongs to.
+"""Merge an adapter (LoRA and similar, as saved by peft) into its base model.
 
-The sum of weights and adapter is made in memory, in fp32, and is an ordinary model from then on. That it computes what
-base and adapter computed side by side is checked each time; that every tensor of the adapter was used, too. Its
-fingerprint is over the base model and the adapter as they were before: a sum has other last bits on another machine.
+The sum of weights and adapter is computed in memory, in fp32, and is then an ordinary model. Each time, the program
+checks that it computes the same as base and adapter together, and that every tensor of the adapter was used. The
+fingerprint covers the base model and the adapter before merging, because the last bits of a sum depend on the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# Fields that name where and when it was trained, and say nothing about what it computes.
+# Fields about where and when it was trained, which do not affect what it computes.
 ASIDE = {"base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "task_type", "peft_version"}
 # Relative to the largest logit: fp32 adds in another order.
 TOLERANCE = 2e-4
@@ -47,23 +47,23 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     try:
         given = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise UnsupportedModel(f"{CONFIG} of the adapter {name} could not be read: {fault}.") from fault
+        raise UnsupportedModel(f"{CONFIG} of the adapter {name} cannot be read: {fault}.") from fault
     if not isinstance(given, dict):
-        raise UnsupportedModel(f"{CONFIG} of the adapter {name} is not an object.")
+        raise UnsupportedModel(f"{CONFIG} of the adapter {name} is not a JSON object.")
     return given
 
 
 def base_of(name: str, folder: Path) -> str:
-    """The name of the model that an adapter belongs to, with its revision. Raises UnsupportedModel where none is said.
+    """The name of an adapter's base model, with its revision. Raises UnsupportedModel if the adapter names none.
 
-    A folder that is not found from here is looked for beside the adapter.
+    A folder that does not exist relative to the current folder is looked up relative to the adapter's.
     """
     given = settings(name, folder)
     base, revision = given.get("base_model_name_or_path"), given.get("revision")
     if not isinstance(base, str) or not base:
         raise UnsupportedModel(
-            f"The adapter in {name} names no base model. Write its alias, its folder or its Hub id to "
-            f"base_model_name_or_path in {CONFIG}."
+            f"The adapter in {name} names no base model. Set base_model_name_or_path in {CONFIG} to its alias, folder "
+            "or Hub id."
         )
     beside = folder / base
     if not Path(base).expanduser().exists() and base.startswith(".") and beside.exists():
@@ -73,9 +73,9 @@ def base_of(name: str, folder: Path) -> str:
 
 @contextmanager
 def without(folder: Path) -> Iterator[Path]:
-    """While open, a folder with what `folder` holds besides an adapter.
+    """While open, a folder with the content of `folder` except its adapter.
 
-    Where peft is installed, transformers loads the adapter that it finds beside a model, and never says so.
+    If peft is installed, transformers silently loads an adapter that is in the folder of a model.
     """
     if not (folder / CONFIG).is_file():
         yield folder
@@ -99,8 +99,8 @@ def fingerprint_of(name: str, folder: Path) -> str:
 def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The model, changed in place, with the adapter's weights added to its own.
 
-    Raises UnsupportedModel where peft is missing, where the adapter's tensors are not those that its configuration asks
-    for, where its sort cannot be merged, and where the merged model computes something else.
+    Raises UnsupportedModel if peft is missing, if the adapter's tensors are not those that its configuration requires,
+    if its type cannot be merged, and if the merged model computes something else.
     """
     import torch
     from safetensors.torch import load_file
@@ -112,7 +112,7 @@ def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         from peft.tuners.tuners_utils import BaseTuner
     except ImportError as missing:
         raise UnsupportedModel(
-            f'{name} is an adapter, and to merge it peft is needed: pip install "lashley[lora]"'
+            f'{name} is an adapter, and merging it needs peft: pip install "lashley[lora]"'
         ) from missing
     with warnings.catch_warnings():
         # What peft warns of is checked here, and refused.
@@ -124,7 +124,7 @@ def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         both = None if config.is_prompt_learning else PeftModelForCausalLM(model, config)
         if both is None or not isinstance(both.base_model, BaseTuner):
             raise UnsupportedModel(
-                f"The adapter {name} cannot be merged into weights: it is of the sort {sort}. LoRA and its kin can be."
+                f"The adapter {name} cannot be merged: its type is {sort}. LoRA and similar types can be merged."
             )
         given = load_file(folder / WEIGHTS)
         wanted = {plain(key): tuple(value.shape) for key, value in both.state_dict().items()}
@@ -138,7 +138,7 @@ def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
                 "unexpected_keys": found.unexpected_keys,
                 "mismatched_keys": shapes,
             },
-            way_out="See that base_model_name_or_path is right; or merge it in peft, and save the whole model.",
+            way_out="Check base_model_name_or_path; or merge it in peft, and save the whole model.",
         )
         both.eval()
         words = len(torch.as_tensor(model.get_input_embeddings().weight))
@@ -152,8 +152,8 @@ def merged(name: str, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     # Where both are NaN, so is the gap: `prepare` names the weights that are.
     if gap > TOLERANCE:
         raise UnsupportedModel(
-            f"The adapter {name} cannot be merged: the merged model's logits are {gap:.1e} from those of model and "
-            "adapter side by side (an adapter of an unembedding that is tied to the embedding does that)."
+            f"The adapter {name} cannot be merged: the merged model's logits differ by {gap:.1e} from those of model "
+            "and adapter together (this happens if it adapts an unembedding that is tied to the embedding)."
         )
     return whole
 
@@ -164,5 +164,5 @@ def is_base(key: str) -> bool:
 
 
 def plain(key: str) -> str:
-    """A parameter's name as it is saved: without the adapter's name in it, and without what wraps its module."""
+    """A parameter's saved name: without the adapter's name and the wrappers of its module."""
     return key.replace(".modules_to_save.default.", ".").replace(".default.", ".").removesuffix(".default")

@@ -1,8 +1,8 @@
 """Memory that is freed stays with the process.
 
-A sweep frees and takes blocks of a few megabytes all the time. The C library of Linux hands each back to the system
-and has it zeroed and mapped anew, page by page, when it is next used: a fifth of a sweep's time. So blocks up to
-64 MB come from the heap, of which up to 512 MB may lie unused.
+A sweep frees and allocates blocks of a few megabytes all the time. The C library of Linux returns each to the system,
+which zeroes and maps it again, page by page, at its next use: this takes a fifth of a sweep's time. So blocks up to
+64 MB come from the heap, of which up to 512 MB may be unused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
-    """For the whole process; where the C library is not glibc, nothing."""
+    """For the whole process; without glibc, nothing."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

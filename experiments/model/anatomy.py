@@ -1,9 +1,9 @@
-"""The parts of a causal language model, found by watching it run once.
+"""The parts of a causal language model, found by observing one run of it.
 
-No code per architecture. The decoder layers are the module list that the configuration counts; inside a
-layer, modules are told apart by what flows through them (`branches`). Heads are slices of `z`, the *input* of the
-attention's output projection, so grouped-query attention needs nothing special. Layers may differ: in a hybrid some
-have heads and others a state-space mixer.
+There is no code per architecture. The decoder layers are the module list whose length the configuration gives; inside
+a layer, modules are identified by the tensors that flow through them (`branches`). Heads are slices of `z`, the *input*
+of the attention's output projection, so grouped-query attention needs nothing special. Layers may differ: in a hybrid
+some have heads and others a state-space mixer.
 """
 
 from __future__ import annotations
@@ -71,38 +71,38 @@ class Anatomy:
 
     @property
     def leaves_pads_out(self) -> bool:
-        """Whether a layer is given rows without their pads, since it would take them for tokens."""
+        """Whether a layer gets rows without their pads, because it would treat them as tokens."""
         return any(isinstance(block.attn, Unpadded) for block in self.blocks)
 
     @property
     def given(self) -> int:
-        """How many numbers all layers are given at a position beside the stream, for their third branches."""
+        """How many numbers all layers get at a position in addition to the stream, for their third branches."""
         return sum(width for block in self.blocks for width in block.given.values())
 
     def unpadded(self) -> Anatomy:
         return replace(self, blocks=tuple(block.unpadded() for block in self.blocks))
 
     def require_sum(self) -> None:
-        """Raise UnsupportedModel where the last stream is not the plain sum of what the layers add."""
+        """Raise UnsupportedModel if the last stream is not the plain sum of what the layers add."""
         for layer in self.with_heads:
             if not self.blocks[layer].heads_write:
                 raise UnsupportedModel(self.read_elsewhere(layer))
         if any(block.given for block in self.blocks):
             raise UnsupportedModel(
-                f"A third branch in the layers of {self.architecture} answers to all that came before it, so what a "
-                "part adds to the stream is not what reaches the logits or a later part of it."
+                f"A third branch in the layers of {self.architecture} depends on everything before it, so what a part "
+                "adds to the stream is not what reaches the logits or a later part."
             )
         if any(block.tail for block in self.blocks):
             raise UnsupportedModel(
-                f"The layers of {self.architecture} multiply all that came before them, so what a part adds to the "
-                "stream is not what reaches the logits or a later part of it."
+                f"The layers of {self.architecture} multiply everything before them, so what a part adds to the stream "
+                "is not what reaches the logits or a later part."
             )
 
     def read_elsewhere(self, layer: int) -> str:
         """Why the heads of a layer whose `heads_write` is not true have no share in the stream."""
         return (
-            f"What the heads of layer {layer} of {self.architecture} give is not added to the stream: another module "
-            f"of the layer reads it. Remove or patch them (L{layer}.H0), or take all of the layer (L{layer}.attn)."
+            f"The output of the heads of layer {layer} of {self.architecture} is not added to the stream: another "
+            f"module of the layer reads it. Remove or patch them (L{layer}.H0), or use the whole (L{layer}.attn)."
         )
 
     def describe(self) -> dict[str, Any]:
@@ -148,14 +148,14 @@ def find_layers(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
     """The decoder layers: the largest module list that is as long as the configuration says."""
     wanted = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     if not wanted:
-        raise UnsupportedModel(f"{type(model).__name__}: its configuration does not say how many layers it has.")
+        raise UnsupportedModel(f"{type(model).__name__}: its configuration does not give the number of layers.")
     found: list[tuple[int, nn.Module, str, nn.ModuleList]] = []
     for parent in model.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.ModuleList) and len(child) == wanted:
                 found.append((sum(p.numel() for p in child.parameters()), parent, name, child))
     if not found:
-        raise UnsupportedModel(f"{type(model).__name__}: no list of {wanted} decoder layers was found in it.")
+        raise UnsupportedModel(f"{type(model).__name__}: it has no list of {wanted} decoder layers.")
     _, parent, name, layers = max(found, key=lambda entry: entry[0])
     return parent, name, layers
 
@@ -165,18 +165,16 @@ def find_anatomy(model: PreTrainedModel, ids: Tensor) -> Anatomy:
     config = model.config.get_text_config()
     if getattr(model.config, "is_encoder_decoder", False):
         raise UnsupportedModel(
-            f"{type(model).__name__} is an encoder-decoder; only causal language models are supported."
+            f"{type(model).__name__} is an encoder-decoder. Only causal language models are supported."
         )
     parent, name, layers = find_layers(model)
     unembedding = model.get_output_embeddings()
     if unembedding is None:
-        raise UnsupportedModel(f"{type(model).__name__} has no unembedding; only causal language models are supported.")
+        raise UnsupportedModel(f"{type(model).__name__} has no unembedding. Only causal language models are supported.")
     n_heads = getattr(config, "num_attention_heads", None) or 0
     traces = trace_layers(model, layers, ids[:1].expand(ROWS, -1), cache=n_heads > 0)
     if len(traces) != len(layers) or any(t.layer is not layer for t, layer in zip(traces, layers, strict=True)):
-        raise UnsupportedModel(
-            f"{type(model).__name__}: its {len(layers)} layers do not run one after the other, each once."
-        )
+        raise UnsupportedModel(f"{type(model).__name__}: its {len(layers)} layers do not run in sequence, each once.")
     blocks = tuple(read_block(trace, n_heads) for trace in traces)
     return Anatomy(
         architecture=str(getattr(config, "model_type", type(model).__name__)),

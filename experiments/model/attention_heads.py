@@ -1,4 +1,4 @@
-"""The heads of an attention, found in what it was given, what it keeps and the projection in which it ends."""
+"""The heads of an attention, found from its input, its cache and its output projection."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def heads_of(trace: LayerTrace, attn: Event | None, n_heads: int, residual: str)
 
 
 def heads_among(trace: LayerTrace, attns: list[Event], n_heads: int) -> tuple[Event | None, Heads]:
-    """The one of several modules that mix tokens which is an attention with heads, and these. What a mixer caches
-    besides is no index of the attention's keys."""
+    """The one of several token mixers that is an attention with heads, and its heads. What a mixer caches in addition
+    does not belong to the attention's keys."""
     found: list[tuple[Event, Heads]] = []
     for event in trace.deeper or attns:
         heads = heads_of(replace(trace, more_cached=False), event, n_heads, "")

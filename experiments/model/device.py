@@ -1,4 +1,4 @@
-"""Where a subject runs: where it is told to, else on the first GPU that torch finds, else on the CPU."""
+"""Where a subject runs: the requested device, or the first GPU that torch finds, or the CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chosen_device(asked: str | None = None) -> str:
     except RuntimeError:
         found = False
     if not found:
-        raise BadConfiguration(f"There is no device '{name}' here. {VARIABLE} may be cpu, cuda, cuda:1, mps or auto.")
+        raise BadConfiguration(f"There is no device '{name}' here. Set {VARIABLE} to cpu, cuda, cuda:1, mps or auto.")
     return name
 
 

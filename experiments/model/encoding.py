@@ -1,8 +1,8 @@
-"""Texts as tokens: what a tokenizer puts around a text, which characters a token stands for, and what it does not know.
+"""Texts as tokens: what a tokenizer adds to a text, which characters each token covers, and what it does not know.
 
-A prompt begins as the tokenizer begins every text (with a BOS, where it has that habit), once, also where the text
-itself begins with it; and it has no end, so that it can go on: an EOS that a tokenizer puts after every text is left
-out. What is not known to a tokenizer cannot be an answer: its unknown token stands for anything.
+A prompt starts as the tokenizer starts every text (for example with a BOS), once, even if the text itself starts with
+it; and it has no end, so that it can be continued: an EOS that a tokenizer adds after every text is removed. What a
+tokenizer does not know cannot be an answer: its unknown token can mean anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ..errors import BadTask
 
 Offsets = list[tuple[int, int]]
-# Texts of which a tokenizer knows one at least; what it puts around a text is seen around them.
+# A tokenizer knows at least one of these texts; they show what it adds around a text.
 PROBES = ("a", "1", " the", "A", "w3")
 SHOWN = 40
 
@@ -49,7 +49,7 @@ def _seen_around(tokenizer: Any) -> Around:
 
 
 def encode(tokenizer: Any, text: str) -> tuple[list[int], Offsets]:
-    """Token ids, and the characters [first, last) that each stands for; none for what is put in front."""
+    """Token ids, and the characters [first, last) that each covers; none for tokens added in front."""
     out = tokenizer(text, add_special_tokens=False, return_offsets_mapping=has_offsets(tokenizer))
     ids = list(out["input_ids"])
     places = [(a, b) for a, b in out["offset_mapping"]] if "offset_mapping" in out else found_offsets(tokenizer, ids)
@@ -64,14 +64,14 @@ def has_offsets(tokenizer: Any) -> bool:
 
 
 def found_offsets(tokenizer: Any, ids: list[int]) -> Offsets:
-    """The characters that each token stands for, from what the tokens say together, token by token.
+    """The characters that each token covers, found by decoding token by token.
 
-    For a tokenizer that does not tell. A token that is a piece of a character, as a byte is, stands for all of it.
+    For a tokenizer without offsets. A token that is a piece of a character, such as a byte, covers all of it.
     """
     places: Offsets = []
     first = known = begins = read = 0
     for i in range(len(ids)):
-        # Decoding from the last whole piece on costs the same at each token, and keeps the blanks between two.
+        # Decoding from the last whole piece costs the same at each token, and keeps the blanks between two.
         before = tokenizer.decode(ids[begins:read], clean_up_tokenization_spaces=False)
         now = tokenizer.decode(ids[begins : i + 1], clean_up_tokenization_spaces=False)
         whole = now.rstrip("\ufffd")
@@ -85,10 +85,10 @@ def found_offsets(tokenizer: Any, ids: list[int]) -> Offsets:
 
 
 def encode_answer(tokenizer: Any, text: str, answer: str) -> tuple[list[int], list[int], Offsets]:
-    """Tokens of the prompt, of the answer after it (none where nothing is asked: an empty answer), and the prompt's
+    """Tokens of the prompt, of the answer after it (none for an empty answer, which asks nothing), and the prompt's
     offsets.
 
-    Raises BadTask where the two cannot be told apart, and where the tokenizer does not know the answer.
+    Raises BadTask if the two cannot be separated, and if the tokenizer does not know the answer.
     """
     prompt, offsets = encode(tokenizer, text)
     if not answer:
@@ -97,13 +97,13 @@ def encode_answer(tokenizer: Any, text: str, answer: str) -> tuple[list[int], li
     given, seen = both[len(prompt) :], places[len(prompt) :]
     if both[: len(prompt)] == prompt and (missing := not_known(tokenizer, text + answer, len(text), given, seen)):
         raise BadTask(
-            f"This tokenizer does not know {missing!r} in the answer {answer!r} (after {ending(text)}), so that "
-            "something else would be measured; take another answer, or a model that knows it."
+            f"This tokenizer does not know {missing!r} in the answer {answer!r} (after {ending(text)}). Use another "
+            "answer, or a model that knows it."
         )
     if both[: len(prompt)] != prompt or not given:
         raise BadTask(
             f"The tokenizer joins the end of the prompt and the answer {answer!r} into one token "
-            f"(prompt ends {ending(text)}); move the space to the other side, or use another task."
+            f"(prompt ends {ending(text)}). Move the space to the other side, or use another task."
         )
     return prompt, given, offsets
 
@@ -121,24 +121,24 @@ def not_known(tokenizer: Any, text: str, begins: int, ids: list[int], places: Of
     """What of the text from `begins` on became an unknown token, or no token at all; empty for nothing."""
     for token, (first, last) in zip(ids, places, strict=True):
         written = text[max(first, begins) : last]
-        # Where a tokenizer has no token of its own for it (GPT-2 takes its end of text), the text may mean that one.
+        # If a tokenizer has no separate token for it (GPT-2 uses its end of text), the text may mean that one.
         if last > first and token in unknown_tokens(tokenizer) and written.strip() not in tokenizer.all_special_tokens:
             return written.strip() or text[begins:].strip()
     if not has_offsets(tokenizer):
         return ""
     covered = {i for first, last in places for i in range(first, last)}
-    # Which character was left out cannot be told: the offsets after it are those of its neighbours.
+    # It is unknown which character was dropped: the offsets after it are those of its neighbours.
     whole = all(i in covered or c.isspace() for i, c in enumerate(text) if i >= begins)
     return "" if whole else text[begins:].strip()
 
 
 def holds_unknown(tokenizer: Any, text: str) -> bool:
-    """Does the tokenizer leave something of the text out, or put its unknown token there?"""
+    """Does the tokenizer drop something of the text, or replace it with its unknown token?"""
     return bool(not_known(tokenizer, text, 0, *encode(tokenizer, text)))
 
 
 def unknown_tokens(tokenizer: Any) -> set[int]:
-    """The token that stands for all that the tokenizer does not know, by either of its names."""
+    """The token for everything that the tokenizer does not know, by either of its names."""
     model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     name = getattr(model, "unk_token", None)
     found = {tokenizer.unk_token_id, tokenizer.get_vocab().get(name) if name is not None else None}
@@ -150,18 +150,16 @@ def habits(tokenizer: Any) -> tuple[str, ...]:
     found, ends = list[str](), around(tokenizer)
     if ends.front:
         found.append(
-            f"Its tokenizer begins every text with {named(tokenizer, ends.front)}: so does every prompt, once, also "
-            "where the text begins with it."
+            f"Its tokenizer starts every text with {named(tokenizer, ends.front)}, so every prompt starts with it, "
+            "once."
         )
     if ends.back:
         found.append(
-            f"Its tokenizer puts {named(tokenizer, ends.back)} after every text: it is left out, so that a prompt can "
-            "go on."
+            f"Its tokenizer adds {named(tokenizer, ends.back)} after every text. Prompts leave it out, so they can "
+            "be continued."
         )
     if not has_offsets(tokenizer):
-        found.append(
-            "Its tokenizer does not say which characters a token stands for: spans are found by decoding its tokens."
-        )
+        found.append("Its tokenizer does not map tokens to characters, so spans are found by decoding its tokens.")
     return tuple(found)
 
 

@@ -1,8 +1,8 @@
 """A GGUF file as a folder that transformers loads, with nothing lost on the way.
 
-transformers reads such a file tensor by tensor: what its table of names does not know it leaves out, and what it did
-not find it makes up. So what it found is held against what the model needs, and the numbers in the file are counted: a
-model that is made of all of them has as many.
+transformers reads such a file tensor by tensor: it ignores what its table of names does not contain, and invents what
+it did not find. So what it found is compared with what the model needs, and the numbers in the file are counted: a
+model that uses all of them has as many.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import UnsupportedModel
 ROPE = "rope_freqs.weight"
 # What all of them have in common (arXiv 2407.21783 gives no more than the context); `factor` is 8 or 32.
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
-AGAIN = "Download or convert it again, or take the model's own safetensors."
+AGAIN = "Download or convert it again, or use the model's own safetensors."
 
 
 def convert(file: Path, target: Path) -> None:
@@ -41,7 +41,7 @@ def convert(file: Path, target: Path) -> None:
     # Whatever a file makes its readers say: it is one line for the user.
     except Exception as fault:
         said = " ".join(str(fault).split()).rstrip(".") or type(fault).__name__
-        raise UnsupportedModel(f"{name} could not be read as a GGUF model: {said}. {AGAIN}") from fault
+        raise UnsupportedModel(f"{name} cannot be read as a GGUF model: {said}. {AGAIN}") from fault
     model, info = loaded
     refuse_incomplete(name, info, way_out=AGAIN)
     use_rope_factors(file, model)
@@ -59,10 +59,10 @@ def convert(file: Path, target: Path) -> None:
 
 
 def use_rope_factors(file: Path, model: Any) -> None:
-    """Give the configuration what a file says of rotary frequencies as a tensor, which transformers does not read.
+    """Give the configuration a file's rotary frequencies from a tensor, which transformers does not read.
 
-    Llama 3.1 and its successors divide the low frequencies by a factor. The tensor holds what every frequency is
-    divided by, so the factor is the largest of them; that the rest follows from it is checked. Raises UnsupportedModel.
+    Llama 3.1 and its successors divide the low frequencies by a factor. The tensor contains the divisor of every
+    frequency, so the factor is the largest of them; the others are checked against it. Raises UnsupportedModel.
     """
     import torch
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -83,13 +83,13 @@ def use_rope_factors(file: Path, model: Any) -> None:
 
 def no_such_rope(file: Path) -> UnsupportedModel:
     return UnsupportedModel(
-        f"{file} divides its rotary frequencies in another way than Llama 3 ({ROPE}), which transformers would leave "
-        "out. Take the model's own safetensors."
+        f"{file} scales its rotary frequencies in another way than Llama 3 ({ROPE}), which transformers would ignore. "
+        "Use the model's own safetensors."
     )
 
 
 def rope_factors(file: Path) -> Any:
-    """What each rotary frequency is divided by, or None where the file says nothing of it."""
+    """The divisor of each rotary frequency, or None if the file does not contain them."""
     import torch
     from gguf import GGUFReader
 
@@ -98,7 +98,7 @@ def rope_factors(file: Path) -> Any:
 
 
 def refuse_left_out(file: Path, model: Any) -> None:
-    """Raise UnsupportedModel where the file holds more numbers than the model has, naming the tensors."""
+    """Raise UnsupportedModel if the file contains more numbers than the model has, naming the tensors."""
     from gguf import GGUFReader
 
     from .checkpoint import shortened
@@ -108,10 +108,10 @@ def refuse_left_out(file: Path, model: Any) -> None:
     has = sum(p.numel() for p in model.parameters())
     if sum(held.values()) != has:
         unused = left_out(held, model)
-        told = f" What none of its parameters is made of: {shortened(unused)}." if unused else ""
+        unread = f" Tensors that are not used: {shortened(unused)}." if unused else ""
         raise UnsupportedModel(
-            f"{file} holds {sum(held.values()):,} numbers, and the {type(model).__name__} that transformers makes of "
-            f"it has {has:,}.{told} Take the model's own safetensors."
+            f"{file} contains {sum(held.values()):,} numbers, but the {type(model).__name__} that transformers makes "
+            f"of it has {has:,}.{unread} Use the model's own safetensors."
         )
 
 

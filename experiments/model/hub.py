@@ -1,6 +1,6 @@
-"""Whether a model of the Hub can be had, found out by one short question.
+"""Check with one short request whether a model of the Hub is available.
 
-Loading would find it out as well, after a minute of retries over files that a wrong name never had.
+Loading would also show it, but only after a minute of retries for files that do not exist.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from .bundled import ALIASES
 SECONDS = 5.0
 # What is read of an adapter's repository: no pickles, no code.
 READ = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-WAY_OUT = "A local folder or a .gguf file will do, too."
+WAY_OUT = "You can also name a local folder or a .gguf file."
 
 
 @cache
 def only_cached(name: str, revision: str | None = None) -> bool:
-    """Whether the model must be read from the Hub's cache alone, because the Hub cannot be reached.
+    """Whether the model must be read only from the Hub's cache, because the Hub cannot be reached.
 
-    Raises UnknownName where the Hub has no such model or no such revision of it, and UnsupportedModel where it may not
-    be read, or is neither cached nor reachable.
+    Raises UnknownName if the Hub has no such model or no such revision of it, and UnsupportedModel if reading it is not
+    allowed, or if it is neither cached nor reachable.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
@@ -42,7 +42,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
         hf_raise_for_status(answer)
     except GatedRepoError as fault:
         raise UnsupportedModel(
-            f"The model '{name}' is gated: accept its terms on the Hub, then set HF_TOKEN to a token of yours."
+            f"The model '{name}' is gated. Accept its terms on the Hub, then set HF_TOKEN to your token."
         ) from fault
     except RevisionNotFoundError as fault:
         raise UnsupportedModel(f"The model '{name}' has no revision '{revision}' on the Hub.") from fault
@@ -50,7 +50,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
         # The Hub does not tell those who are not logged in whether a model is private or not there.
         if isinstance(fault, HfHubHTTPError) and fault.response.status_code in (401, 404):
             raise UnknownName("model", name, known, f"It was not found on the Hub. {WAY_OUT}") from fault
-        # Which errors there are depends on the HTTP library under the Hub's client.
+        # The possible errors depend on the HTTP library of the Hub's client.
         if is_cached(name, revision):
             return True
         what = f"{name}@{revision}" if revision else name
@@ -62,7 +62,7 @@ def only_cached(name: str, revision: str | None = None) -> bool:
 
 
 def is_cached(name: str, revision: str | None) -> bool:
-    """Whether the Hub's cache holds this revision (None: the default branch) of a model or an adapter."""
+    """Whether the Hub's cache contains this revision (None: the default branch) of a model or an adapter."""
     from huggingface_hub import try_to_load_from_cache
 
     files = ("config.json", CONFIG)
@@ -70,7 +70,7 @@ def is_cached(name: str, revision: str | None) -> bool:
 
 
 def adapter_folder(name: str, revision: str | None, local: bool) -> Path | None:
-    """The folder in the Hub's cache with all that is needed of a repository that holds an adapter; None for others."""
+    """The folder in the Hub's cache with everything needed of a repository with an adapter; None for others."""
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -82,7 +82,7 @@ def adapter_folder(name: str, revision: str | None, local: bool) -> Path | None:
 
 
 def cached_models() -> list[str]:
-    """The ids of the models that the Hub's cache holds."""
+    """The ids of the models in the Hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folders = sorted(Path(HF_HUB_CACHE).glob("models--*"))

@@ -51,7 +51,7 @@ class Seen:
         return cache_folder() / "fingerprints" / self.key
 
     def fingerprint(self) -> str | None:
-        """What a model loaded from these very files had as its fingerprint; None where none was loaded yet."""
+        """The fingerprint of the model that was loaded from exactly these files; None if none was loaded yet."""
         try:
             found = self._record.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError):
@@ -74,7 +74,7 @@ class Seen:
 
 
 def seen(place: Place) -> Seen | None:
-    """The files of a model as they are now; None where its weights are not on this machine yet."""
+    """The files of a model as they are now; None if its weights are not on this machine yet."""
     if (stamps := stamps_of(place)) is None or not any(file.suffix == ".safetensors" for file in stamps):
         return None
     digest = hashlib.sha256(f"lashley fingerprint {FORM}".encode())
@@ -90,7 +90,7 @@ def seen(place: Place) -> Seen | None:
 
 
 def stamps_of(place: Place) -> Stamps | None:
-    """Every file that a model is loaded from, in order, with its size and times; None where there is no folder yet."""
+    """Every file that a model is loaded from, in order, with its size and times; None if there is no folder yet."""
     folder = folder_of(place)
     if folder is None:
         return None
@@ -117,8 +117,8 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def folder_of(place: Place) -> Path | None:
-    """The folder that a model is read from; of one on the Hub, the copy in the Hub's cache of the commit that the
-    revision stands for now, if there is one."""
+    """The folder that a model is read from; for one on the Hub, the cached copy of the commit that the revision means
+    now, if there is one."""
     folder = Path(place.where)
     if folder.is_dir():
         return folder
@@ -127,6 +127,6 @@ def folder_of(place: Place) -> Path | None:
     try:
         config = hf_hub_download(place.where, "config.json", revision=place.revision, local_files_only=place.local)
     except Exception:  # noqa: BLE001
-        # Whatever is wrong with it, loading the model says so.
+        # Loading the model reports whatever is wrong.
         return None
     return Path(config).parent

@@ -1,14 +1,14 @@
-"""The same arithmetic by faster kernels.
+"""The same arithmetic with faster kernels.
 
-On x86 torch hands fp32 products to MKL, which keeps its best kernels for its maker's processors: on others it reaches
-about half of what oneDNN, which is in torch as well, reaches in the same precision. On some of its maker's it is a
-tenth faster. Which of them multiplies is measured (`processor`). And the GELU of GPT-2 is written as seven passes over
-its input where one does. Nearly all the time of a sweep is spent in these two, so a subject's modules are switched over
-when it is prepared. Weights, names and what is saved stay as they are; products that are not fp32 on a CPU, or need a
-gradient, go the usual way.
+On x86 torch passes fp32 products to MKL, which has its best kernels for its maker's processors: on others it reaches
+about half the speed of oneDNN, which is in torch too, in the same precision. On some of its maker's it is a tenth
+faster. A measurement decides which of them multiplies (`processor`). And the GELU of GPT-2 is written as seven passes
+over its input where one is enough. These two take nearly all the time of a sweep, so a subject's modules are switched
+over when it is prepared. Weights, names and saved files do not change; products that are not fp32 on a CPU, or need a
+gradient, use the usual way.
 
-oneDNN brings weights into an order of its own at every product, which is a tenth of its time. While `laid_out` is
-open they are there in that order as well. In fp32 the results have the same bits.
+oneDNN reorders weights at every product, which takes a tenth of its time. While `laid_out` is open, they are also kept
+in that order. In fp32 the results have the same bits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def multiplied(module: FastLinear | FastConv1D, x: Tensor, weight: Tensor) -> Tensor | None:
-    """The module's output for the input x, or None where the usual way is as good."""
+    """The module's output for the input x, or None if the usual way is as good."""
     # A single row goes another way in oneDNN if weights are laid out, and would get other bits.
     if module.laid_out is not None and x.shape[:-1].numel() > 1 and without_gradient(x, weight):
         return product(x, module.laid_out, module.bias)
@@ -54,7 +54,7 @@ def multiplied(module: FastLinear | FastConv1D, x: Tensor, weight: Tensor) -> Te
 
 
 class FastLinear(nn.Linear):
-    """An `nn.Linear` that oneDNN multiplies where it is faster. If its weights are rounded, so is what it is given."""
+    """An `nn.Linear` that oneDNN multiplies if it is faster. If its weights are rounded, so is its input."""
 
     laid_out: Tensor | None = None
 
@@ -76,7 +76,7 @@ class FastConv1D(Conv1D):
 
 
 def is_refused_memory(fault: BaseException) -> bool:
-    """Whether a fault says that memory ended: on the CPU torch and oneDNN have no class of their own for it."""
+    """Whether an error is about memory: on the CPU torch and oneDNN have no class of their own for it."""
     if isinstance(fault, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(fault, RuntimeError) and MEMORY_ENDED.search(str(fault)) is not None

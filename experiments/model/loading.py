@@ -36,7 +36,7 @@ def load(
     """Load a subject. Raises UnknownName or UnsupportedModel, each with one line that says what to do.
 
     device  None for the one that `chosen_device` finds; "auto" spreads a model that is larger than one device over all
-            there are, and the rest over memory
+            devices, and the rest over memory
     """
     device = chosen_device(device)
     transformers_logging.set_verbosity_error()
@@ -74,14 +74,12 @@ def located(name: str, progress: Callable[[str], None] | None) -> Place:
 
 
 def tokenizer_of(place: Place) -> Any:
-    """The tokenizer of a model; of an adapter, its own where it has one. Raises UnsupportedModel."""
+    """The tokenizer of a model; of an adapter, its own if it has one. Raises UnsupportedModel."""
     own = place.adapter is not None and (place.adapter / "tokenizer_config.json").is_file()
     folder = Path(place.where)
     # What transformers says then is about packages that are not installed.
     if not own and folder.is_dir() and not any(list(folder.glob(p)) for p in ("*token*", "*vocab*", "*.model")):
-        raise UnsupportedModel(
-            f"The folder {folder} holds no tokenizer: save it there with tokenizer.save_pretrained()."
-        )
+        raise UnsupportedModel(f"The folder {folder} has no tokenizer. Save it there with tokenizer.save_pretrained().")
     return AutoTokenizer.from_pretrained(
         str(place.adapter) if own else place.where,
         revision=None if own else place.revision,
@@ -94,8 +92,8 @@ def merging(name: str, place: Place) -> str:
     if str(place.adapter) != place.where:
         return f"The adapter {name} is merged into {place.base}"
     return (
-        f"The adapter in {name} is merged into the full model beside it. If that model holds it already, move "
-        f"{adapter.CONFIG} out of the folder"
+        f"The adapter in {name} is merged into the full model in the same folder. If that model already contains it, "
+        f"move {adapter.CONFIG} out of the folder"
     )
 
 
@@ -111,7 +109,7 @@ def sizes_of(name: str, progress: Callable[[str], None] | None = None) -> dict[s
             place.where, revision=place.revision, local_files_only=place.local, trust_remote_code=False
         ).get_text_config()
     except Exception:  # noqa: BLE001
-        # Whatever is wrong with it, loading the model says so.
+        # Loading the model reports whatever is wrong.
         return {}
     heads = getattr(config, "num_attention_heads", None)
     found = {
@@ -163,5 +161,7 @@ def prepare(
             raise not_loaded(name, None, fault) from fault
         # What an architecture does that nobody foresaw shows itself here, as any sort of error.
         kind = getattr(model.config, "model_type", "") or type(model).__name__
-        raise UnsupportedModel(f"{name} ({kind}) is not supported: its self-check ended in {reason(fault)}") from fault
+        raise UnsupportedModel(
+            f"{name} ({kind}) is not supported: its self-check ended with {reason(fault)}"
+        ) from fault
     return subject

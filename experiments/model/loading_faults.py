@@ -1,4 +1,4 @@
-"""What went wrong while a model was loaded, as one line that names it: whoever raised it, and all of what it says."""
+"""Errors while loading a model, as one line that names the model and contains the whole message of any library."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def not_loaded(name: str, place: Place | None, fault: Exception) -> ExperimentError:
     """A fault that transformers or a file caused, as one line: all of it, since what is cut off may be the reason."""
     if is_refused_memory(fault):
-        return OutOfMemory(f"The model '{name}' does not fit into memory: in fp32 it takes 4 bytes for each parameter.")
+        return OutOfMemory(f"The model '{name}' does not fit into memory: in fp32 it needs 4 bytes per parameter.")
     folders = [] if place is None else [place.adapter, Path(place.where) if place.local else None]
     for folder in folders:
         if folder is not None and (damage := damaged_file(folder)) is not None:
-            return UnsupportedModel(f"The model '{name}' could not be loaded: {damage}")
-    return UnsupportedModel(f"The model '{name}' could not be loaded: {reason(fault)}")
+            return UnsupportedModel(f"The model '{name}' cannot be loaded: {damage}")
+    return UnsupportedModel(f"The model '{name}' cannot be loaded: {reason(fault)}")
 
 
 def reason(fault: BaseException) -> str:
-    """What an error says, on one line, with its class where its words alone say little ('KeyError: 'own'')."""
+    """The text of an error, on one line, with its class if its words alone say little ('KeyError: 'own'')."""
     said = " ".join(str(fault).split())
     return said if isinstance(fault, (OSError, ValueError)) and said else f"{type(fault).__name__}: {said}"
 
@@ -36,10 +36,10 @@ def damaged_file(folder: Path) -> str | None:
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:
             if stream.read(40).startswith(b"version https://git-lfs"):
-                return f"{file.name} is a pointer of Git LFS, not the weights: run `git lfs pull` in the folder."
+                return f"{file.name} is a Git LFS pointer, not the weights. Run `git lfs pull` in the folder."
         try:
             with safe_open(file, "pt"):
                 pass
         except SafetensorError as fault:
-            return f"{file.name} is damaged or cut short ({fault}): copy or download it again."
+            return f"{file.name} is damaged or incomplete ({fault}). Copy or download it again."
     return None

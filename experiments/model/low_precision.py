@@ -1,9 +1,9 @@
-"""A subject's twin that multiplies in bf16, to look through many interventions quickly.
+"""A copy of a subject that multiplies in bf16, to screen many interventions quickly.
 
-Only the projections, and what attention does between them, are rounded. The residual stream, the norms before them
-and the unembedding stay as they are: on SmolLM2's heads this ranks better than a model that is bf16 throughout, in
-the same time. The twin shares every other tensor with the subject. Its numbers choose what to measure; they are
-never the measurement. It is faster only on processors that multiply in bf16 themselves: `screening.look` asks first.
+Only the projections, and the attention between them, are rounded. The residual stream, the norms and the unembedding
+stay in fp32: on SmolLM2's heads this ranks better than a model entirely in bf16, in the same time. The copy shares
+every other tensor with the subject. Its numbers choose what to measure; they are never the measurement. It is faster
+only on processors with bf16 units: `screening.look` checks that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .subject import Subject
 
 
 def rounded(subject: Subject, dtype: torch.dtype = torch.bfloat16) -> Subject:
-    """The twin. It costs the memory of the rounded weights, half of theirs."""
+    """The copy. It needs memory for the rounded weights, half of the originals."""
     model = subject.model
     copies: dict[int, Tensor] = {id(t): t for t in chain(model.parameters(), model.buffers())}
     for tensor in chain.from_iterable(rounded_tensors(block) for block in subject.anatomy.blocks):

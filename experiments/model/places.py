@@ -1,8 +1,8 @@
-"""Where the name of a model leads: what transformers is asked to load, from where, and with which adapter.
+"""What the name of a model means: what transformers loads, from where, and with which adapter.
 
-A name is an alias of ours (`smollm2-135m`), a Hub id, if need be with a revision (`EleutherAI/pythia-160m@step1000`), a
-local folder, or a `.gguf` file. A folder (or a Hub id) that holds an adapter leads to its base model by the name that
-the adapter's author gave it.
+A name is one of our aliases (`smollm2-135m`), a Hub id, with a revision if needed (`EleutherAI/pythia-160m@step1000`),
+a local folder, or a `.gguf` file. A folder (or a Hub id) with an adapter leads to its base model by the name that the
+adapter's author gave it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .adapter import CONFIG, WEIGHTS, base_of
 from .bundled import ALIASES, bundled_folder, gguf_folder
 from .hub import adapter_folder, only_cached
 
-# Names of models that only the memory of one Python process holds; see `in_memory`.
+# Names of models that exist only in the memory of one Python process; see `in_memory`.
 PREFIX = "memory:"
 
 
@@ -41,7 +41,7 @@ class Place:
 
 
 def canonical(name: str) -> str:
-    """The alias a name stands for ('SmolLM2' -> 'smollm2-135m'), else the name itself."""
+    """The alias that a name means ('SmolLM2' -> 'smollm2-135m'), or the name itself."""
     squeezed = re.sub(r"[^a-z0-9]", "", name.lower())
     for alias, also in ALIASES.items():
         if squeezed in {re.sub(r"[^a-z0-9]", "", other.lower()) for other in (alias, *also)}:
@@ -73,7 +73,7 @@ def check_name(name: str) -> None:
         return
     if name.startswith(PREFIX):
         raise UnsupportedModel(
-            f"'{name}' was in the memory of a Python process, and its weights are not kept. Load it there with "
+            f"'{name}' was only in the memory of a Python process, and its weights were not saved. Load it there with "
             "lashley.load(model, tokenizer), or save it with save_pretrained() and name the folder."
         )
     path = Path(name).expanduser()
@@ -86,9 +86,11 @@ def check_name(name: str) -> None:
         return
     asked, _, revision = name.partition("@")
     if asked and revision and (canonical(asked) in ALIASES or Path(asked).expanduser().exists()):
-        raise UnsupportedModel(f"Only models on the Hub have revisions: '{asked}' is here, so leave '@{revision}' out.")
+        raise UnsupportedModel(
+            f"Only models on the Hub have revisions, and '{asked}' is local: leave out '@{revision}'"
+        )
     if not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?(@[\w.\-/]+)?", name) or name.startswith((".", "/")):
-        raise UnknownName("model", name, ALIASES, "A Hub id, a local folder or a .gguf file will do, too.")
+        raise UnknownName("model", name, ALIASES, "You can also name a Hub id, a local folder or a .gguf file.")
     if "/" not in asked and difflib.get_close_matches(asked.lower(), known := names(), cutoff=0.8):
         # No Hub id of that look is meant; asking the Hub would only take a minute to say so.
         raise UnknownName("model", name, known)
@@ -104,15 +106,15 @@ def check_folder(name: str, folder: Path) -> None:
     full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if not full and not adapter:
         raise UnsupportedModel(
-            f"The folder {name} holds no model: it has neither a config.json nor an {CONFIG} (of a LoRA adapter)."
+            f"The folder {name} is not a model: it has neither a config.json nor an {CONFIG} (of a LoRA adapter)."
         )
     if full and all(file.name == WEIGHTS for file in folder.glob("*.safetensors")):
         raise UnsupportedModel(
-            f"The folder {name} has no .safetensors weights; pickled weights are refused. Save it again with "
+            f"The folder {name} has no .safetensors weights. Pickled weights are refused. Save it again with "
             "save_pretrained()."
         )
     if adapter and not (folder / WEIGHTS).is_file():
-        raise UnsupportedModel(f"The adapter in {name} has no {WEIGHTS}; pickled weights are refused. Save it again.")
+        raise UnsupportedModel(f"The adapter in {name} has no {WEIGHTS}. Pickled weights are refused. Save it again.")
 
 
 def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -> Place:
@@ -120,18 +122,18 @@ def in_folder(name: str, folder: Path, progress: Callable[[str], None] | None) -
     check_folder(name, folder)
     full, adapter = (folder / "config.json").is_file(), (folder / CONFIG).is_file()
     if full:
-        # The model that stands beside an adapter is its base, as transformers has it.
+        # The model in the folder of an adapter is its base, as in transformers.
         return Place(str(folder), True, adapter=folder if adapter else None, base=name if adapter else "")
     base = base_of(name, folder)
     if Path(base).expanduser().resolve() == folder.resolve():
-        raise UnsupportedModel(f"The adapter in {name} names its own folder as its base model, which holds none.")
+        raise UnsupportedModel(f"The adapter in {name} names its own folder as its base model, which has no model.")
     try:
         place = locate(base, progress)
     except ExperimentError as fault:
-        raise UnsupportedModel(f"The base model of the adapter in {name} could not be had. {fault}") from fault
+        raise UnsupportedModel(f"The base model of the adapter in {name} is not available. {fault}") from fault
     if place.adapter is not None:
         raise UnsupportedModel(
-            f"The base model of the adapter in {name} has an adapter itself ({base}). Merge that one first: "
+            f"The base model of the adapter in {name} is itself an adapter ({base}). Merge that one first: "
             "merge_and_unload() in peft, then save_pretrained()."
         )
     return replace(place, adapter=folder, base=base)

@@ -32,9 +32,9 @@ VERSION = 1
 SIZE, SIZE_GPU = (1012, 576, 576), (8192, 1024, 4096)
 # So many weights take turns, since those of a layer are not in the processor's cache when its turn comes.
 WEIGHTS = 8
-# The ways take so many turns, and the shortest of each counts: whatever else the machine does only makes it longer.
+# Each way takes this many turns, and its shortest counts: other work of the machine only makes it longer.
 TURNS = 8
-# A way that takes so many times as long as another is out after two turns; emulated bf16 is slow to time.
+# A way that takes this many times as long as another is dropped after two turns; emulated bf16 is slow to time.
 HOPELESS, TRIES = 3.0, 2
 # The share of fp32's time from which on bf16 pays. It costs memory, accuracy and the rounding of the weights, and what
 # is not a product gains nothing.
@@ -94,8 +94,8 @@ def speeds(device: torch.device) -> Speeds:
 
 
 def arithmetic(device: torch.device) -> str:
-    """All that the last bits of a product depend on beside its shape: the processor and its limits, torch, threads, and
-    which library multiplies."""
+    """Everything that the last bits of a product depend on except its shape: the processor and its limits, torch,
+    threads, and the library that multiplies."""
     library = speeds(device).onednn if device.type == "cpu" else None
     return repr((here(device), torch.get_num_threads(), library))
 
@@ -119,7 +119,8 @@ def place(where: Where) -> Path:
 
 
 def known(file: Path, where: Where) -> Speeds | None:
-    """What was kept for this very place; None where nothing was, or where it cannot be read, so that it is measured."""
+    """The measurement kept for this very place; None if there is none or it cannot be read, so that it is measured
+    again."""
     try:
         found = Speeds.model_validate_json(file.read_bytes())
     except (OSError, ValidationError):
@@ -183,7 +184,7 @@ def measured(where: Where, device: torch.device) -> Speeds:
 
 
 def timed(way: Callable[[], Tensor], device: torch.device) -> float:
-    """Seconds; on a CPU those that this thread computed, whoever else wants the processor."""
+    """Seconds; on a CPU, only those of this thread, whatever else the processor does."""
     fine = time.get_clock_info("thread_time").resolution <= 1e-6
     clock = time.thread_time if device.type == "cpu" and fine else time.perf_counter
     began = clock()

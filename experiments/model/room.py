@@ -21,7 +21,7 @@ SWITCHING = "longrope"
 
 
 def room(model: PreTrainedModel) -> tuple[int | None, str]:
-    """The positions that a model has, and by what; None where its configuration names no end."""
+    """The number of positions of a model, and the setting with it; None if its configuration has no limit."""
     config = model.config.get_text_config()
     found: list[tuple[int, str]] = []
     if isinstance(size := getattr(config, "max_position_embeddings", None), int) and size > 0:
@@ -45,16 +45,16 @@ def ropes(parameters: Any) -> Iterator[dict[str, Any]]:
 
 
 def too_long(model: PreTrainedModel, prompt: int, more: int, text: str | None = None) -> str:
-    """What is wrong with a prompt of so many tokens and as many more after it, in a sentence; empty for nothing."""
+    """What is wrong with a prompt of this many tokens and this many more after it, in a sentence; empty for nothing."""
     most, by = room(model)
     if most is None or prompt + more <= most:
         return ""
     whose = "A prompt" if text is None else f"The prompt {beginning(text)}"
     needed = f" and up to {more} more follow, {prompt + more} in all" if more else ""
-    return f"{whose} has {prompt} tokens{needed}, and the model has {most} positions ({by}); shorten it."
+    return f"{whose} has {prompt} tokens{needed}, but the model has {most} positions ({by}). Shorten it."
 
 
 def require_room(model: PreTrainedModel, prompt: int, more: int, text: str | None = None) -> None:
-    """Raises BadTask with both sizes where there are too few positions."""
+    """Raises BadTask with both sizes if there are too few positions."""
     if fault := too_long(model, prompt, more, text):
         raise BadTask(fault)

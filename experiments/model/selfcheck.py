@@ -1,7 +1,6 @@
-"""What a subject must pass before it is used: the engine's way and the model's own way agree on it.
+"""The checks that a subject must pass before it is used: the engine and the model's own code agree on it.
 
-An architecture that fails is refused by name; a number measured on anatomy that was misread would look
-like any other.
+An architecture that fails is refused by name; a number measured on a misread anatomy would look like any other.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .subject import Subject
 from .tracing import refusing
 
 TOLERANCE = 2e-4
-ALONE = "a prompt alone has the same logits as beside a longer one"
+ALONE = "a prompt alone has the same logits as in a batch with a longer one"
 
 
 class Check(Frozen):
@@ -118,8 +117,8 @@ def sums_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
 
 
 def values_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
-    """In every layer that has heads inside or beside other modules: twice the values of one KV head are twice the z of
-    the heads that share it, and no other z changes. So what was taken for heads is not, say, the neurons of an MLP."""
+    """In every layer whose heads are inside or next to other modules: twice the values of one KV head are twice the z
+    of the heads that share it, and no other z changes. So the heads found are not, say, the neurons of an MLP."""
     found: list[float] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         if block.heads_alone or not block.units("v"):
@@ -136,7 +135,7 @@ def values_of_heads(subject: Subject, clean: CleanRun) -> list[Check]:
 
 
 def heads_outputs(clean: CleanRun, layer: int, block: Block, slot: KVSlot) -> torch.Tensor:
-    """z [row, position, n_heads * d_head] of a layer that is run once more."""
+    """z [row, position, n_heads * d_head] of a layer that runs again."""
     seen: list[torch.Tensor] = []
 
     def keep(z: torch.Tensor) -> torch.Tensor:
@@ -150,7 +149,7 @@ def heads_outputs(clean: CleanRun, layer: int, block: Block, slot: KVSlot) -> to
 def run_block(
     clean: CleanRun, layer: int, block: Block, slot: KVSlot | None = None, change_z: Change | None = None
 ) -> torch.Tensor:
-    """A layer's attention once more, from the clean stream before it; [row, position, d_model]."""
+    """A layer's attention run again, from the clean stream before it; [row, position, d_model]."""
     x = clean.at(layer, "resid_pre")
     assert clean.recording is not None
     window = Window(clean.recording, torch.arange(len(x), device=x.device), 0, x.shape[1])
@@ -158,8 +157,8 @@ def run_block(
 
 
 def sums_of_neurons(subject: Subject, clean: CleanRun, seen: torch.Tensor) -> list[Check]:
-    """In every layer that has neurons, these times the output projection, and the bias, are the MLP's output: the input
-    of a gate or a router is none."""
+    """In every layer with neurons, these times the output projection, and the bias, are the MLP's output: the inputs of
+    a gate or a router are not."""
     found: list[float] = []
     for layer, block in enumerate(subject.anatomy.blocks):
         if block.down_proj is None or matrix(block.down_proj).is_meta:
@@ -178,7 +177,7 @@ def late_columns(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
     edit = Edit(site=Site(layer=0, part="resid_pre"), op="scale", factor=1.0, positions="last")
     logits = run(subject, batch, [Intervention(name="late", edits=(edit,))], Logits(every_column=False))["logits"]
     return Check(
-        name="a run of the last column alone gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
+        name="a run of only the last column gives the same logits", deviation=gap(logits[0][:, -1], own[:, -1].cpu())
     )
 
 
@@ -196,7 +195,7 @@ def generated_token(subject: Subject, batch: Batch) -> Check:
 
 
 def own_logits(subject: Subject, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The model's own logits [row, position, vocabulary]; where it takes pads for tokens, of each row by itself."""
+    """The model's own logits [row, position, vocabulary]; of each row alone if it treats pads as tokens."""
     if subject.anatomy.leaves_pads_out:
         rows = [logits_alone(subject, some[seen.bool()]) for some, seen in zip(ids, mask, strict=True)]
         return torch.stack([torch.nn.functional.pad(r, (0, 0, ids.shape[1] - len(r), 0)) for r in rows])
@@ -213,8 +212,8 @@ def logits_alone(subject: Subject, ids: torch.Tensor) -> torch.Tensor:
 
 
 def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
-    """The padded row by itself, without its pads, has the model's logits in the batch: nothing that the model does to
-    a prompt may depend on the prompts beside it."""
+    """The padded row alone, without its pads, has the same logits as in the batch: a prompt's result must not depend on
+    the other prompts."""
     row = batch.mask[-1].bool()
     # In half precision other shapes of a product already round otherwise.
     tolerance = TOLERANCE if subject.dtype == torch.float32 else 5e-2
@@ -223,11 +222,11 @@ def alone(subject: Subject, batch: Batch, own: torch.Tensor) -> Check:
 
 
 def check_or_refuse(subject: Subject) -> Subject:
-    """The subject, its layers given no pads where they would take these for tokens.
+    """The subject, whose layers get no pads if they would treat them as tokens.
 
-    Raises UnsupportedModel, naming the law, when the subject breaks one."""
+    Raises UnsupportedModel, naming the law, if the subject breaks one."""
     who = f"{subject.name} ({subject.anatomy.architecture}) is not supported"
-    with refusing(f"{who}: its layers cannot be run one by one"):
+    with refusing(f"{who}: its layers cannot run separately"):
         checks = self_check(subject)
         if any(check.name == ALONE and not check.passed for check in checks):
             unpadded = replace(subject, anatomy=subject.anatomy.unpadded())
@@ -236,6 +235,6 @@ def check_or_refuse(subject: Subject) -> Subject:
     for check in checks:
         if not check.passed:
             raise UnsupportedModel(
-                f"{who}: {check.name}, but here they are {check.deviation:.1e} apart (limit {check.tolerance:.0e})."
+                f"{who}: the check '{check.name}' is off by {check.deviation:.1e} (limit {check.tolerance:.0e})."
             )
     return subject

@@ -1,8 +1,8 @@
-"""A subject's twin in which nothing is learned any more: the rows and the columns of every matrix, shuffled.
+"""A copy of a subject that has learned nothing: the rows and columns of every matrix are shuffled.
 
-Each matrix keeps its entries and its singular values, so that attention is about as sharp and activations are about
-as large as they were. What it reads and where it writes is chance. This is a closer control than freshly drawn
-weights, whose attention is nearly uniform, so that any trained head would stand out against it.
+Each matrix keeps its entries and singular values, so attention is about as sharp and activations are about as large as
+before, but what it reads and where it writes is random. This is a closer control than random weights, whose attention
+is nearly uniform, so that any trained head would stand out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .subject import Subject
 
 
 def permuted(subject: Subject, seed: int) -> Subject:
-    """The twin. It costs the memory of all matrices; vectors (biases, the weights of norms) are shared."""
+    """The copy. It needs memory for all matrices; vectors (biases, the weights of norms) are shared."""
     model = subject.model
     generator = torch.Generator().manual_seed(seed)
     copies: dict[int, Tensor] = {id(t): t for t in chain(model.parameters(), model.buffers())}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 TOLERANCE = 2e-5
-# A factor that is found may be off by so much from the one that the layer holds, in half precision.
+# A factor that is found may differ by this much from the layer's own, in half precision.
 NEAR = 5e-3
 
 
@@ -25,9 +25,9 @@ def close(a: Tensor, b: Tensor, scale: Tensor) -> bool:
 
 
 def factors(r: Tensor, terms: list[Tensor], layer: nn.Module, stream: Tensor) -> list[float] | None:
-    """The numbers by which the terms are multiplied to add up to r; None where there are none.
+    """The factors of the terms that add up to r; None if there are none.
 
-    stream  what r was added to: some models hold a few numbers in it that are a thousand times as large as all that a
+    stream  what r was added to: some models have a few numbers in it that are a thousand times as large as all that a
             layer adds, and r has the last bits of those
     """
     if any(t.numel() != r.numel() for t in terms):
@@ -60,7 +60,7 @@ def by_channel(whole: Tensor, terms: list[Tensor]) -> bool:
 
 
 def proportional(a: Tensor, b: Tensor) -> float | None:
-    """c where a = c b; None where there is no such c."""
+    """c with a = c b; None if there is none."""
     if a.numel() != b.numel():
         return None
     if not (bool(a.any()) or bool(b.any())):

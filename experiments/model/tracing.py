@@ -91,7 +91,7 @@ class PatternsSeen(TorchFunctionMode):
 @contextmanager
 def caches_watched() -> Iterator[list[tuple[str, Any, Any]]]:
     """While open, what layers hand to the cache that the model makes for itself: ("update", keys, values), each
-    [row, kv_head, position, width], and by other names what is no keys and values."""
+    [row, kv_head, position, width], and under other names everything else."""
     seen: list[tuple[str, Any, Any]] = []
     names = [name for name in dir(Cache) if name.startswith("update")]
     usual = {name: getattr(Cache, name) for name in names}
@@ -139,7 +139,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def kept(x: Any) -> Any:
-    """A copy of a tensor where all others are: the layers of a model may lie on several devices."""
+    """A copy of a tensor on the device of all others: the layers of a model may be on several devices."""
     return x.cpu().clone() if isinstance(x, Tensor) else x
 
 
@@ -159,7 +159,7 @@ def refusing(what: str) -> Iterator[None]:
 
 
 def hidden_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor | None, int | str]:
-    """The hidden states among a module's arguments, and where they were."""
+    """The hidden states among a module's arguments, and their place there."""
     if args and isinstance(args[0], Tensor):
         return args[0], 0
     for name in HIDDEN:
@@ -232,7 +232,7 @@ def trace_layers(model: PreTrainedModel, layers: nn.ModuleList, ids: Tensor, cac
         def leave(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
             hidden, named = first_tensor(out), named_arguments(of_layer, args, kwargs)
             if hidden is None or open_.get("x") is None:
-                raise UnsupportedModel(f"{type(layer).__name__} does not hand on one stream of hidden states.")
+                raise UnsupportedModel(f"{type(layer).__name__} does not pass on one stream of hidden states.")
             new = [(kept(k), kept(v)) for name, k, v in cached if name == "update"]
             kv = new[0] if len(new) == 1 else None
             returned = len(out) if isinstance(out, tuple) else 0

@@ -1,1 +1,1 @@
-"""Subjects whose answer is known, since they were built with it."""
+"""Subjects whose answer is known, because they were built with it."""

@@ -55,7 +55,7 @@ TRUTHS = {
         needed=("L0.H1", "L1.H2"),
     ),
     "planted:backup": Truth(
-        about="Two induction heads, each of which stands in for the other.",
+        about="Two induction heads that back each other up.",
         n_layers=2,
         previous_token_heads=("L0.H1",),
         induction_heads=("L1.H0", "L1.H3"),
@@ -71,12 +71,12 @@ TRUTHS = {
         dead_layers=(1,),
     ),
     "planted:constant": Truth(
-        about="An induction circuit beside a head that always writes the same.",
+        about="An induction circuit, and a head that always writes the same.",
         n_layers=2,
         previous_token_heads=("L0.H2",),
         induction_heads=("L1.H1",),
         needed=("L0.H2", "L1.H1"),
         constant_heads=("L0.H0",),
     ),
-    "planted:null": Truth(about="Random weights: nothing is there.", n_layers=2, random=True),
+    "planted:null": Truth(about="Random weights: there is nothing to find.", n_layers=2, random=True),
 }

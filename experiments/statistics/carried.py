@@ -1,7 +1,7 @@
-"""Whether one question carries an effect: then its mean says little of the others, whatever its interval.
+"""Whether one question causes most of an effect: then its mean says little about the others, whatever its interval.
 
-Of a change that one question in ten makes, most samples of eight questions hold one or none, and no interval that is
-made of what was seen can hold what was not. So the result says it, beside the intervals.
+If one question in ten causes a change, most samples of eight questions contain one or none, and no interval can show
+what the sample does not contain. So the result says it, in addition to the intervals.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ HALF, FEWEST, LARGEST = 0.5, 5, 5
 
 
 def carried(changes: Array, questions: Questions = None) -> Array:
-    """changes [..., n] -> of all change by size, the share that the question which changed most has; 0 without any."""
+    """changes [..., n] -> the share of the question that changed most in all absolute change; 0 if nothing changed."""
     sizes = np.abs(clustered(changes, questions)[0])
     total = sizes.sum(-1)
     return np.divide(sizes.max(-1), total, out=np.zeros_like(total), where=total > 0)
 
 
 def with_carried(result: Result) -> Result:
-    """The result, with the doubt `one_question` where one of the five largest effects on some metric lies more than
-    half on one question, of five or more; it is read from the values of the prompts, where they were kept."""
+    """The result, with the doubt `one_question` if one question of five or more causes more than half of one of the
+    five largest effects on a metric; computed from the values of the prompts, if they were kept."""
     asked = result.arrays.get("questions")
     if asked is None or len(set(asked.tolist())) < FEWEST:
         return result

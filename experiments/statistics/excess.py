@@ -1,8 +1,8 @@
-"""What a set does beyond random sets of its kind, with the interval of that.
+"""The damage of a set beyond random sets of its kind, with its interval.
 
-The questions were drawn, and so were the sets. The variances of both draws add up, and so do their third moments: sets
-of which a few do much make the end below longer, since others of that kind may do as much. It counts as many
-independent values as there are questions or sets, whichever is fewer.
+Both the questions and the sets were drawn at random. The variances of both draws add up, and so do their third moments:
+if a few sets do much damage, the lower end is longer, because other sets may do as much. The number of independent
+values is the number of questions or of sets, whichever is smaller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .skewed import Array, Moments, Questions, clustered, moments, skewness, sta
 def excess_interval(
     values: Array, others: Array, questions: Questions = None
 ) -> tuple[float, float | None, float | None]:
-    """The mean of values [n] minus that of others [set, n], low and high of it. There is no interval with one question
+    """The mean of values [n] minus that of others [set, n], with low and high. There is no interval with one question
     or one set."""
     excess = float(values.mean() - others.mean())
     asked, sets = len(clustered(values, questions)[1]), len(others)

@@ -1,51 +1,48 @@
 """Intervals and p-values of paired effects: the same prompts, intact and edited. All intervals are 95%.
 
-What is drawn independently is a question, not a prompt: prompts with the same key (3 + 4 after other solved
-lines, or in another wording) are one cluster, resampled and flipped together. So 32 prompts that ask 10
-different sums count as 10.
+Questions are drawn independently, not prompts: prompts with the same key (3 + 4 after other solved lines, or in another
+wording) are one cluster, resampled and flipped together. So 32 prompts that ask 10 different sums count as 10.
 
-- The interval of a mean, and the p of a mean of zero, are those of a t that holds where changes are skewed
-  (`skewed.py`: Johnson, Journal of the American Statistical Association 73, 1978; Hall, Journal of the Royal
-  Statistical Society B 54, 1992). Most heads change most answers little and a few much, so that a sample without the
-  few looks narrow and lies on the wrong side. So each end is moved for the skewness that the questions show, and for as
-  much more as so few questions cannot exclude: the more, the smaller the p. For normal changes it is about 12% wider
-  than Student's t at 8 questions, 5% at 16, and 3% at 32.
-- The interval of a share of a difference (recovery: 0 as the corrupted run, 1 as the clean one) holds every ratio of
-  the two means that the same test does not reject (Fieller, Journal of the Royal Statistical Society B 16, 1954).
-- The interval of what a set does beyond random sets (excess) adds up the variances and the skewness of both draws, of
-  the questions and of the sets, and counts as many as there are of the fewer. Whether the set is beyond them is read
-  from its rank: p is the rank over how many there are, which is exact whatever the sets do, and never below
-  1 / (1 + sets).
-- The interval of a share is Wilson's score interval (1927), which keeps its width where every prompt gave the same.
-- The interval of a change of share is Tango's score interval for paired shares (Statistics in Medicine 17, 1998),
-  which keeps its width where no prompt changed.
-- Both intervals of shares count as many trials as there are different questions. That is the worst case, in which
-  the prompts of one question all share its fate: wide, and never too narrow for that. Counting more where the prompts
-  of a question are seen to differ was tried (a design effect from the observed correlation within questions) and
-  left: with few questions that correlation is too uncertain. In simulations of 5 to 10 questions with 14 to 50 prompts
-  each, intervals made so held the truth in 85 to 92% of cases in the worst settings, and in 89% with the correlation's
-  upper 95% limit instead.
-- p is the larger of that of the interval and that of a two-sided sign flip. The sign flip alone tests that a change is
-  symmetric about zero, which a skewed one of mean zero is not. With G questions p is never below 2 / 2^G.
-- q is p corrected over the effects of one experiment (Benjamini and Hochberg 1995): of the effects with q < 0.05,
-  one in twenty is expected to be nothing.
+- The interval of a mean, and the p of a mean of zero, use a t that is valid for skewed changes (`skewed.py`: Johnson,
+  Journal of the American Statistical Association 73, 1978; Hall, Journal of the Royal Statistical Society B 54, 1992).
+  Most heads change most answers little and a few much, so a sample without the few looks narrow and is on the wrong
+  side. So each end is moved for the skewness that the questions show, and for the additional skewness that so few
+  questions cannot exclude: more for a smaller p. For normal changes it is about 12% wider than Student's t at 8
+  questions, 5% at 16, and 3% at 32.
+- The interval of a share of a difference (recovery: 0 like the corrupted run, 1 like the clean one) contains every
+  ratio of the two means that the same test does not reject (Fieller, Journal of the Royal Statistical Society B 16,
+  1954).
+- The interval of the damage of a set beyond random sets (excess) adds the variances and the skewness of both draws, of
+  the questions and of the sets, and uses the smaller of the two counts. The rank shows whether the set is beyond them:
+  p is the rank divided by 1 + sets, which is exact whatever the sets do, and never below 1 / (1 + sets).
+- The interval of a share is Wilson's score interval (1927), which keeps its width if every prompt gave the same result.
+- The interval of a change of a share is Tango's score interval for paired shares (Statistics in Medicine 17, 1998),
+  which keeps its width if no prompt changed.
+- Both intervals of shares count each question as one trial. This is the worst case, in which all prompts of a question
+  have the same result: wide, and never too narrow for that. A design effect from the observed correlation within
+  questions was tried and rejected: with few questions that correlation is too uncertain. In simulations of 5 to 10
+  questions with 14 to 50 prompts each, such intervals contained the truth in 85 to 92% of cases in the worst settings,
+  and in 89% with the correlation's upper 95% limit instead.
+- p is the larger of the p of the interval and that of a two-sided sign flip. The sign flip alone tests that a change is
+  symmetric about zero, which a skewed change with mean zero is not. With G questions p is never below 2 / 2^G.
+- q is p corrected over the effects of one experiment (Benjamini and Hochberg 1995): of the effects with q < 0.05, one
+  in twenty is expected to be a false positive.
 - p_max is p corrected over the same effects by min-p (Westfall and Young 1993): how often the same flips of all effects
-  give any of them a mean as rare among its own flips. That even one effect with p_max < 0.05 is nothing happens in one
-  experiment of twenty. Where the measured places were picked from more, by a screen, there is none.
+  give any of them a mean as rare among its own flips. In one experiment of twenty, at least one effect with
+  p_max < 0.05 is a false positive. If a screen selected the measured sites, there is no p_max.
 - The interval of a rank, and of the entropy of a mean, is a percentile bootstrap over questions with Student's tails
   (Hesterberg, The American Statistician 69, 2015): a rank has no skewness to correct.
-- p of a prediction is read from its interval: how far the level must rise until an interval as wide and as lopsided
-  reaches the bound. So a logged interval is enough to judge again.
-- Where one question makes more than half of a large effect, the result has the doubt `one_question`: what most samples
-  do not hold, no interval that is made of them can hold.
+- p of a prediction comes from its interval: the level at which an interval of the same width and asymmetry just reaches
+  the bound. So a logged interval is enough to judge a prediction again.
+- If one question makes up more than half of a large effect, the result has the doubt `one_question`: intervals cannot
+  show what most samples do not contain.
 
-How often they are wrong, in simulations where the truth is known ([all of them](../benchmarks/STATISTICS.md), with what
-else was tried), before these methods (a percentile bootstrap with Student's tails, the sign flip alone, max-T) and with
-them:
+Error rates in simulations with a known truth ([all of them](../benchmarks/STATISTICS.md), with other methods that were
+tried), before these methods (a percentile bootstrap with Student's tails, only the sign flip, max-T) and with them:
 
 | % wrong, before → now | 16 questions | 32 questions |
 |---|---:|---:|
-| sweeps of 54 heads that do nothing, with any q < 0.05: normal | 4 → 0 | 4 → 1 |
+| sweeps of 54 heads without effect, with any q < 0.05: normal | 4 → 0 | 4 → 1 |
 | the same, exponential | 36 → 2 | 33 → 1 |
 | the same, log-normal | 76 → 8 | 83 → 6 |
 | the same, changes of SmolLM2's heads, arithmetic | 16 → 2 | 12 → 3 |
@@ -56,17 +53,16 @@ them:
 | any verdict on six predictions at their bound: exponential | 16 → 3 | 13 → 3 |
 | the same, log-normal | 31 → 7 | 26 → 7 |
 
-Spikes that most samples do not hold (one question in ten) are beyond any method: 18% of intervals of 16 questions miss,
-and 4% of those of 32.
+No method handles spikes that most samples do not contain (one question in ten): 18% of intervals with 16 questions miss
+the truth, and 4% with 32.
 
-What it costs, at 16 questions: an effect of one standard deviation is found by itself in 93 of 100 studies, and in 97
-by Student's t; one of two standard deviations stands out of 54 heads in about 60 of 100 sweeps, and in nearly all by
-Student's t. At 32 questions one of two loses nothing, and one of one is found among 54 in about 83 instead of 97. So
-take 32 questions for a sweep.
+The cost in power, at 16 questions: a single effect of one standard deviation is found in 93 of 100 studies, and in 97
+with Student's t; an effect of two standard deviations is found among 54 heads in about 60 of 100 sweeps, and in nearly
+all with Student's t. At 32 questions, an effect of two loses nothing, and an effect of one is found among 54 in about
+83 instead of 97. So use 32 questions for a sweep.
 
-All effects of an experiment share their flips and resamples, and the seed is fixed, so a replay gives the same
-numbers. An experiment is logged with the number of its statistics; a replay by others says so, and compares what was
-measured.
+All effects of an experiment share their flips and resamples, and the seed is fixed, so a replay gives the same numbers.
+An experiment logs the version of its statistics; a replay with another version says so, and compares the measurements.
 """
 
 from __future__ import annotations
@@ -89,13 +85,13 @@ SEED = 20_231
 
 
 def trials(values: Array, questions: Questions) -> int:
-    """How many of the values [..., n] count as independent."""
+    """The number of independent values among the values [..., n]."""
     return values.shape[-1] if questions is None else len(set(questions))
 
 
 @lru_cache(maxsize=4)
 def _drawn(count: int) -> Array:
-    """How often each of `count` questions is in each resample, [RESAMPLES, count]; always the same."""
+    """How often each of `count` questions occurs in each resample, [RESAMPLES, count]; always the same."""
     drawn = np.random.default_rng(SEED).integers(0, count, (RESAMPLES, count))
     drawn += count * np.arange(RESAMPLES)[:, None]
     times = np.bincount(drawn.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count).astype(float)
@@ -104,14 +100,14 @@ def _drawn(count: int) -> Array:
 
 
 def _resampled(sums: Array, sizes: Array) -> Array:
-    """Sums by question [..., G] and how many values each has [G] -> means over resampled questions [..., RESAMPLES]."""
+    """Sums by question [..., G] and their numbers of values [G] -> means over resampled questions [..., RESAMPLES]."""
     # Counts instead of copies: a resampled mean is a ratio of two sums, and all effects share one matrix product.
     times = _drawn(len(sizes))
     return (sums @ times.T) / (times @ sizes)
 
 
 def resampled(values: Array, questions: Questions = None) -> Array:
-    """values [..., n] -> their means over resampled questions [..., 10,000], for intervals of what is made of means."""
+    """values [..., n] -> their means over resampled questions [..., 10,000], for intervals of functions of means."""
     return _resampled(*clustered(values, questions))
 
 
@@ -121,7 +117,7 @@ def _tail(count: int) -> float:
 
 
 def wilson(share: float, count: float) -> tuple[float, float]:
-    """Wilson's interval of a share that was seen in `count` independent trials; `share * count` may be no integer."""
+    """Wilson's interval of a share in `count` independent trials; `share * count` need not be an integer."""
     centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
@@ -130,13 +126,13 @@ def wilson(share: float, count: float) -> tuple[float, float]:
 def tango(gained: float, lost: float, count: float) -> tuple[float, float]:
     """Tango's interval of gained - lost: the shares of `count` pairs in which only the one, or only the other, is 1.
 
-    All differences whose score test is not rejected. It needs nothing of the pairs that agree, and without any
-    pair that differs it is as wide as Z^2 / (count + Z^2) to each side.
+    It contains all differences whose score test does not reject. Pairs that agree do not matter; if no pair differs, it
+    extends Z^2 / (count + Z^2) to each side.
     """
     change = gained - lost
 
     def score(delta: float) -> float:
-        # The share of `lost` that is likeliest when the difference is delta: the larger root of a quadratic.
+        # The most likely share of `lost` if the difference is delta: the larger root of a quadratic.
         b = -gained - lost + (2 - change) * delta
         c = -lost * delta * (1 - delta)
         likeliest = (math.sqrt(max(0.0, b * b - 8 * c)) - b) / 4
@@ -155,7 +151,7 @@ def tango(gained: float, lost: float, count: float) -> tuple[float, float]:
 
 
 def questions_asked(questions: Sequence[str]) -> Measurement:
-    """How many different questions the prompts ask: what the intervals beside it are made of."""
+    """How many different questions the prompts ask; the intervals count these."""
     return Measurement(name="questions", value=len(set(questions)))
 
 
@@ -164,10 +160,9 @@ def effects(
 ) -> tuple[Effect, ...]:
     """differences [site, n] -> one Effect per site, with interval, p, q and p_max.
 
-    Where the sites were picked from a larger `family`, q corrects for all of it: those left out count as p = 1. What
-    they would have been under the flips nobody knows, so then there is no p_max.
-    A distance from the intact prediction (kl) is never negative, so that its sign cannot be flipped: it has no p, no q
-    and no p_max.
+    If the sites were selected from a larger `family`, q corrects for all of it: the others count as p = 1. Their flips
+    are unknown, so there is no p_max. A distance from the intact prediction (kl) is never negative, so its sign cannot
+    be flipped: it has no p, q or p_max.
     """
     if is_distance(metric):
         return untested(sites, metric, differences, questions)
@@ -189,8 +184,8 @@ def untested(
     questions: Questions = None,
     within: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[Effect, ...]:
-    """changes [site, n] -> one Effect per site, with interval, for what no p-value can be given. `within` are the ends
-    of what the values can be, where they are no changes; a distance is never below 0."""
+    """changes [site, n] -> one Effect per site, with an interval but no p-value. `within` are the limits of the values,
+    if they are not changes; a distance is never below 0."""
     mean, low, high = mean_interval(changes, questions)
     low, high = np.maximum(low, max(within[0], 0.0 if is_distance(metric) else -math.inf)), np.minimum(high, within[1])
     return tuple(
@@ -202,8 +197,8 @@ def untested(
 def measurement(
     name: str, values: Array, unit: str = "", questions: Questions = None, of: str | None = None
 ) -> Measurement:
-    """The mean of values [n] with its interval. For values of 0 and 1 there is `share`. Where they are values of a
-    metric, and not changes, `of` names it, and the interval keeps within what that can be."""
+    """The mean of values [n] with its interval (for values of 0 and 1 use `share`). For values of a metric, not
+    changes, `of` names it, and the interval stays within its limits."""
     mean, low, high = mean_interval(values, questions)
     least, most = ends_of(of)
     return Measurement(name=name, value=float(mean), low=max(float(low), least), high=min(float(high), most),
@@ -225,9 +220,9 @@ def share_change(name: str, differences: Array, questions: Questions = None) -> 
 
 
 def rank_interval(values: Array, place: int, questions: Questions = None) -> tuple[float, float]:
-    """values [site, n] -> the 95% interval of the rank by size of the mean of values[place], 1 for the strongest.
+    """values [site, n] -> the 95% interval of the rank of the absolute mean of values[place], 1: the strongest.
 
-    Ranks of resampled means; ties share the better place.
+    Ranks of resampled means; ties share the better rank.
     """
     sums, sizes = clustered(values, questions)
     if len(sizes) == 1:

@@ -1,13 +1,13 @@
 """Whether paired changes have a mean of zero: p of each, and p_max over all of a family.
 
-Two tests must both reject. The flip of signs is exact, for a change that is symmetric about zero, however few questions
-there are; it is fooled by a skewed one whose mean is zero. The interval for skewed means (`skewed`) is not, and it
-cannot say how little so few questions can show. p is the larger of the two.
+Two tests must both reject. The sign flip is exact for a change that is symmetric about zero, however few questions
+there are, but a skewed change with mean zero misleads it. The interval for skewed means (`skewed`) handles that, but
+cannot show the limits of very few questions. p is the larger of the two.
 
 p_max corrects over the family as Westfall and Young (Resampling-based multiple testing, 1993) do: by the same flips of
 all effects, which keep what the effects share. What is compared is how rare each mean is among its own flips (min-p),
-not how many standard errors it is (max-T). Rows of unlike shapes have unlike tails, so that by max-T a skewed effect
-would be held against flips that none of the others can reach.
+not how many standard errors it is (max-T). Effects with different distributions have different tails, so max-T would
+compare a skewed effect with flips that no other effect can reach.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .skewed import Array, Questions, clustered, zero_p
 
-# Enough that one strong effect among several hundred can still have a small q.
+# Enough flips that one strong effect among several hundred can still have a small q.
 FLIPS = 20_000
 SEED = 20_232
 AT_ONCE = 200
@@ -33,7 +33,7 @@ def paired_p(values: Array, questions: Questions = None) -> tuple[Array, Array]:
     sums, sizes = clustered(values, questions)
     signs, exact = _signs(len(sizes))
     rows = sums.reshape(-1, len(sizes))
-    # No flip changes the squares, so the scale decides nothing within a row: it makes rows comparable.
+    # Flips do not change the squares, so the scale does not matter within a row: it makes rows comparable.
     size = np.sqrt((rows**2).sum(-1, keepdims=True))
     rows = np.divide(rows, size, out=np.zeros_like(rows), where=size > 0)
     # Rounding must not make the observed mean look larger than its own permutation.
@@ -52,10 +52,10 @@ def paired_p(values: Array, questions: Questions = None) -> tuple[Array, Array]:
 
 
 def _rarity(null: Array) -> Array:
-    """For each flip of an effect [flip] the share of them that are as extreme."""
+    """For each flip of an effect [flip], the share of flips that are as extreme."""
     order = np.argsort(null)
     ranked = null[order]
-    # Flips that differ by rounding alone are equally extreme.
+    # Flips that differ only by rounding are equally extreme.
     begins = np.concatenate([[True], ranked[1:] > ranked[:-1] * (1 + 1e-9)])
     first = np.maximum.accumulate(np.where(begins, np.arange(len(null)), 0))
     found = np.empty(len(null))
@@ -64,12 +64,12 @@ def _rarity(null: Array) -> Array:
 
 
 def _signs(count: int) -> tuple[Array, bool]:
-    """The flips of so many questions [flip, G], and whether they are all that there are."""
+    """The flips of this many questions [flip, G], and whether they are all possible flips."""
     if 2**count <= FLIPS:
         return 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1), True
     return np.random.default_rng(SEED).choice([-1.0, 1.0], (FLIPS, count)), False
 
 
 def _share(beyond: NDArray[np.intp], flips: int, exact: bool) -> Array:
-    # A sample of the flips counts the observed one as drawn, too, so that p is never zero.
+    # A sample of the flips includes the observed one, so p is never zero.
     return beyond / flips if exact else (1 + beyond) / (1 + flips)

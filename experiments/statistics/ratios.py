@@ -1,8 +1,8 @@
-"""The interval of a ratio of two means over the same prompts: how much of a difference comes back.
+"""The interval of a ratio of two means over the same prompts: how much of a difference is recovered.
 
 All ratios that the two means do not contradict (Fieller, Journal of the Royal Statistical Society B 16, 1954): r is in
-the interval where changes - r * whole may have a mean of zero, by the test for skewed means. So a share excludes 0
-exactly where p of the change is below 0.05, and what change and whole have in common cancels.
+the interval if changes - r * whole may have a mean of zero, by the test for skewed means. So a share excludes 0 exactly
+if p of the change is below 0.05, and variation that change and whole share cancels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from .skewed import HALVINGS, Array, Questions, clustered, moments
 
-# The ends are sought as the tangent of an angle, so that a ratio of any size is found; this is the last one.
+# The search for the ends uses the tangent of an angle, so it finds a ratio of any size; this is the last angle.
 WIDEST = np.arctan(1e6)
 
 
@@ -21,10 +21,10 @@ def ratio(changes: Array, whole: Array) -> Array:
 
 
 def ratio_interval(changes: Array, whole: Array, questions: Questions = None) -> tuple[Array, Array, Array]:
-    """The ratio of the means of changes [..., n] and of whole [n], low and high of it, each [...].
+    """The ratio of the means of changes [..., n] and of whole [n], with low and high, each [...].
 
-    Of use only where the interval of the whole does not hold zero: else there are ratios of every size that nothing
-    contradicts, and an end lies a million times as far as the ratio's unit.
+    Useful only if the interval of the whole excludes zero: otherwise ratios of every size are possible, and an end is a
+    million units away.
     """
     found = ratio(changes, whole)
     if len(clustered(whole, questions)[1]) == 1:
@@ -34,7 +34,7 @@ def ratio_interval(changes: Array, whole: Array, questions: Questions = None) ->
 
 def _end(changes: Array, whole: Array, questions: Questions, found: Array, side: int) -> Array:
     """The last ratio on this side that is not contradicted."""
-    # In units of what a change is to the whole, so that the search knows neither's unit.
+    # Relative to the scales of change and whole, so the search does not depend on their units.
     unit = np.sqrt((changes**2).mean(-1) / (whole**2).mean()) + np.abs(found)
     near, far = np.zeros_like(found), np.full_like(found, WIDEST)
     for _ in range(HALVINGS):

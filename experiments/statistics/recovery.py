@@ -1,7 +1,7 @@
-"""How much of the difference between two runs something restores: 0 as the one, 1 as the other.
+"""How much of the difference between two runs an edit restores: 0 like the one, 1 like the other.
 
-The share is a ratio of means over prompts, never a mean of ratios: a prompt on which clean and corrupted are alike
-would rule the latter. Its interval resamples the change and the whole difference together.
+The share is a ratio of means over prompts, never a mean of ratios, which a prompt with nearly equal clean and corrupted
+values would dominate. Its interval treats the change and the whole difference together.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Scale:
         return Scale(self.metric, self.clean[rows], self.corrupted[rows], [self.asked[i] for i in rows])
 
     def require(self, what: str) -> None:
-        """Raises BadConfiguration where the two runs do not differ: then there is nothing to be restored."""
+        """Raises BadConfiguration if the two runs do not differ, so there is nothing to restore."""
         found = measurement("gap", self.whole, unit_of(self.metric), self.asked)
         assert found.low is not None
         assert found.high is not None
         if found.low <= 0 <= found.high or abs(found.value) < LEAST:
             raise BadConfiguration(
                 f"{what} do not differ on these prompts: {self.metric} {self.clean.mean():.3f} and "
-                f"{self.corrupted.mean():.3f}, difference {found.text}. So there is nothing to restore; take a task "
+                f"{self.corrupted.mean():.3f}, difference {found.text}. So there is nothing to restore. Use a task "
                 "that the subject can do (see baseline), more prompts or another metric."
             )
 

@@ -1,10 +1,9 @@
-"""Look through many places quickly, measure few exactly, and find out how far the quick look can be trusted.
+"""Screen many sites quickly, measure a few exactly, and find out how far to trust the screen.
 
-How it looks is chosen by what pays: bf16 by what was measured on this machine (`processor`), narrowed runs by how many
-layers they save. Where neither does, all are measured.
+The method depends on what is faster: bf16 by a measurement on this machine (`processor`), narrowed runs by the layers
+that they save. If neither is faster, all sites are measured.
 
-Beside the strongest that a screen finds, some of the rest are drawn at random and measured, too: they show what a
-screen passes over, which nothing that it ranks highly can show.
+In addition to the strongest sites of a screen, some random others are measured: they show what the screen misses.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Look:
 
 
 def look(subject: Subject, batch: Batch, metric: str, layers: Sequence[int]) -> Look | None:
-    """The quickest look at edits in these layers (one each) by this metric; None where measuring is as quick."""
+    """The fastest screen of edits in these layers (one each) by this metric; None if measuring is as fast."""
     pays, n_layers = speeds(subject.device).bf16_pays, subject.anatomy.n_layers
     above = [n_layers - layer for layer in layers]
     fewer = runs_of(above, n_layers, narrowed=True) < runs_of(above, n_layers)
@@ -53,7 +52,7 @@ def look(subject: Subject, batch: Batch, metric: str, layers: Sequence[int]) -> 
 
 
 def chosen(guesses: Array, strongest: int, seed: int) -> list[int]:
-    """guesses [site, n] -> which sites to measure: the strongest on average, strongest first, then random others."""
+    """guesses [site, n] -> the sites to measure: the strongest on average, strongest first, then random others."""
     ranked = np.argsort(-np.abs(guesses.mean(-1)), kind="stable").tolist()
     rest = ranked[strongest:]
     drawn = np.random.default_rng(seed).choice(len(rest), min(OTHERS, len(rest)), replace=False)
@@ -61,10 +60,10 @@ def chosen(guesses: Array, strongest: int, seed: int) -> list[int]:
 
 
 def agreement(guesses: Array, exact: Array, strongest: int) -> tuple[Measurement, ...]:
-    """guesses and exact [site, n] of the sites that were measured, in the order of `chosen` -> how well they agree.
+    """guesses and exact [site, n] of the measured sites, in the order of `chosen` -> how well they agree.
 
     screen_agreement  Spearman's correlation of the mean changes
-    screen_missed     how many of the random others are among the ten strongest after all (fewer if fewer were chosen)
+    screen_missed     how many of the random others are among the ten strongest (fewer if fewer were chosen)
     """
     top = np.argsort(-np.abs(exact.mean(-1)), kind="stable")[: min(TOP, strongest)]
     missed = Measurement(name="screen_missed", value=int((top >= strongest).sum()), n=len(exact) - strongest)
@@ -76,12 +75,12 @@ def agreement(guesses: Array, exact: Array, strongest: int) -> tuple[Measurement
 
 
 def summary(how: str, measurements: tuple[Measurement, ...], strongest: int) -> str:
-    """The same in words, to follow what was found."""
+    """`agreement` as a sentence that follows the result."""
     agreed = {m.name: m for m in measurements}
     missed = agreed["screen_missed"]
     text = (
-        f" All were screened {how}; the {strongest} strongest and {missed.n} others, drawn at random, were measured in "
-        f"fp32, and {missed.value:.0f} of these others belong among the {min(TOP, strongest)} strongest"
+        f" All were screened {how}; the {strongest} strongest and {missed.n} random others were measured in fp32, and "
+        f"{missed.value:.0f} of these others belong among the {min(TOP, strongest)} strongest"
     )
     if "screen_agreement" in agreed:
         text += f" (rank correlation of screen and measurement {agreed['screen_agreement'].value:.2f})"

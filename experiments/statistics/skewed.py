@@ -1,22 +1,22 @@
 """The interval and the p of a mean whose values may be skewed, over questions that are drawn independently.
 
-Student's t takes the values for symmetric. The changes that a head makes are not: most are small and a few are large,
-so that many a sample holds none of the large ones, looks narrow, and has a mean that lies on the wrong side of the
-truth. A sign flip has the same fault: it tests that a change is symmetric about zero, not that its mean is zero.
+Student's t assumes symmetric values. The changes by a head are not symmetric: most are small and a few are large, so
+many samples contain none of the large ones, look narrow, and have a mean on the wrong side of the truth. A sign flip
+has the same fault: it tests that a change is symmetric about zero, not that its mean is zero.
 
-Johnson (Journal of the American Statistical Association 73, 1978) corrects t by the skewness of the sample, and
-Hall (Journal of the Royal Statistical Society B 54, 1992) makes a cubic of it, which keeps its order. We take the
-cubic, and three things with it, which were chosen by simulation (`benchmarks/statistics.py`):
+Johnson (Journal of the American Statistical Association 73, 1978) corrects t by the skewness of the sample, and Hall
+(Journal of the Royal Statistical Society B 54, 1992) turns this into a cubic that preserves order. This module uses the
+cubic with three additions, chosen by simulation (`benchmarks/statistics.py`):
 
-- The skewness of few values is uncertain, and too small where the tail is long. So each end of the interval is that of
-  the skewness, towards that end, that lies above the sample's (unbiased, Joanes and Gill, The Statistician 47, 1998) by
-  as many of its standard errors as the level demands: z^2 / 8, where z is the normal quantile. That is 0.5 for an
-  interval of 95%, and 1.75 for a p of 0.0002, which is what one of 270 heads must show.
-- No skewness shortens an end: a tail that points away from it is taken for none.
-- Where the skewness is large for so few values, the cubic runs flat, and it bends back beyond. An end lies at most 2.5
-  times as far as Student's.
+- The skewness of few values is uncertain, and too small if the tail is long. So each end of the interval uses a
+  skewness towards that end above the sample's (unbiased, Joanes and Gill, The Statistician 47, 1998) by z^2 / 8 of its
+  standard errors, where z is the normal quantile of the level: 0.5 for an interval of 95%, and 1.75 for a p of 0.0002,
+  which one of 270 heads must reach.
+- Skewness never shortens an end: a tail that points away from it counts as none.
+- If the skewness is large for few values, the cubic becomes flat and bends back. An end is at most 2.5 times as far as
+  Student's.
 
-p is the level whose interval just reaches the bound. So p < 0.05 exactly where the interval of 95% excludes it.
+p is the level whose interval just reaches the bound. So p < 0.05 exactly if the 95% interval excludes it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 Array = NDArray[np.float64]
-# For each value the question that it answers; None when every value has one of its own.
+# For each value, the question that it answers; None if every value has its own question.
 Questions = Sequence[str] | None
 LEVEL = 0.95
 Z = float(ndtri((1 + LEVEL) / 2))
-# By how many of its standard errors the skewness may lie above the sample's: z^2 over this.
+# The skewness may exceed the sample's by z^2 divided by this, in its standard errors.
 DEMAND = 8.0
 FURTHEST = 2.5
-# Two-sided p of 1e-15 and of 1: the ends between which a p is sought, and how often they are halved.
+# Two-sided p of 1e-15 and of 1: the limits of the search for a p, and the number of bisections.
 MOST_Z, HALVINGS = 8.0, 40
 MOST_SKEWNESS = 20.0
 
 
 def clustered(values: Array, questions: Questions) -> tuple[Array, Array]:
-    """values [..., n] -> their sums by question [..., G], and how many values each question has [G]."""
+    """values [..., n] -> their sums by question [..., G], and the number of values of each question [G]."""
     n = values.shape[-1]
     if questions is None:
         return values, np.ones(n)
@@ -57,8 +57,8 @@ def clustered(values: Array, questions: Questions) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Moments:
-    """What the interval of an estimate is made of: the estimate, its standard error and the skewness of the values
-    behind it, each [...]; and how many independent values those are."""
+    """The ingredients of an estimate's interval: the estimate, its standard error and the skewness of its values, each
+    [...]; and the number of independent values."""
 
     value: Array
     error: Array
@@ -66,16 +66,16 @@ class Moments:
     count: int
 
     def end(self, side: int, z: float = Z) -> Array:
-        """Where the interval ends below (side -1) or above (1), at the level with this normal quantile; [...]."""
+        """The lower (side -1) or upper (1) end of the interval at the level with this normal quantile; [...]."""
         return self.value + side * self.error * reach(side * self.skewness, z, self.count)
 
     def p_of(self, bound: float) -> Array:
-        """The two-sided p [...] that the estimate would be `bound`; 1 where there is only one question."""
+        """The two-sided p [...] that the estimate is `bound`; 1 if there is only one question."""
         apart = np.abs(self.value - bound)
         if self.count < 2:
             return np.ones_like(apart)
         towards = np.sign(bound - self.value) * self.skewness
-        # The p of a difference without any spread is the least that can be.
+        # The p of a difference without any spread is the smallest possible one.
         distance = np.divide(apart, self.error, out=np.where(apart > 0, np.inf, 0.0), where=self.error > 0)
         low, high = np.zeros_like(apart), np.full_like(apart, MOST_Z)
         for _ in range(HALVINGS):
@@ -86,7 +86,7 @@ class Moments:
 
 
 def reach(towards: Array, z: float | Array, count: int) -> Array:
-    """How many standard errors an end lies from the estimate. `towards` is the skewness towards that end [...]."""
+    """The distance of an end from the estimate, in standard errors. `towards` is the skewness towards it [...]."""
     student = -stdtrit(count - 1, ndtr(-np.asarray(z)))
     demanded = np.maximum(0.0, towards + np.square(z) / DEMAND * error_of_skewness(count))
     bent = np.minimum(1.0, demanded * student / math.sqrt(count - 1))
@@ -96,7 +96,7 @@ def reach(towards: Array, z: float | Array, count: int) -> Array:
 
 
 def moments(values: Array, questions: Questions = None) -> Moments:
-    """Of the mean of values [..., n]. Prompts that ask the same count together, as one deviation from the mean."""
+    """The moments of the mean of values [..., n]. Prompts with the same question count as one deviation."""
     sums, sizes = clustered(values, questions)
     mean, count = values.mean(-1), len(sizes)
     apart = (sums - mean[..., None] * sizes) / sizes.mean()
@@ -104,7 +104,7 @@ def moments(values: Array, questions: Questions = None) -> Moments:
 
 
 def from_interval(value: Array, low: Array, high: Array, count: int) -> Moments:
-    """What an interval of 95% was made of, read from its ends [...]: the more lopsided it is, the more skewed."""
+    """The moments of a 95% interval, from its ends [...]: more asymmetry means more skewness."""
     below, above = np.maximum(value - low, 0.0), np.maximum(high - value, 0.0)
     least, most = np.zeros_like(below), np.full_like(below, MOST_SKEWNESS)
     longer, shorter = np.maximum(below, above), np.minimum(below, above)
@@ -116,8 +116,8 @@ def from_interval(value: Array, low: Array, high: Array, count: int) -> Moments:
 
 
 def p_of_interval(value: Array, low: Array, high: Array, bound: float, count: int) -> Array:
-    """The two-sided p [...] of the bound, from an interval of 95%: below 0.05 just where the interval excludes it,
-    also where an interval of another kind is more lopsided than that of a mean can be."""
+    """The two-sided p [...] of the bound, from a 95% interval: below 0.05 exactly if the interval excludes it, even if
+    an interval of another kind is more asymmetric than that of a mean can be."""
     skewed = from_interval(value, low, high, count).skewness
     side = np.where(bound < value, -1, 1)
     edge = np.maximum(np.where(side < 0, value - low, high - value), 0.0)
@@ -125,12 +125,12 @@ def p_of_interval(value: Array, low: Array, high: Array, bound: float, count: in
 
 
 def standard_error(apart: Array) -> Array:
-    """Of the mean, from the deviations of G values from it [..., G]; 0 for one."""
+    """The standard error of the mean, from the deviations of G values [..., G]; 0 for one value."""
     return np.sqrt((apart**2).mean(-1) / max(1, apart.shape[-1] - 1))
 
 
 def skewness(apart: Array) -> Array:
-    """From the deviations of G values from their mean [..., G], unbiased for normal ones; 0 for fewer than three."""
+    """The skewness from the deviations of G values [..., G], unbiased for normal values; 0 for fewer than three."""
     count, spread = apart.shape[-1], np.sqrt((apart**2).mean(-1))
     if count < 3:
         return np.zeros_like(spread)
@@ -139,7 +139,7 @@ def skewness(apart: Array) -> Array:
 
 
 def error_of_skewness(count: int) -> float:
-    """The standard error of the skewness of so many normal values."""
+    """The standard error of the skewness of this many normal values."""
     if count < 3:
         return math.inf
     return math.sqrt(6 * count * (count - 1) / ((count - 2) * (count + 1) * (count + 3)))

@@ -1,10 +1,10 @@
-"""Sums of two numbers from 1 to 9: as lines after two solved ones, and as questions.
+"""Sums of two numbers from 1 to 9: as lines after two solved lines, and as questions.
 
-A sum and its mirror image share their key ("3+4"), in both tasks: that makes 45 sums, some 22 in each split. A test
-counts questions, so with fewer of them even a large effect would stay undecided. No solved line has the result of the
-asked sum or of its corrupted twin, so copying a result is never right. Solved lines and twins have results with as
-many digits as the asked sum, so all prompts of a template have the same number of tokens in any tokenizer that splits
-digits.
+A sum and its reverse share their key ("3+4"), in both tasks: that makes 45 sums, about 22 in each split. A test counts
+questions, so with fewer of them even a large effect would stay undecided. No solved line has the result of the asked
+sum or of its corrupted prompt, so copying a result is never right. Solved lines and corrupted prompts have results with
+as many digits as the asked sum, so all prompts of a template have the same number of tokens in any tokenizer that
+splits digits.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def both_orders(pair: Sum) -> list[Sum]:
 
 @cache
 def few_shot(pair: Sum) -> list[tuple[Sum, Sum, Sum]]:
-    """All (asked sum, first line, second line) of three different results that leave a fourth for a twin.
+    """All (asked sum, first line, second line) with three different results that leave a fourth for a corrupted prompt.
 
-    The lines are of the same split as what is asked: a solved line that shows a sum of the other split would give
-    away what is held back.
+    The lines are of the same split as the asked sum: a solved line with a sum of the other split would reveal a
+    held-out answer.
     """
     lines = sorted(line for line in alike(pair) if sum(line) != sum(pair))
     return [
@@ -78,10 +78,10 @@ def few_shot(pair: Sum) -> list[tuple[Sum, Sum, Sum]]:
 
 @cache
 def corruptions(pair: Sum, shown: frozenset[int]) -> list[Sum]:
-    """Sums with another second operand, and another result than this one and those shown.
+    """Sums with another second operand, and a result different from this one and those shown.
 
-    Where there are none (8 + 1), with another first operand. They are of the same split as the sum itself, so
-    that its twin shows nothing of the other one.
+    If there are none (8 + 1), with another first operand. They are of the same split as the sum, so its corrupted
+    prompt reveals nothing about the other split.
     """
     a, b = pair
     for change in ([(a, d) for d in range(1, 10)], [(d, b) for d in range(1, 10)]):
@@ -98,7 +98,7 @@ def mistakes(pair: Sum) -> list[int]:
 
 
 def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
-    """The sum in a template with the fields a, b and operator; `shown` are results that stand in the template."""
+    """The sum in a template with the fields a, b and operator; `shown` are the results in the template."""
     text, spans = fill(template, a=pair[0], b=pair[1], operator="+")
     twin = choose(corruptions(pair, frozenset(shown)), text)
     return Prompt(
@@ -142,8 +142,8 @@ ARITHMETIC = Task(
 
 ARITHMETIC_QUESTIONS = Task(
     name="arithmetic_questions",
-    title="Questions for a sum",
-    description="Asks for the sum of two numbers from 1 to 9 in eight wordings, with nothing solved before it.\n"
+    title="Questions about sums",
+    description="Asks for the sum of two numbers from 1 to 9 in eight wordings, without solved examples.\n"
     "Chance is about 1 in 7, for always saying the commonest result, 2 to 18.",
     keywords=(
         *("arithmetic question", "addition question", "math question", "questions about sums", "sum question"),

@@ -1,8 +1,8 @@
-"""Prompts as one padded batch of tokens, with the places where their answers are read.
+"""Prompts as one padded batch of tokens, with the positions where their answers are read.
 
-The answer's tokens stand in place after the prompt's, tokenized together with it, with nothing between
-them, so that what is scored is what the model would have written. Rows are padded on the left and carry
-position ids, so the last columns line up; the answer is read from the last `reads` columns.
+Prompt and answer are tokenized together, with nothing between them, so the scored tokens are those that the model would
+write. Rows are padded on the left and have position ids, so the last columns are aligned; the answer is read from the
+last `reads` columns.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .prompt import Prompt
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids [batch, position] padded on the left, and what is to be read from them.
+    """Token ids [batch, position] padded on the left, and where to read answers.
 
     mask        [batch, position], 1 for tokens and 0 for pads
     position_ids [batch, position]
     reads       how many of the last positions are read
-    targets     [batch, reads], the answer's tokens; -1 where a shorter answer has none
+    targets     [batch, reads], the answer's tokens; -1 for columns beyond a shorter answer
     answer_at   [batch], index into reads where answer and distractor first differ
-    pair        [batch, 2], the tokens of answer and distractor there; -1 where there is no distractor
-    prompt_len  [batch], tokens of the prompt alone
-    spans       per row, name -> (first, last + 1) in columns; "last" is always there
-    groups      per row, what must agree for two prompts to be aligned position by position
-    questions   per row, what is asked: the prompt's key
+    pair        [batch, 2], the tokens of answer and distractor there; -1 if there is no distractor
+    prompt_len  [batch], number of tokens of the prompt
+    spans       per row, name -> (first, last + 1) in columns; always includes "last"
+    groups      per row, equal for prompts that are aligned position by position
+    questions   per row, the question: the prompt's key
     """
 
     ids: Tensor
@@ -61,7 +61,7 @@ class Batch:
                      self.pair[s], self.prompt_len[s], self.spans[s], self.groups[s], self.questions[s])  # fmt: skip
 
     def without_answers(self) -> Batch:
-        """The same prompts, ending where an answer would begin."""
+        """The same prompts without their answers."""
         end = self.length - self.reads + 1
         return replace(self, ids=self.ids[:, :end], mask=self.mask[:, :end], position_ids=self.position_ids[:, :end],
                        reads=1, targets=self.targets[:, :1])  # fmt: skip
@@ -69,7 +69,7 @@ class Batch:
 
 def encoded(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
     """The prompt's tokens (`head`), its answer's, where answer and distractor first differ (`at`) and the two tokens
-    there (`pair`), and its spans in tokens of the head. Raises BadTask where the tokenizer cannot carry it."""
+    there (`pair`), and its spans in tokens of the head. Raises BadTask if the tokenizer cannot represent it."""
     head, answer, offsets = encode_answer(tokenizer, prompt.text, prompt.answer)
     other = encode_answer(tokenizer, prompt.text, prompt.distractor)[1] if prompt.distractor is not None else None
     at = 0
@@ -78,8 +78,8 @@ def encoded(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
         differ = [i for i, (a, b) in enumerate(zip(answer, other, strict=False)) if a != b]
         if not differ:
             raise BadTask(
-                f"Answer {prompt.answer!r} and distractor {prompt.distractor!r} have the same tokens as far as the "
-                "shorter one goes, so no token tells them apart."
+                f"The tokens of the answer {prompt.answer!r} start with those of the distractor {prompt.distractor!r}, "
+                "or the reverse, so no token distinguishes them."
             )
         at = differ[0]
         pair = (answer[at], other[at])
@@ -88,10 +88,10 @@ def encoded(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
 
 
 def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device | str = "cpu") -> Batch:
-    """One batch of all prompts, open ones without an answer. Raises BadTask where no token tells a distractor apart."""
+    """One batch of all prompts, open ones without an answer. Raises BadTask if no token identifies a distractor."""
     rows = [encoded(tokenizer, prompt) for prompt in prompts]
     reads = max(1, *(len(r["answer"]) for r in rows))
-    # Every prompt ends at the same column, so that what is read lies in the same columns of every row.
+    # Every prompt ends at the same column, so answers are in the same columns of every row.
     width = max(len(r["head"]) for r in rows) + reads - 1
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
@@ -103,7 +103,7 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
         start = width - (reads - 1) - len(head)
         filled = head + answer[:-1]
         ids[i, start : start + len(filled)] = torch.tensor(filled)
-        # Columns after a shorter answer hold pads that nothing before them can see.
+        # Columns after a shorter answer contain pads, which earlier columns cannot see.
         mask[i, start : start + len(filled)] = 1
         targets[i, : len(answer)] = torch.tensor(answer)
         named = {name: (a + start, b + start) for name, (a, b) in row["spans"].items()}
@@ -125,7 +125,7 @@ def make_batch(tokenizer: Any, prompts: Sequence[Prompt], device: torch.device |
 
 
 def token_batch(ids: Tensor) -> Batch:
-    """Rows of tokens [row, position] as they are: one length, no pads, nothing asked."""
+    """A batch of token rows [row, position] of one length, without pads or answers."""
     rows, length = ids.shape
     return Batch(
         ids=ids,
@@ -146,5 +146,5 @@ def token_span(offsets: Offsets, first: int, last: int, shift: int) -> tuple[int
     """The columns whose tokens overlap the characters [first, last)."""
     inside = [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
     if not inside:
-        raise BadTask(f"The span {first}..{last} of a prompt holds no token.")
+        raise BadTask(f"The span {first}..{last} of a prompt contains no token.")
     return inside[0] + shift, inside[-1] + 1 + shift

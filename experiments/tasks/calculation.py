@@ -1,8 +1,8 @@
-"""Tasks of one operation with numbers of one to three digits, and of three numbers in a row: as lines and as questions.
+"""Tasks of one operation on numbers of one to three digits, and sums of three numbers: as lines and as questions.
 
-One to three digits take turns, and so do the wordings: lines after two solved ones, and questions without. A solved
-line is of the same operation, of the same number of digits and of the same split as what is asked, and has another
-result than that and its twin.
+Numbers of one, two and three digits alternate, and so do the wordings: lines after two solved ones, and questions
+without. A solved line has the same operation, number of digits and split as the question, and a different result from
+the question and its corrupted prompt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def own_split(name: str, digits: int, split: Split) -> tuple[Numbers, ...]:
 
 @cache
 def others(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]:
-    """All of the same split with another result; from any of them on."""
+    """All numbers of the same split with another result, starting from any of them."""
     result = OPERATIONS[name].result
     pool = own_split(name, digits, split_of(key(name, numbers)))
     start = choose(range(len(pool)), key(name, numbers))
@@ -45,12 +45,12 @@ def corruptions(name: str, digits: int, numbers: Numbers) -> tuple[Numbers, ...]
 
     ranked = sorted(others(name, digits, numbers), key=unlike)
     best = [n for n in ranked[:CORRUPTIONS] if unlike(n) == unlike(ranked[0])]
-    # Of two results, one may stand in a solved line.
+    # A solved line may show one of two results.
     return tuple(best) if len({result(n) for n in best}) > 1 else tuple(ranked[:CORRUPTIONS])
 
 
 def mistakes(operation: Operation, numbers: Numbers) -> list[int]:
-    """Results that are off by one, by ten, or of another operation, with as many digits as the right one."""
+    """Results that are off by one or ten, or of another operation, with as many digits as the right one."""
     answer = operation.result(numbers)
     a, b = numbers[:2]
     near = {answer - 1, answer + 1, answer - 10, answer + 10, a + b, abs(a - b), a * b}
@@ -58,7 +58,7 @@ def mistakes(operation: Operation, numbers: Numbers) -> list[int]:
 
 
 def orders(operation: Operation, numbers: Numbers) -> tuple[Numbers, ...]:
-    """The numbers in both orders where the order does not matter."""
+    """The numbers in both orders if the order does not matter."""
     return (numbers, numbers[::-1]) if operation.sign in "+*" and numbers != numbers[::-1] else (numbers,)
 
 

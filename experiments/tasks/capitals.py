@@ -1,8 +1,8 @@
-"""The capital of a country: a fact that is recalled, not worked out.
+"""The capital of a country: a fact to recall, not to compute.
 
-Left out are capitals that are disputed, have two common spellings, or contain the name of their country,
-which could be copied. Countries are single words, most of them single tokens, so that a corrupted twin with
-another country aligns with the original.
+The list has no capitals that are disputed, have two common spellings, or contain the name of their country, which could
+be copied. Countries are single words, most of them single tokens, so a corrupted prompt with another country aligns
+with the original.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Can a subject carry a task? All lines of a task of one's own are looked at, whichever of them are measured first.
+"""Check that a subject can run a task: all lines of a user's own task, not only those that are measured first.
 
-One line that a tokenizer joins, or that is too long, would else fail an experiment of more prompts, or the test of a
-prediction on the prompts that were held back.
+Otherwise one line that the tokenizer merges, or that is too long, could fail a later experiment with more prompts, or
+the test of a prediction on held-out prompts.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ NAMED = 5
 
 
 def require_carried(subject: Subject, task: Task) -> None:
-    """Raises BadTask where the subject cannot be measured on a line of the task; it names the line and the reason."""
+    """Raises BadTask, with line and reason, if the subject cannot be measured on a line of the task."""
     if faults := lines_not_carried(subject, task):
         others = [place for place, _ in faults[1 : NAMED + 1]]
         more = f"; {len(faults) - 1 - NAMED} more" if len(faults) > NAMED + 1 else ""
-        also = f" Not carried either: {', '.join(others)}{more}." if others else ""
+        also = f" Also affected: {', '.join(others)}{more}." if others else ""
         raise BadTask(f"{task.name}, {faults[0][0]}: {faults[0][1]}{also}")
 
 
 def lines_not_carried(subject: Subject, task: Task) -> list[tuple[str, str]]:
-    """Where, and what is wrong, for each prompt of a task whose prompts are simply there; none of any other task."""
+    """The place and the fault of each bad prompt of a task with fixed prompts; empty for any other task."""
     source = task.source.source if isinstance(task.source, Shuffled) else task.source
     if not isinstance(source, Lines):
         return []
@@ -50,22 +50,22 @@ def lines_not_carried(subject: Subject, task: Task) -> list[tuple[str, str]]:
             faults.append((places[prompt.text], fault))
         same = first.setdefault(tuple(row["head"]), prompt)
         if same.key != prompt.key:
-            says = f"this tokenizer makes the same tokens of it as of {places[same.text]}"
+            says = f"this tokenizer gives it the same tokens as {places[same.text]}"
             faults.append((places[prompt.text], f"{says}; remove one of the two, or give both the same key."))
     return faults
 
 
 def place(source: Lines, prompt: Prompt) -> str:
-    """By what a message names a prompt."""
+    """The name of a prompt in messages."""
     line = source.line_of.get(prompt.text)
     return f"the prompt that ends {prompt.text[-40:]!r}" if line is None else f"line {line}"
 
 
 def no_room(subject: Subject, task: Task, row: dict[str, Any]) -> str:
-    """What is wrong with the length of an encoded prompt and what follows it, in a sentence; empty for nothing."""
+    """A sentence if an encoded prompt and its continuation are too long; otherwise empty."""
     return too_long(subject.model, len(row["head"]), most_after(task, len(row["answer"])), row["prompt"].text)
 
 
 def most_after(task: Task, answer: int) -> int:
-    """The most tokens that follow a prompt: those that are generated, or an answer's, whose last one is only read."""
+    """The most tokens that follow a prompt: generated ones, or an answer's without its last, which is only read."""
     return max(task.max_new_tokens, answer - 1)

@@ -1,7 +1,7 @@
-"""Two plain tasks of saying something again: a list that is copied, and a pattern that goes round.
+"""Two tasks of repetition: copying a list, and continuing a periodic pattern.
 
-The words are random, so nothing but the prompt tells what comes next. In the corrupted twin the answer's own
-word is another one wherever it stands.
+The words are random, so only the prompt determines what comes next. In the corrupted prompt, another word replaces the
+answer's word everywhere.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def key(words: list[str]) -> str:
 
 
 def drawn_words(rng: random.Random, nouns: Words, count: int, at: int, split: Split) -> tuple[list[str], str] | None:
-    """Words of this split, and one that can stand in place of the one at `at` without leaving it."""
+    """Words of this split, and one that can replace the word at `at` within the split."""
     *words, new = rng.sample(nouns, count + 1)
     other = [*words[:at], new, *words[at + 1 :]]
     return (words, new) if split_of(key(words)) == split == split_of(key(other)) else None
 
 
 def prompt(text: str, name: str, words: list[str], at: int, new: str) -> Prompt:
-    """The prompt whose answer is the word at `at`; `text` has {at} for it."""
+    """The prompt whose answer is the word at `at`; `text` contains {at} in its place."""
     right = words[at]
     start = text.index("{at}")
     return Prompt(
@@ -90,8 +90,8 @@ COPYING = Task(
 )
 REPETITION = Task(
     name="repetition",
-    title="Patterns of words that go round",
-    description="Goes on with two to four random words that are said round and round.\n"
+    title="Periodic patterns of words",
+    description="Continues a repeating pattern of two to four random words.\n"
     "Chance is 1 in 2 to 1 in 4: a word of the pattern.",
     keywords=("repetition", "pattern of words", "round and round", "periodic"),
     answer_kind="word",

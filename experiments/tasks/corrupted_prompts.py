@@ -1,8 +1,8 @@
-"""Clean and corrupted: prompts beside their twins, token by token, so that one run can be given what the other has.
+"""Clean and corrupted prompts, aligned token by token, so that activations of one run can be patched into the other.
 
-A twin is the same prompt with one small change and another answer. Both runs are scored on the same two tokens, the
-answer and the twin's answer, in the same columns. A prompt whose twin has another number of tokens has no twin here:
-nothing would tell which token stands for which.
+A corrupted prompt is the same prompt with one small change and another answer. Both runs are scored on the same two
+tokens, the answer and the corrupted prompt's answer, in the same columns. Corrupted prompts with another number of
+tokens are not used: their tokens could not be aligned.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from .batch import Batch, encode_answer, make_batch
 from .donors import LOOKED_AT, Place, place
 from .prompt import Prompt, Split
 
-# Donors of one template and length that a prompt's donor is drawn from.
+# The number of donors of one template and length to draw a prompt's donor from.
 DONORS = 8
 
 
 @dataclass(frozen=True)
 class CorruptedPrompts:
-    """n prompts and their twins.
+    """n prompts and their corrupted prompts.
 
-    Both batches have the same columns and spans. Besides those of the task there are the spans `last` (the prompt's
-    last token), `read` (the token whose prediction is read), `changed` (from the first to the last token that
-    differs), and, where all prompts have one length, `t0`, `t1`, ... (each token).
+    Both batches have the same columns and spans. In addition to the task's spans there are `last` (the prompt's last
+    token), `read` (the token whose prediction is read), `changed` (from the first to the last token that differs), and,
+    if all prompts have one length, `t0`, `t1`, ... (each token).
     """
 
     prompts: tuple[Prompt, ...]
     clean: Batch
     corrupted: Batch
-    # What the result has to say about prompts of the draw that were passed over.
+    # Notes on skipped prompts of the draw.
     notes: tuple[Note, ...] = ()
 
     @property
@@ -47,16 +47,16 @@ class CorruptedPrompts:
 
     @property
     def spans(self) -> list[str]:
-        """What every prompt has, in the order in which it stands in the first one."""
+        """The spans that every prompt has, in the order of the first one."""
         common = set[str].intersection(*map(set, self.clean.spans))
         return sorted(common, key=lambda name: (*self.clean.spans[0][name], name))
 
     def known(self, positions: str) -> str:
-        """The positions themselves. Raises BadConfiguration where a prompt has none of that name."""
+        """The positions themselves. Raises BadConfiguration if a prompt has no position of that name."""
         if positions != "all" and positions not in self.spans:
             steps = [name for name in self.spans if is_step(name)]
             rest = [name for name in self.spans if name not in steps] + ([f"t0 to {steps[-1]}"] if steps else [])
-            raise BadConfiguration(f"Not every prompt has the position '{positions}'; positions are: all, each, "
+            raise BadConfiguration(f"Not every prompt has the position '{positions}'. Positions: all, each, "
                                    f"{', '.join(rest)}.")  # fmt: skip
         return positions
 
@@ -66,8 +66,8 @@ def is_step(name: str) -> bool:
 
 
 def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> CorruptedPrompts:
-    """The first n prompts of the draw that have a twin of as many tokens; with `one_length`, of one template and
-    length. Raises BadConfiguration where there are fewer."""
+    """The first n prompts of the draw with a corrupted prompt of as many tokens; with `one_length`, of one template and
+    length. Raises BadConfiguration if there are fewer."""
     n, split, seed = draw
     found: dict[tuple[str, int], list[Prompt]] = {}
     chosen: list[Prompt] = []
@@ -86,9 +86,9 @@ def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool =
     if not chosen:
         most = max(map(len, found.values()), default=0)
         raise BadConfiguration(
-            f"The task {lab.task.name} has {most or 'no'} prompts with a corrupted twin of as many tokens"
-            f"{' and of one template and length' if one_length else ''} ({passed} of {looked_at} have none), and {n} "
-            "were asked for; " + (f"ask for at most {most}." if most else "take a task that has twins, such as ioi.")
+            f"Only {most} of the {n} prompts of {lab.task.name} have a corrupted prompt with as many tokens"
+            f"{' and one template and length' if one_length else ''} ({passed} of {looked_at} have none). "
+            + (f"Use n of at most {most}." if most else "Use a task that has corrupted prompts, such as ioi.")
         )
     prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
     clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
@@ -99,12 +99,12 @@ def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool =
 
 
 def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
-    """A note on the prompts that were left out because none of what they need is there; nothing where none was."""
+    """A note on the prompts that were skipped because what they need is missing; empty if none were."""
     return (note(code, passed=passed, looked_at=looked_at),) if passed else ()
 
 
 def rival(prompt: Prompt) -> str | None:
-    """What the answer is held against: the answer of the twin, or else the distractor."""
+    """The answer to compare with: the corrupted prompt's answer, or the distractor."""
     return prompt.corrupted_answer if prompt.corrupted_answer is not None else prompt.distractor
 
 
@@ -114,7 +114,7 @@ def with_text(prompt: Prompt, text: str | None) -> Prompt:
 
 
 def aligned(lab: Lab, prompt: Prompt, text: str | None = None) -> int | None:
-    """How many tokens prompt and twin (or another text) both have; None where they differ, or where there is none."""
+    """The number of tokens of the prompt and its corrupted prompt (or another text); None if they differ."""
     text, wrong, tokens = text or prompt.corrupted, rival(prompt), lab.subject.tokenizer
     if text is None or wrong is None:
         return None
@@ -135,14 +135,14 @@ def named(clean: Batch, other: Batch, row: int, one_length: bool) -> dict[str, t
     differs = (clean.ids[row] != other.ids[row]).nonzero()[:, 0].tolist()
     steps = {f"t{i}": (column, column + 1) for i, column in enumerate(range(first, end))} if one_length else {}
     made = {"read": (read, read + 1), "changed": (differs[0], differs[-1] + 1), **steps}
-    # A span of the task keeps its name.
+    # A span of the task takes precedence.
     return {**made, **clean.spans[row]}
 
 
 def donors(lab: Lab, pair: CorruptedPrompts, seed: int, clean: bool) -> tuple[Batch, list[int]]:
-    """For each prompt the text (or the twin's text) of another one of its template and length, from the explore split,
-    that asks something else and has another token where the answer is read; and the rows that have one. A row that has
-    none holds the prompt itself."""
+    """For each prompt, the text (or corrupted text) of another one of its template and length, from the explore split,
+    with another question and another token where the answer is read; and the rows that have one. Other rows contain the
+    prompt itself."""
     wanted = Counter(pair.clean.groups)
     found: dict[tuple[str, int], list[Prompt]] = {group: [] for group in wanted}
     templates = {template for template, _ in wanted}
@@ -176,8 +176,8 @@ def candidates(lab: Lab, seed: int, templates: set[str]) -> Iterator[Prompt]:
 
 
 def tokens_at(lab: Lab, pair: CorruptedPrompts, positions: Sequence[str]) -> list[str]:
-    """What stands at each of these positions, for a drawing: the token where it is the same in all prompts, else the
-    name of the span, or of the position."""
+    """The labels of these positions for a drawing: the token if it is the same in all prompts, otherwise the name of
+    the span or of the position."""
     names: list[str] = []
     for at in positions:
         if at == "all":

@@ -1,7 +1,7 @@
 """The next argument of a docstring (Heimersheim and Janiak, 2023): after `:param` comes the third documented one.
 
-A function of 2 + 3 + 1 arguments; the docstring has described two of the three in the middle, and the third one
-follows. In the corrupted twin the definition names another one there. Words are random.
+A function has 2 + 3 + 1 arguments; the docstring describes two of the three in the middle, and the third is next. In
+the corrupted prompt, the definition has another third argument. Words are random.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PARTS = ("name", "r1", "r2", "a", "b", "c", "r3", "d1", "d2", "d3", "d4", "d5", 
 
 
 def key(words: dict[str, str]) -> str:
-    """The three arguments that the docstring goes through."""
+    """The three arguments that the docstring describes."""
     return " ".join(words[part] for part in "abc")
 
 
@@ -56,7 +56,7 @@ DOCSTRING = Task(
     name="docstring",
     title="The next argument of a docstring",
     description="Names the argument that the docstring of a Python function describes next, the third of three.\n"
-    "Chance is 1 in 6, one of the arguments; against the distractor, one that is not described, it is 1 in 2.",
+    "Chance is 1 in 6, one of the arguments; against the distractor, which is not described, it is 1 in 2.",
     keywords=("docstring", "python", "argument", "source code"),
     answer_kind="word",
     max_new_tokens=4,

@@ -1,7 +1,7 @@
-"""More prompts of the task, where those that are measured on are too few to lend each other their values.
+"""More prompts of the task as donors, if the measured prompts are too few to be donors for each other.
 
-Each prompt should have DONORS others that ask and answer otherwise: of its template and length; where there are not
-even FEWEST, of its length; else of any length. Which of them lend is for `engine.donors` to say.
+Each prompt should have DONORS others with another question and answer: of its template and length; if there are fewer
+than FEWEST, of its length; otherwise of any length. `engine.donors` decides which of them are used.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .prompt import Prompt
 if TYPE_CHECKING:
     from ..lab import Lab
 
-# A mean over fewer prompts than this is mostly the noise of which prompts they were.
+# A mean over fewer prompts depends mostly on which prompts they are.
 DONORS = 8
 LOOKED_AT = 4000
 
 
 @dataclass(frozen=True)
 class Place:
-    """What decides whether a prompt can lend to another, which has the same place: its form, its question, its answer's
-    tokens, and at which of them the answer is read."""
+    """What decides whether a prompt can be a donor for another: its form, its question, its answer's tokens, and where
+    the answer is read."""
 
     template: str
     length: int
@@ -41,7 +41,7 @@ class Place:
 
 
 def place(tokenizer: Any, prompt: Prompt) -> Place:
-    """Raises BadTask where the tokenizer cannot tell prompt, answer and distractor apart."""
+    """The place of a prompt. Raises BadTask if the tokenizer cannot separate prompt, answer and distractor."""
     made = encoded(tokenizer, prompt)
     return Place(prompt.template, len(made["head"]), prompt.key, tuple(made["answer"]), made["at"])
 
@@ -55,7 +55,7 @@ FORMS: tuple[Form, ...] = (
 
 
 def more_donors(lab: Lab, prompts: Sequence[Prompt], batch: Batch, seed: int) -> list[Prompt]:
-    """The prompts that are lacking beside those of the batch; empty where there are enough, or no more."""
+    """The prompts needed in addition to the batch; empty if there are enough, or no more exist."""
     measured = [place(lab.subject.tokenizer, prompt) for prompt in prompts]
     known, places = {p.text for p in prompts}, list(measured)
     found: list[Prompt] = []
@@ -80,7 +80,7 @@ def more_donors(lab: Lab, prompts: Sequence[Prompt], batch: Batch, seed: int) ->
 
 
 def candidates(lab: Lab, batch: Batch, seed: int, templates: set[str] | None) -> Iterator[tuple[Prompt, Place]]:
-    """Explore prompts (of these templates; None: of any) that fit into the columns of the batch."""
+    """Explore prompts (of these templates; None: any) that fit into the columns of the batch."""
     room = batch.length - batch.reads + 1
     for prompt in islice(lab.task.source.stream("explore", seed), LOOKED_AT):
         if templates is not None and prompt.template not in templates:

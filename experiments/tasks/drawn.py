@@ -1,8 +1,7 @@
-"""A family whose contents are too many to be listed: lists of random numbers, random words said twice.
+"""A family with too many contents to list: lists of random numbers, repeated random words.
 
-Every prompt is drawn from one random state. A draw of the other split, or of a text that was there, is thrown
-away, so that what comes is of one split and distinct, as in any family. Spaces are far larger than what is
-ever drawn from them.
+Every prompt is drawn from one random state. Draws of the other split, and repeated texts, are discarded, so the prompts
+are of one split and distinct, as in any family. The spaces are far larger than any draw.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ class Drawn:
     """A source of prompts, given by a function that draws one.
 
     version  name and number of the definition; raise the number whenever the prompts change
-    draw     a prompt of this kind from a random state; kinds are taken in turn
-    kinds    how many kinds of prompts are walked through evenly
-    most     how many prompts of a split there are; 0 where the words do not suffice for any
+    draw     a prompt of this kind from a random state; kinds alternate
+    kinds    number of kinds of prompts
+    most     number of prompts of a split; 0 if there are too few words for any
     """
 
     version: str

@@ -1,7 +1,7 @@
-"""Arithmetic that is written down, worked out exactly: what a made task says its answers are, is not believed.
+"""Exact evaluation of written arithmetic: the answers that a generated task claims are not trusted.
 
-Python's own parser reads the text, and only numbers, names, the signs of arithmetic and three functions are taken from
-it. Nothing is executed, and nothing can grow: text, numbers and exponents have limits.
+Python's parser reads the text, and only numbers, names, arithmetic operators and three functions are accepted. Nothing
+is executed, and text, numbers and exponents have limits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 LONGEST = 200
-# Results beyond this are no longer what a language model could be asked.
+# Larger results are not useful questions for a language model.
 LARGEST = 10**30
 HIGHEST_POWER = 64
 
@@ -32,7 +32,7 @@ FUNCTIONS: dict[str, Callable[[Sequence[Fraction]], Fraction]] = {
 }
 KNOWN = "numbers, slots, + - * / // % **, parentheses, and abs, min, max"
 
-# A sum in the words in which sums are asked, at the end of a text: "17 + 25 =", "What is 17 + 25?\nA:".
+# A sum asked in a usual form at the end of a text: "17 + 25 =", "What is 17 + 25?\nA:".
 ASKED = re.compile(
     r"(?:^|[\n:]|\b(?:is|are|calculate|compute|evaluate))[ \t]*"
     r"(?P<sum>[(+−-]*\d[\d .,()+−*/×÷x-]*)(?:=\s*\??|\?)\s*(?:(?:a|answer)\s*:)?\s*$",
@@ -42,7 +42,7 @@ WRITTEN = {"×": "*", "x": "*", "÷": "/", "−": "-"}
 
 
 class NoValue(ValueError):
-    """An expression that cannot be worked out. The message says why, to be read after the expression and a colon."""
+    """An expression that cannot be evaluated. The message says why, and follows the expression and a colon."""
 
     code = "no_value"
 
@@ -51,18 +51,18 @@ def value_of(expression: str, slots: Mapping[str, int] | None = None) -> Fractio
     """The exact value. Raises NoValue."""
     if len(expression) > LONGEST:
         raise NoValue(f"longer than {LONGEST} characters")
-    # What Python would warn of (1or 2) or read as something else (0x10, 1_000, 2j, é) never gets to its parser.
+    # Text that Python would warn about (1or 2) or read differently (0x10, 1_000, 2j, é) never reaches its parser.
     if found := re.search(r"[^\w\s+*/%().,-]|[^\x00-\x7f]|\d[A-Za-z_]", expression):
-        raise NoValue(f"'{found[0]}' is not taken; only {KNOWN} are")
+        raise NoValue(f"'{found[0]}' is not allowed; only {KNOWN} are")
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError) as error:
-        raise NoValue("it is not written as arithmetic") from error
+        raise NoValue("it is not arithmetic") from error
     return _value(tree.body, slots or {})
 
 
 def written(value: Fraction) -> str:
-    """The value as it is read: 42, -3, 2.5. Raises NoValue for one that has no end, such as a third."""
+    """The value in decimal form: 42, -3, 2.5. Raises NoValue if it does not end, such as a third."""
     if value.denominator == 1:
         return str(value.numerator)
     rest = value.denominator
@@ -75,7 +75,7 @@ def written(value: Fraction) -> str:
 
 
 def sum_asked(text: str) -> str | None:
-    """The sum that the end of a text plainly asks for ("17 + 25 ="), in the signs of `value_of`, or None."""
+    """The sum that the end of a text clearly asks for ("17 + 25 ="), in the syntax of `value_of`, or None."""
     found = ASKED.search(text)
     if found is None:
         return None
@@ -91,7 +91,7 @@ def _value(node: ast.expr, slots: Mapping[str, int]) -> Fraction:
             found = _number(number)
         case ast.Name(id=name):
             if name not in slots:
-                raise NoValue(f"'{name}' is no slot with numbers" + (f" ({', '.join(slots)} are)" if slots else ""))
+                raise NoValue(f"'{name}' is not a slot with numbers" + (f" ({', '.join(slots)} are)" if slots else ""))
             found = Fraction(slots[name])
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=inner):
             found = _value(inner, slots) * (-1 if isinstance(sign, ast.USub) else 1)
@@ -107,9 +107,9 @@ def _value(node: ast.expr, slots: Mapping[str, int]) -> Fraction:
                 raise NoValue(f"{name} needs {'one number' if name == 'abs' else 'numbers'}")
             found = FUNCTIONS[name]([_value(arg, slots) for arg in args])
         case _:
-            raise NoValue(f"only {KNOWN} are taken")
+            raise NoValue(f"only {KNOWN} are allowed")
     if abs(found) > LARGEST or found.denominator > LARGEST:
-        raise NoValue("it becomes too large")
+        raise NoValue("its value is too large")
     return found
 
 
@@ -123,5 +123,5 @@ def _number(number: float) -> Fraction:
 def _power(base: Fraction, power: Fraction) -> Fraction:
     if power.denominator != 1 or not 0 <= power <= HIGHEST_POWER:
         raise NoValue(f"an exponent must be a whole number from 0 to {HIGHEST_POWER}")
-    # LARGEST bounds both terms of the base, so that this is at most some thousands of digits before it is refused.
+    # LARGEST bounds both terms of the base, so this has at most some thousands of digits before it is refused.
     return base ** int(power)

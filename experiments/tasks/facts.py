@@ -1,7 +1,7 @@
-"""Facts that are recalled, not worked out: a relation, a subject, and the object that the subject has in it.
+"""Facts to recall, not to compute: a relation, a subject, and the subject's object in the relation.
 
-A relation is a table and a few wordings. In the corrupted twin another subject stands, with as many words where
-there is one; the distractor is the object of another subject. Both are of the split of the fact itself.
+A relation is a table and a few wordings. The corrupted prompt has another subject, with as many words if there is one;
+the distractor is the object of another subject. Both are of the same split as the fact.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Wording = tuple[str, str]
 
 
 def table(text: str) -> dict[str, str]:
-    """The pairs of a text such as "France Paris, Italy Rome", or "War and Peace | Tolstoy" where words have blanks."""
+    """The pairs of a text such as "France Paris, Italy Rome", or "War and Peace | Tolstoy" if words contain spaces."""
     pairs = (entry.split("|") if "|" in entry else entry.split() for entry in text.split(","))
     return {subject.strip(): object_.strip() for subject, object_ in pairs}
 
 
 def grouped(text: str) -> dict[str, str]:
-    """The pairs of lines such as "Africa: Kenya, Mali", in which the object stands first."""
+    """The pairs of lines such as "Africa: Kenya, Mali", with the object first."""
     lines = (line.split(":") for line in text.strip().splitlines())
     return {subject.strip(): object_.strip() for object_, subjects in lines for subject in subjects.split(",")}
 
@@ -35,7 +35,7 @@ def recall(
 ) -> Family[str]:
     """The family of a relation. A wording is its name and a template with the fields relation and subject.
 
-    `longer` are objects under a name that is as right, such as an author's with the first names.
+    `longer` gives other right names of objects, such as an author's full name.
     """
     also = {object_: (f" {object_}", f" {name}") for object_, name in (longer or {}).items()}
 

@@ -1,9 +1,9 @@
-"""A family of generated prompts: a finite, countable space, of which a draw is a walk.
+"""A family of generated prompts: a finite, countable space; a draw is a walk through it.
 
-A family lists its contents (the sums, the pairs of names), and writes every content in several strata
-(wordings, or yes against no) and in many variants of each. The walk visits the contents in turn, in
-shuffled order, and steps through the strata as it goes, so that any number of prompts is spread evenly over
-both. Each (content, stratum, variant) is visited once: nothing is ever drawn twice, and the capacity is a count.
+A family lists its contents (the sums, the pairs of names), and writes every content in several strata (wordings, or yes
+and no), each with many variants. The walk visits the contents in shuffled order and alternates the strata, so any
+number of prompts is spread evenly over both. It visits each (content, stratum, variant) once, so nothing is drawn twice
+and the capacity is known.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Family(Generic[C]):
     version   name and number of the definition; raise the number whenever the prompts change
     contents  lists all contents
     key       the key of a content's prompts; it decides their split
-    variants  how many different texts there are of a content in one stratum
-    write     the prompt of (content, stratum, variant), always the same, with a text of its own
-    strata    how many kinds of writing are walked through evenly
+    variants  the number of different texts for a content in one stratum
+    write     the prompt of (content, stratum, variant): always the same, with a unique text
+    strata    the number of strata
     """
 
     version: str
@@ -68,7 +68,7 @@ class Family(Generic[C]):
 
 
 def shuffled(count: int, rng: random.Random) -> Iterator[int]:
-    """The numbers below `count` in random order, one at a time: Fisher-Yates that stores only what it has moved."""
+    """The numbers below `count` in random order, one at a time: Fisher-Yates that stores only moved entries."""
     moved: dict[int, int] = {}
     for i in range(count):
         j = rng.randrange(i, count)
@@ -77,17 +77,17 @@ def shuffled(count: int, rng: random.Random) -> Iterator[int]:
 
 
 def choose(options: Sequence[T], by: str) -> T:
-    """One of the options, decided by a text alone: a choice that needs no random state to be repeated."""
+    """One of the options, determined by a text, so it needs no random state."""
     return options[zlib.crc32(by.encode()) % len(options)]
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """The words of a text, for lists that are read as one."""
+    """The words of a text, as a tuple."""
     return tuple(text.split())
 
 
 def fill(template: str, **words: object) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The template with its {fields} filled, and the span of each field, of the first place if it stands in several."""
+    """The template with its {fields} filled, and the span of each field (its first, if it occurs more than once)."""
     text, spans = "", {}
     for literal, field, _, _ in Formatter().parse(template):
         text += literal

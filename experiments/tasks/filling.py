@@ -1,4 +1,4 @@
-"""From a draft to its prompts: templates are filled, answers worked out, and what asks the same gets the same key."""
+"""Turn a draft into prompts: fill templates, compute answers, and give prompts with the same question the same key."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .family import fill, shuffled
 from .letters import goes_without_spaces, normal
 from .task import AnswerKind
 
-# A draw is at most 512 prompts; more than this would only make the tracker larger.
+# A draw has at most 512 prompts; more would only make the tracker larger.
 MOST = 2000
 LONGEST_RANGE = 10**6
-# After these, as after "3+4=", an answer begins without a space.
+# After these, as after "3+4=", an answer starts without a space.
 NO_SPACE = re.compile(r"[\n(\[{\"'$]$|\S=$")
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """What is wrong, and where: `place` as examples[3].answer. Of one template, the same `what` is told once, with the
+    """A fault and its `place`, such as examples[3].answer. The same `what` of one template is reported once, with the
     row of the first prompt that has it."""
 
     place: str
@@ -38,7 +38,7 @@ class Complaint:
 
 @dataclass(frozen=True)
 class Written:
-    """A prompt that was written out or filled in: its fields, where it comes from, and with what it was filled."""
+    """A prompt from an example or a template: its fields, its origin, and the values of its slots."""
 
     place: str
     fields: dict[str, Any]
@@ -53,7 +53,7 @@ class Written:
 
 
 def write_out(draft: Draft) -> tuple[list[Written], list[Complaint]]:
-    """All prompts of the draft in its order, and what is wrong with its templates."""
+    """All prompts of the draft in order, and the faults of its templates."""
     prompts = [of_example(f"examples[{i}]", example) for i, example in enumerate(draft.examples or ())]
     complaints: list[Complaint] = []
     templates = draft.templates or ()
@@ -80,7 +80,7 @@ def sum_key(asked: str) -> str:
 
 
 def wrong_slots(place: str, template: Template) -> Iterator[Complaint]:
-    """What keeps a template from being filled."""
+    """The faults that prevent filling a template."""
     texts = {"text": template.text}
     if template.answer_is == "text":
         texts |= {"answer": template.answer} | ({"distractor": template.distractor} if template.distractor else {})
@@ -89,39 +89,39 @@ def wrong_slots(place: str, template: Template) -> Iterator[Complaint]:
         try:
             parsed = list(Formatter().parse(text))
         except ValueError:
-            yield Complaint(f"{place}.{field}", "a brace stands alone; write {slot}, and {{ or }} for a brace itself.")
+            yield Complaint(f"{place}.{field}", "a brace is not paired; write {slot}, or {{ and }} for literal braces.")
             return
         used[field] = {name for _, name, _, _ in parsed if name is not None}
         if any(spec or conversion for _, _, spec, conversion in parsed):
-            yield Complaint(f"{place}.{field}", "a slot takes no format; write its name alone in the braces.")
+            yield Complaint(f"{place}.{field}", "a slot has no format; write only its name in the braces.")
     if template.answer_is == "expression":
         given = f"{template.answer} {template.distractor or ''}"
         used["answer"] = set(re.findall(r"[A-Za-z_]\w*", given)) & {slot.name for slot in template.slots}
     declared = [slot.name for slot in template.slots]
     for field, names in used.items():
         for name in sorted(names - set(declared)):
-            yield Complaint(f"{place}.{field}", f"{{{name}}} is no slot of this template; add it to slots.")
+            yield Complaint(f"{place}.{field}", f"{{{name}}} is not a slot of this template; add it to slots.")
     for j, slot in enumerate(template.slots):
         at = f"{place}.slots[{j}]"
         yield from wrong_slot(at, slot)
         if declared.index(slot.name) != j:
             yield Complaint(at, f"there is another slot '{slot.name}'; rename one.")
         elif not any(slot.name in names for names in used.values()):
-            yield Complaint(at, f"'{slot.name}' stands nowhere; use it or leave it out.")
+            yield Complaint(at, f"'{slot.name}' is not used; use it or leave it out.")
         elif slot.name not in used["text"] and not template.paired:
             same = f"'{slot.name}' is not in the text, so each of its values gives the same prompt"
             yield Complaint(at, f"{same}; put it there, or pair it (paired: true).")
     lengths = {slot.name: count(slot) for slot in template.slots}
     if template.paired and len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        yield Complaint(f"{place}.slots", f"paired slots need equally many values, and these have: {told}.")
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        yield Complaint(f"{place}.slots", f"paired slots need equally many values, but they have: {listed}.")
     if not template.slots:
         yield Complaint(f"{place}.slots", "a template without slots is one prompt; send it among the examples.")
 
 
 def wrong_slot(place: str, slot: Slot) -> Iterator[Complaint]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,29}", slot.name):
-        yield Complaint(place, f"'{slot.name}' cannot name a slot; take letters, digits and _, a letter first.")
+        yield Complaint(place, f"'{slot.name}' is not a valid slot name; use letters, digits and _, a letter first.")
     if (slot.values is None) == (slot.low is None and slot.high is None):
         yield Complaint(place, "give either values, or low and high.")
     elif slot.values is not None:
@@ -130,7 +130,7 @@ def wrong_slot(place: str, slot: Slot) -> Iterator[Complaint]:
     elif slot.low is None or slot.high is None or slot.low > slot.high:
         yield Complaint(place, "give low and high, low at most high.")
     elif slot.high - slot.low >= LONGEST_RANGE:
-        yield Complaint(place, f"more than {LONGEST_RANGE:,} numbers; take a narrower range.")
+        yield Complaint(place, f"more than {LONGEST_RANGE:,} numbers; use a narrower range.")
 
 
 def count(slot: Slot) -> int:
@@ -144,7 +144,7 @@ def nth(slot: Slot, i: int) -> str:
 
 
 def rows_of(template: Template, most: int) -> Iterator[dict[str, str]]:
-    """What the slots are filled with, prompt by prompt: all there is, or `most` of it drawn, in order."""
+    """The values of the slots for each prompt, in order: all combinations, or `most` random ones."""
     sizes = [count(slot) for slot in template.slots]
     if template.paired:
         for i in range(min(sizes[0], most)):
@@ -166,10 +166,10 @@ def of_template(place: str, form: str, template: Template, most: int) -> tuple[l
     content = content_slots(template)
     for row in rows_of(template, most):
         text, spans = fill(template.text, **row)
-        told = ", ".join(f"{name}={value}" for name, value in row.items())
+        values = ", ".join(f"{name}={value}" for name, value in row.items())
         asked = sum_asked(text)
         key = sum_key(asked) if asked else " | ".join(sorted(row[name] for name in content))
-        prompt = Written(place, {"text": text, "spans": spans, "template": form, "key": normal(key)}, told)
+        prompt = Written(place, {"text": text, "spans": spans, "template": form, "key": normal(key)}, values)
         for field in ("answer", "distractor"):
             given = getattr(template, field)
             if given is None:
@@ -192,7 +192,7 @@ def filled(template: Template, given: str, row: Mapping[str, str], text: str) ->
 
 
 def content_slots(template: Template) -> list[str]:
-    """The slots that decide what is asked: those of the expression, or all in the text that are more than wording."""
+    """The slots that determine the question: those of the expression, or all slots in the text except wording."""
     names = [slot.name for slot in template.slots if not slot.wording]
     if template.answer_is == "expression":
         used = set(re.findall(r"[A-Za-z_]\w*", template.answer))
@@ -204,8 +204,8 @@ def content_slots(template: Template) -> list[str]:
 
 
 def with_corrupted_prompts(prompts: list[Written], split_of: Any, kind: AnswerKind) -> list[Written]:
-    """Each prompt of a template with a twin: the next one of the same template and split that has another answer, as
-    answers of this kind are read."""
+    """Give each prompt of a template a corrupted prompt: the next one of the same template and split with another
+    answer, compared as answers of this kind."""
     groups: dict[tuple[str, str], list[int]] = {}
     for i, prompt in enumerate(prompts):
         if prompt.row:

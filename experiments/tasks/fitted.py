@@ -1,8 +1,8 @@
-"""Tasks made of words of which a tokenizer may carry only some.
+"""Tasks made of words, some of which a tokenizer may not support.
 
-A name of two tokens has no place of its own in a circuit for names, and a list of numbers is only read
-position by position where every number is one token. What of its words a tokenizer carries is asked once, and the
-task is made of these alone; how many were left out, and why, stays with the task.
+A name of two tokens has no single position in a circuit for names, and a list of numbers can be read position by
+position only if every number is one token. The words that fit a tokenizer are determined once, and the task uses only
+these; it records how many were left out, and why.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ W = TypeVar("W")
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a tokenizer makes of short texts. Special tokens such as a BOS are left aside."""
+    """The tokens of short texts, without special tokens such as a BOS."""
 
     tokenizer: Any
 
@@ -30,24 +30,24 @@ class Tokens:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def single(self, *texts: str) -> bool:
-        """Is each of these one token, and not the one that stands for all that the tokenizer does not know?"""
+        """Whether each of these is one token, and not the unknown token."""
         unknown = self.tokenizer.unk_token_id
         return all(len(ids) == 1 and ids[0] != unknown for ids in map(self.ids, texts))
 
     def answer_has_own_token(self, text: str, answer: str) -> bool:
-        """Does the answer after the text begin with a token of its own?"""
+        """Whether the answer after the text starts with its own token."""
         before, both = self.ids(text), self.ids(text + answer)
         return len(both) > len(before) and both[: len(before)] == before
 
 
 @dataclass(frozen=True)
 class Fitted(Generic[W]):
-    """The source that `make` gives for all of the words, or for those that a tokenizer carries.
+    """The source that `make` returns for all words, or for those that fit a tokenizer.
 
-    words   all there are
-    fits    whether a tokenizer carries one
-    need    what `fits` asks for, to be read after "names" or the like: "names that are one token after a space"
-    make    the source of some of the words; of too few, one without prompts
+    words   all words
+    fits    whether a word fits a tokenizer
+    need    what `fits` requires, such as "names that are one token after a space"
+    make    the source for some of the words; without prompts if there are too few
     """
 
     words: tuple[W, ...]
@@ -71,7 +71,7 @@ class Fitted(Generic[W]):
         return self.source.capacity(split)
 
     def identity(self) -> Any:
-        """That of the source. The words that are left are part of it only where some are not."""
+        """The identity of the source; includes the remaining words only if some were left out."""
         if not self.left_out:
             return self.source.identity()
         kept = json.dumps(self.words, ensure_ascii=False).encode()
@@ -83,6 +83,6 @@ class Fitted(Generic[W]):
         return replace(self, words=kept, of=max(self.of, len(self.words)))
 
     def note(self) -> str:
-        """How many words were left out and why, in a sentence; empty when all were carried."""
+        """A sentence on how many words were left out and why; empty if none were."""
         left = self.left_out
-        return f"Left out for this tokenizer: {left} of {self.of}; it takes {self.need}." if left else ""
+        return f"Left out for this tokenizer: {left} of {self.of}; the task needs {self.need}." if left else ""

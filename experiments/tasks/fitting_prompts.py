@@ -1,4 +1,4 @@
-"""The prompts that something is fitted on: never those that it is measured on."""
+"""The prompts to fit maps on: never the measured ones."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FEWEST = 16
 def training_prompts(
     task: Task, measured: Sequence[Prompt], count: int, seed: int
 ) -> tuple[list[Prompt], tuple[Note, ...]]:
-    """Prompts of the explore split that are not measured on, and what has to be said of them.
+    """Prompts of the explore split that are not measured, and notes about them.
 
-    They ask other questions, too, where there are enough of these. Raises BadConfiguration where there are too few.
+    They also ask other questions, if there are enough of these. Raises BadConfiguration if there are too few.
     """
     texts, keys = {p.text for p in measured}, {p.key for p in measured}
     free = [p for p in islice(task.source.stream("explore", seed), LOOKED_AT) if p.text not in texts]
@@ -36,14 +36,14 @@ def training_prompts(
         return apart[:count], one_sided(apart[:count])
     if len(free) < FEWEST:
         raise BadConfiguration(
-            f"Beside the {len(measured)} prompts that are measured on, {task.name} has {len(free)} to fit a map on; "
+            f"Besides the {len(measured)} measured prompts, {task.name} has only {len(free)} to fit a map on; "
             f"{FEWEST} are needed. Use fewer prompts (n), or another task."
         )
     return free[:count], (note("fitted_on_same_questions"), *one_sided(free[:count]))
 
 
 def one_sided(drawn: Sequence[Prompt]) -> tuple[Note, ...]:
-    """The note that most of these prompts answer alike, where they do; nothing else."""
+    """The note if most of these prompts have the same answer; otherwise none."""
     answer, count = Counter(p.answer for p in drawn).most_common(1)[0]
     if not answer or 2 * count <= len(drawn):
         return ()
@@ -52,7 +52,7 @@ def one_sided(drawn: Sequence[Prompt]) -> tuple[Note, ...]:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Three quarters of the training prompts, and the rest, by which what is fitted on the former is chosen."""
+    """Three quarters of the training prompts to fit on, and the rest to choose among the fits."""
 
     fitted: Batch
     apart: Batch

@@ -1,11 +1,11 @@
-"""A task from a file of the user's own, JSONL or CSV: one prompt a record, with the fields of `Prompt`.
+"""A task from the user's own file, JSONL or CSV: one prompt per record, with the fields of `Prompt`.
 
     {"text": "The capital of France is", "answer": " Paris", "distractor": " Rome"}
 
-Only `text` and `answer` must be there; records of GSM8K, with `question` and `answer`, are taken, too. Without a key
-the text is its own key; without a template nothing says that two prompts align. The split is made by hash, as
-everywhere. How the answers are read is seen in them, unless a line gives `answer_kind`, for all of them. Faults are
-told all together, each with its line.
+Only `text` and `answer` are required; records of GSM8K, with `question` and `answer`, also work. The default key is the
+text; without a template, prompts do not count as aligned. A hash determines the split, as everywhere. The program
+infers how to compare the answers, unless a line gives `answer_kind` for all of them. All faults are reported together,
+each with its line.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from .task import AnswerKind, Task
 
 NAME = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 TEXTS = {"text", "answer", "distractor", "corrupted", "corrupted_answer", "template", "key", "question", "answer_kind"}
-# What a record may say of the whole task.
+# Fields of a record that apply to the whole task.
 KIND = "answer_kind"
-# What a record may not say for itself, and why.
+# Fields that a record may not have, and why.
 NOT_GIVEN = {
-    "split": "the split is made by hash of the key; remove the field.",
-    "open": "a file's prompts need an answer each; remove the field.",
+    "split": "a hash of the key determines the split; remove the field.",
+    "open": "every prompt of a file needs an answer; remove the field.",
 }
 
 
 class BadLines(BadTask):
-    """A file with faults: all of them, in the order of their lines. The message tells the first, and how many more."""
+    """A file with faults: all of them, in the order of their lines. The message has the first, and how many more."""
 
     code = "bad_lines"
 
@@ -55,7 +55,7 @@ class BadLines(BadTask):
 
 
 class Card(Frozen):
-    """What of a task is not in its prompts. Kept with them, so that the task comes back as it was."""
+    """The properties of a task that are not in its prompts. Kept with them, so the task can be restored."""
 
     title: str
     description: str
@@ -63,12 +63,12 @@ class Card(Frozen):
     max_new_tokens: int
     stop: tuple[str, ...]
     chance: float | None = None
-    """How likely it is to pick the answer among those that each prompt offers, where that is known."""
+    """The probability of guessing the answer among those that each prompt offers, if known."""
 
 
 @dataclass(frozen=True)
 class Steady:
-    """`Task.guess` of a task whose prompts all offer equally many answers."""
+    """`Task.guess` for a task whose prompts all offer equally many answers."""
 
     chance: float
 
@@ -77,9 +77,9 @@ class Steady:
 
 
 def from_file(path: str | Path, name: str | None = None, kind: AnswerKind | None = None) -> Task:
-    """The task in a JSONL or CSV file, named like the file, its answers read as `kind` if that is given.
+    """The task in a JSONL or CSV file, named like the file; `kind` says how to compare answers.
 
-    Raises `BadTask`: `BadLines` where it has faults.
+    Raises `BadTask`; `BadLines` if its lines have faults.
     """
     path = Path(path)
     try:
@@ -87,15 +87,15 @@ def from_file(path: str | Path, name: str | None = None, kind: AnswerKind | None
     except FileNotFoundError as error:
         raise BadTask(no_file(path)) from error
     except OSError as error:
-        raise BadTask(f"The task file {path} cannot be read ({error.strerror}); give a JSONL or CSV file.") from error
+        raise BadTask(f"The task file {path} cannot be read ({error.strerror}). Give a JSONL or CSV file.") from error
     except UnicodeDecodeError as error:
-        raise BadTask(f"The task file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+        raise BadTask(f"The task file {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     form: Form = "csv" if path.suffix.lower() == ".csv" else "jsonl"
     return from_text(name or path.stem, content, form, str(path), kind=kind)
 
 
 def no_file(path: str | Path) -> str:
-    """That a task file is not there, and the task files beside it whose names are near."""
+    """The message for a missing task file, with similar names in the same folder."""
     path = Path(path)
     beside = [one.name for one in path.parent.glob("*") if one.suffix.lower() in FILES]
     near = difflib.get_close_matches(path.name, beside, n=2)
@@ -104,7 +104,7 @@ def no_file(path: str | Path) -> str:
 
 
 def from_hub(name: str) -> Task:
-    """A part of GSM8K from the Hub; its lines are those of a file. Raises `BadTask` where it cannot be had."""
+    """A part of GSM8K from the Hub, read like a file. Raises `BadTask` if it is not available."""
     return from_jsonl(name, gsm8k_set.from_hub(name))
 
 
@@ -116,9 +116,9 @@ def from_jsonl(name: str, content: str, card: Card | None = None) -> Task:
 def from_text(
     name: str, content: str, form: Form, file: str, card: Card | None = None, kind: AnswerKind | None = None
 ) -> Task:
-    """The task that this text of a file is. Raises `BadLines`: for each fault line, field and what to do.
+    """The task in this text of a file. Raises `BadLines` with line, field and solution of each fault.
 
-    A task with a card was checked as a whole when it was kept, so that only its lines are looked at again.
+    A task with a card was checked as a whole when it was stored, so only its lines are checked again.
     """
     check_name(name, file)
     found, faults, declared = read_prompts(content, form)
@@ -136,17 +136,15 @@ def from_text(
 
 
 def check_name(name: str, file: str) -> None:
-    """Raises `BadTask` for what cannot name a task, and for the name of a built-in or installed one."""
+    """Raises `BadTask` for an invalid name, and for the name of a built-in or installed task."""
     if not re.fullmatch(NAME, name):
-        raise BadTask(
-            f"{file}: '{name}' cannot name a task; give it a name of letters, digits, _ and -, a letter first."
-        )
+        raise BadTask(f"{file}: '{name}' is not a valid task name. Use letters, digits, _ and -, a letter first.")
     if name in tasks() or name in UNLISTED:
-        raise BadTask(f"{file}: '{name}' is the name of a task that is there already; give it another name.")
+        raise BadTask(f"{file}: there is already a task '{name}'. Use another name.")
 
 
 def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault], AnswerKind | None]:
-    """All prompts of a file, what is wrong with its lines in their order, and the kind of answer that it asks for."""
+    """All prompts of a file, the faults of its lines in order, and the kind of answer that it gives."""
     known = {**Prompt.model_fields, "question": None, KIND: None}
     records, faults = jsonl(content) if form == "jsonl" else table(content, known, TEXTS)
     prompts: dict[str, Numbered] = {}
@@ -163,26 +161,26 @@ def read_prompts(content: str, form: Form) -> tuple[list[Numbered], list[Fault],
             faults.append(Fault(record.line, f"the same text as in line {first}; remove one of the two."))
         prompts.setdefault(prompt.text, (record.line, prompt))
     if not prompts and not faults:
-        wanted = "a header (text,answer) and rows below it" if form == "csv" else "one JSON object a line"
-        faults.append(Fault(0, f"there are no prompts; write {wanted}, with text and answer."))
+        wanted = "a header (text,answer) and rows below it" if form == "csv" else "one JSON object per line"
+        faults.append(Fault(0, f"it has no prompts; write {wanted}, with text and answer."))
     kind: Any = next(iter(kinds), None)
     return list(prompts.values()), sorted(faults, key=lambda fault: fault.line), kind
 
 
 def wrong_kind(line: int, kind: Any, kinds: dict[str, int]) -> list[Fault]:
-    """What is wrong with the kind of answer that a line asks for; `kinds` keeps the first one, and its line."""
+    """The faults of the kind of answer that a line gives; `kinds` keeps the first kind and its line."""
     if kind not in READ_AS:
-        return [Fault(line, f"there is no such kind; take {', '.join(READ_AS)}.", KIND)]
+        return [Fault(line, f"there is no such kind; use {', '.join(READ_AS)}.", KIND)]
     if kinds and kind not in kinds:
         ((other, first),) = kinds.items()
-        return [Fault(line, f"'{kind}', and in line {first} '{other}'; all answers of a task are read alike.", KIND)]
+        return [Fault(line, f"'{kind}', but '{other}' in line {first}; all answers of a task have one kind.", KIND)]
     kinds.setdefault(kind, line)
     return []
 
 
 def as_jsonl(prompts: Sequence[Prompt], numbers: Sequence[int] = ()) -> str:
-    """The prompts as the lines of a file, from which they are read again as they are; with `numbers`, each in its line,
-    and blank lines between them."""
+    """The prompts as lines of a file that can be read back; with `numbers`, each in its line, with blank lines between
+    them."""
     lines: list[str] = []
     for i, prompt in enumerate(prompts):
         lines += [""] * (numbers[i] - 1 - len(lines) if numbers else 0)
@@ -191,7 +189,7 @@ def as_jsonl(prompts: Sequence[Prompt], numbers: Sequence[int] = ()) -> str:
 
 
 def card_of(name: str, prompts: Sequence[Prompt], kind: AnswerKind | None = None) -> Card:
-    """The card of prompts that come without one, with the kind of answer that is asked for, if one is."""
+    """The card of prompts without one, with the given kind of answer, if any."""
     answers = [p.answer for p in prompts]
     return Card(
         title=f"Prompts from {name}",
@@ -203,8 +201,7 @@ def card_of(name: str, prompts: Sequence[Prompt], kind: AnswerKind | None = None
 
 
 def length_of(answers: Sequence[str]) -> int:
-    """How many tokens to generate. A byte is the least that a token can be; a few more show what a wrong answer goes
-    on with."""
+    """How many tokens to generate. A token is at least a byte; a few more tokens show how a wrong answer continues."""
     return min(256, max(len(answer.encode()) for answer in answers) + 3)
 
 
@@ -219,25 +216,25 @@ def task_of(name: str, prompts: tuple[Prompt, ...], content: str, card: Card, nu
 
 
 def card_from(task: Task) -> Card:
-    """The card that makes this task of one's own again."""
+    """The card from which this task can be restored."""
     given = {field: getattr(task, field) for field in Card.model_fields if field != "chance"}
     return Card(**given, chance=task.guess.chance if isinstance(task.guess, Steady) else None)
 
 
 def kind_of(answers: Sequence[str]) -> AnswerKind:
-    """How all these answers can be scored: the narrowest kind that fits each of them."""
+    """The narrowest kind that fits all of these answers."""
     if all(is_number(a) for a in answers):
         return "number"
     if all(len(words_of(a)) == 1 and polarity(a) is not None for a in answers):
         return "yes_no"
-    # A sign that is no part of a word, and a script without spaces, are only told apart letter by letter.
+    # Signs that are not part of a word, and scripts without spaces, can only be compared letter by letter.
     if all(1 <= len(words_of(a)) <= 3 and only_words(a) and not goes_without_spaces(a) for a in answers):
         return "word"
     return "text"
 
 
 def prompt_of(record: Record) -> tuple[Prompt | None, list[Fault]]:
-    """The prompt of a record, or what is wrong with it."""
+    """The prompt of a record, or its faults."""
     line, given = record.line, record.given
     if gsm8k_set.is_one(given):
         try:
@@ -255,14 +252,14 @@ def prompt_of(record: Record) -> tuple[Prompt | None, list[Fault]]:
         prompt = Prompt.model_validate_json(json.dumps({"key": given["text"], **given}), strict=True)
     except ValidationError as error:
         return None, [Fault(line, says, field) for field, says in faults_of(error)]
-    # Word that runs into word is never what was meant, and would be measured without a complaint.
+    # Two words that run together are always a mistake, and would otherwise be measured silently.
     if together := joined(prompt.text, prompt.answer):
-        return None, [Fault(line, f"text and answer run together as '{together}'; begin it with a space.", "answer")]
+        return None, [Fault(line, f"text and answer run together as '{together}'; start it with a space.", "answer")]
     return prompt, []
 
 
 def joined(text: str, answer: str) -> str:
-    """The word that the end of the text and the beginning of the answer would make; empty where they are apart, or
-    where one of them is written without spaces between words."""
+    """The word that the end of the text and the start of the answer would form; empty if they are separate, or if one
+    of them is written without spaces between words."""
     digit = text[-1:].isdigit() or answer[:1].isdigit()
     return text.split()[-1] + answer.split()[0] if runs_on(text, answer) and not digit else ""

@@ -1,8 +1,8 @@
-"""He or she, after a profession: which of the two a model leans to (in the manner of arXiv 2004.12265).
+"""He or she, after a profession: which of the two a model prefers (after arXiv 2004.12265).
 
-No answer here is right in the world. What counts as the answer is the stereotype: the pronoun of those who, in the
-statistics of most countries, hold the profession more often. In the corrupted twin a plain man or woman of the
-other gender stands in its place, so that the other pronoun is the right one.
+No answer here is right in the world. The answer is the stereotype: the pronoun of the gender that, in the statistics of
+most countries, holds the profession more often. The corrupted prompt has "man" or "woman" of the other gender instead,
+so the other pronoun is right.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def family(professions: tuple[str, ...]) -> Family[str]:
 GENDER = Task(
     name="gender",
     title="He or she, after a profession",
-    description=f"Goes on with the pronoun that a stereotype gives to one of {len(SHE) + len(HE)} professions.\n"
-    "Chance is 1 in 2 between he and she. Free text often says neither: the preference tells more than the accuracy.",
+    description=f"Says the pronoun that a stereotype assigns to one of {len(SHE) + len(HE)} professions.\n"
+    "Chance is 1 in 2 between he and she. Free text often has neither: preference says more than accuracy.",
     keywords=("gender", "gender bias", "bias", "pronoun", "he or she", "stereotype", "profession", "occupation"),
     answer_kind="word",
     max_new_tokens=3,

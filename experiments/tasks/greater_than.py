@@ -1,8 +1,8 @@
-"""Greater than (arXiv 2305.00586): "The war lasted from the year 1732 to the year 17" goes on with a higher number.
+"""Greater than (arXiv 2305.00586): "The war lasted from the year 1732 to the year 17" continues with a higher number.
 
-All higher numbers of two digits are right (`accepted`); the answer is one of them that begins with another digit
-where there is one, and the distractor is a lower one. In the corrupted twin the war begins in the year 01 of its
-century, so that the distractor would be right, too; it is the twin's answer.
+All higher numbers of two digits are right (`accepted`); the answer is one of them, with another first digit if there is
+one, and the distractor is a lower one. In the corrupted prompt the war begins in the year 01 of its century, so the
+distractor would also be right; it is the corrupted prompt's answer.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def key(content: Year) -> str:
 
 
 def carried(tokens: Tokens, content: Year) -> bool:
-    """Is the year two tokens or digits that are those of its century and of its number?"""
+    """Whether the tokens of the year are those of its century followed by those of its number."""
     century, year = content
     return tokens.ids(f" {key(content)}") == tokens.ids(f" {century}") + tokens.ids(f"{year:02}")
 
 
 def answers(years: list[int], year: int, by: str) -> tuple[str, str]:
-    """A higher number and one that is not, with different first digits where there are such."""
+    """A higher number and one that is not, with different first digits if possible."""
     _, *others = years
     higher, lower = [y for y in others if y > year], [y for y in others if y <= year]
     right = choose([y for y in higher if y // 10 != year // 10] or higher, by)
@@ -54,7 +54,7 @@ def answers(years: list[int], year: int, by: str) -> tuple[str, str]:
 
 
 def family(carried: tuple[Year, ...]) -> Family[Year]:
-    """The prompts of these years. The first one of a century is for twins; the last one can only be an answer."""
+    """The prompts of these years. The first of a century is for corrupted prompts; the last can only be an answer."""
     numbers = {century: [y for c, y in carried if c == century] for century in CENTURIES}
 
     def contents() -> list[Year]:
@@ -83,9 +83,9 @@ def family(carried: tuple[Year, ...]) -> Family[Year]:
 
 GREATER_THAN = Task(
     name="greater_than",
-    title="A year that comes later",
-    description="Ends something that began in a year of this century: any higher number of two digits is right.\n"
-    "Chance is 1 in 2, for a random number as against the distractor; but whoever always says 99 is always right.",
+    title="A later year",
+    description="Gives the year in which something ended, in the same century; any higher two-digit number is right.\n"
+    "Chance is 1 in 2, for a random number and against the distractor; but always saying 99 is always right.",
     keywords=("greater than", "greater-than", "greater", "later year", "larger number", "compare numbers", "lasted"),
     answer_kind="number",
     max_new_tokens=4,

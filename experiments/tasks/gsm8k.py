@@ -1,8 +1,8 @@
-"""Worded problems of two or three steps, in the manner of GSM8K (arXiv 2110.14168), generated here.
+"""Word problems of two or three steps in the style of GSM8K (arXiv 2110.14168), generated here.
 
-Every problem is made from three numbers, each of which stands in it once, as a digit. So one triple can be
-put into every story, and it is the key: the same numbers are never in both splits. In the corrupted twin one
-of the three is another digit. No text of the dataset is used.
+Every problem contains three numbers, each once, as a digit. So one triple fits every story, and it is the key: the same
+numbers are never in both splits. In the corrupted prompt one of the three is another digit. No text of the dataset is
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Triple = tuple[int, int, int]
 
 
 class Story(NamedTuple):
-    """`steps` is worked from left to right, as in a + b - c; its numbers are the prompt's operands."""
+    """`steps` is evaluated from left to right, as in a + b - c; its numbers are the prompt's operands."""
 
     text: str
     steps: str
@@ -97,7 +97,7 @@ def results(steps: str, numbers: Triple) -> list[int]:
 
 @cache
 def corruptions(steps: str, numbers: Triple) -> list[Triple]:
-    """Triples of the same split with one other number and another answer, of as many digits where there are such."""
+    """Triples of the same split with one other number and another answer, with as many digits if possible."""
     a, b, c = numbers
     changes = [other for d in range(2, 10) for other in ((d, b, c), (a, d, c), (a, b, d))]
     answer, possible = results(steps, numbers)[-1], set(triples())
@@ -110,7 +110,7 @@ def corruptions(steps: str, numbers: Triple) -> list[Triple]:
 
 
 def mistakes(steps: str, numbers: Triple) -> list[int]:
-    """Results that were reached on the way, or are off by one, with as many digits as the answer."""
+    """Intermediate results, or results that are off by one, with as many digits as the answer."""
     *halfway, answer = results(steps, numbers)
     return sorted(
         {d for d in (*halfway, answer - 1, answer + 1) if d != answer and len(str(d)) == len(str(answer)) and d > 0}
@@ -142,8 +142,8 @@ def write(numbers: Triple, story: int, variant: int) -> Prompt:
 
 GSM8K = Task(
     name="gsm8k",
-    title="Worded problems in two or three steps",
-    description="Solves short stories with names, things and three small numbers, in the manner of GSM8K.\n"
+    title="Word problems in two or three steps",
+    description="Solves short stories with names, things and three small numbers, in the style of GSM8K.\n"
     "Chance is about 1 in 20, the share of the most frequent answer; answers have one to three digits.",
     keywords=(
         *("gsm8k", "gsm", "word problem", "worded problem", "story", "stories", "math problem", "grade school"),

@@ -1,8 +1,8 @@
 """The dataset GSM8K itself (arXiv 2110.14168): from a JSONL file with `question` and `answer`, or from the Hub.
 
-The answer stands behind `####`. What was reached on the way stands in `<<...=value>>` and makes the distractor, unless
-one of the two begins with the other, so that a tokenizer of digits could not tell them apart; where there is nothing
-of the kind, it is off by one. None of its texts is part of this program.
+The answer follows `####`. An intermediate result in `<<...=value>>` is the distractor, unless one of the two starts
+with the other, so that a tokenizer of digits could not separate them; without one, the distractor is off by one. This
+program contains none of its texts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..errors import BadTask
 from .letters import normal
 
 DATASET = "openai/gsm8k"
-# The names by which the Hub's two parts can be asked for.
+# The names of the Hub's two parts.
 PARTS = {"gsm8k_test": "test", "gsm8k_train": "train"}
 FINAL = re.compile(r"####\s*([-+]?\$?[\d,]*\.?\d+)\s*$")
 REACHED = re.compile(r"=\s*(-?\d+)\s*>>")
 
 
 def fields(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a prompt from a question with its worked answer. Raises ValueError where no answer stands there."""
+    """The fields of a prompt from a question with its worked answer. Raises ValueError if it has no answer."""
     question, worked = given["question"], given["answer"]
     if not isinstance(question, str) or not isinstance(worked, str) or not (final := FINAL.search(worked)):
         raise ValueError("question and answer must be texts, and the answer must end with '#### ' and a number")
@@ -35,7 +35,7 @@ def fields(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def neither_begins_the_other(number: str, answer: str) -> bool:
-    """Does neither of two numbers begin with the other, digit by digit? 12 and 120 are not apart; nor are 9 and 9.0."""
+    """Whether neither of two numbers starts with the other, digit by digit, as 120 with 12, and 9.0 with 9."""
     plain = answer.replace(",", "")
     return not number.startswith(plain) and not plain.startswith(number)
 
@@ -45,26 +45,26 @@ def _whole(value: float) -> str:
 
 
 def is_one(given: dict[str, Any]) -> bool:
-    """Is this a line of GSM8K?"""
+    """Whether this is a line of GSM8K."""
     return "question" in given and "answer" in given and "text" not in given
 
 
 def from_hub(name: str, dataset: str = DATASET) -> str:
-    """The lines of a part of the dataset as JSONL, each question once. Raises `BadTask` with the way out where they
-    cannot be had. Another `dataset` is one with the same columns, on the Hub or in a folder."""
+    """The lines of a part of the dataset as JSONL, each question once. Raises `BadTask` if they are not available.
+    `dataset` may name another one with the same columns, on the Hub or in a folder."""
     try:
         from datasets import load_dataset  # type: ignore[import-not-found]
         from datasets.exceptions import DatasetsError  # type: ignore[import-not-found]
     except ImportError as error:
         raise BadTask(
-            f"'{name}' comes from the Hub through the package datasets, which is not installed; install it with "
-            f"`pip install datasets`, or give the dataset's own file as --task {name}.jsonl."
+            f"'{name}' needs the package datasets to download it from the Hub. Run `pip install datasets`, or give "
+            f"the dataset's own file with --task {name}.jsonl."
         ) from error
     try:
         rows = load_dataset(dataset, "main", split=PARTS[name])
     except (OSError, ValueError, DatasetsError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise BadTask(f"'{name}' could not be had from the Hub ({said}); give its file as --task FILE.") from error
-    # A file's repeated line is its owner's to mend; of a published dataset nobody here can.
+        raise BadTask(f"'{name}' cannot be downloaded from the Hub ({said}). Give its file as --task.") from error
+    # The owner of a file can remove a repeated line; nobody here can change a published dataset.
     once = {normal(row["question"]): row for row in rows}
     return "\n".join(json.dumps({"question": row["question"], "answer": row["answer"]}) for row in once.values())

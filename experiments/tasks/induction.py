@@ -1,7 +1,7 @@
-"""Random words said twice: what followed a word the first time follows it again (induction, arXiv 2209.11895).
+"""Repeated random words: the word that followed the first time follows again (induction, arXiv 2209.11895).
 
-The text begins with a space, so that every word has the same token in both copies; a BOS before it is the tokenizer's
-own habit. The corrupted twin shuffles the first copy only: the same words, and another one followed the last.
+The text starts with a space, so every word has the same token in both copies; the tokenizer may add a BOS. The
+corrupted prompt shuffles only the first copy: it has the same words, but another one follows the last word there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .task import Task
 from .vocabulary import NOUNS
 
 LENGTHS = (8, 12, 16, 20)
-# Word lists of the twin that are tried for one of the right split.
+# How many corrupted word lists to try for one of the right split.
 TRIES = 8
 
 
@@ -65,9 +65,9 @@ def family(nouns: tuple[str, ...]) -> Drawn:
 
 INDUCTION = Task(
     name="induction",
-    title="Random words, said twice",
-    description="Goes on with random words that were said in this order before: 8 to 20 of them.\n"
-    "Chance is 1 in 8 to 1 in 20, a word of the list; what follows is not to be guessed otherwise.",
+    title="Repeated random words",
+    description="Continues a repeated list of 8 to 20 random words.\n"
+    "Chance is 1 in 8 to 1 in 20, a word of the list; only the repetition shows what follows.",
     keywords=(
         *("induction", "induction head", "in-context", "in-context learning", "repeated words", "random words"),
         *("repeated tokens", "random tokens", "previous token", "prefix matching"),

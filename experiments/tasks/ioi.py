@@ -1,9 +1,9 @@
 """Indirect object identification (arXiv 2211.00593): "When Mary and John went to the park, John gave a ball to".
 
-Two names, one of which comes back as the giver; the other one receives. Each template stands in both orders:
-ABBA, where the receiver is named first, and BABA. In the corrupted twin the giver of the second clause (S2)
-is the other name, so that the answer flips with nothing else changed. Templates and lists are our own; names of
-more than one token are left out for the tokenizer at hand.
+Two names, one of which is repeated as the giver; the other one receives. Each template exists in both orders: ABBA,
+with the receiver named first, and BABA. In the corrupted prompt the giver in the second clause (S2) is the other name,
+so only the answer changes. Templates and lists were written for this program; names of more than one token are
+left out for each tokenizer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def family(names: tuple[str, ...]) -> Family[tuple[str, str]]:
 
 
 def variants(_names: tuple[str, str], _stratum: int) -> int:
-    """Which of the two gives, the place and the object."""
+    """The number of choices of the giver, the place and the object."""
     return 2 * len(PLACES) * len(OBJECTS)
 
 
@@ -87,7 +87,7 @@ def write(names: tuple[str, str], stratum: int, variant: int) -> Prompt:
 IOI = Task(
     name="ioi",
     title="Indirect object identification",
-    description="Names the receiver: of two people, the one who is not the giver. Half ABBA, half BABA.\n"
+    description="Names the receiver: the one of two people who is not the giver. Half ABBA, half BABA.\n"
     "Chance is 1 in 2 between the two names of the prompt.",
     keywords=(
         *("ioi", "indirect object", "object identification", "names", "name mover", "repeated name", "giver"),

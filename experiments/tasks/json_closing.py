@@ -1,10 +1,10 @@
-"""Closing what was opened: a JSON text that stops within one to four brackets, and the closers in the right order.
+"""Closing brackets: a JSON text that stops inside one to four brackets, and the closing brackets in order.
 
 Every level is an array `["word", ...` or an object `{"word": ...`, which differ in two characters; so the corrupted
-twin opens one level the other way and keeps all the rest. Two closed lines of the same depth stand before it, since
-nothing else says that the text is to be closed here and not to go on: one opens its levels in turn as arrays and
-objects, the other the other way round, so that neither bracket stands out. The innermost value is true, false or null:
-a quotation mark would be one token with the bracket after it, and a number can go on.
+prompt opens one level with the other bracket and keeps the rest. Two complete lines of the same depth come first, to
+show that the text should be closed here: one alternates arrays and objects, the other the reverse, so neither bracket
+is more frequent. The innermost value is true, false or null: a quotation mark could form one token with the bracket
+after it, and a number could continue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLOSE = {"[": "]", "{": "}"}
 
 
 def written(brackets: str, words: list[str], value: str) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The text, and where each level is opened: `level_0` is the outermost."""
+    """The text, and where each level opens: `level_0` is the outermost."""
     text, spans = "", {}
     for level, (bracket, word) in enumerate(zip(brackets, words, strict=True)):
         opening, separator = OPEN[bracket]
@@ -75,7 +75,7 @@ def draw(rng: random.Random, kind: int, split: Split) -> Prompt | None:
 JSON_CLOSING = Task(
     name="json_closing",
     title="Closing the brackets of JSON",
-    description="Closes one to four open brackets of a JSON text in the right order, after two closed ones.\n"
+    description="Closes one to four open brackets of a JSON text in the right order, after two complete lines.\n"
     "Chance is 1 in 2 for each bracket: from 1 in 2 to 1 in 16.",
     keywords=("json", "bracket", "brackets", "nested", "nesting"),
     answer_kind="text",

@@ -1,8 +1,8 @@
 """The k-th smallest of sixteen numbers (MechanisticProbe, arXiv 2310.14491): "57 300 12 ... 8", and then the answer.
 
-There is no question in the prompt: a model is tuned for one k, and then probed. Numbers are drawn with replacement
-from the first 512 that are one token with and without a space before them; so a tokenizer that splits numbers
-carries none of this task. Unlike the paper's, the answer has its space, since that is what the model would write next.
+The prompt has no question: a model is fine-tuned for one k, and then probed. Numbers are drawn with replacement from
+the first 512 that are one token with and without a space before them, so the task does not exist for a tokenizer that
+splits numbers. Unlike in the paper, the answer includes its space, because the model would write it next.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HIGHEST_K = 8
 
 
 def spans(numbers: list[int], ranks: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """Where the numbers at these places of the list stand in the text, with single spaces between them."""
+    """The spans of the numbers at these places of the list in the text, with single spaces between them."""
     starts = [0]
     for number in numbers:
         starts.append(starts[-1] + len(str(number)) + 1)
@@ -32,12 +32,12 @@ def line(numbers: list[int]) -> str:
 
 
 def key(numbers: list[int]) -> str:
-    """The numbers without their order: the same ones are never in both splits."""
+    """The numbers without their order, so that the same ones are never in both splits."""
     return line(sorted(numbers))
 
 
 def corruption(rng: random.Random, numbers: list[int], pool: tuple[int, ...], k: int, split: Split) -> list[int] | None:
-    """The list with the k-th smallest exchanged so that it is another; None when chance found none of the split."""
+    """The list with another k-th smallest number; None if random draws found none in the split."""
     ranked = sorted(numbers)
     at = numbers.index(ranked[k - 1])
     for new in rng.choices(pool, k=8):
@@ -71,7 +71,7 @@ def family(pool: tuple[int, ...], k: int) -> Drawn:
             operands=tuple(numbers),
         )
 
-    # With fewer numbers the k-th and its neighbours would too often be the same.
+    # With fewer numbers, the k-th and its neighbours would too often be equal.
     return Drawn(f"kth_smallest {k} 1", draw, most=MOST if len(pool) >= 2 * COUNT else 0)
 
 
@@ -79,8 +79,8 @@ def kth_smallest(k: int) -> Task:
     """The task for one k from 1 to 8."""
     return Task(
         name="kth_smallest" if k == 2 else f"kth_smallest_{k}",
-        title=f"Number {k} from below of sixteen numbers",
-        description=f"Gives the number that is place {k} of {COUNT} in order of size; for models tuned to do it.\n"
+        title=f"The number of rank {k} among sixteen numbers, from below",
+        description=f"Gives the number of rank {k} among {COUNT}, smallest first; for models fine-tuned for it.\n"
         f"Chance is 1 in {COUNT}: one of the numbers in the prompt. A tokenizer must have numbers as single tokens.",
         keywords=("kth smallest", "k-th smallest", "smallest", "sort", "sorting", "ranking", "order of size"),
         answer_kind="number",

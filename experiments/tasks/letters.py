@@ -1,8 +1,8 @@
-"""Letters, marks and words in the scripts of the world, and when two texts are the same to a reader.
+"""Letters, marks and words in the world's scripts, and when a reader considers two texts the same.
 
 A vowel sign of Devanagari, a tone mark of Thai or a dakuten is part of its letter: क is not का. An accent on a Latin or
 Greek letter may be left out (Brasilia for Brasília), but another accent makes another word (má, mà). Chinese, Japanese,
-Thai and a few others put no spaces between words; there each letter counts as a word of its own.
+Thai and a few others have no spaces between words; there each letter counts as a word.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import unicodedata
 from functools import cache
 from typing import Literal
 
-# As the names of their characters begin.
+# The beginnings of the names of their characters.
 UNSPACED = (
     "CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "HALFWIDTH KATAKANA ", "BOPOMOFO ", "YI ",
     "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "JAVANESE ", "BALINESE ", "TAI ", "NEW TAI ",
 )  # fmt: skip
 ACCENTED = ("LATIN ", "GREEK ")
-# Signs that make another word of the one they follow: C, C++ and C#; 5 and 5%; A and A-.
+# Signs that change the word before them: C, C++ and C#; 5 and 5%; A and A-.
 SIGNS = r"(?:[+#%‰°]+|[-−]+(?=[\s.,;:!?]|\Z))"
-# In the shape of a text, where w stands for a letter, u for one of a script without spaces, m for a mark.
+# Matches the shape of a text: w is a letter, u a letter of a script without spaces, m a mark.
 WORD = re.compile(rf"um*|[wm]+(?:['-][wm]+)*(?:{SIGNS}(?![wmu]))?")
 SIGN = re.compile(SIGNS)
 
@@ -30,7 +30,7 @@ SHAPE: dict[Kind, str] = {"letter": "w", "unspaced": "u", "mark": "m"}
 
 @cache
 def kind_of_letter(character: str) -> Kind:
-    """A letter or digit, one of a script without spaces between words, a mark on a letter, or none of them."""
+    """Whether it is a letter or digit, one of a script without spaces, a mark on a letter, or none of these."""
     if unicodedata.category(character)[0] == "M":
         return "mark"
     if not character.isalnum():
@@ -39,30 +39,30 @@ def kind_of_letter(character: str) -> Kind:
 
 
 def goes_without_spaces(text: str) -> bool:
-    """Does the text hold a letter of a script that puts no spaces between words?"""
+    """Whether the text contains a letter of a script without spaces between words."""
     return any(kind_of_letter(c) == "unspaced" for c in text)
 
 
 def runs_on(before: str, after: str) -> bool:
-    """Would `after`, set right behind `before`, go on with its last word?"""
+    """Whether `after`, placed directly after `before`, would continue its last word."""
     first, then = kind_of_letter(before[-1:] or " "), kind_of_letter(after[:1] or " ")
     return bool(first) and (then == "mark" or (bool(then) and "unspaced" not in (first, then)))
 
 
 def visible(text: str) -> str:
-    """The text without characters that take no place, such as a zero-width space or a soft hyphen."""
+    """The text without invisible characters, such as a zero-width space or a soft hyphen."""
     return text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 def words(text: str) -> list[str]:
-    """The words as they are written, without the punctuation around them; in NFKC (full-width letters are letters)."""
+    """The words without the punctuation around them, in NFKC (full-width letters count as letters)."""
     text = unicodedata.normalize("NFKC", visible(text)).replace("’", "'")
     shape = "".join(SHAPE.get(kind_of_letter(c), c) for c in text)
     return [text[found.start() : found.end()] for found in WORD.finditer(shape)]
 
 
 def only_words(text: str) -> bool:
-    """Does the text hold nothing but words, blanks and punctuation, so that its words are all there is to it?"""
+    """Whether the text contains only words, blanks and punctuation, so that its words determine it."""
     rest = unicodedata.normalize("NFKC", visible(text)).replace("’", "'")
     for word in words(text):
         rest = rest.replace(word, "", 1)
@@ -70,7 +70,7 @@ def only_words(text: str) -> bool:
 
 
 def folded(word: str) -> str:
-    """The word in small letters."""
+    """The word in lower case."""
     return unicodedata.normalize("NFC", word.casefold())
 
 
@@ -89,7 +89,7 @@ def without_accents(word: str) -> str:
 
 
 def same_word(a: str, b: str) -> bool:
-    """Are two folded words the same to a reader who minds no case, and to whom an accent may be missing?"""
+    """Whether two folded words are the same to a reader who ignores case and missing accents."""
     if a == b:
         return True
     plain = without_accents(a)
@@ -97,5 +97,5 @@ def same_word(a: str, b: str) -> bool:
 
 
 def normal(text: str) -> str:
-    """What two texts share that are the same to a reader: small letters, single blanks, one Unicode form (NFC)."""
+    """A normal form for comparing texts as a reader does: lower case, single blanks, one Unicode form (NFC)."""
     return folded(" ".join(visible(unicodedata.normalize("NFC", text)).split()))

@@ -1,4 +1,4 @@
-"""Prompts that are simply there: of a user's file, of a dataset, or of a short fixed list."""
+"""Fixed prompts: from a user's file, a dataset, or a short list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .prompt import Prompt, Split
 
 @dataclass(frozen=True)
 class Lines:
-    """A source of prompts that are simply there, and the lines of the file (from 1) in which they begin, if in one."""
+    """A source of fixed prompts, and the lines of the file (from 1) where they start, if from a file."""
 
     prompts: tuple[Prompt, ...]
     numbers: tuple[int, ...] = field(default=(), compare=False)
@@ -31,5 +31,5 @@ class Lines:
 
     @cached_property
     def line_of(self) -> dict[str, int]:
-        """The line of each text; empty where there is no file."""
+        """The line of each text; empty if there is no file."""
         return {p.text: number for p, number in zip(self.prompts, self.numbers, strict=False)}

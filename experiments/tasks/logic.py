@@ -1,10 +1,10 @@
-"""Syllogisms over nonce nouns: two chains that meet in the same last noun, one with "All" and one with "No".
+"""Syllogisms over invented nouns: two chains that end in the same noun, one with "All" and one with "No".
 
 "All wugs are meps. All drems are florps. All meps are gands. No florps are gands. Are all wugs gands?" The
-answer needs the hop from the asked noun to the middle one: both deciding premises name the last noun, and
-"All" and "No" stand in every prompt. The corrupted twin exchanges these two words, so that it has the very
-same words and the other answer. The idea of nonsense words against world knowledge is that of PrOntoQA
-(arXiv 2210.01240); nouns and wording are our own.
+answer needs the hop from the asked noun to the middle one: both deciding premises name the last noun, and every prompt
+contains "All" and "No". The corrupted prompt swaps these two words, so it has the same words and the other answer.
+Using nonsense words to exclude world knowledge is the idea of PrOntoQA (arXiv 2210.01240); nouns and wording were
+written for this program.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .family import Family, fill
 from .prompt import Prompt
 from .task import Task
 
-# Nonce nouns that common tokenizers split alike, alone and with an s: so that prompts of a form align.
+# Invented nouns that common tokenizers split alike, alone and with an s, so that prompts of one form align.
 NOUNS = (
     *("breg", "chome", "crad", "drem", "fendle", "fep", "florp", "gand", "glorb", "gorm", "gorp", "hask"),
     *("lorm", "mep", "nid", "noll", "plim", "quab", "rint", "sef", "tove", "wem", "wug", "zog"),
 )
 NAMES = ("Max", "Sam", "Alex", "Kim", "Robin", "Lee", "Pat", "Chris")
 
-# The two chains stand before the rules, so that "All" and "No" always follow a space and can be exchanged.
+# The two chains come before the rules, so that "All" and "No" always follow a space and can be swapped.
 FORMS = (
     (
         ("All {a} are {b}.", "All {d} are {e}."),
@@ -41,12 +41,12 @@ ORDERS = 4
 
 
 def contents() -> list[tuple[str, str]]:
-    """The asked noun and the last one, in that order."""
+    """Pairs of the asked noun and the last one."""
     return list(permutations(NOUNS, 2))
 
 
 def variants(_content: tuple[str, str], stratum: int) -> int:
-    """Three more nouns, the order of both pairs of premises, and for one form the name of a member."""
+    """The number of choices of three more nouns, the order of both pairs of premises, and, for one form, a name."""
     left = len(NOUNS) - 2
     return left * (left - 1) * (left - 2) * ORDERS * (len(NAMES) if stratum // 2 else 1)
 
@@ -85,8 +85,8 @@ def write(content: tuple[str, str], stratum: int, variant: int) -> Prompt:
 LOGIC = Task(
     name="logic",
     title="Syllogisms with nonsense words",
-    description="Follows two premises to a conclusion about invented nouns, past a chain that leads to the opposite.\n"
-    "Chance is 1 in 2: Yes and No are balanced, and the same words stand in both.",
+    description="Draws a conclusion about invented nouns from two premises; another chain leads to the opposite.\n"
+    "Chance is 1 in 2: Yes and No are balanced and have the same words.",
     keywords=(
         *("logic", "logical", "syllogism", "deduction", "deductive", "deduce", "reasoning", "premise"),
         *("yes or no", "true or false", "entailment", "quantifier"),

@@ -1,7 +1,7 @@
-"""A proposed task is checked before it is one: everything that would make its measurements mean something else.
+"""Check a proposed task for everything that would invalidate its measurements.
 
-All faults are found in one go and told together, each with its place and what to do. Of a template, prompts whose
-answer stands in the prompt, or whose distractor is right, are left out and counted, while they are the smaller part.
+All faults are found and reported together, each with its place and what to do. Prompts of a template whose answer is in
+the prompt, or whose distractor is right, are left out and counted, as long as they are the smaller part.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .letters import goes_without_spaces, normal
 from .prompt import SPLITS, Prompt, faults_of, split_of
 from .task import Task
 
-# Fewer different questions than this in a split, and no interval over them says anything.
+# With fewer different questions in a split, an interval over them says nothing.
 LEAST = 8
 LINES = 40
-# What can be left out of a template's prompts rather than sent back.
+# Faults for which prompts of a template are left out instead of refusing the task.
 LEFT_OUT = {
-    "leak": "whose answer stands in the prompt",
-    "right": "whose distractor is right, too",
-    "tokens": "whose answer and distractor the subject's tokenizer cannot tell apart",
+    "leak": "that contain their answer",
+    "right": "whose distractor is also right",
+    "tokens": "whose answer and distractor the subject's tokenizer cannot separate",
 }
-# What has to be said of a prompt's words, or taken for one token by a reader.
+# A number, a word or a single sign.
 TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
 
 
@@ -46,11 +46,11 @@ class BadDraft(BadTask):
         self.faults = tuple(faults)
         more = [f"and {len(faults) - LINES} more."] if len(faults) > LINES else []
         listed = "\n- ".join([*faults[:LINES], *more])
-        super().__init__(f"The task was not made. Mend these and send it again, whole:\n- {listed}")
+        super().__init__(f"The task was not made. Correct these faults and send the whole task again:\n- {listed}")
 
 
 def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
-    """The task of this draft. `taken` are the names that there are. Raises `BadDraft` with every fault."""
+    """The task of this draft. `taken` contains the existing names. Raises `BadDraft` with every fault."""
     found = [*wrong_card(draft, taken)]
     prompts, complaints = write_out(draft)
     found += complaints
@@ -75,9 +75,9 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
 
 
 def card_of(draft: Draft, prompts: list[Prompt], left_out: Counter[str]) -> Card:
-    """The card, which says what was left out and whether the answer stands in the prompt."""
+    """The card, which says what was left out and whether prompts contain their answers."""
     chance = "unknown" if draft.chance is None else f"{draft.chance:g}"
-    remarks = ["The answer stands in the prompt."] if draft.answer_in_prompt else []
+    remarks = ["The prompt contains the answer."] if draft.answer_in_prompt else []
     remarks += [f"Left out: {n} prompts {LEFT_OUT[what]}." for what, n in left_out.items()]
     answers = [p.answer for p in prompts]
     return Card(
@@ -91,7 +91,7 @@ def card_of(draft: Draft, prompts: list[Prompt], left_out: Counter[str]) -> Card
 
 
 def complaint_lines(found: list[Complaint]) -> list[str]:
-    """One line a fault; of a template's prompts with the same fault, the first and how many more."""
+    """One line per fault; for prompts of a template with the same fault, the first and how many more."""
     groups: dict[tuple[str, ...], list[Complaint]] = {}
     for i, one in enumerate(sorted(found, key=order)):
         groups.setdefault((one.place, one.what) if one.row else (str(i),), []).append(one)
@@ -103,16 +103,16 @@ def complaint_lines(found: list[Complaint]) -> list[str]:
 
 
 def order(one: Complaint) -> tuple[bool, str, int]:
-    """The card and the whole first, then example by example, template by template."""
+    """The order of faults: the card and the whole task, then examples, then templates."""
     found = re.match(r"(\w+)\[(\d+)\]", one.place)
     return (False, "", 0) if found is None else (True, found[1], int(found[2]))
 
 
 def wrong_card(draft: Draft, taken: Collection[str]) -> Iterator[Complaint]:
     if not re.fullmatch(NAME, draft.name):
-        yield Complaint("name", f"'{draft.name[:70]}' cannot name a task; take letters, digits and _, a letter first.")
+        yield Complaint("name", f"'{draft.name[:70]}' cannot name a task; use letters, digits and _, a letter first.")
     elif draft.name.casefold() in {name.casefold() for name in taken}:
-        yield Complaint("name", f"there is a task '{draft.name}' already; take another name.")
+        yield Complaint("name", f"there is already a task '{draft.name}'; use another name.")
     for field, most in (("title", 80), ("description", 400)):
         text = getattr(draft, field)
         if not text.strip() or len(text) > most:
@@ -122,7 +122,7 @@ def wrong_card(draft: Draft, taken: Collection[str]) -> Iterator[Complaint]:
 
 
 def sifted(draft: Draft, prompts: list[Written]) -> tuple[list[Written], Counter[str], list[Complaint]]:
-    """The prompts that can be asked, how many of the templates' were left out and why, and what is wrong."""
+    """The usable prompts, how many of the templates' prompts were left out and why, and the faults."""
     kept: list[Written] = []
     left: dict[tuple[str, str], list[Complaint]] = {}
     complaints: list[Complaint] = []
@@ -142,19 +142,19 @@ def sifted(draft: Draft, prompts: list[Written]) -> tuple[list[Written], Counter
     for (_, what), group in left.items():
         counted[what] += len(group)
     if draft.answer_in_prompt and prompts and not any(leaks(p.text, p.fields["answer"]) for p in prompts):
-        complaints.append(Complaint("answer_in_prompt", "no prompt holds its answer; send false."))
+        complaints.append(Complaint("answer_in_prompt", "no prompt contains its answer; send false."))
     return kept, counted, complaints
 
 
 def wrong(draft: Draft, prompt: Written) -> Iterator[Complaint]:
-    """What is wrong with one prompt by itself."""
+    """The faults of one prompt by itself."""
     fields, kind = prompt.fields, draft.answer_kind
     answers = [("answer", prompt.text, fields["answer"])]
     if "corrupted" in fields and "corrupted_answer" in fields:
         answers.append(("corrupted_answer", fields["corrupted"], fields["corrupted_answer"]))
         yield from counted_as_right(draft, prompt, "corrupted_answer")
     elif "corrupted" in fields:
-        yield prompt.complain("twin", "the twin has no answer; give corrupted_answer, too.", "corrupted")
+        yield prompt.complain("twin", "corrupted has no answer; also give corrupted_answer.", "corrupted")
     for field, text, answer in answers:
         yield from wrong_answer(draft, prompt, field, text, answer)
     for other in fields.get("accepted", ()):
@@ -163,36 +163,34 @@ def wrong(draft: Draft, prompt: Written) -> Iterator[Complaint]:
     if (distractor := fields.get("distractor")) is None:
         return
     if together := joined(prompt.text, distractor):
-        yield prompt.complain(
-            "joined", f"it runs on from the text as '{together}'; begin it with a space.", "distractor"
-        )
+        yield prompt.complain("joined", f"it joins the text as '{together}'; start it with a space.", "distractor")
     yield from counted_as_right(draft, prompt, "distractor")
 
 
 def counted_as_right(draft: Draft, prompt: Written, field: str) -> Iterator[Complaint]:
-    """A wrong answer that grading would take for the right one."""
+    """Wrong answers that grading would count as right."""
     given, right = prompt.fields[field], (prompt.fields["answer"], *prompt.fields.get("accepted", ()))
     if any(counts_as(draft.answer_kind, given, answer) for answer in right):
-        yield prompt.complain("right", f"{given!r} would be counted as right; give a wrong answer.", field)
+        yield prompt.complain("right", f"{given!r} would count as right; give a wrong answer.", field)
 
 
 def wrong_answer(draft: Draft, prompt: Written, field: str, text: str, answer: str) -> Iterator[Complaint]:
-    """What is wrong with an answer after its text."""
+    """The faults of an answer after its text."""
     kind = draft.answer_kind
     if not answer.strip():
         yield prompt.complain("empty", "it is empty; give what follows the text.", field)
         return
     if together := joined(text, answer) or (text[-1:].isdigit() and answer[0].isdigit() and text.split()[-1] + answer):
-        yield prompt.complain("joined", f"it runs on from the text as '{together}'; begin it with a space.", field)
+        yield prompt.complain("joined", f"it joins the text as '{together}'; start it with a space.", field)
     if not readable(kind, answer):
         yield prompt.complain(
-            "kind", f"{answer!r} cannot be read as {READ_AS[kind]}; mend it, or take another answer_kind.", field
+            "kind", f"{answer!r} cannot be read as {READ_AS[kind]}; correct it, or use another answer_kind.", field
         )
     if not draft.answer_in_prompt and leaks(text, answer):
         yield prompt.complain(
             "leak",
-            f"{answer.strip()!r} stands in the prompt, so copying is right; reword it. Where that is meant (copying, a "
-            "choice among the prompt's words) send answer_in_prompt true.",
+            f"the prompt contains {answer.strip()!r}, so copying is right; reword it. If that is intended (copying, a "
+            "choice among the prompt's words), send answer_in_prompt true.",
             field,
         )
     if (asked := worked_out(text)) is not None and not gives(answer, asked[1]):
@@ -200,10 +198,10 @@ def wrong_answer(draft: Draft, prompt: Written, field: str, text: str, answer: s
 
 
 def leaks(text: str, answer: str) -> bool:
-    """Do the words of the answer stand in the text, one after the other? Signs alone (brackets) do not count."""
+    """Whether the text contains the words of the answer in sequence. Signs alone (brackets) do not count."""
     if goes_without_spaces(answer):
         return answer.strip() in text
-    # A single letter is only itself: "a" is everywhere, and no option A.
+    # A single letter must match exactly: "a" is everywhere and does not mean option A.
     fold = str if len(answer.strip()) == 1 else str.casefold
     words, sought = TOKEN.findall(fold(text)), TOKEN.findall(fold(answer))
     if not any(word[0].isalnum() for word in sought):
@@ -212,7 +210,7 @@ def leaks(text: str, answer: str) -> bool:
 
 
 def worked_out(text: str) -> tuple[str, Fraction] | None:
-    """The sum that a text plainly asks for, and its value."""
+    """The sum that a text clearly asks for, and its value."""
     asked = sum_asked(text)
     if asked is None:
         return None
@@ -223,7 +221,7 @@ def worked_out(text: str) -> tuple[str, Fraction] | None:
 
 
 def gives(answer: str, value: Fraction) -> bool:
-    """Is the answer this value, to the places that it has? Words are not judged."""
+    """Whether the answer equals this value, to its number of decimals. Words are not checked."""
     number = first_number(answer)
     if number is None or not is_number(answer):
         return True
@@ -239,7 +237,7 @@ def shown(value: Fraction) -> str:
 
 
 def wrong_together(draft: Draft, prompts: list[Written]) -> Iterator[Complaint]:
-    """What is wrong with the prompts as a whole: the same one twice, one answer for all, too few for two splits."""
+    """The faults of the prompts as a whole: duplicates, one answer for all, too few for two splits."""
     first: dict[str, Written] = {}
     for prompt in prompts:
         same = first.setdefault(normal(prompt.text), prompt)
@@ -250,7 +248,7 @@ def wrong_together(draft: Draft, prompts: list[Written]) -> Iterator[Complaint]:
         twin = first.get(normal(prompt.fields.get("corrupted") or ""))
         if twin is not None and split_of(twin.fields["key"]) != split_of(prompt.fields["key"]):
             yield prompt.complain(
-                "crossing", f"it is the text of {twin.place}, which falls into the other split; give both the same "
+                "crossing", f"it is the text of {twin.place}, which is in the other split; give both the same "
                 "`about`.", "corrupted",
             )  # fmt: skip
     if len(prompts) > 1 and len({normal(prompt.fields["answer"]) for prompt in prompts}) == 1:
@@ -258,14 +256,14 @@ def wrong_together(draft: Draft, prompts: list[Written]) -> Iterator[Complaint]:
             "answer", "every prompt has the same answer, so a subject that always says it is right; vary it."
         )
     if 0 < sum("distractor" in prompt.fields for prompt in prompts) < len(prompts):
-        yield Complaint("distractor", "some prompts have one and some none; give every prompt one, or none.")
+        yield Complaint("distractor", "some prompts have one and some do not; give one to every prompt, or to none.")
     questions = Counter(split_of(key) for key in {prompt.fields["key"] for prompt in prompts})
     fewest = min(questions[split] for split in SPLITS)
     if fewest < LEAST:
         counted = " and ".join(f"{questions[split]} to {split}" for split in SPLITS)
         yield Complaint(
-            "prompts", f"too few: there are {counted} (a hash parts them), and each split needs {LEAST} different "
-            f"questions; add {2 * (LEAST - fewest)} or more, better up to 80 in all.",
+            "prompts", f"too few: there are {counted} (a hash splits them), and each split needs {LEAST} different "
+            f"questions; add at least {2 * (LEAST - fewest)}, better up to 80 in all.",
         )  # fmt: skip
 
 
@@ -277,14 +275,14 @@ def as_prompts(prompts: list[Written]) -> tuple[list[tuple[Written, Prompt]], li
             ready.append((prompt, Prompt(**prompt.fields)))
         except ValidationError as error:
             for field, says in faults_of(error):
-                # Told already, in words that fit the draft.
+                # Already reported, in words that fit the draft.
                 if not says.endswith("is empty.") and not says.startswith("distractor is the same"):
                     complaints.append(prompt.complain(says[:40], says, field))
     return ready, complaints
 
 
 def wrong_tokens(pairs: list[tuple[Written, Prompt]], tokenizer: Any) -> Iterator[Complaint]:
-    """What this tokenizer cannot tell apart, prompt by prompt."""
+    """The prompts that this tokenizer cannot handle, with the reasons."""
     from .batch import encode_answer, make_batch
 
     for one, prompt in pairs:
@@ -297,4 +295,4 @@ def wrong_tokens(pairs: list[tuple[Written, Prompt]], tokenizer: Any) -> Iterato
             try:
                 encode_answer(tokenizer, prompt.corrupted, prompt.corrupted_answer)
             except BadTask as fault:
-                yield Complaint(one.place, f"The twin: {fault}", "tokens", one.row)
+                yield Complaint(one.place, f"corrupted: {fault}", "tokens", one.row)

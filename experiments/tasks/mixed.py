@@ -1,4 +1,4 @@
-"""Several sources that take turns, such as sums of one, two and three digits; one that is used up drops out."""
+"""Several sources that alternate, such as sums of one, two and three digits, until each is used up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Two operations, one after the other: "(2 + 3) * 2 =" after two solved lines, or the same in words.
+"""Two operations in sequence: "(2 + 3) * 2 =" after two solved lines, or the same in words.
 
-Every operand, intermediate result and answer is one digit from 1 to 9, so that prompts of a template have the
-same number of tokens wherever digits are split. The distractor is the intermediate result where it can be:
-what a model says that stops half way.
+Every operand, intermediate result and answer is one digit from 1 to 9, so prompts of a template have the same number of
+tokens in any tokenizer that splits digits. The distractor is the intermediate result if possible: the answer of a model
+that stops halfway.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Steps(NamedTuple):
 
 @cache
 def contents() -> tuple[Steps, ...]:
-    """All chains that stay within 1 to 9 and multiply by no 1. Two products in a row are left out: there is one."""
+    """All chains that stay within 1 to 9 and never multiply by 1; without two products in a row (there is only one)."""
     digits = range(1, 10)
     chains = (
         Steps(a, first, b, second, c)
@@ -80,15 +80,15 @@ def corruptions(steps: Steps) -> tuple[Steps, ...]:
 
 @cache
 def same_key(steps: Steps) -> tuple[Steps, ...]:
-    """All chains of the same key: both orders of a first sum or product."""
+    """All chains with the same key: both orders of a first sum or product."""
     return tuple(s for s in alike(steps.operator_1, steps.operator_2) if s.key == steps.key and corruptions(s))
 
 
 @cache
 def lines(operations: tuple[str, str] | None, results: frozenset[int], split: Split) -> tuple[Steps, ...]:
-    """What can stand in a solved line: chains of these operations, or of any, with other results than these.
+    """Chains for a solved line: of these operations, or of any, with other results than these.
 
-    They are of the split of what is asked, so that no line gives away what is held back.
+    They are of the same split as the question, so no line reveals a held-out answer.
     """
     return tuple(
         s
@@ -98,13 +98,13 @@ def lines(operations: tuple[str, str] | None, results: frozenset[int], split: Sp
 
 
 def operations(steps: Steps, style: int) -> tuple[str, str] | None:
-    """In words the solved lines have the operations of the asked one, so that prompts align."""
+    """The operations of the solved lines: in words, those of the question, so that prompts align."""
     return None if style == LINES else (steps.operator_1, steps.operator_2)
 
 
 @cache
 def fitting(steps: Steps, style: int, first: int) -> tuple[Steps, ...]:
-    """The twins for which, after a first line with this result, a second line with another one is left."""
+    """The corrupted chains that, after a first line with this result, leave a second line with another one."""
     of, split = operations(steps, style), split_of(steps.key)
     return tuple(
         t
@@ -115,7 +115,7 @@ def fitting(steps: Steps, style: int, first: int) -> tuple[Steps, ...]:
 
 @cache
 def first_lines(steps: Steps, style: int) -> tuple[Steps, ...]:
-    """What can stand in the first line."""
+    """The chains for the first line."""
     possible = lines(operations(steps, style), frozenset({steps.result}), split_of(steps.key))
     return tuple(s for s in possible if fitting(steps, style, s.result))
 
@@ -127,7 +127,7 @@ def variants(steps: Steps, style: int) -> int:
 
 @cache
 def asked() -> tuple[Steps, ...]:
-    """One chain for each key, of those that can stand after two solved lines in both styles."""
+    """One chain per key, among those that can follow two solved lines in both styles."""
     chains = {s.key: s for s in contents() if corruptions(s)}
     return tuple(s for s in chains.values() if variants(s, LINES) and variants(s, WORDS))
 
@@ -140,7 +140,7 @@ def say(steps: Steps, style: int) -> tuple[str, dict[str, tuple[int, int]]]:
 
 
 def mistakes(steps: Steps) -> list[int]:
-    """The intermediate result, or else a result that is off by one."""
+    """The intermediate result, or results that are off by one."""
     if steps.halfway != steps.result:
         return [steps.halfway]
     return [d for d in (steps.result - 1, steps.result + 1) if 1 <= d <= 9]
@@ -175,7 +175,7 @@ def write(content: Steps, style: int, variant: int) -> Prompt:
 MULTI_STEP = Task(
     name="multi_step",
     title="Two operations in a row",
-    description="Works two operations (+ - *) after two solved lines, in brackets or in words; results are 1 to 9.\n"
+    description="Does two operations (+ - *) after two solved lines, in brackets or in words; results are 1 to 9.\n"
     "Chance is about 1 in 8; copying a result from the solved lines is never right.",
     keywords=(
         *("multi-step", "multiple steps", "several steps", "two steps", "two operations", "brackets"),

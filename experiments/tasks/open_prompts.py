@@ -1,7 +1,7 @@
-"""Beginnings without an answer, to hear how a subject goes on: fluent, repetitive, broken.
+"""Beginnings of texts without a right answer, to see how a subject continues: fluent, repetitive, broken.
 
-Nothing is right or wrong here. The beginnings are of six kinds (stories, letters, instructions,
-descriptions, dialogues, explanations), each about a noun and in a wording of its own.
+The beginnings are of six kinds (stories, letters, instructions, descriptions, dialogues, explanations), each about a
+noun, in several wordings.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def write(noun: str, stratum: int, _variant: int) -> Prompt:
 
 OPEN_PROMPTS = Task(
     name="open_prompts",
-    title="Beginnings to go on with",
-    description="Goes on with the beginning of a story, a letter, an instruction and the like: how does it speak?\n"
-    "There is no answer and no chance; repetition, distinct words and perplexity are measured.",
+    title="Beginnings of texts to continue",
+    description="Continues the beginning of a story, a letter, an instruction and the like: how fluent is the text?\n"
+    "There is no answer and no chance level; repetition, distinct words and perplexity are measured.",
     keywords=("open prompts", "fluency", "fluent", "speak", "free text", "story telling", "degenerate"),
     answer_kind="open",
     max_new_tokens=40,

@@ -1,7 +1,7 @@
-"""The operations of arithmetic: what each is called, how it is asked, and which numbers it takes.
+"""The operations of arithmetic: their names, wordings and numbers.
 
-A question stands as "Q: ...", and "A:" on a line of its own: asked otherwise, models that were tuned to chat may end
-before they answer.
+A question is "Q: ...", with "A:" on its own line: in other forms, models that were tuned to chat may stop before they
+answer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 Numbers = tuple[int, ...]
 
-# At most so many pairs of a number of digits are used.
+# The most pairs to use for each number of digits.
 MOST = 400
 
 
 class Operation(NamedTuple):
-    """`line` and `questions` have the fields a, b (and c); `result` works them out; `fits` says which numbers do."""
+    """`line` and `questions` have the fields a, b (and c); `result` computes them; `fits` selects the numbers."""
 
     name: str
     sign: str
@@ -92,9 +92,9 @@ def key(name: str, numbers: Numbers) -> str:
 
 @cache
 def contents(name: str, digits: int) -> tuple[Numbers, ...]:
-    """Numbers of so many digits, drawn once and for all where there are many.
+    """Numbers with this many digits; a fixed random selection if there are many.
 
-    A product has one factor of one digit; of a division the result has so many digits, and the divisor one.
+    A product has one factor of one digit; in a division the result has this many digits, and the divisor one.
     """
     operation = OPERATIONS[name]
     own, small = range(max(1, 10 ** (digits - 1)), 10**digits), range(2, 10)

@@ -1,9 +1,9 @@
-"""A task written in Python: prompts in the short form that a notebook wants, checked as the lines of a file are.
+"""A task written in Python: prompts in a short form for notebooks, checked like the lines of a file.
 
     Task([Prompt("Grass is", " green", distractor=" blue"), Prompt("Snow is", " white", distractor=" black")])
 
-A list, a data frame and a file are all read as records with the fields of `Prompt`, by the code that reads files. So
-the same things are refused in the same words. A "line" is then a place in the list or a row of the frame, from 1 on.
+The code that reads files also reads lists and data frames, as records with the fields of `Prompt`, so faults give the
+same messages. A "line" is then a position in the list or a row of the frame, from 1 on.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 class Prompt(prompt.Prompt):
     """A text and what should follow it: `Prompt("Grass is", " green", distractor=" blue")`.
 
-    The answer begins with a space where the text needs one. Prompts that share a `key` (else the text) are in the same
-    split. The other fields are those of a line in a task file. Raises BadTask.
+    The answer starts with a space if the text needs one. Prompts with the same `key` (default: the text) are in the
+    same split. The other fields are those of a line in a task file. Raises BadTask.
     """
 
     if not TYPE_CHECKING:
 
         def __init__(self, text, answer, **fields) -> None:
-            # A field that is None is not given, so that a row with gaps can be passed on as it is.
+            # None means that a field is not given, so a row with gaps can be passed as it is.
             given = {"text": text, "answer": answer} | {k: v for k, v in fields.items() if v is not None}
             record = listed(given)
             for name, value in record.items():
@@ -46,7 +46,7 @@ class Prompt(prompt.Prompt):
                 raise BadTask(" ".join(fault.sentence("The prompt") for fault in faults))
             super().__init__(**{name: getattr(made, name) for name in prompt.Prompt.model_fields})
 
-        # Reading a prompt from JSON does not come this way.
+        # Reading a prompt from JSON does not call this.
         __init__.__pydantic_base_init__ = True
 
     else:
@@ -71,9 +71,9 @@ class Task(task.Task):
     """Prompts of your own: a list of `Prompt` (or of dictionaries with its fields), a data frame with such columns, or
     a JSONL or CSV file.
 
-    Prompts go to the explore or the confirm split by a hash of their key. The task has the `name` by which results call
-    it, else a file's name, else "prompts". How answers are read is seen in them, unless `answer_kind` says it (or, in a
-    list or a frame, a field of that name). Raises BadTask with the first fault, and the rest in its `faults`.
+    A hash of the key puts a prompt in the explore or the confirm split. Results call the task by its `name`; default:
+    the file's name, or "prompts". The program infers how to compare answers, unless `answer_kind` (or, in a list or a
+    frame, a field of that name) says it. Raises BadTask with the first fault, and all of them in its `faults`.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Task(task.Task):
         answer_kind: AnswerKind | None = None,
     ) -> None:
         if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise BadTask(f"name must be a text such as 'colours', and is {name!r}.")
+            raise BadTask(f"name must be a text such as 'colours', not {name!r}.")
         if answer_kind is not None and answer_kind not in get_args(AnswerKind):
-            raise BadTask(f"There is no answer_kind {answer_kind!r}: take {', '.join(get_args(AnswerKind))}.")
+            raise BadTask(f"There is no answer_kind {answer_kind!r}. Use {',  '.join(get_args(AnswerKind))}.")
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():
@@ -95,14 +95,14 @@ class Task(task.Task):
             made = from_records(records_of(prompts), name or "prompts", answer_kind)
         super().__init__(**{field: getattr(made, field) for field in task.Task.model_fields})
 
-    # What is read from a tracker does not come this way.
+    # Reading a task from a tracker does not call this.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @classmethod
     def from_file(
         cls, path: str | PathLike[str], name: str | None = None, answer_kind: AnswerKind | None = None
     ) -> Task:
-        """The task in a JSONL or CSV file: `Task(path)` by its own name. Raises BadTask."""
+        """The task in a JSONL or CSV file, as `Task(path)`. Raises BadTask."""
         return cls(Path(fspath(path)), name, answer_kind)
 
 
@@ -120,11 +120,11 @@ def from_records(records: list[dict[str, Any]], name: str, kind: AnswerKind | No
 
 
 def not_json(value: Any) -> str | None:
-    """Why a value could stand in no task file, or None."""
+    """Why a value cannot be in a task file, or None."""
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError) as fault:
-        return f"{fault}; write texts, numbers and short spans only"
+        return f"{fault}; use only texts, numbers and short spans"
     return None
 
 
@@ -135,7 +135,7 @@ def records_of(given: Any) -> list[dict[str, Any]]:
         return [listed({str(k): v for k, v in row.items() if not empty(v)}) for row in rows]
     if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
         raise BadTask(
-            f"A {type(given).__name__} holds no prompts: give a list of lashley.Prompt, a data frame, or the name of a "
+            f"A {type(given).__name__} is not a set of prompts. Give a list of lashley.Prompt, a data frame, or a "
             "JSONL or CSV file."
         )
     found: list[dict[str, Any]] = []
@@ -146,14 +146,13 @@ def records_of(given: Any) -> list[dict[str, Any]]:
             found.append(listed({str(k): v for k, v in one.items()}))
         else:
             raise BadTask(
-                f"The prompts, line {number}: a {type(one).__name__} is not a prompt; write lashley.Prompt(text, "
-                "answer)."
+                f"The prompts, line {number}: a {type(one).__name__} is not a prompt; use lashley.Prompt(text, answer)."
             )
     return found
 
 
 def listed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON has it: numbers of NumPy as Python's, tuples as lists."""
+    """A record in JSON's types: numbers of NumPy as Python's, tuples as lists."""
     return {name: plain(value) for name, value in record.items()}
 
 
@@ -166,7 +165,7 @@ def plain(value: Any) -> Any:
 
 
 def empty(cell: Any) -> bool:
-    """A cell of a data frame that holds nothing, in any of the ways in which it says so."""
+    """Whether a cell of a data frame is empty, in any of its representations."""
     return (
         cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
     )

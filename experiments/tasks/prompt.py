@@ -1,7 +1,7 @@
-"""One prompt, and all that an experiment may want to know about it.
+"""One prompt, and everything that experiments use of it.
 
-A prompt belongs to the `explore` or the `confirm` split by a hash of its key and of nothing else, so that
-what was looked at while a hypothesis was formed can never be what tests it, whatever the seed.
+Only a hash of its key determines whether a prompt is in the `explore` or the `confirm` split, so the prompts used to
+form a hypothesis can never test it, whatever the seed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def split_of(key: str) -> Split:
 
 
 def blank_at_end(text: str) -> bool:
-    """Does the text end with a blank, seen or unseen? The end of a line is none: what follows it begins without one."""
+    """Whether the text ends with a visible or invisible blank. A line end does not count: no space follows it."""
     return text[-1] not in "\r\n" and (text[-1].isspace() or not visible(text[-1]))
 
 
 class Inconsistent(ValueError):
-    """Fields of a prompt that do not go together: every fault by itself."""
+    """Inconsistent fields of a prompt, with each fault."""
 
     code = "inconsistent_prompt"
 
@@ -42,21 +42,21 @@ class Inconsistent(ValueError):
 
 
 class Prompt(Frozen):
-    """A text, what should follow it, and what the two can be compared with.
+    """A text, its answer, and what to compare them with.
 
-    text              ends without a blank; `text + answer` is what the model would write
-    answer            the continuation, with its leading space where the text needs one
+    text              ends without a blank; the model would write `text + answer`
+    answer            the continuation, with its leading space if the text needs one
     distractor        a plausible wrong answer of the same form
-    corrupted         a twin of the text: one small change, the same template, another answer
-    corrupted_answer  the answer of the twin
+    corrupted         the text with one small change: the same template, another answer
+    corrupted_answer  the answer of `corrupted`
     spans             named half-open ranges of characters in `text`, such as {"a": (0, 1)}
-    template          prompts that share it have the same parts in the same order; "" when nothing is known
+    template          prompts that share it have the same parts in the same order; "" if unknown
     key               the content, such as "3+4": prompts that share it are in the same split
     operands          the numbers of a sum, in the order in which they are used
-    accepted          all right answers, where there are more than one; `answer` is one of them
-    open              nothing is asked: there is no answer, and what is of interest is how the subject goes on
+    accepted          all right answers, if there is more than one; includes `answer`
+    open              there is no answer; only how the subject continues matters
 
-    Fields that do not go together raise pydantic's ValidationError, whose context holds an `Inconsistent`.
+    Inconsistent fields raise pydantic's ValidationError, whose context contains an `Inconsistent`.
     """
 
     text: Annotated[str, Field(min_length=1)]
@@ -80,14 +80,14 @@ class Prompt(Frozen):
     def _faults(self) -> Iterator[str]:
         for name, text in (("text", self.text), ("corrupted", self.corrupted)):
             if text is not None and (not visible(text).strip() or blank_at_end(text)):
-                yield f"{name} is blank or ends with a blank; move the blank to the beginning of the answer"
+                yield f"{name} is blank or ends with a blank; move the blank to the start of the answer"
         if not self.open:
             for name in ("answer", "distractor", "corrupted_answer"):
                 yield from self._faults_of_answer(name, getattr(self, name))
         elif self.answer or self.distractor or self.corrupted_answer or self.accepted:
-            yield "an open prompt has no answer; leave the answers out"
+            yield "an open prompt has no answer; leave out the answers"
         if self.accepted and (self.answer not in self.accepted or self.distractor in self.accepted):
-            yield "accepted must hold the answer, and not the distractor"
+            yield "accepted must contain the answer, but not the distractor"
         if self.corrupted is None and self.corrupted_answer is not None:
             yield "corrupted_answer is given without corrupted; give both or neither"
         if self.corrupted == self.text:
@@ -105,11 +105,11 @@ class Prompt(Frozen):
         elif name != "answer" and given.strip() == self.answer.strip():
             yield f"{name} is the same as the answer"
         elif name != "answer" and self.answer.strip() and given[0].isspace() != self.answer[0].isspace():
-            yield f"{name} and the answer must both begin with a space, or neither"
+            yield f"{name} and the answer must both start with a space, or neither"
 
     @property
     def message(self) -> str:
-        """What is asked, without a chat template around it; see `experiments.chat`."""
+        """The question without a chat template; see `experiments.model.chat`."""
         return self.text
 
     @property
@@ -118,10 +118,10 @@ class Prompt(Frozen):
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:
-    """What pydantic found in a prompt's fields: the field, or "" for several, and a sentence, for each fault."""
+    """pydantic's faults in a prompt's fields: the field, or "" for several, and a sentence for each."""
     found: list[tuple[str, str]] = []
     for detail in error.errors(include_url=False):
-        # A text that is none makes its key none, too, which nobody wrote.
+        # An invalid text also makes its key invalid, which the user did not write.
         if detail["loc"] == ("key",) and not isinstance(detail["input"], str):
             continue
         cause = detail.get("ctx", {}).get("error")

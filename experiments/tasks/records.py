@@ -1,7 +1,7 @@
-"""The records of a user's file: one JSON object a line (JSONL), or the rows below a header (CSV).
+"""The records of a user's file: one JSON object per line (JSONL), or the rows below a header (CSV).
 
-Nothing is judged here but the form of the file. Every fault is kept with the line at which its record begins, so that a
-file can be mended in one go.
+This checks only the form of the file. Every fault has the line where its record starts, so the user can correct all of
+them at once.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Form = Literal["jsonl", "csv"]
-# How the names of task files end.
+# The extensions of task files.
 FILES = (".jsonl", ".csv")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong, in which line, counted from 1 (0: in the file as a whole), and in which field, if in one."""
+    """A fault, its line, counted from 1 (0: the whole file), and its field, if any."""
 
     line: int
     says: str
     field: str = ""
 
     def sentence(self, file: str) -> str:
-        """A sentence that begins with the place."""
+        """A sentence that starts with the place."""
         place = file + (f", line {self.line}" if self.line else "") + (f", field '{self.field}'" if self.field else "")
         return f"{place}: {self.says}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record as it stands in the file, and the line at which it begins."""
+    """One record as it is in the file, and the line where it starts."""
 
     line: int
     given: dict[str, Any]
@@ -45,7 +45,7 @@ Read = tuple[list[Record], list[Fault]]
 
 
 class Twice(ValueError):
-    """A key stands twice in one JSON object, of which `json` would keep the last."""
+    """A key occurs twice in one JSON object, of which `json` would keep the last."""
 
     code = "key_twice"
 
@@ -64,7 +64,7 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-# What other programs call our fields.
+# Other programs' names for these fields.
 ELSEWHERE = {
     "prompt": "text", "input": "text", "sentence": "text", "completion": "answer", "target": "answer",
     "output": "answer", "label": "answer", "foil": "distractor", "wrong": "distractor",
@@ -72,36 +72,36 @@ ELSEWHERE = {
 
 
 def meant(field: str, known: Collection[str]) -> str | None:
-    """The field of ours that somebody may have meant by this name; None where there is none."""
+    """The field that the user may have meant by this name, or None."""
     ours = ELSEWHERE.get(field.lower(), field.lower())
-    # Looser, and 'extra' would be told to be 'text'.
+    # With a looser match, 'extra' would suggest 'text'.
     return next(iter(difflib.get_close_matches(ours, known, n=1, cutoff=0.7)), None)
 
 
 def unknown(field: str, known: Collection[str]) -> str:
-    """What to say of a field that there is not."""
+    """The message for an unknown field."""
     ours = meant(field, known)
-    return f"there is no such field; {f'did you mean {ours!r}?' if ours else 'known are ' + ', '.join(known) + '.'}"
+    return f"there is no such field; {f'did you mean {ours!r}?' if ours else 'known fields: ' + ', '.join(known) + '.'}"
 
 
 def jsonl(content: str) -> Read:
-    """One JSON object a line; blank lines are passed over."""
+    """Read one JSON object per line; skip blank lines."""
     records: list[Record] = []
     faults: list[Fault] = []
-    # Not splitlines(): it would also split at characters that JSON allows inside a string.
+    # Not splitlines(), which would also split at characters that JSON allows inside a string.
     for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             given = json.loads(line, object_pairs_hook=each_once)
         except Twice as twice:
-            faults.append(Fault(number, "this key stands twice in one object; remove one of the two.", twice.key))
+            faults.append(Fault(number, "this key occurs twice in one object; remove one of the two.", twice.key))
             continue
         except json.JSONDecodeError as error:
-            faults.append(Fault(number, f"not JSON ({error.msg} at column {error.colno}); write one object a line."))
+            faults.append(Fault(number, f"not JSON ({error.msg} at column {error.colno}); write one object per line."))
             continue
         except (ValueError, RecursionError):
-            faults.append(Fault(number, "a number or a nesting that is too large; write texts and short spans only."))
+            faults.append(Fault(number, "a number or nesting that is too large; use only texts and short spans."))
             continue
         if isinstance(given, dict):
             records.append(Record(number, given))
@@ -111,9 +111,9 @@ def jsonl(content: str) -> Read:
 
 
 def table(content: str, known: Collection[str], texts: Collection[str]) -> Read:
-    """The rows of a CSV file, whose header names fields of `known`. A cell of a field that is not in `texts` is JSON.
+    """Read the rows of a CSV file, whose header names fields of `known`. Cells of fields not in `texts` are JSON.
 
-    An empty cell is a field that is not given. A fault in the header leaves nothing to read.
+    An empty cell means that the field is not given. With a fault in the header, nothing is read.
     """
     rows, faults = _rows(content)
     if not rows:
@@ -126,7 +126,7 @@ def table(content: str, known: Collection[str], texts: Collection[str]) -> Read:
     records: list[Record] = []
     for line, row in rest:
         if len(row) != len(header):
-            way_out = "put a cell with a comma or a quote in it into quotes" if len(row) > len(header) else "fill it up"
+            way_out = "put cells with commas or quotes in quotes" if len(row) > len(header) else "add the missing cells"
             faults.append(Fault(line, f"{len(row)} cells under a header of {len(header)}; {way_out}."))
             continue
         given: dict[str, Any] = {}
@@ -136,17 +136,17 @@ def table(content: str, known: Collection[str], texts: Collection[str]) -> Read:
             try:
                 given[name] = cell if name in texts else json.loads(cell, object_pairs_hook=each_once)
             except Twice as twice:
-                faults.append(Fault(line, f"'{twice.key}' stands twice in one object; remove one of the two.", name))
+                faults.append(Fault(line, f"'{twice.key}' occurs twice in one object; remove one of the two.", name))
             except (ValueError, RecursionError):
-                faults.append(Fault(line, f"'{cell[:40]}' is no JSON, which this field is written in.", name))
+                faults.append(Fault(line, f"'{cell[:40]}' is not JSON, which this field needs.", name))
         if given:
             records.append(Record(line, given))
     return records, faults
 
 
 def _rows(content: str) -> tuple[list[tuple[int, list[str]]], list[Fault]]:
-    """Every row that is not blank with the line at which it begins, and what cannot be read."""
-    # Both kinds of line ends count as one; a bare \r, as old spreadsheets wrote it, too.
+    """Every row that is not blank, with the line where it starts, and what cannot be read."""
+    # \n and \r\n are one line end; so is a bare \r, from old spreadsheets.
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     rows: list[tuple[int, list[str]]] = []
     faults: list[Fault] = []
@@ -158,7 +158,7 @@ def _rows(content: str) -> tuple[list[tuple[int, list[str]]], list[Fault]]:
             return rows, faults
         except csv.Error as error:
             unclosed = "end of data" in str(error)
-            says = "a quote is opened and never closed" if unclosed else f"not CSV ({error})"
+            says = "a quote is not closed" if unclosed else f"not CSV ({error})"
             faults.append(Fault(begins, f'{says}; a quote inside a cell is written "".'))
             continue
         if any(cell.strip() for cell in row):
@@ -167,7 +167,7 @@ def _rows(content: str) -> tuple[list[tuple[int, list[str]]], list[Fault]]:
 
 def _faults_of(header: list[str], line: int, known: Collection[str]) -> list[Fault]:
     if len(header) == 1 and header[0] not in known and any(sign in header[0] for sign in ";\t"):
-        return [Fault(line, "the cells of the header are not parted by commas; save the file with commas.")]
+        return [Fault(line, "the cells of the header are not separated by commas; save the file with commas.")]
     if not any(name in known or meant(name, known) for name in header):
         return [Fault(line, "the first line must name the columns, such as text,answer,distractor.")]
     faults = [

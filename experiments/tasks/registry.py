@@ -1,8 +1,7 @@
-"""The tasks by name, and the task that a goal speaks of.
+"""The tasks by name, and the task that a goal names.
 
-Third parties add a task with an entry point of the group `lashley.tasks` that names a `Task`. A goal is matched
-by the keywords on the task cards: the more of its words they explain, the better. Where they explain
-none, nothing is guessed.
+Another package adds a task with an entry point of the group `lashley.tasks` that names a `Task`. A goal is matched by
+the keywords on the task cards: the more of its words they match, the better. If none match, there is no guess.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from .syllogisms import SYLLOGISMS
 from .task import Task
 from .years import YEARS
 
-# In the order in which they are listed; of two tasks that a goal fits equally, the first is taken.
+# In the order of the list; if a goal fits two tasks equally, the first is chosen.
 BUILT_IN = (
     *(ARITHMETIC, ARITHMETIC_QUESTIONS, MULTI_STEP, *CALCULATIONS, GREATER_THAN),
     *(LOGIC, SYLLOGISMS, RULES, GSM8K),
@@ -45,7 +44,7 @@ BUILT_IN = (
     *(DOCSTRING, JSON_CLOSING),
     *SMALL_SETS,
 )
-# Known by their names and not listed: one task per k would be a long list of the same.
+# Known by name but not listed: one task per k would make a long list.
 UNLISTED = {t.name: t for t in map(kth_smallest, range(1, HIGHEST_K + 1)) if t.name != KTH_SMALLEST.name}
 GROUP = "lashley.tasks"
 
@@ -53,13 +52,13 @@ SUFFIXES = ("ition", "ing", "ion", "ed", "al", "s")
 
 
 def tasks() -> dict[str, Task]:
-    """All tasks by name, the built-in ones first. Raises `BadTask` when an installed task cannot be used."""
+    """All tasks by name, built-in ones first. Raises `BadTask` if an installed task cannot be used."""
     return {name: one.thing for name, one in all_registered().items()}
 
 
 @cache
 def all_registered() -> dict[str, Registered[Task]]:
-    """The same, each with the package that it is from."""
+    """The tasks, each with its package."""
     ours = {task.name: task for task in BUILT_IN}
     return registered(ours, GROUP, "task", lambda one: isinstance(one, Task), "a Task", lambda one: one.name, BadTask)
 
@@ -73,10 +72,10 @@ def task(name: str) -> Task:
 
 
 def match(goal: str) -> list[tuple[Task, tuple[str, ...]]]:
-    """The tasks that the goal may mean, best first, each with the words of the goal that say so.
+    """The tasks that the goal may mean, best first, each with the matching words of the goal.
 
     A word counts once, however many keywords it belongs to, and in any of its forms (add, adding, addition).
-    Equals stay in the order of `tasks()`. Empty when no keyword occurs.
+    Ties keep the order of `tasks()`. Empty if no keyword occurs.
     """
     words = re.findall(r"\w+", goal.replace("_", " "))
     stems = [stem(word) for word in words]

@@ -1,7 +1,7 @@
-"""Five relations beside the capitals: language, continent and country of places, symbols of elements, authors of books.
+"""Five relations besides capitals: language, continent and country of places, symbols of elements, authors of books.
 
-Each has seventy pairs or more, all of them plain schoolbook knowledge. Left out is what has two good answers:
-countries of several languages or continents, cities with a namesake, books whose author is spelled in several ways.
+Each has seventy pairs or more of common knowledge. Pairs with two good answers are left out: countries with several
+languages or continents, cities with a namesake, books whose author has several spellings.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ AUTHORS = grouped(
 )
 KNOWLEDGE = ("fact", "facts", "factual recall", "knowledge")
 
-# What a book's author is as rightly called; the others go by one name.
+# Other right names of authors; the rest have only one name.
 FULL_NAMES = table(
     """
     Shakespeare | William Shakespeare, Austen | Jane Austen, Dickens | Charles Dickens, Tolstoy | Leo Tolstoy,
@@ -199,7 +199,7 @@ def relation(
     return Task(
         name=name,
         title=title,
-        description=f"Recalls one of {len(facts)} facts of this relation, asked for in {len(wordings)} wordings.\n"
+        description=f"Recalls one of {len(facts)} facts of this relation, in {len(wordings)} wordings.\n"
         "Chance is near 0, or the share of the most frequent answer; against the distractor it is 1 in 2.",
         keywords=(*keywords, *KNOWLEDGE),
         answer_kind=kind,
@@ -260,7 +260,7 @@ RELATIONS = (
             ("stands", "The element {subject} has the {relation}"),
         ),
         ("element", "chemical", "chemistry", "chemical symbol", "periodic table"),
-        # Before a name "in" is passed over; it is the symbol of indium, too.
+        # "In" is the symbol of indium, but grading skips "in" before a name.
         kind="word",
     ),
     relation(
@@ -269,7 +269,7 @@ RELATIONS = (
         "author",
         AUTHORS,
         (
-            # Solved beside it are two that are asked nowhere: only so is it clear that a last name will do.
+            # Two solved examples that are never asked make clear that a last name is enough.
             (
                 "called",
                 "The author of Walden is Thoreau, the author of Ivanhoe is Scott, and the {relation} of {subject} is",

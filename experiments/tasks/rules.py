@@ -1,8 +1,8 @@
-"""Facts and if-rules over people and what they are like, True or False, 0 to 5 deep (as ProofWriter, 2012.13048).
+"""Facts and if-rules about people's properties, True or False, 0 to 5 deep (after ProofWriter, arXiv 2012.13048).
 
-Two people have a first property each, and from each of the two a chain of five rules leads on. The asked property lies
-`depth` rules down one chain: it is true of one person and, in a closed world, false of the other. So every prompt has
-the same number of sentences whatever its depth, and the corrupted twin only names the other person.
+Two people have one property each, and a chain of five rules starts from each property. The asked property is `depth`
+rules down one chain: it is true of one person and, in a closed world, false of the other. So every prompt has the same
+number of sentences at any depth, and the corrupted prompt only asks about the other person.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ QUESTION = "\nQuestion: True or False: {subject} is {asked}.\nAnswer:"
 
 
 def contents() -> list[tuple[str, str]]:
-    """Two properties at the same depth, one of each chain: the asked one, and the one beside it."""
+    """Pairs of properties at the same depth, one of each chain: the asked one, and the other."""
     return list(permutations(LIKE, 2))
 
 
 def order(number: int) -> list[int]:
-    """One of the orders in which the two facts and the ten rules may stand."""
+    """One of the possible orders of the two facts and ten rules."""
     return random.Random(f"rules {number}").sample(range(2 + 2 * DEEPEST), 2 + 2 * DEEPEST)
 
 
@@ -41,11 +41,11 @@ ARRANGED = tuple(order(number) for number in range(ORDERS))
 
 
 def chains(content: tuple[str, str], depth: int, by: str) -> tuple[list[str], list[str]]:
-    """The properties down either chain, the asked one at this depth of the first."""
+    """The properties of both chains, the asked one at this depth of the first."""
     left = [word for word in LIKE if word not in content]
     at = 7 * len(by) + sum(map(ord, by))
     step = choose((1, 3, 5, 7, 9, 13, 15, 17, 19, 21), by)
-    # A step that shares no divisor with the 22 words that are left visits each of them once.
+    # A step that is coprime with the 22 remaining words visits each of them once.
     rest = [left[(at + step * i) % len(left)] for i in range(2 * DEEPEST)]
     first, second = rest[:DEEPEST], rest[DEEPEST:]
     first.insert(depth, content[0])
@@ -88,8 +88,8 @@ def write(content: tuple[str, str], stratum: int, variant: int) -> Prompt:
 RULES = Task(
     name="rules",
     title="Facts and if-rules, up to five deep",
-    description="Says if a thing follows from two facts and ten rules, 0 to 5 rules deep; what does not is False.\n"
-    "Chance is 1 in 2: True and False are balanced at every depth, and the same sentences stand in both.",
+    description="Says whether something follows from two facts and ten rules, 0 to 5 rules deep; otherwise False.\n"
+    "Chance is 1 in 2: True and False are balanced at every depth and have the same sentences.",
     keywords=(
         *("proofwriter", "if-rules", "rules", "proof", "proof depth", "true or false", "chaining"),
         *("multi-hop", "multi-hop reasoning", "facts and rules"),

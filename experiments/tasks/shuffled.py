@@ -1,8 +1,8 @@
-"""A task with its answers handed out among its prompts: the same texts, the same answers, and nothing to know.
+"""A task with shuffled answers: the same texts and answers, but nothing to know.
 
-Whatever a subject does, its answers have no more to do with the prompts than by chance. So a study of it must find
-nothing. Answer, distractor and the twin's answer move together, to a prompt with another key. They move within blocks
-of the stream, so that a larger draw still begins with the smaller one.
+The answers are related to the prompts only by chance, so a study of such a task must find nothing. Answer, distractor
+and the corrupted prompt's answer move together, to a prompt with another key. They move within blocks of the stream, so
+a larger draw still starts with the smaller one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Shuffled:
     def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
         rng = random.Random(f"shuffled 1 {self.seed} {split} {seed}")
         prompts = self.source.stream(split, seed)
-        # The last block takes what would be too little for one of its own.
+        # The last block includes a remainder that is too small for its own block.
         blocks = max(1, self.capacity(split) // BLOCK)
         for number in range(blocks):
             block = list(islice(prompts, BLOCK) if number < blocks - 1 else prompts)
@@ -54,19 +54,19 @@ class Shuffled:
 
 
 def shuffled(task: Task, seed: int = 0) -> Task:
-    """The task with its answers handed out anew; another seed hands them out in another way.
+    """The task with its answers shuffled; another seed shuffles them in another way.
 
-    Raises BadTask for open prompts, which have no answers. Drawing raises it where more than half of the prompts
-    have one key.
+    Raises BadTask for open prompts, which have no answers. Drawing raises it if more than half of the prompts have one
+    key.
     """
     if task.answer_kind == "open":
-        raise BadTask(f"The prompts of '{task.name}' have no answers that could be shuffled; take another task.")
+        raise BadTask(f"The prompts of '{task.name}' have no answers to shuffle. Use another task.")
     return task.model_copy(
         update={
             "name": f"{task.name}~shuffled{seed or ''}",
             "title": f"{task.title}, answers shuffled",
             "description": f"The prompts of {task.name}, each with the answer of another one: there is nothing to know."
-            "\nA subject that can do the task is right by coincidence only.",
+            "\nA subject that can do the task is right only by coincidence.",
             "keywords": (),
             "source": Shuffled(task.source, seed),
             "content": None,
@@ -75,7 +75,7 @@ def shuffled(task: Task, seed: int = 0) -> Task:
 
 
 def shuffled_by_name(name: str, find: Callable[[str], Task]) -> Task | None:
-    """The task that `induction~shuffled` or `induction~shuffled7` names, where `find` knows the one before the sign.
+    """The task named `induction~shuffled` or `induction~shuffled7`, if `find` knows the task before the ~.
 
     None for any other name. Raises what `find` raises.
     """
@@ -84,10 +84,10 @@ def shuffled_by_name(name: str, find: Callable[[str], Task]) -> Task | None:
 
 
 def deranged(keys: Sequence[str], rng: random.Random) -> list[int]:
-    """For each place another one, each once, and none with the same key. Raises BadTask where there is no such order.
+    """For each position another one with a different key, each once. Raises BadTask if there is no such order.
 
-    Places of one key stand together in a random order; a turn by as many as the largest such group takes everyone out
-    of their own.
+    Positions are ordered randomly with equal keys together; shifting by the size of the largest group moves every
+    position out of its group.
     """
     groups: dict[str, list[int]] = {}
     for place in rng.sample(range(len(keys)), len(keys)):
@@ -96,7 +96,7 @@ def deranged(keys: Sequence[str], rng: random.Random) -> list[int]:
     most = max(map(len, groups.values()), default=0)
     if 2 * most > len(keys):
         raise BadTask(
-            "Too many of these prompts ask the same to shuffle their answers; take a task with more questions."
+            "Too many of these prompts ask the same question to shuffle their answers. Use a task with more questions."
         )
     givers = [0] * len(keys)
     for at, place in enumerate(order):

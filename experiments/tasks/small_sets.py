@@ -1,8 +1,8 @@
-"""Short fixed lists of the kind that earlier programs measured on: 8 sums, 5 chains, 4 syllogisms, 5 word problems,
+"""Short fixed lists like those of earlier programs: 8 sums, 5 chains, 4 syllogisms, 5 word problems,
 and 11 tasks of a few beginnings each.
 
-The texts are equivalents, written for this program; they are no copies of those lists. They are here to be
-compared with, and to try something in a minute. They are too small to learn much from: a study should take a family.
+The texts are equivalents written for this program, not copies of those lists. They are for comparison, and for trying
+something in a minute. They are too small to learn much from: use a family for a study.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Row = tuple[str, str, str]
 
 
 def sums(*lines: str) -> tuple[Row, ...]:
-    """Rows of lines such as "2 + 3 = 5, 6": what is asked, the answer, and a distractor."""
+    """Rows of lines such as "2 + 3 = 5, 6": the question, the answer, and a distractor."""
     rows = (line.rpartition(" = ") for line in lines)
     return tuple((f"{asked} =", *(f" {word}" for word in said.split(", "))) for asked, _, said in rows)  # type: ignore[misc]
 
@@ -89,7 +89,7 @@ SETS: dict[str, tuple[str, AnswerKind, tuple[Row, ...]]] = {
         ),
     ),
     "small_json": (
-        "JSON that is to be closed",
+        "Closing JSON brackets",
         "text",
         (('{"a": [1, 2', "]}", "}]"), ('{"a": {"b": 1', "}}", "]}"), ('[{"a": 1', "}]", "]}")),
     ),
@@ -179,7 +179,7 @@ def small(name: str, title: str, kind: AnswerKind, given: tuple[Row, ...]) -> Ta
     return Task(
         name=name,
         title=title,
-        description=f"A fixed list of {len(given)} prompts, to compare with or to try something on.\n"
+        description=f"A fixed list of {len(given)} prompts, for comparison or for a quick try.\n"
         "Too few to confirm anything.",
         keywords=(),
         answer_kind=kind,

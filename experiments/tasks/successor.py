@@ -1,8 +1,8 @@
-"""What comes next: days, months, letters, numerals in words and as ordinals.
+"""What comes next: days, months, letters, numbers in words, ordinals.
 
-Asked as a rule after two solved pairs of the same series ("Monday -> Tuesday"), or in a sentence with nothing solved.
-A pair is the content that is held out, so solved pairs are of the split of what is asked; a plain run of days would
-show others on its way.
+Asked as a rule after two solved pairs of the same series ("Monday -> Tuesday"), or in a sentence without examples.
+Pairs are held out as a whole, so solved pairs are of the same split as the question; a plain sequence of days would
+reveal others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SENTENCES = (
     "The next {kind} after {before} is",
     "If it is not the {kind} {before} but the one after it, then it is",
 )
-# At most so many choices of solved lines for each rule.
+# The most choices of solved lines for each rule.
 LINES = 6
 
 
@@ -68,7 +68,7 @@ def others(step: Step) -> tuple[Step, ...]:
 
 
 def variants(step: Step, stratum: int) -> int:
-    """Of three others or more, one is the twin and two are shown, in either order; of two, one is shown."""
+    """Of three or more others, one is for the corrupted prompt and two are shown, in either order; of two, one is."""
     pool = len(others(step))
     return 1 if stratum >= len(RULES) else min(LINES, 2 * pool) if pool > 2 else pool
 

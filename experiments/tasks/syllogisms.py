@@ -1,8 +1,8 @@
-"""Syllogisms that hold, that are refuted, and that do not follow: Yes, No, or Unknown.
+"""Syllogisms whose conclusion follows, is refuted, or does not follow: Yes, No, or Unknown.
 
 "All wugs are meps. Max is a wug. Is Max a mep?" One rule about invented nouns and one fact about a person. Invalid
-forms (affirming the consequent and its like) have the answer Unknown. The corrupted twin has the other quantifier and
-nothing else, and neither of the two says anything about the answer by itself.
+forms (such as affirming the consequent) have the answer Unknown. The corrupted prompt differs only in the quantifier,
+and the quantifier alone does not determine the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Form = tuple[str, str, bool]
 QUANTIFIERS = ("All", "No")
 FACTS = {"first": "is a {b}", "second": "is a {c}", "not second": "is not a {c}"}
 QUESTION = "\nQ: Is it true that {name} {asked}? (Yes, No or Unknown)\nA:"
-# What the rule and the fact say of the other noun; None where they leave it open.
+# What the rule and the fact imply about the other noun; None if they leave it open.
 FOLLOWS: dict[tuple[str, str], bool | None] = {
     ("All", "first"): True,
     ("All", "second"): None,
@@ -28,13 +28,13 @@ FOLLOWS: dict[tuple[str, str], bool | None] = {
     ("No", "second"): False,
     ("No", "not second"): None,
 }
-# Four of the forms for each answer, and two for each answer with either quantifier.
+# Four forms for each answer, two of them with each quantifier.
 FORMS: tuple[Form, ...] = tuple((quantifier, fact, denied) for quantifier, fact in FOLLOWS for denied in (False, True))
 SPANS = ("quantifier", "b", "c", "name", "asked")
 
 
 def conclusion(quantifier: str, fact: str, denied: bool) -> str:
-    """The answer to whether the person is (or, denied, is not) of the noun that the fact does not speak of."""
+    """The answer to whether the person is (or, denied, is not) one of the noun that the fact does not mention."""
     follows = FOLLOWS[quantifier, fact]
     return "Unknown" if follows is None else "Yes" if follows != denied else "No"
 
@@ -77,8 +77,8 @@ def write(nouns: tuple[str, str], stratum: int, variant: int) -> Prompt:
 SYLLOGISMS = Task(
     name="syllogisms",
     title="Syllogisms, valid and invalid",
-    description="Says of a conclusion about invented nouns whether it follows, is refuted, or is left open.\n"
-    "Chance is 1 in 3: Yes, No and Unknown are balanced, for All as for No.",
+    description="Says whether a conclusion about invented nouns follows, is refuted, or is open.\n"
+    "Chance is 1 in 3: Yes, No and Unknown are balanced, both for All and for No.",
     keywords=("invalid syllogism", "invalid", "fallacy", "does not follow", "syllogisms", "valid syllogism"),
     answer_kind="true_false_unknown",
     max_new_tokens=8,

@@ -1,4 +1,4 @@
-"""Plain English nouns, short and common, for families that need words without a meaning of their own in the task."""
+"""Short and common English nouns, for families that need words without meaning in the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task without some of its prompts, so that what is found on the others can be measured on these."""
+"""A task without some of its prompts, so that what the others reveal can be measured on these."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .task import Source, Task
 
 
 class WithoutPrompts:
-    """A source whose `split` leaves out the prompts with these texts, which are all of that split."""
+    """A source without the prompts with these texts, which are all of `split`."""
 
     def __init__(self, source: Source, split: Split, texts: frozenset[str]) -> None:
         self.source, self.split, self.texts = source, split, texts
@@ -28,6 +28,6 @@ class WithoutPrompts:
 
 
 def without_prompts(task: Task, n: int, split: Split, seed: int) -> Task:
-    """The task without the n prompts that this draw has."""
+    """The task without the n prompts of this draw."""
     texts = frozenset(p.text for p in task.prompts(n, split, seed))
     return task.model_copy(update={"source": WithoutPrompts(task.source, split, texts)})

@@ -1,7 +1,7 @@
 """The year of an event: the Titanic sank in 1912. A wrong year is off by one or by ten.
 
-Years are numbers that are known, not worked out; so a model that is near has the century, and one that is off by a
-digit shows which one it does not know.
+Years are numbers to recall, not to compute: a model that is close knows the century, and one that is off by a digit
+shows which digit it does not know.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def write(event: str, stratum: int, _variant: int) -> Prompt:
 YEARS = Task(
     name="years",
     title="Years of events",
-    description=f"Recalls the year of one of {len(EVENTS)} well-known events, asked for in {len(TEMPLATES)} wordings.\n"
+    description=f"Recalls the year of one of {len(EVENTS)} well-known events, in {len(TEMPLATES)} wordings.\n"
     "Chance is near 0; against a year that is one or ten off it is 1 in 2.",
     keywords=("year", "years", "historical", "history", "facts"),
     answer_kind="number",

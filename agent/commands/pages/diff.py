@@ -1,4 +1,4 @@
-"""How two runs or two experiments look beside each other in a terminal."""
+"""How two runs or two experiments look side by side in a terminal."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ....tools.report.plain_text import cut
 from ....tools.workbench.difference import ExperimentDifference, Pair, RunDifference, Said, Setting, Step
 from .style import indented, interval, number, plain, print_heading, print_title, table, value_text
 
-MOST = 12  # differences of effects that fit a screen
+MOST = 12  # how many differences of effects fit on a screen
 
 
 def print_experiment_difference(console: Console, found: ExperimentDifference, everything: bool = False) -> None:
     one, other = found.ids
     print_title(console, f"{one} and {other}")
     _settings(console, found.ids, found.settings)
-    asked = "the same prompts" if found.same_prompts else "other prompts"
-    console.print(indented(f"They asked {asked}."))
+    asked = "the same prompts" if found.same_prompts else "different prompts"
+    console.print(indented(f"They used {asked}."))
     _numbers(console, "Measurements", found.ids, found.measurements, None)
     effects = [(abs(row.difference), row) for row in found.effects if row.difference is not None]
     ranked = [row for _, row in sorted(effects, key=lambda one: -one[0])]
     _numbers(console, "Effects, largest difference first", found.ids, ranked, None if everything else MOST)
-    for id, told in zip(found.ids, found.found, strict=True):
+    for id, sentence in zip(found.ids, found.found, strict=True):
         print_heading(console, id)
-        console.print(indented(told or "no result"))
+        console.print(indented(sentence or "no result"))
 
 
 def _numbers(console: Console, title: str, ids: Sequence[str], rows: Sequence[Pair], most: int | None) -> None:
@@ -40,7 +40,7 @@ def _numbers(console: Console, title: str, ids: Sequence[str], rows: Sequence[Pa
         lines.append((row.name, *values, _difference(row)))
     console.print(table(columns, lines))
     if any(row.paired for row in rows[:most]):
-        console.print(indented("A difference with an interval is taken prompt by prompt.", "dim"))
+        console.print(indented("A difference with an interval is computed prompt by prompt.", "dim"))
     if most is not None and len(rows) > most:
         console.print(indented(f"{len(rows) - most} more: --all shows all.", "dim"))
 
@@ -50,7 +50,7 @@ def _difference(row: Pair) -> str:
         return f"{number(row.paired.value)} {interval(row.paired)}"
     if row.difference is None:
         return ""
-    marks = {True: "overlap", False: "apart", None: ""}
+    marks = {True: "(intervals overlap)", False: "(intervals do not overlap)", None: ""}
     return f"{number(row.difference)} {marks[row.overlap]}".strip()
 
 
@@ -73,7 +73,7 @@ def print_run_difference(console: Console, found: RunDifference, everything: boo
     _settings(console, found.ids, found.settings)
     print_heading(console, "Steps")
     same = found.same_steps
-    console.print(indented(f"The first {same} are the same." if same else "They part at the first step."))
+    console.print(indented(f"The first {same} are the same." if same else "They differ from the first step."))
     left, right = found.steps
     beside = [(_step(left, i), _step(right, i)) for i in range(max(len(left), len(right)))]
     if beside:
@@ -83,7 +83,7 @@ def print_run_difference(console: Console, found: RunDifference, everything: boo
     pairs = [a if a == b else f"{a} as {b}" for a, b in experiments.both]
     console.print(indented(f"In both: {', '.join(pairs) or 'none'}."))
     for id, rows in zip(found.ids, experiments.alone, strict=True):
-        console.print(indented(f"In {id} alone: {', '.join(row.id for row in rows) or 'none'}."))
+        console.print(indented(f"Only in {id}: {', '.join(row.id for row in rows) or 'none'}."))
         for row in rows if everything else ():
             console.print(indented(f"  {row.id} {row.kind}: {row.found or 'no result'}", "dim"))
     if found.hypotheses:

@@ -14,7 +14,7 @@ STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecid
 
 
 def show_findings(console: Console, data: dict[str, Any]) -> None:
-    """The answer as sentences, then what each claim asks, its answer, and what that rests on."""
+    """Print the answer as sentences, then the question of each claim, its answer, and what that rests on."""
     for one in data["answers"]:
         console.print(Text(one_line(one["question"]), style="bold"))
         for sentence in one["sentences"]:

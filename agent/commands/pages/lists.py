@@ -31,11 +31,11 @@ from .style import (
 if TYPE_CHECKING:
     from ....tools.evidence.verdict import JudgedHypothesis, JudgedPrediction
 
-STRONGEST, SAMPLES = 15, 5  # rows that fit a screen
+STRONGEST, SAMPLES = 15, 5  # how many rows fit on a screen
 
 
 def print_runs(console: Console, rows: Sequence[RunSummary]) -> None:
-    """Two rows each: what it spent; below it what was asked, cut to the width of the terminal, and who studied it."""
+    """Two rows per study: what it spent; below, its goal, cut to the width of the terminal, and its driver."""
     lines = [("id", "started", "status", "exp.", "steps", "tokens", "cost", "time"), *map(_spending, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
@@ -59,7 +59,7 @@ def print_runs(console: Console, rows: Sequence[RunSummary]) -> None:
 
 
 def _spending(row: RunSummary) -> tuple[str, ...]:
-    """A run's line. What is not recorded is -, and a cost that nobody knows ?."""
+    """A run's line. What is not recorded shows as -, and an unknown cost as ?."""
     spent = row.spent
     llm, minutes = row.llm is not None and "tokens_in" in spent, spent.get("minutes")
     return (
@@ -71,11 +71,11 @@ def _spending(row: RunSummary) -> tuple[str, ...]:
 
 
 def how_to_resume(run: str) -> str:
-    return f"{run} was stopped before its end: agent resume {run} goes on with it."
+    return f"{run} was stopped before its end. Resume it: agent resume {run}"
 
 
 def print_experiments(console: Console, rows: Sequence[ExperimentSummary]) -> None:
-    """Two rows each: what it was, and what it found, cut to the width of the terminal."""
+    """Two rows per experiment: what it was, and what it found, cut to the width of the terminal."""
 
     def outcome(row: ExperimentSummary) -> str:
         if row.status == "done":
@@ -90,8 +90,8 @@ def print_experiments(console: Console, rows: Sequence[ExperimentSummary]) -> No
 
 
 def print_strongest(console: Console, rows: Sequence[StrongEffect]) -> None:
-    """Places of one metric. What is the same for all of them is said once, below."""
-    console.print(plain(f"Largest effects on {rows[0].metric}, each place as it was measured last", "bold"))
+    """The sites of one metric. What all of them share is printed once, below."""
+    console.print(plain(f"Largest effects on {rows[0].metric}, latest measurement of each site", "bold"))
     abouts = [{"kind": row.kind, "method": row.method, "model": row.model, "task": row.task, "split": row.split}
               for row in rows]  # fmt: skip
     differ = [name for name in abouts[0] if len({about[name] for about in abouts}) > 1]
@@ -187,7 +187,7 @@ def _print_samples(console: Console, samples: Sequence[Sample], most: int | None
 
 
 def _share(rows: Sequence[object], most: int | None) -> str:
-    """How many of the rows are shown, and how to see the others."""
+    """How many rows are shown, and how to see the rest."""
     return "" if most is None or len(rows) <= most else f" ({most} of {len(rows)}; --all shows all)"
 
 
@@ -216,12 +216,12 @@ def _largest(data: Json) -> float:
 
 def _key(data: Json, unit: str) -> str:
     if data.get("texts"):
-        return f"The darkest stands for {number(_largest(data))} {unit}."
-    return f"9 stands for {number(_largest(data))} {unit}; * is significant."
+        return f"The darkest is {number(_largest(data))} {unit}."
+    return f"9 means {number(_largest(data))} {unit}; * is significant."
 
 
 def _print_cells(console: Console, data: Json, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """In blocks as wide as the terminal. Colour repeats what the text says: blue is less, red is more."""
+    """Print in blocks as wide as the terminal. Colour repeats the text: blue is less, red is more."""
     values: list[list[float | None]] = data["values"]
     significant, texts = data.get("significant"), data.get("texts")
     largest = _largest(data)
@@ -277,7 +277,7 @@ def print_hypothesis(console: Console, hypothesis: JudgedHypothesis) -> None:
 
 
 def print_predictions(console: Console, predictions: Sequence[JudgedPrediction]) -> None:
-    """What was predicted, of what, and what was found; p is corrected over all predictions of the study."""
+    """The predictions and the results; p is corrected over all predictions of the study."""
     rows: list[tuple[object, ...]] = []
     for row in predictions:
         judged = row.judged

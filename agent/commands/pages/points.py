@@ -17,7 +17,7 @@ SEVERAL = "+"
 
 
 def print_points(console: Console, data: Json) -> None:
-    """Up to 60 by 16 characters; where points of several groups fall together stands a +."""
+    """Print up to 60 by 16 characters; + marks a cell with points of several groups."""
     groups = data.get("groups") or [""] * len(data["x"])
     points: list[tuple[float, float, str]] = [
         (x, y, str(g)) for x, y, g in zip(data["x"], data["y"], groups, strict=True)

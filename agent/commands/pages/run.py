@@ -1,6 +1,6 @@
-"""How a study looks in a terminal: one line for each step, from what was decided to what it found.
+"""How a study looks in a terminal: one line per step, with the decision and the result.
 
-With `everything`, the whole conversation as it was said.
+With `everything`, the whole conversation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
         ("forks", ", ".join(run.forks)),
         ("reviews", run.reviews),
         ("reviewed", ", ".join(run.reviewed_by)),
-        ("not read yet", "\n".join(run.waiting)),
+        ("unread messages", "\n".join(run.waiting)),
         ("resumed", ", ".join(minute(at) for at in run.resumed)),
     )
     if everything:
@@ -66,12 +66,12 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
 def _report(run: Run) -> str:
     page = Path("reports") / run.id / "report.html"
     if page.is_file():
-        return f"{page}   (agent report {run.id} writes it anew)"
-    return f"agent report {run.id} writes it" + ("" if run.report is not None else ", from what there is")
+        return f"{page}   (agent report {run.id} renders it again)"
+    return f"agent report {run.id} writes it" + ("" if run.report is not None else ", from what was found so far")
 
 
 def _print_steps(console: Console, run: Run) -> None:
-    """At, id, what was decided and what it found: one row of the terminal each."""
+    """Time, id, decision and result: one row of the terminal per step."""
     for at, name, decided, found in steps_of(run):
         room = console.width - 14
         words = cut(decided, max(12, room * 9 // 20 if found else room))
@@ -96,8 +96,8 @@ def _print_turn(console: Console, run: Run, turn: Turn) -> None:
     if content.get("text"):
         console.print(indented(content["text"]))
     for one in content.get("mended", ()):
-        console.print(indented(f"mended: {one['what']}", "dim"))
+        console.print(indented(f"repaired: {one['what']}", "dim"))
         if one["was"]:
-            console.print(indented(f"it came as: {one['was']}", "dim"))
+            console.print(indented(f"original: {one['was']}", "dim"))
     for call in content.get("calls", ()):
         console.print(indented(f"→ {call['name']} {call['arguments']}", "cyan"))

@@ -1,7 +1,7 @@
-"""The words of every page: plain text and tables without lines, right at any width.
+"""The building blocks of every terminal page: plain text and tables without rules, for any width.
 
-What is printed was written by somebody else, a language model or its subject among them. It is never
-read as markup, and control characters are made visible.
+Much of the text comes from a language model or its subject. It is never interpreted as markup, and control characters
+are made visible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ....tools.report.plain_text import cut, printable
 
 
 def console() -> Console:
-    """Standard output: no colour when it is a pipe or NO_COLOR is set, and no character that stops it."""
+    """Standard output: no colour in a pipe or with NO_COLOR, and no crash on a character it cannot encode."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
     return Console(highlight=False, markup=False, emoji=False)
@@ -32,7 +32,7 @@ def console() -> Console:
 
 @contextmanager
 def paged() -> Generator[Console]:
-    """The same, but in a terminal what does not fit on its screen comes through the pager ($PAGER, else less)."""
+    """As `console`, but in a terminal a long page goes through the pager ($PAGER, or less)."""
     screen = console()
     if not screen.is_terminal:
         yield screen
@@ -42,18 +42,18 @@ def paged() -> Generator[Console]:
     if page.get().count("\n") < screen.height:
         click.echo(page.get(), nl=False, color=True)
         return
-    # Colours as they are, nothing cleared away at the end.
+    # Keep colours, and do not clear the screen at the end.
     os.environ.setdefault("LESS", "-RX")
     click.echo_via_pager(page.get(), color=True)
 
 
 def quoted(text: str) -> str:
-    """One line of a sample, so that spaces and line ends show."""
+    """A sample on one line, with spaces and line ends visible."""
     return '"' + cut(text, 400).replace("\n", "\\n") + '"'
 
 
 class Bounded(Protocol):
-    """What has an interval, or none."""
+    """A value that may have an interval."""
 
     @property
     def low(self) -> float | None: ...
@@ -75,7 +75,7 @@ def print_heading(console: Console, title: str) -> None:
 
 
 def print_facts(console: Console, *facts: tuple[str, Any]) -> None:
-    """A column of names and their values; what is None or empty is left out."""
+    """Print names and values in columns; leave out what is None or empty."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, max_width=16)
     table.add_column(overflow="fold")
@@ -85,13 +85,13 @@ def print_facts(console: Console, *facts: tuple[str, Any]) -> None:
     console.print(table)
 
 
-# The longest word that a column keeps whole.
+# Columns never split a word shorter than this.
 WORD = 17
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> RenderableType:
-    """A table without lines. A column whose name begins with > is aligned to the right; those that begin with ~
-    wrap, to share the width that the others leave, between words as far as there is room."""
+    """A table without rules. A column whose name starts with > is right-aligned. Columns whose names start with ~ share
+    the remaining width and wrap, between words if there is room."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     texts = [["" if value is None else str(value) for value in row] for row in rows]
     for place, name in enumerate(columns):
@@ -115,7 +115,7 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def one_row(text: str, width: int, style: str = "") -> Text:
-    """The text in one row of the terminal, cut with … where it is longer."""
+    """The text in one row of the terminal, cut with … if it is longer."""
     row = plain(" ".join(text.splitlines()), style)
     row.truncate(width, overflow="ellipsis")
     return row

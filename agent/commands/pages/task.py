@@ -1,4 +1,4 @@
-"""How a task looks in a terminal: its card with examples, and what a subject makes of them in tokens."""
+"""How a task looks in a terminal: its card with examples, and their tokens for a subject."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ EXAMPLES = 4
 
 
 def print_card(card: dict[str, Any]) -> None:
-    """The card with its examples, or with what a subject makes of it where the card says so."""
+    """Print the card with its examples, or with a subject's tokens and result if the card has them."""
     from ....tools.report.plain_text import printable
 
     click.echo(f"{card['name']}: {printable(card['title'])}\n{printable(card['description'])}")
     if card["maker"]:
         click.echo(f"made by {printable(card['maker'])}")
     if "origin" in card:
-        click.echo(f"from {printable(card['origin'])}, which is installed")
+        click.echo(f"from the installed package {printable(card['origin'])}")
     click.echo("prompts: " + ", ".join(f"{count:,} {split}" for split, count in card["prompts"].items()))
     if "subject" in card:
         show_subject(card["subject"])
         return
     if card["chance"] is not None:
-        click.echo(f"guessing gets: {printable(card['chance'])}")
+        click.echo(f"chance level: {printable(card['chance'])}")
     for example in card["examples"]:
         click.echo(f"\n  {printable(example['text']).replace(chr(10), chr(10) + '  ')}")
         spans = {k: example["text"][a:b] for k, (a, b) in example["spans"].items()}
@@ -32,13 +32,13 @@ def print_card(card: dict[str, Any]) -> None:
         )
         click.echo(f"    {answers}, spans {spans}")
         if example["accepted"]:
-            click.echo(f"    right, too: {', '.join(other.strip() for other in example['accepted'])}")
+            click.echo(f"    also right: {',  '.join(other.strip() for other in example['accepted'])}")
         if example["corrupted"]:
             click.echo(f"    corrupted {example['corrupted']!r}, then {example['corrupted_answer']!r}")
 
 
 def show_subject(card: dict[str, Any]) -> None:
-    """The examples in tokens, a bar between each, then the verdict and the measurements behind it."""
+    """Print the examples as tokens with bars between them, then the verdict and the measurements behind it."""
     from ....tools.report.plain_text import printable
 
     def joined(tokens: list[str]) -> str:
