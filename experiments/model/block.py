@@ -197,7 +197,7 @@ class Block:
     biases       arguments with numbers for each head, [row * head, ...] (True) or [head, ...] (False)
     n_heads      0 if the token mixer has no heads; then so are d_head (the width of z), n_kv_heads, d_key, d_value
     d_mlp        0 if no neurons were found: in a mixture of experts they differ between tokens
-    latent       whether the cache contains, instead of the heads' keys and values, a latent they are computed from (latent
+    latent       whether the cache contains, instead of keys and values of heads, a latent that gives them (latent
                  attention): there are no K and V sites
     down_scale   the factor of the down projection's output in the MLP's own code
     out_scale    the factor of the output projection's output in the layer's own code, if `attn` is `Added`
