@@ -95,7 +95,7 @@ def norms_after_the_sum() -> PreTrainedModel:
 
 UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "an encoder": (encoder_decoder, "is an encoder-decoder"),
-    "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
+    "norms after the sum": (norms_after_the_sum, "final_layer_norm of a sum"),
     "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
     "a third branch": (lambda: tiny_architecture("ctrl"), "third branch \\(ffn\\)"),
     "keys and values of another layer": (
