@@ -69,7 +69,7 @@ def test_one_that_asks_a_server_is_given_what_ours_are_given(more: None, wire: W
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(BadRequest, match="There is no driver 'chatt'.*There is chat"):
+    with pytest.raises(BadRequest, match=r"There is no driver 'chatt'.*There is chat"):
         choose("chatt", environ={})
 
 
