@@ -125,7 +125,7 @@ def no_number(held: Tensors) -> Tensors:
     ("change", "says"),
     [
         (less, r"missing \(1\): .*layers\.0\.self_attn\.q_proj\.lora_A\.weight"),
-        (moved, r"missing \(4\): .*does not ask for \(4\): .*layers\.7\."),
+        (moved, r"missing \(4\): .*does not have \(4\): .*layers\.7\."),
         (shaped, r"another shape \(1\): .*lora_A\.weight \(3, 3\) for \(4, 32\)"),
         (no_number, r"NaN or infinite, in 1 tensor: model\.layers\.0\.self_attn\.q_proj\.weight"),
     ],

@@ -95,7 +95,7 @@ def norms_after_the_sum() -> PreTrainedModel:
 
 UNSUPPORTED: dict[str, tuple[Any, str]] = {
     "an encoder": (encoder_decoder, "is an encoder-decoder"),
-    "norms after the sum": (norms_after_the_sum, "what final_layer_norm makes of a sum"),
+    "norms after the sum": (norms_after_the_sum, "final_layer_norm of a sum"),
     "a stream that is scaled": (lambda: tiny_architecture("doge"), "multiplies the stream itself"),
     "a third branch": (lambda: tiny_architecture("ctrl"), "third branch \\(ffn\\)"),
     "keys and values of another layer": (
@@ -216,7 +216,7 @@ def test_units_are_counted_layer_by_layer() -> None:
     subject = prepare("glm4_moe", tiny_architecture("glm4_moe"), tiny_tokenizer(), "cpu")
     found = sites_of("neurons", subject.sizes)
     assert {(s.layer, s.index) for s in found} == {(0, i) for i in range(48)}
-    with pytest.raises(BadConfiguration, match=r"Layer 1 has no neurons .*the layers that have some: 0"):
+    with pytest.raises(BadConfiguration, match=r"Layer 1 has no neurons .*Layers with some: 0"):
         check_site(parse_site("L1.mlp.n3"), subject.sizes)
     assert {e.site.layer for r in random_others([found[0]], subject.sizes, "zero", 0) for e in r.edits} == {0}
 
@@ -226,7 +226,7 @@ def test_a_hybrid_has_heads_where_there_are_some() -> None:
     assert sorted({s.layer for s in all_heads(subject.sizes)}) == [1, 3]
     assert len(elements("heads", subject.sizes)) == 8
     assert len(elements("layers", subject.sizes)) == 4
-    with pytest.raises(BadConfiguration, match=r"Layer 0 has no heads .*the layers that have some: 1, 3. L0.attn is"):
+    with pytest.raises(BadConfiguration, match=r"Layer 0 has no heads .*Layers with some: 1, 3\. Or use L0\.attn"):
         named_heads(["L0.H1"], subject.sizes)
     with pytest.raises(BadConfiguration, match="Layer 2 has no heads"):
         elements("heads", subject.sizes, [1, 2])

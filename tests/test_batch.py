@@ -74,7 +74,7 @@ def test_answers_are_compared_where_they_first_differ() -> None:
 
 def test_answers_that_no_token_tells_apart_are_refused() -> None:
     prompt = Prompt(text="w3 w4", answer=" w6 w7", distractor=" w6", key="1")
-    with pytest.raises(BadTask, match=r"^Answer ' w6 w7' and distractor ' w6' have the same tokens[^\n]*$"):
+    with pytest.raises(BadTask, match=r"^The tokens of the answer ' w6 w7' start with those of the distractor[^\n]*$"):
         make_batch(TOKENIZER, [prompt])
 
 

@@ -237,7 +237,7 @@ def test_templates_of_many_forms(written: str, before: str, after: str, lead: st
 def test_what_cannot_be_asked_is_refused_in_one_line() -> None:
     with pytest.raises(BadConfiguration, match="tiny-llama has no chat template\\."):
         template("tiny-llama", chatty(written=None).tokenizer, None)
-    with pytest.raises(BadConfiguration, match=r"refuses: no system here\. Leave out chat, or leave out the system"):
+    with pytest.raises(BadConfiguration, match=r"fails: no system here\. Leave out chat, or leave out the system"):
         made_of(REPLIES[0][0], "w5")
     with pytest.raises(BadConfiguration, match="does not show the message exactly once"):
         made_of("hello")

@@ -104,7 +104,7 @@ def test_a_task_with_one_answer_has_no_mean_and_no_resample() -> None:
     bench = Lab(lab("planted:induction", "induction").subject, from_jsonl("same", "\n".join(lines)))
     for method in ("mean", "resample"):
         config: dict[str, Any] = {"task": "same", "n": 4, "heads": ["L1.H2"], "method": method}
-        with pytest.raises(BadConfiguration, match=r"^4 of 4 prompts have no other prompt .*; take method zero[^\n]*$"):
+        with pytest.raises(BadConfiguration, match=r"^4 of 4 prompts have no other prompt .*\. Use method zero[^\n]*$"):
             HeadAblation.model_validate(config).run(bench)
     assert HeadAblation.model_validate({"task": "same", "n": 4, "heads": ["L1.H2"]}).run(bench).effects
 

@@ -252,7 +252,7 @@ def test_what_cannot_be_mapped_is_refused_in_a_line(changed: dict[str, Any], say
 
 
 def test_other_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadConfiguration, match="positions are: last"):
+    with pytest.raises(BadConfiguration, match="Positions: last"):
         made(position="subject").run(word_lab("llama"))
     with pytest.raises(BadConfiguration, match="Raise n, or use another label"):
         made(n=4).check({}, word_task())

@@ -152,13 +152,13 @@ def test_show_and_runs_tell_the_parent(studies: Path) -> None:
 
 
 REFUSED = {
-    "R1 --at 99": "R1 has no step 99; its steps are 1 to 7",
+    "R1 --at 99": "R1 has no step 99. Its steps are 1 to 7",
     "R1 --at 7": "R1 wrote its report at step 7",
     "R2 --at 1": "R2 shares step 1 with R1: agent fork R1 --at 1",
     "R1 --at 2 --driver autopilot": "A language model drove R1",
     "R4 --at 2 --goal other": "cannot change its goal",
     "R4 --at 9": "R4 made predictions from step",
-    "E1 --at 1": "E1 is the id of a",
+    "E1 --at 1": "E1 is not a run",
     "R9 --at 1": "There is no run R9",
     "R5 --at 15": "could only write its report",
 }

@@ -143,7 +143,7 @@ def test_of_the_planted_circuit_the_key_edge_is_found_and_only_it(
 def test_what_is_no_path_is_refused() -> None:
     bench = planted_lab("planted:induction")
     given: dict[str, Any] = {"model": "planted:induction", "task": "induction", "n": 8}
-    with pytest.raises(BadConfiguration, match=r"^L0.resid_pre is no end of a path"):
+    with pytest.raises(BadConfiguration, match=r"^A path cannot end at L0.resid_pre"):
         PathPatching(**given, receivers=["L0.resid_pre"]).check(bench.subject.sizes, bench.task)
     with pytest.raises(BadConfiguration, match="No sender is before a receiver"):
         PathPatching(**given, receivers=["L0.H1"]).run(bench)

@@ -220,7 +220,7 @@ def test_a_run_is_taken_up_once_and_only_while_it_is_stopped(tmp_path: Path) -> 
         assert ran(agent_process(*resume(wire), folder=tmp_path)) == 2
         assert "R1 has ended (finished)" in said.read_text()
     assert ran(agent_process("run", "--continue", "--db", "s.db", folder=tmp_path)) == 2
-    assert "No study in s.db was stopped" in said.read_text()
+    assert "There is no stopped study in s.db to resume" in said.read_text()
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -134,7 +134,7 @@ def test_doubts_are_told_where_they_are_due_and_not_elsewhere() -> None:
     assert configured().doubted(agreed, one=1.0, whole=1.0, tokens=1) == []
     (breaks,) = configured(baseline="mean").doubted(agreed, one=1.1, whole=1.0, tokens=5)
     assert breaks.code == "baseline_breaks_run"
-    assert breaks.text.endswith("Take baseline other.")
+    assert breaks.text.endswith("Use baseline other.")
     (turned,) = configured().doubted({**agreed, "integrated": of(-0.9)}, one=0.5, whole=1.0, tokens=5)
     assert turned.code == "signs_differ"
     assert "integrated and occlusion have opposite signs at s1 (-0.900" in turned.text

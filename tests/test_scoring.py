@@ -69,7 +69,7 @@ def test_log_probs_are_kept_where_the_answers_part() -> None:
 def test_without_distractors_there_is_no_logit_difference() -> None:
     lone = make_batch(tiny_tokenizer(), [PROMPTS[0], Prompt(text="w3 w4", answer=" w6", key="4")])
     assert "logit_diff" not in engine.run(tiny_subject("gpt2"), lone, [INTACT], readout_for("loss", lone))
-    with pytest.raises(BadConfiguration, match=r"^This task has prompts without a distractor[^\n]*use loss\.$"):
+    with pytest.raises(BadConfiguration, match=r"^This task has prompts without a distractor[^\n]*Use loss\.$"):
         readout_for("logit_diff", lone)
 
 

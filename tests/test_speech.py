@@ -105,9 +105,9 @@ def test_open_prompts_are_measured_by_how_the_text_is_written(experiment: Baseli
 
 def test_open_prompts_have_no_loss_to_sweep() -> None:
     ours = lab(OPEN, "open")
-    with pytest.raises(BadConfiguration, match=r"have no answer.*use metric kl"):
+    with pytest.raises(BadConfiguration, match=r"have no answer.*Use metric kl"):
         HeadAblation(task="tiny", n=6).check(ours.subject.sizes, ours.task)
-    with pytest.raises(BadConfiguration, match=r"have no answer.*use metric kl"):
+    with pytest.raises(BadConfiguration, match=r"have no answer.*Use metric kl"):
         LayerProgram(task="tiny", n=6, sweep="skip_each").check(ours.subject.sizes, ours.task)
 
 

@@ -54,7 +54,7 @@ def test_what_lies_on_disk_stays_as_it_is(tmp_path: Path) -> None:
     before = stored.at(1, "z").clone()
     stored.at(1, "z").zero_()
     assert torch.equal(stored.at(1, "z"), before)
-    with pytest.raises(BadConfiguration, match=r"^Of layer 0 no z was kept"):
+    with pytest.raises(BadConfiguration, match=r"^z of layer 0 was not kept"):
         stored.at(0, "z")
     with pytest.raises(BadConfiguration, match=r"kept is not empty\. Name a new one for the activations\.$"):
         engine.read(subject, batch, {"z"}, to=tmp_path / "kept")

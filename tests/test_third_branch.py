@@ -139,6 +139,6 @@ def test_slopes_go_through_it() -> None:
 
 
 def test_no_share_in_the_sum_is_told() -> None:
-    with pytest.raises(UnsupportedModel, match="third branch in the layers of gemma4_text answers") as refused:
+    with pytest.raises(UnsupportedModel, match="third branch in the layers of gemma4_text depends") as refused:
         engine.direct(gemma(), batch_of(PROMPTS), torch.zeros(3, 1, 32))
     assert "\n" not in str(refused.value)

@@ -74,7 +74,7 @@ def test_numbers_are_taken_where_they_are_one_token(gpt2_like: Any, smollm2: Any
     carried = task("kth_smallest").for_tokenizer(gpt2_like)
     for p in carried.prompts(100):
         assert len(gpt2_like(p.text)["input_ids"]) == 16
-    with pytest.raises(BadTask, match=r"cannot carry 'kth_smallest'.*1000 of 1000") as told:
+    with pytest.raises(BadTask, match=r"does not fit 'kth_smallest'.*1000 of 1000") as told:
         task("kth_smallest").for_tokenizer(smollm2)
     assert "\n" not in str(told.value)
 

@@ -225,7 +225,7 @@ def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Ar
     missing = [i for i, row in enumerate(batch.spans) if position not in row]
     if missing:
         known = sorted(set[str].intersection(*map(set, batch.spans)))
-        raise BadConfiguration(f"Not every prompt has the position '{position}'. Positions:  {', '.join(known)}.")
+        raise BadConfiguration(f"Not every prompt has the position '{position}'. Positions: {', '.join(known)}.")
     columns = torch.tensor([row[position][1] - 1 for row in batch.spans])
     found = engine.read(subject, batch, {site.part}, [site.layer]).at(site.layer, site.part).cpu()
     found = found[torch.arange(len(batch)), columns]

@@ -85,7 +85,7 @@ class Task(task.Task):
         if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BadTask(f"name must be a text such as 'colours', not {name!r}.")
         if answer_kind is not None and answer_kind not in get_args(AnswerKind):
-            raise BadTask(f"There is no answer_kind {answer_kind!r}. Use {',  '.join(get_args(AnswerKind))}.")
+            raise BadTask(f"There is no answer_kind {answer_kind!r}. Use {', '.join(get_args(AnswerKind))}.")
         if isinstance(prompts, (str, PathLike)):
             path = Path(fspath(prompts)).expanduser()
             if not path.is_file():
