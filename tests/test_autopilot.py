@@ -329,8 +329,9 @@ def test_what_is_undecided_is_tested_again_and_does_not_pass_for_harmless() -> N
     assert set(world.verdicts().values()) == {"inconclusive"}
     together = [config["heads"] for config in world.tested() if config.get("together")]
     assert together == [["L0.H0", "L0.H1"]]
-    (name,) = [h for h, made in world.proposed.items() if made[0]["quantity"] == "effect[L3.H1]"]
-    assert [one["comparison"] for one in world.proposed[name]] == ["below"]
+    (name,) = [h for h, made in world.proposed.items() if made[0]["quantity"] == "effect[L0.H0]"]
+    assert "L3.H1" in world.proposed[name][0]["config"]["heads"], "it is measured beside those that are predicted of"
+    assert ["L3.H1"] in world.claimed("needed")
 
 
 def test_no_head_at_all_is_said_and_not_claimed() -> None:
