@@ -72,7 +72,8 @@ def predict_each(course: Course) -> Protocol:
             course.predict("head_ablation", config, **yardstick.not_harmful(of(site))) for site in course.artefacts
         ]  # fmt: skip
         yield from predict_artefacts(course, course.artefacts, alone_too)
-    undecided = course.undecided
+    # Where another prediction is made of this experiment, it measures them too, and the program judges them by it.
+    undecided = [] if each or course.artefacts else course.undecided
     if undecided:
         one = len(undecided) == 1
         yield from propose(

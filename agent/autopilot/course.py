@@ -20,7 +20,7 @@ def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
 
 
 METHODS = ("zero", "mean", "resample")
-LEAST = 16  # prompts of a first look and of a test, where a study has so many
+LEAST = 16  # prompts of a first look, where a study has so many
 
 
 @dataclass
@@ -73,11 +73,8 @@ class Course:
 
     @property
     def n(self) -> int:
-        """How many prompts a test takes, and a search that decides what is tested: as many as the study asks for, but
-        no more than there are different questions. Intervals count questions, so more prompts would show little."""
-        asked = int(self.study.get("n", 32))
-        questions = self.baseline["measurements"].get("questions", {}).get("value", asked)
-        return min(asked, max(LEAST, int(questions)))
+        """How many prompts a test takes, and a search that decides what is tested."""
+        return int(self.study.get("n", 32))
 
     @property
     def looked_at(self) -> int:

@@ -146,7 +146,7 @@ def note(course: Course) -> Data:
     if course.vanished:
         said.append(f"Zero alone misled on {listing(course.vanished)}: no damage under the mean.")
     if course.undecided:
-        said.append(f"Left undecided, and tested alone: {listing(course.undecided)} ({verdict('undecided')}).")
+        said.append(f"Left undecided by the search: {listing(course.undecided)}.")
     if course.stand_ins:
         said.append(f"Heads that stand in for each other: {listing(course.stand_ins)} ({verdict('stand_ins')}).")
     return {

@@ -103,9 +103,13 @@ def heads(course: Course) -> list[str]:
         blocks.append("None was.")
     if course.undecided:
         blocks.append(f"The search leaves {listing(course.undecided)} undecided.")
-        for site, one in zip(course.undecided, course.tests("undecided"), strict=False):
-            change = slot(one["judged"]["experiment"], one["quantity"])
-            blocks.append(f"On held-out prompts the mean in place of {site} changes the {yardstick.noun} by {change}.")
+        by = [one for about in ("each", "artefacts", "undecided") for one in course.tests(about)]
+        for one in [one for one in by if not one["config"].get("together")][:1]:
+            for site in course.undecided:
+                change = slot(one["judged"]["experiment"], f"effect[{site}]")
+                blocks.append(
+                    f"On held-out prompts the mean in place of {site} changes the {yardstick.noun} by {change}."
+                )
     if not course.kept and not course.undecided:
         blocks.append(
             f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That is no "
