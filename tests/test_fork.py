@@ -201,10 +201,10 @@ def test_the_report_of_a_fork_names_its_parent_and_counts_what_is_whose(
     with Reader.open(studies) as reader:
         report, rows = render_run(reader, run), reader.run(run).experiments
         shared = sum(row.run != f"R{run}" for row in rows)
-        said = f"R{run} is a fork of {parent}, after its step {step}: {shared} of these experiments are from before "
+        said = f"R{run} is a fork of {parent} after step {step}: {shared} of these experiments ran before "
         said += "that step, and "
-        assert f"{said}{len(rows) - shared} its own." in report.markdown
-        assert f"{said}{len(rows) - shared} its own." in report.html.replace("&#39;", "'")
+        assert f"{said}{len(rows) - shared} after it." in report.markdown
+        assert f"{said}{len(rows) - shared} after it." in report.html.replace("&#39;", "'")
         # The scripted model hands in a report or two that are refused.
         assert ("The program sent the writer" in report.markdown) == (run != 5)
         assert "is a fork of" not in render_run(reader, 1).markdown
