@@ -118,7 +118,7 @@ def test_what_was_predicted_counts_again_and_is_tested_on_other_prompts(studies:
         assert set(verdicts([new]).corrected) == {one.id for one in new.predictions}
         assert "of R1" in new.events[0].comment
         said = [t.content["text"] for t in reader.turns(run) if t.role == "tool"]
-        assert any("H1" in text and "report was not taken" in text for text in said), "the parent's verdict is its own"
+        assert any("H1" in text and "report was rejected" in text for text in said), "the parent's verdict is its own"
 
 
 @pytest.mark.parametrize("run", [2, 3, 5])

@@ -312,9 +312,7 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
     if any(row.status == "done" for row in rows) and not any(
         row.status == "done" and row.split == "confirm" for row in rows
     ):
-        found[
-            "Nothing was tested on the confirm split: each finding rests on the prompts that suggested it."
-        ] = []
+        found["Nothing was tested on the confirm split: each finding rests on the prompts that suggested it."] = []
     unfinished = {"failed": ("failed",), "never finished": ("running", "interrupted")}
     for what, statuses in unfinished.items():
         text = f"Experiments that {what}"

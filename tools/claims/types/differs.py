@@ -14,8 +14,8 @@ from .needed import Needed
 
 
 class Differs(ClaimOnParts):
-    """The task needs the parts and another task does not. Both must be shown, each by its own tests: need that was
-    shown in one and not in the other is not a difference."""
+    """The task needs the parts and another task does not. Both must be shown, each by its own tests: need that is
+    shown only in one is not a difference."""
 
     type: ClassVar[str] = "differs"
     which: ClassVar[str] = "Which {among} does {task} need where {at} does not?"
