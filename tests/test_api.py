@@ -230,7 +230,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("no folder", lambda: lashley.load("./gone"), E.UnknownName, "There is no model"),
     ("device", lambda: lashley.load("planted:null", device="tpu"), E.BadConfiguration, "no device 'tpu'"),
     ("two names", lambda: lashley.load("planted:null", tiny_tokenizer()), E.ToolError, "its own tokenizer"),
-    ("moved", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), device="cpu"), E.ToolError, "leave device"),
+    ("moved", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), device="cpu"), E.ToolError, "leave out device"),
     ("no tokenizer", lambda: lashley.load(tiny_model("llama")), E.UnsupportedModel, "needs its tokenizer"),
     ("no model", lambda: lashley.load(7), E.UnsupportedModel, "Not a model: int"),
     ("no experiment", lambda: lashley.run("head_ablation"), E.ToolError, "A str is not an experiment"),  # type: ignore[arg-type]
@@ -290,7 +290,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("n", lambda: study(n=1), E.ToolError, "n must be from 2 to 512"),
     ("budget", lambda: study(minutes=-1), E.ToolError, "minutes: should be greater than 0"),
     ("tools", lambda: study(tools="core"), E.ToolError, "leave out tools"),
-    ("study in memory", lambda: study(model=in_memory()), E.ToolError, r"memory of this process alone: save it"),
+    ("study in memory", lambda: study(model=in_memory()), E.ToolError, r"memory of this process: save it"),
     ("small task", lambda: study(model="planted:null", task=lashley.Task(PROMPTS)), E.ToolError, "prompts to explore"),
 ]  # fmt: skip
 

@@ -71,7 +71,8 @@ def _evidence(one: Removal, reading: Mapping[Says, Answer], says: Answer) -> Evi
 
 
 def _deciding(numbers: Sequence[Removal]) -> list[Removal]:
-    """From each experiment, the number on the metric that decides on the task, if any. So nobody picks a metric."""
+    """From each experiment, the number on the metric that decides on the task; without one, all its numbers. So nobody
+    picks a metric."""
     with_it = {one.experiment for one in numbers if one.decides}
     return [one for one in numbers if one.decides or one.experiment not in with_it]
 

@@ -12,8 +12,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Removed",
-        "A head is removed by replacing its output: with zero, with the mean of its outputs over the prompts, or with "
-        "its output for another prompt (resample). A layer is removed by skipping it.",
+        "A head is removed by replacing its output: with zero, with the mean of its outputs over other prompts, or "
+        "with its output for another prompt (resample). A layer is removed by skipping it.",
     ),
     (
         "Loss, logit difference, accuracy",
@@ -26,8 +26,9 @@ WORDS: tuple[tuple[str, str], ...] = (
         "It says the answer, it prefers the answer",
         "Two grades of ability. It says the answer when the texts that the intact model generates are right "
         "(accuracy). It prefers the answer when it scores the answer above a plausible wrong one (prefers_answer). "
-        "Each is tested against chance, question by question (exact binomial test, one-sided, p < 0.025). An effect "
-        "on a logit difference assumes that the model prefers the answer; an effect on accuracy, that it says it.",
+        "Each is tested against chance, counting questions rather than prompts (exact binomial test, one-sided, "
+        "p < 0.025). An effect on a logit difference means something only if the model prefers the answer; an effect "
+        "on accuracy, only if it says the answer.",
     ),
     (
         "Yes, confirmed; no, refuted; undecided",
@@ -71,8 +72,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     (
         "control_rank, control_p",
         "control_rank is the rank of the edited part by damage among itself and its random sets; 1 is the worst. "
-        "control_p is that rank divided by their number: how often one of them, drawn at random, would rank as high. "
-        "With twenty sets it cannot be below 1 in 21.",
+        "control_p is that rank divided by their number, the edited part included: how often one of them, drawn at "
+        "random, would rank as high. With twenty sets it cannot be below 1 in 21.",
     ),
     (
         "identity",
