@@ -82,8 +82,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Explore, confirm",
-        "Two halves of the prompts. What is found on the first is tested on the second, which is held out for that: "
-        "only the tests of predictions run on it, and each hypothesis gets its own draw.",
+        "Two halves of the prompts. The first is for finding things, and the second, which is held out, for testing "
+        "them: only the tests of predictions run on it, and each hypothesis gets its own draw.",
     ),
     (
         "Prediction, verdict",
