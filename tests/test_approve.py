@@ -85,8 +85,8 @@ def test_a_refusal_is_answered_and_logged_and_a_kill_while_asked_asks_again(wire
         found = rerun(reader, 1, silent)
         assert found.diverged is None, (found.diverged.what, found.diverged.was, found.diverged.now)
         assert found.experiments == 1
-    assert told[0].startswith("E1 failed: The user was asked, and refused it.")
-    assert "E1 failed: The user was asked" in wire.received[-1].raw.decode(), "the language model was told"
+    assert told[0].startswith("E1 failed: The user refused it.")
+    assert "E1 failed: The user refused it" in wire.received[-1].raw.decode(), "the language model was told"
     sound(tmp_path / "s.db")
 
 
@@ -142,11 +142,11 @@ def test_it_asks_once_an_experiment_and_by_the_estimate(tmp_path: Path) -> None:
             r"E1 head_ablation of 8 prompts of induction would take about [0-9.]+ seconds. Run it\?", asked[0]
         )
         # What was run before is not run again, so there is nothing to ask.
-        assert "has been run before" in swept(context)
+        assert "This repeats E" in swept(context)
         assert len(asked) == 1
         context.approval = Approval(1e-9, lambda _: False)
         refused = swept(context, seed=1)
-        assert "E2 failed: The user was asked, and refused it: it would take about" in refused
+        assert "E2 failed: The user refused it: it would take about" in refused
         # Refused once, asked anew, done; and what is shorter is not asked for.
         context.approval = Approval(100_000, lambda _: pytest.fail("nobody is to be asked"))
         assert "failed" not in swept(context, seed=1)

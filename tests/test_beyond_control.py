@@ -178,8 +178,8 @@ def test_as_many_questions_as_are_said_to_be_needed_are_enough_and_one_less_is_n
     assert said(needed) == ""
     if (questions, predictions) == (8, 7):
         assert said(8) == (
-            "No verdict is possible with 7 predictions in the study: 8 different questions can show no p below 0.0078; "
-            "9 are needed."
+            "No verdict is possible with 7 predictions in the study: 8 different questions cannot show a p below "
+            "0.0078; 9 are needed."
         )
 
 
@@ -204,10 +204,10 @@ def test_a_study_is_told_when_it_writes_down_what_cannot_be_shown_and_draws_the_
     assert studied("planted:induction", "induction", protocol=protocol).status == "finished"
     # A script is run from its beginning at each step, so the last answers are those of one run.
     few, enough, sets = told_[-3:]
-    assert "4 different questions can show no p below 0.12; 7 are needed." in few["text"]
+    assert "4 different questions cannot show a p below 0.12; 7 are needed." in few["text"]
     assert few["impossible"] in few["text"]
     assert enough["impossible"] == "", enough["text"]
     # Eight heads are too few for anything, so those of the same layer are taken, whatever is asked for.
-    assert "3 random sets can show no p below 0.25" in sets["impossible"]
+    assert "3 random sets cannot show a p below 0.25" in sets["impossible"]
     drawn = {one["config"]["controls"] for one in sets["predictions"]}
     assert drawn == {sets_needed(3 + 2)}, "both rest on the same experiment"

@@ -330,7 +330,7 @@ def test_another_template_is_another_question(folder: Path, tmp_path: Path) -> N
         with context(folder, "b.db") as second:
             again = run_experiment(second, asked(second, chat=True))
             assert not again.reused
-            with pytest.raises(Exception, match="another version of the task words, or through another chat template"):
+            with pytest.raises(Exception, match="version of the task words, or through a different chat template"):
                 replay(second, number)
     finally:
         (folder / "model" / "chat_template.jinja").write_text(kept)

@@ -151,7 +151,7 @@ def test_a_killed_study_is_shown_as_stopped_and_its_report_says_so(tmp_path: Pat
     shown = agent(tmp_path, "show", "R1").stdout
     assert "stopped" in shown
     report = agent(tmp_path, "report", "R1", "--print").stdout
-    assert "The run ended before its writer was done: it was stopped, and can be gone on with" in report
+    assert "The run ended before its writer was done: it was stopped, and can be resumed" in report
     assert "E1" in report
 
 

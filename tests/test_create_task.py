@@ -292,7 +292,7 @@ def test_a_model_makes_a_task_mends_it_and_measures_on_it(wire: Wire, tmp_path: 
         row = reader.task_file("doubles")
         logged = reader.experiment(1)
     assert "'c' is not a slot with numbers" in told[0]
-    assert "The task doubles is made" in told[1]
+    assert "The task doubles is ready" in told[1]
     assert "there is already a task 'doubles'" in told[2]
     assert "The double of" in told[3]
     assert row is not None

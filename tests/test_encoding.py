@@ -131,5 +131,5 @@ def test_the_card_counts_prompts_that_the_tokenizer_does_not_know() -> None:
     )
     n = min(32, word_task(prompts).capacity("explore"))
     unknown = sum("zebra" in p.text for p in word_task(prompts).prompts(n))
-    told = f"{unknown} of {n} prompts hold something that its tokenizer does not know"
+    told = f"{unknown} of {n} prompts contain something that the tokenizer does not know"
     assert [note.startswith(told) for note in card["tokenizer"]] == [True]

@@ -39,7 +39,7 @@ def test_one_that_takes_too_long_stops_and_the_same_call_goes_on(tmp_path: Path)
         said: list[str] = []
         context.say, context.experiment_minutes = said.append, 60
         assert not called(context, "head_ablation").refused
-        assert any("Taking up E1" in line for line in said)
+        assert any("Resuming E1" in line for line in said)
         ours = context.reader.experiment(2).effects
     with Context.open(str(tmp_path / "other.db"), model=PLANTED, task="induction") as context:
         assert not called(context, "head_ablation").refused
@@ -109,7 +109,7 @@ def test_where_memory_ends_the_process_lives_on(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     said, rows = done.stdout.strip().splitlines()
-    assert said.startswith("E2 failed: The memory of cpu does not suffice")
+    assert said.startswith("E2 failed: cpu does not have enough memory")
     assert rows == "False [('done', None), ('failed', 'OutOfMemory'), ('done', None)]"
 
 

@@ -117,7 +117,7 @@ def test_a_hypothesis_is_told_by_its_predictions_and_never_by_its_statement(hone
         found = honest.judged("predicted", of=name)
         assert row.statement not in found.text
         assert found.text.startswith(f"{name} is ")
-    with pytest.raises(CannotClaim, match="H99 is no hypothesis"):
+    with pytest.raises(CannotClaim, match="H99 is not a hypothesis"):
         honest.judged("predicted", of="H99")
 
 
@@ -262,7 +262,7 @@ def test_one_prediction_and_a_comparison_of_two_experiments_are_claims(measured:
     assert other.verdict == "undecided"
     assert "is not below -0.5 (not tested on held-out prompts)" in other.text
     for wrong, words in (
-        ({"of": sweep, "at": "E99", "bound": "effect[L1.H2] < 0"}, "E99 is no experiment"),
+        ({"of": sweep, "at": "E99", "bound": "effect[L1.H2] < 0"}, "E99 is not an experiment"),
         ({"of": sweep, "at": alone, "bound": "accuracy > 0"}, "is not one effect"),
         ({"of": sweep, "at": alone, "bound": "effect[L1.H0] < 0"}, "no effect at 'L1.H0'"),
         ({"of": sweep, "at": "E1", "bound": "effect[L1.H2] < 0"}, "measured no effects"),

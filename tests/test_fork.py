@@ -118,7 +118,7 @@ def test_what_was_predicted_counts_again_and_is_tested_on_other_prompts(studies:
         assert set(verdicts([new]).corrected) == {one.id for one in new.predictions}
         assert "of R1" in new.events[0].comment
         said = [t.content["text"] for t in reader.turns(run) if t.role == "tool"]
-        assert any("H1" in text and "report was not taken" in text for text in said), "the parent's verdict is its own"
+        assert any("H1" in text and "report was rejected" in text for text in said), "the parent's verdict is its own"
 
 
 @pytest.mark.parametrize("run", [2, 3, 5])
@@ -201,10 +201,10 @@ def test_the_report_of_a_fork_names_its_parent_and_counts_what_is_whose(
     with Reader.open(studies) as reader:
         report, rows = render_run(reader, run), reader.run(run).experiments
         shared = sum(row.run != f"R{run}" for row in rows)
-        said = f"R{run} is a fork of {parent}, after its step {step}: {shared} of these experiments are from before "
+        said = f"R{run} is a fork of {parent} after step {step}: {shared} of these experiments ran before "
         said += "that step, and "
-        assert f"{said}{len(rows) - shared} its own." in report.markdown
-        assert f"{said}{len(rows) - shared} its own." in report.html.replace("&#39;", "'")
+        assert f"{said}{len(rows) - shared} after it." in report.markdown
+        assert f"{said}{len(rows) - shared} after it." in report.html.replace("&#39;", "'")
         # The scripted model hands in a report or two that are refused.
         assert ("The program sent the writer" in report.markdown) == (run != 5)
         assert "is a fork of" not in render_run(reader, 1).markdown

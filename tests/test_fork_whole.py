@@ -175,7 +175,7 @@ def test_a_fork_has_all_of_its_parent_and_its_own(studies: Path) -> None:
             spent = [row.spent[name] for name in ("uncounted", "unpriced", "steps")]
             assert spent == [0, len(own), turns[-1].step]
             assert len(row.notes) == 1
-            assert "E2 failed: The user was asked, and refused it." in json.dumps([t.content for t in turns])
+            assert "E2 failed: The user refused it." in json.dumps([t.content for t in turns])
         assert [h.run for h in (reader.hypothesis(n) for n in (1, 2, 3))] == ["R1", "R2", "R3"]
         assert {e.task for e in reader.experiments()} == {"again"}
     assert verify_tracker(studies, [1, 2, 3]).differences == ()

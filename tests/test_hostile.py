@@ -71,7 +71,7 @@ def test_no_call_ends_a_study_or_makes_an_answer_that_cannot_be_sent(tmp_path: P
     with Reader.open(tmp_path / "t.db") as reader:
         answers = [turn.content["text"] for turn in reader.turns(1) if turn.role == "tool"]
     assert len(answers) == len(CALLS) + 1
-    assert not [one for one in answers if "failed inside" in one or len(one) > 10_000]
+    assert not [one for one in answers if "failed with an internal error" in one or len(one) > 10_000]
     assert all(c == "\n" or c.isprintable() for c in screen.getvalue())
     assert r"[bold]:smile:\x1b[2J" in screen.getvalue()
 

@@ -144,7 +144,7 @@ def test_a_kept_task_that_was_changed_is_refused_in_one_line(tmp_path: Path) -> 
         connection.commit()
     done = agent("tasks", "show", "sums", "--db", str(db))
     assert done.exit_code == 2
-    assert "is not the one that was kept" in done.stderr
+    assert "is not the one that was saved" in done.stderr
 
 
 def test_a_task_of_a_tracker_from_before_tasks_were_made_is_still_there(tmp_path: Path) -> None:

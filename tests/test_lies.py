@@ -85,7 +85,7 @@ def claiming(*conditions: str, sentence: str = "It matters.") -> Step:
     ],
 )  # fmt: skip
 def test_an_invented_number_is_sent_back_wherever_it_stands(reader: Reader, text: str) -> None:
-    assert any("Numbers are typed where slots belong" in fault for fault in check(text, reader, 1)), text
+    assert any("Replace typed numbers with slots" in fault for fault in check(text, reader, 1)), text
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_model_that_invents_numbers_gets_them_back_until_there_are_none(wire: 
         {"interpretation": 'It is "0.93" right.'},
     ]
     answers = answers_to(wire, tmp_path / "t.db", LOOK, *(("write_report", {**HONEST, **one}) for one in numbers))
-    assert all("Numbers are typed where slots belong" in one for one in answers[1:-1])
+    assert all("Replace typed numbers with slots" in one for one in answers[1:-1])
     assert [one.count("93") > 0 for one in answers[1:-1]] == [True] * 4
 
 
@@ -231,7 +231,7 @@ def _row(path: Path) -> dict[str, Any]:
 def test_a_second_test_and_the_same_prediction_again_are_refused(wire: Wire, tmp_path: Path) -> None:
     answers = answers_to(wire, tmp_path / "t.db", LOOK, PREDICT, TEST, TEST, PREDICT)
     assert "has been tested" in answers[3]
-    assert "is predicted already" in answers[4]
+    assert "is already predicted" in answers[4]
 
 
 def test_another_study_cannot_test_comment_or_revise_it(wire: Wire, path: Path) -> None:
@@ -281,13 +281,13 @@ def test_what_another_study_measured_on_them_is_shown_by_no_tool(wire: Wire, pat
         ("propose_hypothesis", {**PREDICT[1], "predictions": [{**HEAD, "config": '{"seed": 1}'}]}),
         claiming("E2.logit_diff_change < -1"), claiming("H1 is supported"),
     )  # fmt: skip
-    assert "closed" in answers[1]
+    assert "Its result is hidden" in answers[1]
     assert "E2" not in answers[2]
     assert "another study's test" in answers[6]
     assert "leave out split" in answers[7]
     assert "leave out seed" in answers[8]
-    assert "E2 is no experiment of R2" in answers[9]
-    assert "H1 is no hypothesis of R2" in answers[10]
+    assert "E2 is not an experiment of R2" in answers[9]
+    assert "H1 is not a hypothesis of R2" in answers[10]
     with Reader.open(path) as reader:
         hidden = [m.value for m in reader.experiment(2).measurements if m.value % 1]
         held = {s.prompt for s in reader.experiment(2).samples}

@@ -80,7 +80,7 @@ def test_a_bad_call_is_answered_and_never_ends_the_run(wire: Wire, tmp_path: Pat
     assert ending.status == "finished"
     told = answers(reader)
     assert "no tool 'no_such_tool'" in told[0]
-    assert "no JSON" in told[1]
+    assert "not valid JSON" in told[1]
     assert "arithmetic" in told[2]
     assert "512" in told[3]
     assert "There is no layer 99. This model has 30 layers, 0 to 29." in told[4]
@@ -111,7 +111,7 @@ def test_the_same_experiment_twice_is_no_new_evidence(wire: Wire, tmp_path: Path
     wire.then(call("write_report", REPORT, "call_3"))
     ending, reader = run(wire, tmp_path)
     assert ending.status == "finished"
-    assert "no new evidence" in answers(reader)[1]
+    assert "not new evidence" in answers(reader)[1]
     assert len(reader.experiments()) == 1
     assert reader.run(1).spent["experiments"] == 1
     # Another study is given the earlier experiment, may cite it, and it is still one experiment.

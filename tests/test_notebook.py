@@ -197,7 +197,7 @@ def test_a_report_as_a_notebook_opens_the_tracker_and_draws_again(
     page = json.loads(Path("report.ipynb").read_text(encoding="utf-8"))
     text, _, *codes = ("".join(cell["source"]) for cell in page["cells"])
     assert text.startswith("# Which heads add")
-    assert "## Run it again" in text
+    assert "## Rerun" in text
     assert "### E1" not in text, "what the cells below show"
     named: dict[str, Any] = {}
     shown = []

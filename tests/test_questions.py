@@ -122,7 +122,7 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     for text, words in zip(
         refused.values(),
         ("no type of claim", "no layer 9", "L0.H9", "names no part", "there is none yet", "say at what", "nothing",
-         "name the parts", "has registered what it asks"),
+         "name the parts", "has already registered its questions"),
         strict=True,
     ):  # fmt: skip
         assert words in text
@@ -151,7 +151,10 @@ def test_where_the_driver_asks_nothing_the_goal_is_asked(tmp_path: Path) -> None
     def protocol(data: Data) -> Protocol:
         yield "", "baseline", LOOK
         found = yield "", "register_questions", {"questions": [{"type": "does"}]}
-        assert "has registered what it asks, and that stays: Does induction need head L1.H2?" in found["text"]
+        assert (
+            "has already registered its questions, and they are frozen: Does induction need head L1.H2?"
+            in found["text"]
+        )
         yield "", "write_report", REPORT
 
     asked(path, "Is head 2 of layer 1 important?", protocol)
@@ -178,7 +181,7 @@ def test_below_what_a_model_wrote_of_a_part_stands_the_verdict_on_it(tmp_path: P
     not_there, counted, feigns = sent_back.values()
     assert "'second layer': layers and heads count from 0" in counted
     assert "The model has no L1.H9" in not_there
-    assert "begins what the program says" in feigns
+    assert "Only the program begins a line with" in feigns
     with Reader.open(path) as reader:
         report = render_run(reader, 1)
         found = found_in(read_study(reader, 1))

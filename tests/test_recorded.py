@@ -122,10 +122,10 @@ IN = "WHERE run = 1 AND role = '{}' AND content LIKE '%{}%'"
 CHANGES = {
     "experiment": "UPDATE effects SET value = value + 0.01 "
     "WHERE experiment IN (SELECT id FROM experiments WHERE run = 1)",
-    "tool answer": "UPDATE turns SET content = replace(content, 'N1 is kept', 'N9 is kept') "
-    + IN.format("tool", "N1 is kept"),
+    "tool answer": "UPDATE turns SET content = replace(content, 'N1 is saved', 'N9 is saved') "
+    + IN.format("tool", "N1 is saved"),
     "verdict": "UPDATE turns SET content = replace(content, 'H1 is ', 'H1 was ') " + IN.format("tool", "corrected"),
-    "report": "UPDATE turns SET content = replace(content, 'Mend these', 'Keep these') " + IN.format("tool", "Mend"),
+    "report": "UPDATE turns SET content = replace(content, 'Fix these', 'Keep these') " + IN.format("tool", "Fix"),
     "request": "UPDATE turns SET content = replace(content, 'act through', 'act by') " + IN.format("user", "act thr"),
     "ending": "UPDATE runs SET error = 'It was late.' WHERE id = 1",
 }
@@ -194,8 +194,8 @@ def test_the_command(studies: Path, tmp_path: Path) -> None:
         "--- in the log",
         "+++ now",
         "@@ -1 +1 @@",
-        "-N9 is kept.",
-        "+N1 is kept.",
+        "-N9 is saved.",
+        "+N1 is saved.",
     ]
     told = json.loads(run(cli, ["replay", "R1", "E3", "--fast", "--json", "--db", str(path)]).stdout)
     assert [(one["id"], one["same"]) for one in told] == [("R1", False), ("E3", True)]

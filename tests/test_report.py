@@ -63,8 +63,8 @@ def test_a_report_explains_its_words_and_says_what_it_cannot_show(report: Report
         for words in (
             "How to read this",
             "head 3 of layer 7",
-            "Only this was studied",
-            "does not show what the part does",
+            "The study covers only",
+            "but not what it does",
         ):
             assert words in page
     assert report.html.index('id="interpretation"') < report.html.index('id="words"') < report.html.index('id="method"')
@@ -81,7 +81,7 @@ def test_the_program_adds_what_the_writer_might_leave_out(report: Report) -> Non
         ):
             assert words in page
         assert "12 times" in page
-        assert "q allows for the comparisons within one experiment" in page
+        assert "q corrects for the comparisons within one experiment" in page
         assert "Its effect is below 0.1." in page
         assert "Nothing was tested on the confirm split" in page
         assert "that the model was trained on" in page

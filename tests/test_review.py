@@ -132,7 +132,7 @@ def test_a_reviewer_refutes_a_claim_by_a_test_and_nothing_falls_without(wire: Wi
     assert "H2 is refuted" in told[1]
     assert "Claim 2: falls (H2 contradicts it)." in told[1]
     assert "Claim 1: no test of yours contradicts it" in told[2]
-    assert "Claim 2: it falls, for H2 contradicts it." in told[2]
+    assert "Claim 2: it falls, because H2 contradicts it." in told[2]
     assert "Claim 1 needs one verdict, and has none." in told[3]
     assert "H2 is supported does not hold (it is refuted)" in told[3]
     assert "0.93" in told[3]
@@ -308,7 +308,7 @@ def test_what_claims_nothing_is_not_reviewed(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     lucky(tmp_path / "lashley.db", [])
     done = CliRunner().invoke(cli, ["review", "R1"])
-    assert (done.exit_code, "R1 claims nothing" in done.output) == (2, True)
+    assert (done.exit_code, "R1 makes no claim" in done.output) == (2, True)
     assert CliRunner().invoke(cli, ["review", "R9"]).exit_code == 2
     with Reader.open(tmp_path / "lashley.db") as reader:
         assert len(reader.runs()) == 1

@@ -75,20 +75,20 @@ def test_slots_know_where_they_stand() -> None:
         ("{{E1.figure}}", ("E1 has no figures",)),
         ("{{E3.accuracy}}", ("E3 failed (There is no layer 99.)", "E1, E2, E5")),
         ("{{E4.accuracy}}", ("E4 has not finished",)),
-        ("{{E6.found}}", ("E6 is no experiment of R1", "E1, E2, E5")),
-        ("{{E99.n}}", ("E99 is no experiment of R1",)),
-        ("{{H7.status}}", ("H7 is no hypothesis of R1", "H1, H2")),
+        ("{{E6.found}}", ("E6 is not an experiment of R1", "E1, E2, E5")),
+        ("{{E99.n}}", ("E99 is not an experiment of R1",)),
+        ("{{H7.status}}", ("H7 is not a hypothesis of R1", "H1, H2")),
         ("{{H1.verdicts}}", ("H1.verdict, H1.status and H1.statement",)),
-        ("{{E2}}", ("is no slot", "Slots look like")),
-        ("{{accuracy}}", ("is no slot",)),
-        ("{{}}", ("is no slot",)),
+        ("{{E2}}", ("is not a slot", "Slots look like")),
+        ("{{accuracy}}", ("is not a slot",)),
+        ("{{}}", ("is not a slot",)),
         ("text {{E2.n", ("line 1", "not closed")),
         ("ok\n\n{{E2.n\n}}", ("line 3", "not closed")),
         ("See {{E2.table}} here.", ("alone on a line",)),
         ("`{{E2.figure}}`", ("alone on a line",)),
-        ("[x](https://example.org/{{E2.n}})", ("cannot be filled where it stands",)),
-        ("\\{{E2.n}}", ("cannot be filled where it stands",)),
-        ("&#123;&#123;E2.n}}", ("in disguise",)),
+        ("[x](https://example.org/{{E2.n}})", ("cannot be filled in an address",)),
+        ("\\{{E2.n}}", ("cannot be filled in an address",)),
+        ("&#123;&#123;E2.n}}", ("with entities or backslashes",)),
     ],
 )
 def test_a_fault_is_one_line_that_says_what_there_is(reader: Reader, source: str, says: tuple[str, ...]) -> None:
@@ -108,7 +108,7 @@ def test_all_faults_are_told_at_once(reader: Reader) -> None:
         "line 1",
         "line 1",
         "line 3",
-        "Numbers are typed where slots belong",
+        "Replace typed numbers with slots",
     ]
 
 
@@ -168,7 +168,7 @@ def test_names_lists_years_and_quotes_may_hold_numerals(reader: Reader, sentence
 def test_a_typed_number_is_refused_with_the_rule(reader: Reader, sentence: str, numeral: str) -> None:
     (fault,) = check(sentence, reader, 1)
     assert f'"{numeral}"' in fault
-    assert "come from slots" in fault
+    assert "Write numbers as slots" in fault
 
 
 def test_a_typed_number_is_found_by_its_line(reader: Reader) -> None:
@@ -251,7 +251,7 @@ def sections(markdown: str) -> list[str]:
     ("text", "says"),
     [
         ("So.\n\n<!-- hidden", "is HTML"), ("a <b>word</b>", "is HTML"), ("<details>\n\nhidden", "is HTML"),
-        ("![x](http://a.b/c.png)", "Pictures are not"), ("![x][y]\n\n[y]: http://a.b", "Pictures are not"),
+        ("![x](http://a.b/c.png)", "Images are not"), ("![x][y]\n\n[y]: http://a.b", "Images are not"),
         ("```\nopen", "not closed"), ("~~~", "not closed"), ("````\n```", "not closed"),
         ("a\n```x\n```y", "not closed"),
     ],

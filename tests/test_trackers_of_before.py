@@ -142,7 +142,7 @@ def test_a_replay_says_that_the_statistics_have_changed_and_compares_what_was_me
     with Reader.open(path) as reader:
         numbers = [int(row.id[1:]) for row in reader.experiments() if row.status == "done"]
         row = next(one for one in map(reader.experiment, numbers) if one.effects)
-    assert other_statistics(row).startswith("its intervals and p-values were made by statistics 1, and those here are")
+    assert other_statistics(row).startswith("version 1 of the statistics made its intervals and p-values")
 
     def again(**other: float) -> Result:
         effects = [Effect(**{**effect._asdict(), **other}) for effect in row.effects]

@@ -106,16 +106,16 @@ def test_lines_put_in_or_taken_out_are_shown(here: Path) -> None:
     file = here / "reports/R1/report.md"
     lines = file.read_text().split("\n")
     file.write_text("\n".join([*lines[:4], "Every head adds.", *lines[4:]]))
-    assert "line 5: there should be no 'Every head adds.'" in run("reports/R1/report.md").stdout
+    assert "line 5: 'Every head adds.' should not be there" in run("reports/R1/report.md").stdout
     at = next(i for i, line in enumerate(lines) if "Refuted if" in line)
     file.write_text("\n".join(lines[:at] + lines[at + 1 :]))
-    assert f"line {at + 1}: there should be '- Refuted if" in run("reports/R1/report.md").stdout
+    assert f"line {at + 1}: '- Refuted if" in run("reports/R1/report.md").stdout
 
 
 def test_a_figure_that_is_gone_is_shown(here: Path) -> None:
     (here / "reports/R1/figures/E1-layers.svg").unlink()
     done = run("R1")
-    assert (done.exit_code, "E1-layers.svg is not there" in done.stdout) == (1, True)
+    assert (done.exit_code, "E1-layers.svg is missing" in done.stdout) == (1, True)
 
 
 def test_a_number_changed_in_the_tracker_breaks_the_seal_and_the_report(here: Path) -> None:
@@ -169,9 +169,8 @@ def test_a_report_by_other_code_is_said_to_be_and_its_values_are_compared(here: 
     done = run(str(file))
     assert done.exit_code == 1
     assert "was written by code 0.0.1+abc" in done.stderr
-    assert "{{E1.effect[L7.H3]}} is 0.312 [0.220, 0.400], n = 8, and it does not say so" in done.stdout.replace(
-        "\xa0", " "
-    )
+    said = done.stdout.replace("\xa0", " ")
+    assert "{{E1.effect[L7.H3]}} is 0.312 [0.220, 0.400], n = 8, which the file does not contain" in said
 
 
 def test_a_tracker_older_than_seals_is_verified_with_a_remark(here: Path) -> None:
@@ -234,7 +233,7 @@ def test_verdicts_that_do_not_follow_from_the_experiment_that_was_predicted_of_a
         store.add_judgement(3, test, judged)
     done = run("R3")
     assert done.exit_code == 1
-    assert f"H{number}, 'accuracy above 0.5': E{test} is not the experiment that was predicted of" in done.stdout
+    assert f"H{number}, 'accuracy above 0.5': E{test} is not the experiment that it predicted" in done.stdout
     assert (
-        f"H{other}, 'accuracy_drop above 0.1': judged anew from E{test}, this differs: value, low, high" in done.stdout
+        f"H{other}, 'accuracy_drop above 0.1': judged again from E{test}, these differ: value, low, high" in done.stdout
     )

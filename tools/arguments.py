@@ -1,4 +1,4 @@
-"""What a tool takes and what it answers with: the same two forms for every tool that a language model may call."""
+"""The input and output of a tool: the same two forms for every tool that a language model may call."""
 
 from __future__ import annotations
 

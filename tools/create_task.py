@@ -1,4 +1,4 @@
-"""The tool that makes tasks: what a language model proposes is checked, kept, and known by its name at once."""
+"""The tool that makes tasks: it checks and saves what a language model proposes; the name works at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SHOWN = 2
 
 
 def create_task(context: Context, given: Draft) -> Answered:
-    """Make a task that is not there: prompts with answers, written out (examples) or by form (templates), or both.
+    """Make a new task: prompts with answers, written out (examples), made from templates, or both.
 
-    Send 24 prompts or more, better 80: a hash of what is asked puts each into one of two splits, and each split needs 8
-    different questions. The program works out every expression and every plain sum ("17 + 25 ="), and refuses prompts
-    that occur twice, answers that stand in their prompt, and answers that the subject's tokenizer cannot tell apart.
-    What is wrong comes back all at once; mend it and send the whole task again. Every tool that takes a task then takes
-    its name, here and in later studies.
+    Send at least 24 prompts, better 80: a hash of the question puts each into one of two splits, and each split needs 8
+    different questions. The program computes every expression and plain sum ("17 + 25 ="), and refuses duplicate
+    prompts, answers that appear in their prompt, and answers that the subject's tokenizer cannot tell apart. It returns
+    all faults at once; fix them and send the whole task again. Then every tool that takes a task accepts its name, here
+    and in later studies.
     """
     from ..experiments.tasks.carried import require_carried
     from ..experiments.tasks.gsm8k_set import PARTS
@@ -34,15 +34,15 @@ def create_task(context: Context, given: Draft) -> Answered:
     if task is None:
         taken = {*tasks(), *UNLISTED, *PARTS, *context.own_tasks, *context.reader.task_names()}
         subject = context.subject(context.model)
-        # Its name stands in findings, where no word is a writer's.
+        # Findings contain its name, and no word of a finding may be a writer's.
         if sure := verdict_words(given.name.replace("_", " ")):
             raise refused("task_name", words=" ".join(sure))
         task = made(given, subject.tokenizer, taken)
         require_carried(subject, task)
         task = context.know(task, context.maker, given.model_dump(exclude_none=True))
     sizes = {split: task.capacity(split) for split in SPLITS}
-    lines = [f"The task {task.name} is made: {' and '.join(f'{n} prompts to {split}' for split, n in sizes.items())}."]
+    lines = [f"The task {task.name} is ready: {' and '.join(f'{n} prompts to {split}' for split, n in sizes.items())}."]
     lines += [f"  {quoted(p.text, 120)} answer {quoted(p.answer)}" for p in task.prompts(SHOWN)]
     lines.append(" ".join(task.description.splitlines()[1:]))
-    lines.append("Whether the subject can do it, baseline tells.")
+    lines.append("Run baseline to see whether the subject can do it.")
     return "\n".join(lines), {"task": task.name, "prompts": sizes, "fingerprint": task.fingerprint()}

@@ -1,4 +1,4 @@
-"""What a tool call can be refused for. The text goes back to whoever called, and says what to do."""
+"""The errors that refuse a tool call. The text goes back to the caller, and says what to do."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 class ToolError(Exception):
-    """The call was understood and cannot be done as asked. `code` says why to a program, the text to whoever called;
-    ours stand in `refusals`."""
+    """The call was understood, but cannot be done as asked. `code` tells a program why, and the text tells the caller;
+    `refusals` holds ours."""
 
     code = "refused"
 
@@ -21,19 +21,19 @@ class ToolError(Exception):
 
 
 def wrong_fields(fault: ValidationError) -> ToolError:
-    """What is wrong with the fields of something, on one line."""
+    """An error that says in one line what is wrong with the fields."""
     from ..experiments.explain import explain
 
     return ToolError(" ".join(explain(fault).splitlines()))
 
 
 def require_types(**given: tuple[Any, ...]) -> None:
-    """Each argument with the types that it may have; None is what was not given. Raises ToolError for the first that
-    has another, where Python would find out too late, or not at all."""
+    """Each argument with the types that it may have; None means not given. Raises ToolError for the first of another
+    type, which Python would notice too late, or never."""
     for name, (value, *types) in given.items():
         if value is not None and (value is True or value is False or not isinstance(value, tuple(types))):
             wanted = " or ".join(said(one.__name__) for one in types)
-            raise ToolError(f"{name} must be {wanted}, and is {said(type(value).__name__)}.")
+            raise ToolError(f"{name} must be {wanted}, not {said(type(value).__name__)}.")
 
 
 def said(type_name: str) -> str:
@@ -43,7 +43,7 @@ def said(type_name: str) -> str:
 
 
 class CannotWrite(Exception):
-    """Files that were asked for cannot be written. `way_out` is the rest of the line: what is kept, and what to do."""
+    """The requested files cannot be written. `way_out` is the rest of the line: what is kept, and what to do."""
 
     code = "cannot_write"
 

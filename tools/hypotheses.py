@@ -1,4 +1,4 @@
-"""Hypotheses: written down with predictions before their test, tested by the program, and never overruled."""
+"""Hypotheses: recorded with predictions before their test, tested by the program, and never overruled."""
 
 from __future__ import annotations
 
@@ -43,16 +43,14 @@ from .writing import require_no_numbers
 
 
 class Predicted(Arguments):
-    like: Annotated[
-        str | None, Field(description="An experiment that the test repeats on held-out prompts, such as E5.")
-    ] = None
-    kind: Annotated[str | None, Field(description="Or the kind of experiment, such as head_ablation.")] = None
+    like: Annotated[str | None, Field(description="The experiment to repeat on held-out prompts, such as E5.")] = None
+    kind: Annotated[str | None, Field(description="Or a kind of experiment, such as head_ablation.")] = None
     config: Annotated[
         str | None,
         Field(
-            description='A JSON object with what differs from `like` or from the defaults: {"heads": ["L7.H3"], '
-            '"together": true}. Name only the parts that the prediction speaks of. A removal is tested under zero, '
-            "mean and resample unless method is given. Split and seed are the program's.",
+            description='A JSON object of the settings that differ from `like` or the defaults: {"heads": ["L7.H3"], '
+            '"together": true}. Name only the parts that you predict about. A removal is tested under zero, mean and '
+            "resample unless you give method. The program sets split and seed.",
         ),
     ] = None
     quantity: Annotated[
@@ -62,11 +60,11 @@ class Predicted(Arguments):
         Comparison,
         Field(
             description="above `low`; below `high`; between both; or beyond_control: more damage than matched random "
-            "parts (one head or a set with together; as many random sets are drawn as a verdict takes)."
+            "parts (one head, or a set with together; the program draws enough random sets for a verdict)."
         ),
     ]
-    low: Annotated[float | None, Field(description="The bound for above; the lower one for between.")] = None
-    high: Annotated[float | None, Field(description="The bound for below; the upper one for between.")] = None
+    low: Annotated[float | None, Field(description="Bound for above; lower bound for between.")] = None
+    high: Annotated[float | None, Field(description="Bound for below; upper bound for between.")] = None
 
 
 class ProposeHypothesis(Arguments):
@@ -82,16 +80,16 @@ class ProposeHypothesis(Arguments):
     refuted_if: Annotated[str, Field(min_length=1, max_length=2000, description="What would refute it, in words.")]
     predictions: Annotated[
         list[Predicted],
-        Field(min_length=1, max_length=12, description="What must come out on held-out prompts. All must hold."),
+        Field(min_length=1, max_length=12, description="What you predict on held-out prompts. All must hold."),
     ]
     revises: Annotated[str | None, Field(description="The hypothesis that this one replaces: H1.")] = None
 
 
 def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Answered:
-    """Write down what you expect, as predictions, before the test. Gives an id such as H1.
+    """Record what you expect, as predictions, before the test. Returns an id such as H1.
 
-    From then on nothing in it can change. test_hypothesis runs it on prompts that nobody has looked at, and the program
-    judges by the intervals, corrected over all predictions of the study: so predict few things, and what you mean.
+    From then on it is frozen. test_hypothesis tests it on prompts that nobody has looked at. The program judges by the
+    intervals, corrected over all predictions of the study, so predict few things, and only what you mean.
     """
     for row in context.written("hypotheses"):
         return recorded(context, row.number)
@@ -122,7 +120,7 @@ def recorded(context: Context, number: int) -> Answered:
     text = f"{name} is recorded and frozen, with {len(made)} prediction{'s' * (len(made) != 1)}:\n"
     text += "\n".join(f"  {about(one)}" for one in made)
     why = impossible(context, name)
-    text += f"\n{why} Propose it so that it can be shown, in a hypothesis that revises this one." if why else ""
+    text += f"\n{why} Propose a revision of it that can be shown." if why else ""
     return f"{text}\ntest_hypothesis tests it, once.", {
         "id": name,
         "predictions": [prediction_of(p).model_dump() for p in made],
@@ -131,12 +129,12 @@ def recorded(context: Context, number: int) -> Answered:
 
 
 def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Prediction]:
-    """The predictions with as many random sets as beyond_control needs, where the number was left to the program: so
-    many that rank 1 is a verdict although a few other predictions of the study show nothing.
+    """The predictions with as many random sets as beyond_control needs, where the writer left the number to the
+    program: enough for rank 1 to give a verdict although a few other predictions of the study show nothing.
 
-    Predictions of the same experiment share it, so they have the same sets.
+    Predictions about the same experiment share it, and so share its sets.
     """
-    # A configuration leaves the number out where it is the usual one.
+    # A configuration leaves out the number when it is the default.
     beyond = [
         one for one in made
         if one.comparison == BEYOND and getattr(experiment_from(one.kind, one.config), "controls", None) == DRAWS
@@ -152,7 +150,7 @@ def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Predicti
 
 
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
-    """One prediction, or one for each method of removal where none is named."""
+    """One prediction, or one for each method of removal where the call names none."""
     kind, config = _configuration(context, given)
     require_a_fair_bound(given, str(config.get("metric", "")))
     quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
@@ -173,8 +171,8 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
 
 
 def require_a_fair_bound(given: Predicted, metric: str) -> None:
-    """Raises ToolError for a bound that holds whatever the experiment finds, and for one by which a part would not
-    matter because its controls do as much."""
+    """Raises ToolError for a bound that holds whatever the experiment finds, and for one that would call a part
+    unimportant because its controls do as much damage."""
     if given.comparison == "beyond_control" or (given.low is None and given.high is None):
         return
     bound = Bound(quantity=parse(given.quantity), comparison=given.comparison, low=given.low, high=given.high)
@@ -185,7 +183,7 @@ def require_a_fair_bound(given: Predicted, metric: str) -> None:
 
 
 def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:
-    """The kind and the whole configuration, on the confirm split."""
+    """The kind and the full configuration, on the confirm split."""
     if (given.like is None) == (given.kind is None):
         raise refused("like_or_kind")
     base: dict[str, Any] = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
@@ -211,13 +209,13 @@ def _changes(given: Predicted) -> dict[str, Any]:
 
 
 def _said(row: Stated) -> str:
-    """A prediction but for its draw, to find it again."""
+    """A prediction without its draw, to find the same prediction again."""
     config = {k: v for k, v in row.config.items() if k not in ("seed", "split", "controls")}
     return json.dumps([row.kind, config, row.quantity, row.comparison, row.low, row.high], sort_keys=True)
 
 
 def about(prediction: Stated) -> str:
-    """A prediction in a line: what is expected of which experiment."""
+    """A prediction in one line: the expected result, and the experiment."""
     config = own_settings(prediction.kind, prediction.config)
     settings = ", ".join(f"{k} {json.dumps(v, ensure_ascii=False)}" for k, v in config.items())
     where = f"{prediction.config['task']}, n = {prediction.config['n']}"
@@ -225,7 +223,7 @@ def about(prediction: Stated) -> str:
 
 
 def predict_by_hand(context: Context, kind: str, config: dict[str, Any], text: str, reason: str | None) -> Answered:
-    """What a person predicts in words, recorded, tested and judged: "accuracy_drop > 0.2", or "beyond control".
+    """Record, test and judge what a person predicts in words: "accuracy_drop > 0.2", or "beyond control".
 
     Raises NoCondition, NoQuantity, ToolError and ExperimentError.
     """
@@ -252,16 +250,16 @@ class TestHypothesis(Arguments):
 
 
 def test_hypothesis(context: Context, given: TestHypothesis) -> Answered:
-    """Test a hypothesis on held-out prompts: runs the experiments of its predictions and says what came of each.
+    """Test a hypothesis on held-out prompts: run the experiments of its predictions and give each result.
 
-    supported when all predictions hold, refuted when one fails, else inconclusive: the intervals decide. Each
+    supported when all predictions hold, refuted when one fails, otherwise inconclusive; the intervals decide. Each
     experiment counts in the budget.
     """
     number = own_hypothesis(context, given.hypothesis)
     row = context.reader.hypothesis(number)
     if not row.predictions:
         raise refused("no_predictions", id=row.id)
-    # Where the program was stopped in the middle of this very test, the rest of it is done now.
+    # If the program was stopped in the middle of this test, the rest of the test runs now.
     begun = context.written("experiments") or context.written("hypothesis_events")
     if all(one.judged for one in row.predictions) and not begun:
         raise refused("tested_already", id=row.id, status=row.status)
@@ -279,21 +277,21 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     lines += [f"  {line}" for line in changed_verdicts(rows, row, found)]
     others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
     if others:
-        lines.append("Now, with all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
+        lines.append("With all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
     tested = dict.fromkeys(one.judged.experiment for one in judged if one.judged)
     experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
     return "\n".join(lines), {
         "id": row.id, "status": row.status, "verdict": spoken(row, found),
         "predictions": [as_data(one) for one in judged],
         "experiments": [{"id": e.id, "found": e.found, "notes": e.notes} for e in experiments],
-        # A test changes what the others have to show, so each answer tells the verdicts of all.
+        # Each test changes the correction of all the others, so each answer gives all verdicts.
         "statuses": {h.id: h.status for h in rows},
         "verdicts": {h.id: spoken(h, found) for h in rows},
     }  # fmt: skip
 
 
 def changed_verdicts(rows: list[Hypothesis], tested: Hypothesis, now: Verdicts) -> list[str]:
-    """The earlier predictions whose verdict this test has changed, since all of them are corrected together."""
+    """The earlier predictions whose verdict this test has changed, because all are corrected together."""
     untested = tested._replace(predictions=[one._replace(judged=None) for one in tested.predictions])
     before = verdicts([untested if h.id == tested.id else h for h in rows]).predictions
     return [
@@ -304,12 +302,12 @@ def changed_verdicts(rows: list[Hypothesis], tested: Hypothesis, now: Verdicts) 
 
 
 def as_data(one: JudgedPrediction) -> dict[str, Any]:
-    """A prediction with its verdict as it is logged: what it says follows from it."""
+    """A prediction with its verdict, for the log; the sentence is left out because it follows from the rest."""
     return {name: value for name, value in as_json(one).items() if name != "said"}
 
 
 def judged_line(one: JudgedPrediction) -> str:
-    """What came of a prediction, with value and interval."""
+    """The result of a prediction, with value and interval."""
     if one.judged is None:
         return f"not tested: {about(one)}"
     judged = one.judged
@@ -323,13 +321,13 @@ class CommentHypothesis(Arguments):
 
 
 def comment_hypothesis(context: Context, given: CommentHypothesis) -> Answered:
-    """Say something about a hypothesis. It changes no verdict; a better one is a new hypothesis that revises it."""
+    """Comment on a hypothesis. The verdict stays; to improve a hypothesis, propose one that revises it."""
     number = own_hypothesis(context, given.hypothesis)
     require_no_numbers(context, "The comment", given.comment)
     status = context.reader.hypothesis(number).status
     if not context.written("hypothesis_events"):
         context.store.set_hypothesis_status(number, status, given.comment, call=context.call)
-    return f"The comment is kept; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
+    return f"The comment is saved; {show_id('hypothesis', number)} is {status}.", {"id": given.hypothesis}
 
 
 def own_hypothesis(context: Context, name: str) -> int:

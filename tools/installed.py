@@ -1,4 +1,4 @@
-"""What installed packages add, for `agent`, which imports nothing of `experiments` itself."""
+"""What installed packages add, for `agent`, which does not import `experiments` itself."""
 
 from ..experiments.installed import loaded, origin
 

@@ -2,8 +2,8 @@
 
 Strict mode knows few keywords: every property is required, nothing may be added, and there are no defaults, no
 ranges and no free-form dictionaries. So a default becomes "null means ...", a range becomes words in the
-description, `fill_nulls` takes the nulls out again, and Pydantic checks the rest on our side. What cannot be said
-in strict mode at all is refused when the tool is defined.
+description, `fill_nulls` removes the nulls again, and Pydantic checks the rest on our side. A type that strict
+mode cannot express at all is refused when the tool is defined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_LEVELS, MAX_PROPERTIES, MAX_ENUM = 10, 5000, 1000
 NULL: Schema = {"type": "null"}
 SCALARS = {"string", "number", "integer", "boolean", "null"}
 ALLOWED = {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum", "const", "description"}
-# Ranges, in the words that replace them.
+# The words that replace ranges.
 WORDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -40,40 +40,40 @@ MOVED = set(WORDS) | {"uniqueItems", "examples", "oneOf", "allOf", "prefixItems"
 
 
 def strict_schema(model: type[BaseModel]) -> Schema:
-    """The JSON schema of `model` as strict mode takes it, references inlined.
+    """The JSON schema of `model` for strict mode, references inlined.
 
-    The docstring of `model` is left out at the root, since a tool carries it as its own description. Raises TypeError,
-    naming the field, on what strict mode cannot say: dict[str, X], Any, a recursive class, a union at the root.
+    The docstring of `model` is left out at the root, because the tool has it as its description. Raises TypeError,
+    naming the field, on what strict mode cannot express: dict[str, X], Any, a recursive class, a union at the root.
     """
     raw = model.model_json_schema()
     if "$ref" not in raw and "properties" not in raw and raw.get("type") != "object":
-        raise TypeError(f"{model.__name__} is no object at its root, which a tool's arguments must be.")
+        raise TypeError(f"{model.__name__} is not an object at its root, as a tool's arguments must be.")
     schema = _convert(raw, raw.get("$defs", {}), model.__name__, frozenset())
     schema.pop("description", None)
     return schema
 
 
 def _resolve(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> tuple[Schema, frozenset[str]]:
-    """The node with references and single intersections replaced by what they mean; what stands beside them wins."""
+    """The node with references and single intersections replaced by what they mean; other keys of the node win."""
     while "$ref" in node or "allOf" in node:
         node = dict(node)
         if ref := node.pop("$ref", None):
             name = str(cast(object, ref)).removeprefix("#/$defs/")
             if name in inside:
-                raise TypeError(f"{path}: {name} contains itself, which a tool's arguments may not.")
+                raise TypeError(f"{path}: {name} contains itself, which a tool's arguments must not.")
             inside = inside | {name}
             node = {**defs[name], **node}
         elif len(parts := node.pop("allOf")) == 1:
             node = {**parts[0], **node}
         else:
-            raise TypeError(f"{path}: an intersection of types cannot be said in a strict schema.")
+            raise TypeError(f"{path}: a strict schema cannot express an intersection of types.")
     return node, inside
 
 
 def _convert(node: Schema, defs: Schema, path: str, inside: frozenset[str], *more: str) -> Schema:
     node, inside = _resolve(node, defs, path, inside)
     if unknown := set(node) - ALLOWED - DROPPED - MOVED:
-        raise TypeError(f"{path}: '{min(unknown)}' cannot be said in a strict schema.")
+        raise TypeError(f"{path}: a strict schema cannot express '{min(unknown)}'.")
     if variants := node.get("anyOf") or node.get("oneOf"):
         beside = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf")}
         rest = [variant for variant in variants if variant.get("type") != "null"]
@@ -95,7 +95,7 @@ def _shape(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> Sch
     kind = node.get("type")
     if kind == "object":
         if node.get("additionalProperties") or not {"properties", "additionalProperties"} & set(node):
-            raise TypeError(f"{path}: a dictionary cannot be said in a strict schema; take a list of named pairs.")
+            raise TypeError(f"{path}: a strict schema cannot express a dictionary; use a list of named pairs.")
         required = set(node.get("required", ()))
         properties = {
             name: _property(part, name in required, defs, f"{path}.{name}", inside)
@@ -118,7 +118,7 @@ def _property(node: Schema, required: bool, defs: Schema, path: str, inside: fro
     if required:
         return _convert(node, defs, path, inside)
     resolved, _ = _resolve(node, defs, path, inside)
-    if "const" in resolved:  # a tag: there is nothing to choose, and a union is told apart by it
+    if "const" in resolved:  # a tag: there is nothing to choose, and it identifies the variant of a union
         return _convert(node, defs, path, inside)
     default = node.get("default", ...)
     if default is None:
@@ -142,7 +142,7 @@ def _items(node: Schema, defs: Schema, path: str, inside: frozenset[str]) -> Sch
 
 
 def _description(node: Schema, *more: str) -> Schema:
-    """The description with everything in it that strict mode has no keyword for."""
+    """The description, with everything added for which strict mode has no keyword."""
     told = WORDS
     low, high = node.get("minItems"), node.get("maxItems")
     if low is not None and low == high:
@@ -192,7 +192,7 @@ def _json_type(value: object) -> str:
 
 
 def lint_strict(schema: Schema) -> list[str]:
-    """What strict mode would refuse in a schema, one line each with its path; empty when it is fine."""
+    """What strict mode would refuse in a schema, one line each with its path; empty if nothing."""
     found: list[str] = []
     if schema.get("type") != "object":
         found.append("$: the root must be an object")
@@ -241,8 +241,8 @@ def _walk(node: Schema, path: str = "$", level: int = 1) -> Iterator[tuple[str, 
 def fill_nulls(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments without the nulls that mean a default, so that `model_validate` puts the defaults in.
 
-    A list, an object or a null that was sent as text is taken where no text is wanted, as `model_validate` takes
-    numbers and booleans. Anything unexpected is left as it is, for the validation to complain about.
+    A list, an object or a null that was sent as text is accepted where no text is wanted, as `model_validate` accepts
+    numbers and booleans. Anything unexpected stays unchanged, for the validation to report.
     """
     raw = model.model_json_schema()
     return cast(dict[str, Any], _filled(arguments, raw, raw.get("$defs", {})))
@@ -276,7 +276,7 @@ def _filled(value: Any, node: Schema, defs: Schema) -> Any:
 
 
 def _wanted(node: Schema, defs: Schema) -> set[str]:
-    """The JSON types that a schema takes; "string" also where it does not say."""
+    """The JSON types that a schema accepts; "string" if it does not say."""
     node, _ = _resolve(node, defs, "", frozenset())
     if variants := node.get("anyOf") or node.get("oneOf"):
         return {kind for variant in variants for kind in _wanted(variant, defs)}
@@ -285,8 +285,8 @@ def _wanted(node: Schema, defs: Schema) -> set[str]:
 
 
 def _from_text(text: str, wanted: set[str]) -> Any:
-    """The list, object or null that the text is as JSON, or as JSON in Python's quotes, if one is wanted and no text
-    is."""
+    """The list, object or null in the text, as JSON or as JSON with Python's quotes, if one is wanted and text is
+    not."""
     bare = text.strip()
     if "string" in wanted or not bare.startswith(("[", "{", "null", "None")):
         return text

@@ -1,4 +1,4 @@
-"""The tools that look: models, tasks, notes, earlier experiments, and the tracker itself by SQL."""
+"""The tools that read: models, tasks, notes, earlier experiments, and the tracker itself, with SQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .workbench.experiment_text import experiment_text, quoted
 
 
 def list_models(context: Context, _: Nothing) -> Answered:
-    """What can be studied here, and the anatomy of the subject of this study."""
+    """Models you can study here, and the anatomy of this study's subject."""
     rows = catalog.models()
     subject = context.subject(context.model).describe()
     text = "\n".join(f"{row['name']} (bundled)" for row in rows)
@@ -28,7 +28,7 @@ def list_models(context: Context, _: Nothing) -> Answered:
 
 
 def list_tasks(context: Context, _: Nothing) -> Answered:
-    """The tasks: what each one asks, and how many prompts it holds."""
+    """The tasks: what each asks, and how many prompts it has."""
     cards = catalog.task_cards(context.all_own_tasks())
     lines = [f"{c['name']}: {' '.join(c['description'].split())}" for c in cards]
     return "\n".join(lines), {"tasks": cards}
@@ -55,7 +55,7 @@ class SearchNotes(Arguments):
 
 
 def search_notes(context: Context, given: SearchNotes) -> Answered:
-    """Notes of this and of earlier studies, best match first."""
+    """Notes of this and earlier studies, best match first."""
     rows = context.reader.notes(given.words, context.alone)[:20]
     lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {one_line(r.text)[:300]}" for r in rows]
     return "\n".join(lines) or "No notes match.", {"notes": as_json(rows)}
@@ -68,7 +68,7 @@ class ListExperiments(Arguments):
 
 
 def list_experiments(context: Context, given: ListExperiments) -> Answered:
-    """Earlier experiments, of other studies too: id, configuration, what was found."""
+    """Earlier experiments, other studies' too: id, configuration, what they found."""
     rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
     rows = [row for row in rows if context.may_see(row)]
     lines = [f"{r.id} ({r.run or 'no run'}) {r.kind} {r.task} {r.status}: {r.found or r.error or ''}" for r in rows]
@@ -80,7 +80,7 @@ class ShowExperiment(Arguments):
 
 
 def show_experiment(context: Context, given: ShowExperiment) -> Answered:
-    """One experiment again: all measurements, the strongest forty effects, samples."""
+    """Show one experiment: all measurements, the forty strongest effects, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
         raise refused("held_out", id=logged.id)
@@ -88,7 +88,7 @@ def show_experiment(context: Context, given: ShowExperiment) -> Answered:
 
 
 def cell(value: object) -> str:
-    """A text that could be taken for other cells or rows (what a subject said, say) is quoted."""
+    """The value as text. A text that could pass for other cells or rows, such as a subject's answer, is quoted."""
     text = str(value)
     return text if text.isprintable() and "|" not in text else quoted(text, len(text))
 
@@ -98,13 +98,13 @@ class QueryTracker(Arguments):
 
 
 def query_tracker(context: Context, given: QueryTracker) -> Answered:
-    """Read the tracker by SQL (SQLite, read-only, at most 50 rows).
+    """Query the tracker with SQL (SQLite, read-only, at most 50 rows).
 
     Tables: experiments(id, run, kind, model, task, split, n, config, status, found), effects(experiment, site,
     metric, value, low, high, n, p, q, percentile, p_max), measurements(experiment, name, value, low, high, n, unit),
     samples(experiment, prompt, expected, said, changed, correct, changed_correct, failure), notes, hypotheses,
-    predictions, judgements, ledger(model, task, kind, experiments, comparisons, significant). Ids there are numbers:
-    E12 is experiment = 12. What other studies measured on held-out prompts is left out.
+    predictions, judgements, ledger(model, task, kind, experiments, comparisons, significant). Ids are numbers: E12
+    is experiment = 12. Other studies' results on held-out prompts are left out.
     """
     columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees, alone=context.alone)
     lines = [" | ".join(map(cell, row)) for row in (columns, *rows)]

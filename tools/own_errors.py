@@ -1,4 +1,4 @@
-"""The errors that are ours, in one tuple: each one's text is a line for a person."""
+"""Our own errors, in one tuple: the text of each is one line for a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registering what a study asks, before its first experiment."""
+"""Registers what a study asks, before its first experiment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST = 8
 class Asked(Arguments):
     type: Annotated[str, Field(description=f"A type of claim: {', '.join(ASKED)}.")]
     parts: Annotated[list[str] | None, Field(description="L7.H3, L5.mlp, L4. Null asks which.")] = None
-    among: Annotated[Among, Field(description="Where it asks which: of what.")] = "parts"
+    among: Annotated[Among, Field(description="If it asks which: of what.")] = "parts"
     task: Annotated[str | None, Field(description="Null: the study's.")] = None
     at: Annotated[str | None, Field(description="attends: the span; scores: the detector; role: the role; differs: the "
                                     "other task.")] = None  # fmt: skip
@@ -33,8 +33,8 @@ class RegisterQuestions(Arguments):
 
 def register_questions(context: Context, given: RegisterQuestions) -> Answered:
     """Register what the goal asks, as neutral questions, before the first experiment. The report opens with the
-    program's answer to each. "Show that middle layers do not matter" asks which layers a task can spare, and since it
-    names no task, in three tasks or more. A goal may be false. Parts that the goal names are asked for in any case.
+    program's answer to each. "Show that middle layers do not matter" asks which layers a task can spare; it names
+    no task, so ask it of three or more. A goal may be false. The program always asks about parts that the goal names.
     """
     if context.run is None:
         raise refused("no_study")
@@ -50,16 +50,16 @@ def register_questions(context: Context, given: RegisterQuestions) -> Answered:
         context.find_task(question.task)
         require_parts(context, question)
         asked.append(question)
-    # A question about a set, or of another type, is not the one that the goal asks of each part that it names.
+    # A question about a set, or of another type, does not replace what the goal asks of each part that it names.
     alone = {one.about for one in asked if one.type in ("needed", "spare")}
     goal = [one for one in questions_of_goal(run.goal, context.task) if one.about and one.about not in alone]
-    # What the goal names comes first, whatever else is asked.
+    # What the goal names comes first.
     keep(context, [*((one, "goal") for one in goal), *((one, "driver") for one in asked)], context.call)
     return registered(context)
 
 
 def register_goal(context: Context, goal: str) -> list[str]:
-    """Register what the program reads from the goal, where the driver registered nothing. Gives the new questions."""
+    """Register what the program reads from the goal, if the driver registered nothing. Returns the new questions."""
     if context.run is None or context.reviews is not None or context.reader.questions(context.run):
         return []
     asked = questions_of_goal(goal, context.task)[:MOST]

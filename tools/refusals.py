@@ -1,8 +1,8 @@
-"""Why a call is not done, or not done as asked: each reason under a code, with the text that whoever called reads.
+"""Why a call is refused, or not done as asked: each reason has a code, and a text that the caller reads.
 
-The code goes into the tracker with the answer, so that refusals can be counted by their reason; the text says what to
-do instead, and may be worded better at any time. A template is filled in by `str.format`. What the experiments and the
-tracker refuse has the code of its error's class.
+The code goes into the tracker with the answer, so that refusals can be counted by reason. The text says what to do
+instead, and its wording may change at any time. `str.format` fills in a template. Refusals by the experiments and the
+tracker have the code of their error's class.
 """
 
 from __future__ import annotations
@@ -13,70 +13,71 @@ from .errors import ToolError
 STOPPING, BUDGET_SPENT = "stopping", "budget_spent"
 
 REFUSALS = {
-    # The study takes no such call now. (`repeated` has its text in prompts/.)
-    "study_over": "The study is finished; this call was not done.",
-    STOPPING: "The user wants to stop; only {last} is taken now.",
-    BUDGET_SPENT: "The budget is spent; only {last} is taken now.",
+    # The study does not accept such a call now. (The text of `repeated` is in prompts/.)
+    "study_over": "The study is finished; this call was not run.",
+    STOPPING: "The user wants to stop; only {last} is accepted now.",
+    BUDGET_SPENT: "The budget is spent; only {last} is accepted now.",
     # The call itself is wrong.
     "unknown_tool": "There is no tool '{name}'. Tools: {tools}.",
     "bad_arguments": "{name}: {faults}",
-    "not_json": "{what} is no JSON ({fault}). Send one JSON object.",
+    "not_json": "{what} is not valid JSON ({fault}). Send one JSON object.",
     "not_an_object": "{what} must be one JSON object.",
-    "task_name": "name: a task is called by what it asks. {words}",
-    "tool_failed": "{name} failed inside: {fault}. Try another way.",
-    "wrong_id": "{text} is the id of a {found}; an id of a {what} is wanted.",
-    "other_model": "An experiment runs on the subject of this study ({model}) or on a bundled one ({bundled}), not on "
+    "task_name": "name: name the task after what it asks. {words}",
+    "tool_failed": "{name} failed with an internal error: {fault}. Try another way.",
+    "wrong_id": "{text} is an id of type {found}; give one of type {what}.",
+    "other_model": "An experiment runs on this study's subject ({model}) or a bundled model ({bundled}), not on "
     "'{name}'. Leave model null.",
-    "no_number": "'{text}' in {name} is no number; write for example 0,1,15.",
-    "unknown_kind": "{wrong}: say all, core ({core}), or some of {there}.",
+    "no_number": "'{text}' in {name} is not a number; write, for example, 0,1,15.",
+    "unknown_kind": "{wrong}. Use all, core ({core}), or some of {there}.",
     "bad_configuration": "{faults}",
     "experiment_failed": "{id} failed: {error}",
     # Held-out prompts are kept for the tests.
-    "confirm_closed": "The confirm split is closed: it is for the tests of hypotheses. Explore without naming a split; "
-    "then propose_hypothesis with predictions, and test_hypothesis.",
-    "held_out": "{id} is another study's test on held-out prompts. What it found is closed, so that nobody predicts "
-    "what was read; its hypothesis and the verdict are open.",
-    "held_out_like": "{id} is another study's test on held-out prompts; predict what you have seen.",
+    "confirm_closed": "The confirm split is reserved for the tests of hypotheses. Explore without naming a split; "
+    "then call propose_hypothesis with predictions, and test_hypothesis.",
+    "held_out": "{id} is another study's test on held-out prompts. Its result is hidden, so that nobody predicts "
+    "what they have read. You can read its hypothesis and verdict.",
+    "held_out_like": "{id} is another study's test on held-out prompts; name an experiment that you can read.",
     "program_draws": "leave out {name}: the program draws the held-out prompts of each hypothesis.",
     # Hypotheses.
     "prediction": "Prediction {place}: {fault}",
     "cannot_fail": "{why}",
     "no_equivalence": "{why}",
     "like_or_kind": "give either like (an experiment, such as E5) or kind.",
-    "predicted_already": "'{said}' is predicted already; the same test twice is no more evidence.",
+    "predicted_already": "'{said}' is already predicted; the same test twice adds no evidence.",
     "no_predictions": "{id} has no predictions, so there is nothing to test.",
     "tested_already": "{id} has been tested: {status}. A new test needs a new hypothesis.",
     "other_study": "{name} belongs to {owner}; propose one of your own.",
     # What is written.
-    "typed_number": "{what} holds a typed number, which others would read; name the experiment instead: E5.",
+    "typed_number": "{what} contains a typed number, which the program cannot check; name the experiment instead: E5.",
     "not_finished": "{id} is {status}; only finished experiments are evidence.",
-    "no_study": "A report belongs to a study; there is none here.",
-    "questions_registered": "This study has registered what it asks, and that stays: {questions}",
+    "no_study": "This call needs a study, and there is none here.",
+    "questions_registered": "This study has already registered its questions, and they are frozen: {questions}",
     "no_such_part": "The model has no {part}. {why}",
-    "report_faults": "The report was not taken. Mend these and send it again, whole:\n- {faults}",
-    "nothing_under_review": "There is no study under review here.",
-    "review_faults": "The review was not taken. Mend these and send it again, whole:\n- {faults}",
+    "report_faults": "The report was rejected. Fix these faults and send the whole report again:\n- {faults}",
+    "nothing_under_review": "No study is under review here.",
+    "review_faults": "The review was rejected. Fix these faults and send the whole review again:\n- {faults}",
     # Reviews.
-    "is_a_review": "{name} is itself a second opinion, on {of}; review that one.",
+    "is_a_review": "{name} is itself a second opinion on {of}; review {of} instead.",
     "still_running": "{name} is still running; review it when it has ended.",
-    "claims_nothing": "{name} claims nothing, so there is nothing to review.",
+    "claims_nothing": "{name} makes no claim, so there is nothing to review.",
     # Tasks.
     "no_task_file": "{fault}",
-    "task_of_a_model": "{maker} made a task '{name}'; rename the file, or import it with --name.",
-    "task_changed": "The task {name} in the tracker is not the one that was kept: its fingerprint is {now}, and was "
-    "{was}. Its row was changed, or this program reads it differently. Import or make it again under another name.",
+    "task_of_a_model": "{maker} already made a task '{name}'; rename the file, or import it with --name.",
+    "task_changed": "The task {name} in the tracker is not the one that was saved: its fingerprint was {was}, and "
+    "is now {now}. Somebody changed its row, or this program reads it differently. Import it or make it again under "
+    "another name.",
     # Repeating an experiment.
     "nothing_to_compare": "{name} is {status}, so there is nothing to compare with.",
     "other_weights": "{name} was measured on {model} with fingerprint {was}; the model of that name here has {now}. It "
-    "is another model, so a replay would mean nothing.",
-    "other_task_version": "{name} was measured on another version of the task {task}{of}.",
+    "is a different model, so a replay would mean nothing.",
+    "other_task_version": "{name} was measured on a different version of the task {task}{of}.",
     "other_lab": "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both.",
     # Files of a report.
-    "no_report": "{file} is no report that names its study and seal. Write it with: agent report R1",
+    "no_report": "{file} names no study and seal, as a report does. Write it with: agent report R1",
     "unreadable": "{file} cannot be read: {why}.",
 }
 
 
 def refused(code: str, **facts: object) -> ToolError:
-    """The error of this code. Raises KeyError for a code that is not there, and for facts that its template lacks."""
+    """The error of this code. Raises KeyError for an unknown code, and for facts that its template needs and lacks."""
     return ToolError(REFUSALS[code].format(**facts), code)

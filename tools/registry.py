@@ -1,8 +1,7 @@
-"""The tools by name, with their schemas, and the one way in which a call is answered.
+"""The tools by name, with their schemas, and the one function that answers every call.
 
 A tool is a Pydantic class for its arguments and a function over a context. Every kind of experiment is a tool
-of its own, made from its class. Whatever is wrong with a call becomes text that says what to do; it never ends
-a run.
+of its own, made from its class. Any fault in a call becomes a text that says what to do; it never ends a run.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from .workbench.run_experiment import code_of, run_experiment
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call gives: text for a language model, the same facts as data, and whether it was refused; `code` says
-    why."""
+    """The result of a call: text for a language model, the same facts as data, and whether the call was refused;
+    `code` says why."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -48,7 +47,7 @@ class Answer:
 
     @classmethod
     def refusal(cls, fault: ToolError | ExperimentError | TrackerError) -> Answer:
-        """What is wrong may quote what was sent, which can be of any length."""
+        """The text is cut, because it may quote what was sent, which can be of any length."""
         return cls(cut(str(fault), REFUSAL, "(cut)"), refused=True, code=fault.code)
 
 
@@ -67,18 +66,18 @@ class Tool:
 
 
 def experiment_tool(kind: type[Experiment]) -> Tool:
-    """The tool of a kind: its configuration, where model and task may be null for those of the study, and why."""
+    """The tool of a kind. Its arguments are the configuration (null model or task: the study's) and a reason."""
     fields: dict[str, Any] = {
         name: (field.annotation, field)
         for name, field in kind.model_fields.items()
-        # The confirm split is for the tests of hypotheses alone.
+        # Only the tests of hypotheses may use the confirm split.
         if name != "split"
     }
     fields |= {
         "model": (Annotated[str | None, Field(description="Null: the subject of this study.")], None),
         "task": (Annotated[str | None, Field(description="Null: the task of this study.")], None),
         "n": (
-            Annotated[int | None, Field(ge=1, le=512, description="Null: as many prompts as this study takes.")],
+            Annotated[int | None, Field(ge=1, le=512, description="Null: the number of prompts of this study.")],
             None,
         ),
         "reason": (Annotated[str, Field(description="Why this, now: one sentence, for the record.")], ...),
@@ -97,7 +96,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
             return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
         text = experiment_text(logged)
         if outcome.reused:
-            text = f"This has been run before and is no new evidence; {outcome.id} is the answer.\n{text}"
+            text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
         return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
 
     about = inspect.cleandoc(kind.__doc__ or "")
@@ -128,7 +127,7 @@ def plain(function: Callable[..., Answered], arguments: type[BaseModel], **marks
 
 
 def all_tools() -> dict[str, Tool]:
-    """Every tool by name: looking around, making tasks, the kinds, notes and hypotheses, reading back, the report."""
+    """Every tool by name: lists, tasks, questions, the kinds, hypotheses, notes, look-ups, the report."""
     tools = [
         plain(lookups.list_models, Nothing),
         plain(lookups.list_tasks, Nothing),
@@ -161,13 +160,13 @@ def review_tools() -> dict[str, Tool]:
 
 
 def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:
-    """Check a call as it was written, and do it. Raises nothing but KeyboardInterrupt, and TrackerFails: where the file
-    itself fails, an answer could not be kept."""
+    """Check a call as it was written, and run it. Raises only KeyboardInterrupt, and TrackerFails when the file itself
+    fails, because then no answer could be saved."""
     if name not in tools:
         return Answer.refusal(refused("unknown_tool", name=name[:60], tools=", ".join(tools)))
     tool = tools[name]
     try:
-        given = json_object(arguments or "{}", f"What {name} was given")
+        given = json_object(arguments or "{}", f"The input of {name}")
         if tool.is_experiment and given.pop("split", None) not in (None, "explore"):
             return Answer.refusal(refused("confirm_closed"))
         return tool.call(context, tool.arguments.model_validate(fill_nulls(tool.arguments, given)))
@@ -177,5 +176,5 @@ def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) 
         raise
     except (ToolError, ExperimentError, TrackerError) as fault:
         return Answer.refusal(fault)
-    except Exception as fault:  # noqa: BLE001 - a bug of a tool is an answer and a row, and never ends a run
+    except Exception as fault:  # noqa: BLE001 - a bug in a tool becomes an answer and a row; it never ends a run
         return Answer.refusal(refused("tool_failed", name=name, fault=f"{type(fault).__name__}: {fault}"))

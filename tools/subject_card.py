@@ -1,4 +1,4 @@
-"""A task as one subject sees it: tokens, spans in tokens, and whether the subject can do it at all."""
+"""A task as one subject sees it: tokens, spans in tokens, and whether the subject can do the task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def subject_card(
     chat: bool = False,
     system: str | None = None,
 ) -> dict[str, Any]:
-    """The first `examples` prompts in tokens, and a baseline over n prompts (fewer where there are fewer); with `chat`
+    """The first `examples` prompts in tokens, and a baseline over n prompts, or all if there are fewer; with `chat`,
     through the subject's chat template.
 
     Raises BadTask where the tokenizer cannot carry the task, and BadConfiguration where there is no chat template.
@@ -49,7 +49,7 @@ def subject_card(
     result = measured(asked, lab)
     prompts = fitted.prompts(examples, split, seed)
     unknown = [p for p in fitted.prompts(n, split, seed) if holds_unknown(subject.tokenizer, p.text)]
-    notes = [f"{len(unknown)} of {n} prompts hold something that its tokenizer does not know; the first: "
+    notes = [f"{len(unknown)} of {n} prompts contain something that the tokenizer does not know; the first: "
              f"{beginning(unknown[0].text)}."] if unknown else []  # fmt: skip
     return {
         "model": subject.name,
@@ -65,7 +65,7 @@ def subject_card(
 
 
 def in_tokens(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
-    """The prompt's tokens as texts (with what the tokenizer puts in front), those of the answers, and the spans as
+    """The prompt's tokens as texts (with those that the tokenizer adds in front), the answers' tokens, and the spans as
     half-open ranges of tokens."""
     from ..experiments.model.encoding import encode_answer
     from ..experiments.tasks.batch import encoded

@@ -1,7 +1,7 @@
 """Which tools a study offers: all of them, the core, or kinds by name.
 
-Every description costs room in each request, and a small model chooses better among few. What can be left out are the
-kinds of experiments, and making tasks; looking around, predictions, notes and the report are always there.
+Every description takes up room in each request, and a small model chooses better among few tools. You can leave out
+kinds of experiments and create_task. Look-ups, predictions, notes and the report are always there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def core() -> tuple[str, ...]:
 
 
 def chosen(words: str) -> tuple[str, ...] | None:
-    """Of what can be left out, what "core" or a list such as "baseline, logit_lens" leaves in; None is "all".
+    """The optional tools that "core" or a list such as "baseline, logit_lens" keeps; None for "all".
 
-    Raises ToolError for a name that is not there.
+    Raises ToolError for an unknown name.
     """
     names = tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
     if names == ("all",):
@@ -39,6 +39,6 @@ def chosen(words: str) -> tuple[str, ...] | None:
 
 
 def offered(tools: Mapping[str, Tool], left_in: Collection[str] | None) -> dict[str, Tool]:
-    """The tools, by name, without those that are left out."""
+    """The tools, by name, without the optional ones that are not in `left_in`."""
     left_out: set[str] = set() if left_in is None else {*kinds(), MAKING} - {*left_in}
     return {name: tool for name, tool in tools.items() if name not in left_out}

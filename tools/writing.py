@@ -29,10 +29,10 @@ def finished(context: Context, names: list[str]) -> list[int]:
 
 
 def require_no_numbers(context: Context, what: str, *texts: str) -> None:
-    """Raises ToolError for a typed number: these words are shown to others, and nobody measured it."""
+    """Raises ToolError for a typed number: others read these words, and the program cannot check the number."""
     if context.run is None or not any(typed_numbers(text, None) for text in texts):
         return
-    # It may quote the study, which takes time to read.
+    # The number may quote the study. This check comes second because reading the study takes time.
     study = read_study(context.reader, context.run)
     if any(typed_numbers(text, study) for text in texts):
         raise refused("typed_number", what=what)
@@ -42,13 +42,13 @@ class WriteNote(Arguments):
     title: Annotated[str, Field(min_length=1, max_length=120, description="A few words.")]
     text: Annotated[str, Field(min_length=1, max_length=4000, description="What a later reader should know.")]
     tags: Annotated[list[str], Field(description="Words to find it by.")]
-    experiments: Annotated[list[str], Field(description="The experiments it speaks of: E3, E5. May be empty.")]
+    experiments: Annotated[list[str], Field(description="Experiments it is about: E3, E5. May be empty.")]
 
 
 def write_note(context: Context, given: WriteNote) -> Answered:
-    """Keep an observation, without measured numbers: name the experiments. Later studies find it by search_notes."""
+    """Keep an observation. Name experiments, not measured numbers. Later studies find it with search_notes."""
     written = context.written("notes")
-    # What a protocol notes is the program's, and counts what it did.
+    # A protocol's note is the program's own, and may count what it did.
     if not written and context.run is not None and context.reader.run(context.run).llm:
         require_no_numbers(context, "The note", given.title, given.text)
     number = (
@@ -59,7 +59,7 @@ def write_note(context: Context, given: WriteNote) -> Answered:
         )
     )
     name = show_id("note", number)
-    return f"{name} is kept.", {"id": name}
+    return f"{name} is saved.", {"id": name}
 
 
 class ClaimCall(Arguments):
@@ -73,28 +73,28 @@ class ClaimCall(Arguments):
         list[str],
         Field(
             min_length=1, max_length=8,
-            description="What must hold for it, by whole intervals: E5.effect[L7.H3] < -0.1, E9.accuracy_drop > 0.2, "
+            description="What must hold for the whole interval: E5.effect[L7.H3] < -0.1, E9.accuracy_drop > 0.2, "
             "E9.loss_increase between -0.1 and 0.1, H1 is supported (or confirmed, refuted, inconclusive).",
         ),
     ]  # fmt: skip
 
 
 class WriteReport(Arguments):
-    title: Annotated[str, Field(min_length=1, max_length=200, description="A line that says what it is about.")]
+    title: Annotated[str, Field(min_length=1, max_length=200, description="One line: what it is about.")]
     claims: Annotated[
         list[ClaimCall],
         Field(
             max_length=MOST,
-            description="The findings, the answer to the goal first. The program checks each condition, prints it "
-            "below the sentence, and sends back a claim that fails. Empty when nothing was found.",
+            description="Your findings, the answer to the goal first. The program checks each condition, prints it "
+            "below the sentence, and rejects a claim that fails. Empty if you found nothing.",
         ),
     ]
     findings: Annotated[
         list[TypedClaim] | None,
         Field(
             max_length=MOST,
-            description="What the program shall judge and word, as data: it looks for all evidence in the study, cited "
-            "or not, and writes verdict and sentence. Parts that a test removed are judged anyway.",
+            description="Claims, as data, for the program to judge: it looks at all evidence in the study, cited or "
+            "not, and writes verdict and sentence. It always judges parts that a test removed.",
         ),
     ] = None
     interpretation: Annotated[
@@ -102,14 +102,14 @@ class WriteReport(Arguments):
         Field(
             min_length=1,
             max_length=40_000,
-            description="What you make of it, in Markdown, and what was not tested. It is labelled as your reading. "
-            "{{E5.table}} and {{E5.figure}} stand alone on a line; slots for every number.",
+            description="Your interpretation, in Markdown, and what was not tested. The report labels it as yours. "
+            "{{E5.table}} and {{E5.figure}} go alone on a line; slots for every number.",
         ),
     ]
 
 
 def write_report(context: Context, given: WriteReport) -> Answered:
-    """Write the report and end the study. Typed numbers, unknown slots and claims that fail are sent back to be mended.
+    """Write the report and end the study. The program rejects typed numbers, unknown slots and claims that fail.
 
     Slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, {{E5.config.n}}, {{H1.verdict}}; of this study only.
     """
@@ -118,7 +118,7 @@ def write_report(context: Context, given: WriteReport) -> Answered:
     if context.written("reports"):
         return taken(context)
     title = " ".join(given.title.split())
-    # The goal may hold anything, numbers too; a report without a title is set under its goal.
+    # The goal may contain anything, even numbers. A report without a title is headed by its goal.
     asked = " ".join(context.reader.run(context.run).goal.split())
     source = given.interpretation if title == asked else f"# {title}\n\n{given.interpretation}"
     claims = [Claim(sentence=c.sentence.strip(), conditions=tuple(c.conditions)) for c in given.claims]

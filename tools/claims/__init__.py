@@ -1,1 +1,2 @@
-"""Claims: what a study says of a model, as data. The program looks for evidence, judges it and words the finding."""
+"""Claims: what a study says about a model, as data. The program finds and judges the evidence, and words the
+finding."""

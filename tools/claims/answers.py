@@ -1,8 +1,8 @@
-"""The program's answers to what a study asked: a word, then in a few sentences the number that decides it, what speaks
+"""The program's answers to a study's questions: a word, and a few sentences with the deciding number, what speaks
 against it, and what was not tested.
 
-An open question ("which heads ...?") is answered from every finding that is about such parts. A study from before
-questions were registered is asked which parts its tasks need.
+The answer to an open question ("which heads ...?") rests on every finding about such parts. For a study from before
+questions were registered, the question is which parts its tasks need.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WORDS: Mapping[Verdict, str] = {
 }
 
 
-# The same, as a table has them, with the verdict on the claim.
+# The same for a table, with the verdict on the claim.
 CELLS: Mapping[Verdict, str] = {
     "confirmed": "yes, confirmed",
     "supported": "yes, supported",
@@ -46,7 +46,7 @@ CELLS: Mapping[Verdict, str] = {
 
 
 class Answer(Frozen):
-    """A question and its answer, each sentence the program's. `registered` is empty where nobody registered it."""
+    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it."""
 
     question: str
     sentences: tuple[str, ...]
@@ -54,14 +54,14 @@ class Answer(Frozen):
 
 
 def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
-    """The answer to each question of the study, in the order in which they were registered."""
+    """The answer to each question of the study, in order of registration."""
     asked = list(zip(questions(study), study.run.questions, strict=True))
     if not asked:
         return [_default(study, found)]
     said: dict[str, None] = {}
     given: list[Answer] = []
     for one, row in asked:
-        # What answers several questions, such as what the model can do, is said once.
+        # A sentence that answers several questions, such as what the model can do, appears once.
         new = [text for text in _answered(study, one, row.origin, found) if text not in said]
         said |= dict.fromkeys(new)
         given.append(Answer(question=row.text, sentences=tuple(new or ["As above."]), registered=row.created))
@@ -69,7 +69,7 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
 
 
 def word(found: Finding) -> str:
-    """The answer in a word or two."""
+    """The answer in one or two words."""
     explored = found.evidence and all(one.says == "against" and not one.held_out for one in found.evidence)
     if found.partial:
         return "Not shown."
@@ -85,11 +85,11 @@ def cell(found: Finding) -> str:
 
 
 def finding_data(found: Finding) -> dict[str, Any]:
-    """As JSON: the claim and its question, the verdict, the sentences, and the experiments that they rest on.
+    """A finding as JSON: the claim and its question, the verdict, the sentences, and the experiments behind them.
 
-    answer    the question's, in a few words, with the verdict
+    answer    the answer to the question in a few words, with the verdict
     grounds   the sentences that follow the answer
-    explored  whether it rests on the prompts to explore alone
+    explored  whether it rests only on the prompts to explore
     """
     return {
         "claim": kept(found.claim),
@@ -106,7 +106,7 @@ def finding_data(found: Finding) -> dict[str, Any]:
 
 
 def answer_data(answer: Answer, study: Study) -> dict[str, Any]:
-    """As JSON; `asked` says when it was registered."""
+    """An answer as JSON; `asked` says when the question was registered."""
     before = sum(row.started < answer.registered for row in study.experiments.values())
     asked = (
         "not registered" if not answer.registered else "before the first experiment" if not before
@@ -121,7 +121,7 @@ def _answered(study: Study, asked: Question, origin: str, found: Sequence[Findin
         one = next((one for one in found if one.claim == asked.claim), None) or asked.claim.judge(study)
         yield f"{word(one)} {one.text}"
         return
-    # What the program read from a goal is asked of whatever task the study took.
+    # A question that the program read from a goal applies to the task that the study used.
     on = (tasks(study) or [asked.task]) if origin == "goal" else [asked.task]
     for task in on:
         yield from _open(study, asked.model_copy(update={"task": task}), found)
@@ -163,7 +163,7 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
     elif needed or spare:
         yield from _shown(asked, shown, "needed")
     if not shown and not kept and open_:
-        # The number that would decide it is the nearest thing to an answer.
+        # The number that would decide it comes nearest to an answer.
         yield open_[0].short
         open_ = open_[1:]
     yield from _refuted(asked, needed, spare)
@@ -179,7 +179,7 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
 
 
 def _shown(asked: Question, found: Sequence[Finding], what: str, lead: bool = True) -> Iterator[str]:
-    """What is shown to be so: how many parts, which, and the number of the first."""
+    """The parts for which the claim is shown: how many, which, and the number of the first."""
     task, single = asked.task, [one for one in found if len(one.claim.about) == 1]
     if not found:
         if lead:
@@ -215,7 +215,7 @@ def _refuted(asked: Question, needed: Sequence[Finding], spare: Sequence[Finding
 
 
 def _searched(study: Study, asked: Question) -> Iterator[str]:
-    """What was looked through, and how much of it was found."""
+    """What was searched, and how much was found."""
     for one in sweeps(study, asked.task):
         looked = [part for part in one.parts if asked.asks_for(part)]
         if looked:
@@ -251,6 +251,6 @@ def _names(found: Sequence[Finding]) -> str:
     shown = in_order(dict.fromkeys(single))
     more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
     first = [named(shown[:MOST])] if shown else []
-    # What each can be spared for need not be so of all at once.
+    # The task may spare each part alone, but not all at once.
     apart = [f"{listed([*first, *more])}{', each by itself' if len(shown) > 1 else ''}"] if shown else []
     return listed([*apart, *several])

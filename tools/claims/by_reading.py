@@ -1,8 +1,8 @@
-"""The verdict of the claims that rest on one number of an experiment against a bound: what a head attends to, what a
-part writes, carries or sends, what a lens reads.
+"""The verdict on claims that compare one number of an experiment with a bound: what a head attends to, what a part
+writes, carries or sends, what a lens reads.
 
-The bound is the program's, and made of the controls beside the number. What was measured on held-out prompts decides;
-without that, what was seen while exploring, and nothing more.
+The program sets the bound from the controls that were measured with the number. Held-out measurements decide; without
+them, the verdict is "seen" at most, from exploring.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .words import capitalized
 
 
 class Reading(NamedTuple):
-    """A number and the bound that it has to pass; `answer` says whether it does."""
+    """A number and the bound that it must pass; `answer` says whether it does."""
 
     experiment: str
     held_out: bool
@@ -36,7 +36,7 @@ class Reading(NamedTuple):
     n: int
     bound: float
     answer: Answer
-    # The number as a prediction names it, and on which side of the bound it is claimed to lie.
+    # The number as a prediction names it, and the claimed side of the bound.
     quantity: str = ""
     side: int = 1
 
@@ -56,7 +56,7 @@ def effects_at(study: Study, kinds: Sequence[str], task: str, site: str, metric:
 
 
 def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: int = 1) -> Reading:
-    """Whether the number passes the bound (lies below it, with side -1), by its whole interval."""
+    """Whether the whole interval passes the bound (with side -1: lies below it)."""
     value, low, high = (
         (effect.value, effect.low, effect.high) if side > 0 else (-effect.value, -effect.high, -effect.low)
     )
@@ -69,7 +69,7 @@ def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: in
         q = study.q.get((row.id, effect.site, effect.metric))
         stands = q is None or q < ALPHA
         answer = "for" if low > bound and stands else "against" if high < bound else "open"
-    # What is changed in a model that does not do the task says nothing of the task.
+    # Changes in a model that does not do the task show nothing about the task.
     answer = answer if able(row) else "open"
     name = f"{effect.metric} at {effect.site}"
     return Reading(row.id, held_out, name, effect.value, effect.low, effect.high, effect.n, side * bound, answer,
@@ -77,14 +77,14 @@ def against_bound(study: Study, row: Row, effect: Effect, bound: float, side: in
 
 
 def verdict_of(readings: Sequence[Reading]) -> tuple[Verdict, Reading | None]:
-    """The verdict of several readings of one thing, and the one that decides it."""
+    """The verdict from several readings of the same thing, and the reading that decides it."""
     if not readings:
         return "untested", None
     held_out = [one for one in readings if one.held_out]
     used = held_out or list(readings)
     said = {one.answer for one in used} - {"open"}
     if len(said) != 1:
-        # Where they contradict each other, none of them is the answer.
+        # If they contradict each other, none of them is the answer.
         return "undecided", used[0]._replace(answer="open")
     decisive = next(one for one in used if one.answer in said)
     if said == {"for"}:
@@ -115,8 +115,8 @@ SUFFIX = {
 def found_by_reading(
     claim: Claim, readings: Sequence[Reading], holds: str, fails: str, measured: Callable[[Reading], str]
 ) -> Finding:
-    """The finding of a claim from its readings. holds, fails: "head L1.H2 attends to the answer", "... does not ...";
-    measured: what a number is, in words."""
+    """The finding on a claim from its readings. holds, fails: "head L1.H2 attends to the answer", "... does not ...";
+    measured: the name of the number, in words."""
     verdict, decisive = verdict_of(readings)
     because = "" if decisive is None else measured(decisive)
     return Finding(claim=claim, verdict=verdict, sentence=_sentence(verdict, decisive, holds, fails), because=because,

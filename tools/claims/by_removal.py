@@ -1,7 +1,7 @@
-"""The verdict of the claims that rest on removals: whether parts are needed, and whether they can be spared.
+"""The verdict on claims that rest on removals: whether parts are needed, and whether the task can spare them.
 
-Each way of removal gives one answer, and the ways together the verdict. Zero puts in a value that the model may never
-have there, so damage under zero that the mean or another prompt's value does not do is no need.
+Each method of removal gives one answer, and all methods together give the verdict. Zero is a value that the model may
+never have there, so damage under zero alone, without damage under the mean or another prompt's value, is not need.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SPARE: Mapping[Says, Answer] = {"within": "for", "more": "against", "better": "a
 
 
 class Found(NamedTuple):
-    """What removals say of a claim: the verdict, the number that decides it, the answer of each way of removal that
-    was tried, and all the numbers."""
+    """What removals say about a claim: the verdict, the number that decides it, the answer of each method of removal
+    that was tried, and all the numbers."""
 
     verdict: Verdict
     decisive: Removal | None
@@ -40,15 +40,15 @@ class Found(NamedTuple):
 
 
 def by_removal(study: Study, parts: frozenset[str], task: str, reading: Mapping[Says, Answer]) -> Found:
-    """The verdict from every removal of exactly these parts: held-out ones where there are any, else what was seen."""
+    """The verdict from every removal of exactly these parts: from held-out ones if any, otherwise from exploring."""
     numbers = removals(study, parts, task)
     held_out = [one for one in numbers if one.held_out]
     used = _deciding(held_out or numbers)
     ways = methods_for(parts)
 
     def says(one: Removal) -> Answer:
-        # A prediction that moved need not be a worse one, so a distance shows no need; a small one shows that there is
-        # none.
+        # A prediction that moved is not always worse, so a distance cannot show need; a small distance shows that
+        # there is none.
         return "open" if reading is NEEDED and one.says == "more" and is_distance(one.metric) else reading[one.says]
 
     answers: dict[str, Answer] = {way: _together([says(one) for one in used if one.method == way])
@@ -60,7 +60,7 @@ def by_removal(study: Study, parts: frozenset[str], task: str, reading: Mapping[
 
 
 def _evidence(one: Removal, reading: Mapping[Says, Answer], says: Answer) -> Evidence:
-    """The number with its bound: damage beyond it, or (to be spared) a change that lies within it."""
+    """The number with its bound: damage beyond it or, for a spare part, a change within it."""
     if reading is SPARE:
         bounds: dict[str, Any] = {"comparison": "between", "low": -one.bound, "high": one.bound}
     else:
@@ -71,13 +71,14 @@ def _evidence(one: Removal, reading: Mapping[Says, Answer], says: Answer) -> Evi
 
 
 def _deciding(numbers: Sequence[Removal]) -> list[Removal]:
-    """Of each experiment the metric that decides on the task, where it was measured; so nobody picks a metric."""
+    """From each experiment, the number on the metric that decides on the task; without one, all its numbers. So nobody
+    picks a metric."""
     with_it = {one.experiment for one in numbers if one.decides}
     return [one for one in numbers if one.decides or one.experiment not in with_it]
 
 
 def _together(answers: Sequence[Answer]) -> Answer:
-    """Several numbers of one way: they decide where none contradicts and one says something."""
+    """The answer of several numbers of one method: they decide if one of them does and none contradicts."""
     said = set(answers) - {"open"}
     return next(iter(said)) if len(said) == 1 else "open"
 
@@ -99,7 +100,7 @@ def _verdict(answers: Mapping[str, Answer], ways: Sequence[str], held_out: bool)
 
 
 def _decisive(used: Sequence[tuple[Removal, Answer]], verdict: Verdict) -> Removal | None:
-    """The number that the sentence gives: of the answer that decided, the mean before the other ways."""
+    """The number for the sentence: one with the deciding answer, the mean before the other methods."""
     wanted = {"refuted": "against", "undecided": "open"}.get(verdict, "for")
     order = ("mean", "resample", "skip", "zero")
     fitting = [one for one, said in used if said == wanted] or [one for one, _ in used]
@@ -123,8 +124,8 @@ def change_text(one: Removal, count: int) -> str:
 
 
 def beside_controls(study: Study, found: Found, count: int) -> str:
-    """A sentence with what random controls change, where an experiment with the deciding number, or with another of the
-    same metric and way of removal, has them: "As many heads near by, drawn at random, change logit_diff by
+    """A sentence on what random controls change, if the experiment with the deciding number, or another with the same
+    metric and method of removal, has them: "As many heads near by, drawn at random, change logit_diff by
     −0.02 [−0.05, 0.01] (20 sets)." """
     one = found.decisive
     if one is None:
@@ -136,7 +137,7 @@ def beside_controls(study: Study, found: Found, count: int) -> str:
         beside = next((m for m in row.measurements if m.name == "control_change"), None)
         if beside is None or row.config.get("metric") != one.metric:
             continue
-        # Without the field it was logged when controls came from anywhere.
+        # Without the field, it was logged when controls came from any layer.
         near = "near by" if row.config.get("control_pool", "anywhere") == "matched" else "anywhere"
         parts = getattr(kind(row.kind), "parts", "layers")
         which = f"{'Single' if count == 1 else 'As many'} {parts} {near}, drawn at random,"
@@ -148,7 +149,7 @@ def beside_controls(study: Study, found: Found, count: int) -> str:
 
 
 def one_question(found: Found) -> tuple[str, ...]:
-    """A sentence where a number is left open because one question makes most of the change."""
+    """A sentence, if a number is open because one question makes most of the change."""
     carried = [one for one in found.numbers if one.one_question and one.decides]
     if not carried:
         return ()
@@ -157,7 +158,7 @@ def one_question(found: Found) -> tuple[str, ...]:
 
 
 def unable(study: Study, found: Found) -> tuple[str, ...]:
-    """A sentence where the intact model is not shown to do the task on the prompts of the removals."""
+    """A sentence, if the intact model is not shown to do the task on the prompts of the removals."""
     removed = dict.fromkeys(number.experiment for number in found.numbers)
     rows = [one for one in removed if not able(study.experiments[one])]
     if not rows:
@@ -167,7 +168,7 @@ def unable(study: Study, found: Found) -> tuple[str, ...]:
 
 
 def seen_otherwise(found: Found, reading: Mapping[Says, Answer], count: int) -> tuple[str, ...]:
-    """A sentence where the prompts to explore show the contrary, by a way of removal that no held-out test tried."""
+    """A sentence, if the prompts to explore show the contrary, by a method of removal that no held-out test tried."""
     contrary = {"supported": "against", "refuted": "for"}.get(found.verdict)
     tried = ("zero", *found.answers)
     seen = [one for one in found.numbers
@@ -183,7 +184,7 @@ def seen_otherwise(found: Found, reading: Mapping[Says, Answer], count: int) -> 
 
 
 def with_others(study: Study, parts: frozenset[str], task: str) -> str:
-    """A sentence where the parts were removed, but never alone."""
+    """A sentence, if the parts were removed, but never alone."""
     sets = sets_with(study, parts, task)
     if not sets:
         return ""
@@ -192,7 +193,7 @@ def with_others(study: Study, parts: frozenset[str], task: str) -> str:
 
 
 def not_tried(found: Found, parts: frozenset[str]) -> str:
-    """A sentence that names the ways of removal that were not tried, and those that left it open."""
+    """A sentence that names the methods of removal that were not tried, and those that left the claim open."""
     if found.verdict in ("untested", "refuted"):
         return ""
     ways = [way for way in methods_for(parts) if way != "skip"]
@@ -206,7 +207,7 @@ def not_tried(found: Found, parts: frozenset[str]) -> str:
 
 
 def bound_text(study: Study, task: str, found: Found) -> str:
-    """The bound that the deciding number was held against, with its unit."""
+    """The bound with which the deciding number was compared, with its unit."""
     at, one = standard(study, task), found.decisive
     metric, bound = (at.metric, at.bound) if one is None else (one.metric, one.bound)
     unit = unit_of(metric)

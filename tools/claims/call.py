@@ -1,4 +1,4 @@
-"""A claim as it is made from outside: by a language model in its report, or by a person at the command line."""
+"""A claim from outside: from a language model in its report, or from a person at the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .types.differs import Differs
 if TYPE_CHECKING:
     from ..report.study import Study
 
-# What can be said beside the type; a type takes some of it.
+# The fields besides the type; each type takes some of them.
 FIELDS = ("task", "parts", "besides", "at", "of", "bound")
 
 
@@ -48,7 +48,7 @@ class TypedClaim(BaseModel):
 
 
 def claim_from(given: TypedClaim, task: str | None) -> Claim:
-    """The claim. Raises CannotClaim for a type that is not there, and for fields that it lacks or does not take."""
+    """The claim. Raises CannotClaim for an unknown type, and for missing or superfluous fields."""
     types = claim_types()
     if given.type not in types:
         raise CannotClaim(f"There is no type of claim '{given.type}'. {nearest(given.type, types)}")
@@ -63,7 +63,7 @@ def claim_from(given: TypedClaim, task: str | None) -> Claim:
 
 
 def claim_on(study: Study, given: TypedClaim) -> Claim:
-    """The claim, on a task and on parts that there are. Raises CannotClaim."""
+    """The claim, on a task and on parts that exist. Raises CannotClaim."""
     claim = claim_from(given, study.run.task)
     studied = list(dict.fromkeys(row.task for row in counted(study) if row.task))
     spoken_of = {claim.task, *claim.others} if isinstance(claim, Differs) else {claim.task}
@@ -116,7 +116,7 @@ class NotInstalled(Claim):
 
 
 def read_claim(data: dict[str, Any]) -> Claim:
-    """A claim that was kept. Raises CannotClaim."""
+    """A claim from its stored form. Raises CannotClaim."""
     if data.get("type") not in claim_types():
         return NotInstalled(task=data.get("task") or "", of=str(data.get("type")), parts=tuple(data.get("parts") or ()))
     fields = {name: value for name, value in data.items() if name in FIELDS}

@@ -1,11 +1,10 @@
-"""What a claim is: a type, parts and a task, and no sentence.
+"""A claim is a type, parts and a task, without a sentence.
 
-Whoever makes a claim says what it is about. The program looks for everything in the study that bears on it (whether or
-not anybody cited it), gives the verdict, and writes the sentence. So a finding can neither rest on a number that was
-picked, nor say more than its evidence.
+The claim says what it is about. The program looks at everything in the study that bears on it (cited or not), gives the
+verdict, and writes the sentence. So a finding cannot rest on a picked number, and cannot say more than its evidence.
 
 A type is one file in `types`: its fields are what a claim of the type names, its docstring is what a language model
-reads, and `judge` gives the finding. Another package adds one by an entry point of `lashley.claims`.
+reads, and `judge` gives the finding. Another package adds a type by an entry point of `lashley.claims`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from ..report.study import Study
 
 Verdict = Literal["confirmed", "supported", "refuted", "undecided", "seen", "untested"]
-# What each says, in the order in which findings are told.
+# The meaning of each, in the order in which findings appear.
 VERDICTS: dict[Verdict, str] = {
     "confirmed": "Held-out tests show it in every way that the type of claim asks for.",
     "supported": "Held-out tests show it in some of these ways, and none contradicts.",
@@ -37,10 +36,10 @@ VERDICTS: dict[Verdict, str] = {
 
 
 class Evidence(Frozen):
-    """One number that a finding rests on: where it was measured, what it is in words, and what it says.
+    """One number that a finding rests on: where it was measured, its name in words, and what it says.
 
-    quantity, comparison, low, high   the number and the bound that it was held against, as a prediction has them: "for"
-                                      says that it lies there; without a quantity it is of several experiments
+    quantity, comparison, low, high   the number and its bound, in the form of a prediction; "for" says that the number
+                                      meets the bound. Without a quantity, it comes from several experiments
     """
 
     experiment: str
@@ -54,15 +53,15 @@ class Evidence(Frozen):
 
 
 class Finding(Frozen):
-    """What the program found of a claim.
+    """What the program found about a claim.
 
     sentence   the answer in one sentence: subject and verdict
-    because    the number that decides it, in a sentence or two
-    controls   what random controls do beside it, in a sentence
+    because    the number that decides it, in one or two sentences
+    controls   what random controls do in comparison, in one sentence
     against    what speaks against it, or limits it, each one sentence
-    untested   what was not tested of it, each one sentence
-    partial    what is shown falls short of the claim by itself
-    artefact   zero does damage, and the mean does not
+    untested   what was not tested, each one sentence
+    partial    whether the evidence by itself falls short of the claim
+    artefact   whether zero does damage, and the mean does not
     """
 
     claim: Claim
@@ -92,12 +91,12 @@ class Finding(Frozen):
 
     @property
     def explored_only(self) -> bool:
-        """Whether it rests on the prompts to explore alone."""
+        """Whether it rests only on the prompts to explore."""
         return bool(self.evidence) and not any(one.held_out for one in self.evidence)
 
 
 class CannotClaim(ToolError):
-    """The claim says nothing that could be wrong, or names something that is not there; one line."""
+    """The claim cannot be wrong, or names something that does not exist; one line."""
 
     code = "cannot_claim"
 
@@ -119,10 +118,10 @@ def part_name(text: str) -> str:
 
 
 class Claim(Frozen):
-    """A claim of some type. The fields of a type are its own, but for the task."""
+    """A claim of some type. Each type has its own fields, besides the task."""
 
     type: ClassVar[str]
-    # How it is asked where no part is named: "Which {among} does {task} need?". Empty where it cannot be.
+    # The question without parts: "Which {among} does {task} need?"; "" if there is none.
     which: ClassVar[str] = ""
 
     task: str
@@ -133,7 +132,7 @@ class Claim(Frozen):
 
     @property
     def question(self) -> str:
-        """What the claim answers, as a neutral question."""
+        """The neutral question that the claim answers."""
         raise NotImplementedError
 
     @property
@@ -143,9 +142,9 @@ class Claim(Frozen):
 
 
 class ClaimOnParts(Claim):
-    """A claim that names heads, layers or other parts. A type says by its own field how many it takes."""
+    """A claim that names heads, layers or other parts. The type's own field says how many it takes."""
 
-    # Whether the order of the parts says something.
+    # Whether the order of the parts matters.
     ordered: ClassVar[bool] = False
 
     parts: tuple[str, ...]
@@ -153,7 +152,7 @@ class ClaimOnParts(Claim):
     @field_validator("parts", "besides", check_fields=False)
     @classmethod
     def _are_names(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
-        """Each once, as the program writes it, in the model's order. A sentence is no part."""
+        """Each once, as the program writes it, in the model's order. A sentence is not a part."""
         names = dict.fromkeys(map(part_name, parts))
         return tuple(names if cls.ordered else in_order(names))
 

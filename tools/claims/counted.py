@@ -1,7 +1,7 @@
-"""What a claim may rest on: the finished experiments of a study on its own model, and how many were looked through.
+"""What a claim may rest on: the finished experiments of a study on its own model, and how many places were searched.
 
-A study may measure another model beside its own. A finding names no model, so it counts only what was measured on the
-study's.
+A study may measure another model besides its own. A finding names no model, so only measurements on
+the study's model count.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ def on_its_model(study: Study, row: Row) -> bool:
 
 
 def counted(study: Study, task: str | None = None, kinds: Collection[str] = ()) -> list[Row]:
-    """The finished experiments on the study's own model, in their order; of a task and of some kinds, where these are
-    given."""
+    """The finished experiments on the study's own model, in order; with a task or kinds, only those."""
     return [
         row for row in study.experiments.values()
         if row.status == "done" and on_its_model(study, row)
@@ -32,22 +31,22 @@ def counted(study: Study, task: str | None = None, kinds: Collection[str] = ()) 
 
 
 def finished(study: Study, name: str) -> Row:
-    """The experiment of this id. Raises CannotClaim where the study has none that gave a result."""
+    """The experiment of this id. Raises CannotClaim if the study has no finished experiment of this id."""
     row = study.experiments.get(name)
     if row is None or row.status != "done":
-        why = f"is no experiment of {study.run.id}" if row is None else f"is {row.status}"
+        why = f"is not an experiment of {study.run.id}" if row is None else f"is {row.status}"
         raise CannotClaim(f"{name} {why}.")
     return row
 
 
 def able(row: Row) -> bool:
-    """Whether the intact model is shown to do the task on the prompts of an experiment, as far as it was asked."""
+    """Whether the intact model is shown to do the task on the prompts of an experiment, as far as it was tested."""
     return not any(doubt.code == "unable" for doubt in row.doubts)
 
 
 def looked_through(study: Study, row: Row, site: str, metric: str) -> int:
-    """Among how many places of a held-out experiment this one is: one where a prediction names it or nothing else was
-    measured, else all of them, since whoever claims it may have chosen it by its number."""
+    """From how many places of a held-out experiment this one may have been chosen: 1 if a prediction names it or
+    nothing else was measured, otherwise all, because a claim may choose a place by its number."""
     for hypothesis in study.hypotheses.values():
         for one in hypothesis.predictions:
             if one.judged is not None and one.judged.experiment == row.id:

@@ -1,5 +1,5 @@
-"""The findings of a study, all of them the program's: what its tests and its search say of every part and task that it
-touched, whether or not anybody claimed it. Nulls and refutations stand among them.
+"""The program's findings of a study: what its tests and its search say about every part and task that it touched,
+claimed or not. They include nulls and refutations.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .words import in_order
 
 
 def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
-    """What its questions and these claims come to, and what the study's own tests say; each thing once, the confirmed
-    first, and what is said of parts before what is said of hypotheses and single numbers."""
+    """The findings on its questions, these claims, and the study's own tests; each once, confirmed ones first, and
+    findings about parts before those about hypotheses and single numbers."""
     found: dict[str, Finding] = {}
     made = [*(one.claim for one in questions(study) if one.claim is not None), *claims]
     for claim in (*made, *tested(study)):
@@ -30,34 +30,34 @@ def findings(study: Study, claims: Sequence[Claim] = ()) -> list[Finding]:
     for claim in (*_removed_alone(study, made), *_untold(study, made, found.values())):
         found.setdefault(repr(claim), claim.judge(study))
     order = {verdict: place for place, verdict in enumerate(VERDICTS)}
-    # A set may be named in another order; it says the same.
+    # A set in another order is the same set.
     once: dict[str, Finding] = {}
     for one in found.values():
         once.setdefault(one.text, one)
-    # `sorted` keeps what is alike in its order.
+    # `sorted` is stable.
     return sorted(once.values(), key=lambda one: (isinstance(one.claim, Predicted | Behaves), order[one.verdict]))
 
 
 def questions(study: Study) -> list[Question]:
-    """What the study registered before its first experiment."""
+    """The questions that the study registered before its first experiment."""
     return [read_question(dict(one.claim)) for one in study.run.questions]
 
 
 def tested(study: Study) -> Iterator[Claim]:
-    """The claims that the held-out tests of a study bear on: whether its tasks can be done, and whether each thing that
-    a test removed is needed. What was predicted to be harmless is asked for being spare."""
+    """The claims that the held-out tests of a study bear on: whether the model can do its tasks, and whether each thing
+    that a test removed is needed; if the removal was predicted to be harmless, whether it is spare."""
     yield from (Does(task=task) for task in tasks(study))
     for task, parts, harmless in dict.fromkeys(_removed_in_tests(study)):
         yield Spare(task=task, parts=parts) if harmless else Needed(task=task, parts=parts)
 
 
 def tasks(study: Study) -> list[str]:
-    """The tasks of its finished experiments, in their order."""
+    """The tasks of its finished experiments, in order."""
     return list(dict.fromkeys(row.task for row in counted(study) if row.task))
 
 
 def _removed_alone(study: Study, claims: Sequence[Claim]) -> Iterator[Claim]:
-    """Of each part that a claim names: what removing it alone showed, if anything did."""
+    """For each part that a claim names, what removing it alone showed, if anything."""
     said = {(one.task, one.about) for one in (*claims, *tested(study)) if isinstance(one, Needed | Spare)}
     for claim in claims:
         for part in claim.about:
@@ -66,7 +66,7 @@ def _removed_alone(study: Study, claims: Sequence[Claim]) -> Iterator[Claim]:
 
 
 def _untold(study: Study, claims: Sequence[Claim], found: Iterable[Finding]) -> Iterator[Claim]:
-    """The hypotheses with a test that no other finding tells; all that were tested, where a claim picks one."""
+    """The hypotheses with a test that no other finding covers; all tested ones, if a claim picks one."""
     told = {evidence.experiment for one in found for evidence in one.evidence if not isinstance(one.claim, Predicted)}
     picked = {one.of for one in claims if isinstance(one, Predicted)}
     for name, row in study.hypotheses.items():
@@ -84,6 +84,6 @@ def _removed_in_tests(study: Study) -> Iterator[tuple[str, tuple[str, ...], bool
             quantity = parse(prediction.quantity)
             named_sites = {term.site for term in (quantity.first, quantity.second) if term is not None} - {None}
             for site, parts in removed_by(row).items():
-                # Without a site the quantity is of all that was removed.
+                # Without a site, the quantity is about everything that was removed.
                 if not named_sites or site in named_sites:
                     yield row.task, tuple(in_order(parts)), prediction.comparison == "between"

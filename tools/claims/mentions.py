@@ -1,7 +1,7 @@
-"""The heads, layers and MLPs that a text names, in the names that experiments have: L7.H3, L7, L7.mlp.
+"""The heads, layers and MLPs that a text names, under the names that experiments use: L7.H3, L7, L7.mlp.
 
 People and language models write them in many ways: L7.H3, L7H3, head 7.3, head 3 of layer 7, layer seven, the MLP of
-layer 7. A stretch of layers (layers 3 to 20) names no single one, and is left out.
+layer 7. A range of layers (layers 3 to 20) names no single layer, and is left out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FORMS = re.compile(
 
 
 def mentions(text: str) -> list[str]:
-    """The parts that a text names, each once, in their order."""
+    """The parts that a text names, each once, in order."""
     plain = _SPELLED.sub(lambda found: f"{found[1]}{found[2]}{_SMALL.index(found[3].lower())}", text)
     plain = _STRETCH.sub(lambda found: " " * len(found[0]), plain)
     return list(dict.fromkeys(part for found in _FORMS.finditer(plain) for part in _parts(found)))

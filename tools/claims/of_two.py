@@ -25,7 +25,7 @@ _ID = r"^E\d{1,18}$"
 class OfTwoExperiments(Claim):
     """One effect in an experiment, compared with the same effect in another on the same prompts."""
 
-    # How the comparison reads, between the two experiments.
+    # The words of the comparison, between the two experiments.
     reads: ClassVar[str]
 
     of: Annotated[str, Field(pattern=_ID, description="The experiment: E5.")]
@@ -37,7 +37,7 @@ class OfTwoExperiments(Claim):
         return f"Is {self.bound}, in {self.of} {self.reads} {self.at}?"
 
     def compared(self, changes: Any, others: Any, asked: list[str]) -> tuple[float, float, float]:
-        """changes, others [n] by prompt -> the value, low and high. Raises CannotClaim where there is none."""
+        """changes, others [n] by prompt -> the value, low and high. Raises CannotClaim if there is no such value."""
         raise NotImplementedError
 
     def judge(self, study: Study) -> Finding:
@@ -72,7 +72,7 @@ class OfTwoExperiments(Claim):
 
 
 def _bound(type_: str, text: str) -> Bound:
-    """Raises CannotClaim for what is no bound on one effect."""
+    """The bound on one effect. Raises CannotClaim for anything else."""
     try:
         bound = parse_bound(text)
     except (NoCondition, NoQuantity) as fault:
@@ -83,8 +83,8 @@ def _bound(type_: str, text: str) -> Bound:
 
 
 def _paired(study: Study, one: Row, other: Row, site: str, metric: str | None) -> tuple[Any, Any, list[str]]:
-    """The changes at a site in both, prompt by prompt, and the question of each prompt. Raises CannotClaim where the
-    two did not ask the same, or did not keep the values of the prompts."""
+    """The changes at a site in both, prompt by prompt, and the question of each prompt. Raises CannotClaim if the two
+    asked different prompts, or did not keep the values of the prompts."""
     kept: list[tuple[str, Any, list[str]]] = []
     for row in (one, other):
         try:
@@ -99,7 +99,7 @@ def _paired(study: Study, one: Row, other: Row, site: str, metric: str | None) -
     (metric_of_one, a, asked), (metric_of_other, b, asked_too) = kept
     if metric_of_one != metric_of_other or asked != asked_too or one.task_fingerprint != other.task_fingerprint:
         raise CannotClaim(
-            f"{one.id} and {other.id} did not measure the same on the same prompts; take one task, metric, n, split "
-            "and seed."
+            f"{one.id} and {other.id} did not measure the same on the same prompts; use the same task, metric, n, "
+            "split and seed."
         )
     return a, b, asked

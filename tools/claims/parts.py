@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def lacks(part: str, sizes: Mapping[str, Any]) -> str:
-    """Why a model of these sizes has no such part, as a sentence; "" where it has it, or no size is known.
+    """Why a model of these sizes has no such part, in one sentence; "" if it has the part, or its sizes are not known.
 
     Raises BadConfiguration for a text that names no part.
     """
@@ -31,5 +31,5 @@ def lacks(part: str, sizes: Mapping[str, Any]) -> str:
 
 
 def sizes_of(study: Study) -> Mapping[str, Any]:
-    """The sizes of the study's model, as its first experiment found them; empty before it."""
+    """The sizes of the study's model, from its first experiment; empty before that."""
     return next((row.subject.anatomy for row in counted(study)), dict[str, Any]())

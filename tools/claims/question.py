@@ -1,8 +1,8 @@
-"""What a study asks: a claim of open verdict, registered before its first experiment.
+"""What a study asks: a claim without a verdict, registered before its first experiment.
 
-It names parts ("Does ioi need head L5.H3?"), or it asks which ("Which heads does ioi need?"). The words are the
-program's, and neutral, whatever the goal wishes: that middle layers do not matter becomes the question which layers a
-task can spare.
+It names parts ("Does ioi need head L5.H3?"), or it asks which ("Which heads does ioi need?"). The program words it
+neutrally, whatever the goal wishes: "show that middle layers do not matter" becomes the question which layers a task
+can spare.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ANY: tuple[Among, ...] = ("parts",)
 
 
 class Question(Frozen):
-    """`claim` is what a closed question asks; an open one has a type, a task, and among what it looks."""
+    """A closed question has the `claim` that it asks about; an open one has a type, a task, and a kind of part."""
 
     type: str
     task: str
@@ -57,15 +57,15 @@ class Question(Frozen):
         return self.among in ("parts", kind)
 
     def data(self) -> dict[str, Any]:
-        """As JSON, from which `read_question` makes it again."""
+        """The question as JSON, which `read_question` reads."""
         if self.claim is not None:
             return kept(self.claim)
         return self.model_dump(mode="json", exclude={"claim"}, exclude_none=True)
 
 
 def question_from(given: TypedClaim, among: Among, task: str | None) -> Question:
-    """A question from flat fields; without parts it asks which. Raises CannotClaim for a type that cannot be asked
-    before there are experiments, and for fields that it lacks."""
+    """A question from flat fields; without parts it asks which. Raises CannotClaim for a type that needs an experiment
+    or a hypothesis, and for missing fields."""
     types, of = claim_types(), given.task or task or ""
     known = types.get(given.type)
     if known is not None and {"of"} & known.model_fields.keys():
@@ -78,13 +78,13 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
     if given.at:
-        # It stands in the question, so it has to be what a claim of the type may name there.
+        # The question contains it, so a claim of the type must accept it there.
         claim_from(given.model_copy(update={"parts": ["L0.H0"]}), task)
     return Question(type=given.type, task=of, among=among, at=given.at)
 
 
 def read_question(data: dict[str, Any]) -> Question:
-    """A question that was registered."""
+    """A registered question."""
     if data.get("type") not in claim_types():
         claim = read_claim(data)
         return Question(type=claim.type, task=claim.task, claim=claim)
@@ -93,8 +93,8 @@ def read_question(data: dict[str, Any]) -> Question:
 
 
 def questions_of_goal(goal: str, task: str) -> list[Question]:
-    """What the program reads from a goal: whether the parts that it names are needed; else which are, of the kind that
-    it speaks of."""
+    """The questions that the program reads from a goal: whether the parts that it names are needed; if it names none,
+    which parts of the kind that it mentions are."""
     if parts := mentions(goal):
         return [_needed(part, task) for part in parts]
     words = set(re.findall(r"[a-z]+", goal.lower()))

@@ -1,4 +1,4 @@
-"""The types of claims by name: ours, each in the file of its name, then those of installed packages.
+"""The types of claims by name: ours, one file each, then those of installed packages.
 
 A package adds one by an entry point of the group `lashley.claims` that names the class.
 """
@@ -14,8 +14,8 @@ from ...experiments.installed import registered
 from .claim import CannotClaim, Claim
 
 GROUP = "lashley.claims"
-# In the order in which they are offered: those that can be asked before there are experiments, and those that are about
-# an experiment or a hypothesis.
+# In the order of the offer: types that can be asked before any experiment, and types about an experiment or a
+# hypothesis.
 ASKED = (
     "does", "needed", "each_needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends",
     "writes", "decodable", "first_decodable", "scores", "role", "differs",

@@ -1,8 +1,8 @@
-"""Everything in a study that was measured by removing some parts, and what each of the numbers says of them.
+"""Everything that a study measured by removing some parts, and what each number says about them.
 
-What counts is what was removed alone: a set that holds the parts and others beside says nothing of them. It counts
-whoever cited it. Held-out numbers are judged as predictions are, by their interval against the standard bound, and
-corrected over all predictions of the study; numbers of the explore prompts by their q over the whole run.
+Only removals of exactly these parts count: a set that also contains others says nothing about them. They count whether
+or not anybody cited them. Held-out numbers are judged like predictions, by their interval against the standard bound,
+corrected over all predictions of the study; numbers from the explore prompts, by their q over the whole run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..report.study import Study
 from .counted import able, counted, looked_through
 from .standard import bound_on, standard
 
-# From so many single removals on an experiment is a search.
+# An experiment with at least this many single removals is a search.
 MANY = 8
 Says = Literal["more", "within", "less", "better", "open"]
 """
@@ -50,11 +50,11 @@ class Removal(NamedTuple):
     says: Says
     # The number as a prediction names it.
     quantity: str
-    # Whether its metric is the one that decides on the task.
+    # Whether its metric decides on the task.
     decides: bool
-    # Whether one question makes more than half of the change; then the number is open, whatever its interval.
+    # Whether one question makes more than half of the change. Then the number is open, whatever its interval.
     one_question: bool = False
-    # What the metric is of the intact model, where it was measured.
+    # The value of the metric in the intact model, if it was measured.
     intact: float | None = None
     # Why the number is open although its interval lies on one side of the bound: " (p 0.07, corrected over ...)".
     why_open: str = ""
@@ -65,7 +65,7 @@ class Removal(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A change as it stands in the tracker."""
+    """A change from the tracker."""
 
     metric: str
     value: float
@@ -77,12 +77,12 @@ class Measured(NamedTuple):
 
 
 def methods_for(parts: Iterable[str]) -> tuple[str, ...]:
-    """The ways in which such parts can be removed."""
+    """The methods by which such parts can be removed."""
     return ("skip",) if all("." not in part for part in parts) else METHODS
 
 
 def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
-    """Of all finished experiments of the study on the task, in their order."""
+    """From all finished experiments of the study on the task, in order."""
     at, found = standard(study, task), list[Removal]()
     for row in counted(study, task):
         for change in changes(study, row, parts):
@@ -90,7 +90,7 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             says = _held_out(study, row, change, bound, parts) if held_out else _explored(change, bound)
             carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
             method, decides = row.config.get("method") or "skip", change.metric == at.metric
-            # What a removal does to a task that the model does not do says nothing of the task.
+            # A removal shows nothing about a task that the model does not do.
             shows = able(row) and not carried
             why = _why_open(study, row, change, bound, parts) if says == "open" and shows else ""
             says = says if shows else "open"
@@ -111,7 +111,7 @@ class Swept(NamedTuple):
 
 
 def sweeps(study: Study, task: str) -> list[Swept]:
-    """Of the prompts to explore."""
+    """The sweeps on the prompts to explore."""
     at, found = standard(study, task), list[Swept]()
     for row in counted(study, task):
         alone = {site: parts for site, parts in removed_by(row).items() if len(parts) == 1}
@@ -134,7 +134,7 @@ def sweeps(study: Study, task: str) -> list[Swept]:
 
 
 def sets_with(study: Study, parts: frozenset[str], task: str) -> list[tuple[str, frozenset[str]]]:
-    """The experiments that removed these parts together with others, and what else."""
+    """The experiments that removed these parts together with others, and the others."""
     found: list[tuple[str, frozenset[str]]] = []
     for row in counted(study, task):
         sets = dict.fromkeys(removed_by(row).values())
@@ -143,8 +143,8 @@ def sets_with(study: Study, parts: frozenset[str], task: str) -> list[tuple[str,
 
 
 def changes(study: Study, row: Row, parts: frozenset[str]) -> list[Measured]:
-    """What an experiment measured of the removal of exactly these parts: the effect at their site, and where they were
-    all that was removed, the change of every metric."""
+    """What an experiment measured when it removed exactly these parts: the effect at their site and, if nothing else
+    was removed, the change of every metric."""
     known, found = metrics(), dict[str, Measured]()
     removed = removed_by(row)
     for effect in row.effects:
@@ -164,8 +164,8 @@ def changes(study: Study, row: Row, parts: frozenset[str]) -> list[Measured]:
 
 
 def removed_by(row: Row) -> dict[str, frozenset[str]]:
-    """By the sites of its effects on metrics, the parts whose removal each is; nothing for an experiment that removes
-    none, and for a kind that is not installed here."""
+    """For each site of its effects on metrics, the removed parts; empty for an experiment that removes none, and for a
+    kind that is not installed here."""
     known = metrics()
     sites = dict.fromkeys(effect.site for effect in row.effects if effect.metric in known)
     try:
@@ -178,7 +178,7 @@ def removed_by(row: Row) -> dict[str, frozenset[str]]:
 
 
 def _one_question(study: Study, row: Row, parts: frozenset[str], metric: str) -> bool:
-    """Whether one question makes more than half of the change, by size, that the removal of these parts does."""
+    """Whether one question makes more than half of the change, by size, under removal of these parts."""
     if not any(doubt.code == "one_question" for doubt in row.doubts):
         return False
     from ...experiments.statistics.carried import HALF, carried
@@ -192,7 +192,7 @@ def _one_question(study: Study, row: Row, parts: frozenset[str], metric: str) ->
 
 
 def _harm(metric: str, value: float, low: float, high: float) -> tuple[float, float, float]:
-    """Turned so that more is worse."""
+    """The change with its sign set so that more is worse."""
     return (value, low, high) if metrics()[metric].worse > 0 else (-value, -high, -low)
 
 
@@ -221,14 +221,14 @@ def _held_out(study: Study, row: Row, change: Measured, bound: float, parts: fro
 
 
 def _p_of(study: Study, row: Row, change: Measured, at: float, parts: frozenset[str]) -> float:
-    """The corrected p of the damage being `at`."""
+    """The corrected p for damage of `at`."""
     site = next(site for site, removed in removed_by(row).items() if removed == parts)
     p = p_of_bound(*_harm(change.metric, change.value, change.low, change.high), at, asked_questions(row))
     return corrected(study, row.id, p, looked_through(study, row, site, change.metric))
 
 
 def _why_open(study: Study, row: Row, change: Measured, bound: float, parts: frozenset[str]) -> str:
-    """Where the correction alone leaves a number open, what it comes to; nothing where the interval holds a bound."""
+    """If only the correction leaves a number open, the corrected p as text; "" if the interval contains a bound."""
     value, low, high = _harm(change.metric, change.value, change.low, change.high)
     if any(low <= at <= high for at in (bound, -bound)):
         return ""
@@ -239,9 +239,9 @@ def _why_open(study: Study, row: Row, change: Measured, bound: float, parts: fro
 
 
 def corrected(study: Study, experiment: str, p: float, among: int = 1) -> float:
-    """A p of this experiment, corrected over all predictions of the study (Holm), in the place of one that was judged
-    from it; a prediction that was not tested counts as one that showed nothing. `among`: from how many p of the
-    experiment it may have been picked (Bonferroni)."""
+    """A p of this experiment, corrected over all predictions of the study (Holm); it replaces a prediction that was
+    judged from the experiment. An untested prediction counts as one that showed nothing. `among`: from how many p of
+    the experiment it may have been picked (Bonferroni)."""
     rows = [one for row in study.hypotheses.values() for one in row.predictions]
     own = next((one for one in rows if one.judged is not None and one.judged.experiment == experiment), None)
     return holm(

@@ -1,8 +1,7 @@
-"""How much is much: the bound that a change has to pass, the same for every claim on a task, and chosen by nobody.
+"""The bound that a change must pass: the same for every claim on a task, and chosen by nobody.
 
-A tenth of the intact logit difference, where the model prefers the answer; a tenth of a nat of loss, a tenth of
-accuracy and of probability, a tenth of a nat of divergence. A change within the bound on both sides of zero counts as
-none.
+It is a tenth of the intact logit difference if the model prefers the answer; otherwise a tenth of a nat of loss, of
+accuracy, of probability, or of a nat of divergence. A change within the bound on both sides of zero counts as none.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
 
 PART = 0.1  # of the intact logit difference
 NATS = 0.1  # a change of loss that leaves the answer's tokens at 90% of their probability
-# The metric that claims are judged on where nothing is known of a task.
+# The metric that decides if nothing is known about a task.
 LAST = "loss"
 
 
 def part_of(intact: float) -> float:
-    """The bound on a difference whose intact value this is. Two digits, so that what is said is what is tested."""
+    """The bound on a difference with this intact value. It has two digits, so the text gives exactly the tested
+    bound."""
     return float(f"{PART * intact:.2g}")
 
 
@@ -37,8 +37,8 @@ class Standard(Frozen):
 
 
 def standard(study: Study, task: str) -> Standard:
-    """From the baseline of the task in the study that has the most prompts, the first of several; or else from such an
-    experiment that measured the intact model on it. So nobody picks a bound by picking few prompts."""
+    """The standard from the study's baseline of the task with the most prompts, or the first of several; without a
+    baseline, from such an experiment that measured the intact model. So nobody picks a bound by picking few prompts."""
     rows = sorted(counted(study, task), key=lambda row: (row.kind != "baseline", -(row.n or 0)))
     for row in rows:
         found = next((one for one in row.measurements if one.name in ("logit_diff", "intact_logit_diff")), None)
@@ -58,7 +58,7 @@ def bound_sentence(study: Study, task: str) -> str:
 
 
 def bound_on(metric: str, at: Standard, row: Experiment) -> float:
-    """The bound on another metric than the standard's, in the unit of the metric."""
+    """The bound on any metric, in its unit."""
     if metric == at.metric:
         return at.bound
     if metric == "logit_diff":
@@ -68,7 +68,7 @@ def bound_on(metric: str, at: Standard, row: Experiment) -> float:
 
 
 def counts_as_none(study: Study, row: Experiment, bound: Bound) -> str:
-    """A sentence where a bound on one side holds also for a change that counts as none, or for the intact model."""
+    """A sentence, if a one-sided bound also holds for a change that counts as none, or for the intact model."""
     if bound.comparison not in ("above", "below") or bound.quantity.second is not None:
         return ""
     term, known = bound.quantity.first, metrics()

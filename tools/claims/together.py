@@ -1,4 +1,4 @@
-"""The verdict of a claim that holds only where several others do: a conjunction."""
+"""The verdict on a conjunction: a claim that holds only if several others do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .claim import Finding, Verdict
 
-# The weakest comes first: one part that is refuted refutes the whole, one that was not tested leaves it open.
+# Weakest first: one refuted part refutes the whole, and one untested part leaves it open.
 _WEAKEST: tuple[Verdict, ...] = ("refuted", "untested", "undecided", "seen", "supported", "confirmed")
 
 

@@ -21,7 +21,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def count_words(count: int) -> str:
-    """Up to nine in words, as text has it."""
+    """Up to nine in words."""
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 

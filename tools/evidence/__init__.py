@@ -1,1 +1,1 @@
-"""Evidence: what a number of an experiment is, what was predicted of it, and what the intervals say."""
+"""Evidence: the numbers of an experiment, predictions about them, and what the intervals say."""

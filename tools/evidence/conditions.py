@@ -1,12 +1,12 @@
-"""Conditions: what must be true of the tracker for a sentence to stand in a report.
+"""Conditions: what the tracker must show for a report to contain a sentence.
 
-    E12.effect[L7.H3] < -0.1        the whole interval lies below; so do >, and: between -0.1 and 0.1
-    E14.percentile > 80             any quantity; where it has no interval, the value itself
+    E12.effect[L7.H3] < -0.1        the whole interval lies below; also >, and: between -0.1 and 0.1
+    E14.percentile > 80             any quantity; if it has no interval, the value itself
     H2 is supported                 or confirmed, refuted, inconclusive: the program's verdict
 
-What says that there is an effect must stand, besides, when all comparisons of the run count (q < 0.05): an effect or a
-difference of two that does not hold zero, what is counted from effects (rank, percentile, p), and what was measured of
-a set that was edited.
+A condition that claims an effect must also hold when all comparisons of the run count (q < 0.05). Such are: an effect,
+or a difference of two, whose bound excludes zero; numbers counted from effects (rank, percentile, p); and measurements
+of an edited set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
 _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
-# How a condition says that there is an effect: by a bound that leaves out zero, by a high value, or by a low one.
+# How a condition claims an effect: by a bound that excludes zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
     **dict.fromkeys(("effect", "accuracy_drop", "excess"), "away"),
     **dict.fromkeys(("percentile",), "high"),
@@ -36,13 +36,13 @@ FORMS = "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase be
 
 
 class NoCondition(ValueError):
-    """The text is no condition; one line."""
+    """The text is not a condition; one line."""
 
     code = "no_condition"
 
 
 class Bound(Frozen):
-    """A quantity and where it is said to lie."""
+    """A quantity and its claimed bounds."""
 
     quantity: Quantity
     comparison: Literal["above", "below", "between"]
@@ -51,7 +51,7 @@ class Bound(Frozen):
 
     @property
     def there(self) -> str:
-        """Where it lies, in words."""
+        """The bounds, in words."""
         match self.comparison:
             case "above":
                 return f"above {self.low:g}"
@@ -84,7 +84,7 @@ class Condition(Frozen):
 
 
 class Checked(Frozen):
-    """A condition, whether it holds, and what there is: value, interval, n."""
+    """A condition, whether it holds, and what was found: value, interval, n."""
 
     condition: Condition
     holds: bool
@@ -96,9 +96,7 @@ def parse_bound(text: str) -> Bound:
     """Such as "accuracy_drop > 0.2". Raises NoCondition."""
     found = _BOUND.fullmatch(text)
     if found is None:
-        raise NoCondition(
-            f"'{one_line(text)[:100]}' says nothing that can be checked; write for example accuracy_drop > 0.2."
-        )
+        raise NoCondition(f"'{one_line(text)[:100]}' cannot be checked; write, for example, accuracy_drop > 0.2.")
     try:
         quantity = parse(found[1])
     except NoQuantity as fault:
@@ -116,18 +114,18 @@ def parse_bound(text: str) -> Bound:
 
 
 def parse_condition(text: str) -> Condition:
-    """Raises NoCondition with the forms that there are."""
+    """Raises NoCondition, which lists the forms."""
     verdict = _VERDICT.fullmatch(text)
     if verdict is not None:
         return Condition(of=verdict[1], verdict=verdict[2])
     of = _ID.match(text.strip())
     if of is None:
-        raise NoCondition(f"'{one_line(text)[:100]}' is no condition; write for example {FORMS}.")
+        raise NoCondition(f"'{one_line(text)[:100]}' is not a condition; write, for example, {FORMS}.")
     try:
         return Condition(of=of[1], bound=parse_bound(of[2]))
     except NoCondition as fault:
         raise NoCondition(
-            f"'{one_line(text)[:100]}' is no condition ({fault}) Conditions look like {FORMS}."
+            f"'{one_line(text)[:100]}' is not a condition ({fault}) Conditions look like {FORMS}."
         ) from fault
 
 
@@ -147,20 +145,20 @@ def check_bound(
 
 
 def shown(found: Measured, bound: Bound) -> str:
-    """What was found of the quantity; a p that lies on one side of a bound is shown there."""
+    """The value of the quantity as text; a p is never rounded across a bound."""
     if bound.quantity.second is None and bound.quantity.first.name in ("p", "q", "p_max", "control_p"):
         return p_number(found.value)
     return value_text(found.value, found.low, found.high, unit=found.unit, n=found.n)
 
 
 def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
-    """q over the run of the effect that a condition claims; None where it claims none, or none that has a q.
+    """q over the run of the effect that a condition claims; None if it claims no effect, or one without a q.
 
-    A divergence (kl) has none: it is never negative, and nothing is claimed by its sign. A difference says that one of
-    the two is there, and a measurement of a set that one of its effects is.
+    A divergence (kl) has no q: it is never negative, so its sign claims nothing. A difference claims that at least one
+    of the two effects exists; a measurement of a set claims that at least one of its effects does.
     """
     terms = [term for term in (bound.quantity.first, bound.quantity.second) if term is not None]
-    # A difference of any two is a comparison, too: intact_accuracy - accuracy is an effect by another name.
+    # A difference of any two is also a comparison: intact_accuracy - accuracy is an effect under another name.
     side = "away" if len(terms) > 1 else _says_effect(terms[0].name)
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
@@ -175,15 +173,15 @@ def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
 
 
 def _says_effect(name: str) -> Literal["away", "high", "low"] | None:
-    """How a bound on this quantity says that there is an effect; None where it says none. The change of a metric does
-    so by leaving out zero, where it can be of either sign."""
+    """How a bound on this quantity claims an effect; None if it claims none. The change of a metric that can have
+    either sign does so by excluding zero."""
     if any(metric.change == name and not metric.from_intact for metric in metrics().values()):
         return "away"
     return _SAYS_EFFECT.get(name)
 
 
 def lies(found: Measured, bound: Bound) -> bool:
-    """Whether the whole interval lies where it is said to; the value, where there is no interval."""
+    """Whether the whole interval lies within the bound; without an interval, whether the value does."""
     low = found.value if found.low is None else found.low
     high = found.value if found.high is None else found.high
     return (bound.low is None or low > bound.low) and (bound.high is None or high < bound.high)

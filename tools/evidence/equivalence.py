@@ -1,7 +1,7 @@
-"""What "it does not matter" can never rest on: a number that holds an edit against its random controls.
+"""Why "it does not matter" can never rest on a number that compares an edit with its random controls.
 
-That an edit does no more than its controls leaves open how much all of them do: where the controls break the model, so
-may it. A part can be spared where the change itself is small, on both sides of zero.
+An edit that does no more than its controls may still do much: where the controls break the model, the edit may break
+it as well. The model can spare a part only if the change itself is small, on both sides of zero.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from ...experiments.metrics import metrics
 from .conditions import Bound
 
-# Where little damage lies: below a bound, or above one.
+# The side of a bound that means little damage: below it, or above it.
 _BELOW, _ABOVE = {"excess": 0.0, "percentile": 50.0}, ("control_rank", "control_p")
 
 
 def rests_on_controls(bound: Bound, metric: str = "") -> str:
-    """One line that says why the bound shows no equivalence, and what would; empty for a bound that claims none.
+    """One line that says why the bound shows no equivalence, and which bound would; "" for a bound that claims none.
 
     metric  what the experiment measures, to name its change
     """
@@ -32,6 +32,6 @@ def rests_on_controls(bound: Bound, metric: str = "") -> str:
     known = metrics()
     change = known[metric].change if metric in known else "the change of the metric"
     return (
-        f"{bound.text} does not show that anything can be spared: its random controls may do as much damage. Take the "
+        f"{bound.text} does not show that anything can be spared: its random controls may do as much damage. Use the "
         f"change itself, with a bound on both sides of zero: {change} between -0.1 and 0.1."
     )

@@ -1,8 +1,8 @@
-"""The ledger: how often anything was compared, and what of it stands once all of it counts.
+"""The ledger: how many comparisons were made, and which effects remain after correction for all of them.
 
-An effect that is cited is the one of many that somebody liked. So q of an effect in a report allows for every
-comparison of the run, in all its experiments, mentioned or not (Benjamini and Hochberg 1995). What was compared in the
-whole tracker is counted by family: the same subject, task and kind.
+A writer cites the effects that they like, out of many. So q of an effect in a report corrects for every comparison of
+the run, in all its experiments, mentioned or not (Benjamini and Hochberg 1995). The comparisons in the whole tracker
+are counted by family: the same subject, task and kind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def corrected(experiments: Iterable[Experiment]) -> dict[Key, float]:
 
 
 def false_discovery(p: Sequence[float]) -> list[float]:
-    """q of each p. As scipy has it, which would take longer to import than a report takes to be written."""
+    """q of each p, as scipy computes it. Importing scipy would take longer than writing a report."""
     order = sorted(range(len(p)), key=lambda i: -p[i])
     found, least = [1.0] * len(p), 1.0
     for place, i in enumerate(order):

@@ -1,7 +1,7 @@
-"""Whether a verdict is possible at all, said when predictions are written down and not after their test.
+"""Whether a verdict is possible at all, reported when predictions are recorded, not after their test.
 
-So many different questions, and so many random sets, show no p below a certain one, whatever comes out; and all
-predictions of a study share one correction. Where even the best outcome would be inconclusive, a test costs time and
+A given number of different questions, or of random sets, cannot show a p below some limit, whatever the result; and
+all predictions of a study share one correction. If even the best result would be inconclusive, the test costs time and
 shows nothing.
 """
 
@@ -19,13 +19,13 @@ from .testing import prediction_of
 from .verdict import ALPHA, holm
 
 BEYOND = "beyond_control"
-# How many other predictions of the study may show nothing before random sets are too few.
+# How many other predictions of the study may show nothing before there are too few random sets.
 SLACK = 2
 MOST_SETS, MOST_QUESTIONS = 2000, 64
 
 
 class Basis(Frozen):
-    """What a prediction's test will rest on: how many different questions, and for beyond_control how many random
+    """What a prediction's test will rest on: the number of different questions and, for beyond_control, of random
     sets."""
 
     questions: int
@@ -33,7 +33,7 @@ class Basis(Frozen):
 
     @property
     def least(self) -> float:
-        """The smallest p that it can show."""
+        """The smallest p that the test can show."""
         return max(min(1.0, least_p(self.questions)), 0.0 if self.sets is None else random_sets.least_p(self.sets))
 
 
@@ -46,20 +46,19 @@ def basis(context: Context, prediction: Prediction) -> Basis:
 
 
 def sets_can_show(places: int, size: int) -> bool:
-    """Whether there are so many random sets of this size, of so many places, that a set can be shown to be beyond
-    them."""
+    """Whether `places` allow enough random sets of this size to show that a set is beyond them."""
     return can_show(possible_sets(places, size))
 
 
 def sets_needed(count: int) -> int:
-    """How many random sets let a verdict stand where so many predictions are no better."""
+    """How many random sets allow a verdict when `count` predictions have no smaller p."""
     return next(
         sets for sets in range(1, MOST_SETS) if random_sets.least_p(sets) * count < ALPHA or sets == MOST_SETS - 1
     )
 
 
 def impossible(context: Context, hypothesis: str) -> str:
-    """One line where no verdict on a hypothesis of this study is possible, and what it would take; else nothing."""
+    """One line if no verdict on a hypothesis of this study is possible, with what it would take; otherwise ""."""
     rows = context.reader.hypotheses_of(context.run)
     predictions = [one for h in rows for one in h.predictions]
     own = [one.id for h in rows if h.id == hypothesis for one in h.predictions]
@@ -69,8 +68,8 @@ def impossible(context: Context, hypothesis: str) -> str:
 
 
 def why_impossible(own: Sequence[int], rests: Mapping[int, Basis], known: Mapping[int, float]) -> str:
-    """own: the predictions of a hypothesis; rests: what the untested ones of the study rest on; known: the p of the
-    others; all by id."""
+    """own: the ids of a hypothesis's predictions; rests: what each untested one of the study rests on; known: the p of
+    each other one; both by id."""
     best = _best({**known, **{one: at.least for one, at in rests.items()}})
     stuck = [one for one in own if one in rests and best[one] >= ALPHA]
     if not stuck:
@@ -82,7 +81,7 @@ def why_impossible(own: Sequence[int], rests: Mapping[int, Basis], known: Mappin
     if few:
         least = min(rests[one].questions for one in few)
         said.append(
-            f"{least} different question{'s' * (least != 1)} can show no p below "
+            f"{least} different question{'s' * (least != 1)} cannot show a p below "
             f"{min(1.0, least_p(least)):.2g}; {_questions_needed(few, rests, known)} are needed"
         )
     beside = [
@@ -90,14 +89,14 @@ def why_impossible(own: Sequence[int], rests: Mapping[int, Basis], known: Mappin
     ]
     if beside:
         said.append(
-            f"{min(beside)} random sets can show no p below {random_sets.least_p(min(beside)):.2g}; "
+            f"{min(beside)} random sets cannot show a p below {random_sets.least_p(min(beside)):.2g}; "
             f"{sets_needed(_no_better(rests, known))} or more are needed"
         )
     return f"No verdict is possible {where}: {'; '.join(said)}."
 
 
 def _no_better(rests: Mapping[int, Basis], known: Mapping[int, float]) -> int:
-    """How many predictions show, at best, no more than random sets do."""
+    """How many predictions have, at best, no smaller p than random sets allow."""
     return sum(at.sets is not None for at in rests.values()) + sum(p >= ALPHA for p in known.values())
 
 
@@ -106,8 +105,8 @@ def _best(p: Mapping[int, float]) -> dict[int, float]:
 
 
 def _questions_needed(few: Sequence[int], rests: Mapping[int, Basis], known: Mapping[int, float]) -> int:
-    """The smallest number of different questions that leaves none of these without a possible verdict; random sets,
-    which more questions do not help, are told by themselves."""
+    """The smallest number of different questions that makes a verdict possible on each of these. Random sets are
+    reported separately, because more questions do not help there."""
     for questions in range(2, MOST_QUESTIONS):
         most = {one: at.least for one, at in rests.items()}
         best = _best({**known, **most, **{one: least_p(questions) for one in few}})

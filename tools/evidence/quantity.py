@@ -2,13 +2,12 @@
 
     accuracy_drop                 a measurement
     effect[L7.H3]                 the effect at a site; effect[L7.H3, METRIC] where there are several metrics
-    rank[L7.H3]                   its place by size among the effects, 1 for the strongest
+    rank[L7.H3]                   its rank by size among the effects, 1 for the strongest
     percentile[L7.H3]             the share of matched random parts that changed less, in %; likewise p, q and p_max
     effect[L7.H3] - effect[L2.H1] the difference of two, of the same experiment
 
-The value comes with the interval that was measured with it. A difference of two effects is taken prompt by prompt,
-where the values of the prompts were kept; of two others the interval is as wide as both together, which is never too
-narrow.
+The value comes with its measured interval. A difference of two effects is computed prompt by prompt if the values of
+the prompts were kept. For other differences, the interval is as wide as both together, which is never too narrow.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class NoQuantity(ValueError):
 
 
 class Numbers(NamedTuple):
-    """What was found just now, of which quantities are read as of an experiment that was logged."""
+    """A new result, in the form in which quantities are read from a logged experiment."""
 
     id: str
     n: int | None
@@ -67,7 +66,7 @@ Experiment = records.Experiment | Numbers
 
 
 class Term(Frozen):
-    """A measurement by its name, or something of the effect at a site."""
+    """A measurement by its name, or a number of the effect at a site."""
 
     name: str
     site: str | None = None
@@ -90,7 +89,7 @@ class Quantity(Frozen):
 
 
 class Measured(Frozen):
-    """A quantity's value. `questions` is how many independent things it rests on, where that is known."""
+    """A quantity's value. `questions` is how many independent questions it rests on, if known."""
 
     name: str
     value: float
@@ -106,12 +105,12 @@ def parse(text: str) -> Quantity:
     """Raises NoQuantity."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise NoQuantity(f"'{' '.join(text.split())[:80]}' is no quantity; quantities look like {FORMS}.")
+        raise NoQuantity(f"'{' '.join(text.split())[:80]}' is not a quantity; quantities look like {FORMS}.")
     return Quantity(first=_term(found[1], found[2]), second=_term(found[3], found[4]) if found[3] else None)
 
 
 def worked_out(text: str) -> bool:
-    """Whether its interval is worked out when it is read, from what was logged of each prompt."""
+    """Whether its interval is computed on reading, from the logged values of each prompt."""
     quantity = parse(text)
     return quantity.second is not None or quantity.first.name == "rank"
 
@@ -129,7 +128,7 @@ def _term(name: str, key: str | None) -> Term:
 def read(row: Experiment, quantity: Quantity | str, artifact: Artifact | None = None) -> Measured:
     """The quantity in an experiment as `Reader.experiment` gives it. Raises NoQuantity with the nearest names.
 
-    Without `artifact` a rank has no interval, and a difference of effects one that is as wide as both.
+    Without `artifact` a rank has no interval, and the interval of a difference of effects is as wide as both.
     """
     if isinstance(quantity, str):
         quantity = parse(quantity)
@@ -179,7 +178,7 @@ def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
 
 
 def find_effect(row: Experiment, site: str, metric: str | None = None) -> tuple[Effect, int, int]:
-    """The effect at a site, its place by size, and of how many. Raises NoQuantity."""
+    """The effect at a site, its rank by size, and the number of effects. Raises NoQuantity."""
     metrics = list(dict.fromkeys(effect.metric for effect in row.effects))
     if not metrics:
         raise NoQuantity(f"{row.id} measured no effects. {offer('effect', row)}")
@@ -193,7 +192,7 @@ def find_effect(row: Experiment, site: str, metric: str | None = None) -> tuple[
 
 
 def ranked(experiment: Experiment, metric: str | None = None) -> list[Effect]:
-    """The effects of one metric, the strongest (by size, not by sign) first; without a name, of the first metric."""
+    """The effects on one metric (None: the first), strongest first, by size whatever the sign."""
     effects = experiment.effects
     if not effects:
         return []
@@ -209,8 +208,8 @@ def asked_questions(row: Experiment) -> int | None:
 def changes_by_prompt(
     row: Experiment, metric: str, artifact: Artifact | None
 ) -> tuple[list[str], Array, list[str]] | None:
-    """The sites of a metric's effects in the order in which they were measured, their changes [site, n], and the
-    question of each prompt; None where the values of the prompts were not kept."""
+    """The sites of a metric's effects in the order of measurement, their changes [site, n], and the question of each
+    prompt; None if the values of the prompts were not kept."""
     names = {one.name for one in row.artifacts}
     sites = [effect.site for effect in row.effects if effect.metric == metric]
     if artifact is None or not {metric, "questions"} <= names:
@@ -225,7 +224,7 @@ def changes_by_prompt(
 
 
 def _whole(row: Experiment, metric: str, artifact: Artifact | None) -> Array | None:
-    """What the effects of a metric are shares of, prompt by prompt [n]; None where they are no shares."""
+    """The whole of which the effects of a metric are shares, prompt by prompt [n]; None if they are not shares."""
     name = f"{metric}_whole"
     if artifact is None or name not in {one.name for one in row.artifacts}:
         return None
@@ -264,7 +263,7 @@ def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> d
 
 
 def offer(name: str, row: Experiment) -> str:
-    """What the experiment does have, the nearest first if anything is near."""
+    """What the experiment has, nearest names first."""
     measured = [one.name for one in row.measurements]
     more = ["n", "found", "table", *(f"figure[{figure.name}]" for figure in row.figures)]
     more += ["top", "effect[SITE]", "rank[SITE]"] if row.effects else []

@@ -1,6 +1,6 @@
 """The test of a hypothesis: the experiments of its predictions, on the confirm split, and what their intervals say.
 
-This is the only way to the confirm split. A prediction whose experiment fails stays untested, and counts as one that
+Nothing else runs on the confirm split. A prediction whose experiment fails stays untested, and counts as one that
 showed nothing.
 """
 
@@ -27,7 +27,7 @@ def prediction_of(row: records.Prediction) -> Prediction:
 
 
 def run_tests(context: Context, hypothesis: int) -> list[str]:
-    """Run and judge what is untested, and say what went wrong."""
+    """Run and judge the untested predictions. Returns what went wrong, one line each."""
     name = show_id("hypothesis", hypothesis)
     faults = list[str]()
     for row in context.reader.hypothesis(hypothesis).predictions:
@@ -51,31 +51,31 @@ def run_tests(context: Context, hypothesis: int) -> list[str]:
 
 
 def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgement:
-    """What this experiment says of a prediction. Raises NoQuantity."""
+    """The judgement of this experiment on a prediction. Raises NoQuantity."""
     logged = reader.experiment(experiment)
     found = read(logged, parse(prediction.quantity), lambda name: reader.artifact(experiment, name))
     questions, beside = found.questions, control_rank(logged.measurements)
     if prediction.quantity == EXCESS and questions is not None and beside is not None:
-        # Its interval rests on the draw of the sets as well.
+        # Its interval also depends on the draw of the sets.
         questions = min(questions, beside[1] - 1)
     p = None if beside is None else beside[0] / beside[1]
     return judge(prediction, found.value, (found.low, found.high), found.n, questions, p)
 
 
 def control_rank(measurements: Sequence[records.Measurement]) -> tuple[float, int] | None:
-    """The place of a set by damage among itself and the random sets beside it, and how many that are."""
+    """The rank of a set by damage among itself and its random sets, and their number."""
     named = {one.name: one for one in measurements}
     rank, share = named.get("control_rank"), named.get("percentile")
     if rank is not None and rank.n is not None:
         return rank.value, rank.n
     if share is None or share.n is None:
         return None
-    # An earlier version kept the share of the sets that changed less.
+    # An earlier version stored the share of the sets that changed less.
     return 1 + round(share.n * (100 - share.value) / 100), share.n + 1
 
 
 def misjudged(reader: Reader, run: int | None) -> list[str]:
-    """Every judgement of a run made again from its experiment; what differs, each one line."""
+    """Recompute every judgement of a run from its experiment. Returns the differences, one line each."""
     found: list[str] = []
     for hypothesis in reader.hypotheses_of(run):
         for row in hypothesis.predictions:
@@ -85,10 +85,10 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
             where = f"{hypothesis.id}, '{said(row)}'"
             number = parse_id(judged.experiment)[1]
             logged = reader.experiment(number)
-            # A later version has fields, at their defaults, that were not there when this was predicted.
+            # A later version adds fields, at their defaults, that did not exist when this was predicted.
             same = all(name in logged.config and logged.config[name] == of for name, of in row.config.items())
             if logged.kind != row.kind or not same:
-                found.append(f"{where}: {judged.experiment} is not the experiment that was predicted of")
+                found.append(f"{where}: {judged.experiment} is not the experiment that it predicted")
                 continue
             try:
                 now = judged_by(reader, prediction_of(row), number)
@@ -96,27 +96,27 @@ def misjudged(reader: Reader, run: int | None) -> list[str]:
                 found.append(f"{where}: {fault}")
                 continue
             pairs: dict[str, tuple[object, object]] = {"value": (now.value, judged.value), "n": (now.n, judged.n)}
-            # An interval that is not logged is worked out by the statistics that are here.
+            # An interval that is not logged is computed by this version's statistics.
             if logged.environment.get("statistics", 1) == VERSION or not worked_out(row.quantity):
                 pairs |= {"low": (now.low, judged.low), "high": (now.high, judged.high)}
-            # Another version may have reckoned p otherwise, and the side where p was 1; what was measured is what it
-            # was.
+            # Another version may have computed p differently, and the side where p was 1; the measured values stay
+            # the same.
             if logged.code_version == code_version():
                 pairs |= {"p": (now.p, judged.p), "side": (now.side, judged.side)}
             differs = [name for name, (one, other) in pairs.items() if one != other and not _same(one, other)]
             if differs:
                 what = ", ".join(differs)
-                found.append(f"{where}: judged anew from {judged.experiment}, this differs: {what}")
+                found.append(f"{where}: judged again from {judged.experiment}, these differ: {what}")
     return found
 
 
 def _same(one: object, other: object) -> bool:
-    """Equal but for rounding: a bootstrap's sums may be added in another order elsewhere."""
+    """Equal except for rounding: another machine may add a bootstrap's sums in another order."""
     return isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def judge_anew(context: Context) -> None:
-    """The verdicts of all hypotheses of this run: a new prediction changes what the others have to show."""
+    """Update the verdicts of all hypotheses of this run, because a new prediction changes their correction."""
     rows = context.reader.hypotheses_of(context.run)
     found = verdicts(rows)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Bounds that cannot fail: where a quantity always lies, and where the intact model or a control lies already."""
+"""Bounds that cannot fail: the quantity always meets them, or the intact model or a control already does."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ...db.records import Experiment
 from ...experiments.metrics import is_distance
 from .conditions import Bound
 
-# What is never below zero, and what never lies above one, besides.
+# Shares, which lie between 0 and 1, and quantities that are never negative.
 _SHARES = ("accuracy", "prefers_answer", "better_than_random", "top_token_changed")
 _NEVER_NEGATIVE = ("loss", "prob", "rank", "kl", "p", "q", "p_max", "percentile", "n", "questions", "size", "gap")
 
 
 def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
-    """One line that says why the bound says nothing, and which one would; empty for a bound that can fail."""
+    """One line that says why the bound shows nothing, and what to do; "" for a bound that can fail."""
     if bound.quantity.second is not None:
         return ""
     term = bound.quantity.first
@@ -38,7 +38,7 @@ def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
 
 
 def _met_by_control(bound: Bound, row: Experiment | None, metric: str) -> str:
-    """Whether what the number is held against lies there as well: equal or shuffled weights, the intact model."""
+    """One line if the number's reference meets the bound as well: equal or shuffled weights, or the intact model."""
     if row is None:
         return ""
     beside = {one.name: one.value for one in row.measurements}
@@ -53,5 +53,5 @@ def _met_by_control(bound: Bound, row: Experiment | None, metric: str) -> str:
     for what, value in controls.items():
         low_holds = value is not None and (bound.low is None or value > bound.low)
         if value is not None and low_holds and (bound.high is None or value < bound.high):
-            return f"{bound.text} says nothing: {what} gives {value:.3g}, which lies there, too. Take a bound beyond."
+            return f"{bound.text} shows nothing: {what} gives {value:.3g}, which also meets it. Use a stricter bound."
     return ""

@@ -1,8 +1,8 @@
-"""What the program says of hypotheses: from the p of each prediction, corrected over all predictions of the run.
+"""The program's verdicts on hypotheses: from the p of each prediction, corrected over all predictions of the run.
 
 The correction is Holm's (Scandinavian Journal of Statistics 6, 1979). A prediction that was recorded and never tested
-counts as one that showed nothing. So a verdict may weaken while a run goes on and predicts more; the last one counts.
-Nothing here needs more than the rows of the tracker, so whoever reads one can do it again.
+counts as one that showed nothing. So a verdict may weaken as the run predicts more; the last one counts. All of this
+needs only the rows of the tracker, so anyone who has the tracker can recompute it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ METHODS = ("zero", "mean", "resample")
 
 
 class Stated(Protocol):
-    """What is said of a number of an experiment: a prediction as it is proposed or as it is recorded, or an assertion
-    of a claim."""
+    """A statement about a number of an experiment: a proposed or recorded prediction, or an assertion of a claim."""
 
     @property
     def kind(self) -> str: ...
@@ -37,7 +36,7 @@ class Stated(Protocol):
 
 
 class JudgedPrediction(NamedTuple):
-    """A prediction with what it says in words, its verdict (None before its test), and its corrected p."""
+    """A prediction, its statement in words, its verdict (None before its test), and its corrected p."""
 
     id: int
     kind: str
@@ -73,8 +72,8 @@ class JudgedHypothesis(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """By the id of a prediction: its corrected p and its verdict, None before its test. By that of a hypothesis: its
-    status, and `confirmed` where removal was predicted and holds under zero, mean and resample."""
+    """For each prediction, by id: its corrected p and its verdict, None before its test. For each hypothesis, by id:
+    its status, and whether it is `confirmed`: it predicts a removal that holds under zero, mean and resample."""
 
     corrected: dict[int, float]
     predictions: dict[int, Verdict | None]
@@ -97,7 +96,7 @@ def verdicts(hypotheses: Sequence[Hypothesis]) -> Verdicts:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Each p, corrected for the others: the smallest by their number, the next by one less, never below one before."""
+    """Each p, corrected for the others: the smallest times their number, the next times one less, never decreasing."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     found, most = [0.0] * len(p), 0.0
     for place, i in enumerate(order):
@@ -116,7 +115,7 @@ def _verdict(prediction: Prediction, p: float) -> Verdict | None:
 
 
 def _status(hypothesis: Hypothesis, said: Sequence[Verdict | None]) -> str:
-    """One refuted prediction refutes; all must hold to support, also those that could not be tested."""
+    """One refuted prediction refutes. Support needs all of them, including those that could not be tested."""
     if not said:
         return str(hypothesis.status)
     if "refuted" in said:
@@ -127,9 +126,9 @@ def _status(hypothesis: Hypothesis, said: Sequence[Verdict | None]) -> str:
 
 
 def _confirmed(hypothesis: Hypothesis, said: dict[int, Verdict | None]) -> bool | None:
-    """Whether each removal that was predicted holds under all three methods; None where none was predicted.
+    """Whether each predicted removal holds under all three methods; None if no removal was predicted.
 
-    Random sets are costly and may be held against one method alone, where the damage itself is predicted under all.
+    Random sets are costly, so they may be compared under one method only, if the damage itself is predicted under all.
     """
     methods: dict[str, set[str]] = {}
     damage = [one for one in hypothesis.predictions if one.comparison != "beyond_control"]
@@ -143,7 +142,7 @@ def _confirmed(hypothesis: Hypothesis, said: dict[int, Verdict | None]) -> bool 
 
 
 def said(prediction: Stated) -> str:
-    """What is predicted, in a few words: "accuracy_drop above 0.2"."""
+    """The prediction in a few words: "accuracy_drop above 0.2"."""
     low, high, quantity = prediction.low, prediction.high, prediction.quantity
     match prediction.comparison:
         case "above":
@@ -157,7 +156,7 @@ def said(prediction: Stated) -> str:
 
 
 def spoken(hypothesis: Hypothesis, found: Verdicts) -> str:
-    """The verdict in a few words, as a report has it: "confirmed", "supported under zero alone", "refuted"."""
+    """The verdict in a few words, for a report: "confirmed", "supported under zero alone", "refuted"."""
     status = found.hypotheses[hypothesis.id]
     confirmed = found.confirmed[hypothesis.id]
     if status != "supported" or confirmed is None:
@@ -172,7 +171,7 @@ def spoken(hypothesis: Hypothesis, found: Verdicts) -> str:
 
 
 def judged_predictions(hypothesis: Hypothesis, found: Verdicts) -> list[JudgedPrediction]:
-    """Its predictions, each with what came of it."""
+    """Its predictions, each with its result."""
     return [
         JudgedPrediction(*one, said(one), found.predictions[one.id], found.corrected[one.id])
         for one in hypothesis.predictions

@@ -1,1 +1,1 @@
-"""The tracker, the experiments and the models from Python: what `import lashley` gives."""
+"""The tracker, the experiments and the models in Python, as `import lashley` provides them."""

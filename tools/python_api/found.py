@@ -1,6 +1,6 @@
-"""What an experiment found, in Python: the same names on a result in memory and on an experiment of the tracker.
+"""The results of an experiment in Python: the same names for a result in memory and for one in the tracker.
 
-Numbers come as pandas data frames, figures draw themselves in a notebook.
+Numbers are pandas data frames, and figures draw themselves in a notebook.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTS = ("measurements", "effects", "samples", "figures", "doubts")
 
 
 class Picture:
-    """A figure: shown in a notebook as SVG, and its `data` to draw it otherwise."""
+    """A figure: an SVG in a notebook, and its `data` to draw it differently."""
 
     def __init__(self, figure: Figure) -> None:
         self.data: dict[str, Any] = figure.model_dump(mode="json")
@@ -42,9 +42,9 @@ class Picture:
 
 
 class Found:
-    """What an experiment found. It shows itself in a notebook: in words, its figures, its measurements.
+    """The results of an experiment. A notebook shows the summary, the figures and the measurements.
 
-    `result` is all of it as data; it can be sent to another process (`pickle`), arrays included.
+    `result` is everything as data; it can be pickled, arrays included.
     """
 
     def __init__(self, result: Result) -> None:
@@ -55,23 +55,23 @@ class Found:
         return self._result
 
     def _read(self) -> Result:
-        """The same, where arrays are not wanted: they may have to be fetched."""
+        """The result without arrays, which may have to be fetched."""
         return self._result
 
     @property
     def title(self) -> str:
-        """What stands above it in a notebook."""
+        """The heading in a notebook."""
         return ""
 
     @property
     def found(self) -> str:
-        """The first that a reader is told, in a few lines."""
+        """The summary, in a few lines."""
         return self._read().found
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What a reader of the numbers has to know, such as that the intact model cannot do the task: the code of each
-        for a program, and its text."""
+        """What a reader of the numbers must know, such as that the intact model cannot do the task. Each note has a
+        code for programs, and a text."""
         return self._read().notes
 
     def effects(self) -> pd.DataFrame:
@@ -79,10 +79,10 @@ class Found:
         return framed(Effect, self._read().effects)
 
     def top(self, n: int = 10, metric: str | None = None) -> pd.DataFrame:
-        """The n strongest effects on a metric (None: on the one that the experiment is about), by size. Raises
-        UnknownName for a metric that it did not measure, and ToolError for an n that is no count."""
+        """The n strongest effects on a metric (None: the experiment's main metric), by size. Raises UnknownName for a
+        metric that it did not measure, and ToolError for an n that is not a count."""
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ToolError(f"n must be how many to show, and is {n!r}: such as .top(5), or .top(5, 'loss').")
+            raise ToolError(f"n must be the number of effects to show, not {n!r}: write .top(5), or .top(5, 'loss').")
         known = list(dict.fromkeys(effect.metric for effect in self._read().effects))
         if metric is not None and metric not in known:
             raise UnknownName("metric here", metric, known)
@@ -95,17 +95,17 @@ class Found:
         return framed(Measurement, self._read().measurements)
 
     def samples(self) -> pd.DataFrame:
-        """What the subject said, intact and changed."""
+        """The texts that the subject generated, intact and edited."""
         return framed(Sample, self._read().samples)
 
     def array(self, name: str) -> np.ndarray:
-        """A kept array, such as the values per prompt. Raises UnknownName with the names that there are."""
+        """A stored array, such as the values per prompt. Raises UnknownName, which lists the names."""
         if name not in self.result.arrays:
             raise UnknownName("array", name, self.result.arrays)
         return self.result.arrays[name]
 
     def picture(self, name: str | None = None) -> Picture:
-        """The figure of this name, or the first. Raises UnknownName with those that there are."""
+        """The figure of this name, or the first. Raises UnknownName, which lists the names."""
         there = {figure.name: figure for figure in self._read().figures}
         chosen = next(iter(there), "at all") if name is None else name
         if chosen not in there:
@@ -120,7 +120,7 @@ class Found:
 
 
 class Logged(Found):
-    """An experiment of the tracker. `row` is everything that was written of it."""
+    """An experiment in the tracker. `row` is its whole record."""
 
     def __init__(self, reader: Reader, number: int) -> None:
         self._reader, self._number = reader, number
@@ -150,7 +150,8 @@ class Logged(Found):
 
     @cached_property
     def _plain(self) -> Result:
-        """Without arrays, which are read one by one. Raises TrackerError where a row is none of this program's."""
+        """The result without arrays, which are read one by one. Raises TrackerError if this program did not write the
+        row."""
         from pydantic import ValidationError
 
         whole = as_json(self.row)
@@ -171,7 +172,7 @@ class Logged(Found):
         return [one for one in self.row.artifacts if one.media_type == "application/x-npy"]
 
     def array(self, name: str) -> np.ndarray:
-        """A kept array, such as the values per prompt. Raises TrackerError with the names that there are."""
+        """A stored array, such as the values per prompt. Raises TrackerError, which lists the names."""
         import numpy as np
 
         return np.load(io.BytesIO(self._reader.artifact(self._number, name)), allow_pickle=False)
@@ -181,12 +182,12 @@ class Logged(Found):
 
 
 def framed(kind: type[Frozen], rows: Sequence[Frozen]) -> pd.DataFrame:
-    """A data frame with the fields of this kind of row as columns, also where there are no rows."""
+    """A data frame with the fields of this kind of row as columns, even without rows."""
     return frame([row.model_dump() for row in rows], list(kind.model_fields))
 
 
 def frame(rows: Sequence[Any], columns: list[str] | None = None) -> Any:
-    """A pandas data frame. Raises TrackerError where pandas is missing."""
+    """A pandas data frame. Raises TrackerError if pandas is missing."""
     try:
         pandas: Any = importlib.import_module("pandas")
     except ImportError as missing:
@@ -195,7 +196,7 @@ def frame(rows: Sequence[Any], columns: list[str] | None = None) -> Any:
 
 
 def html(result: Result, title: str = "") -> str:
-    """Everything in it was written by a program or a model and is only text."""
+    """The result as HTML. All text in it is escaped, because a program or a model wrote it."""
     from ..report.figures import draw
     from ..report.numbers import number
 

@@ -1,4 +1,4 @@
-"""A model in Python: what experiments run on, and raw tensors of it through the same engine."""
+"""A model in Python: the subject of experiments, and the source of raw tensors through the same engine."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from ...experiments.tasks.prompt import Prompt
     from .raw import Activations, Edit
 
-# The subjects that are loaded by their names, as long as somebody holds them.
+# The loaded subjects by name, as long as something refers to them.
 loaded: WeakValueDictionary[str, Subject] = WeakValueDictionary()
 
 
 class Model:
-    """A model that is loaded and has passed its self-check; `lashley.load` makes it."""
+    """A loaded model that has passed its self-check; `lashley.load` makes it."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
     @property
     def name(self) -> str:
-        """By which results call it; of a model that was in memory already it begins with "memory:"."""
+        """The name in results. For a model that was already in memory it begins with "memory:"."""
         return self.subject.name
 
     @property
@@ -49,11 +49,12 @@ class Model:
         return f"<{self.name}: {self.subject.anatomy.architecture}, {self.sizes['n_layers']} layers>"
 
     def activations(self, prompts: str | Prompt | Sequence[str | Prompt] | Tensor, sites: Sequence[str]) -> Activations:
-        """The intact model on some prompts: what is at these sites, and the logits; shapes as `Activations` says.
+        """Run the intact model on some prompts: the values at these sites, and the logits; for shapes see
+        `Activations`.
 
         prompts  texts, or rows of token ids [prompt, position]
 
-        Raises BadConfiguration for a site that is not there, BadTask for prompts that cannot be asked.
+        Raises BadConfiguration for an unknown site, BadTask for prompts that cannot be asked.
         """
         return self.intervene(prompts, (), sites)
 
@@ -63,11 +64,11 @@ class Model:
         edits: Sequence[Edit | str],
         read: Sequence[str] = (),
     ) -> Activations:
-        """One pass with all these edits made (a site alone is set to zero): the logits, and what is at the sites of
-        `read`, after the edits there; shapes as `Activations` says.
+        """Run one pass with all these edits (a site alone means zero): the logits, and the values at the sites of
+        `read`, after the edits there; for shapes see `Activations`.
 
-        Raises BadConfiguration for a site that is not there or a value that does not fit, BadTask for prompts that
-        cannot be asked.
+        Raises BadConfiguration for an unknown site or a value that does not fit, BadTask for prompts that cannot be
+        asked.
         """
         from ...experiments.model.in_memory import require_unchanged
         from .raw import one_pass
@@ -77,34 +78,34 @@ class Model:
 
 
 def require_task(task: Any) -> None:
-    """Raises ToolError for what a study could not take as its task."""
+    """Raises ToolError for anything that cannot be the task of a study."""
     from ...experiments.tasks.task import Task
 
     require_types(task=(task, str, Task))
 
 
 def name_to_study(model: Any) -> str:
-    """The name by which a model can be loaded again, as a replay of a study has to. Raises ToolError."""
+    """The name by which a replay of a study can load the model. Raises ToolError."""
     from ...experiments.model.in_memory import in_memory
 
     if not isinstance(model, Model):
-        raise ToolError("model must be a name, or what lashley.load() gives.")
+        raise ToolError("model must be a name, or what lashley.load() returns.")
     if in_memory(model.subject):
         raise ToolError(
-            f"A study is to be replayed, and {model.name} is in the memory of this process alone: save it with "
-            "save_pretrained(), with its tokenizer, and name the folder."
+            f"A replay must be able to load the model, but {model.name} exists only in the memory of this process: "
+            "save it and its tokenizer with save_pretrained(), and name the folder."
         )
     return model.name
 
 
 def load(model: Any, tokenizer: Any = None, *, name: str | None = None, device: str | None = None) -> Model:
-    """A model to work with: one that the commands know by its name, or one that is in memory already.
+    """A model to work with: one that has a name in the commands, or one that is already in memory.
 
     model      an alias ("smollm2-135m"), a Hub id, a folder or a .gguf file; or a causal language model of
-               transformers, which is left as it was; half precision is measured in fp32, in a copy
-    tokenizer  of a model in memory
-    name       by which results call a model in memory, after "memory:"
-    device     where a named model runs: "cpu", "cuda", "cuda:1", "mps" or "auto"; one in memory stays where it is
+               transformers, which stays unchanged; a half-precision model is measured in fp32, as a copy
+    tokenizer  that of a model in memory
+    name       the name of a model in memory in results, after "memory:"
+    device     where a named model runs: "cpu", "cuda", "cuda:1", "mps" or "auto"; a model in memory stays where it is
 
     Raises UnknownName, UnsupportedModel, BadConfiguration and ToolError.
     """
@@ -117,14 +118,16 @@ def load(model: Any, tokenizer: Any = None, *, name: str | None = None, device: 
         model = path if os.path.isabs(path) else os.path.join(os.curdir, path)
     if isinstance(model, str):
         if tokenizer is not None or name is not None:
-            raise ToolError("A model that is loaded by its name has its own tokenizer and name: give nothing else.")
+            raise ToolError(
+                "A model that is loaded by name has its own tokenizer and name: leave out tokenizer and name."
+            )
         from ...experiments.model.loading import load as load_subject
 
         subject = load_subject(model, device)
         loaded[subject.name] = subject
         return Model(subject)
     if device is not None:
-        raise ToolError("A model in memory is used where it is: move it with model.to(device) and leave device out.")
+        raise ToolError("A model in memory stays on its device: move it with model.to(device), and leave out device.")
     from ...experiments.model.in_memory import subject_of
 
     return Model(subject_of(model, tokenizer, name))

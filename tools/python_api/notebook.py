@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...experiments.tasks.task import Task
     from .model import Model
 
-# Of one subject at a time: two large ones may not fit.
+# For one subject at a time: two large ones may not fit.
 _labs: dict[tuple[Subject, str, bool, str | None], Lab] = {}
 
 
@@ -32,7 +32,7 @@ class Tracker:
     `tracker.study("R3")` a study; the other methods give data frames."""
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        """The file at `path`, else as the commands find it. Raises TrackerError where there is none."""
+        """Open the file at `path`, or the one that the commands use. Raises TrackerError if there is none."""
         require_types(path=(path, str, os.PathLike))
         self._reader = Reader.open(tracker_path(None if path is None else os.fspath(path)))
 
@@ -49,7 +49,7 @@ class Tracker:
         self._reader.close()
 
     def experiment(self, id: str) -> Logged:
-        """An experiment, with the names of what `lashley.run` gives. Raises TrackerError."""
+        """An experiment, with the same names as the result of `lashley.run`. Raises TrackerError."""
         return Logged(self._reader, self._number(id, "experiment", "E12"))
 
     __getitem__ = experiment
@@ -69,24 +69,24 @@ class Tracker:
         run: str | None = None,
         status: str | None = None,
     ) -> pd.DataFrame:
-        """One row for each experiment; `config` is a dictionary. A run's are its own and those that it reused."""
+        """One row for each experiment; `config` is a dictionary. A run has its own experiments and those it reused."""
         return frame(self._reader.experiments(kind, task, model, self._run(run), status))
 
     def notes(self, words: str | None = None, run: str | None = None, tag: str | None = None) -> pd.DataFrame:
-        """All notes, or those that hold the words, best match first."""
+        """All notes, or those that contain the words, best match first."""
         return frame(self._reader.notes(words, self._run(run), tag))
 
     def table(self, name: str, run: str | None = None) -> pd.DataFrame:
-        """A table as `agent export` has it: measurements, effects, samples, hypotheses and so on."""
+        """A table as `agent export` writes it: measurements, effects, samples, hypotheses and so on."""
         columns, found = rows(self._reader, name, self._run(run))
         return frame(list(found), columns)
 
     def sql(self, sql: str, limit: int = 10_000) -> pd.DataFrame:
-        """One SELECT. Raises QueryRefused for anything else, and TrackerError where there are more rows."""
+        """Run one SELECT. Raises QueryRefused for anything else, and TrackerError if there are more rows."""
         require_types(sql=(sql, str))
         columns, found, more = self._reader.query(sql, limit)
         if more:
-            raise TrackerError(f"There are more than {limit} rows; say limit=... for more, or LIMIT in the query.")
+            raise TrackerError(f"There are more than {limit} rows; pass a larger limit=..., or use LIMIT in the query.")
         return frame(found, columns)
 
     def _run(self, run: str | None) -> int | None:
@@ -101,7 +101,7 @@ class Tracker:
         what, number = parse_id(id)
         if what != wanted:
             a, an = ("an" if one == "experiment" else "a" for one in (what, wanted))
-            raise TrackerError(f"{id} is the id of {a} {what}; {an} {wanted} such as {example} is wanted.")
+            raise TrackerError(f"{id} is the id of {a} {what}; give {an} {wanted}, such as {example}.")
         return number
 
 
@@ -115,17 +115,15 @@ def run(
     reason: str | None = None,
     fresh: bool = False,
 ) -> Found:
-    """Run an experiment and give what it found.
+    """Run an experiment and return its results.
 
-    task    in place of the one that the experiment names: a task, or what `--task` takes (see `task_named`)
-    model   in place of the one that it names: what `lashley.load` gives, or a name
-    log     write it to the tracker (`db`, else LASHLEY_DB, else lashley.db here), as `agent experiment` does; then an
-            earlier one that asked the same is the answer, unless it is to be done `fresh`, and what comes back is a
-            `Logged`
-    reason  why it is done, for the record
+    task    replaces the one that the experiment names: a task, or what `--task` takes (see `task_named`)
+    model   replaces the one that it names: what `lashley.load` returns, or a name
+    log     write it to the tracker (`db`, or LASHLEY_DB, or ./lashley.db), as `agent experiment` does. Then an earlier
+            experiment with the same configuration is the answer, unless `fresh`, and the result is a `Logged`
+    reason  why it is run, for the record
 
-    Raises ExperimentError where it cannot be done as asked, ToolError for what cannot be run or logged, and
-    TrackerError.
+    Raises ExperimentError if it cannot be done as asked, ToolError for what cannot be run or logged, and TrackerError.
     """
     from ...experiments.experiment import Experiment as Kind
     from ...experiments.tasks.task import Task
@@ -133,15 +131,15 @@ def run(
 
     if not isinstance(experiment, Kind):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ToolError(
-            f"A {type(experiment).__name__} is not an experiment: give one such as lashley.HeadAblation(n=8)."
+            f"A {type(experiment).__name__} is not an experiment: pass one such as lashley.HeadAblation(n=8)."
         )
     if model is not None and not isinstance(model, (str, Model)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ToolError("model must be a name, or what lashley.load() gives.")
+        raise ToolError("model must be a name, or what lashley.load() returns.")
     if task is not None and not isinstance(task, (str, Task)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ToolError("task must be a name, a file, or a task such as lashley.Task([lashley.Prompt(...), ...]).")
     require_types(db=(db, str, os.PathLike), reason=(reason, str))
     if (reason is not None or fresh) and not (log or db is not None):
-        raise ToolError("reason and fresh are about the tracker: set log=True as well.")
+        raise ToolError("reason and fresh need the tracker: also set log=True.")
     task = experiment.task if task is None else task
     if log or db is not None:
         return logged(experiment, task, model, None if db is None else os.fspath(db), reason, fresh)
@@ -150,7 +148,7 @@ def run(
 
 
 def measured_here(experiment: Experiment, task: Task, model: Model | str | None) -> Any:
-    """The result of an experiment in this process, whose subject stays loaded for the next one."""
+    """The result of an experiment in this process; its subject stays loaded for the next one."""
     from ...experiments.lab import lab_of
     from ...experiments.model.in_memory import require_unchanged
     from ...experiments.model.loading import sizes_of
@@ -172,7 +170,7 @@ def measured_here(experiment: Experiment, task: Task, model: Model | str | None)
     key = subject, task.fingerprint(), experiment.chat, experiment.system
     if key not in _labs:
         _labs[key] = lab_of(subject, task, experiment.chat, experiment.system)
-    # What one experiment had done is kept for itself alone.
+    # Each experiment keeps only its own completed work.
     _labs[key].kept = {}
     return measured(experiment, _labs[key])
 
@@ -180,7 +178,7 @@ def measured_here(experiment: Experiment, task: Task, model: Model | str | None)
 def logged(
     experiment: Experiment, task: Task | str, model: Model | str | None, db: str | None, reason: str | None, fresh: bool
 ) -> Logged:
-    """The same into the tracker, or from it. Raises ExperimentError for one that failed, after it was logged."""
+    """The same, written to the tracker or found there. Raises ExperimentError for a failure, after logging it."""
     from ...experiments import errors
     from ...experiments.model.in_memory import require_unchanged
     from ..workbench.catalog import task_named as named
@@ -206,10 +204,10 @@ def logged(
 
 
 def task_named(name: str) -> Task:
-    """The task that the commands find by this name: a built-in or installed one, one that the tracker keeps (that of
-    LASHLEY_DB, else lashley.db here), any of these with its answers shuffled; or a JSONL or CSV file.
+    """The task that the commands find by this name: built in, installed or in the tracker (LASHLEY_DB, or
+    ./lashley.db), any of these with shuffled answers; or a JSONL or CSV file.
 
-    Raises UnknownName, BadTask, and ToolError where there is no such file.
+    Raises UnknownName, BadTask, and ToolError if there is no such file.
     """
     from pathlib import Path
 

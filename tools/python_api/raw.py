@@ -1,7 +1,7 @@
 """Raw tensors of one pass through the engine: what is at named sites, intact or with edits, and the logits.
 
-Prompts are put together as experiments put them together: each begins as its tokenizer begins every text, and shorter
-ones are padded on the left, so that the last column is the last token of each.
+Prompts are batched as in experiments: each begins as its tokenizer begins every text, and shorter ones are padded on
+the left, so that the last column is the last token of each.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ NEED_VALUE = ("replace", "add", "project_out")
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """A change at one site: `Edit("L5.H2")` takes head 2 of layer 5 out.
+    """A change at one site: `Edit("L5.H2")` removes head 2 of layer 5.
 
     site       such as "L5.H2" (a head's z), "L5.attn", "L5.mlp", "L5.resid_pre", "L5.mlp.n7", "L5.K0", "L5.H2.pattern"
     op         zero; replace by `value`; add `factor` times `value`; scale by `factor`; project_out the direction of
                `value`
-    value      [width], the same at every prompt and position, or [prompt, position, width], where either may be 1
+    value      [width], the same at every prompt and position, or [prompt, position, width]; either of the first two
+               may be 1
     factor     for add and scale
-    positions  "all" (but pads), "last" (each prompt's last token), or the name of a span of the prompts
+    positions  "all" (except pads), "last" (each prompt's last token), or the name of a span of the prompts
     """
 
     site: str
@@ -47,16 +48,16 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class Activations(Mapping[str, "Tensor"]):
-    """What was read in one pass over the prompts: a mapping from the names of sites, as they were asked for.
+    """The values read in one pass over the prompts: a mapping from the names of sites, as requested.
 
     tokens  [prompt, position], padded on the left
-    mask    [prompt, position], False for pads; what stands at pads means nothing
+    mask    [prompt, position], False for pads; values at pads mean nothing
     logits  [prompt, position, vocabulary]
 
-    Of a site: resid_pre, resid_post, attn and mlp are [prompt, position, d_model]; a head's z ("L5.H2") is [prompt,
-    position, d_head], that of all heads ("L5.z") [prompt, position, head, d_head]; keys and values ("L5.K0", "L5.V0")
-    are [prompt, position, d_head]; a neuron ("L5.mlp.n7") is [prompt, position]; a head's pattern ("L5.H2.pattern") is
-    [prompt, query, key], that of all heads ("L5.pattern") [prompt, head, query, key].
+    Shapes by site: resid_pre, resid_post, attn and mlp are [prompt, position, d_model]; a head's z ("L5.H2") is
+    [prompt, position, d_head], that of all heads ("L5.z") [prompt, position, head, d_head]; keys and values ("L5.K0",
+    "L5.V0") are [prompt, position, d_head]; a neuron ("L5.mlp.n7") is [prompt, position]; a head's pattern
+    ("L5.H2.pattern") is [prompt, query, key], that of all heads ("L5.pattern") [prompt, head, query, key].
     """
 
     tokens: Tensor
@@ -66,7 +67,7 @@ class Activations(Mapping[str, "Tensor"]):
 
     def __getitem__(self, site: str) -> Tensor:
         if site not in self.sites:
-            raise BadConfiguration(f"{site} was not read: name it among {'sites' if self.sites else 'what is read'}.")
+            raise BadConfiguration(f"{site} was not read: add it to the sites to read.")
         return self.sites[site]
 
     def __iter__(self) -> Iterator[str]:
@@ -81,10 +82,10 @@ class Activations(Mapping[str, "Tensor"]):
 
 
 def one_pass(subject: Subject, prompts: Any, edits: Any, read: Any) -> Activations:
-    """The prompts once through the model with all these edits made, and what is at the sites of `read`.
+    """Run the prompts once through the model with all these edits; return the values at the sites of `read`.
 
-    Raises BadConfiguration for a site that is not there or a value that does not fit, BadTask for prompts that cannot
-    be asked, and OutOfMemory.
+    Raises BadConfiguration for an unknown site or a value that does not fit, BadTask for prompts that cannot be asked,
+    and OutOfMemory.
     """
     import torch
 
@@ -102,13 +103,13 @@ def one_pass(subject: Subject, prompts: Any, edits: Any, read: Any) -> Activatio
     run = engine.read(subject, batch, parts, layers, edits=made, sources=sources)
     with torch.inference_mode(), refused_memory(subject, batch):
         logits = unembed(subject.model, subject.anatomy, run.at(subject.anatomy.n_layers, "resid_pre"))
-    # Copies: a probe can be trained on them, which it cannot on what inference mode made.
+    # Copies, because a probe cannot be trained on tensors made in inference mode.
     found = {name: of_site(subject, run, site).clone() for name, site in sites.items()}
     return Activations(batch.ids, batch.mask.bool(), logits.clone(), found)
 
 
 def listed(given: Any, what: str) -> list[Any]:
-    """One or many as a list. Raises BadConfiguration for what is neither."""
+    """One or many, as a list. Raises BadConfiguration for anything else."""
     if isinstance(given, (str, Edit)):
         return [given]
     if isinstance(given, Sequence) and all(isinstance(one, (str, Edit) if what == "edits" else str) for one in given):  # pyright: ignore[reportUnknownVariableType]
@@ -119,7 +120,7 @@ def listed(given: Any, what: str) -> list[Any]:
 
 
 def batch_of(subject: Subject, prompts: Any) -> Batch:
-    """The prompts as one batch. Raises BadTask where there is none, or one without tokens, or with unknown ones."""
+    """The prompts as one batch. Raises BadTask if there is none, or one without tokens or with unknown ids."""
     import torch
 
     from ...experiments.model.encoding import encode
@@ -145,14 +146,14 @@ def batch_of(subject: Subject, prompts: Any) -> Batch:
         text: str = one if isinstance(one, str) else one.text
         if not encode(subject.tokenizer, text)[0]:
             raise BadTask(f"Prompt {place} ({text!r}) has no tokens.")
-        # Unlike a prompt of a task it may end with a blank: nothing is asked after it.
+        # Unlike a prompt of a task, it may end with a space: no answer follows it.
         spans: dict[str, tuple[int, int]] = {} if isinstance(one, str) else one.spans
         asked.append(Prompt.model_construct(text=text, answer="", key=text, open=True, spans=spans))
     return make_batch(subject.tokenizer, asked, subject.device)
 
 
 def placed(subject: Subject, batch: Batch, edits: Sequence[Edit | str]) -> tuple[list[PlainEdit], dict[str, Any]]:
-    """The edits as the engine takes them, and the values that they name."""
+    """The edits in the engine's form, and the values that they name."""
     from ...experiments.engine import Activations as Kept
     from ...experiments.interventions import Edit as PlainEdit
     from ...experiments.sites import check_site, parse_site
@@ -163,7 +164,7 @@ def placed(subject: Subject, batch: Batch, edits: Sequence[Edit | str]) -> tuple
         edit = Edit(given) if isinstance(given, str) else given
         site, source = check_site(parse_site(str(edit.site)), subject.sizes), None
         if edit.op not in ("zero", "scale", *NEED_VALUE):
-            raise BadConfiguration(f"There is no edit '{edit.op}': take zero, replace, add, scale or project_out.")
+            raise BadConfiguration(f"There is no edit '{edit.op}': use zero, replace, add, scale or project_out.")
         if (edit.value is not None) != (edit.op in NEED_VALUE):
             says = "needs a value" if edit.value is None else "takes no value"
             raise BadConfiguration(f"The edit {edit.op} at {edit.site} {says}.")
@@ -181,9 +182,9 @@ def placed(subject: Subject, batch: Batch, edits: Sequence[Edit | str]) -> tuple
 
 
 def whole_part(subject: Subject, batch: Batch, site: Site, given: Any) -> Tensor:
-    """The value of an edit where it belongs among all heads or neurons of its part: [1 or prompt, 1 or position, all].
+    """The value of an edit, placed among all heads or neurons of its part: [1 or prompt, 1 or position, all].
 
-    Raises BadConfiguration where its shape is another, or a number in it is not finite.
+    Raises BadConfiguration if it has another shape, or contains a number that is not finite.
     """
     import torch
 
@@ -207,14 +208,14 @@ def whole_part(subject: Subject, batch: Batch, site: Site, given: Any) -> Tensor
             " with 1 for either of the first two."
         )
     if not bool(value.isfinite().all()):
-        raise BadConfiguration(f"The value at {site} holds numbers that are not finite.")
+        raise BadConfiguration(f"The value at {site} contains numbers that are not finite.")
     whole = value.new_zeros(*value.shape[:2], width)
     whole[..., first : first + size] = value
     return whole
 
 
 def of_site(subject: Subject, run: Any, site: Site) -> Tensor:
-    """What was kept at a site, in the shape that `Activations` names."""
+    """The value at a site, in the shape that `Activations` gives."""
     if site.part == "pattern":
         patterns = run.pattern(site.layer)
         return patterns if site.index is None else patterns[:, site.index]

@@ -1,4 +1,4 @@
-"""A study of the tracker in Python: its report, its hypotheses and its experiments as objects."""
+"""A study in the tracker, in Python: its report, hypotheses and experiments as objects."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Prediction(Frozen):
-    """What had to come out of an experiment, written down before it ran: its `config`, a `quantity`, a `comparison`
-    with `low` and `high`; and once it was tested the `experiment` that did it, and the `value` that came out."""
+    """A result that was predicted before the experiment ran: its `config`, a `quantity`, and a `comparison` with `low`
+    and `high`. After the test: the `experiment` that tested it, and the measured `value`."""
 
     kind: str
     config: dict[str, Any]
@@ -31,8 +31,8 @@ class Prediction(Frozen):
 
 
 class Hypothesis(Frozen):
-    """What was expected, and what came of it. `status` is open, supported, refuted or inconclusive; the program
-    decides it by the predictions."""
+    """An expectation and its verdict. `status` is open, supported, refuted or inconclusive; the program decides it from
+    the predictions."""
 
     id: str
     statement: str
@@ -43,8 +43,8 @@ class Hypothesis(Frozen):
 
 
 class Study:
-    """A study: `status` says how it ended (finished, budget, interrupted, failed or stopped), `why` the reason if there
-    was one. It shows its report in a notebook."""
+    """A study: `status` says how it ended (finished, budget, interrupted, failed or stopped), and `why` gives the
+    reason, if any. A notebook shows its report."""
 
     def __init__(self, reader: Reader, number: int) -> None:
         self._reader, self._number = reader, number
@@ -79,14 +79,14 @@ class Study:
 
     @cached_property
     def report(self) -> Report:
-        """As the command writes it: `markdown`, `html` and `figures` (SVG by name)."""
+        """The report as the command writes it: `markdown`, `html` and `figures` (SVG by name)."""
         from ..report.render import render_run
 
         return render_run(self._reader, self._number)
 
     @property
     def experiments(self) -> list[Logged]:
-        """Its own, and those of other studies that answered a question of it."""
+        """Its own experiments, and those of other studies that it reused."""
         rows = self._reader.experiments(run=self._number)
         return [Logged(self._reader, parse_id(row.id)[1]) for row in rows]
 
@@ -95,12 +95,12 @@ class Study:
         return [hypothesis(row) for row in self._run.hypotheses]
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own, in which nothing of it runs."""
+        """The report in a sandboxed frame, in which no script runs."""
         return f'<iframe sandbox srcdoc="{escape(self.report.html)}" width="100%" height="640"></iframe>'
 
 
 def hypothesis(row: records.Hypothesis) -> Hypothesis:
-    """A hypothesis as the tracker gives it."""
+    """The hypothesis of a row of the tracker."""
     predictions: list[Prediction] = []
     for one in row.predictions:
         came = one.judged

@@ -1,1 +1,1 @@
-"""Running logged experiments and runs again, and comparing what they measured."""
+"""Reruns logged experiments and whole runs, and compares their measurements."""

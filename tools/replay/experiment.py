@@ -1,7 +1,7 @@
-"""Run a logged experiment again and compare everything it measured.
+"""Reruns a logged experiment and compares everything it measured.
 
-On the same machine the numbers are the same to the last bit; the tolerance is for another one, where the
-order of additions differs.
+On the same machine the numbers are the same to the last bit. The tolerance is for other machines, which may
+add in another order.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..workbench.run_experiment import logged_experiment, measured
 # Measurements by name, or effects by site and metric.
 Named = Mapping[tuple[str, ...], object]
 TOLERANCE = 1e-4
-# What is measured, and what the statistics make of it.
+# The measured columns, and those that the statistics compute from them.
 MEASURED, REASONED = ("value", "n", "percentile"), ("low", "high", "p", "q", "p_max")
 
 
 def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
-    """Run experiment `number` again. Nothing is written to the tracker.
+    """Rerun experiment `number`. Nothing is written to the tracker.
 
     Returns {"id", "same", "compared", "largest", "differences": [..], "warnings": [..]}. Raises ToolError when
-    the experiment did not finish, or its task is not the one that was logged.
+    the experiment did not finish, or its task differs from the logged one.
     """
     logged = context.reader.experiment(number)
     name = show_id("experiment", number)
@@ -43,7 +43,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
         was, now = logged.subject.fingerprint, lab.subject.fingerprint
         raise refused("other_weights", name=name, model=logged.model, was=was, now=now)
     if lab.task.fingerprint() != logged.task_fingerprint:
-        of = ", or through another chat template" if experiment.chat else ""
+        of = ", or through a different chat template" if experiment.chat else ""
         raise refused("other_task_version", name=name, task=experiment.task, of=of)
     newer = code_version() != logged.code_version
     if newer:
@@ -62,19 +62,20 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
 
 
 def other_statistics(logged: Experiment) -> str:
-    """One line where an experiment was logged with other statistics than those that are here; else nothing."""
+    """One line if an experiment was logged with another version of the statistics than this one; otherwise ""."""
     was = logged.environment.get("statistics", 1)
     if was == VERSION:
         return ""
     return (
-        f"its intervals and p-values were made by statistics {was}, and those here are {VERSION}: they were not "
-        "compared; what was measured was"
+        f"version {was} of the statistics made its intervals and p-values, and this is version {VERSION}: only the "
+        "measured values were compared"
     )
 
 
 def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = False) -> dict[str, Any]:
-    """Every measurement, effect and sample of two results, by name. What other code (`newer`) measures besides is no
-    difference, and is listed as "more". Intervals and p-values are compared where the same statistics made them."""
+    """Compare every measurement, effect and sample of two results, by name. Additional measurements of other code
+    (`newer`) are not differences; they are listed as "more". Intervals and p-values are compared only if the same
+    version of the statistics made them."""
     columns = MEASURED if other_statistics(logged) else (*MEASURED, *REASONED)
     differences: list[str] = []
     more: list[str] = []

@@ -1,7 +1,7 @@
-"""Experiments of a run that is repeated: measured again and held against the log, or taken from it.
+"""The experiments of a repeated run: measured again and compared with the log, or taken from it.
 
-What agrees within the tolerance is written down with the numbers of the log, so that everything that is told of it,
-chosen by it and judged from it afterwards must be the same to the byte, on another machine, too.
+If a result agrees within the tolerance, the repeated run records the numbers of the log. So everything that is later
+said about it, chosen by it or judged from it must be the same to the byte, even on another machine.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NUMERAL = re.compile(r"(?<![\w.])[+\-−]?\d+\.?\d*(?:e[+-]?\d+)?(?![\w])")
 
 
 class Diverged(BaseException):
-    """Where a repetition parts from the log, and how. Like KeyboardInterrupt it is no fault of a tool, which would make
-    an answer of it.
+    """Where and how a repetition diverges from the log. It derives from BaseException, like KeyboardInterrupt, because
+    a fault of a tool would become an answer.
 
-    `kind` is request, tool answer, experiment, verdict, report or ending; `was` and `now` are texts to be compared.
+    `kind` is request, tool answer, experiment, verdict, report or ending; `was` and `now` are the texts to compare.
     """
 
     code = "diverged"
@@ -44,7 +44,7 @@ class Diverged(BaseException):
 
 @dataclass
 class Repeated:
-    """How `Context.measure` is done in a replay; and how much was compared so far."""
+    """`Context.measure` in a replay, which also counts what was compared so far."""
 
     reader: Reader
     scratch: Scratch
@@ -55,28 +55,32 @@ class Repeated:
     largest: float = 0.0
 
     def __call__(self, experiment: Experiment, lab: Lab) -> Result:
-        """The result as it was logged. Raises Diverged where another one is measured, and what the logged one raised
-        where this one does."""
+        """The logged result. Raises Diverged if the new result differs. If the logged experiment failed and this one
+        fails in the same way, raises the same error."""
         name = show_id("experiment", self.scratch.begun)
         logged = self.reader.experiment(self.scratch.begun) if self._is_logged() else None
         if logged is None:
-            raise Diverged("experiment", f"{name} is not in the log: there the call ran no experiment.")
+            raise Diverged("experiment", f"{name} is not in the log, where this call ran no experiment.")
         self._require_same_question(experiment, lab, logged)
         error: Exception | None = None
-        # What ended for want of time or memory says something of the machine, and what was refused of the user.
+        # A lack of time or memory depends on the machine, and a refusal on the user.
         if not self.fast and logged.error_type not in ("TooLong", "OutOfMemory", "NotApproved"):
             try:
                 now = measured(experiment, lab)
                 if logged.status == "done":
                     self._compare(logged, now)
                 else:
-                    raise Diverged("experiment", f"{name} failed, and is done now.", _failure(logged), now.found)
+                    raise Diverged(
+                        "experiment", f"{name} failed in the log, and succeeds now.", _failure(logged), now.found
+                    )
             except Exception as fault:
                 error = fault
                 kind = type(fault).__name__
                 again = f"{kind}: {' '.join(str(fault).split())[:2000] or kind}"
                 if again != _failure(logged):
-                    what = f"{name} failed otherwise" if logged.error else f"{name} was done, and fails now"
+                    what = (
+                        f"{name} failed differently" if logged.error else f"{name} succeeded in the log, and fails now"
+                    )
                     raise Diverged("experiment", f"{what}.", _failure(logged), again) from fault
         if logged.status == "done":
             return self._result(logged)
@@ -88,17 +92,17 @@ class Repeated:
 
     def _require_same_question(self, experiment: Experiment, lab: Lab, logged: records.Experiment) -> None:
         name = logged.id
-        # A field that was not there yet is said with what it meant.
+        # A field that did not exist yet gets the value that its absence meant.
         was = {"kind": logged.kind, **experiment.as_logged(logged.config)}
         now = {"kind": experiment.kind, **experiment.config()}
         if was != now:
             told = ("\n".join(f"{k}: {v}" for k, v in sorted(one.items())) for one in (was, now))
-            raise Diverged("experiment", f"{name} asks something else.", *told)
+            raise Diverged("experiment", f"{name} has a different configuration.", *told)
         if lab.subject.fingerprint != logged.subject.fingerprint:
-            raise Diverged("experiment", f"{name} was measured on other weights.",
+            raise Diverged("experiment", f"{name} was measured on different weights.",
                            logged.subject.fingerprint, lab.subject.fingerprint)  # fmt: skip
         if lab.task.fingerprint() != logged.task_fingerprint:
-            raise Diverged("experiment", f"{name} was measured on another version of the task {experiment.task}.")
+            raise Diverged("experiment", f"{name} was measured on a different version of the task {experiment.task}.")
 
     def _compare(self, logged: records.Experiment, now: Result) -> None:
         found = compare(logged, now, self.tolerance)
@@ -107,16 +111,16 @@ class Repeated:
         self.largest = max(self.largest, found["largest"])
         if not found["same"]:
             lines: list[str] = found["differences"]
-            raise Diverged("experiment", f"{logged.id} measures something else:\n" + "\n".join(lines))
+            raise Diverged("experiment", f"{logged.id} measures different values:\n" + "\n".join(lines))
         if other_statistics(logged):
-            # What it finds depends on its p-values.
+            # The text of `found` depends on the p-values.
             return
         was, says = (
             _result_text(logged.found or "", logged.notes),
             _result_text(now.found, [note.text for note in now.notes]),
         )
         if _NUMERAL.sub("#", was) != _NUMERAL.sub("#", says):
-            raise Diverged("experiment", f"{logged.id} finds something else.", was, says)
+            raise Diverged("experiment", f"{logged.id} has different findings.", was, says)
 
     def _result(self, logged: records.Experiment) -> Result:
         import numpy as np

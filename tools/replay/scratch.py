@@ -1,8 +1,8 @@
-"""A tracker to repeat a run in: it begins as the run's own tracker stood when the run began, and is thrown away.
+"""A temporary tracker to repeat a run in. It begins in the state of the run's own tracker when the run began.
 
-What others wrote is brought in up to any moment, so that the repeated run sees what the run saw. What it writes itself
-takes the ids and times of the log, row by row: a query that tells them gives the same answer. Rows that a repetition
-does not write again (an experiment that was cut short, that the run was taken up) come from the log as others' do.
+The rows that others wrote are copied in up to any moment, so that the repeated run sees what the run saw. The rows that
+it writes itself get the ids and times of the log, row by row, so a query that returns them gives the same answer. Rows
+that a repetition does not write (an interrupted experiment, a resumption of the run) come from the log like others'.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ...db.write.store import Store
 _OURS = "run IS :run"
 _OUR_HYPOTHESES = f"hypothesis IN (SELECT id FROM log.hypotheses WHERE {_OURS})"
 _OUR_JUDGEMENTS = f"prediction IN (SELECT id FROM log.predictions WHERE {_OUR_HYPOTHESES})"
-# Which rows of each table the run writes, and from when on a row was seen. An experiment of another process is seen
-# when it has ended.
+# Which rows of each table the run writes, and the time from which a row was visible. An experiment of another process
+# is visible once it has ended.
 _TABLES = {
     "runs": ("0", "started"),
     "resumptions": ("0", "created"),
@@ -58,11 +58,11 @@ class Scratch(Store):
 
     @classmethod
     def of(cls, log: Path, run: int, given: str, path: Path) -> Self:
-        """The tracker at `log` as it was at the time `given`, when the run had what it began with and nothing more."""
+        """The tracker at `log` at the time `given`, when the run had only its initial state."""
         scratch = cls.open(path)
         scratch.log, scratch.run, scratch.given, scratch.begun, scratch._until = log, run, given, 0, ""
         scratch._retell = "SELECT 1", []
-        # Nothing in it is kept, so nothing in it is frozen.
+        # Nothing in it is permanent, so nothing needs to be frozen.
         frozen = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND sql LIKE '%RAISE%'"
         connection: sqlite3.Connection = scratch._db.conn
         for (name,) in connection.execute(frozen).fetchall():
@@ -75,17 +75,17 @@ class Scratch(Store):
         return scratch
 
     def count_as_here(self, codes: Sequence[str], code: str) -> None:
-        """Experiments of these versions of the code that measures count as done with the one that is here."""
+        """Count experiments of these versions of the measuring code as experiments of this version."""
         marks = ", ".join("?" * len(codes))
         self._retell = f"UPDATE experiments SET code_version = ? WHERE code_version IN ({marks})", [code, *codes]
         self._db.conn.execute(*self._retell)
 
     def bring(self, until: str) -> None:
-        """What others wrote up to this moment."""
+        """Copy in what others wrote up to this moment."""
         if until <= self._until:
             return
         log = uri_to_read(self.log)
-        # Without foreign keys: what another run cites of this one may be still to come.
+        # Without foreign keys: another run may cite rows of this one that are not written yet.
         with closing(sqlite3.connect(self.path.absolute().as_uri(), uri=True, isolation_level=None)) as connection:
             connection.execute("ATTACH ? AS log", [log])
             connection.execute("BEGIN IMMEDIATE")
@@ -119,11 +119,11 @@ class Scratch(Store):
     def find_unfinished(
         self, name: str, config_hash: str, subject_fingerprint: str, task_fingerprint: str | None, code_version: str
     ) -> tuple[int, bytes] | None:
-        """What is measured again is measured whole."""
+        """None: a replay measures every experiment from the start."""
         return None
 
     def come(self, table: str) -> bool:
-        """Whether the log has rows of this table that are not written again yet."""
+        """Whether the log has rows of this table that the repetition has not written yet."""
         return bool(self._to_come[table])
 
     def _insert(self, table: str, **row: Any) -> int:
@@ -141,7 +141,7 @@ class Scratch(Store):
         super()._update(what, number, **{**changes, **self._when(what, number, changes)})
 
     def _when(self, what: str, number: int, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The times of a change as the log has them."""
+        """The logged times of a change."""
         if what == "hypothesis" and self.come("hypothesis_events"):
             return {"updated": self._to_come["hypothesis_events"][0]["created"]}
         ended = self._ended.get((what, number), {})
@@ -149,7 +149,7 @@ class Scratch(Store):
 
 
 def _rows_to_come(connection: sqlite3.Connection, table: str, now: Mapping[str, str | int]) -> deque[dict[str, Any]]:
-    """What the run will write, in order."""
+    """The rows that the run will write, in order."""
     ours, at = _TABLES[table]
     cursor = connection.execute(f"SELECT * FROM log.{table} WHERE {ours} AND {at} > :given ORDER BY {at}, rowid", now)
     names = [column[0] for column in cursor.description]
@@ -157,7 +157,7 @@ def _rows_to_come(connection: sqlite3.Connection, table: str, now: Mapping[str, 
 
 
 def _copy(connection: sqlite3.Connection, table: str, which: str, values: Mapping[str, str | int]) -> None:
-    """The rows of the log that are not here yet."""
+    """Copy the rows of the log that are not here yet."""
     names = ", ".join(f'"{name}"' for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", [table]))
     connection.execute(
         f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {names} FROM log.{table} WHERE {which}", values

@@ -1,4 +1,4 @@
-"""The classes of answers before and after an intervention: the rows of the table beside their figure."""
+"""The classes of answers before and after an intervention: the rows of the table next to their figure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ METRIC = "answer_share"
 
 
 def answer_classes(experiment: Experiment) -> dict[str, Any] | None:
-    """What was compared ("intact" and the name of the intervention), and a row per class: how often it was said by
-    either, and the change of its share with interval. None where no answers were compared."""
+    """What was compared ("intact" and the name of the intervention), and a row per class: how often each gave such an
+    answer, and the change of its share with its interval. None if no answers were compared."""
     figure = next((f for f in experiment.figures if f.kind == "stacked_bars" and f.name == "failures"), None)
-    # A figure of another shape is somebody else's; whether it can be drawn is said where it is drawn.
+    # A figure of another shape comes from another package; drawing it reports any fault.
     if figure is None or not {"bars", "labels", "counts"} <= figure.data.keys():
         return None
     data = figure.data

@@ -1,7 +1,7 @@
-"""The program's verdict beside what a language model wrote: on every head, layer and MLP that its text names.
+"""The program's verdict next to a language model's text, on every head, layer and MLP that the text names.
 
-Whoever writes a sentence decides what it seems to say. So each part that a writer names becomes a claim of the report,
-judged like any other, and below each paragraph that names it stands the verdict.
+A writer can make a sentence seem to say anything. So each part that the writer names becomes a claim of the report,
+judged like any other, and the verdict appears below each paragraph that names the part.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _FEIGNED = re.compile(r"(?im)^[\s>*_#\-+\d.)]*the program\b[\s*_]*:.*$")
 
 
 def found_in(study: Study) -> list[Finding]:
-    """All findings of a study: what its questions, its report's claims and the parts that its text names come to, and
-    what its tests say. A second opinion has none of its own."""
+    """All findings of a study: on its questions, its report's claims, the parts that its text names, and its tests. A
+    second opinion has no findings of its own."""
     if study.run.reviews:
         return []
     report = study.report
@@ -39,8 +39,8 @@ def found_in(study: Study) -> list[Finding]:
 
 
 def named_in(study: Study) -> Iterator[Claim]:
-    """For each part that a language model's report names, whether it is needed, on each task that it was removed in; on
-    the study's task where it was removed in none."""
+    """For each part that a language model's report names, the claim that each task in which it was removed needs it; if
+    there is no such task, that the study's task needs it."""
     if study.report is None or not study.run.llm:
         return
     written = [study.report.source, *(one.sentence for one in sentences(study.report.claims))]
@@ -66,7 +66,7 @@ def annotated(source: str, found: Sequence[Finding]) -> str:
 
 
 def verdicts_on(text: str, found: Sequence[Finding]) -> list[str]:
-    """What the program says of each part that the text names, each in a sentence."""
+    """What the program says about each part that the text names, each in one sentence."""
     said: list[str] = []
     for part in mentions(text):
         about = [one for one in found if one.claim.about == (part,)]
@@ -75,20 +75,20 @@ def verdicts_on(text: str, found: Sequence[Finding]) -> list[str]:
 
 
 def not_there(text: str, study: Study) -> list[str]:
-    """The parts that a text names and the model does not have, as a fault."""
+    """A fault, if the text names parts that the model does not have."""
     sizes = sizes_of(study)
     wrong = [part for part in mentions(text) if lacks(part, sizes)]
-    return [f"The model has no {', no '.join(wrong)}: name parts that it has, or none."] if wrong else []
+    return [f"The model has no {', no '.join(wrong)}: name only parts that it has."] if wrong else []
 
 
 def by_ordinal(text: str) -> list[str]:
-    """Heads and layers that are counted off ("the sixth layer"), as a fault: from where, nobody can know."""
+    """A fault, if the text counts heads or layers off ("the sixth layer"): a reader cannot know from where."""
     found = _COUNTED_OFF.search(text)
     said = "" if found is None else found[0]
-    return [f"'{said}': layers and heads count from 0; name it as layer 5 or L5.H3."] if said else []
+    return [f"'{said}': layers and heads count from 0; write, for example, layer 5 or L5.H3."] if said else []
 
 
 def feigned(text: str) -> list[str]:
-    """A line that looks like the program's, as a fault."""
+    """A fault, if a line looks like the program's."""
     found = _FEIGNED.search(text)
-    return [] if found is None else [f"'{MARK}' begins what the program says; begin the line otherwise."]
+    return [] if found is None else [f"Only the program begins a line with '{MARK}'; begin yours differently."]

@@ -1,4 +1,4 @@
-"""A report as a Jupyter notebook: its text, and each experiment drawn and tabled anew from the tracker beside it."""
+"""A report as a Jupyter notebook: its text, and cells that draw and tabulate each experiment from the tracker."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Cell = dict[str, Any]
 
 
 def notebook(report: Report, tracker: Path, folder: Path) -> str:
-    """The notebook (nbformat 4.5) as it lies in `folder`, which finds the tracker relative to itself."""
+    """The notebook (nbformat 4.5) for `folder`; it finds the tracker by a relative path."""
     there = Path(os.path.relpath(tracker.resolve(), folder.resolve())).as_posix()
     parts: list[tuple[str, str]] = [
         ("markdown", report.front),
-        ("markdown", "## Each experiment\n\nRead from the tracker, and drawn anew."),
+        ("markdown", "## Each experiment\n\nThese cells read the tracker and draw each experiment."),
         ("code", f"import lashley\n\ntracker = lashley.open({there!r})"),
     ]
     for id, has_effects in report.finished.items():

@@ -1,4 +1,4 @@
-"""What keeps a text from becoming a report, all of it at once, so that a writer can mend it in one go."""
+"""All faults that keep a text from becoming a report, at once, so that a writer can fix them in one go."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .verdict_words import verdict_words
 def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -> list[str]:
     """The faults of a report of this run, each one line; empty when it can be rendered.
 
-    Slots that are malformed or cannot be filled, slots where nothing can stand, HTML, numbers that were typed, and
-    claims whose conditions do not hold. Raises NoSuchId when there is no such run.
+    Faults are slots that are malformed, cannot be filled or are misplaced, HTML, typed numbers, and claims whose
+    conditions do not hold. Raises NoSuchId when there is no such run.
     """
-    # HTML is sent back when it is written; a report that holds some can still be rendered, where it has no force.
+    # HTML is refused when it is written. A report that contains some can still be rendered, with the HTML escaped.
     written = (source, *(claim.sentence.strip() for claim in claims))
     forceful = dict.fromkeys(fault for text in written for fault in unwanted(visible(text)))
     study = read_study(reader, run)
-    # What a protocol writes is the program's.
+    # A protocol's text is the program's own.
     sure: list[str] = []
     for text in map(visible, written if study.run.llm else ()):
         sure += [
@@ -40,24 +40,24 @@ def check(source: str, reader: Reader, run: int, claims: Sequence[Claim] = ()) -
 
 
 def bounds_that_hold(claims: Sequence[Claim], study: Study) -> list[str]:
-    """The conditions that hold whatever was found. A report of before that has some can still be rendered."""
+    """The conditions that cannot fail. An older report that has some can still be rendered."""
     found: list[str] = []
     for place, claim in enumerate(claims, start=1):
         for text in claim.conditions:
             try:
                 condition = parse_condition(text)
             except NoCondition:
-                continue  # which `claim_faults` says
+                continue  # `claim_faults` reports it
             why = "" if condition.bound is None else cannot_fail(condition.bound, study.experiments.get(condition.of))
             found += [f"Claim {place}: {why}"] if why else []
     return found
 
 
 def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[str]:
-    """The same for a study that has been read."""
+    """The same, for a study that was read already."""
     found = faults(source, study)
     for place, claim in enumerate(claims, start=1):
-        # The rule is long, and said once.
+        # The rule is long, so it appears once.
         said = any(fault.endswith(RULE) for fault in found)
         found += [
             f"Claim {place}: {fault.removesuffix(RULE).rstrip() if said else fault}"
@@ -67,7 +67,7 @@ def all_faults(source: str, study: Study, claims: Sequence[Claim] = ()) -> list[
 
 
 def faults(source: str, study: Study) -> list[str]:
-    """What is wrong in one text."""
+    """The faults of one text."""
     source, found = visible(source), list[str]()
     for slot in scan(source):
         try:

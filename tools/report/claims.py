@@ -1,7 +1,7 @@
 """The findings of a report: sentences, each with the conditions that must hold for it.
 
-The program checks them against the intervals, refuses a report with a claim that fails, and prints below each sentence
-what was checked; a sentence that says something else than its conditions stands exposed.
+The program checks the conditions against the intervals, refuses a report with a claim that fails, and prints what it
+checked below each sentence. So a reader can see when a sentence says something else than its conditions.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Claim(Frozen):
 
 
 def sentences(claims: Sequence[Mapping[str, Any]]) -> list[Claim]:
-    """Of what a report kept, the writer's own sentences."""
+    """The writer's own sentences among the claims that a report kept."""
     return [Claim.model_validate(one) for one in claims if "type" not in one]
 
 
 def typed(claims: Sequence[Mapping[str, Any]]) -> list[typed_claim.Claim]:
-    """Of what a report kept, the claims that the program judges and words."""
+    """The claims that the program judges and words, among those that a report kept."""
     return [read_claim(dict(one)) for one in claims if "type" in one]
 
 
@@ -45,21 +45,23 @@ class Refused(ValueError):
 
 
 def check_claim(claim: Claim, study: Study) -> list[Checked]:
-    """Every condition with what there is. Raises Refused for one that cannot be checked at all."""
+    """Every condition, with what was found. Raises Refused for one that cannot be checked."""
     if not claim.conditions:
         raise Refused("it has no condition; say what must hold, such as E5.accuracy_drop > 0.2 or H1 is supported")
     return [_checked(text, study) for text in claim.conditions]
 
 
 def claim_faults(claims: tuple[Claim, ...], study: Study) -> list[str]:
-    """What keeps the claims from being printed, each one line."""
+    """The faults that keep the claims from being printed, each one line."""
     found: list[str] = []
     if len(claims) > MOST:
-        found.append(f"There are {len(claims)} claims; {MOST} are the most. Keep those that answer the goal.")
+        found.append(
+            f"There are {len(claims)} claims, and at most {MOST} are allowed. Keep those that answer the goal."
+        )
     for place, claim in enumerate(claims, start=1):
         where = f"Claim {place} ('{clipped(one_line(claim.sentence), 50)}')"
         if "\n" in claim.sentence.strip():
-            found.append(f"{where}: one sentence, without line breaks, lists or headings.")
+            found.append(f"{where}: write one sentence, without line breaks, lists or headings.")
         try:
             checked = check_claim(claim, study)
         except Refused as fault:
@@ -83,7 +85,7 @@ def _checked(text: str, study: Study) -> Checked:
         return _verdict(condition, study)
     row = study.experiments.get(condition.of)
     if row is None or row.status != "done":
-        why = f"is no experiment of {study.run.id}" if row is None else f"is {row.status}"
+        why = f"is not an experiment of {study.run.id}" if row is None else f"is {row.status}"
         raise Refused(f"{condition.of} {why}; finished in this run: {listed(study.finished) or 'none'}")
     try:
         return check_bound(condition, row, study.q, lambda name: study.artifact(condition.of, name))
@@ -95,7 +97,7 @@ def _verdict(condition: Condition, study: Study) -> Checked:
     row = study.hypotheses.get(condition.of)
     if row is None:
         raise Refused(
-            f"{condition.of} is no hypothesis of {study.run.id}; there are: {listed(study.hypotheses) or 'none'}"
+            f"{condition.of} is not a hypothesis of {study.run.id}; it has: {listed(study.hypotheses) or 'none'}"
         )
     status, said = study.verdicts.hypotheses[condition.of], spoken(row, study.verdicts)
     holds = said == "confirmed" if condition.verdict == "confirmed" else status == condition.verdict

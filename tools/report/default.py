@@ -1,4 +1,4 @@
-"""The report that the program writes when nobody else did: what was tried and what came out, no interpretation."""
+"""The report that the program writes when nobody else did: experiments and results, without interpretation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ...db.read.reader import Reader
 
 def default_source(reader: Reader, run: int, why: str) -> str:
     """A source with slots for every finished experiment of the run."""
-    # No title: the goal may hold anything, and is set as the title where there is none.
+    # No title: then the goal becomes the title, whatever it contains.
     reason = " ".join(re.sub(r"[`{}]", "", why).split())[:300]
     lines = [
-        "*This report was written by the program, because the study ended before its author wrote one.*",
+        "*The program wrote this report because the study ended before its author wrote one.*",
         "",
         f"`{reason}`",
         "",
@@ -20,7 +20,7 @@ def default_source(reader: Reader, run: int, why: str) -> str:
     done = [e for e in reader.experiments(run=run) if e.status == "done"]
     if not done:
         return "\n".join([*lines, "No experiment finished, so there is nothing to report."])
-    lines += ["## What came out", ""]
+    lines += ["## Results", ""]
     for e in done:
         lines += [f"**{e.id}** {e.kind} on `{e.task}`: {{{{{e.id}.found}}}}", ""]
         if reader.experiment(int(e.id[1:])).figures:
@@ -29,17 +29,17 @@ def default_source(reader: Reader, run: int, why: str) -> str:
 
 
 def source_of(reader: Reader, run: int) -> str:
-    """The report's source, or one that says what there is and why nobody wrote more."""
+    """The report's source, or a default one that lists the results and says why nobody wrote a report."""
     return reader.report(run) or default_source(reader, run, why_none(reader, run))
 
 
 def why_none(reader: Reader, run: int) -> str:
-    """Why a run has no report of its own, in a sentence."""
+    """Why a run has no report of its own, in one sentence."""
     row = reader.run(run)
     if row.status == "running":
-        return "The study is still running; this is what there is so far."
+        return "The study is still running; these are its results so far."
     if row.status != "stopped":
-        return row.error or "No report was written."
+        return row.error or "The study has no report."
     half = [e.id for e in row.experiments if e.status == "interrupted"]
     cut = f", in the middle of {' and '.join(half)}" if half else ""
-    return f"The program that ran this study was stopped (by a second Ctrl-C, killed, or the machine went down){cut}."
+    return f"The process that ran this study stopped (a second Ctrl-C, a kill, or a crash of the machine){cut}."

@@ -1,4 +1,4 @@
-"""The figures of a study, drawn, each with the name of its file and with what its marks say."""
+"""The figures of a study, drawn, each with its file name and the texts of its marks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tips import marks
 
 
 class Drawn(NamedTuple):
-    """A figure of an experiment: its file, its SVG and what its marks say, or why it cannot be drawn."""
+    """A figure of an experiment: its file, its SVG and the texts of its marks, or why it cannot be drawn."""
 
     of: str
     name: str

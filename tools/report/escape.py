@@ -1,7 +1,7 @@
-"""Text from subjects and language models is data: it is shown, and nothing in it is obeyed.
+"""Text from subjects and language models is data: the report shows it, and nothing acts on it.
 
-HTML is escaped by the templates. Here control characters are made visible, for a terminal or a
-browser would act on them and XML forbids them, and Markdown is taken out of force.
+The templates escape HTML. This module makes control characters visible, because a terminal or a browser
+would act on them and XML forbids them, and it escapes Markdown.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Controls, halves of pairs, and what nobody sees: characters that reorder what is around them, break lines or only tag.
+# Controls, half surrogates, and invisible characters that reorder their neighbours, break lines or only tag.
 _HIDDEN = ("Cc", "Cs", "Cf", "Zl", "Zp")
-_KEPT = "\n\t\u200c\u200d"  # the last two join and part letters of some scripts, and the parts of some signs
+_KEPT = "\n\t\u200c\u200d"  # the last two join or separate letters of some scripts, and the parts of some emoji
 _NONE = "\ufffe\uffff"  # parsers disagree about these
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&!$])")
 
@@ -37,24 +37,24 @@ def _seen(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line: runs of white space are one space, but for spaces that must not break."""
+    """The text on one line: a run of white space becomes one space; no-break spaces stay."""
     return re.sub(r"[^\S\u00a0]+", " ", visible(text)).strip()
 
 
 def clipped(text: str, length: int) -> str:
-    """At most `length` characters, and an ellipsis where something was cut."""
+    """At most `length` characters, with an ellipsis if the text was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def markdown_text(text: str) -> str:
-    """One line that Markdown shows as it is."""
+    """One line, escaped so that Markdown shows it literally."""
     text = _MARKDOWN.sub(r"\\\1", one_line(text))
-    # A list marker or a rule is one only at the beginning of a line.
+    # List markers and rules only count at the beginning of a line.
     return re.sub(r"^(\d*)(?=[.)](?:\s|$))|^(?=[-+=])", r"\1\\", text)
 
 
 def markdown_code(text: str, *, cell: bool = False) -> str:
-    """A code span that nothing inside can close; line ends are shown as ⏎, and a pipe is safe in a table's cell."""
+    """A code span that its content cannot close; line ends appear as ⏎, and a pipe is safe in a table cell."""
     text = visible(text).replace("\n", "⏎").replace("\t", "␉")
     if cell:
         text = text.replace("|", "\\|")

@@ -1,8 +1,8 @@
 """The drawings of a report, from the data that an experiment left: SVG for pages, PNG for everything else.
 
-A drawing is the same, byte for byte, whenever its data are the same. Its background is transparent and
-its ink a grey that can be read on white and on black; an SVG refines the grey to the reader's scheme.
-Text stays text, so that it can be searched, copied and set in the fonts of the page.
+The same data give the same drawing, byte for byte. Its background is transparent, and its ink is a grey
+that is readable on white and on black; an SVG adapts the grey to the reader's colour scheme. Text stays
+text, so readers can search and copy it, and it uses the fonts of the page.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 class Drawing(NamedTuple):
-    """An SVG, and where its marks stand: boxes (x, y, width, height) in the units of its viewBox, y downwards, by the
-    place of the mark in the data."""
+    """An SVG and the positions of its marks: boxes (x, y, width, height) in the units of its viewBox, y downwards, by
+    the mark's place in the data."""
 
     svg: str
     places: dict[Place, list[Box]]
 
 
 def draw(figure: Data, place: str = "") -> str:
-    """The figure as one SVG element without XML declaration: it can be a file, and it can stand in a page.
+    """The figure as one SVG element without XML declaration: it can be a file or part of a page.
 
-    Drawings of the same data on one page need a `place` each, or they would share the ids inside them.
+    Each drawing of the same data on one page needs its own `place`; otherwise they would share the ids inside them.
     Raises BadFigure when the data do not fit the kind.
     """
     return drawing(figure, place).svg
@@ -127,14 +127,14 @@ def _save(canvas: Canvas, out: io.BytesIO, kind: str, salt: str, dpi: int = 72) 
     metadata = _NO_METADATA if kind == "svg" else {"Software": None}
     options = mpl.rc_context({**_RC, "svg.hashsalt": salt or None})  # pyright: ignore[reportUnknownMemberType]
     with options, warnings.catch_warnings():
-        # Only the layout is measured in matplotlib's own font; in an SVG the reader's fonts have the glyph.
+        # Matplotlib's own font only measures the layout; in an SVG, the reader's fonts have the glyph.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         untyped: Any = canvas
         untyped.savefig(out, format=kind, dpi=dpi, transparent=True, metadata=metadata)
 
 
 def _slim(svg: str, title: str) -> str:
-    """Matplotlib's SVG without what a page does not need, with a title for readers who cannot see it."""
+    """Matplotlib's SVG without what a page does not need, and with a title for readers who cannot see it."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
@@ -173,5 +173,5 @@ def _scheme(scheme: str, ink: str) -> str:
     return f"@media screen and (prefers-color-scheme:{scheme}){{{rules}}}"
 
 
-# The grey in the drawing serves readers that know no schemes; it also stays on paper.
+# The grey in the drawing is for viewers without colour schemes, and for print.
 _SCHEMES = f"<style>{_scheme('light', '#424a53')}{_scheme('dark', '#c9d1d9')}</style>"

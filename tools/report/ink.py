@@ -1,4 +1,4 @@
-"""What all drawings share that is known without drawing: the grey of their ink, and the error of data that fit none."""
+"""What all drawings share without importing matplotlib: the grey of their ink, and the error for unfit data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a number is shown, everywhere in a report.
+"""How a report shows a number, everywhere.
 
 Three significant digits; a value and its interval share their decimals so that the eye can compare
 them; zero never has a sign; very small and very large numbers are written as 1e-4. The minus is
@@ -21,7 +21,7 @@ _HYPHEN_MINUS = re.compile(r"(?<![^\s(\[=<>≤≥])-(?=\.?\d)")
 
 
 def true_minus(text: str) -> str:
-    """The text with U+2212 for the hyphens that stand before a number; ranges (0-5) and names (GPT-2) keep theirs."""
+    """The text with U+2212 for hyphens before a number; ranges (0-5) and names (GPT-2) keep theirs."""
     return _HYPHEN_MINUS.sub("−", text)
 
 
@@ -53,12 +53,12 @@ def number(x: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """A p or q: one number, with more digits where rounding would take it to the other side of 0.05."""
+    """A p or q: one number, with more digits where rounding would move it across 0.05."""
     return number(p) if keeps_side(float(f"{p:.3g}"), p) else p_text(p, 3)
 
 
 def _together(values: Sequence[float]) -> list[str]:
-    """Numbers that are read side by side, with as many decimals as the largest of them needs."""
+    """Numbers to compare, with as many decimals as the largest of them needs."""
     scale = max(abs(x) for x in values)
     if scale == 0 or scale < _SMALL or scale >= _LARGE:
         return [number(x) for x in values]
@@ -85,7 +85,7 @@ def value_parts(
 
 
 def count(n: int) -> str:
-    """Such as n = 32, which is never broken."""
+    """Such as n = 32, without a line break inside."""
     return f"n{NBSP}={NBSP}{number(n)}"
 
 
@@ -97,7 +97,7 @@ def value_text(
 
 
 def setting(value: Any) -> str:
-    """A field of a configuration. Integers stay as they were typed: a seed of 2026 is not 2,026."""
+    """A field of a configuration. Integers stay as typed: a seed of 2026 is not 2,026."""
     if value is None:
         return "none"
     if isinstance(value, bool):

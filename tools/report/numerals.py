@@ -1,9 +1,9 @@
-"""Numbers that were typed. In a report a number is either part of a name, or it comes from the tracker.
+"""Typed numbers. In a report, a number is either part of a name or comes from the tracker.
 
 The rule, for prose outside slots: no decimals, no percentages, and no integers, except in names (L7.H3, layer 7,
-heads 3 and 5, GPT-2, E12), in a heading's numbering, in list markers, and as years. Code and quotes are held to it,
-too, unless they quote: what a prompt asked or a subject said, in an experiment of the study. Words are free
-("two-digit sums"): the rule stops a wrong number from looking like a measured one; it does not judge what is claimed.
+heads 3 and 5, GPT-2, E12), in a heading's numbering, in list markers, and as years. The rule also covers code and
+quotes, unless they quote what a prompt asked or a subject said in an experiment of the study. Words are allowed
+("two-digit sums"): the rule stops a wrong number from looking like a measured one, but does not judge the claim.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .prose import grammar
 from .study import Study
 
 RULE = (
-    "Numbers in the text come from slots such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}; a small "
-    "count goes into words (three heads); code and quotes hold a number only where they quote, letter by letter, a "
-    "prompt or an answer of this study. Free are names (L7.H3, layer 7, layers 0-5, GPT-2, E12), list markers, "
-    "headings' numbering and years. Nothing touches a slot that would be read as part of its number (a sign, "
-    "a digit, a letter, a unit, another slot), and no percentage or decimal is spelled out."
+    "Write numbers as slots, such as {{E12.accuracy_drop}}, {{E12.n}} or {{E12.config.FIELD}}, and small counts in "
+    "words (three heads). Code and quotes may contain a number only where they quote a prompt or an answer of this "
+    "study exactly. Names (L7.H3, layer 7, layers 0-5, GPT-2, E12), list markers, heading numbers and years are "
+    "allowed. Put nothing next to a slot that reads as part of its number (a sign, a digit, a letter, a unit, another "
+    "slot), and spell out no percentage or decimal."
 )
 
 _THINGS = (
@@ -31,16 +31,16 @@ _THINGS = (
 )
 _INTEGER = r"\d+(?![\d.,]*\d|\s*(?:%|‰|per\s?cent))"
 _RANGE = rf"{_INTEGER}(?:\s*[-–]\s*{_INTEGER}(?!\w))?"
-# What a name may go on with: a part (.H3, .mlp), a word, a size (-0.6B).
+# How a name may continue: a part (.H3, .mlp), a word, a size (-0.6B).
 _SIZE = r"(?:\d+x)?\d+(?:\.\d+)?[BMKTbmkt](?!\w)"
 _REST = rf"(?:[-/](?:{_SIZE}|\w+)|\.[^\W\d_]\w*){{0,9}}"
-# A word that is no more than a hyphen away from a number is a name if it looks like one: drop-0.31 is none.
+# A word joined to a number by a hyphen is a name if it looks like one: drop-0.31 is not.
 _MEASURED = (
     r"(?i:accurac(?:y|ies)|loss|drop|rise|fall|change|increase|decrease|effect|score|rate|share|percent|percentile|prob"
     r"|probability|logit|diff|difference|damage|kl|perplexity|repetition|excess|correct|right|wrong|about|nearly)(?i:e?s)?-?\d"
 )
 _NAMED = rf"(?<![\w.,])(?!{_MEASURED})(?=\w*[A-Z]|gpt|llama|qwen|phi|gemma)[^\W\d_]\w*"
-# Only these are known to have versions with a point in their names.
+# Only these families are known to have versions with a decimal point in their names.
 _FAMILY = (
     r"(?i:gpt|llama|qwen|phi|gemma|mi[sx]tral|pythia|olmo|falcon|claude|gemini|deepseek|smollm|granite|yi|internlm|glm"
     r"|stablelm|vicuna|grok|exaone|nemotron|hunyuan|ernie|cerebras|command|bloom|mpt|rwkv|mamba)"
@@ -60,20 +60,20 @@ _FREE = re.compile(
             rf"{_NAMED}(?:-[^\W\d_]\w*){{0,9}}-\d+(?![\w.,%]*\d|\s*%){_REST}",
             r"\b95\s?%[ -](?i:confidence |bootstrap )?(?:intervals?\b|CIs?\b)",
             r"\barXiv:?\s?\d{4}\.\d{4,5}",
-            # in 2024, the 1990s, (2019): no count of anything
+            # in 2024, the 1990s, (2019): not a count
             r"(?:(?<=\bin )|(?<=\bthe )|(?<=\bsince )|(?<=\bfrom )|(?<=\()|(?<=\bal\. ))(?:1[5-9]|20)\d\ds?"
             r"(?![\w.,%]*\d|\s*%|\w|\s+(?:\w+s|of)\b)",
         )
     )
 )
-# ½, ², ₃, ④, Ⅻ: what is a number to Unicode, and no digit.
+# ½, ², ₃, ④, Ⅻ: numbers in Unicode that are not digits.
 _SIGNS = "🔟💯" + "".join(c for c in map(chr, range(0x80, 0x20000)) if unicodedata.category(c) in ("No", "Nl"))
 _QUOTED = re.compile(
     r'"[^"\n]*"|“[^”\n]{0,999}”|«[^»\n]{0,999}»|„[^“”\n]{0,999}[“”]|(?<!\w)\'[^\'\n]{1,80}\'(?!\w)|(?<!\w)‘[^’\n]{0,999}’'
 )
 _SLOT = re.compile(r"\{\{.*?\}\}")
 _NUMERAL = re.compile(rf"[-−+]?[.,]?[\d{_SIGNS}](?:[\d.,{_SIGNS}]*[\d{_SIGNS}])?(?:\s?[%‰])?")
-# A slot is \x01 in what is searched. What stands beside it may not change its number, or make one of two.
+# A slot is \x01 in the searched text. Its neighbours must not change its number, or join two numbers into one.
 _TOUCHED = re.compile(
     r"(?:[^\W\d]|[-−–+±.,^×]|(?<!-)[-−+±]\s|\b(?i:minus|negative|point)\s+)\x01"
     r"|\x01(?:[^\W\d]|\s?[%‰％]|[-−–.,:/^×·]?\x01|\s+(?i:per\s?cent|(?:hundred|thousand|million|billion|dozen)s?\b))"
@@ -115,11 +115,11 @@ def typed_numbers(source: str, study: Study | None) -> list[str]:
     if not found:
         return []
     more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
-    return [f"Numbers are typed where slots belong: {'; '.join(found[:8])}{more}. {RULE}"]
+    return [f"Replace typed numbers with slots: {'; '.join(found[:8])}{more}. {RULE}"]
 
 
 def masked(text: str, study: Study) -> str:
-    """Plain text with … for every number that was typed: for what is quoted without having been checked."""
+    """Plain text with … for every typed number, to quote a text that was not checked."""
     for numeral in reversed(_typed(text, study)):
         text = f"{text[: numeral.start()]}…{text[numeral.end() :]}"
     return text
@@ -142,7 +142,7 @@ def _typed(text: str, study: Study | None) -> list[re.Match[str]]:
 
 
 def _list_marks(tokens: Sequence[Token]) -> dict[int, str]:
-    """The marks of list items that do not count on, such as "93. of the answers", by their tokens."""
+    """The marks of list items that do not continue the count, such as "93. of the answers", by their tokens."""
     found: dict[int, str] = {}
     counts, ended = list[int](), 0
     for i, token in enumerate(tokens):
@@ -158,17 +158,17 @@ def _list_marks(tokens: Sequence[Token]) -> dict[int, str]:
 
 
 def _written(token: Token, study: Study | None) -> str:
-    """What stands in a piece of a line. What was filled in must not join what stands beside it."""
+    """The text of a piece of a line. A filled slot must not join its neighbours."""
     if token.type in ("text", "code_inline"):
         return token.content if token.type == "text" else _code(token.content, study)
     if token.type == "link_open":
-        # The tip of a link is read, too.
+        # Readers also see the tip of a link.
         return f"{token.attrs['title']}\n" if "title" in token.attrs else ""
     return {"slot": "\x01", "softbreak": "\n", "hardbreak": "\n"}.get(token.type, "")
 
 
 def _code(code: str, study: Study | None) -> str:
-    """Code that quotes the study, and slots in code, are no typed numbers."""
+    """Code that quotes the study, and slots in code, are not typed numbers."""
     return _blank(code) if says(study, code) else _SLOT.sub("\x01", code)
 
 
@@ -177,19 +177,19 @@ def _blank(text: str) -> str:
 
 
 def quotes(study: Study, text: str) -> bool:
-    """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
+    """Whether a prompt or an answer of the study's experiments, or its goal, contains the text."""
     wanted = _squeezed(text)
     return bool(wanted) and any(wanted in one for one in _quotable(study))
 
 
 def says(study: Study | None, text: str) -> bool:
-    """Whether the text stands in a prompt or an answer of the study's experiments, or in its goal."""
+    """Whether a prompt or an answer of the study's experiments, or its goal, contains the text."""
     wanted = _squeezed(text)
     if not any(c.isdigit() for c in wanted):
         return True
     if study is None:
         return False
-    # A bare number in quotes could be meant as a result, so it has to be a whole answer.
+    # A bare number in quotes could be meant as a result, so it must be a whole answer.
     if _NUMERAL.fullmatch(wanted):
         return any(wanted == one for one in _quotable(study))
     return any(wanted in one for one in _quotable(study))
@@ -197,7 +197,7 @@ def says(study: Study | None, text: str) -> bool:
 
 def _quotable(study: Study) -> Iterator[str]:
     yield _squeezed(study.run.goal)
-    # Why the study ended, which a report that the program wrote quotes.
+    # A report that the program wrote quotes why the study ended.
     yield _squeezed(re.sub(r"[`{}]", "", study.run.error or ""))
     for row in study.experiments.values():
         for sample in row.samples:
@@ -211,7 +211,7 @@ def _squeezed(text: str) -> str:
 
 
 def _around(text: str, start: int, end: int) -> str:
-    """The words that stand beside the number, to find it by."""
+    """The words around the number, to find it by."""
     piece = text[max(0, start - 24) : end + 24]
     return clipped(" ".join(_seen(piece).split()), 60)
 

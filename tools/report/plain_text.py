@@ -1,6 +1,6 @@
-"""Plain text and times for whoever shows them, in a terminal or in a browser.
+"""Plain text and times, for a terminal or a browser.
 
-What is shown was written by somebody else, a language model or its subject among them.
+Somebody else wrote the text, perhaps a language model or its subject.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def lasted(start: str, end: str | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control, format and surrogate characters are written as escapes; line
-    ends stay, and a tab becomes a space."""
+    """Text that cannot control a terminal: control, format and surrogate characters become escapes; line ends stay, and
+    a tab becomes a space."""
     return "".join(map(_printable, text))
 
 

@@ -1,7 +1,7 @@
 """The writer's text: CommonMark with tables and slots, no raw HTML, no images.
 
-A slot is part of the grammar here, not a replacement afterwards, so that it is filled wherever it may
-stand and nothing that is filled in can be taken for markup.
+A slot is part of the grammar here, not a replacement afterwards. So it is filled wherever it is allowed,
+and no filled-in text can pass for markup.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
 
 
 def _block(state: StateBlock, line: int, last: int, silent: bool) -> bool:
-    """A line that holds a table's or a figure's slot and nothing else."""
+    """A line that holds only a slot of a table or a figure."""
     if state.is_code_block(line):
         return False
     text = state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]].strip()
@@ -99,7 +99,7 @@ def leaves(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def _places(source: str) -> list[tuple[Slot, str]]:
-    """Each slot that will be filled and where it stands: block, text or code."""
+    """Each slot that will be filled, and its place: block, text or code."""
     places: list[tuple[Slot, str]] = []
     for token in leaves(grammar().parse(source)):
         if token.type in ("slot", "slot_block"):
@@ -110,48 +110,46 @@ def _places(source: str) -> list[tuple[Slot, str]]:
 
 
 def misplaced(source: str) -> list[str]:
-    """Slots that stand where nothing can be filled in."""
+    """Slots in places where nothing can be filled in."""
     places, faults = _places(source), list[str]()
     reached = [slot.text for slot, _ in places]
     for slot in _slots(source):
         if slot.text not in reached:
-            faults.append(
-                f"{slot.text} cannot be filled where it stands (in an address, or after a backslash); move it."
-            )
+            faults.append(f"{slot.text} cannot be filled in an address or after a backslash; move it.")
         else:
             reached.remove(slot.text)
     for slot, place in places:
         if slot.block and place != "block":
-            faults.append(f"{slot.text} is a {slot.field} and must stand alone on a line of its own.")
+            faults.append(f"{slot.text} is a {slot.field}; put it alone on a line.")
     for token in leaves(grammar().parse(source)):
         shown = [token.content if token.type == "text" else "", *map(str, token.attrs.values())]
         if not faults and any("{{" in one for one in shown):
-            faults.append("'{{' written in disguise (by entities or backslashes) would be taken for an unfilled slot.")
+            faults.append("'{{' written with entities or backslashes looks like an unfilled slot; leave it out.")
     return faults
 
 
 @cache
 def _viewers() -> MarkdownIt:
-    """What other programs make of the same text, which take HTML and pictures."""
+    """How other programs read the same text: they accept HTML and images."""
     return MarkdownIt("commonmark", {"html": True}).enable("table")
 
 
 def unwanted(source: str) -> list[str]:
-    """What would have force where report.md is shown: HTML, pictures, and a code block without an end."""
+    """What other programs would act on in report.md: HTML, images, and a code block without an end."""
     faults, tokens = list[str](), _viewers().parse(source.rstrip("\n") + "\n")
     parts = [part for token in tokens for part in token.children or ()]
     for token in (*tokens, *parts):
         if token.type in ("html_inline", "html_block"):
             shown = clipped(one_line(token.content), 40)
-            faults.append(f"{shown} is HTML, which is not taken; put it in backquotes, or leave it out.")
+            faults.append(f"{shown} is HTML, which is not allowed; put it in backquotes, or leave it out.")
         elif token.type == "image":
-            faults.append("Pictures are not taken; {{E5.figure}} shows a figure.")
+            faults.append("Images are not allowed; write {{E5.figure}} to show a figure.")
     for token in tokens:
         if token.type != "fence" or token.map is None:
             continue
-        # One that is closed has two lines more than it holds; what looks like its end may be too far to the right.
+        # A closed block has two lines more than its content. An apparent end may be indented too far to count.
         if token.map[1] - token.map[0] < token.content.count("\n") + 2:
-            faults.append(f"A code block is opened by {token.markup} and not closed; close it.")
+            faults.append(f"A code block that {token.markup} opens is not closed; close it.")
     return list(dict.fromkeys(faults))
 
 
@@ -179,7 +177,7 @@ def to_html(source: str, fill: Fill, block: Block) -> Markup:
     tokens = grammar().parse(source)
     for token in tokens:
         if token.type in ("heading_open", "heading_close") and token.tag in ("h1", "h2"):
-            # The page has one title and the program's sections; what the writer calls a section stands below one.
+            # The page has one title and the program's sections; the writer's sections are below one of these.
             token.tag = "h3"
     return Markup(grammar().renderer.render(tokens, grammar().options, {"fill": fill, "block": block}))
 
@@ -190,7 +188,7 @@ def inline_html(source: str, fill: Fill) -> Markup:
 
 
 def _code_text(code: str, fill: Fill) -> str:
-    """The text with its slots filled. What is no code has none left in it."""
+    """The text with its slots filled; text that is not code has no slots left."""
     parts, at = list[str](), 0
     for slot in _slots(code):
         parts += [code[at : slot.start], fill(slot).text]
@@ -207,7 +205,7 @@ def _code_html(code: str, fill: Fill) -> str:
 
 
 def value_html(value: Filled, *, linked: bool = True) -> str:
-    """A filled slot as a link to the experiment that it comes from; its tip says the interval and n."""
+    """A filled slot as a link to its experiment; the tip gives the interval and n."""
     main, rest = escape(value.main), escape(value.rest)
     body = f'{main}<span class="rest">{rest}</span>' if value.rest else str(main)
     about = f'title="{escape(value.tip)}"'
@@ -215,7 +213,7 @@ def value_html(value: Filled, *, linked: bool = True) -> str:
 
 
 def to_markdown(source: str, fill: Fill, block: Block) -> str:
-    """The text as Markdown with its slots filled; what is filled in is taken out of force."""
+    """The text as Markdown with its slots filled; the filled-in text is escaped."""
     parts, at = list[str](), 0
     for slot, (_, place) in zip(parse(source), _places(source), strict=True):
         parts.append(source[at : slot.start])
@@ -226,7 +224,7 @@ def to_markdown(source: str, fill: Fill, block: Block) -> str:
             parts.append(one_line(fill(slot).text).replace("`", "ˋ"))
         else:
             parts.append(markdown_text(fill(slot).main) + fill(slot).rest)
-    # What is moved in at the beginning is code, and would be HTML if it were not.
+    # Indented text at the beginning is code; without its indent it could be HTML.
     return re.sub(r"\A(?:[^\S\n]*\n)+", "", "".join((*parts, source[at:]))).rstrip()
 
 
@@ -245,7 +243,7 @@ def demoted(source: str) -> str:
 
 
 def spaced(page: str) -> str:
-    """Markdown with no more than one empty line between blocks; what a fence holds is left as it is."""
+    """Markdown with at most one empty line between blocks; fenced code stays unchanged."""
     lines, kept, fence = page.split("\n"), list[str](), ""
     for line in lines:
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)

@@ -1,4 +1,4 @@
-"""Why drafts of a report were sent back, by reason, read from the drafts as they were logged."""
+"""Why drafts of a report were refused, by reason, read from the logged drafts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .verdict_words import verdict_words
 
 
 def reasons(study: Study, drafts: Sequence[str]) -> list[tuple[str, int]]:
-    """Each reason with the number of drafts that it was found in, the most frequent first."""
+    """Each reason with the number of drafts that have it, the most frequent first."""
     found = Counter(reason for draft in drafts for reason in dict.fromkeys(_reasons(draft, study)))
     return found.most_common()
 

@@ -1,7 +1,7 @@
 """A report: the writer's text with its slots filled, and around it what only the program may say.
 
-Who answered, every experiment with the failed ones, how each was done, how many comparisons were made,
-what limits the findings and how to run it all again come from the tracker, whatever the writer wrote.
+Who ran the study, every experiment including failed ones, how each was done, how many comparisons were made,
+the limitations, and how to rerun everything come from the tracker, whatever the writer wrote.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ from .view import report_view
 _HERE = Path(__file__).parent
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 _SHA256 = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-# Nothing in it runs but its own script, by its hash, and nothing is asked of anybody.
+# Only the page's own script runs, identified by its hash, and the page requests nothing.
 POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_SHA256}'; img-src data:"
 
 
 class Report(Frozen):
-    """The same report in several forms. `front` is the Markdown without its appendix on each experiment; `finished` are
-    the experiments that ended well, and whether they have effects; `figures` maps a file's name without ending
-    ("E12-heads") to its SVG."""
+    """The same report in several forms. `front` is the Markdown without its appendix on each experiment; `finished`
+    maps each finished experiment to whether it has effects; `figures` maps a file's stem ("E12-heads") to its SVG."""
 
     title: str
     markdown: str
@@ -55,7 +54,7 @@ class Report(Frozen):
 
 
 class _Raw(str):
-    """Markdown that is meant as such; everything else that a Markdown template shows is taken out of force."""
+    """Text that is meant as Markdown; a Markdown template escapes everything else."""
 
 
 @cache
@@ -70,7 +69,7 @@ def _markdown_templates() -> Environment:
         return value if isinstance(value, _Raw) else markdown_text(str(value))
 
     loader = FileSystemLoader(_HERE)
-    # Not HTML: `finalize` does for Markdown what autoescape does there.
+    # `finalize` does for Markdown what autoescape does for HTML.
     templates = Environment(
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown, autoescape=False
     )
@@ -99,11 +98,11 @@ def render(
     claims: Sequence[Claim] = (),
     reviews: Sequence[int] | None = None,
 ) -> Report:
-    """The report of a run from the writer's source: a title (`# ...`) and text with slots, both of which may be empty,
-    and the claims; with these second opinions on it, or with all that have ended.
+    """The report of a run from the writer's source, which is a title (`# ...`) and text with slots (either may be
+    empty), and from the claims; with the second opinions in `reviews`, or all that have ended.
 
-    `methods` says in a few words what each kind of experiment does. Raises SlotError with every fault that
-    `check` finds, and NoSuchId when there is no such run.
+    `methods` describes each kind of experiment in a few words. Raises SlotError with every fault that `check`
+    finds, and NoSuchId when there is no such run.
     """
     study, source = read_study(reader, run, reviews), visible(source)
     claims = [claim.model_copy(update={"sentence": visible(claim.sentence)}) for claim in claims]
@@ -130,27 +129,27 @@ def render(
 
 
 def render_run(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Report:
-    """The report of a run from what its writer wrote, or else the program's; with these reviews of it, or all."""
+    """The report of a run from its writer's source, or the program's default; with these reviews of it, or all."""
     from ..workbench.catalog import kind_texts
     from .default import source_of
 
     latest = reader.latest_report(run)
-    # What a review claims are its verdicts, which have a form of their own.
+    # The claims of a review are verdicts, which have their own form.
     told = latest.claims if latest and reader.run(run).reviews is None else ()
     return render(source_of(reader, run), reader, run, kind_texts(), sentences(told), reviews)
 
 
 def write(report: Report, folder: Path, **beside: str) -> list[Path]:
-    """Writes report.md, report.html, figures/*.svg and report.* of `beside` into the folder, which is made; returns
-    their paths.
+    """Write report.md, report.html, figures/*.svg and report.* of `beside` into the folder, which is created if
+    needed; return their paths.
 
-    Each file is the old one or the new one at any instant, and none is changed before all are on the disk. Raises
+    At any instant each file is either the old one or the new one, and none changes before all are on the disk. Raises
     CannotWrite.
     """
     paths = {folder / "figures" / f"{stem}.svg": svg for stem, svg in report.figures.items()}
     texts = {**beside, "md": report.markdown, "html": report.html}
     paths |= {folder / f"report.{ending}": text for ending, text in texts.items()}
-    # Named by the process, since two may write one report.
+    # The process id is in the name, because two processes may write one report.
     parts = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths}
     try:
         for path, content in paths.items():
@@ -164,7 +163,7 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
     except OSError as error:
         raise CannotWrite(
             folder, error,
-            "; nothing in it was changed. The study is kept: make room or name another folder: "
+            "; nothing in it was changed. The study is kept. Free some space, or name another folder: "
             f"agent report {folder.name} --to FOLDER",
         ) from error  # fmt: skip
     finally:
@@ -175,14 +174,14 @@ def write(report: Report, folder: Path, **beside: str) -> list[Path]:
 
 
 def _own_title(title: str, study: Study) -> str:
-    """The writer's title, unless it is the goal: a report is headed by its goal."""
+    """The writer's title, unless it equals the goal, which is the heading of the report."""
     goal, said = one_line(study.run.goal), prose.plain(title, filler(study))
     return "" if said.casefold() == goal.casefold() else said
 
 
 def claims_shown(claims: Sequence[Claim], study: Study, found: Sequence[Finding]) -> list[Shown]:
-    """Each claim: its sentence as it was written, as bare text and as HTML, its conditions with what there is, and what
-    the program says of the parts that it names."""
+    """Each claim: its sentence as written, as bare text and as HTML; its conditions with what was found; and what the
+    program says about the parts that it names."""
     return [
         {
             "sentence": claim.sentence.strip(),
@@ -196,7 +195,7 @@ def claims_shown(claims: Sequence[Claim], study: Study, found: Sequence[Finding]
 
 
 def filler(study: Study) -> prose.Fill:
-    """Fills a slot from this study."""
+    """The function that fills a slot from this study."""
 
     def filled(slot: Slot) -> Filled:
         return fill(slot, study)
@@ -205,7 +204,7 @@ def filler(study: Study) -> prose.Fill:
 
 
 class _Blocks:
-    """Tables and figures in the order in which they are shown; a figure is shown once and numbered then."""
+    """Tables and figures in the order of the page; each figure appears once, and gets its number there."""
 
     def __init__(self, view: Shown, figures: list[Drawn], parts: Any) -> None:
         self._experiments = {one["id"]: one for one in cast("list[Shown]", view["experiments"])}
@@ -218,7 +217,7 @@ class _Blocks:
         return self._figure(next(f for f in self._figures if f.of == slot.of and slot.key in (None, f.name)))
 
     def rest_of(self, experiment: str) -> str:
-        """The figures of an experiment that the text has not shown, and pointers to those that it has."""
+        """The figures of an experiment that the text has not shown, and references to those that it has."""
         return "\n".join(self._figure(figure) for figure in self._figures if figure.of == experiment)
 
     def _figure(self, figure: Drawn) -> str:
@@ -251,7 +250,7 @@ def _html(title: str, text: str, study: Study, view: Shown, figures: list[Drawn]
 def _markdown(
     title: str, text: str, study: Study, view: Shown, figures: list[Drawn], findings: list[Shown]
 ) -> tuple[str, str]:
-    """The report, and its appendix on each experiment, which shows the figures that the report has not."""
+    """The report, and its appendix on each experiment, which shows the figures that the report does not."""
     templates, filled = _markdown_templates(), filler(study)
     blocks = _Blocks(view, figures, templates.get_template("parts.md.j2").module)
 

@@ -1,16 +1,16 @@
-"""What a page shows: texts and tables by their names, and a number with its interval and its p-values."""
+"""The data that a page shows: texts and tables by name, and a number with its interval and its p-values."""
 
 from __future__ import annotations
 
 from ...db.records import Effect, Judgement, Measurement
 from .numbers import number, p_number, value_parts
 
-# What a template shows of something: texts and tables, by their names.
+# The data of a template: texts and tables, by name.
 Shown = dict[str, object]
 
 
 def measured(row: Measurement | Effect | Judgement, name: str) -> dict[str, str]:
-    """A number as it is shown under a name, each part of it by itself."""
+    """A number under a name, as separate texts: value, interval, n, p, q and percentile."""
     effect = row if isinstance(row, Effect) else None
     p = None if isinstance(row, Measurement) else row.p
     q, percentile = (None, None) if effect is None else (effect.q, effect.percentile)

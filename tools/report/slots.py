@@ -1,12 +1,12 @@
 """Slots: where a writer wants a number, and the tracker gives it.
 
 A language model never types a measured number. It writes `{{E12.accuracy_drop}}`, and the number comes
-from experiment E12 with its interval and n. Whatever cannot be filled is said in one line that names
+from experiment E12 with its interval and n. If a slot cannot be filled, one line says so and names
 what there is.
 
     {{E12.NAME}}             a measurement           {{E12.n}}  {{E12.found}}  {{E12.config.FIELD}}
     {{E12.effect[L7.H3]}}    the effect of a site    {{E12.effect[L7.H3, METRIC]}} where there are several metrics
-    {{E12.rank[L7.H3]}}      its place by size       {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
+    {{E12.rank[L7.H3]}}      its rank by size        {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
     {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
     {{H2.verdict}} {{H2.status}} {{H2.statement}}
 """
@@ -32,7 +32,7 @@ _KEYED = ("effect", "rank", "top", "figure")
 
 
 class SlotError(ValueError):
-    """What keeps a source from becoming a report; `faults` are all of them, each one line."""
+    """The faults that keep a source from becoming a report; each of `faults` is one line."""
 
     code = "bad_slot"
 
@@ -42,7 +42,7 @@ class SlotError(ValueError):
 
 
 class Slot(Frozen):
-    """One slot: `of` is the id of an experiment or a hypothesis, `key` what stood in the square brackets.
+    """One slot: `of` is the id of an experiment or a hypothesis, `key` the text in the square brackets.
 
     source[start:end] is the slot's text, braces included.
     """
@@ -56,7 +56,7 @@ class Slot(Frozen):
 
     @property
     def block(self) -> bool:
-        """Whether it stands for a table or a figure, which take a line of their own."""
+        """Whether it is a table or a figure, which need a line of their own."""
         return self.of.startswith("E") and self.field in ("table", "figure")
 
 
@@ -74,7 +74,7 @@ class Filled(Frozen):
 
 
 def parse(source: str) -> list[Slot]:
-    """All slots in the order in which they stand. Raises SlotError at the first that is malformed."""
+    """All slots, in order. Raises SlotError at the first that is malformed."""
     slots: list[Slot] = []
     for found in scan(source):
         if isinstance(found, SlotError):
@@ -84,7 +84,7 @@ def parse(source: str) -> list[Slot]:
 
 
 def scan(source: str) -> Iterator[Slot | SlotError]:
-    """Every slot, or what is wrong with it, in order."""
+    """Every slot, or its fault, in order."""
     end = 0
     while (start := source.find("{{", end)) >= 0:
         braces = _BRACES.match(source, start)
@@ -96,7 +96,7 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
         slot = _SLOT.fullmatch(braces[1])
         if slot is None:
             yield SlotError(
-                f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is no slot. "
+                f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is not a slot. "
                 "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}} or {{H2.verdict}}."
             )
             continue
@@ -108,7 +108,7 @@ def line_of(source: str, at: int) -> str:
 
 
 def fill(slot: Slot, study: Study) -> Filled:
-    """What the tracker has for the slot. For a table or a figure only that it is there.
+    """What the tracker has for the slot. For a table or a figure, only that it exists.
 
     Raises SlotError, with the nearest names.
     """
@@ -121,13 +121,13 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
     row = study.hypotheses.get(slot.of)
     if row is None:
         there = listed(study.hypotheses) or "no hypotheses"
-        raise SlotError(f"{slot.text}: {slot.of} is no hypothesis of {study.run.id}, which has {there}.")
+        raise SlotError(f"{slot.text}: {slot.of} is not a hypothesis of {study.run.id}, which has {there}.")
     if slot.field not in ("status", "verdict", "statement") or slot.key:
         of = slot.of
-        raise SlotError(f"{slot.text}: of a hypothesis there are {of}.verdict, {of}.status and {of}.statement.")
+        raise SlotError(f"{slot.text}: a hypothesis has only {of}.verdict, {of}.status and {of}.statement.")
     if slot.field == "verdict":
         return Filled(main=spoken(row, study.verdicts), tip=f"{slot.of}, verdict", of=slot.of)
-    # A statement is the writer's, with the bounds that were predicted: in quotes it is nobody's measurement.
+    # The writer wrote the statement, with the predicted bounds. Quotes show that these are not measurements.
     text = true_minus(one_line(row.status if slot.field == "status" else row.statement))
     return Filled(main=f"“{text}”" if slot.field == "statement" else text, tip=f"{slot.of}, {slot.field}", of=slot.of)
 
@@ -136,14 +136,12 @@ def _finished(slot: Slot, study: Study) -> Experiment:
     row = study.experiments.get(slot.of)
     finished = listed(study.finished) or "none yet"
     if row is None:
-        raise SlotError(
-            f"{slot.text}: {slot.of} is no experiment of {study.run.id}; experiments that can be cited: {finished}."
-        )
+        raise SlotError(f"{slot.text}: {slot.of} is not an experiment of {study.run.id}; you can cite: {finished}.")
     if row.status == "failed":
         why = clipped(one_line(row.error or ""), 80)
-        raise SlotError(f"{slot.text}: {slot.of} failed ({why}), so it has no numbers; can be cited: {finished}.")
+        raise SlotError(f"{slot.text}: {slot.of} failed ({why}), so it has no numbers; you can cite: {finished}.")
     if row.status != "done":
-        raise SlotError(f"{slot.text}: {slot.of} has not finished, so it has no numbers; can be cited: {finished}.")
+        raise SlotError(f"{slot.text}: {slot.of} has not finished, so it has no numbers; you can cite: {finished}.")
     return row
 
 

@@ -1,4 +1,4 @@
-"""What a run spent, and what it might spend, in words: the same in the terminal and in the report."""
+"""What a run spent, and its limits, in words: the same in the terminal and in the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...db.records import Json, Run
 
 
 def dollars(amount: float) -> str:
-    """An amount in US dollars: cents from a dollar on, below it two digits that say something."""
+    """An amount in US dollars: with cents from one dollar up, and with two significant digits below."""
     if amount >= 100:
         return f"${amount:,.0f}"
     if amount >= 1 or amount == 0:
@@ -15,7 +15,7 @@ def dollars(amount: float) -> str:
 
 
 def cost_text(spent: Json) -> str:
-    """What it cost; ? where that is not known, and ≥ where of some replies it is not."""
+    """The cost; ? if it is not known, and ≥ if the cost of some replies is not known."""
     if spent.get("cost") is None:
         return "?"
     return f"{'≥' if spent.get('unpriced') else ''}{dollars(spent['cost'])}"
@@ -30,7 +30,7 @@ def tokens_text(count: int) -> str:
 
 
 def spent_text(run: Run) -> str:
-    """All that a run has spent, as far as it is recorded."""
+    """All that a run has spent, as far as the tracker knows."""
     spent = run.spent
     said: list[str] = []
     for name, word in (("experiments", "experiment"), ("steps", "turn")):
@@ -50,7 +50,7 @@ def spent_text(run: Run) -> str:
 
 
 def budget_text(budget: Json) -> str:
-    """The limits that a run was given, and the price that its money is counted by."""
+    """The limits of a run, and the price by which its cost is computed."""
     words = {"experiment_minutes": "minutes per experiment", "context": "tokens of context"}
     limits = [
         f"{budget[name]:g} {words.get(name, name)}"
@@ -67,6 +67,6 @@ def budget_text(budget: Json) -> str:
 
 
 def price_text(price: Json) -> str:
-    """What a million tokens cost, and where that is from."""
+    """The price of a million tokens, and its source."""
     each = f"${price['input']:g} in, ${price['cached']:g} cached, ${price['output']:g} out"
     return f"{each} per million tokens ({price['source']})"

@@ -1,7 +1,7 @@
-"""A study as a page of its own tells it: the rows of its report, and the writer's text with its slots filled.
+"""A study as its own page shows it: the rows of its report, and the writer's text with its slots filled.
 
-The difference from `render` is that a page may be read while the study goes on, or when its report can no longer be
-rendered: then it says why, and shows the rest.
+Unlike `render`, it works while the study runs, and when the report can no longer be rendered: then it says why, and
+shows the rest.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .view import report_view
 
 
 def story(reader: Reader, run: int, block: prose.Block) -> Shown:
-    """What `report_view` gives, with title (the goal), reading_title (the writer's), claims, opinions and `body`, the
-    text as HTML, empty where there is none; `block` gives the HTML of a table's or a figure's slot, and `fault` says
-    why there are no claims and no text.
+    """The rows of `report_view`, with title (the goal), reading_title (the writer's), claims, opinions and `body`, the
+    text as HTML or "". `block` gives the HTML for a slot of a table or a figure; `fault` says why there are no claims
+    and no text.
 
     A filled number is a link to #E12. Raises NoSuchId when there is no such run.
     """

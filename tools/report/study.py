@@ -1,4 +1,4 @@
-"""What one report may speak of: a run, its experiments and its hypotheses, read from the tracker once."""
+"""Everything that one report may cite: a run, its experiments and its hypotheses, read from the tracker once."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Study:
-    """A run as it stood when it was read; experiments and hypotheses by their ids.
+    """A run at the time it was read; experiments and hypotheses by their ids.
 
     q         of each effect, over all comparisons of the run
-    families  what was compared in the whole tracker until the report was written
+    families  the comparisons in the whole tracker up to the time of the report
     artifact  the bytes of an experiment's artifact, by its id and name
-    report    what its writer handed in (source, claims), if anything
-    refused   the drafts of its report that were sent back, and the hypotheses that were for a bound that cannot fail:
-              the arguments of each call, as they came
-    relatives  how many predictions were tested by each run that shares its beginning, until the report was written
-    elsewhere  of each id that its hypotheses speak of and that is not its own: whose it is, "of R1"
+    report    what its writer submitted (source, claims), if anything
+    refused   the refused drafts of its report, and the hypotheses refused for a bound that cannot fail: the raw
+              arguments of each call
+    relatives  how many predictions each run that shares its beginning had tested by the time of the report
+    elsewhere  the owner ("of R1") of each id that its hypotheses mention and that is not its own
     reviews   the second opinions on it that have ended
-    reviewed  what it is a second opinion on, as it stood when it began
+    reviewed  the study that it is a second opinion on, at the time the review began
     """
 
     run: Run
@@ -52,7 +52,7 @@ class Study:
 
 
 def read_study(reader: Reader, run: int, reviews: Sequence[int] | None = None) -> Study:
-    """Everything that the report of this run draws on; of its reviews only these, or all.
+    """Everything that the report of this run uses, with these reviews, or all.
 
     Raises NoSuchId when there is no such run.
     """
@@ -93,7 +93,7 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
 def _refused(reader: Reader, run: int) -> dict[str, list[str]]:
     turns: list[Mapping[str, Any]] = [turn.content for turn in reader.turns(run)]
     calls = {call["id"]: call for said in turns for call in said.get("calls", ())}
-    # A refusal has a code; what a language model was answered in logs from before there were codes is not told apart.
+    # A refusal has a code. Logs from before there were codes do not distinguish refusals from other answers.
     refused = [
         (calls[said["call_id"]], said["code"]) for said in turns if said.get("code") and said.get("call_id") in calls
     ]
@@ -112,7 +112,7 @@ def _elsewhere(reader: Reader, run: Run, own: set[str]) -> dict[str, str]:
 
 
 def _visible(value: T) -> T:
-    """The same data with every text in it made visible: what comes after needs only to escape."""
+    """The same data with every text in it made visible, so later steps only need to escape it."""
     return _seen(value)
 
 
@@ -124,6 +124,6 @@ def _seen(value: Any) -> Any:
     if isinstance(value, list | tuple):
         told = cast("Sequence[Any]", value)
         seen = [_seen(one) for one in told]
-        # A record stays one.
+        # A record stays a record.
         return type(told)(*seen) if hasattr(told, "_fields") else seen
     return value

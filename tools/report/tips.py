@@ -1,6 +1,6 @@
-"""What a mark of a drawing says when it is pointed at: its name, its number with unit, interval and n, of an effect q.
+"""The tooltip of a mark in a drawing: its name, and its number with unit, interval and n; for an effect, also q.
 
-A mark is known by its place in the data of the figure, by which a drawing tells where on the page it stands.
+The mark's place in the data of the figure identifies it; a drawing maps places to positions on the page.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Said = Iterator[tuple[Place, str, str]]
 
 
 def layers_shown(values: Sequence[Sequence[float | None]]) -> Sequence[int]:
-    """Which rows of a map of heads are drawn: a layer of which no head was measured would only push the others apart.
-    All, where nothing was measured."""
+    """The rows of a map of heads to draw. A layer without a measured head is left out, because it would only push the
+    others apart. If nothing was measured, all rows."""
     measured = [i for i, row in enumerate(values) if any(v is not None and math.isfinite(v) for v in row)]
     return measured or range(len(values))
 
 
 def tips(figure: Figure, effects: Sequence[Effect]) -> dict[Place, tuple[str, str]]:
-    """The name of each mark that is drawn and what is said of it, for a figure that `draw` could draw. A mark that
-    shows an effect has its name."""
+    """The name and the text of each mark, for a figure that `draw` can draw. A mark that shows an effect has the
+    effect's name."""
     return {place: (one_line(name), one_line(text)) for place, name, text in _SAID[figure.kind](figure, effects)}
 
 
 def marks(figure: Figure, effects: Sequence[Effect], places: Mapping[Place, Sequence[Box]]) -> str:
-    """For the script of a page, as JSON: a list for each mark, of its name, of what is said of it, and of x, y, width
-    and height of each of its boxes."""
+    """For the script of a page, as JSON: one list for each mark, with its name, its text, and x, y, width and height of
+    each of its boxes."""
     said = tips(figure, effects)
     found = [[*said[place], *(end for box in places[place] for end in box)] for place in said if place in places]
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")) if found else ""
@@ -63,7 +63,7 @@ def _cells(figure: Figure, effects: Sequence[Effect]) -> Said:
     for i, row in enumerate(rows):
         for j, (column, value) in enumerate(zip(columns, data["values"][i], strict=True)):
             if data.get("missing") == "blank" and not _is_number(value):
-                continue  # what cannot be
+                continue  # a cell that cannot exist
             names = (str(data["rows"][i]), str(data["columns"][j]))
             same = [e for e in told.get(value, ()) if all(_names(name, e.site) for name in names)]
             if len(same) == 1:
@@ -132,14 +132,14 @@ _SAID: dict[str, Callable[[Figure, Sequence[Effect]], Said]] = {
 
 
 def _named(data: Json, side: str) -> list[str]:
-    """The rows or the columns, the bare numbers with what is counted."""
+    """The names of the rows or columns; a bare number gets the label of what it counts."""
     names = [str(name) for name in data[f"{side}s"]]
     counted = data.get(f"{side}_label", "")
     return [f"{counted} {name}".strip() if name.isdigit() else name for name in names]
 
 
 def _names(name: str, site: str) -> bool:
-    """Is this row or column, such as 18 or s2, a part of the site, such as L18.resid_pre@s2?"""
+    """Whether this row or column, such as 18 or s2, is part of the site, such as L18.resid_pre@s2."""
     return re.search(rf"(?<!\w)[LH]?{re.escape(name)}(?!\w)", site) is not None
 
 

@@ -1,7 +1,7 @@
 """Words that only the program may say: verdicts, and how sure something is.
 
-A language model that writes a report may say what it makes of a finding. Whether it is confirmed, and that something
-is crucial or the only one, is what readers take for a result. So these words are sent back, with what to do instead.
+A language model that writes a report may interpret a finding. But readers take words such as "confirmed", "crucial" or
+"the only" for results. So the program rejects these words, and says what to do instead.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _AMOUNTS = (
 )
 _WORD = re.compile(rf"\b(?:(?P<verdict>{_VERDICTS})|(?P<sure>{_SURE})|(?P<amount>{_AMOUNTS}))\b", re.IGNORECASE)
 _SLOT = re.compile(r"\{\{.*?\}\}")
-# Code and quotations are the writer's words, too, unless they quote the study.
+# Code and quotations count as the writer's words, unless they quote the study.
 _QUOTED = re.compile(r"`([^`\n]*)`|\"([^\"\n]*)\"|“([^”\n]*)”")
 _WAY_OUT = {
-    "verdict": "verdicts are the program's: write a slot, {{H1.verdict}}, or leave the word out",
-    "sure": "how sure it is, is the program's to say: leave the word out",
-    "amount": "it is an amount: write the slot of the number",
+    "verdict": "only the program gives verdicts: write a slot, {{H1.verdict}}, or leave the word out",
+    "sure": "only the program says how certain something is: leave the word out",
+    "amount": "this is an amount: write the slot of the number",
 }
 
 
 def verdict_words(text: str, quotes: Callable[[str], bool] | None = None) -> list[str]:
-    """The words of a writer's text that are the program's, each with what to do; every word once. `quotes` says whether
-    a text stands in a prompt, an answer or the goal of the study: what is quoted from there is not the writer's."""
+    """The words of a writer's text that only the program may use, each once, with what to do. `quotes` says whether a
+    prompt, an answer or the goal of the study contains a text: words quoted from there are not the writer's."""
 
     def unquoted(match: re.Match[str]) -> str:
         said = next(one for one in match.groups() if one is not None)

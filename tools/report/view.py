@@ -1,6 +1,6 @@
 """What the templates show: the program's own part of a report, as plain rows made from a study.
 
-Both templates, HTML and Markdown, are given the same rows, so that they cannot say different things.
+Both templates, HTML and Markdown, get the same rows, so they cannot say different things.
 """
 
 from __future__ import annotations
@@ -76,27 +76,27 @@ def report_view(study: Study, methods: Mapping[str, str], found: Sequence[Findin
 
 def _who(run: Run) -> str:
     if run.driver == "recorded":
-        return "A recording of an earlier study was driven again; it chose the experiments and wrote the text."
+        return "This study played back the recording of an earlier one, which chose the experiments and wrote the text."
     if run.llm is None:
         return (
             f"No language model was used. {protocol(run.driver)}, a fixed protocol, chose each experiment from the "
-            "results of those before it, and wrote the text."
+            "earlier results and wrote the text."
         )
     return (
-        f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote "
-        "the text; every number in it was filled in by the program."
+        f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote the text. The program filled in "
+        "every number."
     )
 
 
 def _origin(study: Study) -> list[str]:
-    """Where the study is from, and how often its writer was sent back; each a sentence."""
+    """Where the study comes from, and how often the program refused what its writer sent; each a sentence."""
     run, said = study.run, list[str]()
     if run.parent is not None:
         shared = sum(row.run != run.id for row in study.experiments.values())
         own = len(study.experiments) - shared
         said.append(
-            f"{run.id} is a fork of {run.parent}, after its step {run.forked_at}: {shared} of these experiments are "
-            f"from before that step, and {own} its own. What {run.parent} had predicted counts in the correction."
+            f"{run.id} is a fork of {run.parent} after step {run.forked_at}: {shared} of these experiments ran before "
+            f"that step, and {own} after it. The correction also counts what {run.parent} had predicted by then."
         )
     if study.relatives:
         tests, runs = sum(study.relatives.values()), list(study.relatives)
@@ -116,7 +116,7 @@ def _origin(study: Study) -> list[str]:
 
 
 def protocol(driver: str) -> str:
-    """A driver that asks no language model, as the subject of a sentence."""
+    """The name, for the start of a sentence, of a driver that asks no language model."""
     return "The autopilot" if driver == "autopilot" else f"The driver {driver}"
 
 
@@ -125,7 +125,7 @@ def _names(asked: str | None, used: Iterable[str | None]) -> str:
 
 
 def _alarms(study: Study) -> list[tuple[str, list[str]]]:
-    """Controls that failed, with the experiments: what a report has to open with."""
+    """Controls that failed, with the experiments. A report must open with them."""
     found: dict[str, list[str]] = {}
     for one in study.finished:
         row = study.experiments[one]
@@ -138,8 +138,8 @@ def _alarms(study: Study) -> list[tuple[str, list[str]]]:
 
 
 def _doubted(study: Study) -> list[str]:
-    """The experiments that changed a subject which is not shown to do the task. That it cannot is a finding, so a
-    baseline is none of them."""
+    """The experiments that edited a subject which is not shown to do the task. A baseline is left out: that the subject
+    cannot do the task is a finding."""
     return [
         one
         for one in study.finished
@@ -153,7 +153,7 @@ def _refuted_first(row: Hypothesis) -> tuple[int, int]:
 
 
 def _hypothesis(row: Hypothesis, study: Study) -> Shown:
-    """With its predictions and what came of each, and the comments that somebody made."""
+    """With its predictions, the result of each, and all comments."""
     return {
         "id": row.id,
         "status": row.status,
@@ -168,7 +168,7 @@ def _hypothesis(row: Hypothesis, study: Study) -> Shown:
 
 
 def predicted(row: Prediction, study: Study) -> Shown:
-    """A prediction, and what came of it."""
+    """A prediction and its result."""
     judged = row.judged
     config = [(name, one_line(setting(value))) for name, value in own_settings(row.kind, row.config).items()]
     return {
@@ -182,8 +182,8 @@ def predicted(row: Prediction, study: Study) -> Shown:
 
 
 def _example(study: Study) -> Shown | None:
-    """A prompt of the study and its answer, to show what was asked: of the study's task, where it was asked, since
-    a writer may make a task of its own words."""
+    """A prompt of the study and its answer, to show what was asked. The study's own task comes first, because a writer
+    may make a task in its own words."""
     for row in sorted(study.experiments.values(), key=lambda row: row.task != study.run.task):
         for sample in row.samples[:1]:
             return {"prompt": clipped(sample.prompt, 300), "expected": clipped(sample.expected, 80)}
@@ -191,7 +191,7 @@ def _example(study: Study) -> Shown | None:
 
 
 def _questions(row: Experiment) -> int | None:
-    """How many different questions its prompts ask, where these are fewer than the prompts."""
+    """How many different questions the prompts ask; None where each prompt asks its own."""
     asked = next((int(one.value) for one in row.measurements if one.name == "questions"), None)
     return asked if asked is not None and row.n is not None and asked < row.n else None
 
@@ -218,7 +218,7 @@ def _experiment(row: Experiment, study: Study) -> Shown:
         "seconds": "" if row.seconds is None else f"{row.seconds:.1f}",
         "found": true_minus(row.found or ""),
         "error": one_line(f"{row.error_type}: {row.error}") if row.error else "",
-        # What a language model gave as a reason was not checked when it came.
+        # A language model's reason was not checked for typed numbers when it was given.
         "reason": masked(row.reason or "", study) if study.run.llm else row.reason or "",
         "settings": _settings(row),
         "measurements": [{**measured(one, one.name), "sort": one} for one in row.measurements],
@@ -238,7 +238,7 @@ def _experiment(row: Experiment, study: Study) -> Shown:
 
 
 def _settings(row: Experiment, *, own: bool = False) -> list[tuple[str, str]]:
-    """The configuration; `own` leaves out what is shown anyway and what was not set."""
+    """The configuration; `own` leaves out what the row shows already and what was not set."""
     shown = {"kind", "model", "task", "split", "n"}
     return [
         (name, one_line(setting(value)))
@@ -248,7 +248,7 @@ def _settings(row: Experiment, *, own: bool = False) -> list[tuple[str, str]]:
 
 
 def _samples(row: Experiment) -> list[Shown]:
-    """A few texts, those that show a change first; of a long prompt the end, where the question stands."""
+    """A few texts, changed ones first. A long prompt is cut to its end, where the question is."""
     samples = sorted(row.samples, key=lambda one: one.changed in (None, one.said))[:_SAMPLES]
     return [
         {
@@ -264,7 +264,7 @@ def _samples(row: Experiment) -> list[Shown]:
 
 
 def _kinds(study: Study, methods: Mapping[str, str]) -> list[Shown]:
-    """One entry per kind: what it does, what all its experiments share, and in what they differ."""
+    """One entry per kind: what it does, the settings that all its experiments share, and those that differ."""
     kinds: dict[str, list[Experiment]] = {}
     for row in study.experiments.values():
         kinds.setdefault(row.kind, []).append(row)
@@ -294,27 +294,25 @@ def _comparisons(study: Study) -> str:
     corrected = [effect.q for effects in families for effect in effects if effect.q is not None]
     text = (
         f"This run compared an edited model with the intact one {number(total)} time{'s' * (total != 1)}, "
-        f"in {number(len(families))} experiment{'s' * (len(families) != 1)}; all of them count, also those that "
+        f"in {number(len(families))} experiment{'s' * (len(families) != 1)}. All of these count, including those that "
         "the text does not mention."
     )
     if corrected:
         text += (
-            f" {number(len(corrected))} carry a p value, corrected (Benjamini–Hochberg) over the effects of their own "
+            f" {number(len(corrected))} have a p value, corrected (Benjamini–Hochberg) over the effects of their own "
             f"experiment; {number(sum(q < 0.05 for q in corrected))} of these have q < 0.05."
         )
     return text
 
 
 def _limitations(study: Study) -> list[tuple[str, list[str]]]:
-    """What weakens the findings, with the experiments that it is true of."""
+    """What weakens the findings, with the experiments concerned."""
     rows = list(study.experiments.values())
     found: dict[str, list[str]] = {}
     if any(row.status == "done" for row in rows) and not any(
         row.status == "done" and row.split == "confirm" for row in rows
     ):
-        found[
-            "Nothing was tested on the confirm split: the prompts that suggested a finding are the ones that show it."
-        ] = []
+        found["Nothing was tested on the confirm split: each finding rests on the prompts that suggested it."] = []
     unfinished = {"failed": ("failed",), "never finished": ("running", "interrupted")}
     for what, statuses in unfinished.items():
         text = f"Experiments that {what}"
@@ -325,7 +323,7 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
         "budget": "its budget was spent",
         "interrupted": "it was interrupted",
         "failed": "it failed",
-        "stopped": "it was stopped, and can be gone on with",
+        "stopped": "it was stopped, and can be resumed",
     }
     if study.run.status in ended:
         found[f"The run ended before its writer was done: {ended[study.run.status]}."] = []
@@ -342,29 +340,29 @@ def _limitations(study: Study) -> list[tuple[str, list[str]]]:
 
 
 def _untested(study: Study) -> list[str]:
-    """What nobody may read into the findings, as far as the program can tell it."""
+    """What a reader must not infer from the findings, as far as the program knows."""
     done = [study.experiments[one] for one in study.finished]
     if not done:
         return []
     models = commas(dict.fromkeys(row.model for row in done))
     tasks = commas(dict.fromkeys(row.task for row in done if row.task))
     seeds = commas(dict.fromkeys(str(row.config.get("seed", 0)) for row in done))
-    said = [f"Only this was studied: {models}; the prompts of {tasks} that are drawn with seed {seeds}."]
+    said = [f"The study covers only {models}, on the prompts of {tasks} drawn with seed {seeds}."]
     alone = [e.site for row in done for e in row.effects if _HEAD.fullmatch(e.site)]
     layers = {site.split(".")[0] for site in alone}
     depth = next((row.subject.anatomy.get("n_layers") for row in done), None)
     if alone and isinstance(depth, int) and len(layers) < depth:
-        said.append(f"Heads were removed one by one in {len(layers)} of {depth} layers; those of the others were not.")
+        said.append(f"Heads were removed one by one in {len(layers)} of {depth} layers only.")
     families = sum(bool(row.effects) for row in done)
     if families > 1:
         said.append(
-            "q allows for the comparisons within one experiment, not for those of the whole run: of many experiments, "
-            "some show an effect by chance."
+            "q corrects for the comparisons within one experiment, not for those of the whole run. Among many "
+            "experiments, some show an effect by chance."
         )
     if any(row.effects for row in done):
         said.append(
-            "Removing a part shows that it matters here. It does not show what the part does, and it misses a part "
-            "that another one stands in for."
+            "Removing a part can show that it matters here, but not what it does. It misses a part that another part "
+            "can stand in for."
         )
     return said
 

@@ -1,4 +1,4 @@
-"""What a reader has to know who knows nothing of Lashley: the words of a report, and how its numbers are made."""
+"""The glossary of a report, for a reader who does not know Lashley: its words, and how its numbers are made."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from ..claims.claim import VERDICTS
 WORDS: tuple[tuple[str, str], ...] = (
     (
         "Layer, head",
-        "A language model computes the next token in layers, one after the other, counted from 0. In each, attention "
-        "heads fetch information from earlier tokens, and an MLP works on what is there. L7.H3 is head 3 of layer 7.",
+        "A language model computes the next token in layers, one after another, counted from 0. In each layer, "
+        "attention heads fetch information from earlier tokens, and an MLP processes it. L7.H3 is head 3 of layer 7.",
     ),
     (
         "Removed",
-        "A head is removed by putting something else in the place of its output: zero, the mean of its outputs over "
-        "the prompts, or its output for another prompt (resample). A layer is removed by leaving it out.",
+        "A head is removed by replacing its output: with zero, with the mean of its outputs over other prompts, or "
+        "with its output for another prompt (resample). A layer is removed by skipping it.",
     ),
     (
         "Loss, logit difference, accuracy",
-        "Loss is how little the model expects the right answer, in nats: 0 when it is certain, and 0.1 more when the "
-        "answer is 10% less likely. The logit difference is how much it prefers the answer to one plausible wrong one, "
-        "0 when it does not. Accuracy is the share of prompts that it answers rightly in its own words.",
+        "Loss measures, in nats, how little the model expects the right answer: 0 when it is certain, and 0.1 more "
+        "when the answer is 10% less likely. The logit difference is how much the model prefers the answer to one "
+        "plausible wrong answer; 0 means no preference. Accuracy is the share of prompts for which the text that the "
+        "model generates is right.",
     ),
     (
         "It says the answer, it prefers the answer",
-        "Two grades of ability, each tested against chance by questions (exact binomial test, one-sided, p < 0.025): "
-        "the texts that the intact model generates are right (accuracy), and it scores the answer above a plausible "
-        "wrong one (prefers_answer). An effect on a logit difference rests on preference, one on accuracy on speech.",
+        "Two grades of ability. It says the answer when the texts that the intact model generates are right "
+        "(accuracy). It prefers the answer when it scores the answer above a plausible wrong one (prefers_answer). "
+        "Each is tested against chance, counting questions rather than prompts (exact binomial test, one-sided, "
+        "p < 0.025). An effect on a logit difference means something only if the model prefers the answer; an effect "
+        "on accuracy, only if it says the answer.",
     ),
     (
         "Yes, confirmed; no, refuted; undecided",
@@ -33,64 +36,67 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Effect",
-        "The edited model minus the intact one, on the same prompts. What was needed shows as a loss that rises, or a "
-        "logit difference that falls.",
+        "The edited model minus the intact one, on the same prompts. When a part that was needed is removed, the loss "
+        "rises or the logit difference falls.",
     ),
     (
         "0.31 [0.22, 0.40], n = 32",
-        "A mean over 32 prompts, and its 95% interval: what the mean over all such prompts could well be.",
+        "A mean over 32 prompts and its 95% interval: the range in which the mean over all such prompts plausibly "
+        "lies.",
     ),
     (
         "p, q, p_max",
-        "p is how often chance alone gives an effect as large; q is p, corrected for all effects of the experiment, "
-        "and p_max is how often chance alone gives any one of these an effect as extreme. That q is large shows "
-        "nothing: perhaps the prompts were too few.",
+        "p is how often chance alone gives an effect this large. q is p, corrected for all effects of the experiment. "
+        "p_max is how often chance alone gives any of these effects a value this extreme. A large q shows nothing: "
+        "there may have been too few prompts.",
     ),
     (
         "Percentile",
-        "The share of other places, or of random sets as large, that changed less, by size, when they were edited in "
-        "the same way. A part that is no stronger than these is not special.",
+        "The share of other places, or of random sets of the same size, that changed the result less when they were "
+        "edited in the same way. Changes are compared by size, whatever their sign. A part that is no stronger than "
+        "these is not special.",
     ),
     (
         "control_change, control_largest, excess",
-        "What the random places or sets changed, in the mean and at most, and by how much more the edited part itself "
-        "did harm than their mean: above 0, whatever the metric, it did more. The interval of excess counts the draw "
-        "of the prompts and the draw of the sets. An excess near 0 does not show that the part can be spared: the "
-        "random places may do as much harm.",
+        "control_change is the mean change under the random places or sets, and control_largest is their largest. "
+        "excess is how much more harm the edited part did than their mean: whatever the metric, above 0 means more "
+        "harm. The interval of excess covers both draws: of the prompts, and of the sets. An excess near 0 does not "
+        "show that the model can spare the part: the random places may do as much harm.",
     ),
     (
         "control_pool",
-        "Where the random places are from. matched: the same kind and size, nearest in depth, and never layers 0 and 1 "
-        "or the last, without which most models break, unless one of these was edited itself. anywhere: any layer.",
+        "Where the random places come from. matched: the same kind and size, and the nearest depth. Layers 0 and 1 "
+        "and the last layer are left out unless the experiment edited one of them, because most models break without "
+        "them. anywhere: any layer.",
     ),
     (
         "control_rank, control_p",
-        "The place of the edited part by damage among itself and its random sets, 1 for the worst; and that place over "
-        "how many they are, which is how often one of them, drawn at random, would have it. Twenty sets can show no "
-        "less than 1 in 21.",
+        "control_rank is the rank of the edited part by damage among itself and its random sets; 1 is the worst. "
+        "control_p is that rank divided by their number, the edited part included: how often one of them, drawn at "
+        "random, would rank as high. With twenty sets it cannot be below 1 in 21.",
     ),
     (
         "identity",
-        "The largest change, of any prompt, under an edit that changes nothing. It must be 0 within rounding; if not, "
+        "The largest change, on any prompt, under an edit that changes nothing. It must be 0 within rounding; if not, "
         "the measurement is broken.",
     ),
     (
         "Explore, confirm",
-        "Two halves of the prompts. What is found on the one is tested on the other, which was kept for that: nothing "
-        "runs on it but the tests of predictions, each hypothesis on a draw of its own.",
+        "Two halves of the prompts. The first is for finding things, and the second, which is held out, for testing "
+        "them: only the tests of predictions run on it, and each hypothesis gets its own draw.",
     ),
     (
         "Prediction, verdict",
         "A prediction names an experiment, a number of its result and a bound, and is frozen before the experiment "
-        "runs. Supported: the whole interval lies where it was said to, after Holm's correction for all predictions "
-        "of the run. Refuted: it lies wholly elsewhere. Inconclusive: neither. Confirmed: supported under zero, mean "
-        "and resample. None of this is proof.",
+        "runs. Supported: the whole interval lies where the prediction says, after Holm's correction for all "
+        "predictions of the run. Refuted: the whole interval lies elsewhere. Inconclusive: neither. Confirmed: "
+        "supported under zero, mean and resample. None of this is proof.",
     ),
 )
 
 STATISTICS = (
-    "Effects are paired: the edited model minus the intact one on the same prompt. Intervals are 95% intervals: of a "
-    "mean Student's t, wider where the changes may be skewed, of a share Wilson's, of a change of share Tango's, which "
-    "keep their width where all prompts agree. p is the larger of that t's and a sign-flip test's. Prompts that ask "
-    "the same question in another form count as one."
+    "Effects are paired: the edited model minus the intact one on the same prompt. All intervals are 95% intervals. "
+    "That of a mean is Student's t, widened where the changes may be skewed. That of a share is Wilson's, and that of "
+    "a change of share is Tango's; both keep their width where all prompts agree. p is the larger of two p values: "
+    "that t's and a sign-flip test's. Prompts that ask the same question in another form count as one."
 )

@@ -1,5 +1,5 @@
-"""Asking before an experiment that would take long. The engine's estimate of each of its runs decides; until it is
-known that it is too long, only what is short has been done."""
+"""Asks before an experiment that would take long. The engine's estimate of each run decides; until an estimate says
+that the experiment is too long, only short work has been done."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..report.numbers import setting
 
 @dataclass
 class Approval:
-    """What would take longer than `seconds` is asked for by `ask`; with 0 seconds everything is. `waited` is how many
-    seconds all answers took: no time of the study's."""
+    """`ask` asks about an experiment that would take longer than `seconds`; with 0 seconds, about every one. `waited`
+    is how many seconds all answers took, which do not count as the study's time."""
 
     seconds: float
     ask: Callable[[str], bool]
@@ -31,7 +31,7 @@ class Approval:
 
 
 class Gate:
-    """What one experiment has to pass before each of its runs."""
+    """The check that one experiment must pass before each of its runs."""
 
     def __init__(self, approval: Approval, id: str, experiment: Experiment) -> None:
         self._approval, self._began, self._passed = approval, time.monotonic(), False
@@ -45,9 +45,9 @@ class Gate:
         return self._approval.waited - self._before
 
     def open(self, expected: float | None = None) -> bool:
-        """Before a run that is expected to take so many seconds; None where that is not known yet. Whether it asked.
+        """Check a run that is expected to take `expected` seconds (None: not known yet). Returns whether it asked.
 
-        Raises NotApproved where the whole would take longer than it may, and the answer is no.
+        Raises NotApproved if the whole experiment would take longer than allowed, and the answer is no.
         """
         most = self._approval.seconds
         whole = time.monotonic() - self._began + (expected or 0.0)
@@ -57,8 +57,8 @@ class Gate:
         self._passed = self._approval.given(f"{self._what}{how_long}. Run it?" if how_long else f"Run {self._what}?")
         if not self._passed:
             raise NotApproved(
-                f"The user was asked, and refused it{f': it{how_long}' if how_long else ''}. Take fewer places or a "
-                "smaller n, or go on with what there is."
+                f"The user refused it{f': it{how_long}' if how_long else ''}. Use fewer places or a smaller n, or "
+                "continue with the results so far."
             )
         return True
 

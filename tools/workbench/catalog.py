@@ -1,4 +1,4 @@
-"""What there is: models, tasks, kinds. And what a goal speaks of."""
+"""The available models, tasks and kinds; and which of them a goal mentions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ...experiments.tasks.task import Task
     from .context import Context
 
-# Of so many prompts it is worked out what guessing would get.
+# How many prompts are used to compute the accuracy of guessing.
 GUESSED = 256
 
 
 def models() -> list[dict[str, Any]]:
-    """The bundled subjects, and what the Hub's cache holds: name, other names, size, and what is still needed.
+    """The bundled subjects and the models in the Hub's cache: name, other names, size, and what is still needed.
 
-    `parameters` is None where it is not known; `memory` is what the weights take in fp32, in bytes.
+    `parameters` is None if unknown; `memory` is the size of the weights in fp32, in bytes.
     """
     import importlib.util
 
@@ -58,7 +58,7 @@ def models() -> list[dict[str, Any]]:
 
 
 def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
-    """Name, title, description and size of each task, and the installed package that it is from, if any."""
+    """Name, title, description and size of each task, and the installed package that it comes from, if any."""
     from ...experiments.tasks.registry import all_registered, tasks
 
     origins = {name: one.origin for name, one in all_registered().items()}
@@ -80,7 +80,7 @@ def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
 
 
 def show_task(task: Task, n: int = 3, split: Split = "explore", seed: int = 0) -> dict[str, Any]:
-    """A task's card with examples, and what guessing would get on this split: None for open prompts."""
+    """A task's card with examples, and the accuracy of guessing on this split: None for open prompts."""
     from ...experiments.answers.chance import chance_of
 
     prompts = task.prompts(n, split, seed)
@@ -91,7 +91,7 @@ def show_task(task: Task, n: int = 3, split: Split = "explore", seed: int = 0) -
 
 
 def match_goal(goal: str, context: Context) -> list[dict[str, Any]]:
-    """The tasks that a goal may mean, best first, with the words that say so."""
+    """The tasks that a goal may mean, best match first, with the matching words."""
     from ...experiments.tasks.registry import match
 
     return [{"task": t.name, "words": list(words)} for t, words in match(goal)]
@@ -120,8 +120,8 @@ def kind_texts() -> dict[str, str]:
 
 
 def kind_cards() -> list[dict[str, Any]]:
-    """Each kind's name, the first sentence of what it says of itself, the question that it answers and what of it, and
-    the installed package that it is from, if any."""
+    """Each kind's name, the first sentence of its docstring, the question that it answers and which aspect of it, and
+    the installed package that it comes from, if any."""
     from ...experiments.kinds.registry import all_registered
 
     return [
@@ -143,7 +143,7 @@ def first_sentence(kind: type[Experiment]) -> str:
 
 
 def questions(cards: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    """Which kinds answer which question: question -> what of it ("" for the whole) -> their names."""
+    """Which kinds answer which question: question -> aspect ("" for the whole) -> names of kinds."""
     found: dict[str, dict[str, list[str]]] = {}
     for card in cards:
         found.setdefault(card["question"], {}).setdefault(card["aspect"], []).append(card["name"])
@@ -151,7 +151,7 @@ def questions(cards: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
 
 
 def task_named(context: Context, name: str) -> str:
-    """What --task means: a JSONL or CSV file of the user's own, or a name. Raises UnknownName or BadTask."""
+    """The name of the task that --task gives: a JSONL or CSV file, or a name. Raises UnknownName or BadTask."""
     if is_file_name(name):
         if not Path(name).is_file():
             from ...experiments.tasks.from_file import no_file
@@ -162,9 +162,9 @@ def task_named(context: Context, name: str) -> str:
 
 
 def file_faults(file: str, name: str | None, kind: Any = None, subject: Any = None) -> tuple[str, ...]:
-    """All that is wrong in the lines of a task file, also for a subject that is to carry them, where one is given.
+    """All faults in the lines of a task file; with a subject, also the lines that its tokenizer cannot carry.
 
-    Raises BadTask where it is not one, or cannot have this name.
+    Raises BadTask if the file is not a task, or cannot have this name.
     """
     from ...experiments.tasks.from_file import BadLines, from_file
 
@@ -174,14 +174,14 @@ def file_faults(file: str, name: str | None, kind: Any = None, subject: Any = No
         return bad.faults
     if subject is None:
         return ()
-    # Only here, since it imports torch.
+    # Imported only here, because it imports torch.
     from ...experiments.tasks.carried import lines_not_carried
 
     return tuple(f"{file}, {at}: {says}" for at, says in lines_not_carried(subject, task))
 
 
 def import_task(context: Context, file: str, name: str | None, kind: Any = None) -> dict[str, Any]:
-    """Keep a task file in the tracker; its card. Raises BadTask or ToolError."""
+    """Store a task file in the tracker. Returns its card. Raises BadTask or ToolError."""
     task = context.add_task_file(file, name, kind)
     return next(card for card in task_cards({task.name: task}) if card["name"] == task.name)
 
@@ -201,7 +201,7 @@ def check_subject(name: str, say: Any) -> dict[str, Any]:
 
 
 def kept(path: Path) -> dict[str, Task]:
-    """The tasks that the tracker at `path` keeps, by name; none where there is no tracker yet."""
+    """The tasks in the tracker at `path`, by name; empty if there is no tracker yet."""
     if not path.exists():
         return {}
     with Reader.open(path) as reader:
@@ -209,13 +209,15 @@ def kept(path: Path) -> dict[str, Task]:
 
 
 def named_task(name: str, path: Path) -> Task:
-    """A task by its name, also one that the tracker at `path` keeps, or in a file. Raises UnknownName or BadTask."""
+    """A task by its name, including tasks in the tracker at `path`, or a file. Raises UnknownName or BadTask."""
     from ...experiments.tasks.from_file import from_file
 
     if is_file_name(name):
         return from_file(Path(name))
     with Reader.open(path) if path.exists() else nullcontext() as reader:
-        return find_task(name, reader, {}, lambda base: named_task(base, path), "A JSONL or CSV file will do, too.")
+        return find_task(
+            name, reader, {}, lambda base: named_task(base, path), "You can also name a JSONL or CSV file."
+        )
 
 
 def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
@@ -253,7 +255,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Options as they came from the command line -> the fields that were given, lists split at commas."""
+    """Command-line options -> the given fields, with lists split at commas."""
     _, fields = kind_fields(name)
     config: dict[str, Any] = {}
     for f in fields:
@@ -269,8 +271,8 @@ def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def command_of(name: str, config: dict[str, Any]) -> str | None:
-    """The command that runs this configuration again, for a shell; None where no command can say it: the kind is not
-    installed, or a value holds what would be read otherwise."""
+    """The shell command that reruns this configuration; None if no command can express it: the kind is not installed,
+    or the command line would read a value differently."""
     import shlex
 
     from ...experiments.errors import UnknownName

@@ -1,7 +1,7 @@
-"""What a tool works with: the tracker, the study it belongs to, and the subjects that are loaded.
+"""What a tool works with: the tracker, the study it belongs to, and the loaded subjects.
 
-A subject and a task are loaded once and kept. A task is a built-in one, an installed one, or a file of the
-user's own that the command line named; the file's lines are stored in the tracker, so a replay finds them.
+A subject and a task are loaded once and kept. A task is built in, installed, or the user's own file, named on
+the command line; the tracker stores the file's lines, so a replay finds them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def unheard(_text: str) -> None: ...
 
 @dataclass
 class Context:
-    """One process's way to the tracker and to the models. Close it, or use it in a `with`."""
+    """One process's access to the tracker and the models. Close it, or use it in a `with`."""
 
     store: Store
     reader: Reader
@@ -67,9 +67,9 @@ class Context:
         default_factory=dict[tuple[str, str, bool, str | None], "Lab"]
     )
     _subjects: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
-    # Those that were in memory before, and are not loaded again.
+    # Subjects that were in memory already and need no loading.
     _adopted: dict[str, Subject] = field(default_factory=dict[str, "Subject"])
-    # The files of a model that is not loaded, as they were when its fingerprint was asked for.
+    # The files of a model that is not loaded, at the time its fingerprint was requested.
     _seen: dict[str, Seen | None] = field(default_factory=dict[str, "Seen | None"])
 
     @classmethod
@@ -81,32 +81,33 @@ class Context:
 
     @property
     def sees(self) -> list[int] | None:
-        """The runs whose held-out results this study may look at; None outside a study, where a person looks."""
+        """The runs whose held-out results this study may see; None outside a study, where a person looks."""
         if self.run is None:
             return None
         return [self.run] if self.reviews is None else [self.run, self.reviews]
 
     @property
     def waited(self) -> float:
-        """How many seconds the user has thought about what was asked before experiments."""
+        """How many seconds the user has taken to answer questions before experiments."""
         return 0.0 if self.approval is None else self.approval.waited
 
     @property
     def alone(self) -> int | None:
-        """The run, where it is a second opinion: it reads nothing of what others thought."""
+        """The run, if it is a second opinion: it reads none of the reasoning of others. Otherwise None."""
         return None if self.reviews is None else self.run
 
     def may_see(self, experiment: records.Experiment | ExperimentSummary) -> bool:
-        """Whether this study may look at an experiment: not at what another one measured on held-out prompts."""
+        """Whether this study may see an experiment. It may not see another study's results on held-out prompts."""
         seen = self.sees
         return seen is None or experiment.split != "confirm" or experiment.run in [f"R{run}" for run in seen]
 
     def written(self, table: str) -> list[Written]:
-        """What the call that is being carried out has written before: something only where it was stopped half-way."""
+        """What the current call has already written; not empty only if it was stopped half-way and is repeated now."""
         return [] if self.run is None or self.call is None else self.reader.written_by(table, self.run, self.call)
 
     def listen(self, say: Callable[[str], None]) -> None:
-        """Who is told what goes on, and that the tracker is waited for: so nothing that was measured is given up."""
+        """Send progress messages to `say`, also while waiting for a locked tracker, so that no measurement is given
+        up."""
         self.say = self.store.waits = say
 
     def close(self) -> None:
@@ -126,7 +127,7 @@ class Context:
         return environment()
 
     def adopt(self, subject: Subject) -> None:
-        """Know a subject that is in memory by its name from now on."""
+        """Register a subject that is in memory under its name."""
         self._adopted[subject.name] = subject
 
     def subject(self, name: str) -> Subject:
@@ -142,7 +143,7 @@ class Context:
 
         if key not in self._subjects:
             self.say(f"Loading {key}")
-            # One at a time: a study seldom needs two, and two large ones may not fit.
+            # Only one at a time: a study seldom needs two, and two large ones may not fit.
             self._subjects.clear()
             self._labs.clear()
             seen = self._seen.pop(key, None)
@@ -154,7 +155,7 @@ class Context:
         return self._subjects[key]
 
     def sizes(self, name: str) -> dict[str, int]:
-        """The sizes of a subject's anatomy; of one that is not loaded, as its configuration alone says.
+        """The sizes of a subject's anatomy; if it is not loaded, from its configuration alone.
 
         Raises UnknownName or UnsupportedModel.
         """
@@ -170,17 +171,17 @@ class Context:
         return loading.sizes_of(name, self.say)
 
     def check(self, experiment: Experiment) -> None:
-        """Refuse what the subject or the task cannot hold, before any weights are loaded. Raises what `sizes`,
+        """Refuse what the subject or the task does not have, before any weights are loaded. Raises what `sizes`,
         `find_task` and `Experiment.check` raise."""
         task = self.find_task(experiment.task)
-        # First what no model has: to learn the sizes of one takes the seconds in which torch is imported.
+        # First the sites that no model has: to learn the sizes of one, torch must be imported, which takes seconds.
         experiment.check_sites()
         experiment.check({}, task)
         experiment.check(self.sizes(experiment.model), task)
 
     def known(self, experiment: Experiment) -> tuple[str, str] | None:
-        """The fingerprints of an experiment's subject and task, where no weights have to be loaded to know them; None
-        where they have to, or are loaded already. Raises what `lab` raises for a task that the tokenizer cannot carry.
+        """The fingerprints of an experiment's subject and task, if they can be known without loading weights; None if
+        not, or if the weights are loaded already. Raises what `lab` raises for a task that the tokenizer cannot carry.
         """
         from ...experiments.model import loading, places
         from ...experiments.model.chat import as_asked
@@ -198,54 +199,54 @@ class Context:
         return fingerprint, as_asked(name, tokenizer, task, experiment.chat, experiment.system).fingerprint()
 
     def find_task(self, name: str) -> Task:
-        """A task by name, as `finding.find_task` has it. Raises UnknownName or ToolError."""
+        """A task by name, found as in `finding.find_task`. Raises UnknownName or ToolError."""
         found = find_task(name, self.reader, self.own_tasks, self.find_task)
         return self.know(found) if found.content is not None and name not in self.own_tasks else found
 
     def all_own_tasks(self) -> dict[str, Task]:
-        """The tasks that are not built in: those of this process and those that the tracker keeps."""
+        """The tasks that are not built in: this process's own, and those in the tracker."""
         return {**kept_tasks(self.reader), **self.own_tasks}
 
     def add_task_file(self, path: str, name: str | None = None, kind: AnswerKind | None = None) -> Task:
-        """Read a user's JSONL or CSV file, keep its prompts in the tracker, and know it by its name from now on.
-        `kind` is how its answers are read, where they do not say it themselves.
+        """Read a user's JSONL or CSV file, store its prompts in the tracker, and register the task under its name.
+        `kind` is how its answers are read, unless the file says so itself.
 
-        Raises BadTask, and ToolError where the name is that of a task that a language model made.
+        Raises BadTask, and ToolError if a language model's task has the name.
         """
         from ...experiments.tasks.from_file import from_file
 
         return self.add_task(from_file(Path(path), name, kind), {"file": Path(path).name})
 
     def add_task(self, task: Task, spec: dict[str, Any] | None = None) -> Task:
-        """Keep a user's task in the tracker, and know it by its name from now on. One that does not consist of lines
-        must be the one that is found by its name.
+        """Store a user's task in the tracker, and register it under its name. A task that does not consist of lines
+        must be the one that its name finds.
 
-        Raises ToolError where it is another, and where the name is that of a task that a language model made.
+        Raises ToolError if the name finds another task, or if a language model's task has the name.
         """
         if task.content is None:
             if self.find_task(task.name).fingerprint() != task.fingerprint():
                 raise ToolError(
-                    f"The task '{task.name}' is not the one that is found by that name, so a tracker could not find it "
-                    "again: make it of prompts, or install it under the entry point lashley.tasks."
+                    f"The name '{task.name}' finds another task, so a tracker could not find this one again: make it "
+                    "of prompts, or install it under the entry point lashley.tasks."
                 )
             return task
         kept = self.reader.task_file(task.name)
         if kept is not None and kept.maker not in (None, USER) and kept.fingerprint != task.fingerprint():
             raise refused("task_of_a_model", maker=kept.maker, name=task.name)
-        # Of another tracker's task nobody knows here who made it.
+        # This tracker does not know who made another tracker's task.
         return self.know(task if kept is not None else task.model_copy(update={"maker": ""}), USER, spec)
 
     def add_stored_task(self, name: str, fingerprint: str | None = None) -> Task | None:
-        """A task that the tracker has kept, or None."""
+        """A task from the tracker, or None."""
         task = kept_task(self.reader, name, fingerprint)
         if task is not None:
             self.own_tasks[name] = task
-            # It may be another version of the one that was worked with before.
+            # It may be another version of the task that this process used before.
             self._labs = {key: lab for key, lab in self._labs.items() if key[1] != name}
         return task
 
     def know(self, task: Task, maker: str | None = None, spec: dict[str, Any] | None = None) -> Task:
-        """Find the task by its name from now on, in this process and in this tracker."""
+        """Register the task under its name, in this process and in this tracker."""
         from ...experiments.tasks.from_file import card_from
 
         if task.content is not None and not task.maker:

@@ -1,5 +1,6 @@
-"""How long an experiment may take. It is asked whenever the experiment says how far it is, between two chunks of work:
-nothing else ends it cleanly, so one that says nothing ends late, and the process lives on in any case."""
+"""The time limit of an experiment. It is checked whenever the experiment reports progress, between two chunks of work,
+because only there can it end cleanly. An experiment that reports nothing ends late; the process survives in any
+case."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from .context import Progress
 
 
 def within(seconds: float | None, progress: Progress) -> Progress:
-    """`progress`, which from so many seconds on raises TooLong where anything is left to do; None: never."""
+    """`progress` that raises TooLong after so many seconds if any work is left; None: no limit."""
     if seconds is None:
         return progress
     began = time.monotonic()
@@ -20,9 +21,9 @@ def within(seconds: float | None, progress: Progress) -> Progress:
         taken = time.monotonic() - began
         if taken > seconds and done < total:
             raise TooLong(
-                f"It was stopped after {taken / 60:.1f} minutes, as an experiment may take {seconds / 60:g}, with "
-                f"{done} of {total} done ({what}). Take fewer places or a smaller n; or send the same call again, "
-                "which goes on with what it had done."
+                f"It was stopped after {taken / 60:.1f} minutes, because an experiment may take {seconds / 60:g}, with "
+                f"{done} of {total} done ({what}). Use fewer places or a smaller n, or send the same call again to "
+                "resume it."
             )
 
     return checked

@@ -1,8 +1,8 @@
-"""What tells two experiments or two runs apart: read from the tracker, nothing is run.
+"""The differences between two experiments or two runs, read from the tracker; nothing runs.
 
-Two numbers are put beside each other with their intervals. Whether these overlap says little of the difference itself
-(two intervals may overlap where the difference is certain); where both experiments asked the same prompts of the same
-task, the difference is taken prompt by prompt and has an interval of its own.
+Two numbers appear side by side with their intervals. Whether these overlap says little about the difference itself (two
+intervals may overlap although the difference is certain). If both experiments asked the same prompts of the same task,
+the difference is computed prompt by prompt and has its own interval.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..evidence.verdict import said, spoken, verdicts
 
 
 class Setting(NamedTuple):
-    """A setting that differs, by its name; None where one has no such setting."""
+    """A setting that differs, by its name; None for the one that has no such setting."""
 
     name: str
     values: list[Any]
 
 
 class Value(NamedTuple):
-    """A number of one of the two, or a difference that was taken prompt by prompt."""
+    """A number of one of the two, or a difference computed prompt by prompt."""
 
     value: float
     low: float | None
@@ -36,8 +36,8 @@ class Value(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A number that either has, by its name. `overlap` is whether the intervals do; `paired` the difference prompt by
-    prompt."""
+    """A number that at least one of them has, by its name. `overlap`: whether the intervals overlap; `paired`: the
+    difference prompt by prompt."""
 
     name: str
     values: list[Value | None]
@@ -57,7 +57,7 @@ class ExperimentDifference(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A reply: what was said, and what it does (its calls with their arguments, but for the reasons)."""
+    """A reply: its text (`said`), and its calls with their arguments, without the reasons (`does`)."""
 
     step: int
     said: str
@@ -65,7 +65,7 @@ class Step(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """An experiment that one run has alone."""
+    """An experiment that only one of the runs has."""
 
     id: str
     kind: str
@@ -83,7 +83,7 @@ class Said(NamedTuple):
 
 
 class HypothesesBeside(NamedTuple):
-    """What was predicted, and the verdict of each run that predicted it."""
+    """A hypothesis, and its verdict in each run that proposed it."""
 
     statement: str
     verdicts: list[Said | None]
@@ -108,7 +108,7 @@ class RunDifference(NamedTuple):
 
 
 def experiment_difference(reader: Reader, one: int, other: int) -> ExperimentDifference:
-    """Settings that differ, whether the same prompts were asked, and every number that both have."""
+    """The settings that differ, whether both asked the same prompts, and every number that either has."""
     a, b = reader.experiment(one), reader.experiment(other)
     asked, asked_too = ((e.task_fingerprint, e.split, e.n, e.config.get("seed")) for e in (a, b))
     kept = paired(reader, a, b) if asked == asked_too else {}
@@ -132,7 +132,7 @@ def settings(row: Experiment) -> Json:
 
 
 def setting_differences(was: Json, now: Json) -> list[Setting]:
-    """What differs."""
+    """The settings that differ."""
     names = dict.fromkeys([*was, *now])
     return [Setting(k, [was.get(k), now.get(k)]) for k in names if was.get(k) != now.get(k)]
 
@@ -144,7 +144,7 @@ def by_place(effects: Sequence[Effect]) -> dict[str, Effect]:
 def numbers(
     before: Mapping[str, Measurement | Effect], after: Mapping[str, Measurement | Effect], kept: Mapping[str, Value]
 ) -> list[Pair]:
-    """The numbers that either has, in order; with the difference where both have it."""
+    """The numbers that either has, in order, with the difference if both have it."""
     found: list[Pair] = []
     for name in dict.fromkeys([*before, *after]):
         a, b = before.get(name), after.get(name)
@@ -162,8 +162,8 @@ def value(row: Measurement | Effect | None) -> Value | None:
 
 
 def paired(reader: Reader, a: Experiment, b: Experiment) -> dict[str, Value]:
-    """By site and metric: the second change minus the first, prompt by prompt, with its interval. Only where the values
-    of the prompts were kept, and the prompts ask the same."""
+    """By site and metric: the second change minus the first, prompt by prompt, with its interval. Only if the values of
+    the prompts were kept, and the prompts ask the same questions."""
     from ...experiments.statistics.skewed import mean_interval
 
     first, second = (changes(reader, one) for one in (a, b))
@@ -195,7 +195,7 @@ def changes(reader: Reader, row: Experiment) -> dict[str, tuple[Any, list[str]]]
 
 
 def run_difference(reader: Reader, one: int, other: int) -> RunDifference:
-    """How two runs were set, their steps until they part and after, experiments, and what they concluded."""
+    """The settings of two runs, their steps until they diverge and after, their experiments and their conclusions."""
     a, b = reader.run(one), reader.run(other)
     paths = [steps(reader, one), steps(reader, other)]
     same = next((i for i, (x, y) in enumerate(zip(*paths, strict=False)) if x.does != y.does), min(map(len, paths)))
@@ -242,7 +242,7 @@ def arguments(text: str) -> Any:
 
 
 def experiments_beside(reader: Reader, a: Run, b: Run) -> ExperimentsBeside:
-    """Experiments that both have (the same one, or one of the same configuration), and those of one alone."""
+    """The experiments that both have (the same one, or one with the same configuration), and those of only one."""
     asked = [{reader.experiment(parse_id(e.id)[1]).config_hash: e for e in row.experiments} for row in (a, b)]
     both = [[x.id, asked[1][key].id] for key, x in asked[0].items() if key in asked[1]]
     alone = [[Alone(e.id, e.kind, e.found) for key, e in mine.items() if key not in theirs]
@@ -251,7 +251,7 @@ def experiments_beside(reader: Reader, a: Run, b: Run) -> ExperimentsBeside:
 
 
 def hypotheses_beside(reader: Reader, one: int, other: int) -> list[HypothesesBeside]:
-    """What was predicted, by what is expected of which experiment; with the verdicts."""
+    """The hypotheses of both, matched by their predictions (experiment and expected result), with the verdicts."""
     found: dict[str, HypothesesBeside] = {}
     for place, run in enumerate((one, other)):
         rows = reader.hypotheses_of(run)
@@ -266,12 +266,12 @@ def hypotheses_beside(reader: Reader, one: int, other: int) -> list[HypothesesBe
 
 
 def claims_beside(reader: Reader, one: int, other: int) -> list[ClaimBeside]:
-    """The findings of both reports by their sentences, and who has them."""
+    """The findings of both reports by their sentences, and which report has them."""
     found: dict[str, list[bool]] = {}
     for place, run in enumerate((one, other)):
         report = reader.latest_report(run)
         for claim in () if report is None else report.claims:
-            # A review's report has verdicts on claims in their place, and a typed claim its question.
+            # A review's report has verdicts instead of claims. A typed claim is shown by its question.
             sentence = claim.get("sentence") or f"Claim {claim.get('claim')} {claim.get('verdict')}."
             sentence = read_claim(dict(claim)).question if "type" in claim else sentence
             found.setdefault(sentence, [False, False])[place] = True

@@ -1,4 +1,4 @@
-"""What the numbers depend on besides their configuration: versions, machine, threads; and a hash of our code."""
+"""What the numbers depend on besides the configuration: versions, machine, threads; and a hash of our code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ...experiments.statistics import VERSION
 PACKAGES = ("lashley", "torch", "transformers", "tokenizers", "numpy", "scipy", "openai", "pydantic", "sqlite-utils")
 
 
-# A report is drawn by these, besides our own code.
+# Our own code and these packages make a report.
 _DRAWN_BY = ("jinja2", "markdown-it-py", "matplotlib")
 
 
 @cache
 def code_version() -> str:
-    """The version of Lashley and a hash over the code that measures: the same hash, the same numbers."""
+    """The version of Lashley and a hash over the code that measures: the same hash means the same numbers."""
     return f"{version('lashley')}+{_hash('experiments')}"
 
 
 @cache
 def report_version() -> str:
-    """The same over all that a report depends on besides the tracker: the same hash, the same report."""
+    """The same over everything but the tracker that a report depends on: the same hash means the same report."""
     drawn = "\n".join(version(name) for name in _DRAWN_BY)
     return f"{version('lashley')}+{_hash('experiments', 'tools/report', more=drawn)}"
 
@@ -42,7 +42,7 @@ def _hash(*folders: str, more: str = "") -> str:
 
 
 def environment() -> dict[str, Any]:
-    """As plain data. No host name, no user, no path: the tracker is made to be passed on."""
+    """The environment as plain data, without host name, user or path, because people share trackers."""
     import torch
 
     from ...experiments.model.device import chosen_device, device_name

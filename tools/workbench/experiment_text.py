@@ -1,7 +1,7 @@
-"""How an experiment is told to a language model: its id, what was found, the numbers, short.
+"""An experiment as short text for a language model: its id, what was found, the numbers.
 
-No answer is longer than LIMIT characters; the rest is there to be asked for. What a subject said is quoted
-and cut, so that it can be read as nothing but data.
+No answer is longer than LIMIT characters; the model can ask for the rest. A subject's answers are quoted
+and cut, so that a model can only read them as data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAMPLES = 4
 
 
 def experiment_text(e: Experiment, effects: int = STRONGEST, samples: int = SAMPLES) -> str:
-    """An experiment as `Reader.experiment` gives it."""
+    """The text of an experiment, as `Reader.experiment` returns it."""
     config = {k: v for k, v in e.config.items() if v is not None}
     lines = [f"{e.id} {e.kind} {json.dumps(config, ensure_ascii=False)}: {e.status}"]
     if e.status == "failed":
@@ -27,7 +27,7 @@ def experiment_text(e: Experiment, effects: int = STRONGEST, samples: int = SAMP
     lines.append(e.found or "")
     for m in e.measurements:
         lines.append(f"  {m.name} {valued(m)}")
-    # Of several metrics the first is what was asked for; the others are told in what was found.
+    # With several metrics, the first is the one that was asked for; `found` reports the others.
     asked = [row for row in e.effects if row.metric == e.effects[0].metric]
     ranked = sorted(asked, key=lambda row: -abs(row.value))
     if ranked:
@@ -50,7 +50,7 @@ def valued(row: Measurement | Effect) -> str:
 
 
 def tested(row: Effect) -> str:
-    """What stands behind an effect: its corrected p, and the share of matched random places that it outdoes."""
+    """The evidence for an effect: its corrected p, and the share of matched random places that it exceeds."""
     q = f", q {p_number(row.q)}" if row.q is not None else ""
     return q if row.percentile is None else f"{q}, above {number(row.percentile)}% of places"
 

@@ -1,6 +1,6 @@
-"""A task by its name: the one place where names are looked up, with a tracker that keeps tasks or without.
+"""Finds a task by its name: the one place that looks names up, with or without a tracker that stores tasks.
 
-What the tracker keeps is built again from its lines and card, and must be the task that was kept, to the byte.
+A stored task is rebuilt from its lines and card, and must match the task that was stored, to the byte.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def is_file_name(name: str) -> bool:
-    """Does this name a file rather than a task? A file with its answers shuffled is a task."""
+    """Whether this names a file rather than a task. A file with shuffled answers is a task."""
     return "~shuffled" not in name and (name.lower().endswith(FILES) or "/" in name)
 
 
 def find_task(
     name: str, reader: Reader | None, own: Mapping[str, Task], find: Callable[[str], Task], hint: str = ""
 ) -> Task:
-    """The task of this name: an own one of this process, a built-in or installed one, or one that the tracker keeps;
-    or any that `find` knows, with its answers shuffled.
+    """The task of this name: this process's own, built in, installed, or in the tracker; or any task that `find` knows,
+    with its answers shuffled.
 
     Raises UnknownName (with the hint) and ToolError.
     """
@@ -49,20 +49,20 @@ def find_task(
 
 
 def kept_task(reader: Reader | None, name: str, fingerprint: str | None = None) -> Task | None:
-    """The task that the tracker keeps under this name (the latest, or the one of this fingerprint), or None."""
-    # A chat template is the subject's, and no part of what is kept.
+    """The stored task of this name (the latest, or the one with this fingerprint), or None."""
+    # A chat template belongs to the subject and is not stored.
     own = None if fingerprint is None else fingerprint.split("~")[0]
     row = None if reader is None else reader.task_file(name, own)
     return None if row is None else rebuilt(row)
 
 
 def kept_tasks(reader: Reader) -> dict[str, Task]:
-    """The latest of every task that the tracker keeps, by name."""
+    """The latest version of every task in the tracker, by name."""
     return {row.name: rebuilt(row) for row in reader.task_files()}
 
 
 def rebuilt(row: TaskOrigin) -> Task:
-    """A kept task again. Raises ToolError where it is not, to the byte, what was kept."""
+    """The task, rebuilt from its row. Raises ToolError if it does not match what was stored, to the byte."""
     from ...experiments.tasks.from_file import Card, from_jsonl
 
     card = None if row.card is None else Card.model_validate(row.card)
@@ -74,7 +74,7 @@ def rebuilt(row: TaskOrigin) -> Task:
 
 
 def made_by(row: TaskOrigin) -> str:
-    """Who made a kept task, as a clause: "chat qwen3 in R3", "user, from colours.csv"; empty where nobody knows."""
+    """Who made a stored task: "chat qwen3 in R3", "user, from colours.csv"; "" if unknown."""
     if row.maker is None:
         return ""
     file = (row.spec or {}).get("file")

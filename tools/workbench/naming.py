@@ -7,7 +7,7 @@ from .context import Context
 
 
 def allowed_model(context: Context, name: str | None) -> str:
-    """The study's subject or a bundled one. A call may not load what it names: no path, no download."""
+    """The study's subject or a bundled model. A call may not name anything else: no path, no download."""
     from ...experiments.model.bundled import ALIASES
     from ...experiments.model.places import canonical
 

@@ -1,6 +1,7 @@
-"""Whether our instruments find what others have published about a model: experiments, quantities, bounds, sources.
+"""Whether our instruments find what others have published about a model.
 
-All of it is data, in published.toml; here it is run. It measures our instruments on a model that others have measured.
+The experiments, quantities, bounds and sources are data, in published.toml; this module runs them. So it tests our
+instruments on a model that others have measured.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DATA = Path(__file__).with_name("published.toml")
 
 
 class Check(Frozen):
-    """A quantity of an experiment, what is published of it, and between which bounds it must lie here."""
+    """A quantity of an experiment, its published value, and the bounds within which it must lie here."""
 
     quantity: str
     published: str
@@ -35,7 +36,7 @@ class Check(Frozen):
 
 
 class Trial(Frozen):
-    """One experiment and what is checked of it. `about` says where our measure is not the source's."""
+    """One experiment and its checks. `about` says where our measure differs from the source's."""
 
     kind: str
     config: dict[str, Any]
@@ -45,7 +46,7 @@ class Trial(Frozen):
 
 
 class Held(Frozen):
-    """A check that was made. unmeasured: it could not be, and `why` says why."""
+    """A check and its result. `unmeasured`: it could not be measured, and `why` says why."""
 
     kind: str
     check: Check
@@ -63,9 +64,9 @@ def trials(path: Path = DATA) -> list[Trial]:
 
 
 def hold(model: str, given: Sequence[Trial], tell: Callable[[Trial], None] | None = None) -> Iterator[Held]:
-    """Run each experiment on the model and hold it against what is published of it.
+    """Run each experiment on the model and compare it with the published values.
 
-    Raises ExperimentError where the model cannot be had; an experiment that it cannot do is told of its checks.
+    Raises ExperimentError if the model is not available. If the model cannot do an experiment, its checks say so.
     """
     from ...experiments.kinds.registry import kind
     from ...experiments.model.loading import sizes_of

@@ -1,7 +1,7 @@
-"""Run one experiment and keep everything of it.
+"""Runs one experiment and stores everything about it.
 
 The row is written before the experiment starts, so a crash leaves a truthful record. The same configuration
-on the same subject, task and code is not run again: the earlier experiment is the answer, and no new evidence.
+on the same subject, task and code does not run twice: the earlier experiment is the answer, not new evidence.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Outcome:
 def run_experiment(context: Context, experiment: Experiment, reason: str | None = None, fresh: bool = False) -> Outcome:
     """Run it, or (unless `fresh`) find the earlier one. A failure is a row and an Outcome with an error.
 
-    What this very call did before the program was stopped is its outcome, and no earlier one.
+    If the program stopped during this call before, what the call did then is the outcome, not an earlier experiment.
 
-    What was asked for wrongly leaves no row. Raises ExperimentError when the subject or the task is not there at all,
-    or does not hold what is asked of it, and TrackerError.
+    A faulty request leaves no row. Raises ExperimentError if the subject or the task does not exist, or does not have
+    what the experiment needs, and TrackerError.
     """
     from ...experiments.model.places import canonical
     from . import unfinished
@@ -51,20 +51,20 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
             return Outcome(row.number, error=error_line(row.error_type, row.error))
-    # Asked before the weights are loaded, which takes longer than all the rest where an earlier result answers.
+    # Checked before the weights are loaded: if an earlier result answers, loading would take the most time.
     known = context.known(experiment)
     if known is not None and not fresh and (earlier := found_again(context, experiment, *known, reason)):
         return earlier
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     fingerprint = lab.task.fingerprint()
     if not fresh:
-        # What was known may have changed while the model was loaded; what was not known is so now.
+        # The fingerprints may have changed while the model loaded; if they were not known before, they are now.
         if earlier := found_again(context, experiment, lab.subject.fingerprint, fingerprint, reason):
             return earlier
         same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
         if begun := context.store.find_unfinished(unfinished.NAME, *same):
             lab.kept = unfinished.unpacked(begun[1])
-            context.say(f"Taking up {show_id('experiment', begun[0])}, which was interrupted.")
+            context.say(f"Resuming {show_id('experiment', begun[0])}, which was interrupted.")
     number = context.store.begin_experiment(
         run=context.run,
         kind=experiment.kind,
@@ -87,7 +87,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     gate = None if context.approval is None else Gate(context.approval, show_id("experiment", number), experiment)
 
     def before(expected: float | None) -> None:
-        """The time in which the user thinks is not the experiment's."""
+        """The time that the user takes to answer does not count as the experiment's."""
         if gate is not None and gate.open(expected):
             lab.progress = within(limit, context.progress)
 
@@ -103,16 +103,16 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         found = result.model_dump(), seconds(), arrays
         context.store.finish_experiment(number, *found)
     except KeyboardInterrupt:
-        # What was found, and waits for the tracker, is kept beside it.
+        # A result that waits for the tracker is kept in a file next to it.
         if found is None:
             done = unfinished.packed(lab.kept)
             context.store.fail_experiment(number, INTERRUPTED, "Stopped by the user.", seconds(), done, leave=True)
         raise
     except TrackerFails:
-        # Nothing is wrong with the experiment. Its row says that it is running: what was found is kept beside the
-        # tracker, or it is done again when the study is.
+        # The experiment has no fault. Its row says that it is running: its result is kept next to the tracker, or
+        # it is rerun when the study is resumed.
         raise
-    except Exception as fault:  # noqa: BLE001 - whatever a kind does wrong is a record and an answer, never the end of a run
+    except Exception as fault:  # noqa: BLE001 - any fault of a kind becomes a record and an answer; it never ends a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
         done = unfinished.packed(lab.kept) if isinstance(fault, TooLong) else {}
         context.store.fail_experiment(number, kind, text[:2000], seconds(), done)
@@ -123,7 +123,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
 def found_again(
     context: Context, experiment: Experiment, subject: str, task: str, reason: str | None
 ) -> Outcome | None:
-    """The earlier experiment with this configuration on this subject and task by this code, which a study reuses."""
+    """The earlier experiment with this configuration, subject, task and code, which the study then reuses."""
     earlier = context.store.find_experiment(experiment.config_hash(), subject, task, code_version())
     if earlier is None:
         return None
@@ -133,7 +133,7 @@ def found_again(
 
 
 def error_line(error_type: str | None, error: str | None) -> str | None:
-    """What went wrong, from what is logged of it: errors of ours speak for themselves."""
+    """The logged error in one line; errors of other classes than ours begin with their class."""
     if error_type is None or error is None:
         return None
     ours = isinstance(known := getattr(errors, error_type, None), type) and issubclass(known, ExperimentError)
@@ -141,13 +141,13 @@ def error_line(error_type: str | None, error: str | None) -> str | None:
 
 
 def code_of(error_type: str | None) -> str:
-    """The code of a failure by the class that is logged: that of an error of ours, or of a fault inside."""
+    """The code of a failure, by its logged class: that of our own error, or the code of an internal fault."""
     return getattr(getattr(errors, error_type or "", None), "code", "tool_failed")
 
 
 def measured(experiment: Experiment, lab: Any) -> Result:
-    """`run`, with memory that ended and numbers that are no numbers turned into errors of ours. What it found ends with
-    how the prompts were asked, where that is not as plain text."""
+    """The result of `run`. Lack of memory and NaN or infinite numbers become our own errors. With chat, `found` ends
+    with how the prompts were asked."""
     from pydantic import ValidationError
 
     from ...experiments.model.kernels import is_refused_memory
@@ -163,14 +163,12 @@ def measured(experiment: Experiment, lab: Any) -> Result:
         if not is_refused_memory(fault):
             raise
         raise OutOfMemory(
-            f"The memory of {lab.subject.device} does not suffice for this; take a smaller n, fewer places, shorter "
+            f"{lab.subject.device} does not have enough memory for this; use a smaller n, fewer places, shorter "
             "prompts or a smaller model."
         ) from fault
     except ValidationError as fault:
         if any(e["type"] == "finite_number" for e in fault.errors()):
-            raise NotANumber(
-                "A measurement came out as NaN or infinite, so nothing was recorded as a result."
-            ) from fault
+            raise NotANumber("A measurement is NaN or infinite, so no result was recorded.") from fault
         raise
 
 
@@ -183,15 +181,15 @@ def array_bytes(array: Any) -> tuple[str, bytes]:
 
 
 def logged_experiment(kind: str, config: Mapping[str, Any]) -> Experiment:
-    """A configuration of the tracker back to its object, as it was meant when it was logged. Raises as
-    `experiment_from`."""
+    """The experiment of a logged configuration, with the meaning that it had when it was logged. Raises what
+    `experiment_from` raises."""
     from ...experiments.kinds import registry
 
     return experiment_from(kind, registry.kind(kind).as_logged(config))
 
 
 def experiment_from(kind: str, config: dict[str, Any]) -> Experiment:
-    """A configuration back to its object. Raises UnknownName, or ToolError with what is wrong in it."""
+    """The experiment of a configuration. Raises UnknownName, or ToolError with the faults."""
     from pydantic import ValidationError
 
     from ...experiments.explain import explain

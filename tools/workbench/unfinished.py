@@ -1,4 +1,4 @@
-"""What an interrupted experiment had done, as bytes in the tracker, so that the same one goes on from there."""
+"""The completed work of an interrupted experiment, as bytes in the tracker, so that it can resume from there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "unfinished"
 
 
 def packed(kept: dict[str, Kept]) -> dict[str, tuple[str, bytes]]:
-    """`Lab.kept` as an artifact; nothing where no chunk was done."""
+    """`Lab.kept` as an artifact; empty if no chunk was done."""
     from ...experiments.engine.sweep import chunks_in
 
     arrays: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Whether a study's report still says what was recorded, and whether the record is as it was written.
+"""Whether a study's report still matches the record, and whether the record is unchanged.
 
-The tracker is held against its seals, the report against one that is rendered now. Nothing is believed of a file but
-the study, the code and the seal that it names.
+The tracker is compared with its seals, and the report with one rendered now. A report file is trusted only for the
+study, the code and the seal that it names.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _WIDTH = 100
 
 
 class Verified(Frozen):
-    """What was compared: differences, each one line; remarks, which are none; and what was sealed and is gone, by
-    name."""
+    """The result of a comparison: differences, each one line; remarks, which are not differences; and the names of
+    sealed records that are gone."""
 
     differences: tuple[str, ...] = ()
     gone: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Verified(Frozen):
 
 
 class Stands(Frozen):
-    """What a report says of itself: its study (R3), the code that rendered it, its seal; and the second opinions that
+    """The last line of a report: its study (R3), the code that rendered it and its seal; and the second opinions that
     it shows, each with its seal."""
 
     run: str
@@ -54,7 +54,7 @@ class Stands(Frozen):
 
 
 def read_stands(file: Path) -> Stands:
-    """Raises ToolError when the file cannot be read, or names no study."""
+    """The last line of a report file. Raises ToolError if the file cannot be read, or names no study."""
     found = _STANDS.search(_words(_text(file)))
     if found is None:
         raise refused("no_report", file=file)
@@ -62,7 +62,7 @@ def read_stands(file: Path) -> Stands:
 
 
 def verify_whole(path: Path) -> Verified:
-    """`verify_tracker` of all that there is."""
+    """`verify_tracker` of all runs."""
     with closing(connect_read_only(path)) as connection:
         try:
             runs = Seals(connection).runs()
@@ -72,15 +72,15 @@ def verify_whole(path: Path) -> Verified:
 
 
 def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
-    """The file itself, every chain of seals, and every record of these runs (None: what was done by hand)."""
+    """Check the file itself, every chain of seals, and every record of these runs (None: work by hand)."""
     with closing(connect_read_only(path)) as connection:
-        # What somebody wrote into the file need not be text.
+        # Anyone may have written bytes that are not text into the file.
         connection.text_factory = _any_text
         try:
             found = [f"the file is damaged: {line}" for (line,) in connection.execute("PRAGMA integrity_check")]
             found = [] if found == ["the file is damaged: ok"] else found
             found += [
-                f"row {row} of {table} points to a row of {to} that is not there"
+                f"row {row} of {table} points to a row of {to} that does not exist"
                 for table, row, to, _ in connection.execute("PRAGMA foreign_key_check")
             ]
             found += schema.altered(connection)
@@ -94,7 +94,7 @@ def verify_tracker(path: Path, runs: list[int | None]) -> Verified:
     remarks = [f"{sum(one.seals for one in checked)} sealed records and {artifacts} stored arrays compared"]
     older = sum(one.older for one in checked)
     if older:
-        remarks.append(f"{older} records are older than seals: nothing can be said of them")
+        remarks.append(f"{older} records are older than seals and cannot be checked")
     gone = frozenset(name for one in checked for name in one.gone)
     return Verified(differences=tuple(found), remarks=tuple(remarks), gone=gone)
 
@@ -104,7 +104,7 @@ def _any_text(data: bytes) -> str:
 
 
 def runs_of(reader: Reader, run: int) -> list[int | None]:
-    """The run, its second opinions, what it is one on, and those whose experiments any of them used."""
+    """The run, its second opinions, the run that it reviews, and those whose experiments any of them used."""
     reviewed = reader.run(run).reviews
     told = [run, *reader.reviews_of(run), *([] if reviewed is None else [parse_id(reviewed)[1]])]
     used = [row.run for one in told for row in reader.experiments(run=one)]
@@ -112,7 +112,7 @@ def runs_of(reader: Reader, run: int) -> list[int | None]:
 
 
 def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
-    """The report rendered again from the tracker, and these files (HTML or Markdown) against it."""
+    """Render the report from the tracker, and compare these files (HTML or Markdown) with it."""
     try:
         render_run(reader, run)
     except SlotError as error:
@@ -122,7 +122,7 @@ def verify_report(reader: Reader, run: int, files: list[Path]) -> Verified:
     remarks = [f"{len(parse(told))} slots of the report filled from the tracker"]
     differences = misjudged(reader, run)
     if judged:
-        remarks.append(f"{judged} verdict{'s' * (judged != 1)} on predictions given anew from the experiments")
+        remarks.append(f"{judged} verdict{'s' * (judged != 1)} on predictions recomputed from the experiments")
     for file in files:
         one = _verify_file(reader, run, file)
         differences += one.differences
@@ -148,8 +148,8 @@ def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
     in_chain, ended = not broken, all(seal == last for _, seal, last in sealed)
     for of, seal in broken:
         differences.append(
-            f"{file}: its seal {seal[:12]} is not in the chain of R{of}: the record was changed since, or this "
-            "is the report of another tracker"
+            f"{file}: its seal {seal[:12]} is not in the chain of R{of}: the record has changed since, or the "
+            "report comes from another tracker"
         )
     shown = [number for number, _, _ in sealed[1:]]
     report = render_run(reader, run, shown)
@@ -157,38 +157,40 @@ def _verify_file(reader: Reader, run: int, file: Path) -> Verified:
     if since:
         remarks.append(
             f"{file} was written before {' and '.join(f'R{one}' for one in since)} reviewed R{run}; "
-            f"`agent report R{run}` writes it anew"
+            f"`agent report R{run}` rewrites it"
         )
     rendered = report.markdown if file.suffix == ".md" else report.html
     changed = _lines(file, _text(file), rendered.replace(report_version(), stands.code))
     if file.suffix == ".md":
         for stem, svg in report.figures.items():
             figure = file.parent / "figures" / f"{stem}.svg"
-            changed += _lines(figure, _text(figure), svg) if figure.exists() else [f"{figure} is not there"]
+            changed += _lines(figure, _text(figure), svg) if figure.exists() else [f"{figure} is missing"]
     if changed and not ended and in_chain:
-        remarks.append(f"{file} was written before its study had ended; `agent report R{run}` writes it anew")
+        remarks.append(f"{file} was written before its study had ended; `agent report R{run}` rewrites it")
     if changed and stands.code != report_version():
         remarks.append(
-            f"{file} was written by code {stands.code} and this is {report_version()}, which may word or draw it "
-            f"otherwise; `agent report R{run}` writes it anew"
+            f"{file} was written by code {stands.code}, and this is {report_version()}, which may word or draw it "
+            f"differently; `agent report R{run}` rewrites it"
         )
         changed = [*_missing_values(reader, run, file), *changed]
     if not changed and in_chain:
-        remarks.append(f"{file} is, to the letter, what is rendered from the tracker now")
+        remarks.append(f"{file} matches, to the letter, the report that the tracker renders now")
     return Verified(differences=(*differences, *changed), remarks=tuple(remarks))
 
 
 def _missing_values(reader: Reader, run: int, file: Path) -> list[str]:
-    """The slots whose value stands nowhere in the file, whatever the words around it."""
+    """The slots whose value is nowhere in the file, whatever the words around it."""
     study, words = read_study(reader, run), _words(_text(file))
     filled = [(slot.text, fill(slot, study)) for slot in parse(source_of(reader, run)) if not slot.block]
     return [
-        f"{file}: {text} is {value.text}, and it does not say so" for text, value in filled if value.text not in words
+        f"{file}: {text} is {value.text}, which the file does not contain"
+        for text, value in filled
+        if value.text not in words
     ]
 
 
 def _lines(file: Path, there: str, rendered: str) -> list[str]:
-    """Every line in which a file differs from what is rendered."""
+    """Every line in which a file differs from the rendered text."""
     old, new = there.split("\n"), rendered.split("\n")
     found: list[str] = []
     for tag, a, b, c, d in _changes(old, new):
@@ -197,9 +199,9 @@ def _lines(file: Path, there: str, rendered: str) -> list[str]:
         for number, (is_, should) in enumerate(zip_longest(old[a:b], new[c:d]), start=a + 1):
             at = f"{file}, line {number}"
             if is_ is None:
-                found.append(f"{at}: there should be {_cut(should, '')}")
+                found.append(f"{at}: {_cut(should, '')} is missing")
             elif should is None:
-                found.append(f"{at}: there should be no {_cut(is_, '')}")
+                found.append(f"{at}: {_cut(is_, '')} should not be there")
             else:
                 found.append(f"{at}: it says {_cut(is_, should)} and should say {_cut(should, is_)}")
     return found
@@ -213,7 +215,7 @@ def _changes(old: list[str], new: list[str]) -> list[tuple[str, int, int, int, i
 
 
 def _cut(text: str, other: str) -> str:
-    """The piece of a line in which it differs from the other."""
+    """The part of a line that differs from the other."""
     same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
     start = max(0, same - 30)
     piece = text[start : start + _WIDTH]
@@ -221,33 +223,33 @@ def _cut(text: str, other: str) -> str:
 
 
 def _words(text: str) -> str:
-    """What a reader sees of HTML or Markdown, without what sets it."""
+    """The words of HTML or Markdown that a reader sees, without markup."""
     return re.sub(r"[`\\*]", "", html.unescape(re.sub(r"</?[A-Za-z!][^<>]*>", "", text)))
 
 
 def _text(file: Path) -> str:
     try:
-        # As it is: a line end that was changed is a change.
+        # Exact bytes: a changed line end is a change.
         return file.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise refused("unreadable", file=file, why=error.strerror) from error
 
 
 def written_by(reader: Reader, run: int) -> str:
-    """All that the writer of the report said: the text, and the claims with their conditions."""
+    """Everything that the writer of the report wrote: the text, and the claims with their conditions."""
     latest = reader.latest_report(run)
-    # A review comments on the claims of another.
+    # A review comments on the claims of another study.
     claims = [] if latest is None else [
         line
-        for c in latest.claims if "type" not in c  # whose sentences are the program's
+        for c in latest.claims if "type" not in c  # the program writes the sentences of typed claims
         for line in (c.get("sentence") or c["comment"], *c["conditions"])
     ]  # fmt: skip
     return "\n".join([source_of(reader, run), *claims])
 
 
 def cited(reader: Reader, run: int) -> list[int]:
-    """The finished experiments behind what the report says: those that it names, and those that the hypotheses that
-    it names rest on."""
+    """The finished experiments behind the report: those that it names, and those behind the hypotheses that it
+    names."""
     study = read_study(reader, run)
     named = re.findall(r"\b[EH][0-9]{1,18}\b", written_by(reader, run))
     behind = [

@@ -11,13 +11,13 @@ from ..by_reading import Reading, against_bound, effects_at, found_by_reading
 from ..claim import ClaimOnParts, Finding
 from ..words import named
 
-# So many times what equal weights and the best head of shuffled weights give.
+# The factor by which it must exceed equal weights, and the best head with shuffled weights.
 FACTOR = 2.0
 
 
 class Attends(ClaimOnParts):
     """A head attends from the last token to a span: more than twice what equal weights give, and more than twice the
-    most that any head does with shuffled weights. From attention_patterns. It says nothing of need."""
+    most that any head does with shuffled weights. From attention_patterns. It does not show need."""
 
     type: ClassVar[str] = "attends"
     which: ClassVar[str] = "Which heads attend to {at} in {task}?"
@@ -35,10 +35,10 @@ class Attends(ClaimOnParts):
         readings: list[Reading] = []
         for row, effect in effects_at(study, ["attention_patterns"], self.task, self.parts[0], f"to_{self.at}"):
             if row.config.get("query", "last") != "last":
-                continue  # which says where it looks from another token
+                continue  # that says where it attends from another token
             beside = {one.name: one.value for one in row.measurements}
             usual = max(beside.get(f"even_{self.at}", 0.0), beside.get(f"to_{self.at}_shuffled", 0.0))
-            # No share is above one, so a bound above it could not be passed.
+            # No share exceeds one, so nothing could pass a higher bound.
             readings.append(against_bound(study, row, effect, min(FACTOR * usual, 0.9)))
         head, at = named(self.parts), f"{self.at} in {self.task}"
 

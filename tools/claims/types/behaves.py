@@ -58,7 +58,7 @@ class Behaves(Claim):
         where = "held-out prompts" if held_out else "exploring"
         of = "" if on_its_model(study, row) else f" of {row.model}"
         what = f"{row.kind}{of}{f' ({settings})' if settings else ''} on {row.task}, {where}"
-        # What was predicted is judged once, with the correction over all predictions of the study.
+        # A prediction is judged once, with the correction over all predictions of the study.
         verdict: Verdict = (
             _JUDGED[study.verdicts.predictions[before.id] or "inconclusive"] if before is not None
             else "seen" if checked.holds else "undecided"
@@ -81,7 +81,7 @@ _JUDGED: dict[str, Verdict] = {"supported": "supported", "refuted": "refuted", "
 
 
 def _predicted(study: Study, experiment: str, bound: Bound) -> Prediction | None:
-    """The prediction of just this bound, written down before the experiment ran."""
+    """The prediction of exactly this bound, recorded before the experiment ran."""
     found = (
         one for row in study.hypotheses.values() for one in row.predictions
         if one.judged is not None and one.judged.experiment == experiment and one.quantity == bound.quantity.text

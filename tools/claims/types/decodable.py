@@ -17,7 +17,7 @@ LEAD = math.log(2)
 
 class Decodable(ClaimOnParts):
     """The answer can be read after a layer, by the logit lens or the tuned lens: it is more than twice as likely there
-    as the answers of the other prompts. Readable is not used."""
+    as the answers of the other prompts. Readable does not mean used."""
 
     type: ClassVar[str] = "decodable"
     which: ClassVar[str] = "After which layer can the answer of {task} be read?"

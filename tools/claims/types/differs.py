@@ -15,8 +15,8 @@ from .needed import Needed
 
 
 class Differs(ClaimOnParts):
-    """The task needs the parts and another task does not. Both must be shown, each by its own tests: need that was
-    shown in one and not in the other is not a difference. Of several other tasks (capitals,gender) none may need them.
+    """The task needs the parts and another task does not. Both must be shown, each by its own tests: need that is
+    shown only in one is not a difference. With several other tasks (capitals,gender), none of them may need the parts.
     """
 
     type: ClassVar[str] = "differs"

@@ -1,4 +1,4 @@
-"""`enough`: with nothing but these parts the task is kept."""
+"""`enough`: these parts alone keep the task."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Enough(ClaimOnParts):
             row for row in counted(study, self.task, ["minimal_set"])
             if row.config.get("goal") == "keep" and {e.site for e in row.effects} == set(self.parts)
         ]  # fmt: skip
-        # What stayed in any case belongs to the claim; a set that is enough by itself comes before one with a help.
+        # What always stayed belongs to the claim. A set that is enough by itself comes before one with help.
         rows.sort(key=lambda row: _stayed(row) != "")
         where = _stayed(rows[0]) if rows else ""
         for row in rows:
@@ -60,7 +60,7 @@ class Enough(ClaimOnParts):
 
 
 def _stayed(row: Experiment) -> str:
-    """What a search left in place in any case, in words: ", where all heads of layers other than 1 stay"."""
+    """What a search always left in place, in words: ", where all heads of layers other than 1 stay"."""
     layers, besides = row.config.get("layers"), row.config.get("besides")
     stayed = [f"all {row.config.get('parts', 'heads')} outside layer {listed([*map(str, layers)])}"] if layers else []
     stayed += [named(besides)] if besides else []

@@ -51,7 +51,7 @@ class Needed(ClaimOnParts):
         )  # fmt: skip
 
     def not_each(self, found: Found) -> str:
-        """A sentence where a set is needed, which may hold what is not."""
+        """A sentence, if a set is needed: it may contain parts that are not."""
         several = len(self.parts) > 1 and found.verdict in ("confirmed", "supported", "seen")
         return "This does not show that each of them is needed." if several and not by_zero_alone(found) else ""
 
@@ -128,11 +128,11 @@ class Needed(ClaimOnParts):
 
 
 def by_zero_alone(found: Found) -> bool:
-    """Whether only zero shows damage, which is no need: the model may never have that value there."""
+    """Whether only zero shows damage, which is not need: the model may never have that value there."""
     return found.verdict in ("supported", "seen") and found.that("for") == ["zero"]
 
 
 def _by_zero(found: Found) -> Removal | None:
-    """The damage that zero does where the mean does none."""
+    """The damage that zero does if the mean does none."""
     zero = [one for one in found.numbers if one.method == "zero" and one.says == "more" and one.decides]
     return zero[-1] if zero and found.answers.get("mean") == "against" else None

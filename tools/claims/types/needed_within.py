@@ -76,7 +76,7 @@ def _same_draw(one: Row, other: Row) -> bool:
 
 
 def _marginal(study: Study, whole: Row, without: Row) -> Reading | None:
-    """The damage with the set less the damage without the part, prompt by prompt; None where they were not kept."""
+    """The damage with the whole set minus that without the part, prompt by prompt; None if they were not kept."""
     import numpy as np
 
     from ....experiments.statistics.skewed import mean_interval

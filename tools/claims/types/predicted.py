@@ -1,4 +1,4 @@
-"""`predicted`: what became of a hypothesis, in its predictions' own terms."""
+"""`predicted`: the outcome of a hypothesis, in the terms of its predictions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _VERDICTS: dict[str, Verdict] = {
     "inconclusive": "undecided",
     "open": "untested",
 }
-# More damage than random parts: nothing that a change of none would meet.
+# More damage than random parts: no change would not meet it.
 BEYOND = "beyond_control"
 _SAYS = {"supported": "for", "refuted": "against"}
 MOST = 4
 
 
 class Predicted(Claim):
-    """What became of a hypothesis of this study: its predictions and their verdicts, in numbers. Its statement is the
+    """The outcome of a hypothesis of this study: its predictions and their verdicts, in numbers. Its statement is the
     writer's, and is not repeated as a finding."""
 
     type: ClassVar[str] = "predicted"
@@ -50,7 +50,7 @@ class Predicted(Claim):
         name, _, number = self.of.partition(".")
         row = study.hypotheses.get(name)
         if row is None:
-            raise CannotClaim(f"{name} is no hypothesis of {study.run.id}.")
+            raise CannotClaim(f"{name} is not a hypothesis of {study.run.id}.")
         if not row.predictions:
             raise CannotClaim(f"{name} has no predictions, so the program has no verdict on it.")
         if number and int(number) > len(row.predictions):
@@ -78,7 +78,7 @@ class Predicted(Claim):
             lines.append(f"{what}: {verdict}, {value} ({judged.experiment})")
             evidence.append(Evidence(experiment=judged.experiment, held_out=True, text=f"{said(one)}: {value}",
                                      says=_SAYS.get(verdict, "open")))  # type: ignore[arg-type]  # fmt: skip
-        # What failed is told first.
+        # What failed comes first.
         order = [i for word in ("refuted", "inconclusive", "not tested", "supported") for i, line in enumerate(lines)
                  if f": {word}" in line]  # fmt: skip
         shown = [lines[i] for i in dict.fromkeys((*order, *range(len(lines))))]
@@ -90,7 +90,7 @@ class Predicted(Claim):
         status = study.verdicts.hypotheses[name]
         verdict = "confirmed" if whole == "confirmed" else _VERDICTS[status]
         if number:
-            # One prediction is never more than supported, whatever became of the others.
+            # One prediction is at most supported, whatever the verdicts on the others.
             verdict = _VERDICTS[study.verdicts.predictions[about[0].id] or "open"]
             head = f"Prediction {number} of {name}, which as a whole is {whole}."
         because = f"{'; '.join(shown[:MOST])}{more}."
@@ -100,7 +100,7 @@ class Predicted(Claim):
             else ()
         )
         shown = verdict in ("confirmed", "supported") and bool(weak) and all(weak)
-        # From before such predictions were refused.
+        # The prediction is from before such predictions were refused.
         compared = [why for why in map(_by_controls, about) if why][:1]
         against = (*(dict.fromkeys(weak) if shown else ()), *revised, *compared)
         return Finding(claim=self, verdict=verdict, sentence=head, because=because, evidence=tuple(evidence),
@@ -108,19 +108,19 @@ class Predicted(Claim):
 
 
 def _worth(study: Study, row: Experiment, one: Prediction) -> str:
-    """A sentence where what was predicted holds also where nothing changes."""
+    """A sentence, if the prediction also holds when nothing changes."""
     bound = _bound(one)
     return "" if bound is None else counts_as_none(study, row, bound)
 
 
 def _by_controls(one: Prediction) -> str:
-    """Why a prediction shows no equivalence, where it reads as one."""
+    """Why a prediction that reads like an equivalence shows none."""
     bound = _bound(one)
     return "" if bound is None else rests_on_controls(bound, str(one.config.get("metric", "")))
 
 
 def _bound(one: Prediction) -> Bound | None:
-    """The bound of a prediction; none where it is beyond random sets."""
+    """The bound of a prediction; None for beyond_control."""
     if one.comparison == BEYOND:
         return None
     return Bound(quantity=parse(one.quantity), comparison=one.comparison, low=one.low, high=one.high)

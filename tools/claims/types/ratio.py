@@ -1,4 +1,4 @@
-"""`ratio`: an effect is so many times as large in one experiment as in another, paired by prompt."""
+"""`ratio`: an effect in one experiment is a multiple of the effect in another, paired by prompt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..of_two import OfTwoExperiments
 
 class Ratio(OfTwoExperiments):
     """One effect as a multiple of the same effect in another experiment on the same prompts lies where you say: in E5
-    over in E3, effect[L7.H3] > 2. The interval (Fieller, 1954) counts that both are measured. The effect in E3 must be
+    over in E3, effect[L7.H3] > 2. The interval (Fieller, 1954) allows for error in both. The effect in E3 must be
     shown to differ from zero."""
 
     type: ClassVar[str] = "ratio"

@@ -1,4 +1,4 @@
-"""`role`: a head plays a published role: the conjunction that its source defines it by, and nothing less."""
+"""`role`: a head plays a published role: the whole conjunction by which its source defines the role."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROLES: dict[str, Role] = {
 }
 
 
-# The spans that hold the answer: where it stood before, or, in ioi, the indirect object.
+# The spans that contain the answer: its earlier mention or, in ioi, the indirect object.
 NAMES = ("answer", "io")
 
 
@@ -72,7 +72,7 @@ class PlaysRole(ClaimOnParts):
         findings = [one.judge(study) for one in (*pieces, Needed(task=task, parts=parts))]
         verdict = weakest(findings)
         if verdict == "refuted" and all(one.verdict != "refuted" for one in findings[:-1]):
-            # Another part may stand in for it: that it is not needed alone does not say that it does something else.
+            # Another part may stand in for it. So "not needed alone" does not mean that the head does something else.
             verdict = "undecided"
         a = f"{'an' if self.at[0] in 'aeiou' else 'a'} {self.at} in {task}"
         head = named(parts)

@@ -1,4 +1,4 @@
-"""`scores`: a head does what a detector looks for, on random tokens said twice."""
+"""`scores`: a head does what a detector looks for, on repeated random tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Detector = Literal[
 
 class Scores(ClaimOnParts):
     """A head scores by a detector (induction, previous_token, duplicate_token, copying, ...): more than a third, and
-    more than twice the most with shuffled weights. From head_detectors. The task plays no part in it."""
+    more than twice the most with shuffled weights. From head_detectors. The task does not matter."""
 
     type: ClassVar[str] = "scores"
     which: ClassVar[str] = "Which heads score by the detector {at}?"

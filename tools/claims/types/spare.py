@@ -1,4 +1,4 @@
-"""`spare`: without these parts nothing is lost or gained beyond the standard bound."""
+"""`spare`: removing these parts changes nothing beyond the standard bound."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Writes(ClaimOnParts):
             whole = next((one.value for one in row.measurements if one.name == "whole"), 0.0)
             share = against_bound(study, row, effect, max(PART * abs(whole), PART))
             other = [e for r, e in effects_at(study, kinds, self.task, self.parts[0], "specific") if r.id == row.id]
-            # What raises one word whatever is asked writes no answer.
+            # A part that raises one word whatever the question does not write the answer.
             if share.answer == "for" and other and other[0].low <= 0:
                 share = share._replace(answer="open")
             readings.append(share)

@@ -1,12 +1,12 @@
-"""A second opinion: what the tests of a review say of the claims that it reviews.
+"""A second opinion: what the tests of a review say about the claims that it reviews.
 
-A claim rests on assertions: a number of an experiment lies within bounds, or (where a hypothesis is said to be refuted)
-it does not. A test of the review bears on an assertion when it is about the same number of the same experiment, on
-other prompts; method, n and draw may differ. From the bounds alone the program tells whether it agrees or contradicts,
-so a reviewer can say no more than its tests do.
+A claim rests on assertions: a number of an experiment lies within bounds or, if the claim is that a hypothesis is
+refuted, it does not. A test of the review bears on an assertion when it is about the same number of the same
+experiment, on other prompts; method, n and draw may differ. The program decides from the bounds alone whether the test
+agrees or contradicts, so a reviewer can say no more than its tests do.
 
-What is said to do damage has to do it whichever way it is removed. What is said to do none, or to have failed, is held
-to its own method.
+A claim that a removal does damage must hold under every method of removal. For a claim that a removal does none, or
+that a prediction failed, only the claim's own method counts.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ..verdict import Stated
 from .under_review import Assertion, under_review
 
 Word = Literal["stands", "falls", "undecided", "untested"]
-# What differs between a test and its repetition.
+# The settings that may differ between a test and its repetition.
 _FREE = {"model", "task", "n", "seed", "split", "method", "verify", "controls"}
 
 
 class Opinion(Frozen):
-    """What a reviewer says of one claim, which has its place (from 1) in the reviewed report."""
+    """A reviewer's verdict on one claim; `claim` is its number in the reviewed report, from 1."""
 
     claim: int
     verdict: Word
@@ -44,7 +44,7 @@ class Opinion(Frozen):
     @field_validator("verdict", mode="before")
     @classmethod
     def _as_it_was_called(cls, word: object) -> object:
-        """Trackers of before have another word for it."""
+        """Older trackers have another word for undecided."""
         return "undecided" if word == "not tested" else word
 
 
@@ -57,7 +57,7 @@ class Test(NamedTuple):
 
 
 class ReviewedClaim(NamedTuple):
-    """A claim after the review's tests: what they say of it, and how many of its assertions no test has upheld."""
+    """A claim after the review's tests: their verdict, and how many of its assertions no test has upheld."""
 
     claim: int
     verdict: Word
@@ -65,12 +65,12 @@ class ReviewedClaim(NamedTuple):
     missing: int
 
     def named(self, agrees: bool | None) -> list[str]:
-        """The hypotheses with a test that says so."""
+        """The hypotheses with such a test."""
         return list(dict.fromkeys(one.hypothesis for one in self.tests if one.agrees is agrees))
 
 
 def reviewed_claims(review: Study) -> list[ReviewedClaim]:
-    """Every claim that is reviewed, and what the review's tests say of it."""
+    """Every reviewed claim, and what the review's tests say about it."""
     reviewed = review.reviewed
     assert reviewed is not None
     return [_reviewed_claim(place, claim.assertions, review) for place, claim in enumerate(under_review(reviewed), 1)]
@@ -97,7 +97,7 @@ def _reviewed_claim(claim: int, asserted: Sequence[Assertion], review: Study) ->
 
 
 def matter(one: Stated) -> str:
-    """What a prediction, or an assertion, is about, whatever it says of it: the same text for the same number."""
+    """The number that a prediction or an assertion is about, as text: the same text for the same number."""
     config = one.config
     about = {name: sorted(value) if name == "heads" and value else value
              for name, value in config.items() if name not in _FREE}  # fmt: skip
@@ -107,7 +107,7 @@ def matter(one: Stated) -> str:
         found = [term for term in (quantity.first, quantity.second) if term is not None]
         terms = [[term.name, term.site, term.metric or config.get("metric")] for term in found]
         if all(term.name == "effect" for term in found):
-            # The site says what was edited, in a sweep or alone.
+            # The site already names what was edited, in a sweep or alone.
             about = {}
     return json.dumps([one.kind, config.get("model"), config.get("task"), about, terms], sort_keys=True)
 
@@ -125,7 +125,7 @@ def _same_method(test: Prediction, asserted: Assertion) -> bool:
 
 
 def _within(test: Prediction, verdict: str | None, asserted: Assertion) -> bool | None:
-    """Whether the test's number lies within the asserted bounds, as far as its verdict tells."""
+    """Whether the test's number lies within the asserted bounds; None if its verdict does not decide."""
     if verdict not in ("supported", "refuted"):
         return None
     if "beyond_control" in (test.comparison, asserted.comparison):
@@ -142,12 +142,12 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
 
 
 def opinion_faults(opinions: Sequence[Opinion], text: str, review: Study) -> list[str]:
-    """What keeps a reviewer's verdicts from being taken, each one line."""
+    """The faults of a reviewer's verdicts, each one line."""
     found = [f"The text: {fault}" for fault in faults(text, review)]
     standing = {one.claim: one for one in reviewed_claims(review)}
     said = [one.claim for one in opinions]
     for claim in sorted({*said} - {*standing}):
-        found.append(f"There is no claim {claim}; there are claims 1 to {len(standing)}.")
+        found.append(f"There is no claim {claim}; the claims are 1 to {len(standing)}.")
     for claim in standing:
         if said.count(claim) != 1:
             found.append(f"Claim {claim} needs one verdict, and has {said.count(claim) or 'none'}.")
@@ -167,20 +167,20 @@ def _wrong(one: Opinion, standing: ReviewedClaim, review: Study) -> list[str]:
     against, for_it = standing.named(False), standing.named(True)
     cited = {parse_condition(text).of for text in one.conditions}
     if one.verdict != "falls" and against:
-        found.append(f"it falls, for {' and '.join(against)} contradicts it.")
+        found.append(f"it falls, because {' and '.join(against)} contradicts it.")
     elif one.verdict == "falls" and not cited & {*against}:
         found.append(
             f"name a test that contradicts it: {' or '.join(against)}."
             if against
             else "no test of yours contradicts it. A claim falls by a prediction of the same quantity as its "
-            "condition, tested by test_hypothesis, whose interval lies on the other side; else it is undecided."
+            "condition, tested by test_hypothesis, whose interval lies on the other side; otherwise it is undecided."
         )
     elif one.verdict == "stands" and standing.verdict != "stands":
         found.append(
             f"{standing.missing} of the numbers that it rests on {'was' if standing.missing == 1 else 'were'} not "
             "upheld by a supported prediction of yours (same quantity, bound and method); test them, or say undecided."
             if standing.missing
-            else "it rests on nothing that can be tested again; say undecided."
+            else "it rests on nothing that can be tested; say undecided."
         )
     elif one.verdict == "stands" and not cited & {*for_it}:
         found.append(f"name the tests that uphold it: {' and '.join(for_it)}.")
@@ -188,10 +188,10 @@ def _wrong(one: Opinion, standing: ReviewedClaim, review: Study) -> list[str]:
 
 
 def conditions_checked(one: Opinion, review: Study) -> list[Checked]:
-    """The conditions of a verdict with what there is. Raises Refused for one that cannot be checked."""
+    """The conditions of a verdict, with what was found. Raises Refused for one that cannot be checked."""
     return check_claim(Claim(sentence="", conditions=one.conditions), review) if one.conditions else []
 
 
 def opinions_of(review: Study) -> list[Opinion]:
-    """The reviewer's verdicts; none where it was stopped before it gave them."""
+    """The reviewer's verdicts; none if it stopped before it gave them."""
     return [] if review.report is None else [Opinion.model_validate(one) for one in review.report.claims]

@@ -1,7 +1,7 @@
-"""How a second opinion is shown, in the report of the study that it reviews and in its own.
+"""A second opinion as the report of the reviewed study shows it, and as its own report does.
 
-A claim that its tests contradict falls, whatever the reviewer said; one stands when the reviewer says so and the tests
-uphold it. The ids of the other report's experiments and hypotheses link to it, in the folder beside.
+A claim that its tests contradict falls, whatever the reviewer said. A claim stands when the reviewer says so and the
+tests uphold it. Ids of the other report's experiments and hypotheses link to that report, in the neighbouring folder.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _STATUS: dict[Word, str] = {"falls": "refuted", "undecided": "inconclusive", "un
 _LONG = 240
 _SAYS = {True: "agrees", False: "contradicts", None: "undecided"}
 _ENDED = {"budget": "its budget was spent", "interrupted": "it was interrupted", "failed": "it failed",
-          "stopped": "it was stopped from outside", "running": "it is still running"}  # fmt: skip
+          "stopped": "its process stopped", "running": "it is still running"}  # fmt: skip
 
 
 def opinion_view(review: Study, inside: bool) -> Shown:
-    """A review as rows, the fallen claims first; `inside` its own report. Raises SlotError where it cannot be told."""
+    """A review as rows, fallen claims first; `inside`: for its own report. Raises SlotError if it cannot be shown."""
     reviewed = review.reviewed
     assert reviewed is not None
     given = {one.claim: one for one in opinions_of(review)}
@@ -44,7 +44,7 @@ def opinion_view(review: Study, inside: bool) -> Shown:
         "seal": review.run.seal or "none",
         "who": _who(review.run, reviewed.run),
         "spent": f"{own} of {review.run.budget.get('experiments', 'any number of')} experiments",
-        "ended": "" if given or not claims else _ENDED.get(review.run.status, "it said nothing"),
+        "ended": "" if given or not claims else _ENDED.get(review.run.status, "it gave no verdict"),
         "tests_at": "" if inside else f"../{review.run.id}/report.html",
         "claims_at": f"../{reviewed.run.id}/report.html" if inside else "",
         "claims": rows,
@@ -58,7 +58,7 @@ def verdicts_of(review: Study) -> dict[int, Word]:
 
 
 def verdict(given: Opinion | None, standing: ReviewedClaim) -> Word:
-    """What the report says of a claim."""
+    """The verdict that the report gives on a claim."""
     if standing.verdict in ("falls", "untested"):
         return standing.verdict
     upheld = standing.verdict == "stands" and given is not None and given.verdict == "stands"
@@ -66,7 +66,7 @@ def verdict(given: Opinion | None, standing: ReviewedClaim) -> Word:
 
 
 class Reviewed(NamedTuple):
-    """A claim with its verdict, as it is shown."""
+    """A claim with its verdict, for the page."""
 
     claim: int
     plain: str
@@ -100,7 +100,7 @@ def _test(one: Test, review: Study) -> Shown:
 
 
 def tested_hypotheses(standing: ReviewedClaim) -> set[str]:
-    """The hypotheses whose tests are shown anyway."""
+    """The hypotheses whose tests the page already shows."""
     return {one.hypothesis for one in standing.tests}
 
 
@@ -122,8 +122,8 @@ def _filler(study: Study) -> Any:
 
 def _who(review: Run, reviewed: Run) -> str:
     if review.llm is None:
-        who = f"{protocol(review.driver)}, a fixed protocol, and no language model"
+        who = f"{protocol(review.driver)}, a fixed protocol without a language model"
     else:
         who = f"{one_line(review.llm)}, through the {review.driver} driver"
     same = (review.driver, review.llm) == (reviewed.driver, reviewed.llm)
-    return who + (", which also did the study" if same else "")
+    return who + (", which also ran the study" if same else "")

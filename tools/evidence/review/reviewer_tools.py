@@ -1,6 +1,6 @@
-"""A second opinion: what a reviewer is told of a study, the tools it has, and the verdicts with which it ends.
+"""A second opinion: what a reviewer learns about a study, the tools it has, and the verdicts that end it.
 
-It gets the claims and what was measured, and nothing of what the study thought.
+The reviewer gets the claims and the measurements, but none of the study's reasoning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..verdict import judged_predictions, said
 from .opinion import Opinion, Word, opinion_faults, reviewed_claims
 from .under_review import Assertion, under_review
 
-# What a reviewer does not have: what others thought, and what is no part of a refutation.
+# The tools that a reviewer lacks: they show others' reasoning, or have no part in a refutation.
 WITHHELD = ("create_task", "register_questions", "search_notes", "write_note", "write_report")
 
 
@@ -31,14 +31,14 @@ class VerdictCall(Arguments):
     claim: Annotated[int, Field(ge=1, description="The claim's number.")]
     verdict: Annotated[
         Word,
-        Field(description="falls: a test of yours contradicts it. stands: your tests uphold all that it rests on."),
+        Field(description="falls: a test of yours contradicts it. stands: your tests uphold all it rests on."),
     ]
     conditions: Annotated[
         list[str],
         Field(
             max_length=8,
-            description="What must hold for the verdict, of your own experiments and hypotheses: H7 is refuted, "
-            "E40.effect[L7.H3] > -0.1. Empty only where it is undecided.",
+            description="What must hold for the verdict, in your own experiments and hypotheses: H7 is refuted, "
+            "E40.effect[L7.H3] > -0.1. Empty only if undecided.",
         ),
     ]
     comment: Annotated[
@@ -57,9 +57,9 @@ class WriteReview(Arguments):
 
 
 def write_review(context: Context, given: WriteReview) -> Answered:
-    """Give the verdicts and end the review. The program checks each against your tests, and sends back what is wrong.
+    """Give the verdicts and end the review. The program checks each against your tests, and rejects what is wrong.
 
-    Slots and conditions are of your own experiments and hypotheses: {{E40.accuracy}}, {{H7.verdict}}.
+    Slots and conditions cite your own experiments and hypotheses: {{E40.accuracy}}, {{H7.verdict}}.
     """
     if context.run is None or context.reviews is None:
         raise refused("nothing_under_review")
@@ -81,7 +81,7 @@ def taken(context: Context) -> Answered:
 
 
 def check_reviewable(context: Context, run: int) -> None:
-    """Raises ToolError unless there is something to review, NoSuchId where there is no such run."""
+    """Raises ToolError unless there is something to review, NoSuchId when there is no such run."""
     row, name = context.reader.run(run), show_id("run", run)
     if row.reviews is not None:
         raise refused("is_a_review", name=name, of=row.reviews)
@@ -92,7 +92,7 @@ def check_reviewable(context: Context, run: int) -> None:
 
 
 def brief(context: Context, run: int) -> Answered:
-    """The study as a reviewer is told it, and the same as data."""
+    """The study as the reviewer reads it, and the same as data."""
     study = read_study(context.reader, run, [])
     lines, data = ["Claims:"], list[dict[str, Any]]()
     claims = under_review(study)
@@ -103,7 +103,7 @@ def brief(context: Context, run: int) -> Answered:
         lines += [f"   to attack: {one.question} Test the set with and without it in one hypothesis."
                   for one in claim.members]  # fmt: skip
         if not claim.assertions:
-            lines.append("   (It rests on nothing that a prediction could test again.)")
+            lines.append("   (It rests on nothing that a prediction could test.)")
         rests = [one.model_dump() for one in claim.assertions]
         members = [one.about for one in claim.members]
         data.append({"claim": place, "sentence": claim.sentence, "assertions": rests, "members": members})
@@ -121,7 +121,7 @@ def brief(context: Context, run: int) -> Answered:
 
 
 def attackable(one: Assertion) -> str:
-    """The number that a claim rests on and its bound, as a prediction would have it."""
+    """The number that a claim rests on and its bound, in the form of a prediction."""
     method = one.config.get("method")
     way = f", method {method}" if method else ""
     return f"{'' if one.inside else 'not '}{said(one)} ({one.kind} of {one.of}{way})"
@@ -134,12 +134,12 @@ def test_hypothesis(context: Context, given: hypotheses.TestHypothesis) -> Answe
 
 
 test_hypothesis.__doc__ = (
-    f"{hypotheses.test_hypothesis.__doc__}\n    Then it says what your tests so far say of each claim."
+    f"{hypotheses.test_hypothesis.__doc__}\n    Then say what your tests so far mean for each claim."
 )
 
 
 def so_far(context: Context) -> Answered:
-    """What the tests until now say of each claim."""
+    """What the tests so far say about each claim."""
     assert context.run is not None
     review = read_study(context.reader, context.run)
     lines: list[str] = []

@@ -1,7 +1,7 @@
 """What a second opinion attacks: the claims of a report, each with the numbers that it rests on.
 
 A report's claims are the program's findings (typed claims with a verdict), and the writer's own sentences with their
-conditions. Each comes down to assertions, which a test on other prompts can contradict: a number of an experiment lies
+conditions. Each reduces to assertions that a test on other prompts can contradict: a number of an experiment lies
 within bounds, or it does not.
 """
 
@@ -24,12 +24,12 @@ from ...report.study import Study
 from ..conditions import parse_condition
 from ..quantity import read
 
-# Of these verdicts there is something to contradict.
+# The verdicts that a test can contradict.
 ATTACKED = ("confirmed", "supported", "seen", "refuted")
 
 
 class Assertion(Frozen):
-    """What is said of one number (of "E12" or "H2"): that it lies within bounds (`inside`), or not."""
+    """A statement about one number (of "E12" or "H2"): it lies within bounds (`inside`), or it does not."""
 
     of: str
     kind: str
@@ -42,9 +42,9 @@ class Assertion(Frozen):
 
 
 class UnderReview(NamedTuple):
-    """A claim as the reviewer is told it: in words, what was found for it, and what it rests on.
+    """A claim as the reviewer reads it: in words, with what was found for it, and what it rests on.
 
-    members  of a needed set, for each member whether it adds to the damage of the others
+    members  for a needed set, the claim on each member that it adds to the damage of the others
     """
 
     sentence: str
@@ -78,7 +78,7 @@ def _finding(found: Finding, study: Study) -> UnderReview:
 
 
 def _members(found: Finding) -> list[NeededWithin]:
-    """A set that is needed may have a member that does nothing."""
+    """A needed set may have a member that does nothing; these claims let a test find it."""
     claim = found.claim
     if not isinstance(claim, Needed) or len(claim.parts) < 2 or found.verdict == "refuted":
         return []
@@ -89,12 +89,12 @@ def _members(found: Finding) -> list[NeededWithin]:
 
 
 def _of_one_number(found: Finding) -> bool:
-    """Whether it rests on a number that a prediction can name."""
+    """Whether the finding rests on a number that a prediction can name."""
     return any(one.quantity for one in found.evidence)
 
 
 def _of_evidence(evidence: Sequence[Evidence], study: Study) -> Iterator[Assertion]:
-    """What the deciding numbers of a finding say, each once."""
+    """The assertions that the deciding numbers of a finding make, each once."""
     known = set[str]()
     for one in evidence:
         if not one.quantity or one.says == "open":
@@ -109,8 +109,8 @@ def _of_evidence(evidence: Sequence[Evidence], study: Study) -> Iterator[Asserti
 
 
 def assertions(claim: Claim, study: Study) -> list[Assertion]:
-    """What can be tested of a sentence's conditions. One on a number without an interval cannot, nor can 'is
-    inconclusive'."""
+    """The testable assertions of a sentence's conditions. A condition on a number without an interval is not testable,
+    and neither is 'is inconclusive'."""
     found: list[Assertion] = []
     for text in claim.conditions:
         condition = parse_condition(text)

@@ -16,7 +16,7 @@ from .page import LOWERED, RAISED, Plot, grid, page, plain, same_length, shown_t
 
 
 def layer_bars(figure: dict[str, Any]) -> Plot:
-    """One bar per layer, or per edit, with its interval as a whisker; long names lie, and the bars with them."""
+    """One bar per layer, or per edit, with its interval as a whisker; long names make the bars horizontal."""
     data = figure["data"]
     labels = [one_line(str(label)) for label in data["labels"]]
     values = grid(data["values"])
@@ -66,7 +66,7 @@ def layer_bars(figure: dict[str, Any]) -> Plot:
     plain(axes)
     axes.tick_params(axis="y" if lying else "x", length=0)
     zero_line(axes, upright=lying)
-    # Easier to point at than a bar: all that lies over and under it.
+    # Easier to point at than the bar itself: the whole column above and below it.
     if lying:
         left, right = axes.get_xlim()
         return Plot(canvas, axes, {(i,): [(left, i - 0.5, right, i + 0.5)] for i in range(len(labels))})

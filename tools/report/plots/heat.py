@@ -16,7 +16,7 @@ from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, pa
 
 
 def head_heatmap(figure: dict[str, Any]) -> Plot:
-    """Layers down, heads across; red raises the metric, blue lowers it, the scale is the same on both sides."""
+    """Layers down, heads across; red raises the metric, blue lowers it; the scale is symmetric."""
 
     values = grid(figure["data"]["values"])
     if values.ndim != 2 or not values.size:

@@ -23,7 +23,7 @@ _STYLES = ("-", "--", "-.", ":")
 
 
 def lines(figure: dict[str, Any]) -> Plot:
-    """Curves with their intervals as bands; each has its own dash, for those who cannot tell the colours."""
+    """Curves with their intervals as bands; each has its own dash, for readers who cannot tell the colours apart."""
     data = figure["data"]
     series: list[dict[str, Any]] = data["series"]
     xs: list[Any] = data["x"]
@@ -31,7 +31,7 @@ def lines(figure: dict[str, Any]) -> Plot:
         raise BadFigure("there are no points")
     numeric = all(isinstance(x, int | float) for x in xs)
     x = grid(xs) if numeric else np.arange(len(xs))
-    # Matplotlib keeps an empty name, and one that begins with an underscore, out of the key; a hair space helps.
+    # Matplotlib leaves names that are empty or begin with an underscore out of the legend; a hair space prevents that.
     names = [re.sub("^(_|$)", "\u200a\\1", clipped(one_line(str(one["name"])), 40)) for one in series]
     columns = max(1, min(len(names), int(6.2 // (0.6 + 0.075 * max(len(name) for name in names)))))
     key = 0.2 * math.ceil(len(names) / columns) if len(names) > 1 else 0

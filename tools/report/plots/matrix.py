@@ -17,7 +17,7 @@ from .page import Plot, Shades, cell_spots, cells, colour_bar, grid, hatched, pa
 
 LETTER = 0.062  # width of a letter of 7 points, inches
 LABEL = 16  # characters of a label
-NAMED, ROW = 60, 0.145  # so many rows at most are all named, and so high is one then, inches
+NAMED, ROW = 60, 0.145  # up to this many rows each have a label; height of such a row, inches
 PIXELS = 60  # an inch of the picture
 WIDEST = 11.0
 
@@ -61,7 +61,7 @@ def matrix(figure: dict[str, Any]) -> Plot:
     for deep, ink in ((True, "white"), (False, "#1f2328")):
         at = np.argwhere(marked & ~missing & (dark == deep))
         if at.size:
-            # Beside the text of a cell, in its corner; in the middle where there is none.
+            # In the corner of a cell that has text, otherwise in the middle.
             aside = np.array([-0.5 + 0.22, 0.5 - 0.22 * down / across]) if longest else 0
             y, x = (at + aside).T
             axes.plot(x, y, "o", color=ink, markersize=72 * dot * (0.13 if longest else 0.2), markeredgewidth=0)
@@ -89,14 +89,14 @@ def cell(text: Any) -> str:
 
 
 def labels(given: Sequence[Any], count: int, side: str) -> list[str]:
-    """Short enough to stand beside what they name. Raises BadFigure unless there is one for each."""
+    """Labels short enough for their rows and columns. Raises BadFigure unless there is one for each."""
     if len(given) != count:
         raise BadFigure(f"there are {len(given)} {side}, but values for {count}")
     return [clipped(one_line(str(one)), LABEL) for one in given]
 
 
 def shaped(given: Any, shape: tuple[int, ...], name: str, empty: Any) -> np.ndarray:
-    """[row][column], with `empty` where there is nothing. Raises BadFigure where it has not the shape of the values."""
+    """[row][column], with `empty` where there is nothing. Raises BadFigure if its shape is not that of the values."""
     if given is None:
         return np.full(shape, empty, dtype=object)
     found = [[empty if one is None else one for one in row] for row in given]
@@ -110,7 +110,7 @@ def scale(values: np.ndarray, name: str) -> Shades:
         limit = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
         return Shades("RdBu_r", Normalize(-limit, limit))
     if name != "sequential":
-        raise BadFigure(f"the scale is diverging or sequential, not '{one_line(str(name))}'")
+        raise BadFigure(f"the scale must be diverging or sequential, not '{one_line(str(name))}'")
     low, high = min(0.0, float(np.nanmin(values, initial=0.0))), float(np.nanmax(values, initial=-np.inf))
     if not high > low:
         high = low + 1.0

@@ -26,8 +26,8 @@ from ..tips import Box, Place
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing, and where its marks stand: boxes (x0, y0, x1, y1) in the coordinates of `axes`, by the mark's place in
-    the data. A point is a box without extent."""
+    """A drawing and the positions of its marks: boxes (x0, y0, x1, y1) in the coordinates of `axes`, by the mark's
+    place in the data. A point is a box without extent."""
 
     canvas: Canvas
     axes: Axes
@@ -86,7 +86,7 @@ def shown_ticks(count: int, room: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Shades:
-    """A colour scale and what it stands for. A norm that is the same on both sides has its zero in the middle."""
+    """A colour scale and its label. A symmetric norm has zero in the middle."""
 
     name: str
     norm: Normalize
@@ -104,8 +104,8 @@ class Shades:
 
 
 def cells(axes: Axes, colours: np.ndarray, tall: int, wide: int) -> None:
-    """colours [row][column][rgba] as one small picture, tall x wide pixels a cell, with a clear line between the cells:
-    a shape for each would weigh a hundred times more."""
+    """colours [row][column][rgba] as one small picture, tall x wide pixels a cell, with a clear line between the cells.
+    A shape for each cell would take a hundred times more bytes."""
     rows, columns = colours.shape[:2]
     gap = 1
     picture = np.kron(colours, np.ones((tall, wide, 1)))
@@ -115,7 +115,7 @@ def cells(axes: Axes, colours: np.ndarray, tall: int, wide: int) -> None:
 
 
 def cell_spots(rows: Sequence[int], columns: int) -> dict[Place, list[Box]]:
-    """Of a grid, whose k-th row that is shown is rows[k] of the data."""
+    """Boxes of a grid, whose k-th visible row is rows[k] of the data."""
     return {(row, j): [(j - 0.5, k - 0.5, j + 0.5, k + 0.5)] for k, row in enumerate(rows) for j in range(columns)}
 
 

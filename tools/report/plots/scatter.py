@@ -13,7 +13,7 @@ from ..escape import clipped, one_line
 from ..ink import INK, BadFigure
 from .page import LINE, Plot, grid, page, plain, same_length
 
-# Hues of Okabe and Ito, and a shape for each, for those who cannot tell the hues.
+# The hues of Okabe and Ito, each with its own shape, for readers who cannot tell the hues apart.
 _GROUPS = (("#0072b2", "o"), ("#d55e00", "^"), ("#009e73", "s"), ("#cc79a7", "D"), ("#e69f00", "v"))
 _SHAPES = [shape for _, shape in _GROUPS]
 NAMED = 8
@@ -80,7 +80,7 @@ def shortened(name: str) -> str:
 
 
 def name_points(axes: Any, xs: np.ndarray, ys: np.ndarray, labels: list[str], there: np.ndarray) -> None:
-    """The names of the points furthest from zero, each beside its point where there is room for it."""
+    """The names of the points furthest from zero, each next to its point if there is room."""
     size = np.where(there, np.hypot(np.nan_to_num(xs), np.nan_to_num(ys)), -1.0)
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     across, down = WIDE / (right - left), TALL / (top - bottom)

@@ -38,7 +38,7 @@ _SPARE = ("#d55e00", "#0072b2", "#b8a400", "#7f5ab6", "#8c564b", "#17becf")
 
 
 def class_colours(names: Sequence[str]) -> list[str]:
-    """The fixed colour of each class; a class that is not known gets one by its name, unless that is taken."""
+    """The fixed colour of each class; an unknown class gets a colour by its name, unless that one is taken."""
     taken: dict[str, str] = {}
     for name in sorted(names, key=lambda name: (name not in _CLASSES, name)):
         spare = [c for c in _SPARE if c not in taken.values()] or list(_SPARE)
@@ -47,7 +47,7 @@ def class_colours(names: Sequence[str]) -> list[str]:
 
 
 def pie(figure: dict[str, Any]) -> Plot:
-    """Shares of a whole as a ring, with every class, its count and its share in a list beside it."""
+    """Shares of a whole as a ring, with every class, its count and its share in a list next to it."""
 
     names = [one_line(str(label)).replace("_", " ") for label in figure["data"]["labels"]]
     counts = [float(count) for count in figure["data"]["counts"]]
@@ -92,7 +92,7 @@ def pie(figure: dict[str, Any]) -> Plot:
 
 
 def ring_spots(counts: Sequence[float], part: int) -> list[Box]:
-    """Small boxes along the part of the ring, which begins on top and goes round with the clock."""
+    """Small boxes along the part of the ring, which begins at the top and runs clockwise."""
     before, whole = sum(counts[:part]), sum(counts)
     steps = max(1, round(40 * counts[part] / whole))
     turns = (2 * math.pi * (before + counts[part] * (k + 0.5) / steps) / whole for k in range(steps))
