@@ -230,7 +230,7 @@ WRONG: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("no folder", lambda: lashley.load("./gone"), E.UnknownName, "There is no model"),
     ("device", lambda: lashley.load("planted:null", device="tpu"), E.BadConfiguration, "no device 'tpu'"),
     ("two names", lambda: lashley.load("planted:null", tiny_tokenizer()), E.ToolError, "its own tokenizer"),
-    ("moved", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), device="cpu"), E.ToolError, "leave out device"),
+    ("moved", lambda: lashley.load(tiny_model("llama"), tiny_tokenizer(), device="cpu"), E.ToolError, "out device"),
     ("no tokenizer", lambda: lashley.load(tiny_model("llama")), E.UnsupportedModel, "needs its tokenizer"),
     ("no model", lambda: lashley.load(7), E.UnsupportedModel, "Not a model: int"),
     ("no experiment", lambda: lashley.run("head_ablation"), E.ToolError, "A str is not an experiment"),  # type: ignore[arg-type]

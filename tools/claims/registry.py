@@ -24,7 +24,7 @@ OURS = (*ASKED, "contrast", "ratio", "predicted", "behaves")
 
 
 def names() -> tuple[str, ...]:
-    """Ours and those of installed packages, of which nothing is loaded."""
+    """Ours and those of installed packages, without loading any."""
     return (*OURS, *sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
