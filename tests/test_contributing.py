@@ -188,7 +188,7 @@ def test_the_driver_leads_a_study_to_its_report(package: Path, used: list[tuple[
     assert "The protocol one_look chooses the experiments, as you asked. No language model is used." in said
     report = (package / "reports" / "R1" / "report.md").read_text(encoding="utf-8").replace("\\_", "_")
     assert re.search(r"Its accuracy is \*{0,2}[01]\.\d+", report), report
-    assert "No language model was used. The driver one_look, a fixed protocol" in report
+    assert "No language model led this study. The driver one_look, a fixed protocol" in report
     code, out, said = used[9]
     assert code == 0, out + said
     assert "R1: the same" in out

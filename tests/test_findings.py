@@ -70,7 +70,7 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
     assert both.verdict == "confirmed"
     assert "Heads L0.H1 and L1.H2 are, together, needed for induction (confirmed on held-out prompts)." in both.text
     assert both.grounds in honest.front
-    assert "| Does induction need heads L0.H1 and L1.H2? | yes, confirmed |" in honest.front
+    assert "| Does induction need heads L0.H1 and L1.H2? | yes (confirmed) |" in honest.front
     for head in ("L0.H1", "L1.H2"):
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
@@ -234,7 +234,7 @@ def test_anybody_can_ask_for_a_verdict(honest: Studied) -> None:
     said = agent(folder, "findings", "R1", "--json", "--db", str(honest.path))
     assert [one["verdict"] for one in json.loads(said.stdout)["findings"]] == [one.verdict for one in honest.findings]
     asked = agent(folder, "findings", "R1", "needed", "L0.H1", "L1.H2", "--db", str(honest.path))
-    assert "Does induction need heads L0.H1 and L1.H2? yes, confirmed" in " ".join(asked.stdout.split())
+    assert "Does induction need heads L0.H1 and L1.H2? yes (confirmed)" in " ".join(asked.stdout.split())
     for wrong, words in (
         (("E1",), "not a run"), (("R9",), "There is no run R9"), (("R1", "ned", "L1"), "no type of claim 'ned'"),
         (("R1", "needed"), "name the parts"), (("R1", "attends", "L1.H2"), "at: is required"),
@@ -332,7 +332,7 @@ def test_a_claim_in_a_report_names_what_there_is(honest: Studied) -> None:
     for given, words in (
         (
             {"type": "needed", "parts": ["L9.H0"]},
-            r"has no L9\.H0\. There is no layer 9: this model has 2 layers",
+            r"has no L9\.H0\. There is no layer 9\. This model has 2 layers",
         ),
         ({"type": "needed", "parts": ["L1.H7"]}, r"has no L1\.H7\. There is no head 7"),
         ({"type": "needed", "parts": ["L1.H2"], "task": "lists, which need L1.H0"}, "No experiment of R1 has the task"),

@@ -90,7 +90,7 @@ def edited(screen: Screen, front: str) -> Screen:
         ("planted:backup", "Head L1.H0 is needed for induction on the prompts to explore (seen while exploring)."),
         ("planted:constant", "Head L0.H0 is needed for induction (confirmed on held-out prompts)."),
         ("planted:null", "Head L0.H0 is needed for induction (confirmed on held-out prompts)."),
-        ("planted:induction", "| Does induction need head L1.H0? | yes, confirmed | Setting it to zero ... | E1 |"),
+        ("planted:induction", "| Does induction need head L1.H0? | yes (confirmed) | Setting it to zero ... | E1 |"),
         ("planted:induction", "| Can induction spare head L1.H2? | it seems so | Setting it to zero ... | E1 |"),
         ("planted:induction", "Two heads are needed for induction, each by its own test: L0.H1 and L1.H0 (confirmed)."),
         ("planted:induction", "Anybody with eyes in his head can see that it is so."),
@@ -111,7 +111,7 @@ def test_a_false_sentence_would_be_found(subject: str, sentence: str, stages: di
         ("planted:backup", "Heads L1.H0 and L1.H3, each by itself: not needed for induction (refuted on held-out)."),
         ("planted:induction", "Whether head L1.H0 is needed for induction is undecided."),
         ("planted:induction", "Heads L0.H1 and L1.H2 are, together, needed for induction (confirmed)."),
-        ("planted:induction", "| Does induction need head L1.H0? | no, refuted | Setting it to zero ... | E1 |"),
+        ("planted:induction", "| Does induction need head L1.H0? | no (refuted) | Setting it to zero ... | E1 |"),
         ("planted:induction", "| Does induction need head L1.H0? | undecided | Setting it to zero ... | E1 |"),
     ],
 )

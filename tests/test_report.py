@@ -73,7 +73,7 @@ def test_a_report_explains_its_words_and_says_what_it_cannot_show(report: Report
 def test_the_program_adds_what_the_writer_might_leave_out(report: Report) -> None:
     for page in (report.html, report.markdown):
         for words in (
-            "No language model was used",
+            "No language model led this study",
             "E3",
             "There is no layer 99.",
             "agent replay E2",

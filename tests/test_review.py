@@ -296,7 +296,7 @@ def test_a_review_finds_the_member_of_a_needed_set_that_does_nothing(tmp_path: P
     reviewed(path, Autopilot())
     report = rendered(path).replace("\\", "")
     for said in (
-        "Head L1.H0 adds nothing to the damage of head L0.H1 in induction (claim refuted on held-out prompts).",
+        "Head L1.H0 adds nothing to the damage of head L0.H1 in induction (shown on held-out prompts).",
         "Head L0.H1 adds to the damage of head L1.H0 in induction (confirmed on held-out prompts).",
     ):
         assert said in report

@@ -73,7 +73,7 @@ def read_rows(front: str) -> Iterator[tuple[str, Said]]:
         question, _, rest = line.removeprefix("| ").partition(" | ")
         answer = rest.partition(" | ")[0]
         asks = next((of for word, of in ((" need ", True), (" spare ", False)) if word in question), None)
-        yes = {"yes": True, "it seems so": True, "no": False, "it seems not": False}.get(answer.partition(",")[0])
+        yes = {"yes": True, "it seems so": True, "no": False, "it seems not": False}.get(answer.partition(" (")[0])
         if asks is not None and yes is not None and question.endswith("?") and named_in(question):
             yield line, Said(asks == yes, named_in(question), each=False)
 

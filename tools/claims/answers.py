@@ -16,6 +16,7 @@ from .call import kept
 from .claim import VERDICTS, Finding, Verdict
 from .counted import on_its_model
 from .findings import questions, tasks
+from .parts import sizes_of
 from .question import Question
 from .removals import sweeps
 from .types.does import Does
@@ -36,9 +37,9 @@ WORDS: Mapping[Verdict, str] = {
 
 # The same for a table, with the verdict on the claim.
 CELLS: Mapping[Verdict, str] = {
-    "confirmed": "yes, confirmed",
-    "supported": "yes, supported",
-    "refuted": "no, refuted",
+    "confirmed": "yes (confirmed)",
+    "supported": "yes (supported)",
+    "refuted": "no (refuted)",
     "undecided": "undecided",
     "seen": "it seems so",
     "untested": "not tested",
@@ -204,29 +205,38 @@ def _refuted(asked: Question, needed: Sequence[Finding], spare: Sequence[Finding
         if those:
             one = len(those) == 1
             it, each = ("it", "it") if one else ("them", "each")
-            why = f": zero ablation flags {it}, but replacing {each} by its mean changes nothing that counts"
+            why = f": setting {it} to zero does damage, but replacing {each} by its mean changes nothing that counts"
             yield (
                 f"{capitalized(_names(those))}{'' if one else ','} "
-                f"{'is' if one and len(those[0].claim.about) == 1 else 'are'} not needed for {asked.task} (claim "
-                f"refuted on held-out prompts){why if those[0].artefact else ''}."
+                f"{'is' if one and len(those[0].claim.about) == 1 else 'are'} not needed for {asked.task} (shown "
+                f"on held-out prompts){why if those[0].artefact else ''}."
             )
     if wrong := [one for one in spare if one.verdict == "refuted"]:
-        yield f"{capitalized(_names(wrong))} cannot be spared for {asked.task} (claim refuted on held-out prompts)."
+        yield f"{capitalized(_names(wrong))} cannot be spared for {asked.task} (shown on held-out prompts)."
 
 
 def _searched(study: Study, asked: Question) -> Iterator[str]:
-    """What was searched, and how much was found."""
+    """What was looked through, and how much of it does damage."""
     for one in sweeps(study, asked.task):
         looked = [part for part in one.parts if asked.asks_for(part)]
         if looked:
             beyond = len([part for part in one.beyond if asked.asks_for(part)])
             how = "by skipping it" if one.method == "skip" else f"({one.method})"
             kind = "layers" if "." not in looked[0] else _kind(asked)
+            there = _there_are(study, looked[0])
+            of = f" of the model's {there}" if there > len(looked) else ""
             yield (
-                f"The search in {one.experiment} removed each of {len(looked)} {kind} {how}; while exploring, "
-                f"{beyond or 'none'} of them pass{'es' * (beyond == 1)} the bound."
+                f"The search in {one.experiment} removed each of {len(looked)}{of} {kind} {how}. While exploring, "
+                f"{beyond or 'none'} of them did damage beyond the bound."
             )
             return
+
+
+def _there_are(study: Study, part: str) -> int:
+    """How many heads or layers the model has; 0 for other parts."""
+    sizes, last = sizes_of(study), part.rsplit(".", maxsplit=1)[-1]
+    each = 1 if "." not in part else sizes.get("n_heads", 0) if last.startswith("H") else 0
+    return sizes.get("n_layers", 0) * each
 
 
 def _kind(asked: Question) -> str:

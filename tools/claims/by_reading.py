@@ -105,7 +105,7 @@ NOT_TESTED = "not tested on held-out prompts"
 SUFFIX = {
     "confirmed": "confirmed on held-out prompts",
     "supported": "supported on held-out prompts",
-    "refuted": "claim refuted on held-out prompts",
+    "refuted": "shown on held-out prompts",
     "undecided": "undecided",
     "seen": f"seen while exploring, {NOT_TESTED}",
     "untested": "not tested",

@@ -123,13 +123,13 @@ def change_text(one: Removal, count: int) -> str:
     return f"{removing(one.method, count)} {does} {one.metric} {ends} ({one.text}, {one.experiment}){one.why_open}"
 
 
-def beside_controls(study: Study, found: Found, count: int) -> str:
+def beside_controls(study: Study, found: Found, count: int) -> tuple[str, bool]:
     """A sentence on what random controls change, if the experiment with the deciding number, or another with the same
     metric and method of removal, has them: "As many heads near by, drawn at random, change logit_diff by
-    −0.02 [−0.05, 0.01] (20 sets)." """
+    −0.02 [−0.05, 0.01] (20 sets)." And whether they do damage beyond the bound, too."""
     one = found.decisive
     if one is None:
-        return ""
+        return "", False
     alike = [other for other in found.numbers
              if (other.metric, other.method, other.held_out) == (one.metric, one.method, one.held_out)]  # fmt: skip
     for experiment in dict.fromkeys((one.experiment, *(other.experiment for other in alike))):
@@ -144,8 +144,10 @@ def beside_controls(study: Study, found: Found, count: int) -> str:
         where = "" if experiment == one.experiment else f"; {experiment}"
         sets = parts if count == 1 else "sets"
         text = value_text(beside.value, beside.low, beside.high, unit=unit_of(one.metric))
-        return f"{which} change {one.metric} by {text} ({beside.n} {sets}{where})."
-    return ""
+        said = f"{which} change {one.metric} by {text} ({beside.n} {sets}{where})"
+        unspecific = one.says == "more" and metrics()[one.metric].worse * beside.value > one.bound
+        return said + (", more than the bound, too." if unspecific else "."), unspecific
+    return "", False
 
 
 def one_question(found: Found) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Finding(Frozen):
 
     sentence   the answer in one sentence: subject and verdict
     because    the number that decides it, in one or two sentences
+    unspecific  random controls do damage beyond the bound, too
     controls   what random controls do in comparison, in one sentence
     against    what speaks against it, or limits it, each one sentence
     untested   what was not tested, each one sentence
@@ -69,6 +70,7 @@ class Finding(Frozen):
     sentence: str
     because: str = ""
     controls: str = ""
+    unspecific: bool = False
     evidence: tuple[Evidence, ...] = ()
     against: tuple[str, ...] = ()
     untested: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ class Finding(Frozen):
     @property
     def short(self) -> str:
         """The answer and the number that decides it."""
-        return " ".join(filter(None, (self.sentence, self.because)))
+        return " ".join(filter(None, (self.sentence, self.because, self.controls if self.unspecific else "")))
 
     @property
     def grounds(self) -> str:

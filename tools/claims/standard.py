@@ -30,10 +30,11 @@ def part_of(intact: float) -> float:
 
 
 class Standard(Frozen):
-    """The metric that decides on a task, and the bound on it in its unit."""
+    """The metric that decides on a task, the bound on it in its unit, and the experiment that the bound is from."""
 
     metric: str
     bound: float
+    source: str = ""
 
 
 def standard(study: Study, task: str) -> Standard:
@@ -45,7 +46,7 @@ def standard(study: Study, task: str) -> Standard:
         if found is None or (row.kind != "baseline" and found.name == "logit_diff"):
             continue
         if found.low is not None and found.low > 0:
-            return Standard(metric="logit_diff", bound=part_of(found.value))
+            return Standard(metric="logit_diff", bound=part_of(found.value), source=row.id)
         return Standard(metric=LAST, bound=NATS)
     return Standard(metric=LAST, bound=NATS)
 
@@ -53,8 +54,12 @@ def standard(study: Study, task: str) -> Standard:
 def bound_sentence(study: Study, task: str) -> str:
     """What counts as a change on a task."""
     at = standard(study, task)
-    why = ", a tenth of the intact value" if at.metric == "logit_diff" else ""
-    return f"On {task} a change counts when it passes {at.bound:g} {unit_of(at.metric)} of {at.metric}{why}."
+    if at.metric != "logit_diff":
+        return f"On {task}, a change counts when it passes {at.bound:g} {unit_of(at.metric)} of {at.metric}."
+    return (
+        f"On {task}, a change counts when it passes {at.bound:g} logits of logit_diff (how much the model prefers the "
+        f"answer to one wrong answer): a tenth of its intact value in {at.source}."
+    )
 
 
 def bound_on(metric: str, at: Standard, row: Experiment) -> float:

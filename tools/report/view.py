@@ -79,8 +79,8 @@ def _who(run: Run) -> str:
         return "This study played back the recording of an earlier one, which chose the experiments and wrote the text."
     if run.llm is None:
         return (
-            f"No language model was used. {protocol(run.driver)}, a fixed protocol, chose each experiment from the "
-            "earlier results and wrote the text."
+            f"No language model led this study. {protocol(run.driver)}, a fixed protocol, chose each experiment from "
+            "the earlier results and wrote the text."
         )
     return (
         f"{run.llm}, through the {run.driver} driver, chose the experiments and wrote the text. The program filled in "

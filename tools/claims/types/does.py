@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ....experiments.answers.chance import LEVEL
+from ....experiments.statistics.p_values import p_text
 from ...report.numbers import number, value_text
 from ...report.study import Study
 from ..by_reading import SUFFIX
@@ -41,8 +42,9 @@ class Does(Claim):
                 one, p = found[name], found.get(f"{name}_p")
                 by_chance = found[chance].value if chance in found else None
                 able = p is not None and p.value < LEVEL
-                text = f"{value_text(one.value, one.low, one.high, n=one.n)}"
+                text = value_text(one.value, one.low, one.high, n=one.n)
                 text += f", chance {number(by_chance)}" if by_chance is not None else ""
+                text += f", p {p_text(p.value)}" if p is not None else ""
                 (shown if able else lacking).append(f"{does} ({text})")
         held_out = row.split == "confirm"
         verdict: Verdict = ("confirmed" if held_out else "seen") if shown else "undecided"
@@ -53,7 +55,11 @@ class Does(Claim):
             because = f"In {row.id} it {' and '.join(shown)}, more often than chance."
         else:
             sentence = f"It is not shown that the intact model can do {self.task}."
-            because = f"In {row.id} it {' and '.join(lacking)}, which may be chance."
-        against = (f"It is not shown that it {' and '.join(lacking)}.",) if shown and lacking else ()
+            because = f"In {row.id} it {' and '.join(lacking)}, which may be chance (p must be below {LEVEL:g})."
+        against = (
+            (f"It is not shown that it {' and '.join(lacking)}: p must be below {LEVEL:g}.",)
+            if shown and lacking
+            else ()
+        )
         return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, evidence=evidence,
                        against=against)  # fmt: skip

@@ -42,9 +42,10 @@ class Needed(ClaimOnParts):
 
     def judge(self, study: Study) -> Finding:
         found = by_removal(study, frozenset(self.parts), self.task, NEEDED)
+        controls, unspecific = beside_controls(study, found, len(self.parts))
         return Finding(
             claim=self, verdict=found.verdict, sentence=self.sentence(found), because=self.because(study, found),
-            controls=beside_controls(study, found, len(self.parts)), evidence=found.evidence,
+            controls=controls, unspecific=unspecific, evidence=found.evidence,
             against=(*unable(study, found), *self.against(found)),
             untested=tuple(filter(None, [self.not_each(found), not_tried(found, frozenset(self.parts))])),
             partial=by_zero_alone(found), artefact=found.verdict == "refuted" and _by_zero(found) is not None,
@@ -69,7 +70,7 @@ class Needed(ClaimOnParts):
                 return f"Setting {them} to zero hurts {task} ({SUFFIX[found.verdict]})."
             case "supported":
                 ways = listed(found.that("for"))
-                return f"{capitalized(them)} {are_needed} under {ways} ({SUFFIX['supported']})."
+                return f"{capitalized(them)} {are_needed} ({SUFFIX['supported']}, by {ways} ablation)."
             case "refuted":
                 return f"{capitalized(them)} {are} not needed for {task} ({SUFFIX['refuted']})."
             case "seen":

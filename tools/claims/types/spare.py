@@ -47,13 +47,13 @@ class Spare(ClaimOnParts):
         )  # fmt: skip
 
     def sentence(self, found: Found) -> str:
-        them, together = named(self.parts), "" if len(self.parts) == 1 else " (removed all at once)"
+        them, together = named(self.parts), "" if len(self.parts) == 1 else ", all at once"
         its = f"{capitalized(them)} can be spared for {self.task}{together}"
         match found.verdict:
             case "confirmed" | "seen":
                 return f"{its} ({SUFFIX[found.verdict]})."
             case "supported":
-                return f"{its} under {listed(found.that('for'))} ({SUFFIX['supported']})."
+                return f"{its} ({SUFFIX['supported']}, by {listed(found.that('for'))} ablation)."
             case "refuted":
                 return f"{capitalized(them)} cannot be spared for {self.task}{together} ({SUFFIX['refuted']})."
             case "undecided":
@@ -71,8 +71,8 @@ class Spare(ClaimOnParts):
             case "refuted":
                 return f"{number}, beyond the bound of {bound}."
             case "undecided":
-                return f"{number}; the bound is {bound} on both sides of zero."
+                return f"{number}; the bound is ±{bound}."
             case _:
                 agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
                 agree = agree if found.verdict == "confirmed" else ""
-                return f"{number}, within the bound of {bound} on both sides of zero{agree}."
+                return f"{number}, within ±{bound}{agree}."
