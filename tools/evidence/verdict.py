@@ -135,7 +135,8 @@ def _confirmed(hypothesis: Hypothesis, said: dict[int, Verdict | None]) -> bool 
     for one in damage or hypothesis.predictions:
         method = one.config.get("method")
         if method in METHODS:
-            rest = {k: v for k, v in one.config.items() if k != "method"}
+            # How many random sets it is compared with changes nothing of the removal.
+            rest = {k: v for k, v in one.config.items() if k not in ("method", "controls")}
             what = repr((one.kind, sorted(rest.items(), key=str), one.quantity, one.comparison))
             methods.setdefault(what, set()).update({method} if said[one.id] == "supported" else set())
     return all(found == set(METHODS) for found in methods.values()) if methods else None
