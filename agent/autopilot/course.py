@@ -28,7 +28,7 @@ class Course:
     """Experiments as the tools gave them, in the order in which they are made.
 
     left         baselines of tasks that the subject could not do
-    unasked      tasks whose baselines the tools refused
+    refused      tasks whose baselines the tools refused
     sweep        each layer left out; `needed_layer` and `spare_layer` are what it suggests
     searched     layers whose heads were removed one by one
     chosen       the strongest heads under zero; `repeat` is the same under the mean
@@ -47,7 +47,7 @@ class Course:
     study: Data
     task: str
     left: list[Data]
-    unasked: list[str]
+    refused: list[str]
     baseline: Data
     yardstick: Yardstick
     sweep: Data = field(default_factory=dict[str, Any])
@@ -106,7 +106,7 @@ class Course:
         return [one for one in self.tested.get(about, {}).get("predictions", []) if one["judged"]]
 
     def status(self, about: str) -> str:
-        """The verdict on a hypothesis as it stands; "open" without a test."""
+        """The current verdict on a hypothesis; "open" without a test."""
         return self.statuses.get(self.proposed.get(about, ""), "open") if about in self.tested else "open"
 
     @property

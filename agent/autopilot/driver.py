@@ -65,9 +65,9 @@ def able(found: Data) -> bool:
 
 
 def protocol(study: Data) -> Protocol:
-    """The steps of a study, each told what the one before it gave."""
+    """The steps of a study; each receives what the one before it gave."""
     tried: list[Data] = []
-    unasked: list[str] = []
+    refused: list[str] = []
     tasks = [study["task"]]
     for task in tasks:
         baseline = yield (
@@ -80,7 +80,7 @@ def protocol(study: Data) -> Protocol:
             tasks += [one["name"] for one in listed.get("tasks", []) if one["name"] != task]
         if baseline.get("refused"):
             # Its tokenizer cannot carry the task, or there are too few prompts; the answer says so.
-            unasked.append(task)
+            refused.append(task)
             continue
         tried.append(baseline)
         if able(baseline):
@@ -89,13 +89,13 @@ def protocol(study: Data) -> Protocol:
         yield (
             "The subject can do none of the tasks; that is what there is to report.",
             "write_report",
-            nothing_report(study, tried, unasked),
+            nothing_report(study, tried, refused),
         )
         return
     baseline = tried[-1]
     task = baseline["config"]["task"]
     yardstick = yardstick_for_heads(baseline)
-    course = Course(study=study, task=task, left=tried[:-1], unasked=unasked, baseline=baseline, yardstick=yardstick)
+    course = Course(study=study, task=task, left=tried[:-1], refused=refused, baseline=baseline, yardstick=yardstick)
     yield from search_layers(course)
     yield from search_heads(course)
     yield from search_jointly(course)

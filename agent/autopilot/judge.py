@@ -72,7 +72,7 @@ class Yardstick:
         return {"comparison": "between", "quantity": quantity or self.measured, **bounds}
 
     def damage(self, effect: Data) -> tuple[float, float, float]:
-        """The change and its interval, turned so that more is worse."""
+        """The change and its interval, with its sign such that more is worse."""
         if self.metric == "loss":
             return effect["value"], effect["low"], effect["high"]
         return -effect["value"], -effect["high"], -effect["low"]

@@ -112,8 +112,8 @@ def heads(course: Course) -> list[str]:
                 )
     if not course.kept and not course.undecided:
         blocks.append(
-            f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That is no "
-            "proof that there is none: see what was not tested."
+            f"The search left no head whose removal, by itself, does more damage than {yardstick.said}. That does "
+            "not prove that there is none: see what was not tested."
         )
     if course.vanished:
         blocks.append(
@@ -215,7 +215,7 @@ def untested(course: Course) -> list[str]:
         "The other half of each layer (its MLP), single neurons, and what one part sends to another.",
         "What these parts do. That damage follows when a part is removed says that it matters here, not how.",
         f"Other models, other tasks, and other wordings of `{course.task}`.",
-        not_asked(course.unasked),
+        not_asked(course.refused),
     ]
     return ["## What was not tested", "\n".join(f"- {item}" for item in items if item)]
 
@@ -243,7 +243,7 @@ def not_asked(tasks: list[str]) -> str:
     return f"Tasks that could not be put to this subject: {listing([*names, *more])}. Their baselines were refused."
 
 
-def nothing_report(study: Data, tried: list[Data], unasked: list[str]) -> Data:
+def nothing_report(study: Data, tried: list[Data], refused: list[str]) -> Data:
     """The arguments of write_report for a study that found no task to study damage on."""
     can = (
         "The subject is shown neither to say the answers of these tasks nor to prefer them to wrong ones: what cannot "
@@ -263,6 +263,6 @@ def nothing_report(study: Data, tried: list[Data], unasked: list[str]) -> Data:
         "",
         "- Anything about layers and heads: no part was removed.",
         "- Other wordings, more examples in the prompt, and other tasks (`--task` takes a file of your own prompts).",
-        *([f"- {not_asked(unasked)}"] if unasked else []),
+        *([f"- {not_asked(refused)}"] if refused else []),
     ]
     return {"title": " ".join(study["goal"].split()), "claims": [], "interpretation": "\n".join(lines)}

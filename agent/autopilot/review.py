@@ -1,16 +1,16 @@
 """The autopilot as a reviewer: a fixed attempt to refute the claims of a study, within a budget of experiments.
 
-In this order, as far as the budget reaches, and all of it written down before the first test:
+It writes everything down before the first test, in this order, as far as the budget reaches:
 
-1. What each claim rests on, predicted again for other prompts. A number of an experiment that removed something is
-   predicted under zero, mean and resample; the predictions of a hypothesis are made again as they were.
-2. Controls, by one removal each, for claims that a head or a set of heads does damage: another head of the same layer,
-   drawn at random, must not do as much (null); and towards answers that were handed out anew there must be no such
-   damage (permuted; in the logit difference alone: any damage changes the loss of a wrong answer, too).
-3. Of a set of heads that is said to be needed, each member: the set with it and without it, on the same prompts.
+1. The numbers that each claim rests on, predicted for other prompts. For a number of an experiment that removed
+   something, it predicts zero, mean and resample; it repeats the predictions of a hypothesis unchanged.
+2. Controls, by one removal each, for claims that a head or a set of heads does damage. Another head of the same layer,
+   drawn at random, must not do as much damage (null). With shuffled answers there must be no such damage (permuted; in
+   the logit difference alone: any damage changes the loss of a wrong answer, too).
+3. The members of a set of heads that a claim calls needed: the set with and without each of them, on the same prompts.
 4. The predictions of a hypothesis under the methods of removal that it left out.
 
-A claim falls when a test contradicts it. It stands when all that it rests on is upheld and no control fails.
+A claim falls when a test contradicts it. It stands when everything that it rests on is upheld and no control fails.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def reply(messages: Sequence[Message]) -> Reply:
 
 
 def review_protocol(course: Course) -> Protocol:
-    """The steps of a review, each told what the one before it gave."""
+    """The steps of a review; each receives what the one before it gave."""
     listed = yield "What are the sizes of the subject?", "list_models", {}
     course.plans = affordable(course.given, listed["subject"]["anatomy"])
     for plan in course.plans:
@@ -167,7 +167,7 @@ def controls(given: Data, anatomy: Data) -> Iterator[Plan]:
 
 
 def members(given: Data) -> Iterator[Plan]:
-    """For each set that is said to be needed: the damage of all of it, and of all but one of its members."""
+    """For each set that a claim calls needed: the damage of all of it, and of all but one of its members."""
     for claim in given["claims"]:
         sets = [one for one in claim["assertions"] if is_damage(one) and len(heads_of(one)) > 1]
         for one in sorted(sets, key=lambda a: a["config"].get("method") != "mean")[: bool(claim.get("members"))]:
@@ -247,7 +247,7 @@ def opposite(one: Data, config: Data, heads: Sequence[str]) -> Data:
 
 
 def stand_in(head: str, named: set[str], anatomy: Data, draw: random.Random) -> str:
-    """Another head of the layer, of which nothing is claimed; nothing where there is none."""
+    """Another head of the layer that no claim names; "" if there is none."""
     layer = head.split(".")[0]
     free = [f"{layer}.H{number}" for number in range(anatomy["n_heads"]) if f"{layer}.H{number}" not in named]
     return draw.choice(free) if free else ""
