@@ -318,6 +318,13 @@ class Request(NamedTuple):
     tools: Mapping[str, Json]
 
 
+class RelativeTests(NamedTuple):
+    """How many predictions a run tested that shares the beginning of another."""
+
+    run: str
+    tests: int
+
+
 class Event(NamedTuple):
     """An event in a study: `what` is run, turn, experiment, note, hypothesis or report."""
 

@@ -113,7 +113,7 @@ def guessed(by: float) -> Task:
 def test_chance_is_that_of_the_better_guesser() -> None:
     assert chance_of(TASK, PROMPTS).summary == "0.250 (always answering '0')"
     assert chance_of(guessed(0.5), PROMPTS).value == 0.5
-    assert "picking" in chance_of(guessed(0.5), PROMPTS).by
+    assert "choosing" in chance_of(guessed(0.5), PROMPTS).by
     assert chance_of(guessed(0.1), PROMPTS).value == 0.25
     # All of one answer says nothing of how hard it is to find.
     assert chance_of(TASK, PROMPTS[:1]).value == 0.0

@@ -166,7 +166,7 @@ def test_the_device_is_the_one_that_is_asked_for(monkeypatch: pytest.MonkeyPatch
     assert chosen_device() == "cpu"
     for wrong in ("gpu", "cuda:99", "cpu:1", "meta"):
         monkeypatch.setenv("LASHLEY_DEVICE", wrong)
-        with pytest.raises(BadConfiguration, match="LASHLEY_DEVICE may be cpu"):
+        with pytest.raises(BadConfiguration, match="Set LASHLEY_DEVICE to cpu"):
             chosen_device()
     monkeypatch.setenv("LASHLEY_DEVICE", "auto")
     assert chosen_device() == "auto"

@@ -80,7 +80,7 @@ def test_a_task_that_the_tokenizer_cannot_carry_is_left_for_the_next(tmp_path: P
         assert (ending.status, ending.report_by_program) == ("finished", False), ending.why
         turns = [turn.content for turn in context.reader.turns(1)]
         report = context.reader.latest_report(1)
-    refused = [turn["text"] for turn in turns if turn["role"] == "tool" and "cannot carry" in turn["text"]]
+    refused = [turn["text"] for turn in turns if turn["role"] == "tool" and "does not fit" in turn["text"]]
     assert "'greater_than'" in refused[0]
     assert report is not None
     assert "Tasks that could not be put to this subject: `greater_than`" in report.source

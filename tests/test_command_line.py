@@ -55,7 +55,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, words: tuple[str, ...]) -> P
 
 def test_a_study_without_a_key_ends_in_a_report(study: Path, words: tuple[str, ...]) -> None:
     html = (study / "reports/R1/report.html").read_text()
-    assert "no language model was used" in html.lower()
+    assert "no language model led this study" in html.lower()
     assert "{{" not in html
     assert html.count("<svg") >= 3
     assert html.count("<script") == 1
@@ -171,7 +171,7 @@ FAULTS = [
     (("tasks", "show", "bad.jsonl"), 2, "bad.jsonl, line 2"),
     (("tasks", "show", "few.jsonl", "-n", "2"), 2, "few"),
     (("show", "E99"), 2, "E99"),
-    (("show", "H1"), 2, "no hypothesis is recorded yet"),
+    (("show", "H1"), 2, "No hypothesis is recorded yet"),
     (("show", "E1", "--db", "newer.db"), 2, "newer Lashley"),
     (("show", "E1", "--db", "other.db"), 2, "another program"),
     (("experiment", "baseline", "--db", "newer.db", "--n", "2"), 2, "newer Lashley"),
@@ -179,7 +179,7 @@ FAULTS = [
     (("experiments", "--task", "arithmetics"), 2, "arithmetic"),
     (("experiments", "--model", "smolm2"), 2, "smollm2-135m"),
     (("experiments", "--status", "finished"), 2, "done"),
-    (("experiments", "--run", "R5"), 2, "no run is recorded yet"),
+    (("experiments", "--run", "R5"), 2, "No run is recorded yet"),
     (("runs", "--db", "none.db"), 2, "agent run --goal"),
     (("run", "--goal", "add", "--model", "folder"), 2, "config.json"),
     (("run", "--goal", "add", "--model", "strange"), 2, "strange"),

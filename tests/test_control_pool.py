@@ -196,7 +196,7 @@ def test_a_result_says_which_pool_its_controls_are_from(fragile: Lab) -> None:
     one = LayerProgram(**given, program="0-4, 7-11").run(fragile)
     assert "with 5 programs that do the same to layers 2-4, 7-10 (p " in one.found
     assert "few_matched_controls" in [n.code for n in one.notes]
-    assert "gives 5 of 20" in one.notes[0].text
+    assert "gives only 5 of 20" in one.notes[0].text
     anywhere = LayerProgram(**given, program="0-4, 7-11", control_pool="anywhere").run(fragile)
     assert "with 20 programs that do the same to other layers (p " in anywhere.found
     assert "few_matched_controls" not in [n.code for n in anywhere.notes]

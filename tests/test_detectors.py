@@ -101,7 +101,7 @@ def test_what_heads_say_of_tokens_is_what_the_parameters_say() -> None:
 
 
 def test_texts_that_do_not_fit_are_refused_in_a_line() -> None:
-    with pytest.raises(BadConfiguration, match="at most 31 different tokens"):
+    with pytest.raises(BadConfiguration, match="at most 31 repeated tokens"):
         HeadDetectors(model="planted:induction", length=40, **GIVEN).run(planted_lab("planted:induction"))
 
 

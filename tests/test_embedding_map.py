@@ -256,7 +256,7 @@ def test_other_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
         made(position="subject").run(word_lab("llama"))
     with pytest.raises(BadConfiguration, match="Raise n, or use another label"):
         made(n=4).check({}, word_task())
-    with pytest.raises(BadConfiguration, match="labels are"):
+    with pytest.raises(BadConfiguration, match="Labels: answer"):
         made().check({}, word_task(is_open=True))
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(BadConfiguration, match=r'pip install "lashley\[tsne\]"'):

@@ -32,7 +32,7 @@ def test_one_that_takes_too_long_stops_and_the_same_call_goes_on(tmp_path: Path)
         context.experiment_minutes = 1e-9
         late = called(context, "head_ablation")
         assert late.refused
-        assert "as an experiment may take 1e-09" in late.text
+        assert "because an experiment may take 1e-09" in late.text
         row = context.reader.experiment(1)
         assert (row.status, row.error_type) == ("failed", "TooLong")
         assert [a.name for a in row.artifacts] == ["unfinished"]
@@ -109,7 +109,7 @@ def test_where_memory_ends_the_process_lives_on(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     said, rows = done.stdout.strip().splitlines()
-    assert said.startswith("E2 failed: cpu does not have enough memory")
+    assert said.startswith("E2 failed: The memory of cpu is too small")
     assert rows == "False [('done', None), ('failed', 'OutOfMemory'), ('done', None)]"
 
 

@@ -65,7 +65,7 @@ def test_a_revision_that_is_not_there_is_named() -> None:
 
 def test_a_folder_has_no_revision(tmp_path: Path) -> None:
     folder = saved(tmp_path / "m")
-    with pytest.raises(UnsupportedModel, match="leave '@main' out"):
+    with pytest.raises(UnsupportedModel, match="leave out '@main'"):
         load(f"{folder}@main")
     at = folder.rename(tmp_path / "m@main")
     assert load(str(at)).name == str(at)

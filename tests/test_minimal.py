@@ -136,7 +136,7 @@ def test_where_not_even_all_of_them_suffice_nothing_is_searched() -> None:
     bench = Lab(known.subject, known.task, lambda what, *_: done.append(what))
     left = {"layers": [1], "besides": list(TRUTHS[name].redundant)}
     result = MinimalSet.model_validate({"model": name, **left, **GIVEN}).run(bench)
-    assert result.found.startswith("Not even all 2 heads suffice to break it")
+    assert result.found.startswith("Even all 2 heads do not break the task")
     assert result["share"].value > 0.99
     assert result.effects == ()
     assert "members_needed" not in {m.name for m in result.measurements}

@@ -184,9 +184,9 @@ def test_what_is_not_there_is_one_clear_line() -> None:
     for wrong, says in (
         ({"tokens": ["xylophone quartet", "a", "b", "c"]}, "is not a single token of this model"),
         ({"tokens": ["qwertz", "a", "b", "c"]}, "'qwertz' is not a single token"),
-        ({"tokens": list(WORDS[:3])}, "at least 4"),
+        ({"tokens": list(WORDS[:3])}, "At least 4"),
         ({"tokens": [WORDS[0]] * 4}, "each once"),
-        ({"n": 1}, "at least 4"),
+        ({"n": 1}, "At least 4"),
     ):
         with pytest.raises(BadConfiguration, match=says):
             OvQk.model_validate({**GIVEN, **wrong}).run(bench)

@@ -119,7 +119,7 @@ def test_what_was_measured_before_a_lock_is_the_answer_after_it(
     let_go: list[object] = []
     monkeypatch.setattr(run_experiment, "measured", and_locked)
     try:
-        with pytest.raises(lashley.errors.TrackerFails, match="nothing is lost") as raised:
+        with pytest.raises(lashley.errors.TrackerFails, match="The result of E1 is in") as raised:
             lashley.run(ABLATION, db=path)
         (kept,) = pending.files(path)
         assert str(kept) in one_line(raised.value)

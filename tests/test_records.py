@@ -81,6 +81,7 @@ def read(reader: Reader) -> dict[str, Any]:
         "turns": [reader.turns(number) for number in numbers],
         "questions": [reader.questions(number) for number in numbers],
         "waiting": [reader.waiting(number) for number in numbers],
+        "tested_by_relatives": [reader.tested_by_relatives(number) for number in numbers],
         "latest_report": [reader.latest_report(number) for number in numbers],
         "spent_so_far": [reader.spent_so_far(number) for number in numbers],
         "subjects": [reader.subjects(number) for number in numbers],

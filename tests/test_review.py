@@ -295,11 +295,11 @@ def test_a_review_finds_the_member_of_a_needed_set_that_does_nothing(tmp_path: P
         study(context, Scripted(protocol), "Which heads?", Budget(), View(None), n=16)
     reviewed(path, Autopilot())
     report = rendered(path).replace("\\", "")
-    for said in (
+    for sentence in (
         "Head L1.H0 adds nothing to the damage of head L0.H1 in induction (shown on held-out prompts).",
         "Head L0.H1 adds to the damage of head L1.H0 in induction (confirmed on held-out prompts).",
     ):
-        assert said in report
+        assert sentence in report
     # The set as a whole is needed, which is all that was claimed.
     assert "falls" not in said(path).values()
 

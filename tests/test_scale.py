@@ -56,7 +56,7 @@ def steps(connection: sqlite3.Connection, sql: str) -> Sequence[str]:
 def test_a_long_list_is_cut_and_says_so(path: Path, command: str, there: int) -> None:
     done = CliRunner().invoke(cli, [command, "--json", "--db", str(path)])
     assert len(json.loads(done.stdout)) == 50
-    assert done.stderr == f"50 of {there:,}; --limit {there} shows all.\n"
+    assert done.stderr == f"Showing 50 of {there:,}; --limit {there} shows all.\n"
     whole = CliRunner().invoke(cli, [command, "--json", "--limit", str(there), "--db", str(path)])
     assert len(json.loads(whole.stdout)) == there
     assert whole.stderr == ""

@@ -135,7 +135,7 @@ def test_prompts_with_few_donors_get_more_of_the_explore_split(split: str) -> No
 
 
 def test_prompts_that_have_donors_stay_as_they_are() -> None:
-    bench = lab("arithmetic")
+    bench = lab("greater_than")
     _, batch = bench.prompts(16, "explore", 0)
     assert bench.with_donors(16, "explore", 0) is batch
     assert len(make_batch(bench.subject.tokenizer, bench.prompts(16, "explore", 0)[0])) == 16

@@ -226,7 +226,7 @@ def test_a_page_follows_its_study_to_the_end(page: Any, db: Path) -> None:
     with Store.open(db) as store:
         run = store.begin_run(**{**RUN, "goal": "Which heads, live?"})
         page.goto(f"/R{run}")
-        page.get_by_text("the page follows it").wait_for()
+        page.get_by_text("the page updates itself").wait_for()
         assert page.get_by_text("Nothing was done yet.").is_visible()
         clock = page.locator("[data-since]")
         before = clock.text_content()
@@ -236,7 +236,7 @@ def test_a_page_follows_its_study_to_the_end(page: Any, db: Path) -> None:
         page.locator(f'[data-part="steps"] a[href="/E{number}"]').first.wait_for()
         store.finish_run(run, status="finished", spent={})
     page.locator('[data-status="finished"]').wait_for()
-    assert page.get_by_text("the page follows it").count() == 0
+    assert page.get_by_text("the page updates itself").count() == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from ..ids import parse_id, show_id
-from ..records import Event, Report, Request, Run, RunSummary, SpentSoFar, Turn, Words, Written
+from ..records import Event, RelativeTests, Report, Request, Run, RunSummary, SpentSoFar, Turn, Words, Written
 from ..seals import Seals
 from .experiments import ENVIRONMENT, ExperimentReader
 from .rows import Row, fields
@@ -67,20 +67,20 @@ class RunReader(ExperimentReader, ThoughtReader):
         """The runs that were forked from this one."""
         return self._values("SELECT id FROM runs WHERE parent = ? ORDER BY id", run)
 
-    def tested_by_relatives(self, run: int, until: str | None = None) -> dict[str, int]:
+    def tested_by_relatives(self, run: int, until: str | None = None) -> list[RelativeTests]:
         """How many predictions each other run tested (until a time) that shares this one's beginning: the run that it
         was forked from, its own forks, and theirs."""
-        rows = self._tuples(
-            "WITH RECURSIVE "
+        return self._records(
+            RelativeTests,
+            "FROM (WITH RECURSIVE "
             "above (id) AS (SELECT ?1 UNION SELECT parent FROM runs JOIN above USING (id) WHERE parent IS NOT NULL), "
             "family (id) AS (SELECT id FROM above UNION SELECT runs.id FROM runs JOIN family ON parent = family.id) "
-            "SELECT hypotheses.run, count(*) FROM judgements "
+            "SELECT hypotheses.run AS run, count(*) AS tests FROM judgements "
             "JOIN predictions ON predictions.id = prediction JOIN hypotheses ON hypotheses.id = hypothesis "
             "WHERE hypotheses.run IN family AND hypotheses.run <> ?1 AND (?2 IS NULL OR judgements.created <= ?2) "
-            "GROUP BY hypotheses.run",
-            (run, until),
-        )
-        return {show_id("run", one): count for one, count in rows}
+            "GROUP BY hypotheses.run)",
+            run, until,
+        )  # fmt: skip
 
     def request(self, run: int, at: str) -> Request | None:
         """The run's instructions and tools at that time. None if they were not kept: only versions before migration 008

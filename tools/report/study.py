@@ -85,7 +85,7 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         artifact=lambda experiment, name: reader.artifact(parse_id(experiment)[1], name),
         report=_visible(report),
         refused=lambda: _refused(reader, run),
-        relatives=reader.tested_by_relatives(run, written),
+        relatives={one.run: one.tests for one in reader.tested_by_relatives(run, written)},
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 
