@@ -175,5 +175,8 @@ def test_what_was_logged_of_it_says_why_it_cannot_be_replayed(tmp_path: Path) ->
 
     subject = lashley.load(tiny_model("llama"), tiny_tokenizer(), name="mine")
     lashley.run(lashley.Baseline(n=4), lashley.Task(PROMPTS), subject, db=tmp_path / "t.db")
-    with Context.open(str(tmp_path / "t.db")) as context, pytest.raises(UnsupportedModel, match="'memory:mine' was only"):
+    with (
+        Context.open(str(tmp_path / "t.db")) as context,
+        pytest.raises(UnsupportedModel, match="'memory:mine' was only"),
+    ):
         replay(context, 1)
