@@ -250,7 +250,7 @@ def test_the_report_with_its_opinion_is_verified(tmp_path: Path, monkeypatch: py
         write(render_run(reader, 1), tmp_path / "before")
     done = CliRunner().invoke(cli, ["review", "R1", "--driver", "autopilot", "--display", "none"])
     assert done.exit_code == 0, done.output
-    assert "1 stands, 1 falls, 0 undecided" in done.output
+    assert "1 upheld, 1 contradicted, 0 undecided" in done.output
     assert CliRunner().invoke(verify, ["R1"]).exit_code == 0
     assert CliRunner().invoke(verify, ["R2"]).exit_code == 0
     earlier = CliRunner().invoke(verify, ["before/report.html"])

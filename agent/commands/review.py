@@ -124,5 +124,5 @@ def summary(context: Context) -> str:
     review = read_study(context.reader, context.run)
     count = Counter(verdicts_of(review).values())
     untested = f", {count['untested']} untested" if count["untested"] else ""
-    said = f"{count['stands']} stands, {count['falls']} falls, {count['undecided']} undecided{untested}"
+    said = f"{count['stands']} upheld, {count['falls']} contradicted, {count['undecided']} undecided{untested}"
     return f"R{context.run}, the second opinion on {review.run.reviews}. Claims: {said}."
