@@ -71,24 +71,29 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
 
 def word(found: Finding) -> str:
     """The answer in one or two words."""
-    explored = found.evidence and all(one.says == "against" and not one.held_out for one in found.evidence)
     if found.partial:
         return "Not shown."
-    return "It seems not." if found.verdict == "undecided" and explored else WORDS[found.verdict]
+    return "It seems not." if _seems_not(found) else WORDS[found.verdict]
+
+
+def _seems_not(found: Finding) -> bool:
+    """Whether only the prompts to explore say anything, and they speak against the claim."""
+    explored = found.evidence and all(one.says == "against" and not one.held_out for one in found.evidence)
+    return found.verdict == "undecided" and bool(explored)
 
 
 def cell(found: Finding) -> str:
     """The answer to a claim's question, and the verdict on the claim, in a few words."""
     if isinstance(found.claim, Predicted):
         return found.verdict
-    said = word(found)
-    return said.rstrip(".").lower() if said in ("Not shown.", "It seems not.") else CELLS[found.verdict]
+    return word(found).rstrip(".").lower() if found.partial or _seems_not(found) else CELLS[found.verdict]
 
 
 def finding_data(found: Finding) -> dict[str, Any]:
     """A finding as JSON: the claim and its question, the verdict, the sentences, and the experiments behind them.
 
     answer    the answer to the question in a few words, with the verdict
+    shade     the verdict by whose colour a page shows the answer
     grounds   the sentences that follow the answer
     explored  whether it rests only on the prompts to explore
     """
@@ -96,6 +101,7 @@ def finding_data(found: Finding) -> dict[str, Any]:
         "claim": kept(found.claim),
         "question": found.claim.question,
         "answer": cell(found),
+        "shade": "undecided" if found.partial else found.verdict,
         "verdict": found.verdict,
         "means": VERDICTS[found.verdict],
         "text": found.text,
@@ -193,7 +199,7 @@ def _shown(asked: Question, found: Sequence[Finding], what: str, lead: bool = Tr
         by_verdict = {word: [one for one in single if one.verdict == word] for word in ("confirmed", "supported")}
         names = listed([f"{_bare(those)} ({word} on held-out prompts)" for word, those in by_verdict.items() if those])
         count = capitalized(count_words(len(single)))
-        yield f"{count} {_kind(asked)} {are} for {task}, each by its own test: {names}."
+        yield f"{count} {asked.among} {are} for {task}, each by its own test: {names}."
         first = single[0]
         yield f"Of {named(first.claim.about)}: {first.because[:1].lower()}{first.because[1:]}"
     yield from (one.short for one in found if len(one.claim.about) > 1)
@@ -222,7 +228,7 @@ def _searched(study: Study, asked: Question) -> Iterator[str]:
         if looked:
             beyond = len([part for part in one.beyond if asked.asks_for(part)])
             how = "by skipping it" if one.method == "skip" else f"({one.method})"
-            kind = "layers" if "." not in looked[0] else _kind(asked)
+            kind = "layers" if "." not in looked[0] else asked.among
             there = _there_are(study, looked[0])
             of = f" of the model's {there}" if there > len(looked) else ""
             yield (
@@ -237,10 +243,6 @@ def _there_are(study: Study, part: str) -> int:
     sizes, last = sizes_of(study), part.rsplit(".", maxsplit=1)[-1]
     each = 1 if "." not in part else sizes.get("n_heads", 0) if last.startswith("H") else 0
     return sizes.get("n_layers", 0) * each
-
-
-def _kind(asked: Question) -> str:
-    return asked.among
 
 
 def _bare(found: Sequence[Finding]) -> str:
