@@ -6,7 +6,7 @@ GOAL ?= Which layers and heads does SmolLM2 need to add small numbers?
 
 .PHONY: setup study test test-all lint types docs site tour bench bench-envs bench-tried bench-tracker bench-web bench-families clean
 
-# Installed anew only when what is installed could have changed.
+# Reinstalls only when a dependency could have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Lashley needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }

@@ -1,9 +1,9 @@
 """The questions that the kinds answer. Each kind names one; the map for language models, the table of kinds and the
 pages are made from them. A kind of another package may use one of these or its own."""
 
-CAN_IT_DO_IT = "Can the subject do it, and where does it fail?"
-WHICH_LAYERS = "Which layers does it need, and which do little?"
-WHICH_PARTS = "Which heads, MLPs or neurons does it need?"
+CAN_IT_DO_IT = "Can the model do the task, and where does it fail?"
+WHICH_LAYERS = "Which layers does the model need, and which do little?"
+WHICH_PARTS = "Which heads, MLPs or neurons does the model need?"
 WHERE_PROMPTS_DIFFER = "Where is the information that a corrupted prompt lacks?"
 WHICH_READS_FROM_WHICH = "Which part reads from which?"
 WHAT_IS_WRITTEN = "What does a part write, and when is the answer there?"

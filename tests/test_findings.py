@@ -291,10 +291,10 @@ def test_a_needed_set_is_shown_with_what_random_sets_do(honest: Studied, measure
     row = next(one for one in measured.study.experiments.values() if one.config.get("heads") == ["L0.H1", "L1.H2"])
     control = next(one for one in row.measurements if one.name == "control_change")
     value = value_text(control.value, control.low, control.high, unit="logits")
-    said = f"As many heads near by, drawn at random, change logit_diff by {value} ({control.n} sets)."
+    said = f"As many other heads nearby, drawn at random, change logit_diff by {value} on average ({control.n} sets)."
     assert said in both.text
     single = measured.judged("needed", parts=("L1.H2",))
-    assert "Single heads near by, drawn at random, change logit_diff by " in single.text
+    assert "Other heads nearby, drawn at random, change logit_diff by " in single.text
     # A sweep has no sets beside it, and nothing is said.
     assert "drawn at random" not in measured.judged("needed", parts=("L1.H0",)).text
     assert "drawn at random" not in measured.judged("spare", parts=("L1.H2",)).text

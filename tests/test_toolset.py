@@ -75,7 +75,7 @@ def test_every_kind_has_its_question_and_only_what_is_offered_is_named() -> None
         assert len(re.findall(rf"\b{name}\b", told)) == 1, f"prompts/instruments.md: {name}"
     few = instruments({"baseline", "direct_logit_attribution", "head_composition"}).splitlines()
     assert few[1:] == [
-        "- Can the subject do it, and where does it fail? baseline",
+        "- Can the model do the task, and where does it fail? baseline",
         "- Which part reads from which? from the weights alone: head_composition",
         "- What does a part write, and when is the answer there? direct_logit_attribution",
     ]

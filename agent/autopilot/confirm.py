@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...tools.evidence.possible import sets_can_show
+from ...tools.evidence.verdict import METHODS
 from .course import Course, Data, Protocol, propose
 from .judge import heads_named, listing
 
@@ -20,16 +21,22 @@ def predict_heads(course: Course) -> Protocol:
     one = len(kept) == 1
     names = heads_named(kept)
     removed = {"heads": kept, "together": True, "metric": yardstick.metric}
-    damage = course.predict("head_ablation", removed, **yardstick.harmful())
-    # Each verdict beyond control takes many random sets, so they are held against the mean alone.
     beyond = course.predict("head_ablation", {**removed, "method": "mean"}, "beyond_control")
     held = enough_sets(course)
+    # A verdict beyond control takes many random sets, so they are drawn for the mean alone; the damage under zero and
+    # resample is held against a bound, and needs none.
+    few = {"controls": 1} if held else {}
+    damage = [
+        course.predict("head_ablation", {**removed, "method": method, **({} if method == "mean" else few)},
+                       **yardstick.harmful())
+        for method in METHODS
+    ]  # fmt: skip
     yield from propose(
         course, "together",
         f"The search leaves {names}. I write down before the test: removed in three ways, "
         f"{'it does' if one else 'together they do'} damage"
         + (", and more than other heads drawn at random." if held else "."),
-        [damage, beyond] if held else [damage],
+        [*damage, beyond] if held else damage,
         statement=f"On other prompts {names} {'is' if one else 'are, together,'} needed for {course.task}: under zero, "
         f"mean and resample the damage is more than {yardstick.words}"
         + (", and under mean more than that of random sets of as many heads." if held else "."),

@@ -19,7 +19,6 @@ def as_reply(thought: str, tool: str, arguments: Data, at: int) -> Reply:
     return Reply(text=thought, calls=(Call(id=f"auto_{at}", name=tool, arguments=json.dumps(arguments)),))
 
 
-METHODS = ("zero", "mean", "resample")
 LEAST = 16  # prompts of a first look, where a study has so many
 
 

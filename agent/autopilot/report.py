@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .course import METHODS, Course, Data
+from ...tools.evidence.verdict import METHODS
+from .course import Course, Data
 from .judge import LAYERS, LOST, heads_named, layer_of, layers_named, listing
 
 

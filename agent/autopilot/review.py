@@ -22,8 +22,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...tools.evidence.verdict import METHODS
 from ..drivers.conversation import Message, Reply
-from .course import METHODS, Data, Protocol, as_reply
+from .course import Data, Protocol, as_reply
 from .judge import listing
 
 _EFFECT = re.compile(r"effect\[([^\],]+)(?:,\s*([^\]]+))?\]")

@@ -41,6 +41,7 @@ def findings(
     from ...db.ids import parse_id
     from ...tools.claims.answers import answer_data, answers, finding_data
     from ...tools.claims.call import TypedClaim, claim_on
+    from ...tools.claims.in_short import in_short
     from ...tools.report.beside import found_in
     from ...tools.report.study import read_study
 
@@ -53,10 +54,11 @@ def findings(
         found = found_in(study)
         data = {
             "answers": [answer_data(one, study) for one in answers(study, found)],
+            "in_short": in_short(study, found),
             "findings": [finding_data(one) for one in found],
         }
         return Read(data, page)
     given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
                       bound=bound)  # fmt: skip
     found = [claim_on(study, given).judge(study)]
-    return Read({"answers": [], "findings": [finding_data(one) for one in found]}, page)
+    return Read({"answers": [], "in_short": "", "findings": [finding_data(one) for one in found]}, page)

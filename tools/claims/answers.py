@@ -16,9 +16,8 @@ from .call import kept
 from .claim import VERDICTS, Finding, Verdict
 from .counted import on_its_model
 from .findings import questions, tasks
-from .parts import sizes_of
 from .question import Question
-from .removals import sweeps
+from .searched import searched
 from .types.does import Does
 from .types.predicted import Predicted
 from .words import capitalized, count_words, in_order, listed, named
@@ -150,7 +149,7 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
         yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so nothing is confirmed."
     yield from _by_verdict(asked, about)
     if types == ("needed", "spare"):
-        yield from _searched(study, asked)
+        yield from searched(study, asked)
     if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
         models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
         count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"
@@ -179,7 +178,9 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
     if partial := [one for one in needed if one.partial and one.verdict == "supported"]:
         yield f"Zero ablation alone shows damage by {_names(partial)}, which does not show need."
     if open_:
-        yield f"Undecided for {asked.task}: {_names(open_)}."
+        for does, those in (("needs", needed), ("can spare", spare)):
+            if those := [one for one in those if one in open_]:
+                yield f"Whether {asked.task} {does} {_names(those)} is undecided."
     if seen := [one for one in (*needed, *spare) if one.verdict == "seen" and not one.partial]:
         yield f"Seen while exploring {asked.task}, not tested on held-out prompts: {_names(seen)}."
     yield from (one.text for one in found if one.claim.type not in ("needed", "spare"))
@@ -211,7 +212,7 @@ def _refuted(asked: Question, needed: Sequence[Finding], spare: Sequence[Finding
         if those:
             one = len(those) == 1
             it, each = ("it", "it") if one else ("them", "each")
-            why = f": setting {it} to zero does damage, but replacing {each} by its mean changes nothing that counts"
+            why = f": setting {it} to zero does damage, but replacing {each} by its mean does not"
             yield (
                 f"{capitalized(_names(those))}{'' if one else ','} "
                 f"{'is' if one and len(those[0].claim.about) == 1 else 'are'} not needed for {asked.task} (shown "
@@ -219,30 +220,6 @@ def _refuted(asked: Question, needed: Sequence[Finding], spare: Sequence[Finding
             )
     if wrong := [one for one in spare if one.verdict == "refuted"]:
         yield f"{capitalized(_names(wrong))} cannot be spared for {asked.task} (shown on held-out prompts)."
-
-
-def _searched(study: Study, asked: Question) -> Iterator[str]:
-    """What was looked through, and how much of it does damage."""
-    for one in sweeps(study, asked.task):
-        looked = [part for part in one.parts if asked.asks_for(part)]
-        if looked:
-            beyond = len([part for part in one.beyond if asked.asks_for(part)])
-            how = "by skipping it" if one.method == "skip" else f"({one.method})"
-            kind = "layers" if "." not in looked[0] else asked.among
-            there = _there_are(study, looked[0])
-            of = f" of the model's {there}" if there > len(looked) else ""
-            yield (
-                f"The search in {one.experiment} removed each of {len(looked)}{of} {kind} {how}. While exploring, "
-                f"{beyond or 'none'} of them did damage beyond the bound."
-            )
-            return
-
-
-def _there_are(study: Study, part: str) -> int:
-    """How many heads or layers the model has; 0 for other parts."""
-    sizes, last = sizes_of(study), part.rsplit(".", maxsplit=1)[-1]
-    each = 1 if "." not in part else sizes.get("n_heads", 0) if last.startswith("H") else 0
-    return sizes.get("n_layers", 0) * each
 
 
 def _bare(found: Sequence[Finding]) -> str:

@@ -123,10 +123,16 @@ def change_text(one: Removal, count: int) -> str:
     return f"{removing(one.method, count)} {does} {one.metric} {ends} ({one.text}, {one.experiment}){one.why_open}"
 
 
+def agreeing(found: Found) -> str:
+    """ "; zero and resample ablation agree", to follow the deciding number of a claim that all methods confirm."""
+    others = [way for way in found.answers if found.decisive is None or way != found.decisive.method]
+    return f"; {listed(others)} ablation agree{'s' * (len(others) == 1)}" if others else ""
+
+
 def beside_controls(study: Study, found: Found, count: int) -> tuple[str, bool]:
     """A sentence on what random controls change, if the experiment with the deciding number, or another with the same
-    metric and method of removal, has them: "As many heads near by, drawn at random, change logit_diff by
-    −0.02 [−0.05, 0.01] (20 sets)." And whether they do damage beyond the bound, too."""
+    metric and method of removal, has them: "As many other heads nearby, drawn at random, change logit_diff
+    by −0.02 [−0.05, 0.01] on average (20 sets)." And whether they do damage beyond the bound, too."""
     one = found.decisive
     if one is None:
         return "", False
@@ -138,15 +144,15 @@ def beside_controls(study: Study, found: Found, count: int) -> tuple[str, bool]:
         if beside is None or row.config.get("metric") != one.metric:
             continue
         # Without the field, it was logged when controls came from any layer.
-        near = "near by" if row.config.get("control_pool", "anywhere") == "matched" else "anywhere"
+        near = "nearby" if row.config.get("control_pool", "anywhere") == "matched" else "anywhere"
         parts = getattr(kind(row.kind), "parts", "layers")
-        which = f"{'Single' if count == 1 else 'As many'} {parts} {near}, drawn at random,"
+        which = f"{'Other' if count == 1 else 'As many other'} {parts} {near}, drawn at random,"
         where = "" if experiment == one.experiment else f"; {experiment}"
         sets = parts if count == 1 else "sets"
         text = value_text(beside.value, beside.low, beside.high, unit=unit_of(one.metric))
-        said = f"{which} change {one.metric} by {text} ({beside.n} {sets}{where})"
         unspecific = one.says == "more" and metrics()[one.metric].worse * beside.value > one.bound
-        return said + (", more than the bound, too." if unspecific else "."), unspecific
+        also = " do damage beyond the bound, too: they" if unspecific else ""
+        return f"{which}{also} change {one.metric} by {text} on average ({beside.n} {sets}{where}).", unspecific
     return "", False
 
 

@@ -102,34 +102,38 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
 
 
 class Swept(NamedTuple):
-    """An experiment that removed many parts one at a time, and those whose damage passes the bound."""
+    """An experiment that removed many parts one at a time, and those whose damage passes the bound on its metric."""
 
     experiment: str
     method: str
+    metric: str
+    bound: float
     parts: tuple[str, ...]
     beyond: tuple[str, ...]
 
 
 def sweeps(study: Study, task: str) -> list[Swept]:
-    """The sweeps on the prompts to explore."""
+    """The sweeps on the prompts to explore, each on the metric that decides on the task or, without it, on its own."""
     at, found = standard(study, task), list[Swept]()
     for row in counted(study, task):
         alone = {site: parts for site, parts in removed_by(row).items() if len(parts) == 1}
-        if row.split == "confirm" or len(alone) < MANY:
+        effects = [effect for effect in row.effects if effect.site in alone]
+        if row.split == "confirm" or len(alone) < MANY or not effects:
             continue
+        metric = at.metric if any(effect.metric == at.metric for effect in effects) else effects[0].metric
+        bound = bound_on(metric, at, row)
         says = {
             effect.site: _explored(
                 Measured(effect.metric, effect.value, effect.low, effect.high, effect.n, "",
-                         study.q.get((row.id, effect.site, effect.metric))), at.bound
+                         study.q.get((row.id, effect.site, effect.metric))), bound
             )
-            for effect in row.effects if effect.metric == at.metric and effect.site in alone
+            for effect in effects if effect.metric == metric
         }  # fmt: skip
-        if says:
-            looked, beyond = (
-                tuple(part for site in sites for part in alone[site])
-                for sites in (says, [site for site, one in says.items() if one == "more"])
-            )
-            found.append(Swept(row.id, row.config.get("method") or "skip", looked, beyond))
+        looked, beyond = (
+            tuple(part for site in sites for part in alone[site])
+            for sites in (says, [site for site, one in says.items() if one == "more"])
+        )
+        found.append(Swept(row.id, row.config.get("method") or "skip", metric, bound, looked, beyond))
     return found
 
 

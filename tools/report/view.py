@@ -14,6 +14,7 @@ from ...experiments.kinds.registry import own_settings
 from ..claims.answers import answer_data, answers, finding_data
 from ..claims.claim import Finding
 from ..claims.findings import tasks
+from ..claims.in_short import in_short
 from ..claims.standard import bound_sentence
 from ..claims.words import listed
 from ..evidence.quantity import ranked
@@ -58,6 +59,7 @@ def report_view(study: Study, methods: Mapping[str, str], found: Sequence[Findin
         "experiments": experiments,
         "counts": [bound_sentence(study, task) for task in tasks(study)],
         "answers": [] if run.reviews else [answer_data(one, study) for one in answers(study, found)],
+        "in_short": "" if run.reviews else in_short(study, found),
         "findings": [finding_data(one) for one in found],
         "alarms": _alarms(study),
         "doubted": _doubted(study),

@@ -15,6 +15,9 @@ STYLES = {"confirmed": "green", "supported": "green", "refuted": "red", "undecid
 
 def show_findings(console: Console, data: dict[str, Any]) -> None:
     """Print the answer as sentences, then the question of each claim, its answer, and what that rests on."""
+    if data["in_short"]:
+        console.print(Text(one_line(data["in_short"])))
+        console.print()
     for one in data["answers"]:
         console.print(Text(one_line(one["question"]), style="bold"))
         for sentence in one["sentences"]:

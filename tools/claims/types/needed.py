@@ -12,6 +12,7 @@ from ..by_reading import NOT_TESTED, SUFFIX
 from ..by_removal import (
     NEEDED,
     Found,
+    agreeing,
     beside_controls,
     bound_text,
     by_removal,
@@ -89,7 +90,7 @@ class Needed(ClaimOnParts):
         number = number_of(found, len(self.parts))
         match found.verdict:
             case "confirmed":
-                agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
+                agree = agreeing(found)
                 return f"{number}, more than the bound of {bound}{agree}."
             case "supported" | "seen":
                 return f"{number}, more than the bound of {bound}."

@@ -11,6 +11,7 @@ from ..by_reading import SUFFIX
 from ..by_removal import (
     SPARE,
     Found,
+    agreeing,
     bound_text,
     by_removal,
     not_tried,
@@ -73,6 +74,6 @@ class Spare(ClaimOnParts):
             case "undecided":
                 return f"{number}; the bound is ±{bound}."
             case _:
-                agree = "; the other ways of removal agree" if len(found.answers) > 1 else ""
+                agree = agreeing(found)
                 agree = agree if found.verdict == "confirmed" else ""
                 return f"{number}, within ±{bound}{agree}."
