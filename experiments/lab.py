@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -55,6 +56,8 @@ class Lab:
     progress: Progress = silent
     # The finished parts of an interrupted experiment, sweep by sweep; see `engine.run`.
     kept: dict[str, dict[str, dict[str, torch.Tensor]]] = field(default_factory=dict)
+    # How often each sweep was run. A repetition may have other sources, so it takes nothing from the first.
+    _times: Counter[str] = field(default_factory=Counter[str])
     # Called before each run with its expected seconds; it may raise.
     before: Callable[[float], None] | None = None
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
@@ -65,6 +68,11 @@ class Lab:
     def __post_init__(self) -> None:
         """Raises BadTask if the subject cannot run a line of the task."""
         require_carried(self.subject, self.task)
+
+    def begin(self, kept: dict[str, dict[str, dict[str, torch.Tensor]]] | None = None) -> None:
+        """Begin an experiment: with the finished parts of its interrupted attempt, or with none."""
+        self.kept = {} if kept is None else kept
+        self._times.clear()
 
     def prompts(self, n: int, split: Split, seed: int) -> tuple[tuple[Prompt, ...], Batch]:
         """n prompts and their tokens. Raises BadTask if the split has fewer, or a prompt is too long."""
@@ -155,7 +163,8 @@ class Lab:
         """The same subject and task without these prompts: to look for something that is then measured on them."""
         from .tasks.without_prompts import without_prompts
 
-        return Lab(self.subject, without_prompts(self.task, n, split, seed), self.progress, self.kept, self.before)
+        return Lab(self.subject, without_prompts(self.task, n, split, seed), self.progress, self.kept, self._times,
+                   self.before)  # fmt: skip
 
     def steps(self, what: str) -> Callable[[int, int], None]:
         """A progress callback of the engine's form, under a name."""
@@ -178,7 +187,9 @@ class Lab:
         # What was begun in another way would not go together with the rest to the last bit.
         way = arithmetic(self.subject.device), sorted({str(p.dtype) for p in model.parameters()})
         what = repr((doing, interventions, type(readout).__name__, batch.ids.tolist(), narrowed, way))
-        kept = self.kept.setdefault(hashlib.sha256(what.encode()).hexdigest()[:16], {})
+        name = hashlib.sha256(what.encode()).hexdigest()[:16]
+        times, self._times[name] = self._times[name], self._times[name] + 1
+        kept = self.kept.setdefault(f"{name}_{times}" if times else name, {})
         return engine.run(subject or self.subject, batch, interventions, readout, sources, progress=self.steps(doing),
                           kept=kept, narrowed=narrowed)  # fmt: skip
 

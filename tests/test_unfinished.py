@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from lashley.experiments import engine
 from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine import sweep
+from lashley.experiments.engine.sources import vector_source
 from lashley.experiments.engine.sweep import Kept, chunks_in
 from lashley.experiments.interventions import Edit, Intervention
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.lab import Lab
 from lashley.experiments.model.low_precision import rounded
-from lashley.experiments.sites import head
+from lashley.experiments.sites import Site, head
 from lashley.tests.processors import WITH_BF16, OnProcessor, on_processor
 from lashley.tests.test_processor import deep_lab
 from lashley.tests.tiny import batch_of, tiny_subject
@@ -111,7 +113,9 @@ def test_what_was_begun_with_other_arithmetic_is_not_mixed_in(other: str, on_pro
     for places in lab.kept.values():
         for place, values in chunks_in(places).items():
             places[place] = {name: value + 1000 for name, value in values.items()}
+    lab.begin(lab.kept)
     assert bool((lab.run("heads", batch, REMOVALS, PairReadout(batch))["logit_diff"] > 500).all())
+    lab.begin(lab.kept)
     threads, twin = torch.get_num_threads(), subject
     if other == "library":
         on_processor({**WITH_BF16, "torch_fp32": WITH_BF16["onednn_fp32"] / 2})
@@ -165,3 +169,19 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(tmp_path: Path) -> No
         assert ours == wanted
         assert len(ours) == 36
         assert resumed.error is None
+
+
+def test_a_sweep_that_is_repeated_with_another_source_takes_nothing_from_the_first() -> None:
+    subject, batch = tiny_subject("llama"), batch_of(ROWS)
+    lab, width = Lab(subject, deep_lab().task), subject.sizes["d_model"]
+    patch = Edit(site=Site(layer=1, part="resid_pre"), op="replace", source="given")
+
+    def given(value: float) -> Tensor:
+        source = vector_source(subject, {(1, "resid_pre"): torch.full((width,), value)})
+        sweep = [Intervention(name="patch", edits=(patch,))]
+        return lab.run("patches", batch, sweep, PairReadout(batch), {"given": source})["logit_diff"]
+
+    first, second = given(0.5), given(-0.5)
+    assert not torch.allclose(first, second)
+    lab.begin()
+    assert torch.equal(given(-0.5), second)

@@ -171,7 +171,7 @@ def measured_here(experiment: Experiment, task: Task, model: Model | str | None)
     if key not in _labs:
         _labs[key] = lab_of(subject, task, experiment.chat, experiment.system)
     # Each experiment keeps only its own completed work.
-    _labs[key].kept = {}
+    _labs[key].begin()
     return measured(experiment, _labs[key])
 
 

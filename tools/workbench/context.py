@@ -267,5 +267,6 @@ class Context:
         if key not in self._labs:
             self._labs[key] = lab_of(subject, found, chat, system)
         lab = self._labs[key]
-        lab.progress, lab.kept, lab.before = self.progress, {}, None
+        lab.progress, lab.before = self.progress, None
+        lab.begin()
         return lab

@@ -63,7 +63,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
             return earlier
         same = experiment.config_hash(), lab.subject.fingerprint, fingerprint, code_version()
         if begun := context.store.find_unfinished(unfinished.NAME, *same):
-            lab.kept = unfinished.unpacked(begun[1])
+            lab.begin(unfinished.unpacked(begun[1]))
             context.say(f"Resuming {show_id('experiment', begun[0])}, which was interrupted.")
     number = context.store.begin_experiment(
         run=context.run,
