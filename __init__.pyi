@@ -16,6 +16,7 @@ from .experiments.kinds.embedding_map import EmbeddingMap as EmbeddingMap
 from .experiments.kinds.head_ablation import HeadAblation as HeadAblation
 from .experiments.kinds.head_composition import HeadComposition as HeadComposition
 from .experiments.kinds.head_detectors import HeadDetectors as HeadDetectors
+from .experiments.kinds.intervene import Intervene as Intervene
 from .experiments.kinds.layer_program import LayerProgram as LayerProgram
 from .experiments.kinds.linear_shortcut import LinearShortcut as LinearShortcut
 from .experiments.kinds.logit_lens import LogitLens as LogitLens
@@ -62,6 +63,7 @@ __all__ = [
     "HeadComposition",
     "HeadDetectors",
     "Hypothesis",
+    "Intervene",
     "LayerProgram",
     "LinearShortcut",
     "Logged",

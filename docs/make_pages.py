@@ -173,7 +173,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Tracker: ...
 def kind_page(kind: type[Experiment]) -> str:
     about = inspect.cleandoc(kind.__doc__ or "")
     rows = [
-        f"| `{name}` | {cell(field_words(info))} | {default_words(info.default)} | {cell(info.description)} |"
+        f"| `{name}` | {cell(field_words(info))} | {default_words(info)} | {cell(info.description)} |"
         for name, info in kind.model_fields.items()
     ]
     options = " ".join(
@@ -197,11 +197,11 @@ Question: {kind.question}{f" ({kind.aspect})" if kind.aspect else ""}
 
 ## Command
 
-    agent experiment {kind.kind}
+    agent experiment {" ".join(filter(None, (kind.kind, kind.example)))}
 
-Every field but `split` is an option: {options}. Write a list as one option with commas, or repeat the option. Other
-options: `--predict` (a prediction, recorded and then tested on held-out prompts), `--fresh`, `--reason`, `--db`,
-`--json`.
+Every field but `split` is an option: {options}. {lists_of(kind)} Other
+options: `--predict` (a prediction, recorded and then tested on held-out prompts), `--file` (JSON or YAML), `--fresh`,
+`--reason`, `--db`, `--json`.
 
 ## Tool
 
@@ -310,7 +310,16 @@ def cell(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def default_words(value: Any) -> str:
+def lists_of(kind: type[Experiment]) -> str:
+    if not kind.repeated:
+        return "Write a list as one option with commas, or repeat the option."
+    return f"Repeat {', '.join(f'`--{name}`' for name in sorted(kind.repeated))} for each item."
+
+
+def default_words(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.default
     return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
 
 

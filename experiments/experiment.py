@@ -40,6 +40,11 @@ class Experiment(Frozen):
     # For fields whose default differs from the behaviour before they existed: that behaviour.
     before: ClassVar[Mapping[str, Any]] = {}
 
+    # What a command must be given, for a kind with a field that has no default.
+    example: ClassVar[str] = ""
+    # Lists whose items may contain commas: on the command line, the option is repeated for each item.
+    repeated: ClassVar[frozenset[str]] = frozenset()
+
     model: Annotated[str, Field(description="Subject model, named as in list_models.")] = "smollm2-135m"
     task: Annotated[str, Field(description="Task, named as in list_tasks.")] = "arithmetic"
     n: Annotated[int, Field(ge=1, le=512, description="Number of prompts.")] = 32

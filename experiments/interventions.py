@@ -13,7 +13,7 @@ from .errors import BadConfiguration
 from .result import Frozen
 from .sites import ORDER, Part, Site
 
-Op = Literal["zero", "replace", "add", "scale", "project_out", "freeze"]
+Op = Literal["zero", "replace", "add", "scale", "project_out", "freeze", "cut"]
 
 
 class Edit(Frozen):
@@ -24,6 +24,8 @@ class Edit(Frozen):
     add          add `factor` times the source's vector
     scale        multiply by `factor`
     project_out  remove the component along the source's vector
+    cut          of a pattern: keep only the keys that the source marks with 1, and share their attention as before
+                 (attention knockout, arXiv 2304.14767); a query that loses all of its keys attends to nothing
     freeze       keep the value of the intact run of the same prompt, whatever happens before; needs no source
     positions    "all" (except pads), "last" (the prompt's last token), or the name of a span
     """

@@ -43,6 +43,8 @@ NOTES = {
     "corrupted prompt with as many tokens and the same possible answers. The result holds for the others.",
     "without_other_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: there is no other "
     "prompt with the same template and number of tokens and another answer. The result holds for the others.",
+    "without_donor_by_rule": "{passed} of the first {looked_at} prompts of the draw were skipped: no other prompt of "
+    "their template and length obeys the rule. The result holds for the others.",
     "fitted_on_same_questions": "The map was fitted on other prompts that ask some of the same questions.",
     "fitted_on_one_answer": "{count} of the {n} prompts that the map was fitted on have the answer {answer!r}, so a "
     "constant vector is enough to say it.",

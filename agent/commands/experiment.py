@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -40,6 +40,7 @@ class Kinds(click.Group):
         # The confirm split is for predictions only, and the program draws their prompts.
         options = [option(f) for f in fields if f["name"] != "split"]
         options += [
+            click.Option(["--file"], metavar="FILE", help=FILE),
             click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker already has it."),
             click.Option(["--predict"], metavar="WHAT", help=PREDICT),
             click.Option(["--reason"], help="Reason to record with it."),
@@ -50,7 +51,7 @@ class Kinds(click.Group):
         def run(**given: Any) -> None:
             perform(cmd_name, given)
 
-        command = OfKind(cmd_name, callback=run, params=list[click.Parameter](options), help=about)
+        command = OfKind(cmd_name, callback=run, params=list[click.Parameter](options), help=listed(about))
         return settings.listen(command, settings.LISTENING["experiment"])
 
 
@@ -64,6 +65,12 @@ class OfKind(click.Command):
         return super().parse_args(ctx, args)
 
 
+def listed(about: str) -> str:
+    """The text with its lists as they are written: click would join their lines."""
+    return "\n\n".join(f"\b\n{part}" if part.startswith("- ") else part for part in about.split("\n\n"))
+
+
+FILE = "Read the configuration from a JSON or YAML file. Options that are given override it."
 PREDICT = (
     'Test a prediction on held-out prompts instead: "accuracy_drop > 0.2", "effect[L7.H3] < -0.1", "loss_increase '
     'between -0.1 and 0.1", or "beyond control". The program records it first and judges it by the whole interval. '
@@ -106,6 +113,26 @@ def option(f: dict[str, Any]) -> click.Option:
     return click.Option([flag, f["name"]], type=kind, default=None, multiple=f["list"], help=about)
 
 
+def from_file(path: str | None) -> dict[str, Any]:
+    """The configuration in a file; empty without one. Raises click.UsageError for a file that cannot be read."""
+    if path is None:
+        return {}
+    import yaml
+
+    # JSON is YAML, too.
+    try:
+        with open(path, encoding="utf-8") as file:
+            read = yaml.safe_load(file)
+    except OSError as fault:
+        raise click.UsageError(f"{path} cannot be read: {fault.strerror}.") from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise click.UsageError(f"{path} is neither JSON nor YAML: {' '.join(str(fault).split())}") from fault
+    if not isinstance(read, dict) or "split" in read:
+        what = "names a split, which the program chooses" if isinstance(read, dict) else "holds no configuration"
+        raise click.UsageError(f'{path} {what}. Write fields and their values, such as edit: ["zero L5.H3"].')
+    return {str(name): value for name, value in cast(dict[Any, Any], read).items()}
+
+
 def perform(kind: str, given: dict[str, Any]) -> None:
     from ...tools.workbench.catalog import configuration, task_named
     from ...tools.workbench.context import Context
@@ -114,12 +141,13 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     from ..live import quiet_progress
 
     fresh, reason, db, as_json, predict = (given.pop(k) for k in ("fresh", "reason", "db", "as_json", "predict"))
+    filed = from_file(given.pop("file"))
     if predict is not None and (fresh or given.get("seed") is not None):
         raise click.UsageError("With --predict the program draws the prompts. Leave out --seed and --fresh.")
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
         context.listen(lambda text: click.echo(text, err=True))
-        config = configuration(kind, given)
+        config = {**filed, **configuration(kind, given)}
         if "task" in config:
             config["task"] = task_named(context, config["task"])
         if predict is not None:

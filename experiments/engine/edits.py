@@ -134,6 +134,10 @@ class Editor:
                 new = source.expand_as(old)
             elif edit.op == "add":
                 new = old + edit.factor * source
+            elif edit.op == "cut":
+                kept = old * source
+                # Without a key that is left, all weights are 0.
+                new = kept / kept.sum(-1, keepdim=True).clamp(min=torch.finfo(kept.dtype).tiny)
             else:
                 unit = torch.nn.functional.normalize(source, dim=-1)
                 new = old - (old * unit).sum(-1, keepdim=True) * unit
@@ -164,7 +168,8 @@ class Editor:
                 f"{self.batch.length}."
             )
         if edit.site.part == "pattern":
-            values = fit_keys(values, length, self.last)
+            # Generated tokens are never among the keys that are cut.
+            values = fit_keys(values, length, self.last, weight=float(edit.op == "cut"))
         values = values[..., self.width(edit)]
         values = picked(values, prompts) if n > 1 else values
         if values.shape[1] > 1:

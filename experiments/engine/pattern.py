@@ -52,9 +52,9 @@ def pattern_tap(block: Block, shape: tuple[int, int, int], change: Change) -> It
         )
 
 
-def fit_keys(pattern: Tensor, old: int, new: int) -> Tensor:
-    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are dropped, or get no weight."""
+def fit_keys(pattern: Tensor, old: int, new: int, weight: float = 0) -> Tensor:
+    """pattern [..., head * old keys] -> [..., head * new keys]: later keys are dropped, or get this weight."""
     if old == new:
         return pattern
     heads = pattern.unflatten(-1, (-1, old))[..., :new]
-    return functional.pad(heads, (0, new - heads.shape[-1])).flatten(-2)
+    return functional.pad(heads, (0, new - heads.shape[-1]), value=weight).flatten(-2)

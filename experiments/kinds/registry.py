@@ -44,6 +44,7 @@ OURS = (
     "ov_qk",
     "saliency",
     "embedding_map",
+    "intervene",
 )
 
 

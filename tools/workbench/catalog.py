@@ -246,8 +246,9 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
                 "name": key,
                 "type": getattr(inner, "__name__", "str"),
                 "list": is_list,
+                "repeated": key in cls.repeated,
                 "choices": choices,
-                "default": info.default,
+                "default": None if info.is_required() else info.default,
                 "description": info.description or "",
             }
         )
@@ -263,7 +264,8 @@ def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
         if value is None or value == ():
             continue
         if f["list"]:
-            value = [piece.strip() for text in value for piece in str(text).split(",") if piece.strip()]
+            pieces = value if f["repeated"] else [piece for text in value for piece in str(text).split(",")]
+            value = [piece.strip() for piece in pieces if piece.strip()]
             if f["type"] == "int":
                 value = [whole(piece, f["name"]) for piece in value]
         config[f["name"]] = value
@@ -293,9 +295,14 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
             words.append(flag if value else f"--no-{flag[2:]}")
         else:
             pieces = [str(piece) for piece in value] if f["list"] else [str(value)]
-            if f["list"] and (not pieces or any("," in piece or piece != piece.strip() for piece in pieces)):
+            if f["list"] and (not pieces or any(piece != piece.strip() for piece in pieces)):
                 return None
-            words += [flag, ",".join(pieces)]
+            if f["repeated"]:
+                words += [word for piece in pieces for word in (flag, piece)]
+            elif f["list"] and any("," in piece for piece in pieces):
+                return None
+            else:
+                words += [flag, ",".join(pieces)]
     return shlex.join(words)
 
 

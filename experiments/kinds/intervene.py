@@ -1,0 +1,309 @@
+"""Any intervention that the engine can make, written as lines of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ..edit_lines import Line, parse_line
+from ..errors import BadConfiguration
+from ..experiment import Experiment
+from ..methods.control_pool import ControlPool
+from ..methods.readings import Reading, parse_reading
+from ..metrics import unit_of
+from ..questions import ANYTHING
+from ..result import Effect, Figure, Measurement, Result, Sample
+
+if TYPE_CHECKING:
+    from ..interventions import Intervention
+    from ..lab import Lab
+    from ..methods.edit_sources import Base
+    from ..statistics.intervals import Array
+    from ..tasks.task import Task
+
+_CONTRAST = re.compile(r"\s*(?P<one>\S.*?)\s+minus\s+(?P<other>\S.*?)\s*")
+
+
+class Intervene(Experiment):
+    """What happens under any intervention that you write down? Use it where no other kind fits.
+
+    `edit` is a list of lines; each makes one edit. All lines are one intervention, unless they begin with its name
+    ("A: zero L5.H3"). Lines:
+
+    - zero | mean | resample | freeze PLACES (freeze: keep the intact value)
+    - scale PLACES by NUMBER
+    - patch PLACES from corrupted | clean | "a text" | same answer and other a (another prompt, by its values)
+    - add PLACES along " Paris" by 8 | project_out PLACES along " Paris" - " Rome" (also along answer - distractor,
+      corrupted - clean; a token's direction has length 1, corrupted - clean has its own)
+    - cut HEADS from KEYS to QUERIES (attention knockout) | attend HEADS@QUERIES to KEYS
+    - skip L5 | skip L5@first | repeat L5 | swap L5 L6 | layers 0-4 6-29
+
+    PLACES: L5.H3 L7.mlp, L10-20.H*, L*.mlp@last, L7.resid_pre@s2, L5 (attention and MLP), with "except L12.H3".
+    Positions: all, last, first, all-first, spans of the task; with corrupted also changed and read.
+    `read`: metrics, logit_diff@L9 (logit lens after layer 9), prob " Paris" " Rome", top, text. `contrast`:
+    "A minus B". Effects are edited minus intact, paired, one for each intervention and contrast. Controls: identity,
+    and the first intervention at up to 20 random other places of the same form (none for edits with a program).
+    """
+
+    kind: ClassVar[str] = "intervene"
+    question: ClassVar[str] = ANYTHING
+    core: ClassVar[bool] = True
+    example: ClassVar[str] = '--edit "zero L5.H3"'
+    repeated: ClassVar[frozenset[str]] = frozenset({"edit", "read", "contrast"})
+
+    edit: Annotated[
+        list[str],
+        Field(min_length=1, max_length=200, description='Lines such as "zero L5.H3" or "A: patch L3.mlp@last from '
+              'corrupted".'),
+    ]  # fmt: skip
+    read: Annotated[
+        list[str] | None,
+        Field(max_length=20, description="What to read; the first metric has the controls. Null: logit_diff, loss or "
+              "kl, the first that the task has."),
+    ] = None  # fmt: skip
+    contrast: Annotated[
+        list[str] | None, Field(max_length=50, description='Differences of interventions: "A minus B".')
+    ] = None
+    run_on: Annotated[
+        Literal["prompts", "corrupted"], Field(description="Which prompts to run: the task's, or their corrupted ones.")
+    ] = "prompts"
+    controls: Annotated[
+        int, Field(ge=1, le=2000, description="Number of random places; beyond_control draws its own.")
+    ] = 20
+    control_pool: ControlPool = "matched"
+
+    # --- the configuration ----------------------------------------------------------------------------------------
+
+    def lines(self) -> list[Line]:
+        """Raises BadConfiguration for a line that cannot be read."""
+        return [parse_line(text) for text in self.edit]
+
+    def check_sites(self) -> None:
+        self.lines()
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        lines = self.lines()
+        readings = self.readings(task, sizes.get("n_layers"))
+        for reading in readings:
+            if reading.what == "metric":
+                self.require_metric(reading.metric, task)
+        if {"n_layers", "n_heads", "n_kv_heads", "d_mlp"} <= set(sizes):
+            from ..methods.intervene import interventions
+
+            named = interventions(lines, sizes)
+            lens = [one for one in readings if one.layer is not None]
+            if lens and (moved := [one.name for one in named if one.program is not None]):
+                raise BadConfiguration(f"{moved[0]} changes the order of layers, so nothing can be read after one of "
+                                       "them. Read the metric without @.")  # fmt: skip
+        self.contrasts([line.name for line in lines])
+
+    def readings(self, task: Task, n_layers: int | None = None) -> list[Reading]:
+        """At least one of them is a metric of the whole model: the first metric that the task has, if none is asked."""
+        asked = [parse_reading(text, n_layers) for text in self.read or ()]
+        if any(one.what == "metric" and one.layer is None for one in asked):
+            return asked
+        if task.answer_kind == "open":
+            usual = "kl"
+        else:
+            prompts = task.prompts(self.n, self.split, self.seed)
+            usual = "loss" if any(p.distractor is None for p in prompts) else "logit_diff"
+        return [Reading(what="metric", metric=usual), *asked]
+
+    def contrasts(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        for text in self.contrast or ():
+            form = _CONTRAST.fullmatch(text)
+            if form is None or not {form["one"], form["other"]} <= set(names):
+                raise BadConfiguration(f"'{text}' is not a contrast of two of {', '.join(dict.fromkeys(names))}. Write "
+                                       "A minus B, where the lines of edit begin with A: and B:.")  # fmt: skip
+            found.append((form["one"], form["other"]))
+        return found
+
+    def random_sets(self, sizes: Mapping[str, int]) -> int | None:
+        from ..methods.intervene import interventions, moved
+
+        if not {"n_layers", "n_heads", "n_kv_heads", "d_mlp"} <= set(sizes):
+            return None
+        return len(moved(interventions(self.lines(), sizes)[0], sizes, self.seed, self.controls, self.control_pool))
+
+    # --- the run --------------------------------------------------------------------------------------------------
+
+    def base(self, lab: Lab, lines: Sequence[Line]) -> Base:
+        """The prompts to run; with their corrupted prompts if a line, or the base, needs these."""
+        from ..methods.edit_sources import Base
+        from ..tasks.batch import make_batch
+        from ..tasks.corrupted_prompts import corrupted_prompts
+        from ..tasks.donors_by_rule import prompts_with_donors
+
+        both = self.run_on == "corrupted" or any(
+            (line.donor is not None and line.donor.run is not None)
+            or (line.along is not None and line.along.runs == "corrupted - clean")
+            or {"changed", "read"} & {at.removeprefix("all-") for at in line.positions}
+            for line in lines
+        )  # fmt: skip
+        rules = [line.donor.rules for line in lines if line.donor is not None and line.donor.rules]
+        if both and rules:
+            raise BadConfiguration("Donors by rule and corrupted prompts do not go together. Run two experiments.")
+        if rules:
+            prompts, skipped = prompts_with_donors(lab, self.draw, rules)
+            return Base(prompts, make_batch(lab.subject.tokenizer, prompts, lab.subject.device), None, skipped)
+        if not both:
+            return Base(*lab.prompts(*self.draw), whole_draw=True)
+        pair = corrupted_prompts(lab, self.draw)
+        return Base(pair.prompts, pair.corrupted if self.run_on == "corrupted" else pair.clean, pair,
+                    pair.notes)  # fmt: skip
+
+    def run(self, lab: Lab) -> Result:
+        from ..answers.scoring import changes, intact
+        from ..lab import numbers
+        from ..methods.controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
+        from ..methods.edit_sources import sources
+        from ..methods.intervene import interventions, moved
+        from ..statistics.intervals import effects, questions_asked
+
+        sizes, lines = lab.subject.sizes, self.lines()
+        named = interventions(lines, sizes)
+        readings = self.readings(lab.task, sizes["n_layers"])
+        base = self.base(lab, lines)
+        batch, asked = base.batch, [prompt.key for prompt in base.prompts]
+        lent, notes = sources(lab, base, lines, self.draw)
+        metrics = list(dict.fromkeys(one.metric for one in readings if one.what == "metric" and one.layer is None))
+        main = metrics[0]
+        whole = any(one.what in ("prob", "top") for one in readings)
+        only = len(metrics) == 1 and len(named) > 1 and not whole
+        readout = lab.readout(main, batch) if only else lab.whole_readout(batch, keep_log_probs=whole)
+        run = compare(lab, "interventions", batch, named, readout, lent)
+        log_probs = run.scores.pop("log_probs", None)
+        names = [one.name for one in named]
+        pairs = self.contrasts(names)
+        kept: dict[str, Array] = {}
+        found: list[Effect] = []
+        for metric in metrics:
+            kept[metric] = run.values(metric)
+            found += self.changed(names, pairs, kept[metric], metric, asked, effects)
+        for reading in readings:
+            if reading.layer is not None:
+                found += self.through_lens(lab, base, named, lent, reading, pairs, asked)
+        if log_probs is not None:
+            found += self.of_tokens(lab, readings, names, pairs, log_probs, asked)
+        controls = moved(named[0], sizes, self.seed, self.controls, self.control_pool)
+        matched: list[Measurement] = []
+        beside = None
+        if controls:
+            # Their own run: predictions over the whole vocabulary for all of them would take too much memory.
+            scores = lab.run("random places", batch, controls, lab.readout(main, batch), lent)
+            beside = numbers(scores[main])
+            matched = control_measurements(main, kept[main][1] - kept[main][0], beside - kept[main][0], asked)
+        spoken = self.spoken(lab, base, named, lent) if any(one.what == "text" for one in readings) else None
+        measured = [m for metric in metrics for m in intact(metric, kept[metric][0], asked)]
+        measured += [questions_asked(asked), run.identity(main)]
+        if len(named) == 1:
+            measured += changes({metric: run.scores[metric] for metric in metrics}, asked)
+        pool = of_layers(self.control_pool, controls, sizes["n_layers"])
+        text = self.summary(found, main, len(names) + len(pairs))
+        text += control_summary(matched, f"random places of the same form{pool}")
+        return Result(
+            measurements=(*measured, *matched, *(spoken[0] if spoken else ())),
+            effects=(*found, *(spoken[1] if spoken else ())),
+            samples=spoken[2] if spoken else (),
+            figures=(self.bars(lab, found[: len(names) + len(pairs)], main),),
+            found=text,
+            notes=tuple(dict.fromkeys((*base.notes, *run.failed(main), *notes,
+                                       *unmatched(matched)))),
+            doubts=lab.doubts(*self.draw, main),
+            arrays=per_prompt(kept, asked, beside),
+        )  # fmt: skip
+
+    def changed(
+        self, names: Sequence[str], pairs: Sequence[tuple[str, str]], values: Array, metric: str, asked: list[str],
+        effects: Any, suffix: str = "",
+    ) -> tuple[Effect, ...]:  # fmt: skip
+        """values [1 + intervention, n], intact model first -> the effect of each intervention and contrast."""
+        import numpy as np
+
+        change = values[1:] - values[0]
+        at = {name: i for i, name in enumerate(names)}
+        both = [change, *([np.stack([change[at[a]] - change[at[b]] for a, b in pairs])] if pairs else [])]
+        sites = [f"{name}{suffix}" for name in (*names, *(f"{a} minus {b}" for a, b in pairs))]
+        return effects(sites, metric, np.concatenate(both), asked)
+
+    def through_lens(
+        self, lab: Lab, base: Base, named: Sequence[Intervention], lent: Any, reading: Reading,
+        pairs: Sequence[tuple[str, str]], asked: list[str],
+    ) -> tuple[Effect, ...]:  # fmt: skip
+        """The metric of what the model would predict if it stopped after the layer, under each intervention."""
+        from ..interventions import Intervention
+        from ..lab import numbers
+        from ..statistics.intervals import effects
+
+        assert reading.layer is not None
+        some = tuple(range(reading.layer + 1))
+        cut = [Intervention(name=one.name, program=some, edits=tuple(e for e in one.edits if e.site.layer in some))
+               for one in (Intervention(name="intact"), *named)]  # fmt: skip
+        readout = lab.readout(reading.metric, base.batch)
+        values = numbers(lab.run(f"after layer {reading.layer}", base.batch, cut, readout, lent)[reading.metric])
+        names = [one.name for one in named]
+        return self.changed(names, pairs, values, reading.metric, asked, effects, f" at L{reading.layer}")
+
+    def of_tokens(
+        self, lab: Lab, readings: Sequence[Reading], names: Sequence[str], pairs: Sequence[tuple[str, str]],
+        log_probs: Any, asked: list[str],
+    ) -> list[Effect]:  # fmt: skip
+        """The probabilities of named tokens, and the tokens that moved most."""
+        from ..lab import numbers
+        from ..methods.edit_sources import single_token
+        from ..statistics.intervals import effects
+        from .layer_program import token_changes
+
+        found: list[Effect] = []
+        for reading in readings:
+            if reading.what == "prob":
+                tokens = [single_token(lab, one, f"prob {one!r}") for one in reading.tokens]
+                values = numbers(log_probs[..., tokens].exp().sum(-1))
+                label = " ".join(map(repr, reading.tokens))
+                found += self.changed(names, pairs, values, "token_prob", asked, effects, f" {label}")
+            if reading.what == "top":
+                for i, name in enumerate(names):
+                    moves = token_changes(lab, log_probs[[0, i + 1]], asked)
+                    front = f"{name} " if len(names) > 1 else ""
+                    found += [one.model_copy(update={"site": f"{front}{one.site}"}) for one in moves]
+        return found
+
+    def spoken(
+        self, lab: Lab, base: Base, named: Sequence[Intervention], lent: Any
+    ) -> tuple[tuple[Measurement, ...], tuple[Effect, ...], tuple[Sample, ...]]:
+        """What the model writes under each intervention; with several, the change of accuracy by each as an effect."""
+        from ..answers.speech import compared
+        from ..lab import INTACT
+
+        said = lab.speak(base.batch, [INTACT, *named], lent)
+        each = [compared(lab, base.prompts, said[0], texts, one.name)
+                for one, texts in zip(named, said[1:], strict=True)]  # fmt: skip
+        samples = tuple(sample for one in each for sample in one.samples)
+        if len(each) == 1:
+            return each[0].measurements, each[0].effects, samples
+        drops = [
+            Effect(site=one.name, metric="accuracy", value=-m.value, low=-m.high, high=-m.low, n=m.n or 0)
+            for one, spoken in zip(named, each, strict=True)
+            for m in spoken.measurements
+            if m.name == "accuracy_drop" and m.low is not None and m.high is not None
+        ]  # fmt: skip
+        return (), tuple(drops), samples
+
+    def summary(self, found: Sequence[Effect], main: str, count: int) -> str:
+        rest = found[count:]
+        text = f"Change of {main}: {'; '.join(map(str, found[:count]))}."
+        if rest:
+            text += " Also: " + "; ".join(f"{one} ({one.metric})" for one in rest[:12])
+            text += f"; {len(rest) - 12} more." if len(rest) > 12 else "."
+        return text
+
+    def bars(self, lab: Lab, found: Sequence[Effect], main: str) -> Figure:
+        title = f"Change of {main}: {lab.subject.name}, {self.task}"
+        return Figure(name="interventions", kind="layer_bars", title=title, unit=unit_of(main), n=self.n,
+                      data={"labels": [e.site for e in found], "values": [e.value for e in found],
+                            "low": [e.low for e in found], "high": [e.high for e in found]})  # fmt: skip
