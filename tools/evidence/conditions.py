@@ -2,6 +2,7 @@
 
     E12.effect[L7.H3] < -0.1        the whole interval lies below; also >, and: between -0.1 and 0.1
     E14.percentile > 80             any quantity; if it has no interval, the value itself
+    max |E7.effect except L1.H2| < 0.1    over many effects; the same as E7.max |effect except L1.H2| < 0.1
     H2 is supported                 or confirmed, refuted, inconclusive: the program's verdict
 
 A condition that claims an effect must also hold when all comparisons of the run count (q < 0.05). Such are: an effect,
@@ -11,6 +12,7 @@ of an edited set.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -20,12 +22,15 @@ from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import p_number, value_text
 from .ledger import Key
+from .quantified import Many
 from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
 
 _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
 _VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
+# The experiment stands before the quantity or, over many effects, inside it.
+_INSIDE = re.compile(r"\s*((?:max|min)\s*\||count\s*\()\s*(E\d{1,18})\.(.+)")
 # How a condition claims an effect: by a bound that excludes zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
     **dict.fromkeys(("effect", "accuracy_drop", "excess"), "away"),
@@ -118,6 +123,8 @@ def parse_condition(text: str) -> Condition:
     verdict = _VERDICT.fullmatch(text)
     if verdict is not None:
         return Condition(of=verdict[1], verdict=verdict[2])
+    if inside := _INSIDE.fullmatch(text):
+        text = f"{inside[2]}.{inside[1]}{inside[3]}"
     of = _ID.match(text.strip())
     if of is None:
         raise NoCondition(f"'{one_line(text)[:100]}' is not a condition; write, for example, {FORMS}.")
@@ -160,16 +167,24 @@ def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
     terms = [term for term in (bound.quantity.first, bound.quantity.second) if term is not None]
     # A difference of any two is also a comparison: intact_accuracy - accuracy is an effect under another name.
     side = "away" if len(terms) > 1 else _says_effect(terms[0].name)
+    if isinstance(terms[0], Many):
+        # That the largest effect is large, or that some lie beyond a bound, claims that there is one.
+        side = "high" if bound.low is not None else None
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
         return None
     metric = terms[0].metric or next((effect.metric for effect in row.effects), None)
-    found = [
+    without = terms[0].without if isinstance(terms[0], Many) else ()
+    found = sorted(
         value
         for (experiment, site, of), value in q.items()
-        if experiment == row.id and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
-    ]
-    return min(found, default=None)
+        if experiment == row.id and site not in without
+        and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
+    )  # fmt: skip
+    # Of a count above 2, the third effect must stand, too.
+    counted = isinstance(terms[0], Many) and terms[0].how == "count"
+    place = max(0, math.floor(bound.low or 0)) if counted else 0
+    return found[min(place, len(found) - 1)] if found else None
 
 
 def _says_effect(name: str) -> Literal["away", "high", "low"] | None:

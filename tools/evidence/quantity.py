@@ -5,6 +5,7 @@
     rank[L7.H3]                   its rank by size among the effects, 1 for the strongest
     percentile[L7.H3]             the share of matched random parts that changed less, in %; likewise p, q and p_max
     effect[L7.H3] - effect[L2.H1] the difference of two, of the same experiment
+    max |effect except L7.H3|     over many effects: see `quantified`
 
 The value comes with its measured interval. A difference of two effects is computed prompt by prompt if the values of
 the prompts were kept. For other differences, the interval is as wide as both together, which is never too narrow.
@@ -18,9 +19,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import SerializeAsAny
+
 from ...db import records
 from ...db.records import Effect, Json, Measurement
 from ...experiments.result import Frozen, Result
+from .quantified import Many, of_many, parse_many
+from .term import NoQuantity as NoQuantity
+from .term import Term as Term
 
 if TYPE_CHECKING:
     from ...experiments.statistics.intervals import Array
@@ -31,13 +37,10 @@ Artifact = Callable[[str], bytes]
 OF_EFFECTS = ("effect", "rank", "percentile", "p", "q", "p_max")
 _TERM = r"([A-Za-z_][\w.]*)(?:\[([^\[\]{}`|]+)\])?"
 _QUANTITY = re.compile(rf"\s*{_TERM}(?:\s+[-−]\s+{_TERM})?\s*")
-FORMS = "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1]"
-
-
-class NoQuantity(ValueError):
-    """The text names no quantity, or none that the experiment has; one line."""
-
-    code = "no_quantity"
+FORMS = (
+    "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1], max |effect except L7.H3|, "
+    "count(effect < -0.1)"
+)
 
 
 class Numbers(NamedTuple):
@@ -65,22 +68,8 @@ class Numbers(NamedTuple):
 Experiment = records.Experiment | Numbers
 
 
-class Term(Frozen):
-    """A measurement by its name, or a number of the effect at a site."""
-
-    name: str
-    site: str | None = None
-    metric: str | None = None
-
-    @property
-    def text(self) -> str:
-        if self.site is None:
-            return self.name
-        return f"{self.name}[{self.site}{', ' + self.metric if self.metric else ''}]"
-
-
 class Quantity(Frozen):
-    first: Term
+    first: SerializeAsAny[Term]
     second: Term | None = None
 
     @property
@@ -103,6 +92,8 @@ class Measured(Frozen):
 
 def parse(text: str) -> Quantity:
     """Raises NoQuantity."""
+    if many := parse_many(text):
+        return Quantity(first=many)
     found = _QUANTITY.fullmatch(text)
     if found is None:
         raise NoQuantity(f"'{' '.join(text.split())[:80]}' is not a quantity; quantities look like {FORMS}.")
@@ -155,6 +146,13 @@ def read(row: Experiment, quantity: Quantity | str, artifact: Artifact | None = 
 
 def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
     asked = asked_questions(row)
+    if isinstance(term, Many):
+        effects = ranked(row, term.metric)
+        if not effects:
+            raise NoQuantity(f"{row.id} measured no effects{f' on {term.metric}' if term.metric else ''}.")
+        value, low, high = of_many(term, effects)
+        n = len(effects) - len(term.without) if term.how == "count" else effects[0].n
+        return Measured(name=term.text, value=value, low=low, high=high, n=n, questions=asked)
     if term.site is None:
         for one in row.measurements:
             if one.name == term.name:

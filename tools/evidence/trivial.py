@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...db.records import Experiment
 from ...experiments.metrics import is_distance
 from .conditions import Bound
+from .quantified import Many
 
 # Shares, which lie between 0 and 1, and quantities that are never negative.
 _SHARES = ("accuracy", "prefers_answer", "better_than_random", "top_token_changed")
@@ -17,6 +18,10 @@ def cannot_fail(bound: Bound, row: Experiment | None = None) -> str:
         return ""
     term = bound.quantity.first
     name = term.name.removeprefix("intact_")
+    if isinstance(term, Many) and bound.high is None and bound.low is not None and bound.low <= 0:
+        low_end = "0" if term.how != "count" or bound.low < 0 else ""
+        if low_end:
+            return f"{bound.text} cannot fail: {term.text} is never below {low_end}. Use a bound above 0."
     metric = term.metric or (row.effects[0].metric if row is not None and row.effects and name == "effect" else "")
     if name in _SHARES:
         low, high = 0.0, 1.0
