@@ -12,7 +12,6 @@ of an edited set.
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Literal
 
@@ -22,8 +21,8 @@ from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import p_number, value_text
 from .ledger import Key
-from .quantified import Many
-from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, read
+from .quantified import Many, needed_q
+from .quantity import Artifact, Measured, NoQuantity, Quantity, parse, ranked, read
 
 _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
@@ -168,23 +167,22 @@ def _stands(bound: Bound, row: Experiment, q: dict[Key, float]) -> float | None:
     # A difference of any two is also a comparison: intact_accuracy - accuracy is an effect under another name.
     side = "away" if len(terms) > 1 else _says_effect(terms[0].name)
     if isinstance(terms[0], Many):
-        # That the largest effect is large, or that some lie beyond a bound, claims that there is one.
-        side = "high" if bound.low is not None else None
+        if bound.low is None:
+            return None
+        many = terms[0]
+        metric = many.metric or next((effect.metric for effect in row.effects), "")
+        own = {site: value for (experiment, site, of), value in q.items() if (experiment, of) == (row.id, metric)}
+        return needed_q(many, ranked(row, metric), bound.low, own)
     away = (bound.low is not None and bound.low >= 0) or (bound.high is not None and bound.high <= 0)
     if side is None or not {"away": away, "high": bound.low is not None, "low": bound.high is not None}[side]:
         return None
     metric = terms[0].metric or next((effect.metric for effect in row.effects), None)
-    without = terms[0].without if isinstance(terms[0], Many) else ()
-    found = sorted(
+    found = [
         value
         for (experiment, site, of), value in q.items()
-        if experiment == row.id and site not in without
-        and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
-    )  # fmt: skip
-    # Of a count above 2, the third effect must stand, too.
-    counted = isinstance(terms[0], Many) and terms[0].how == "count"
-    place = max(0, math.floor(bound.low or 0)) if counted else 0
-    return found[min(place, len(found) - 1)] if found else None
+        if experiment == row.id and any(t.site in (None, site) and (t.metric or metric) == of for t in terms)
+    ]
+    return min(found, default=None)
 
 
 def _says_effect(name: str) -> Literal["away", "high", "low"] | None:

@@ -12,7 +12,9 @@ reach it.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from ...db.records import Effect
@@ -42,7 +44,7 @@ class Many(Term):
 
 
 def parse_many(text: str) -> Many | None:
-    """None for a text that is no quantity of this form."""
+    """None for a text of another form."""
     form = _LARGEST.fullmatch(text) or _COUNT.fullmatch(text)
     if form is None:
         return None
@@ -65,8 +67,7 @@ def of_many(many: Many, effects: list[Effect]) -> tuple[float, float, float]:
     if not left:
         raise NoQuantity(f"{many.text}: no effect is left.")
     if many.how == "count":
-        surely = [one for one in left if (many.low is None or one.low > many.low) and
-                  (many.high is None or one.high < many.high)]  # fmt: skip
+        surely = [one for one in left if lies_there(many, one)]
         maybe = [one for one in left if (many.low is None or one.high > many.low) and
                  (many.high is None or one.low < many.high)]  # fmt: skip
         return float(len(surely)), float(len(surely)), float(len(maybe))
@@ -78,6 +79,26 @@ def of_many(many: Many, effects: list[Effect]) -> tuple[float, float, float]:
         return value, max(0.0, value - below[sizes.index(value)]), value + max(above)
     value = min(sizes)
     return value, max(0.0, value - max(below)), value + above[sizes.index(value)]
+
+
+def lies_there(many: Many, effect: Effect) -> bool:
+    """Whether the whole interval lies within the bound of a count."""
+    return (many.low is None or effect.low > many.low) and (many.high is None or effect.high < many.high)
+
+
+def needed_q(many: Many, effects: list[Effect], bound: float, q: Mapping[str, float]) -> float | None:
+    """The q that must be below 0.05 if the quantity is claimed to be above a bound: of an effect beyond it for the
+    largest; of the third effect for a count above 2; of every effect for the smallest. From the q by site."""
+    left = [one for one in effects if one.site not in many.without]
+    if many.how == "count":
+        left = [one for one in left if lies_there(many, one)]
+    elif many.how == "max":
+        left = [one for one in left if abs(one.value) - _widths(one)[0] > bound]
+    found = sorted(q[one.site] for one in left if one.site in q)
+    if not found:
+        return None
+    place = {"max": 0, "min": len(found) - 1, "count": max(0, math.floor(bound))}[many.how]
+    return found[min(place, len(found) - 1)]
 
 
 def _widths(effect: Effect) -> tuple[float, float]:
