@@ -88,7 +88,7 @@ def test_only_where_the_mean_does_no_damage_it_is_said_that_it_does_none(mean: A
     by_zero = Removal("E1", True, "zero", "logit_diff", -2.5, -3.6, -1.1, 32, 0.5, "more", "effect[L1.H1]", True)
     found = Found("undecided", by_zero, {"zero": "for", "mean": mean}, [by_zero], ())
     said = Needed(task="ioi", parts=("L1.H1",)).against(found)
-    assert any("E1), but its mean in its place does not" in one for one in said) == told
+    assert any("E1), but replacing it by its mean does not" in one for one in said) == told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 
 def finish(context: Context, ending: Ending, reports: str) -> None:
+    from ...tools.claims.in_short import in_short
+    from ...tools.report.beside import found_in
+    from ...tools.report.escape import one_line
+    from ...tools.report.study import read_study
     from .report import write_files
 
     assert context.run is not None
@@ -26,8 +31,11 @@ def finish(context: Context, ending: Ending, reports: str) -> None:
     says_how = why and ending.status in ("budget", "interrupted")
     click.echo("\n" + (why if says_how else f"{said} {why}".rstrip()), err=True)
     click.echo(f"Report: {path}", err=True)
+    study = read_study(context.reader, context.run)
+    if answer := in_short(study, found_in(study)):
+        click.echo(f"\n{fill(one_line(answer), 100)}\n", err=True)
     done = [e.id for e in context.reader.experiments(run=context.run) if e.status == "done"]
     again = f"    agent replay {done[-1]}" if done else ""
-    click.echo(f"Next: agent show R{context.run}    agent notes{again}", err=True)
+    click.echo(f"Next: agent findings R{context.run}    agent show R{context.run}{again}", err=True)
     if (parent := context.reader.run(context.run).parent) is not None:
         click.echo(f"Compare: agent diff {parent} R{context.run}", err=True)

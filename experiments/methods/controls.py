@@ -150,9 +150,13 @@ def control_summary(matched: Sequence[Measurement], what: str) -> str:
     if rank is None or rank.n is None:
         return ""
     few = ", the smallest that so few can give" if rank.value == 1 and not can_show(rank.n - 1) else ""
-    return (
-        f" By damage rank {rank.value:.0f} of {rank.n} with {rank.n - 1} {what} (p {p_text(rank.value / rank.n)}{few})."
-    )
+    if rank.n == 2:
+        what = (
+            what.replace("sets", "set", 1)
+            .replace("places", "place", 1)
+            .replace("programs that do", "program that does", 1)
+        )
+    return f" It ranks {rank.value:.0f} of {rank.n} by damage, with {rank.n - 1} {what} (p {p_text(rank.value / rank.n)}{few})."
 
 
 def unmatched(matched: Sequence[Measurement]) -> tuple[Note, ...]:

@@ -146,7 +146,7 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     types = ("needed", "spare") if asked.type in ("needed", "spare") else (asked.type,)
     about = [one for one in here if one.claim.type in types and one.verdict != "untested"]
     if not any(number.held_out for one in about for number in one.evidence):
-        yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so nothing is confirmed."
+        yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so no {_one(asked)} is confirmed."
     yield from _by_verdict(asked, about)
     if types == ("needed", "spare"):
         yield from searched(study, asked)

@@ -28,7 +28,7 @@ def in_short(study: Study, found: Sequence[Finding]) -> str:
             and any(all(map(question.asks_for, one.claim.about)) for question in which)
         ]  # fmt: skip
         said += _of_task(task, about)
-    return " ".join(capitalized(one) for one in said)
+    return " ".join(said)
 
 
 def _of_task(task: str, found: Sequence[Finding]) -> Iterator[str]:
@@ -40,26 +40,29 @@ def _of_task(task: str, found: Sequence[Finding]) -> Iterator[str]:
     refuted = [one for one in needed if one.verdict == "refuted"]
     undecided = [one for one in needed if one.verdict == "undecided" and not one.explored_only]
     if shown:
-        yield f"{task} needs {listed(list(_with_verdicts(shown)))}."
+        yield f"For {task}, the model needs {listed(list(_with_verdicts(shown)))}."
     elif kept or refuted or undecided:
-        yield f"no part is shown to be needed for {task}."
+        yield f"For {task}, no part is shown to be needed."
     yield from _not_needed(task, refuted, kept)
     if undecided:
         them = _several(undecided)
-        yield f"{them} {'is' if len(_parts(undecided)) == 1 else 'are'} undecided."
+        yield f"{capitalized(them)} {'is' if len(_parts(undecided)) == 1 else 'are'} undecided."
 
 
 def _with_verdicts(shown: Sequence[Finding]) -> Iterator[str]:
     """ "head L20.H8 (confirmed)", "layer 1 (confirmed, but other layers nearby do damage, too)"."""
     groups: dict[tuple[str, bool, str], list[Finding]] = {}
-    for one in shown:
+    for one in sorted(shown, key=lambda one: len(one.claim.about) < 2):
         # Heads go with heads, and a set stands by itself.
         about = one.claim.about
         alike = named(about) if len(about) > 1 else named(about).split()[0]
         groups.setdefault((one.verdict, one.unspecific, alike), []).append(one)
+    sets = [set(one.claim.about) for one in shown if len(one.claim.about) > 1]
     for (verdict, unspecific, alike), those in groups.items():
         several = len(those[0].claim.about) > 1
-        names = f"{alike} together" if several else _several(those)
+        # The set has named them.
+        again = not several and set(_parts(those)) in sets
+        names = f"{alike} together" if several else "each of them by itself" if again else _several(those)
         others = "sets" if several else f"{alike}s"
         yield f"{names} ({verdict}{f', but other {others} nearby do damage, too' if unspecific else ''})"
 
@@ -72,13 +75,13 @@ def _not_needed(task: str, refuted: Sequence[Finding], kept: Sequence[Finding]) 
             at_once = set(_parts(those)) in [set(one.claim.about) for one in sets]
             how = ", alone or all at once" if at_once else ", each by itself" if len(those) > 1 else ""
             it = "it" if len(those) == 1 else "each"
-            why = f"; setting {it} to zero does damage, but its mean in its place does not" if artefact else ""
-            yield f"it does not need {_several(those)}{how}{why}."
+            why = f"; setting {it} to zero does damage, but replacing it by its mean does not" if artefact else ""
+            yield f"It does not need {_several(those)}{how}{why}."
     done = set(_parts(single))
     for one in kept:
         if not set(one.claim.about) <= done:
             together = " together" if len(one.claim.about) > 1 else ""
-            yield f"{task} can spare {named(one.claim.about)}{together} ({one.verdict})."
+            yield f"It can do without {named(one.claim.about)}{together} ({one.verdict})."
 
 
 def _parts(found: Sequence[Finding]) -> list[str]:

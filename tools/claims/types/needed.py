@@ -112,11 +112,11 @@ class Needed(ClaimOnParts):
         one = _by_zero(found)
         if found.verdict in ("refuted", "undecided") and one is not None:
             said.append(
-                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but its mean in its "
-                "place does not: zero is a value that the model may never have there."
+                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but replacing it "
+                "by its mean does not: zero is a value that the model may never have there."
                 if len(self.parts) == 1 else
-                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but their means in "
-                "their place do not: zero is a value that the model may never have there."
+                f"Setting {them} to zero does damage ({one.metric} {one.text}, {one.experiment}), but replacing "
+                "them by their means does not: zero is a value that the model may never have there."
             )  # fmt: skip
         contrary = [
             one for one in found.numbers
