@@ -89,9 +89,9 @@ def test_what_is_said_of_the_rank_says_where_the_sets_are_too_few() -> None:
     few, enough = (control_measurements("loss", own, rng.normal(size=(count, 6))) for count in (3, 20))
     assert (
         control_summary(few, "sets")
-        == " By damage rank 1 of 4 with 3 sets (p 0.25, the smallest that so few can give)."
+        == " It ranks 1 of 4 by damage, with 3 sets (p 0.25, the smallest that so few can give)."
     )
-    assert control_summary(enough, "sets") == " By damage rank 1 of 21 with 20 sets (p 0.048)."
+    assert control_summary(enough, "sets") == " It ranks 1 of 21 by damage, with 20 sets (p 0.048)."
     assert control_summary([], "sets") == ""
 
 

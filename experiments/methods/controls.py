@@ -150,13 +150,13 @@ def control_summary(matched: Sequence[Measurement], what: str) -> str:
     if rank is None or rank.n is None:
         return ""
     few = ", the smallest that so few can give" if rank.value == 1 and not can_show(rank.n - 1) else ""
-    if rank.n == 2:
-        what = (
-            what.replace("sets", "set", 1)
-            .replace("places", "place", 1)
-            .replace("programs that do", "program that does", 1)
-        )
-    return f" It ranks {rank.value:.0f} of {rank.n} by damage, with {rank.n - 1} {what} (p {p_text(rank.value / rank.n)}{few})."
+    rest = rank.n - 1
+    if rest == 1:
+        for several, single in (("sets", "set"), ("places", "place"), ("programs that do", "program that does")):
+            what = what.replace(several, single, 1)
+    return (
+        f" It ranks {rank.value:.0f} of {rank.n} by damage, with {rest} {what} (p {p_text(rank.value / rank.n)}{few})."
+    )
 
 
 def unmatched(matched: Sequence[Measurement]) -> tuple[Note, ...]:
