@@ -110,7 +110,7 @@ def rival(prompt: Prompt) -> str | None:
 
 def with_text(prompt: Prompt, text: str | None) -> Prompt:
     """Another text, scored on the prompt's own answers."""
-    return prompt.model_copy(update={"text": text, "spans": {}})
+    return prompt.model_copy(update={"text": text, "spans": {}, "values": {}})
 
 
 def aligned(lab: Lab, prompt: Prompt, text: str | None = None) -> int | None:
