@@ -31,6 +31,9 @@ NOTES = {
     "answers.",
     "nothing_specific": "No other prompt asks for something else, so specific cannot be measured.",
     "same_answers": "All prompts have the same answer, so there is no lead over other answers.",
+    "same_values": "All prompts have the same token for {value}, so there is no lead over other values.",
+    "value_of_several_tokens": "{few} of {n} values of {value} have several tokens. The lens reads the first one that "
+    "is not a blank, so values that share it are the same value here.",
     # Where the replacement values come from.
     "more_prompts_lent": "The {method} uses {more} more prompts of the explore split, so that each prompt has enough "
     "others with another question and answer.",

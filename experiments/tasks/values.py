@@ -7,7 +7,7 @@ and a task of one's own gives any in the field `values`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import prod
 
@@ -71,6 +71,6 @@ def carry(numbers: Sequence[int]) -> dict[str, str]:
     return {"carry": str(sum(number % 10 for number in numbers) // 10)}
 
 
-def sum_values(numbers: Sequence[int], names: Sequence[str] = ("ones", "tens")) -> Mapping[str, str]:
+def sum_values(numbers: Sequence[int], names: Sequence[str] = ("ones", "tens")) -> dict[str, str]:
     """The values of a sum: its operands, every partial sum, the digits of the result, and the carry."""
     return {**operands(numbers), **combined(numbers, "+"), **digits(sum(numbers), names), **carry(numbers)}
