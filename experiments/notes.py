@@ -34,6 +34,8 @@ NOTES = {
     "same_values": "All prompts have the same token for {value}, so there is no lead over other values.",
     "value_of_several_tokens": "{few} of {n} values of {value} have several tokens. The lens reads the first one that "
     "is not a blank, so values that share it are the same value here.",
+    "groups_merged": "The {merged} rarest groups by {by} are one group, other: there are at most {most} groups.",
+    "groups_of_one_question": "These groups by {by} have one question, so their loss has no interval: {groups}.",
     # Where the replacement values come from.
     "more_prompts_lent": "The {method} uses {more} more prompts of the explore split, so that each prompt has enough "
     "others with another question and answer.",
