@@ -46,6 +46,8 @@ NOTES = {
     # The prompts that were measured or fitted on differ from the request.
     "without_corrupted_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: they have no "
     "corrupted prompt with as many tokens and the same possible answers. The result holds for the others.",
+    "another_value_changed": "{passed} of the first {looked_at} prompts of the draw were skipped: their corrupted "
+    "prompt changes something other than {value}. The result holds for the others.",
     "without_other_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: there is no other "
     "prompt with the same template and number of tokens and another answer. The result holds for the others.",
     "fitted_on_same_questions": "The map was fitted on other prompts that ask some of the same questions.",

@@ -25,6 +25,16 @@ def values_of(prompt: Prompt) -> dict[str, str]:
     return {**spans, **answer, **{name: value.strip() for name, value in prompt.values.items()}}
 
 
+def changes_only(prompt: Prompt, name: str) -> bool:
+    """Whether the corrupted prompt is the prompt with another text in the span with this name, and nothing else."""
+    if prompt.corrupted is None or name not in prompt.spans:
+        return False
+    start, end = prompt.spans[name]
+    before, after, other = prompt.text[:start], prompt.text[end:], prompt.corrupted
+    whole = len(other) >= len(before) + len(after) and other.startswith(before) and other.endswith(after)
+    return whole and other != prompt.text
+
+
 def names_of(prompts: Iterable[Prompt]) -> list[str]:
     """The names of values that all of these prompts have, in the order of the first."""
     found: list[str] | None = None
