@@ -31,6 +31,11 @@ NOTES = {
     "answers.",
     "nothing_specific": "No other prompt asks for something else, so specific cannot be measured.",
     "same_answers": "All prompts have the same answer, so there is no lead over other answers.",
+    "same_values": "All prompts have the same token for {value}, so there is no lead over other values.",
+    "value_of_several_tokens": "{few} of {n} values of {value} have several tokens. The lens reads the first one that "
+    "is not a blank, so values that share it are the same value here.",
+    "groups_merged": "The {merged} rarest groups by {by} are one group, other: there are at most {most} groups.",
+    "groups_of_one_question": "These groups by {by} have one question, so their loss has no interval: {groups}.",
     # Where the replacement values come from.
     "more_prompts_lent": "The {method} uses {more} more prompts of the explore split, so that each prompt has enough "
     "others with another question and answer.",
@@ -41,6 +46,8 @@ NOTES = {
     # The prompts that were measured or fitted on differ from the request.
     "without_corrupted_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: they have no "
     "corrupted prompt with as many tokens and the same possible answers. The result holds for the others.",
+    "another_value_changed": "{passed} of the first {looked_at} prompts of the draw were skipped: their corrupted "
+    "prompt changes something other than {value}. The result holds for the others.",
     "without_other_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: there is no other "
     "prompt with the same template and number of tokens and another answer. The result holds for the others.",
     "without_donor_by_rule": "{passed} of the first {looked_at} prompts of the draw were skipped: no other prompt of "

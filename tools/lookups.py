@@ -39,7 +39,7 @@ class ShowTask(Arguments):
 
 
 def show_task(context: Context, given: ShowTask) -> Answered:
-    """One task with examples: prompt, answer, distractor, and the spans that positions can name."""
+    """One task with examples: prompt, answer, distractor, the spans that positions can name, and the named values."""
     card = catalog.show_task(context.find_task(given.task))
     lines = [f"{card['name']}: {card['description']}"]
     for e in card["examples"]:
@@ -47,6 +47,8 @@ def show_task(context: Context, given: ShowTask) -> Answered:
             f"prompt {quoted(e['text'], 300)} answer {quoted(e['answer'])} distractor {quoted(e['distractor'] or '')}"
         )
         lines.append(f"  corrupted {quoted(e['corrupted'] or '', 300)} spans {json.dumps(list(e['spans']))}")
+        named = (f"{one_line(name)[:40]} = {quoted(value, 40)}" for name, value in e["values"].items())
+        lines.append(f"  values {', '.join(named)}")
     return "\n".join(lines), card
 
 

@@ -80,8 +80,8 @@ def import_(file: str, name: str | None, answer_kind: Any, model: str | None, db
     """Import the prompts of a JSONL or CSV FILE as a task. One bad line refuses the whole file.
 
     Required fields or columns: text and answer. Optional: distractor, corrupted, corrupted_answer, key, template,
-    answer_kind (the same in all lines); accepted and spans, in JSON. The space between text and answer belongs to the
-    answer.
+    answer_kind (the same in all lines); accepted, spans and values, in JSON. The space between text and answer belongs
+    to the answer.
     """
     from ...tools.report.plain_text import printable
     from ...tools.workbench.catalog import file_faults, import_task

@@ -69,7 +69,7 @@ def show(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Show a task with examples: prompt, answer, distractor, corrupted prompt, spans.
+    """Show a task with examples: prompt, answer, distractor, corrupted prompt, spans, values.
 
     NAME is a built-in task, your own JSONL or CSV file, or a task that the tracker keeps.
     """

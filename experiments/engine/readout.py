@@ -14,7 +14,8 @@ from ..tasks.batch import Batch
 class Readout(Protocol):
     """What is read from the logits.
 
-    at      [batch] which of the batch's read columns to use, or None for all of them
+    at      [batch] the column to read, counted from the first of the batch's read columns (negative: before it), or
+            None for all read columns
     tokens  [batch, t] the tokens whose logits to read, or None for the whole vocabulary
     every_column  read all columns of the batch instead of its read columns
     """

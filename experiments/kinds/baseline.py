@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
+
+from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..metrics import unit_of
 from ..questions import CAN_IT_DO_IT
-from ..result import Figure, Measurement, Result
+from ..result import Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
+    from ..tasks.task import Task
 
 
 class Baseline(Experiment):
@@ -21,21 +26,38 @@ class Baseline(Experiment):
     generates, never from the prompt), and it prefers the answer (prefers_answer: the share of prompts where it scores
     the answer above the distractor). Logit differences rest on preference, accuracies on generated text.
     Also gives answer loss over all answer tokens, logit difference, probability, rank, and the failures by class. For
-    open prompts: repetition, distinct words, perplexity.
+    open prompts: repetition, distinct words, perplexity. With by, also accuracy and loss by group: accuracy[a=3].
     Cost: one pass and a few generated tokens per prompt.
     """
 
     kind: ClassVar[str] = "baseline"
     question: ClassVar[str] = CAN_IT_DO_IT
     core: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = Experiment.later | {"by"}
+
+    by: Annotated[
+        str | None,
+        Field(description="Also group accuracy and loss by a named value of the prompts (show_task lists them), by "
+              "answer, or by length in tokens. Null: no groups."),
+    ] = None  # fmt: skip
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if self.by is not None:
+            from ..methods.by_group import require_groups
+
+            if task.answer_kind == "open":
+                raise BadConfiguration(f"The prompts of {self.task} have no answer to group. Leave out by.")
+            require_groups(task.prompts(*self.draw), self.by)
 
     def run(self, lab: Lab) -> Result:
         from ..answers.ability import ability
         from ..answers.speech import summed_up, writing, writing_summary
+        from ..methods.by_group import by_group
         from ..methods.controls import per_prompt
         from ..statistics.intervals import measurement, questions_asked
 
-        prompts, _ = lab.prompts(self.n, self.split, self.seed)
+        prompts, batch = lab.prompts(self.n, self.split, self.seed)
         asked = [p.key for p in prompts]
         intact = lab.intact(*self.draw)
         samples = lab.samples(prompts, intact.said)
@@ -54,6 +76,12 @@ class Baseline(Experiment):
             by_chance = Measurement(name="prefers_chance", value=able.prefers.chance.value)
             measurements += [prefers, by_chance, prefers_p]
         measurements.append(questions_asked(asked))
+        figures, sentence, notes = list[Figure](), "", tuple[Note, ...]()
+        if self.by is not None:
+            scores = {"accuracy": intact.correct, "loss": intact.scores["loss"]}
+            more, figure, sentence, notes = by_group(lab, prompts, batch, self.by, scores)
+            measurements += more
+            figures.append(figure)
         counts = Counter(s.failure or "correct" for s in samples).most_common()
         right = int(intact.correct.sum())
         return Result(
@@ -63,9 +91,11 @@ class Baseline(Experiment):
                 Figure(name="failures", kind="pie", title=f"What {lab.subject.name} answers: {self.task}",
                        unit="answers", n=len(prompts),
                        data={"labels": [k for k, _ in counts], "counts": [c for _, c in counts]}),
+                *figures,
             ),
             found=f"{lab.subject.name} answers {right} of {len(prompts)} prompts of {self.task} correctly. "
-            + able.summary,
+            + able.summary + sentence,
+            notes=notes,
             doubts=able.doubts("logit_diff"),
             arrays=per_prompt(intact.scores, asked),
         )  # fmt: skip

@@ -109,7 +109,7 @@ class PathPatching(Contrast):
         edges = all_edges(senders, receivers, lab.subject.anatomy)
         if not edges:
             raise BadConfiguration("No sender is before a receiver, so there is no path. Name earlier senders.")
-        pair = corrupted_prompts(lab, self.draw)
+        pair = corrupted_prompts(lab, self.draw, value=self.twin)
         pair.known(self.positions)
         scale = self.scale(lab, pair)
         base, other = self.runs(pair)
@@ -132,7 +132,7 @@ class PathPatching(Contrast):
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric)),
             effects=found,
             figures=(self.drawing(lab, edges, found),),
-            found=self.summary(scale, found),
+            found=self.summary(scale, found) + self.changed,
             notes=(*pair.notes, *run.failed(self.metric)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},

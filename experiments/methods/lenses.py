@@ -46,13 +46,20 @@ class LensReadout:
         if not bool((self.batch.targets >= 0).any()):
             return found
         found |= AnswerReadout(self.batch).measure(logits, prompts)
-        answers = self.batch.pair[:, 0].unique()
-        if len(answers) > 1:
-            # The mean over all but the own one.
-            given = last[:, answers].sum(-1)
-            mine = last.gather(-1, own[:, None])[:, 0]
-            found["lead"] = mine - (given - mine) / (len(answers) - 1)
-        return found
+        ahead = lead(last, own, self.batch.pair[:, 0].unique())
+        return found if ahead is None else {**found, "lead": ahead}
+
+
+def lead(last: Tensor, own: Tensor, tokens: Tensor) -> Tensor | None:
+    """Log-probabilities [row, vocabulary] -> how far each row's own token leads the mean of the other tokens [row].
+
+    None if there is no other. `tokens` are all different, and contain each own token.
+    """
+    if len(tokens) < 2:
+        return None
+    given = last[:, tokens].sum(-1)
+    mine = last.gather(-1, own[:, None])[:, 0]
+    return mine - (given - mine) / (len(tokens) - 1)
 
 
 @dataclass(frozen=True)

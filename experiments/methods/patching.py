@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -53,6 +53,8 @@ class Place:
 class Contrast(Experiment):
     """Two runs on the same prompts, and which of them gets values of the other."""
 
+    later: ClassVar[frozenset[str]] = Experiment.later | {"twin"}
+
     direction: Annotated[
         Literal["denoising", "noising"],
         Field(description="denoising: clean values into the corrupted run (what suffices). noising: corrupted values "
@@ -63,10 +65,25 @@ class Contrast(Experiment):
         Field(description="Metric. logit_diff: the answer against the corrupted prompt's answer."),
     ] = "logit_diff"
 
+    twin: Annotated[
+        str | None,
+        Field(description="Use only prompts whose corrupted prompt changes this span alone, such as b. Null: all."),
+    ] = None
+
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer to restore. Use another task.")
+        if self.twin is not None:
+            spans = list(dict.fromkeys(name for prompt in task.prompts(*self.draw) for name in prompt.spans))
+            if self.twin not in spans:
+                raise BadConfiguration(f"No prompt has the span '{self.twin}' to change. "
+                                       f"Use {', '.join(spans) or 'null: there are no spans'}.")  # fmt: skip
+
+    @property
+    def changed(self) -> str:
+        """A sentence on what the corrupted prompts change; empty if it was not chosen."""
+        return "" if self.twin is None else f" The corrupted prompts change only {self.twin}."
 
     def runs(self, pair: CorruptedPrompts) -> tuple[Batch, Batch]:
         """The run that is patched, and the run that the values come from."""
@@ -141,7 +158,7 @@ class Patching(Contrast):
     def pair(self, lab: Lab) -> CorruptedPrompts:
         from ..tasks.corrupted_prompts import corrupted_prompts
 
-        return corrupted_prompts(lab, self.draw, one_length="each" in (self.positions or ()))
+        return corrupted_prompts(lab, self.draw, one_length="each" in (self.positions or ()), value=self.twin)
 
     def at(self, pair: CorruptedPrompts, sites: Sequence[Site]) -> list[str]:
         """The positions of the sweep, by their names in the batches."""

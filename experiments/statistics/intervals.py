@@ -116,10 +116,11 @@ def _tail(count: int) -> float:
     return float(norm.cdf(-math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)))
 
 
-def wilson(share: float, count: float) -> tuple[float, float]:
-    """Wilson's interval of a share in `count` independent trials; `share * count` need not be an integer."""
-    centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+def wilson(share: float, count: float, z: float = Z) -> tuple[float, float]:
+    """Wilson's interval of a share in `count` independent trials; `share * count` need not be an integer. `z` is the
+    normal quantile of another level."""
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 

@@ -80,7 +80,8 @@ def summary(how: str, measurements: tuple[Measurement, ...], strongest: int) -> 
     missed = agreed["screen_missed"]
     text = (
         f" All were screened {how}; the {strongest} strongest and {missed.n} random others were measured in fp32, and "
-        f"{missed.value:.0f} of these others belong{'s' * (missed.value == 1)} among the {min(TOP, strongest)} strongest"
+        f"{missed.value:.0f} of these others belong{'s' * (missed.value == 1)} among the "
+        f"{min(TOP, strongest)} strongest"
     )
     if "screen_agreement" in agreed:
         text += f" (rank correlation of screen and measurement {agreed['screen_agreement'].value:.2f})"

@@ -15,6 +15,7 @@ from itertools import permutations
 from .family import Family, choose, fill
 from .prompt import Prompt, split_of
 from .task import Task
+from .values import sum_values
 
 Sum = tuple[int, int]
 
@@ -111,6 +112,7 @@ def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
         template=name,
         key=key(pair),
         operands=pair,
+        values=sum_values(pair),
     )
 
 

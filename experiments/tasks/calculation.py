@@ -96,6 +96,7 @@ def family(name: str, digits: int) -> Family[Numbers]:
             template=f"{name}.{digits}-{stratum}",
             key=key(name, numbers),
             operands=asked,
+            values=operation.values(asked),
         )
 
     strata = 1 + len(operation.questions)

@@ -47,5 +47,5 @@ CAPITALS_TASK = Task(
     answer_kind="name",
     max_new_tokens=16,
     group="facts",
-    source=recall("capitals", "capital", CAPITALS, TEMPLATES),
+    source=recall("capitals", "capital", CAPITALS, TEMPLATES, named=("country", "city")),
 )

@@ -45,6 +45,7 @@ def prompt(text: str, name: str, words: list[str], at: int, new: str) -> Prompt:
         spans={"answer": (start, start + len(right))},
         template=name,
         key=key(words),
+        values={"words": str(len(words)), "at": str(at)},
     )
 
 

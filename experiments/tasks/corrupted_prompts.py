@@ -21,6 +21,7 @@ from ..result import Note
 from .batch import Batch, encode_answer, make_batch
 from .donors import LOOKED_AT, Place, place
 from .prompt import Prompt, Split
+from .values import changes_only
 
 # The number of donors of one template and length to draw a prompt's donor from.
 DONORS = 8
@@ -65,18 +66,24 @@ def is_step(name: str) -> bool:
     return name[0] == "t" and name[1:].isdigit()
 
 
-def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool = False) -> CorruptedPrompts:
+def corrupted_prompts(
+    lab: Lab, draw: tuple[int, Split, int], one_length: bool = False, value: str | None = None
+) -> CorruptedPrompts:
     """The first n prompts of the draw with a corrupted prompt of as many tokens; with `one_length`, of one template and
-    length. Raises BadConfiguration if there are fewer."""
+    length; with `value`, only those whose corrupted prompt changes this span alone. Raises BadConfiguration if there
+    are fewer."""
     n, split, seed = draw
     found: dict[tuple[str, int], list[Prompt]] = {}
     chosen: list[Prompt] = []
-    looked_at = passed = 0
+    looked_at = passed = others = 0
     for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
         looked_at += 1
         length = aligned(lab, prompt)
         if length is None:
             passed += 1
+            continue
+        if value is not None and not changes_only(prompt, value):
+            others += 1
             continue
         group = found.setdefault((prompt.template or prompt.text, length) if one_length else ("", 0), [])
         group.append(prompt)
@@ -87,7 +94,8 @@ def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool =
         most = max(map(len, found.values()), default=0)
         raise BadConfiguration(
             f"Only {most} of the {n} prompts of {lab.task.name} have a corrupted prompt with as many tokens"
-            f"{' and one template and length' if one_length else ''} ({passed} of {looked_at} have none). "
+            f"{' and one template and length' if one_length else ''} ({passed} of {looked_at} have none"
+            f"{f'; {others} change something other than {value}' if value is not None else ''}). "
             + (f"Use n of at most {most}." if most else "Use a task that has corrupted prompts, such as ioi.")
         )
     prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
@@ -95,6 +103,8 @@ def corrupted_prompts(lab: Lab, draw: tuple[int, Split, int], one_length: bool =
     other = make_batch(lab.subject.tokenizer, [with_text(p, p.corrupted) for p in prompts], lab.subject.device)
     spans = tuple(named(clean, other, row, one_length) for row in range(n))
     notes = passed_over("without_corrupted_prompt", passed, looked_at)
+    if others:
+        notes = (*notes, note("another_value_changed", passed=others, looked_at=looked_at, value=value))
     return CorruptedPrompts(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
 
 
@@ -110,7 +120,7 @@ def rival(prompt: Prompt) -> str | None:
 
 def with_text(prompt: Prompt, text: str | None) -> Prompt:
     """Another text, scored on the prompt's own answers."""
-    return prompt.model_copy(update={"text": text, "spans": {}})
+    return prompt.model_copy(update={"text": text, "spans": {}, "values": {}})
 
 
 def aligned(lab: Lab, prompt: Prompt, text: str | None = None) -> int | None:

@@ -47,6 +47,7 @@ def family(nouns: tuple[str, ...]) -> Drawn:
             spans={part: spans[part] for part in ("r1", "r2", "a", "b", "c", "r3", "said_a", "said_b")},
             template="docstring",
             key=key(words),
+            values={"name": words["name"]},
         )
 
     return Drawn("docstring 1", draw, most=MOST if len(nouns) >= 100 else 0)

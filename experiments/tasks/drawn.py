@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .prompt import SPLITS, Prompt, Split
+from .prompt import SPLITS, Prompt, Split, as_read
 
 MOST = 100_000
 
@@ -21,7 +21,7 @@ MOST = 100_000
 class Drawn:
     """A source of prompts, given by a function that draws one.
 
-    version  name and number of the definition; raise the number whenever the prompts change
+    version  name and number of the definition; raise the number whenever the prompts or their values change
     draw     a prompt of this kind from a random state; kinds alternate
     kinds    number of kinds of prompts
     most     number of prompts of a split; 0 if there are too few words for any
@@ -45,5 +45,5 @@ class Drawn:
         return self.most
 
     def identity(self) -> Any:
-        sample = [p.model_dump(exclude_defaults=True) for s in SPLITS for p in islice(self.stream(s, 0), 20)]
+        sample = [as_read(p) for s in SPLITS for p in islice(self.stream(s, 0), 20)]
         return [self.version, self.most, sample]

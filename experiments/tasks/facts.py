@@ -32,10 +32,11 @@ def recall(
     facts: Mapping[str, str],
     wordings: Sequence[Wording],
     longer: Mapping[str, str] | None = None,
+    named: tuple[str, str] = ("subject", "object"),
 ) -> Family[str]:
     """The family of a relation. A wording is its name and a template with the fields relation and subject.
 
-    `longer` gives other right names of objects, such as an author's full name.
+    `longer` gives other right names of objects, such as an author's full name. `named` are the names of the two values.
     """
     also = {object_: (f" {object_}", f" {name}") for object_, name in (longer or {}).items()}
 
@@ -60,6 +61,7 @@ def recall(
             template=f"{name}.{wording}",
             key=subject,
             accepted=also.get(facts[subject], ()),
+            values=dict(zip(named, (subject, facts[subject]), strict=True)),
         )
 
     return Family(f"{name} 2", lambda: tuple(facts), str, lambda _subject, _stratum: 1, write, strata=len(wordings))

@@ -16,7 +16,7 @@ from itertools import islice
 from string import Formatter
 from typing import Any, Generic, TypeVar
 
-from .prompt import SPLITS, Prompt, Split, split_of
+from .prompt import SPLITS, Prompt, Split, as_read, split_of
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Family(Generic[C]):
     """A source of prompts, given by plain functions of a content.
 
-    version   name and number of the definition; raise the number whenever the prompts change
+    version   name and number of the definition; raise the number whenever the prompts or their values change
     contents  lists all contents
     key       the key of a content's prompts; it decides their split
     variants  the number of different texts for a content in one stratum
@@ -60,7 +60,7 @@ class Family(Generic[C]):
         return sum(self.variants(c, s) for c in self._of(split) for s in range(self.strata))
 
     def identity(self) -> Any:
-        sample = [p.model_dump(exclude_defaults=True) for split in SPLITS for p in islice(self.stream(split, 0), 20)]
+        sample = [as_read(p) for split in SPLITS for p in islice(self.stream(split, 0), 20)]
         return [self.version, [self.capacity(split) for split in SPLITS], sample]
 
     def _of(self, split: Split) -> list[C]:

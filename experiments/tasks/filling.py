@@ -16,6 +16,7 @@ from .draft import Draft, Example, Slot, Template
 from .expression import NoValue, sum_asked, value_of, written
 from .family import fill, shuffled
 from .letters import goes_without_spaces, normal
+from .prompt import ANSWER
 from .task import AnswerKind
 
 # A draw has at most 512 prompts; more would only make the tracker larger.
@@ -169,7 +170,10 @@ def of_template(place: str, form: str, template: Template, most: int) -> tuple[l
         values = ", ".join(f"{name}={value}" for name, value in row.items())
         asked = sum_asked(text)
         key = sum_key(asked) if asked else " | ".join(sorted(row[name] for name in content))
-        prompt = Written(place, {"text": text, "spans": spans, "template": form, "key": normal(key)}, values)
+        # A slot in the text is a span, and a span is a value.
+        named = {name: value for name, value in row.items() if name not in spans and name != ANSWER}
+        fields = {"text": text, "spans": spans, "template": form, "key": normal(key), "values": named}
+        prompt = Written(place, fields, values)
         for field in ("answer", "distractor"):
             given = getattr(template, field)
             if given is None:

@@ -67,6 +67,7 @@ def write(profession: str, stratum: int, variant: int) -> Prompt:
         spans=spans,
         template=f"gender.{stratum}",
         key=profession,
+        values={"gender": "female" if said == "she" else "male"},
     )
 
 

@@ -76,6 +76,8 @@ def family(carried: tuple[Year, ...]) -> Family[Year]:
             key=key(content),
             operands=(year,),
             accepted=tuple(f"{y:02}" for y in range(year + 1, 100)),
+            # Tokenizers may write the year as one token, its two halves or its digits.
+            values={"whole_year": key(content), "decade": str(year // 10)},
         )
 
     return Family("greater_than 1", contents, key, variants=lambda _content, _stratum: len(NOUNS), write=write)

@@ -137,6 +137,7 @@ def write(numbers: Triple, story: int, variant: int) -> Prompt:
         template=f"gsm8k.{story}",
         key=key(numbers),
         operands=tuple(operands(steps, numbers)),
+        values={f"step_{i}": str(result) for i, result in enumerate(results(steps, numbers), 1)},
     )
 
 

@@ -58,6 +58,7 @@ def family(nouns: tuple[str, ...]) -> Drawn:
             },
             template=f"induction.{len(words)}-{at + 1}",
             key=" ".join(words),
+            values={"words": str(len(words)), "at": str(at + 1)},
         )
 
     return Drawn("induction 1", draw, kinds=len(LENGTHS), most=MOST if len(nouns) >= 2 * max(LENGTHS) else 0)

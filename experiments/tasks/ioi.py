@@ -81,6 +81,7 @@ def write(names: tuple[str, str], stratum: int, variant: int) -> Prompt:
         | {part: spans[part] for part in ("place", "object")},
         template=f"ioi.{template}-{'baba' if baba else 'abba'}",
         key=" ".join(names),
+        values={"s": s, "order": "BABA" if baba else "ABBA"},
     )
 
 

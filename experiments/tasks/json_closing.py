@@ -69,6 +69,7 @@ def draw(rng: random.Random, kind: int, split: Split) -> Prompt | None:
         spans={level: (a + len(before), b + len(before)) for level, (a, b) in spans.items()},
         template=f"json_closing.{depth}-{brackets}",
         key=key(words, value),
+        values={"depth": str(depth), "brackets": brackets, "value": value},
     )
 
 

@@ -69,6 +69,7 @@ def family(pool: tuple[int, ...], k: int) -> Drawn:
             template=f"kth_smallest.{k}",
             key=key(numbers),
             operands=tuple(numbers),
+            values={"smallest": str(ranked[0]), "largest": str(ranked[-1]), "place": str(numbers.index(answer))},
         )
 
     # With fewer numbers, the k-th and its neighbours would too often be equal.

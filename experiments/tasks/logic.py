@@ -79,6 +79,7 @@ def write(content: tuple[str, str], stratum: int, variant: int) -> Prompt:
         spans={part: spans[part] for part in SPANS},
         template=f"logic.{('all', 'member')[form]}-{swapped_chains}{swapped_rules}",
         key=" ".join(content),
+        values={"a": a, "b": b, "c": c, "d": d, "e": e, "form": ("all", "member")[form]},
     )
 
 

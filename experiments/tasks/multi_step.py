@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .family import Family, choose, fill
 from .prompt import Prompt, Split, split_of
 from .task import Task
+from .values import operands
 
 APPLY = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
 IN_WORDS = {"+": "Add", "-": "Subtract", "*": "Multiply by"}
@@ -169,6 +170,13 @@ def write(content: Steps, style: int, variant: int) -> Prompt:
         template="multi_step.lines" if style == LINES else f"multi_step.words{steps.operator_1}{steps.operator_2}",
         key=steps.key,
         operands=(steps.a, steps.b, steps.c),
+        # In words, the spans of the operators are "Add" and the like.
+        values={
+            **operands((steps.a, steps.b, steps.c)),
+            "operator_1": steps.operator_1,
+            "operator_2": steps.operator_2,
+            "halfway": str(steps.halfway),
+        },
     )
 
 

@@ -25,7 +25,15 @@ TEXTS = tuple((kind, text) for kind, texts in KINDS.items() for text in texts)
 def write(noun: str, stratum: int, _variant: int) -> Prompt:
     kind, template = TEXTS[stratum]
     text, spans = fill(template, noun=noun)
-    return Prompt(text=text, answer="", spans=spans, template=f"open_prompts.{kind}-{stratum}", key=noun, open=True)
+    return Prompt(
+        text=text,
+        answer="",
+        spans=spans,
+        template=f"open_prompts.{kind}-{stratum}",
+        key=noun,
+        open=True,
+        values={"kind": kind},
+    )
 
 
 OPEN_PROMPTS = Task(

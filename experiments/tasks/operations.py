@@ -12,10 +12,13 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from .values import carry, combined, digits, operands
+
 Numbers = tuple[int, ...]
 
 # The most pairs to use for each number of digits.
 MOST = 400
+PLACES = ("ones", "tens", "hundreds")
 
 
 class Operation(NamedTuple):
@@ -28,6 +31,21 @@ class Operation(NamedTuple):
     result: Callable[[Numbers], int]
     fits: Callable[[Numbers], bool]
     operands: int = 2
+
+    def values(self, numbers: Numbers) -> dict[str, str]:
+        """The operands, what the operation gives of two or three of them, the digits of the result, and what is carried
+        or borrowed."""
+        known = {**operands(numbers), **digits(self.result(numbers), PLACES)}
+        match self.sign:
+            case "+":
+                return {**known, **combined(numbers, "+"), **carry(numbers)}
+            case "-":
+                a, b = numbers
+                return {**known, "a-b": str(a - b), "borrow": str(int(a % 10 < b % 10))}
+            case "*":
+                return {**known, **combined(numbers, "*")}
+            case _:
+                return {**known, "a/b": str(self.result(numbers))}
 
 
 def unordered(numbers: Numbers) -> bool:

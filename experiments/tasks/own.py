@@ -64,6 +64,7 @@ class Prompt(prompt.Prompt):
             key: str | None = None,
             operands: Sequence[int] | None = None,
             accepted: Sequence[str] | None = None,
+            values: Mapping[str, str] | None = None,
         ) -> None: ...
 
 

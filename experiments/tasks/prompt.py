@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,6 +17,8 @@ from .letters import visible
 
 Split = Literal["explore", "confirm"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+# The name of the answer among the values of a prompt.
+ANSWER = "answer"
 
 
 def split_of(key: str) -> Split:
@@ -55,6 +57,7 @@ class Prompt(Frozen):
     operands          the numbers of a sum, in the order in which they are used
     accepted          all right answers, if there is more than one; includes `answer`
     open              there is no answer; only how the subject continues matters
+    values            named texts besides the spans and the answer, such as {"a+b": "7"}; see `values.values_of`
 
     Inconsistent fields raise pydantic's ValidationError, whose context contains an `Inconsistent`.
     """
@@ -70,6 +73,7 @@ class Prompt(Frozen):
     operands: tuple[int, ...] | None = None
     accepted: tuple[str, ...] = ()
     open: bool = False
+    values: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -92,6 +96,11 @@ class Prompt(Frozen):
             yield "corrupted_answer is given without corrupted; give both or neither"
         if self.corrupted == self.text:
             yield "corrupted is the same as text; change one thing so that the answer changes"
+        for name, value in self.values.items():
+            if not name.strip() or not value.strip():
+                yield f"value {name!r} is blank; give it a name and a text"
+            elif name == ANSWER:
+                yield f"values has {ANSWER!r}, which is the name of the prompt's answer; use another name"
         for name, (start, end) in self.spans.items():
             if not 0 <= start < end <= len(self.text):
                 size = len(self.text)
@@ -115,6 +124,15 @@ class Prompt(Frozen):
     @property
     def split(self) -> Split:
         return split_of(self.key)
+
+
+def as_read(prompt: Prompt) -> dict[str, Any]:
+    """The fields that are not the default, without the names of values: what a family's identity is made from.
+
+    A family's values follow from its contents, and no token depends on them. So a task keeps the fingerprint that it
+    had before prompts had values.
+    """
+    return prompt.model_dump(exclude_defaults=True, exclude={"values"})
 
 
 def faults_of(error: ValidationError) -> list[tuple[str, str]]:

@@ -189,7 +189,7 @@ FULL_NAMES = table(
 def relation(
     name: str,
     title: str,
-    word: str,
+    named: tuple[str, str],
     facts: Mapping[str, str],
     wordings: Sequence[Wording],
     keywords: tuple[str, ...],
@@ -205,7 +205,7 @@ def relation(
         answer_kind=kind,
         max_new_tokens=16,
         group="facts",
-        source=recall(name, word, facts, wordings, longer),
+        source=recall(name, named[1], facts, wordings, longer, named),
     )
 
 
@@ -213,7 +213,7 @@ RELATIONS = (
     relation(
         "languages",
         "Languages of countries",
-        "language",
+        ("country", "language"),
         LANGUAGES,
         (
             ("speak", "In {subject}, most people speak the {relation} called"),
@@ -226,7 +226,7 @@ RELATIONS = (
     relation(
         "continents",
         "Continents of countries",
-        "continent",
+        ("country", "continent"),
         CONTINENTS,
         (
             ("country", "{subject} is a country on the {relation} of"),
@@ -239,7 +239,7 @@ RELATIONS = (
     relation(
         "cities",
         "Countries of cities",
-        "country",
+        ("city", "country"),
         CITIES,
         (
             ("city", "The city of {subject} is in the {relation} of"),
@@ -251,7 +251,7 @@ RELATIONS = (
     relation(
         "elements",
         "Symbols of chemical elements",
-        "symbol",
+        ("element", "symbol"),
         ELEMENTS,
         (
             ("chemical", "The chemical {relation} of {subject} is"),
@@ -266,7 +266,7 @@ RELATIONS = (
     relation(
         "authors",
         "Authors of books",
-        "author",
+        ("book", "author"),
         AUTHORS,
         (
             # Two solved examples that are never asked make clear that a last name is enough.

@@ -82,6 +82,7 @@ def write(content: tuple[str, str], stratum: int, variant: int) -> Prompt:
         | {"fact": (fact, fact + len(said[false]) - 1)},
         template=f"rules.{depth}-{arrangement}",
         key=" ".join(content),
+        values={"depth": str(depth)},
     )
 
 

@@ -105,6 +105,7 @@ def write(step: Step, stratum: int, variant: int) -> Prompt:
         spans=spans,
         template=f"successor.{step.kind}-{stratum}-{len(shown)}",
         key=key(step),
+        values=step._asdict(),
     )
 
 

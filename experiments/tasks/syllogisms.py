@@ -71,6 +71,7 @@ def write(nouns: tuple[str, str], stratum: int, variant: int) -> Prompt:
         spans={part: spans[part] for part in SPANS},
         template=f"syllogisms.{fact.replace(' ', '-')}-{'denied' if denied else 'asked'}-{variant % 2}",
         key=" ".join(nouns),
+        values={"fact": fact, "denied": "yes" if denied else "no"},
     )
 
 

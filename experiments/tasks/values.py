@@ -1,11 +1,86 @@
-"""The named values of a prompt: what its spans say, its answer, and what the task names besides."""
+"""The named values of a prompt: what a lens can look for, and what results can be grouped by.
+
+A span names a place of the text; a value names a text, which need not be in the prompt: the partial sum `a+b` of
+`a + b + c`, or the city that answers a question about a country. A family gives the values that its spans do not show,
+and a task of one's own gives any in the field `values`.
+"""
 
 from __future__ import annotations
 
-from .prompt import Prompt
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from math import prod
+
+from ..errors import BadTask
+from .prompt import ANSWER, Prompt
 
 
 def values_of(prompt: Prompt) -> dict[str, str]:
-    """Name -> the value's text."""
-    spans = {name: prompt.text[first:last].strip() for name, (first, last) in prompt.spans.items()}
-    return {**spans, "answer": prompt.answer.strip()}
+    """Each value's name and text, without blanks around it: the texts of the spans, `answer`, and the prompt's own.
+
+    The answer replaces a span of that name, and the prompt's own values replace spans. An open prompt has no answer.
+    """
+    spans = {name: prompt.text[start:end].strip() for name, (start, end) in prompt.spans.items()}
+    answer = {ANSWER: prompt.answer.strip()} if prompt.answer else {}
+    return {**spans, **answer, **{name: value.strip() for name, value in prompt.values.items()}}
+
+
+def changes_only(prompt: Prompt, name: str) -> bool:
+    """Whether the corrupted prompt is the prompt with another text in the span with this name, and nothing else."""
+    if prompt.corrupted is None or name not in prompt.spans:
+        return False
+    start, end = prompt.spans[name]
+    before, after, other = prompt.text[:start], prompt.text[end:], prompt.corrupted
+    whole = len(other) >= len(before) + len(after) and other.startswith(before) and other.endswith(after)
+    return whole and other != prompt.text
+
+
+def names_of(prompts: Iterable[Prompt]) -> list[str]:
+    """The names of values that all of these prompts have, in the order of the first."""
+    found: list[str] | None = None
+    for prompt in prompts:
+        own = values_of(prompt)
+        found = list(own) if found is None else [name for name in found if name in own]
+    return found or []
+
+
+def value_in_each(prompts: Sequence[Prompt], name: str) -> list[str]:
+    """The value with this name in each prompt. Raises BadTask if a prompt has none."""
+    found = [values_of(prompt).get(name) for prompt in prompts]
+    texts = [text for text in found if text]
+    if len(texts) < len(found):
+        some = "No prompt has" if not texts else f"{len(found) - len(texts)} of {len(found)} prompts have no"
+        known = ", ".join(names_of(prompts)) or "none"
+        raise BadTask(f"{some} value {name!r}. Values that all of these prompts have: {known}.")
+    return texts
+
+
+def operands(numbers: Sequence[int]) -> dict[str, str]:
+    """The numbers by their letters: a, b, c."""
+    return {letter: str(number) for letter, number in zip("abc", numbers, strict=False)}
+
+
+def combined(numbers: Sequence[int], sign: str) -> dict[str, str]:
+    """The sums (sign +) or products (sign *) of two or more of the numbers: a+b, a+c, b+c, a+b+c."""
+    letters = "abc"[: len(numbers)]
+    total = sum if sign == "+" else prod
+    return {
+        sign.join(letters[i] for i in chosen): str(total(numbers[i] for i in chosen))
+        for size in range(2, len(numbers) + 1)
+        for chosen in combinations(range(len(numbers)), size)
+    }
+
+
+def digits(result: int, names: Sequence[str] = ("ones", "tens")) -> dict[str, str]:
+    """The last digits of a result, 0 where it has none."""
+    return {name: str(result // 10**place % 10) for place, name in enumerate(names)}
+
+
+def carry(numbers: Sequence[int]) -> dict[str, str]:
+    """What the ones of a sum carry to its tens."""
+    return {"carry": str(sum(number % 10 for number in numbers) // 10)}
+
+
+def sum_values(numbers: Sequence[int], names: Sequence[str] = ("ones", "tens")) -> dict[str, str]:
+    """The values of a sum: its operands, every partial sum, the digits of the result, and the carry."""
+    return {**operands(numbers), **combined(numbers, "+"), **digits(sum(numbers), names), **carry(numbers)}

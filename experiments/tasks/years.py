@@ -71,6 +71,7 @@ def write(event: str, stratum: int, _variant: int) -> Prompt:
         spans=spans,
         template=f"years.{stratum}",
         key=event,
+        values={"year": EVENTS[event]},
     )
 
 

@@ -157,7 +157,7 @@ def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
         for one in row.measurements:
             if one.name == term.name:
                 # A percentile counts random draws, not prompts.
-                rests = one.n if one.n != row.n else asked
+                rests = questions_of_group(row, one.name) or (one.n if one.n != row.n else asked)
                 return Measured(**one._asdict(), questions=rests)
         if term.name == "n" and row.n is not None:
             return Measured(name="n", value=row.n)
@@ -201,6 +201,13 @@ def ranked(experiment: Experiment, metric: str | None = None) -> list[Effect]:
 def asked_questions(row: Experiment) -> int | None:
     """How many different questions the prompts ask."""
     return next((int(m.value) for m in row.measurements if m.name == "questions"), row.n)
+
+
+def questions_of_group(row: Experiment, name: str) -> int | None:
+    """How many different questions the prompts of a group ask, for a number such as accuracy[a=3]; None for others."""
+    _, bracket, key = name.partition("[")
+    counted = f"questions[{key}"
+    return next((int(m.value) for m in row.measurements if bracket and m.name == counted), None)
 
 
 def changes_by_prompt(

@@ -80,14 +80,16 @@ def task_cards(own: dict[str, Task] | None = None) -> list[dict[str, Any]]:
 
 
 def show_task(task: Task, n: int = 3, split: Split = "explore", seed: int = 0) -> dict[str, Any]:
-    """A task's card with examples, and the accuracy of guessing on this split: None for open prompts."""
+    """A task's card with examples and their named values, and the accuracy of guessing on this split: None for open
+    prompts."""
     from ...experiments.answers.chance import chance_of
+    from ...experiments.tasks.values import values_of
 
     prompts = task.prompts(n, split, seed)
     card = next(c for c in task_cards({task.name: task}) if c["name"] == task.name)
     many = task.prompts(min(GUESSED, task.capacity(split)), split, seed)
     chance = None if task.answer_kind == "open" else chance_of(task, many).summary
-    return {**card, "chance": chance, "examples": [p.model_dump() for p in prompts]}
+    return {**card, "chance": chance, "examples": [{**p.model_dump(), "values": values_of(p)} for p in prompts]}
 
 
 def match_goal(goal: str, context: Context) -> list[dict[str, Any]]:

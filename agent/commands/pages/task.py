@@ -31,6 +31,9 @@ def print_card(card: dict[str, Any]) -> None:
             "no answer" if example["open"] else f"answer {example['answer']!r}, distractor {example['distractor']!r}"
         )
         click.echo(f"    {answers}, spans {spans}")
+        # The texts of spans and the answer are already there.
+        if named := {k: v for k, v in example["values"].items() if k not in spans and k != "answer"}:
+            click.echo(f"    values {named}")
         if example["accepted"]:
             click.echo(f"    also right: {',  '.join(other.strip() for other in example['accepted'])}")
         if example["corrupted"]:
