@@ -25,7 +25,8 @@ class Edit(Frozen):
     scale        multiply by `factor`
     project_out  remove the component along the source's vector
     freeze       keep the value of the intact run of the same prompt, whatever happens before; needs no source
-    positions    "all" (except pads), "last" (the prompt's last token), or the name of a span
+    positions    "all" (except pads), "first" or "last" (that token of the prompt), the name of a span, or "all-X": all
+                 except X
     """
 
     site: Site
