@@ -12,6 +12,7 @@ from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
     from ...experiments.experiment import Experiment
+    from ...experiments.model.description import Description
     from ...experiments.tasks.prompt import Split
     from ...experiments.tasks.task import Task
     from .context import Context
@@ -198,6 +199,14 @@ def check_subject(name: str, say: Any) -> dict[str, Any]:
     subject = load(name, progress=say)
     checks = [{**c.model_dump(), "passed": c.passed} for c in self_check(subject)]
     return {**subject.describe(), "notes": list(habits(subject.tokenizer)), "checks": checks}
+
+
+def describe_subject(name: str, say: Any) -> Description:
+    """What a model is, without any task. Raises UnknownName or UnsupportedModel."""
+    from ...experiments.model.description import describe
+    from ..subject_card import loaded
+
+    return describe(loaded(name, say))
 
 
 def kept(path: Path) -> dict[str, Task]:
