@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .tasks.task import Task
 
 
+class Whole:
+    """Marks a list of texts that may contain commas: a command line gives each as an option of its own."""
+
+
 class Experiment(Frozen):
     """The configuration that all kinds share. Raises BadConfiguration for wrong or unknown fields."""
 

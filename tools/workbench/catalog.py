@@ -235,6 +235,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
     import types
     import typing
 
+    from ...experiments.experiment import Whole
     from ...experiments.kinds.registry import kind
     from ...experiments.metrics import OneOf
 
@@ -255,6 +256,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
                 "name": key,
                 "type": getattr(inner, "__name__", "str"),
                 "list": is_list,
+                "whole": any(isinstance(one, Whole) for one in info.metadata),
                 "choices": choices,
                 "default": info.default,
                 "description": info.description or "",
@@ -271,10 +273,14 @@ def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
         value = given.get(f["name"])
         if value is None or value == ():
             continue
-        if f["list"]:
+        if f["whole"]:
+            value = list(value)
+        elif f["list"]:
             value = [piece.strip() for text in value for piece in str(text).split(",") if piece.strip()]
             if f["type"] == "int":
                 value = [whole(piece, f["name"]) for piece in value]
+            elif f["type"] == "list":
+                value = [[whole(number, f["name"]) for number in piece.split()] for piece in value]
         config[f["name"]] = value
     return config
 
@@ -300,8 +306,11 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
             return None
         if f["type"] == "bool":
             words.append(flag if value else f"--no-{flag[2:]}")
+        elif f["whole"]:
+            words += [word for piece in value for word in (flag, piece)]
         else:
-            pieces = [str(piece) for piece in value] if f["list"] else [str(value)]
+            nested = f["type"] == "list"
+            pieces = [" ".join(map(str, p)) if nested else str(p) for p in value] if f["list"] else [str(value)]
             if f["list"] and (not pieces or any("," in piece or piece != piece.strip() for piece in pieces)):
                 return None
             words += [flag, ",".join(pieces)]
