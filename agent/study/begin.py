@@ -64,8 +64,8 @@ def settle(
         )
     return (
         f"No task matches the goal's words; {context.task} is only the default. If you do not know what the model "
-        f"does, look first: describe_model and free_run need no task. Then make a task of what you saw, or choose one of "
-        f"these: {cards}."
+        "does, look first: describe_model and free_run need no task. Then make a task of what you saw, or choose one "
+        f"of these: {cards}."
     )
 
 

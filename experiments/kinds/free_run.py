@@ -28,29 +28,26 @@ MOST = 64
 class FreeRun(Experiment):
     """What does the model say next on texts or tokens of my own, and what changes its prediction on random tokens?
 
-    Needs no task and no answers: a first look at a model about which nothing is known. With `texts` or `tokens` (ids,
-    exactly as given, without a BOS): the `top` next tokens with their probabilities at `positions`, read as effect[T0@3
-    ' the'] (T0: the first text; after its token 3, from 0; effects are kept at the last of the positions only), and
-    `continue_by` more tokens, greedy or drawn. With `probe` random: `n` sequences of `length` random tokens, and how
-    far a change moves the prediction after the last token: effect[permuted, kl] (all but the last token in another
-    order), effect[shifted, kl] (every token one position later, none added), effect[lengthened, kl] (one more random
-    token in front), effect[replaced t3, kl] (another token at position 3); effect[another sequence, kl] is the scale.
-    With metric top_changed: the share of sequences whose most likely token changes. effect[t3, copied]: the share whose
-    most likely token is the one at position 3; top_follows_repeat: the share whose most likely token is the one that
-    followed an earlier occurrence of the last token (draw from few tokens with `among`). Predictions can be tested on
-    random sequences, which are drawn again for each test, but not on texts or tokens of your own. Cheap.
+    Needs no task: a first look at an unknown model. With `texts` or `tokens`: the `top` next tokens at `positions`, and
+    `continue_by` more tokens. effect[T0@3 ' the'] is the probability of ' the' after token 3 of the first text (from 0;
+    kept for the last of the positions). With `probe` random: how far changes of `n` random sequences move the
+    prediction after their last token. effect[permuted, kl]: all but the last token reordered; shifted: each token one
+    position later, none added; lengthened: one more random token in front; replaced t3: another token at position 3;
+    another sequence: the scale. Also as top_changed, the share whose most likely token changes. effect[t3, copied]: the
+    share whose most likely token is the one at position 3; top_follows_repeat: is the one that followed an earlier
+    occurrence of the last token (draw from few tokens with `among`). Predictions can be tested on random sequences
+    only; each test draws new ones. Cheap.
     """
 
     kind: ClassVar[str] = "free_run"
     question: ClassVar[str] = WITHOUT_A_TASK
-    core: ClassVar[bool] = True
 
     texts: Annotated[
         list[str] | None, Whole(), Field(description="Texts to run, at most 64. Null with tokens or probe.")
     ] = None
     tokens: Annotated[
         list[list[int]] | None,
-        Field(description="Instead of texts: sequences of token ids. On a command line: --tokens '5 17 40'."),
+        Field(description="Instead of texts: sequences of token ids, exactly as given, without a BOS."),
     ] = None
     top: Annotated[int, Field(ge=1, le=50, description="How many next tokens to show at each position.")] = 5
     positions: Annotated[
