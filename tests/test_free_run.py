@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from lashley.experiments.errors import BadConfiguration, BadTask
 from lashley.experiments.kinds.free_run import FreeRun
 from lashley.experiments.methods.free_run import SHIFTED, probes
 from lashley.experiments.result import Result
+from lashley.tests.test_planted import planted_lab
 from lashley.tests.test_web import parsed
 from lashley.tests.tiny import VOCABULARY, tiny_subject
 from lashley.tests.word_tasks import word_lab
@@ -113,6 +115,16 @@ def test_every_probe_is_what_a_slow_loop_says(kind: str) -> None:
         assert by[f"t{i}", "copied"].value == sum(row[i] == t for row, t in zip(drawn.rows, tops, strict=True)) / n
     # Rotary angles know distances only, and a table of positions knows places.
     assert (by[SHIFTED, "kl"].value > 1e-3) == (kind == "gpt2")
+
+
+def test_a_copying_model_is_seen_without_a_task() -> None:
+    """The planted circuit says what followed the last token before; without a repeat it copies at random."""
+    lab = planted_lab("planted:induction")
+    found = FreeRun(probe="random", n=64, among=[3, 4, 5, 6], task="induction").run(lab)
+    repeats = [row for row in found.arrays["sequences"].tolist() if row[-1] in row[:-1]]
+    assert (found["top_follows_repeat"].value, found["top_follows_repeat"].n) == (1.0, len(repeats))
+    guess = sum(len({b for a, b in pairwise(row) if a == row[-1]}) / 4 for row in repeats) / len(repeats)
+    assert f"a random one of the drawn tokens: {guess:.2f}" in found.found
 
 
 def test_what_the_changes_change() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -34,9 +35,9 @@ class FreeRun(Experiment):
     prediction after their last token. effect[permuted, kl]: all but the last token reordered; shifted: each token one
     position later, none added; lengthened: one more random token in front; replaced t3: another token at position 3;
     another sequence: the scale. Also as top_changed, the share whose most likely token changes. effect[t3, copied]: the
-    share whose most likely token is the one at position 3; top_follows_repeat: is the one that followed an earlier
-    occurrence of the last token (draw from few tokens with `among`). Predictions can be tested on random sequences
-    only; each test draws new ones. Cheap.
+    share whose most likely token is the one at position 3; top_follows_repeat: followed an earlier occurrence of the
+    last token (draw from few tokens with `among`). Predictions can be tested on random sequences only; each test draws
+    new ones. Cheap.
     """
 
     kind: ClassVar[str] = "free_run"
@@ -197,8 +198,11 @@ class FreeRun(Experiment):
         copied = [as_effect(f"t{i}", "copied", [float(row[i] == top) for row, top in pairs], asked)
                   for i in range(self.length)]  # fmt: skip
         inside = share("top_in_sequence", as_array([float(top in row) for row, top in pairs]), asked)
-        repeats = [(row[last_before(row) + 1], top) for row, top in pairs if row[-1] in row[:-1]]
-        after = [share("top_follows_repeat", as_array([float(a == b) for a, b in repeats]))] if repeats else []
+        repeats = [(followers(row), top) for row, top in pairs if row[-1] in row[:-1]]
+        after = (
+            [share("top_follows_repeat", as_array([float(top in them) for them, top in repeats]))] if repeats else []
+        )
+        guess = float(as_array([len(them) / len(among) for them, _ in repeats]).mean()) if repeats else 0.0
         (usual, times), entropy = Counter(tops).most_common(1)[0], -(intact.exp() * intact).sum(-1)
         most = share("commonest_top", as_array([float(top == usual) for top in tops]), asked)
         named = quoted(token_text(lab.subject.tokenizer, usual))
@@ -215,8 +219,8 @@ class FreeRun(Experiment):
             f"replaced t0 to t{self.length - 1}, KL: {' '.join(f'{by_name[name].value:.2g}' for name in replaced)}",
             f"  top changed: {' '.join(f'{flips[name].value:.2f}' for name in replaced)}",
             f"top token is the one at t0 to t{self.length - 1}: {' '.join(f'{e.value:.2f}' for e in copied)}",
-            *(f"Of {one.n} sequences whose last token occurs earlier, the top token is the one that followed it there: "
-              f"{one.text}." for one in after),
+            *(f"Of {one.n} sequences whose last token occurs earlier, the top token followed it there: {one.text} "
+              f"(a random one of the drawn tokens: {guess:.2f})." for one in after),
             f"Top token among those of the sequence: {inside.text}. Commonest top token: {named}, {times} of {self.n}. "
             f"Mean entropy {float(entropy.mean()):.3g} nats.",
         ]  # fmt: skip
@@ -232,9 +236,9 @@ class FreeRun(Experiment):
         )  # fmt: skip
 
 
-def last_before(row: Sequence[int]) -> int:
-    """Where the last token of a sequence occurs for the last time before its end."""
-    return max(i for i, token in enumerate(row[:-1]) if token == row[-1])
+def followers(row: Sequence[int]) -> set[int]:
+    """The tokens that followed earlier occurrences of the last token of a sequence."""
+    return {after for token, after in pairwise(row) if token == row[-1]}
 
 
 def as_array(values: Sequence[Any]) -> Any:
