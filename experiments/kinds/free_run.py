@@ -35,9 +35,9 @@ class FreeRun(Experiment):
     prediction after their last token. effect[permuted, kl]: all but the last token reordered; shifted: each token one
     position later, none added; lengthened: one more random token in front; replaced t3: another token at position 3;
     another sequence: the scale. Also as top_changed, the share whose most likely token changes. effect[t3, copied]: the
-    share whose most likely token is the one at position 3; top_follows_repeat: followed an earlier occurrence of the
-    last token (draw from few tokens with `among`). Predictions can be tested on random sequences only; each test draws
-    new ones. Cheap.
+    share whose most likely token is the one at position 3; top_follows_repeat: is one that followed an earlier
+    occurrence of the last token (draw from few tokens with `among`). Predictions can be tested on random sequences
+    only; each test draws new ones. Cheap.
     """
 
     kind: ClassVar[str] = "free_run"
