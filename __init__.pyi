@@ -13,6 +13,7 @@ from .experiments.kinds.block_influence import BlockInfluence as BlockInfluence
 from .experiments.kinds.causal_tracing import CausalTracing as CausalTracing
 from .experiments.kinds.direct_logit_attribution import DirectLogitAttribution as DirectLogitAttribution
 from .experiments.kinds.embedding_map import EmbeddingMap as EmbeddingMap
+from .experiments.kinds.free_run import FreeRun as FreeRun
 from .experiments.kinds.head_ablation import HeadAblation as HeadAblation
 from .experiments.kinds.head_composition import HeadComposition as HeadComposition
 from .experiments.kinds.head_detectors import HeadDetectors as HeadDetectors
@@ -59,6 +60,7 @@ __all__ = [
     "EmbeddingMap",
     "Experiment",
     "Found",
+    "FreeRun",
     "HeadAblation",
     "HeadComposition",
     "HeadDetectors",

@@ -23,7 +23,7 @@ from lashley.db.write.store import Store
 from lashley.docs.make_commands import commands_page
 from lashley.docs.make_glossary import glossary_page
 from lashley.experiments.answers import scoring
-from lashley.experiments.experiment import Experiment
+from lashley.experiments.experiment import Experiment, Whole
 from lashley.experiments.kinds.registry import kinds
 from lashley.experiments.metrics import Metric, OneOf, metrics
 from lashley.experiments.statistics import intervals
@@ -311,9 +311,9 @@ def cell(text: str | None) -> str:
 
 
 def lists_of(kind: type[Experiment]) -> str:
-    if not kind.repeated:
-        return "Write a list as one option with commas, or repeat the option."
-    return f"Repeat {', '.join(f'`--{name}`' for name in sorted(kind.repeated))} for each item."
+    whole = [name for name, info in kind.model_fields.items() if any(isinstance(one, Whole) for one in info.metadata)]
+    each = f" Repeat {', '.join(f'`--{name}`' for name in whole)} for each item." if whole else ""
+    return f"Write a list as one option with commas, or repeat the option.{each}"
 
 
 def default_words(info: FieldInfo) -> str:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .tasks.task import Task
 
 
+class Whole:
+    """Marks a list of texts that may contain commas: a command line gives each as an option of its own."""
+
+
 class Experiment(Frozen):
     """The configuration that all kinds share. Raises BadConfiguration for wrong or unknown fields."""
 
@@ -42,8 +46,6 @@ class Experiment(Frozen):
 
     # What a command must be given, for a kind with a field that has no default.
     example: ClassVar[str] = ""
-    # Lists whose items may contain commas: on the command line, the option is repeated for each item.
-    repeated: ClassVar[frozenset[str]] = frozenset()
 
     model: Annotated[str, Field(description="Subject model, named as in list_models.")] = "smollm2-135m"
     task: Annotated[str, Field(description="Task, named as in list_tasks.")] = "arithmetic"

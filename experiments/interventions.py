@@ -27,7 +27,8 @@ class Edit(Frozen):
     cut          of a pattern: keep only the keys that the source marks with 1, and share their attention as before
                  (attention knockout, arXiv 2304.14767); a query that loses all of its keys attends to nothing
     freeze       keep the value of the intact run of the same prompt, whatever happens before; needs no source
-    positions    "all" (except pads), "last" (the prompt's last token), or the name of a span
+    positions    "all" (except pads), "first" or "last" (that token of the prompt), the name of a span, or "all-X": all
+                 except X
     """
 
     site: Site

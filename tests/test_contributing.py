@@ -138,7 +138,7 @@ def test_what_is_installed_stands_in_every_list(package: Path) -> None:
     names, told = found["drivers"]
     assert names == ["auto", "responses", "chat", "autopilot", "one_look"]
     assert told.endswith("one_look: from my-package 1")
-    (which,) = (each for each in found["map"] if each.startswith("- Which layers does it need"))
+    (which,) = (each for each in found["map"] if each.startswith("- Which layers does the model need"))
     assert which.endswith("linear_shortcut, attention_ablation")
     assert [(card["name"], card["origin"]) for card in found["kind"]] == [("attention_ablation", "my-package 1")]
     assert "layers" in found["tool"]["properties"]

@@ -60,7 +60,7 @@ def edits(subject: Subject) -> st.SearchStrategy[Edit]:
             op=op,
             source=None if op in ("zero", "scale", "freeze") else draw(st.sampled_from(sources)),
             factor=draw(st.sampled_from([-1.0, 0.5, 2.0])),
-            positions=draw(st.sampled_from(["all", "last", "span"])),
+            positions=draw(st.sampled_from(["all", "last", "span", "first", "all-first", "all-span"])),
         )
 
     return draw_edit()
@@ -145,10 +145,12 @@ class Case:
         return torch.cat([c[1:] for c in others.values()]).mean(0)
 
     def touched(self, edit: Edit, prompt: int, position: int) -> bool:
-        if edit.positions == "all":
+        name = edit.positions.removeprefix("all-")
+        if name == "all":
             return True
-        first, last = self.batch.spans[prompt][edit.positions]
-        return first <= position + first_token(self.batch, prompt) < last
+        start = first_token(self.batch, prompt)
+        first, last = (start, start + 1) if name == "first" else self.batch.spans[prompt][name]
+        return (first <= position + start < last) == (name == edit.positions)
 
     def slow(self, intervention: Intervention, prompt: int) -> Tensor:
         return slow_logits(

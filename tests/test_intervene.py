@@ -350,7 +350,7 @@ def test_controls_are_the_same_edits_at_other_places() -> None:
         ("repeat L1@last", "cannot be limited to positions"),
         ("swap L1", "must name two layers"),
         ("zero L1.q", "is not a place. Parts of a layer"),
-        ("zero L1.H0@nowhere", "No prompt has a span 'nowhere'"),
+        ("zero L1.H0@nowhere", "There are no positions 'nowhere'"),
     ],
 )
 def test_a_line_that_cannot_be_run_says_what_to_write(line: str, why: str) -> None:

@@ -24,6 +24,7 @@ from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
 from . import create_task, hypotheses, lookups, questions, writing
 from .arguments import Answered, Arguments, Nothing
+from .describe_model import DescribeModel, describe_model
 from .errors import ToolError
 from .evidence.review import reviewer_tools
 from .json_arguments import json_object
@@ -130,6 +131,7 @@ def all_tools() -> dict[str, Tool]:
     """Every tool by name: lists, tasks, questions, the kinds, hypotheses, notes, look-ups, the report."""
     tools = [
         plain(lookups.list_models, Nothing),
+        plain(describe_model, DescribeModel),
         plain(lookups.list_tasks, Nothing),
         plain(lookups.show_task, lookups.ShowTask),
         plain(create_task.create_task, Draft),

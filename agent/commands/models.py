@@ -1,4 +1,4 @@
-"""`agent models`: list the models, and check whether a model's anatomy is understood."""
+"""`agent models`: list the models, describe one, and check whether a model's anatomy is understood."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def aloud(text: str) -> None:
 def models(ctx: click.Context, as_json: bool) -> None:
     """List the models: size, memory, and whether a model must still be downloaded.
 
-    `agent models check NAME` loads one and tests it.
+    `agent models describe NAME` shows what one is; `agent models check NAME` loads one and tests it.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -64,3 +64,18 @@ def check(name: str, as_json: bool) -> None:
             mark = "ok  " if one["passed"] else "FAIL"
             click.echo(f"  {mark} {one['name']} (off by {one['deviation']:.1e}, limit {one['tolerance']:.0e})")
     raise click.exceptions.Exit(0 if all(c["passed"] for c in found["checks"]) else 1)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--layers", default=None, help="Show all norms of these layers instead, such as 0,1,5.")
+@click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+def describe(name: str, layers: str | None, as_json: bool) -> None:
+    """Load NAME and show what it is without any task: vocabulary, special tokens, sizes, norms of heads and MLPs."""
+    with one_line():
+        from ...tools.describe_model import chosen_layers, description_text
+        from ...tools.workbench.catalog import describe_subject
+
+        found = describe_subject(name, aloud)
+        chosen = chosen_layers(found, layers)
+    click.echo(found.model_dump_json(indent=2) if as_json else description_text(found, chosen))

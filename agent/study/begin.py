@@ -58,9 +58,15 @@ def settle(
     cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
     if autopilot:
         raise ToolError(
-            f"The goal names no known task. Choose one with {given('task')}: {cards}. `agent tasks` describes them."
+            f"The goal names no known task. Choose one with {given('task')}: {cards}. `agent tasks` describes them. "
+            f"To look at a model first, without a task: agent models describe {context.model}, and "
+            f"agent experiment free_run --model {context.model} --probe random."
         )
-    return f"No task matches the goal's words. Choose one with list_tasks: {cards}."
+    return (
+        f"No task matches the goal's words; {context.task} is only the default. If you do not know what the model "
+        "does, look first: describe_model and free_run need no task. Then make a task of what you saw, or choose one "
+        f"of these: {cards}."
+    )
 
 
 def require_prompts(context: Context, n: int, given: Callable[..., str] = by_option) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import BadConfiguration
 from ..interventions import Edit, Intervention
 from ..model.anatomy import Anatomy
+from ..positions import check_positions, excluded
 from ..sites import Part
 from ..tasks.batch import Batch
 from .forward import picked
@@ -50,17 +51,27 @@ def frozen_parts(interventions: Sequence[Intervention]) -> set[Part]:
 
 
 def columns_of(batch: Batch, positions: str) -> Tensor:
-    """Which columns an edit touches, [batch, position] of bool. Pads are never touched."""
+    """Which columns an edit touches, [batch, position] of bool; `positions` as in `positions.py`. Pads are never
+    touched."""
+    tokens = batch.mask.bool()
     if positions == "all":
-        return batch.mask.bool()
-    chosen = torch.zeros_like(batch.mask, dtype=torch.bool)
+        return tokens
+    chosen = torch.zeros_like(tokens)
     for i, spans in enumerate(batch.spans):
-        if positions not in spans:
-            known = ", ".join(sorted(set().union(*batch.spans)))
-            raise BadConfiguration(f"No prompt has a span '{positions}'. Positions: all, {known}.")
-        first, last = spans[positions]
+        check_positions(positions, spans)
+        without = excluded(positions, spans)
+        name = positions if without is None else without
+        start = int(tokens[i].nonzero()[0])
+        first, last = spans.get(name, (start, start + 1))
         chosen[i, first:last] = True
+        if without is not None:
+            chosen[i] = tokens[i] & ~chosen[i]
     return chosen
+
+
+def touches_generated(batch: Batch, positions: str) -> bool:
+    """Whether positions contain the tokens that are generated after a prompt: they belong to no span."""
+    return positions == "all" or all(excluded(positions, spans) is not None for spans in batch.spans)
 
 
 @dataclass(frozen=True)
@@ -144,12 +155,13 @@ class Editor:
         return torch.where(self.chosen(edit, prompts).to(old.device), new, old)
 
     def chosen(self, edit: Edit, prompts: Tensor) -> Tensor:
-        """[row, column, 1] of bool; columns after the batch's own (generated ones) belong to "all"."""
+        """[row, column, 1] of bool; columns after the batch's own (generated ones) belong to "all" and "all-X"."""
         inside = columns_of(self.batch, edit.positions)[:, self.first : min(self.last, self.batch.length)]
         inside = picked(inside, prompts)
         beyond = self.last - max(self.first, self.batch.length)
         if beyond > 0:
-            new = torch.full((len(prompts), beyond), edit.positions == "all", device=inside.device)
+            touched = touches_generated(self.batch, edit.positions)
+            new = torch.full((len(prompts), beyond), touched, device=inside.device)
             inside = torch.cat([inside, new], dim=1)
         return inside[..., None]
 

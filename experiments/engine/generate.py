@@ -39,8 +39,8 @@ def generate(
     """What the subject writes after each prompt, [intervention][batch], cut before the first of `stop`.
 
     Generation starts after each prompt's last token; answers in the batch are neither read nor used by an edit.
-    What is generated belongs to the positions "all", and takes what a source (for a freeze the intact run) has at the
-    prompt's last token.
+    What is generated belongs to the positions "all" and "all-X", and takes what a source (for a freeze the intact run)
+    has at the prompt's last token.
     """
     batch = batch.without_answers()
     frozen = frozen_parts(interventions)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..edit_lines import Line, parse_line
 from ..errors import BadConfiguration
-from ..experiment import Experiment
+from ..experiment import Experiment, Whole
 from ..methods.control_pool import ControlPool
 from ..methods.readings import Reading, parse_reading
 from ..metrics import unit_of
@@ -52,20 +52,21 @@ class Intervene(Experiment):
     question: ClassVar[str] = ANYTHING
     core: ClassVar[bool] = True
     example: ClassVar[str] = '--edit "zero L5.H3"'
-    repeated: ClassVar[frozenset[str]] = frozenset({"edit", "read", "contrast"})
 
     edit: Annotated[
         list[str],
+        Whole(),
         Field(min_length=1, max_length=200, description='Lines such as "zero L5.H3" or "A: patch L3.mlp@last from '
               'corrupted".'),
     ]  # fmt: skip
     read: Annotated[
         list[str] | None,
+        Whole(),
         Field(max_length=20, description="What to read; the first metric has the controls. Null: logit_diff, loss or "
               "kl, the first that the task has."),
     ] = None  # fmt: skip
     contrast: Annotated[
-        list[str] | None, Field(max_length=50, description='Differences of interventions: "A minus B".')
+        list[str] | None, Whole(), Field(max_length=50, description='Differences of interventions: "A minus B".')
     ] = None
     run_on: Annotated[
         Literal["prompts", "corrupted"], Field(description="Which prompts to run: the task's, or their corrupted ones.")

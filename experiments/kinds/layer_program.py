@@ -11,6 +11,7 @@ from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..methods.control_pool import BEFORE, ControlPool
 from ..metrics import AnyMetric, unit_of
+from ..positions import check_positions
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Result
 
@@ -32,17 +33,25 @@ class LayerProgram(Experiment):
     change of the answer loss (edited minus intact: positive is damage). For one program also accuracy, the tokens
     that became more and less likely, what the damaged model says, and as control up to 20 programs that do the same
     to other layers nearby (excess: the damage beyond their mean). Neighbouring layers often back each other up: a
-    single skip can miss them.
+    single skip can miss them. With `at`, layers are left out only there: at these positions they add nothing, and
+    other positions still read them. Such an effect has the name effect[skip L5@first].
     """
 
     kind: ClassVar[str] = "layer_program"
     question: ClassVar[str] = WHICH_LAYERS
-    later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
+    later: ClassVar[frozenset[str]] = Experiment.later | {"controls", "at"}
     before: ClassVar[Mapping[str, Any]] = BEFORE
     core: ClassVar[bool] = True
 
     program: Annotated[str | None, Field(description='Layers to run, such as "0-4, 6-29". Null with a sweep.')] = None
     sweep: Annotated[Sweep | None, Field(description="One change at every layer instead of one program.")] = None
+    at: Annotated[
+        str | None,
+        Field(
+            description="Leave layers out only at these positions: first (the prompt's first token), last, a span of "
+            "the task, or all-X, such as all-first: all tokens except X. Null: everywhere."
+        ),
+    ] = None
     metric: Annotated[
         AnyMetric,
         Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
@@ -68,8 +77,11 @@ class LayerProgram(Experiment):
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if "n_layers" in sizes:
-            self.programs(sizes["n_layers"])
+            self.limited(self.programs(sizes["n_layers"]), sizes)
         self.require_metric(self.metric, task)
+        if self.at is not None:
+            for prompt in task.prompts(self.n, self.split, self.seed):
+                check_positions(self.at, prompt.spans)
 
     def programs(self, n_layers: int) -> list[Intervention]:
         """The programs to run. Raises BadConfiguration for a layer that does not exist."""
@@ -95,11 +107,34 @@ class LayerProgram(Experiment):
             made.append(Intervention(name=f"{word} L{layer}", program=program))
         return made
 
+    def limited(self, programs: list[Intervention], sizes: Mapping[str, int]) -> list[Intervention]:
+        """The same programs; with `at`, each as edits that set what the left-out layers add to 0 there. Raises
+        BadConfiguration for a program that does more than leave layers out."""
+        if self.at is None:
+            return programs
+        from ..interventions import show_layers
+        from ..methods.removal import elements, removal
+
+        every = range(sizes["n_layers"])
+        made: list[Intervention] = []
+        for one in programs:
+            left = one.program or ()
+            gone = [layer for layer in every if layer not in left]
+            if self.sweep not in (None, "skip_each") or not gone or list(left) != sorted(set(left)):
+                example = show_layers(tuple(layer for layer in every if layer != len(every) // 2))
+                raise BadConfiguration(
+                    "At some positions, layers can only be left out. Use at with sweep skip_each, or with a program "
+                    f'that leaves layers out and runs the others in order, such as "{example}".'
+                )
+            sites = [s for of_layer in elements("layers", sizes, gone).values() for s in of_layer]
+            made.append(removal(f"{one.name}@{self.at}", sites, "zero", self.at))
+        return made
+
     def removed(self, site: str, n_layers: int) -> frozenset[str]:
-        """The layers that are left out, if all others run once and in order."""
+        """The layers that are left out everywhere, if all others run once and in order."""
         from ..interventions import parse_layers
 
-        if self.sweep not in (None, "skip_each") or site.startswith("token "):
+        if self.at is not None or self.sweep not in (None, "skip_each") or site.startswith("token "):
             return frozenset()
         if self.sweep is not None:
             return frozenset({site.removeprefix("skip ")})
@@ -109,7 +144,12 @@ class LayerProgram(Experiment):
         return frozenset(f"L{layer}" for layer in range(n_layers) if layer not in left)
 
     def run(self, lab: Lab) -> Result:
-        programs = self.programs(lab.subject.anatomy.n_layers)
+        programs = self.limited(self.programs(lab.subject.anatomy.n_layers), lab.subject.sizes)
+        if self.at is not None and any(block.tail for block in lab.subject.anatomy.blocks):
+            raise BadConfiguration(
+                f"Layers of {lab.subject.name} also multiply the stream or have a third branch, so they can only be "
+                "left out everywhere. Leave out at."
+            )
         return self.one(lab, programs[0]) if self.sweep is None else self.swept(lab, programs)
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:
@@ -129,7 +169,8 @@ class LayerProgram(Experiment):
         named = strongest(found)
         rest = [e for e in sorted(found, key=lambda e: abs(e.value)) if e not in named]
         least = f"; smallest: {', '.join(map(str, rest[:3]))}" if rest else ""
-        text = f"Change of {self.metric}: {largest(found)}{least}."
+        there = "" if self.at is None else f" when a layer adds nothing at {self.at}"
+        text = f"Change of {self.metric}{there}: {largest(found)}{least}."
         return Result(
             measurements=(*intact(self.metric, values[0], asked), questions_asked(asked), run.identity(self.metric)),
             effects=found,
@@ -144,6 +185,7 @@ class LayerProgram(Experiment):
         """One program, with what the model says under it, and control programs on other layers."""
         from ..answers.scoring import changes, intact
         from ..answers.speech import compared
+        from ..interventions import show_layers
         from ..lab import INTACT, numbers
         from ..methods.control_pool import too_few
         from ..methods.control_programs import moved_programs
@@ -158,8 +200,9 @@ class LayerProgram(Experiment):
         values = kept[self.metric]
         change = values[1:] - values[0]
         found = effects([program.name], self.metric, change, asked)
-        layers, n_layers, drawn = program.program or (), lab.subject.anatomy.n_layers, (self.seed, self.controls)
-        controls = moved_programs(layers, n_layers, *drawn, self.control_pool)
+        n_layers, drawn = lab.subject.anatomy.n_layers, (self.seed, self.controls)
+        layers = self.programs(n_layers)[0].program or ()
+        controls = self.limited(moved_programs(layers, n_layers, *drawn, self.control_pool), lab.subject.sizes)
         few = too_few(self.control_pool, len(controls), len(moved_programs(layers, n_layers, *drawn, "anywhere")),
                       self.controls)  # fmt: skip
         others = of_layers(self.control_pool, controls, n_layers).removeprefix(" of ") or "other layers"
@@ -171,9 +214,10 @@ class LayerProgram(Experiment):
         same_top = (predicted[0].argmax(-1) == predicted[1].argmax(-1)).double().numpy()
         tokens = token_changes(lab, predicted, asked)
         up, down = (", ".join(t.site[6:] for t in part) for part in (tokens[:TOKENS], tokens[TOKENS:]))
+        without = show_layers(tuple(layer for layer in range(n_layers) if layer not in layers))
+        done = f"Running layers {program.name}" if self.at is None else f"Leaving out {without} at {self.at}"
         text = (
-            f"Running layers {program.name}: {self.metric} changes by {found[0].text}. {spoken.text} "
-            f"More likely: {up}. Less likely: {down}."
+            f"{done}: {self.metric} changes by {found[0].text}. {spoken.text} More likely: {up}. Less likely: {down}."
         )
         return Result(
             measurements=(
@@ -191,8 +235,9 @@ class LayerProgram(Experiment):
         )  # fmt: skip
 
     def bars(self, lab: Lab, found: tuple[Effect, ...]) -> Figure:
-        labels = [e.site.split()[-1].removeprefix("L") for e in found]
-        title = f"Change of {self.metric}, {str(self.sweep).replace('_', ' ')}: {lab.subject.name}, {self.task}"
+        labels = [e.site.split()[-1].removeprefix("L").removesuffix(f"@{self.at}") for e in found]
+        there = "" if self.at is None else f" at {self.at}"
+        title = f"Change of {self.metric}, {str(self.sweep).replace('_', ' ')}{there}: {lab.subject.name}, {self.task}"
         return Figure(name="layers", kind="layer_bars", title=title, unit=unit_of(self.metric), n=self.n,
                       data={"labels": labels, "values": [e.value for e in found], "low": [e.low for e in found],
                             "high": [e.high for e in found]})  # fmt: skip

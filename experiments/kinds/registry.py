@@ -19,6 +19,7 @@ GROUP = "lashley.experiments"
 SHOWN = ("model", "task", "n", "split", "seed")
 # In the order of the lists: by the question that they answer.
 OURS = (
+    "free_run",
     "baseline",
     "layer_program",
     "block_influence",

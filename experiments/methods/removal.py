@@ -49,12 +49,13 @@ def elements(
     }
 
 
-def removal(name: str, sites: Sequence[Site], method: Method) -> Intervention:
+def removal(name: str, sites: Sequence[Site], method: Method, positions: str = "all") -> Intervention:
     from ..interventions import Edit, Intervention
 
     op = "zero" if method == "zero" else "replace"
     source = None if method == "zero" else method
-    return Intervention(name=name, edits=tuple(Edit(site=s, op=op, source=source) for s in sites))
+    edits = tuple(Edit(site=s, op=op, source=source, positions=positions) for s in sites)
+    return Intervention(name=name, edits=edits)
 
 
 def replacements(

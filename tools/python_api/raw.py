@@ -36,7 +36,8 @@ class Edit:
     value      [width], the same at every prompt and position, or [prompt, position, width]; either of the first two
                may be 1
     factor     for add and scale
-    positions  "all" (except pads), "last" (each prompt's last token), or the name of a span of the prompts
+    positions  "all" (except pads), "first" or "last" (each prompt's first or last token), the name of a span of the
+               prompts, or "all-X": all tokens except those of X, such as "all-first"
     """
 
     site: str

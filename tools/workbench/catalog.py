@@ -12,6 +12,7 @@ from .finding import find_task, is_file_name, kept_tasks
 
 if TYPE_CHECKING:
     from ...experiments.experiment import Experiment
+    from ...experiments.model.description import Description
     from ...experiments.tasks.prompt import Split
     from ...experiments.tasks.task import Task
     from .context import Context
@@ -202,6 +203,14 @@ def check_subject(name: str, say: Any) -> dict[str, Any]:
     return {**subject.describe(), "notes": list(habits(subject.tokenizer)), "checks": checks}
 
 
+def describe_subject(name: str, say: Any) -> Description:
+    """What a model is, without any task. Raises UnknownName or UnsupportedModel."""
+    from ...experiments.model.description import describe
+    from ..subject_card import loaded
+
+    return describe(loaded(name, say))
+
+
 def kept(path: Path) -> dict[str, Task]:
     """The tasks in the tracker at `path`, by name; empty if there is no tracker yet."""
     if not path.exists():
@@ -228,6 +237,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
     import types
     import typing
 
+    from ...experiments.experiment import Whole
     from ...experiments.kinds.registry import kind
     from ...experiments.metrics import OneOf
 
@@ -248,7 +258,7 @@ def kind_fields(name: str) -> tuple[str, list[dict[str, Any]]]:
                 "name": key,
                 "type": getattr(inner, "__name__", "str"),
                 "list": is_list,
-                "repeated": key in cls.repeated,
+                "whole": any(isinstance(one, Whole) for one in info.metadata),
                 "choices": choices,
                 "default": None if info.is_required() else info.default,
                 "description": info.description or "",
@@ -265,11 +275,14 @@ def configuration(name: str, given: dict[str, Any]) -> dict[str, Any]:
         value = given.get(f["name"])
         if value is None or value == ():
             continue
-        if f["list"]:
-            pieces = value if f["repeated"] else [piece for text in value for piece in str(text).split(",")]
-            value = [piece.strip() for piece in pieces if piece.strip()]
+        if f["whole"]:
+            value = list(value)
+        elif f["list"]:
+            value = [piece.strip() for text in value for piece in str(text).split(",") if piece.strip()]
             if f["type"] == "int":
                 value = [whole(piece, f["name"]) for piece in value]
+            elif f["type"] == "list":
+                value = [[whole(number, f["name"]) for number in piece.split()] for piece in value]
         config[f["name"]] = value
     return config
 
@@ -295,16 +308,14 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
             return None
         if f["type"] == "bool":
             words.append(flag if value else f"--no-{flag[2:]}")
+        elif f["whole"]:
+            words += [word for piece in value for word in (flag, piece)]
         else:
-            pieces = [str(piece) for piece in value] if f["list"] else [str(value)]
-            if f["list"] and (not pieces or any(piece != piece.strip() for piece in pieces)):
+            nested = f["type"] == "list"
+            pieces = [" ".join(map(str, p)) if nested else str(p) for p in value] if f["list"] else [str(value)]
+            if f["list"] and (not pieces or any("," in piece or piece != piece.strip() for piece in pieces)):
                 return None
-            if f["repeated"]:
-                words += [word for piece in pieces for word in (flag, piece)]
-            elif f["list"] and any("," in piece for piece in pieces):
-                return None
-            else:
-                words += [flag, ",".join(pieces)]
+            words += [flag, ",".join(pieces)]
     return shlex.join(words)
 
 

@@ -13,6 +13,7 @@ from ..report.numbers import number, p_number
 
 LIMIT = 3000
 REFUSAL = 8000
+CONFIGURATION = 800
 STRONGEST = 12
 SAMPLES = 4
 
@@ -20,7 +21,7 @@ SAMPLES = 4
 def experiment_text(e: Experiment, effects: int = STRONGEST, samples: int = SAMPLES) -> str:
     """The text of an experiment, as `Reader.experiment` returns it."""
     config = {k: v for k, v in e.config.items() if v is not None}
-    lines = [f"{e.id} {e.kind} {json.dumps(config, ensure_ascii=False)}: {e.status}"]
+    lines = [f"{e.id} {e.kind} {cut(json.dumps(config, ensure_ascii=False), CONFIGURATION, '…')}: {e.status}"]
     if e.status == "failed":
         lines.append(f"{e.error_type}: {e.error}")
         return "\n".join(lines)
