@@ -19,6 +19,7 @@ REFUSALS = {
     BUDGET_SPENT: "The budget is spent; only {last} is accepted now.",
     # The call itself is wrong.
     "unknown_tool": "There is no tool '{name}'. Tools: {tools}.",
+    "nothing_to_add": "There is no tool '{name}' to add. Add one or more of: {there}.",
     "bad_arguments": "{name}: {faults}",
     "not_json": "{what} is not valid JSON ({fault}). Send one JSON object.",
     "not_an_object": "{what} must be one JSON object.",

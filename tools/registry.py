@@ -7,8 +7,8 @@ of its own, made from its class. Any fault in a call becomes a text that says wh
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -22,13 +22,14 @@ from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import create_task, hypotheses, lookups, questions, writing
+from . import add_tools, create_task, hypotheses, lookups, questions, writing
 from .arguments import Answered, Arguments, Nothing
 from .errors import ToolError
 from .evidence.review import reviewer_tools
 from .json_arguments import json_object
 from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
+from .toolset import ADDING, core
 from .workbench.context import Context
 from .workbench.experiment_text import REFUSAL, cut, experiment_text
 from .workbench.naming import allowed_model
@@ -63,6 +64,27 @@ class Tool:
     @cached_property
     def schema(self) -> dict[str, Any]:
         return strict_schema(self.arguments)
+
+    @cached_property
+    def brief_schema(self) -> dict[str, Any]:
+        """The schema as it is sent: the instructions describe the fields that all kinds share, once (`shared`)."""
+        if not self.is_experiment:
+            return self.schema
+        fields = {
+            name: {key: value for key, value in part.items() if key != "description" or name not in SHARED}
+            for name, part in self.schema["properties"].items()
+        }
+        return {**self.schema, "properties": fields}
+
+
+# The fields of every kind's tool.
+SHARED = (*(name for name in Experiment.model_fields if name != "split"), "reason")
+
+
+def shared() -> dict[str, str]:
+    """What each field that all kinds share means."""
+    properties = experiment_tool(kinds()[core()[0]]).schema["properties"]
+    return {name: properties[name]["description"] for name in SHARED}
 
 
 def experiment_tool(kind: type[Experiment]) -> Tool:
@@ -145,7 +167,14 @@ def all_tools() -> dict[str, Tool]:
         plain(lookups.query_tracker, lookups.QueryTracker),
         plain(writing.write_report, writing.WriteReport, is_last=True),
     ]
-    return {tool.name: tool for tool in tools}
+    return with_adding(tools)
+
+
+def with_adding(tools: Sequence[Tool]) -> dict[str, Tool]:
+    """The tools by name, first the one that adds those that a study does not send at first."""
+    about = add_tools.catalogue({tool.name: tool.description for tool in tools})
+    adding = replace(plain(add_tools.add_tools, add_tools.AddTools), description=about)
+    return {tool.name: tool for tool in (adding, *tools)}
 
 
 def review_tools() -> dict[str, Tool]:
@@ -154,9 +183,8 @@ def review_tools() -> dict[str, Tool]:
         plain(reviewer_tools.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
         plain(reviewer_tools.write_review, reviewer_tools.WriteReview, is_last=True),
     ]
-    return {name: tool for name, tool in all_tools().items() if name not in reviewer_tools.WITHHELD} | {
-        tool.name: tool for tool in own
-    }
+    replaced = {*reviewer_tools.WITHHELD, ADDING, *(tool.name for tool in own)}
+    return with_adding([*(tool for name, tool in all_tools().items() if name not in replaced), *own])
 
 
 def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:

@@ -104,7 +104,7 @@ class ToolSpec(Frozen):
 
     @classmethod
     def of(cls, tool: Tool) -> ToolSpec:
-        return cls(name=tool.name, description=tool.description, parameters=tool.schema)
+        return cls(name=tool.name, description=tool.description, parameters=tool.brief_schema)
 
 
 class Driver(Protocol):

@@ -18,11 +18,11 @@ from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ...tools.report.default import default_source
-from ...tools.toolset import offered
+from ...tools.toolset import core, offered, sent
 from ...tools.workbench.approval import Approval
 from ...tools.workbench.context import Context
 from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
-from ..instruments import instruments
+from ..instruments import instruments, shared_fields
 from . import progress_state
 from .budget import Budget, Spent
 from .context_window import Window, mark_of
@@ -60,8 +60,8 @@ def every_tool(context: Context) -> dict[str, Tool]:
 
 def instructions(context: Context, tools: dict[str, Tool]) -> str:
     if context.reviews is not None:
-        return prompts.read("review")
-    return f"{prompts.read('system')}\n\n{instruments(tools)}"
+        return f"{prompts.read('review')}\n\n{shared_fields()}"
+    return f"{prompts.read('system')}\n\n{instruments(tools)}\n\n{shared_fields()}"
 
 
 def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
@@ -69,8 +69,8 @@ def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
 
 
 def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
-    """What a driver receives besides the conversation, as it is logged: instructions, and tools by name. Later turns
-    may offer fewer tools."""
+    """What a driver receives besides the conversation, as it is logged: instructions, and tools by name. A turn may
+    send fewer of them."""
     tools = offered(every_tool(context), left_in)
     described = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(tools)}
     return {"instructions": instructions(context, tools), "tools": described}
@@ -124,7 +124,8 @@ class Study:
         stuck = progress_state.repeats(self.messages) > SAME_DONE
         last = progress_state.last_reply(self.messages) if stuck else None
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
-        return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
+        described = sent(self.tools, progress_state.at_hand(self.messages))
+        return [spec for spec in specs(described) if spec.name not in over_and_over]
 
     def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
         """Send the driver a message as the user; if it ends the study, with the code of the reason."""
@@ -199,7 +200,8 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    chosen = {} if tools is None else {progress_state.TOOLS: tools}
+    at_first = {progress_state.AT_HAND: core()} if driver.llm else dict[str, Any]()
+    chosen = at_first if tools is None else {progress_state.TOOLS: tools}
     first = Message(role="user", text=text, data={**about, "n": n, **chosen})
     context.run = context.store.begin_run(
         goal=goal,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...db import older
+from ...tools.add_tools import added_by
+from ...tools.toolset import ADDING
 from ..drivers.conversation import Call, Message
 from .endings import STOPPED, why
 
@@ -14,6 +16,9 @@ SPENT, STOPPING, GOING_ON, FORKED = "spent", "stopping", "going_on", "forked"
 FROM_USER = "told"
 # The optional tools that are still offered.
 TOOLS = "tools"
+# The optional tools that the first request describes, in the data of the first message; absent in logs of versions that
+# sent all of them.
+AT_HAND = "at_hand"
 
 
 def last_reply(messages: Sequence[Message]) -> Message | None:
@@ -60,6 +65,17 @@ def repeats(messages: Sequence[Message]) -> int:
 def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
     """The optional tools that are still offered: as the study began, or fewer since. None: all."""
     return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)
+
+
+def at_hand(messages: Sequence[Message]) -> set[str] | None:
+    """The optional tools that a request describes: those of the first one, and those added or called since. None: all
+    that are offered."""
+    first = (messages[0].data or {}).get(AT_HAND)
+    if first is None:
+        return None
+    calls = [call for message in messages for call in message.calls]
+    added = {name for call in calls if call.name == ADDING for name in added_by(call.arguments)}
+    return {*first, *added, *(call.name for call in calls)}
 
 
 def closing(messages: Sequence[Message]) -> tuple[str, str, str] | None:
