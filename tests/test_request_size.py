@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from lashley.agent.main import cli
+from lashley.db.read.reader import Reader
 from lashley.experiments.kinds.registry import kinds
 from lashley.tests.wire import Wire, chat, function_call, response
 from lashley.tools.registry import all_tools, review_tools, shared
@@ -62,7 +64,8 @@ def test_an_added_tool_is_sent_whole_from_the_next_request_on_and_replays(wire: 
     (tool,) = [
         t.get("function", t) for t in bodies[1]["tools"] if OTHER in (t.get("name"), t.get("function", {}).get("name"))
     ]
-    assert tool["strict"] and tool["description"] == all_tools()[OTHER].description
+    assert tool["strict"]
+    assert tool["description"] == all_tools()[OTHER].description
     assert set(tool["parameters"]["properties"]) == set(all_tools()[OTHER].schema["properties"])
     said = CliRunner().invoke(cli, ["replay", "R1", "--db", str(tmp_path / "t.db")], catch_exceptions=False)
     assert said.exit_code == 0, said.output
@@ -72,10 +75,39 @@ def test_a_kind_that_nobody_added_runs_and_is_sent_from_then_on(wire: Wire, tmp_
     bodies = studied(wire, tmp_path, "chat", (OTHER, {"reason": "To see."}), (ADDING, {"names": ["nothing"]}))
     assert [OTHER in names(body) for body in bodies] == [False, True, True]
     answers = [m["content"] for m in bodies[-1]["messages"] if m["role"] == "tool"]
-    assert answers[0].startswith("E1 ") and answers[1].startswith("There is no tool 'nothing' to add. Add one")
+    assert answers[0].startswith("E1 ")
+    assert answers[1].startswith("There is no tool 'nothing' to add. Add one")
 
 
 def test_a_reviewer_can_add_every_kind_and_no_task() -> None:
     about = review_tools()[ADDING].description
     assert not [kind for kind in kinds() if kind not in {*core()} and f"\n{kind}: " not in about]
-    assert f"\n{MAKING}: " not in about and f"\n{MAKING}: " in all_tools()[ADDING].description
+    assert f"\n{MAKING}: " not in about
+    assert f"\n{MAKING}: " in all_tools()[ADDING].description
+
+
+def test_every_answer_says_what_is_left_and_a_row_of_experiments_without_a_hypothesis_is_noticed(
+    wire: Wire, tmp_path: Path
+) -> None:
+    expected = {"kind": "head_ablation", "config": json.dumps({"heads": ["L1.H2"], "together": True})}
+    one = {**expected, "quantity": "loss_increase", "comparison": "above", "low": 0.01}
+    words = {"statement": "L1.H2 is needed.", "rationale": "It was seen.", "refuted_if": "Nothing is lost."}
+    seeds = [("baseline", {"seed": seed, "reason": "x"}) for seed in range(6)]
+    calls = [
+        *seeds[:3],
+        ("list_tasks", {}),
+        seeds[3],
+        ("propose_hypothesis", {**words, "predictions": [one]}),
+        *seeds[4:],
+    ]
+    bodies = studied(wire, tmp_path, "responses", *calls)
+    answers = [item["output"] for item in bodies[-1]["input"] if item.get("type") == "function_call_output"]
+    left = [re.findall(r"\n\(Left: (\d+) of 40 experiments\.\)$", text) for text in answers]
+    assert left == [["39"], ["38"], ["37"], ["37"], ["36"], ["36"], ["35"], ["34"]]
+    still = "3 experiments in a row have changed no open hypothesis"
+    assert [still in text for text in answers] == [False, False, True, *[False] * 5]
+    with Reader.open(tmp_path / "t.db") as reader:
+        codes = [turn.content.get("code", "") for turn in reader.turns(1) if turn.role == "tool"]
+    assert codes == ["", "", "plateau", *[""] * 6]
+    said = CliRunner().invoke(cli, ["replay", "R1", "--db", str(tmp_path / "t.db")], catch_exceptions=False)
+    assert said.exit_code == 0, said.output

@@ -23,7 +23,7 @@ from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
 from . import add_tools, create_task, hypotheses, lookups, questions, writing
-from .arguments import Answered, Arguments, Nothing
+from .arguments import Answered, Arguments
 from .errors import ToolError
 from .evidence.review import reviewer_tools
 from .json_arguments import json_object
@@ -31,7 +31,7 @@ from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
 from .toolset import ADDING, core
 from .workbench.context import Context
-from .workbench.experiment_text import REFUSAL, cut, experiment_text
+from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
 from .workbench.naming import allowed_model
 from .workbench.run_experiment import code_of, run_experiment
 
@@ -119,7 +119,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         text = experiment_text(logged)
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
-        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
+        return Answer(cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)})
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
@@ -151,8 +151,8 @@ def plain(function: Callable[..., Answered], arguments: type[BaseModel], **marks
 def all_tools() -> dict[str, Tool]:
     """Every tool by name: lists, tasks, questions, the kinds, hypotheses, notes, look-ups, the report."""
     tools = [
-        plain(lookups.list_models, Nothing),
-        plain(lookups.list_tasks, Nothing),
+        plain(lookups.list_models, lookups.Listed),
+        plain(lookups.list_tasks, lookups.Listed),
         plain(lookups.show_task, lookups.ShowTask),
         plain(create_task.create_task, Draft),
         plain(questions.register_questions, questions.RegisterQuestions),

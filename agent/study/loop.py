@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ... import prompts
+from ...experiments.kinds.registry import kinds
 from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
@@ -35,6 +36,8 @@ LAST_TRIES = 4
 SILENT_TURNS = 2
 # How often in a row the same call runs, and how often it may be made before the study ends.
 SAME_DONE, SAME_MADE = 3, 10
+# After so many experiments in a row without a hypothesis, and every so many more, the answer says so.
+STILL = 3
 # The loop sends a request only if the money suffices for it and one more.
 AND_THE_REPORT = 2
 
@@ -364,8 +367,29 @@ def act(work: Study, call: Call) -> None:
     work.spent.began += waited
     seconds = time.monotonic() - began - waited
     message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
-    work.keep(message, seconds=seconds)
+    work.keep(message if work.by_protocol else with_standing(work, call, message), seconds=seconds)
     work.count()
+
+
+def with_standing(work: Study, call: Call, message: Message) -> Message:
+    """An answer to a language model, with what is left of the budget, and whether the study stands still.
+
+    It leaves out the minutes: a replay, which takes its own time, must give the same answers.
+    """
+    if work.context.finished:
+        return message
+    spent, budget = work.spent, work.budget
+    others = [one.id for one in progress_state.unanswered(work.messages) if one.id != call.id]
+    done = work.context.reader.experiments_spent(work.run, others)
+    left = [f"{max(0, budget.experiments - done)} of {budget.experiments} experiments"]
+    if budget.tokens is not None:
+        left.append(f"{max(0, budget.tokens - spent.tokens_in - spent.tokens_out):,} of {budget.tokens:,} tokens")
+    lines = [message.text, f"(Left: {', '.join(left)}.)"]
+    code = message.code
+    if not code and (explored := progress_state.explored(work.messages, call, kinds())) and explored % STILL == 0:
+        code = progress_state.PLATEAU
+        lines.insert(1, prompts.fill("plateau", times=explored, last=work.last))
+    return message.model_copy(update={"text": "\n".join(lines), "code": code})
 
 
 def refusal(work: Study, call: Call) -> Answer | None:
