@@ -32,7 +32,7 @@ from .refusals import REFUSALS, refused
 from .toolset import ADDING, core
 from .workbench.context import Context
 from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
-from .workbench.naming import allowed_model
+from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import code_of, run_experiment
 
 
@@ -110,13 +110,16 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         config = given.model_dump(exclude={"reason"})
         config["model"] = allowed_model(context, config["model"])
         config["task"] = config["task"] or context.task
-        config["n"] = config["n"] or context.n or kind.model_fields["n"].default
+        usual, few = context.n or kind.model_fields["n"].default, ""
+        if config["n"] is None:
+            config["n"] = within_task(context.find_task(config["task"]), usual, "explore")
+            few = "" if config["n"] == usual else f"n = {config['n']}: the task has no more prompts to explore.\n"
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
             text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
             return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
-        text = experiment_text(logged)
+        text = f"{few}{experiment_text(logged)}"
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
         return Answer(cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)})
