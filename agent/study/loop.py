@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ... import prompts
+from ...db import skips
 from ...experiments.kinds.registry import kinds
 from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
@@ -43,7 +44,8 @@ AND_THE_REPORT = 2
 
 
 class Live(Protocol):
-    """An observer of the study. Each method is called after the event and may do nothing; only `asks` must answer."""
+    """An observer of the study. Each method is called after the event and may do nothing; only `asks` and `skips` must
+    answer."""
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
     def thinking(self, step: int) -> None: ...
@@ -55,6 +57,7 @@ class Live(Protocol):
     def warned(self, text: str) -> None: ...
     def registered(self, questions: Sequence[str]) -> None: ...
     def asks(self, question: str) -> bool: ...
+    def skips(self) -> bool: ...
 
 
 def every_tool(context: Context) -> dict[str, Tool]:
@@ -257,6 +260,8 @@ def prepare(work: Study) -> None:
     work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     work.context.n = (work.messages[0].data or {}).get("n")
     work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    tracker, run = work.context.store.path, f"R{work.run}"
+    work.context.skip = lambda: skips.take(tracker, run) or work.live.skips()
     most = work.budget.approve
     work.context.approval = None if most is None else Approval(most, work.stop.answers(work.live.asks))
 
