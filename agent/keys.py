@@ -13,7 +13,7 @@ SKIP = b"c"
 
 
 class Keys:
-    """Reads single keys without waiting, from `open` to `close`; Ctrl-C keeps its meaning. Does nothing if stdin is no
+    """Reads single keys without waiting, from `open` to `close`; Ctrl-C keeps its meaning. Does nothing if stdin is not a
     terminal, or belongs to another program in the foreground."""
 
     def __init__(self) -> None:

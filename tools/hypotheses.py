@@ -208,8 +208,8 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, A
 
 
 def _changes(given: Predicted) -> dict[str, Any]:
-    """The settings that the call changes. Null is no model, task, number or method of its own: those of `like` or the
-    study, and all methods."""
+    """The settings that the call changes. A null model, task or n is that of `like` or the study; a
+    null method means all methods."""
     changes = json_object(given.config or "{}", "config")
     for name in ("split", "seed"):
         if changes.get(name) is not None:

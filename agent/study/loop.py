@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from ... import prompts
 from ...db import skips
-from ...experiments.kinds.registry import kinds
 from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
@@ -376,6 +375,11 @@ def act(work: Study, call: Call) -> None:
     work.count()
 
 
+def kinds_of(work: Study) -> set[str]:
+    """The tools that run one experiment each."""
+    return {name for name, tool in work.tools.items() if tool.is_experiment} - {*progress_state.THINKING}
+
+
 def with_standing(work: Study, call: Call, message: Message) -> Message:
     """An answer to a language model, with what is left of the budget, and whether the study stands still.
 
@@ -391,7 +395,11 @@ def with_standing(work: Study, call: Call, message: Message) -> Message:
         left.append(f"{max(0, budget.tokens - spent.tokens_in - spent.tokens_out):,} of {budget.tokens:,} tokens")
     lines = [message.text, f"(Left: {', '.join(left)}.)"]
     code = message.code
-    if not code and (explored := progress_state.explored(work.messages, call, kinds())) and explored % STILL == 0:
+    if (
+        not code
+        and (explored := progress_state.explored(work.messages, call, kinds_of(work)))
+        and explored % STILL == 0
+    ):
         code = progress_state.PLATEAU
         lines.insert(1, prompts.fill("plateau", times=explored, last=work.last))
     return message.model_copy(update={"text": "\n".join(lines), "code": code})

@@ -82,7 +82,7 @@ def at_hand(messages: Sequence[Message]) -> set[str] | None:
 
 def explored(messages: Sequence[Message], call: Call, kinds: Collection[str]) -> int:
     """How many experiments in a row, with this one, ran since a hypothesis was last proposed or tested; 0 if this call
-    is no experiment of these kinds."""
+    runs another tool."""
     if call.name not in kinds:
         return 0
     names = {one.id: one.name for message in messages for one in message.calls}
