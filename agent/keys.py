@@ -13,8 +13,8 @@ SKIP = b"c"
 
 
 class Keys:
-    """Reads single keys without waiting, from `open` to `close`; Ctrl-C keeps its meaning. Does nothing if stdin is not a
-    terminal, or belongs to another program in the foreground."""
+    """Reads single keys without waiting, from `open` to `close`; Ctrl-C keeps its meaning. Does nothing if stdin is not
+    a terminal, or belongs to another program in the foreground."""
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None

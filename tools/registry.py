@@ -67,7 +67,7 @@ class Tool:
 
     @cached_property
     def brief_schema(self) -> dict[str, Any]:
-        """The schema that a request contains: the instructions describe the fields that all kinds share, once (`shared`)."""
+        """The schema that a request contains: the instructions describe the fields that all kinds share (`shared`)."""
         if not self.is_experiment:
             return self.schema
         fields = {
