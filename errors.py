@@ -13,7 +13,7 @@
       BadTask            bad prompts or task file, or a request for more prompts than there are
         BadLines         a BadTask with a list of all faults of the prompts, `faults`
       BadConfiguration   a field, site or value that the experiment, the subject or the task does not have
-      OutOfMemory, TooLong, NotApproved, NotANumber   an experiment that did not finish
+      OutOfMemory, TooLong, Skipped, NotApproved, NotANumber   an experiment that did not finish
     ToolError            a valid request that cannot be carried out
     CannotWrite          the files of a report cannot be written
     TrackerError         the base of errors about the tracker
@@ -49,6 +49,7 @@ from .experiments.errors import (
     NotANumber,
     NotApproved,
     OutOfMemory,
+    Skipped,
     TooLong,
     UnknownName,
     UnsupportedModel,
@@ -80,6 +81,7 @@ __all__ = [
     "OutOfMemory",
     "QueryRefused",
     "QuotaSpent",
+    "Skipped",
     "TooLong",
     "ToolError",
     "TrackerError",

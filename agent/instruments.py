@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .. import prompts
+from ..tools.registry import shared
 from ..tools.workbench.catalog import kind_cards, questions
 
 
@@ -19,3 +20,8 @@ def instruments(there: Collection[str]) -> str:
         clauses = [f"{aspect}: {', '.join(names)}" if aspect else ", ".join(names) for aspect, names in aspects.items()]
         lines.append(f"- {question} {'; '.join(clauses)}")
     return prompts.fill("instruments", questions="\n".join(lines))
+
+
+def shared_fields() -> str:
+    """The fields that every experiment has, described once for all tools."""
+    return "Every experiment takes\n" + "\n".join(f"- {name}: {text}" for name, text in shared().items())

@@ -31,6 +31,7 @@ from rich.text import Text
 
 from ..tools.report.plain_text import cut, printable
 from ..tools.report.spent import cost_text, dollars
+from .keys import SKIP, Keys
 
 if TYPE_CHECKING:
     from ..tools.registry import Answer
@@ -149,6 +150,10 @@ class View:
     def warned(self, text: str) -> None:
         self.line(f"[yellow]{safe_line(text, 400)}[/]")
 
+    def skips(self) -> bool:
+        """Whether the user has pressed the key that stops the experiment."""
+        return False
+
     def asks(self, question: str) -> bool:
         """Ask at the terminal; Enter and Ctrl-D mean no. At Ctrl-C raises KeyboardInterrupt or returns no. Raises
         OSError if the terminal is closed."""
@@ -169,6 +174,8 @@ class Moving(View):
         self.bar: Progress | None = None
         self.at: tuple[str, TaskID | None] = ("", None)
         self.llm = ""
+        self.keys = Keys()
+        self.in_study = False
 
     def line(self, text: str, hang: int = 0, beside: str = "") -> None:
         rows = hanging_rows(Text.from_markup(text, emoji=False), self.screen, hang)
@@ -181,7 +188,7 @@ class Moving(View):
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None:
         super().began(run, goal, driver, context, budget)
-        self.llm = driver.llm
+        self.llm, self.in_study = driver.llm, True
 
     def thinking(self, step: int) -> None:
         # A fixed protocol answers at once.
@@ -200,7 +207,8 @@ class Moving(View):
         if bar is None:
             bar = self._moves(
                 TextColumn("   {task.description}"), BarColumn(), TaskProgressColumn(),
-                TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("left"),
+                TimeElapsedColumn(), TimeRemainingColumn(),
+                TextColumn("left, c stops it" if self.in_study and self.keys.open() else "left"),
             )  # fmt: skip
         if self.at[0] != what:
             if self.at[1] is not None:
@@ -209,7 +217,11 @@ class Moving(View):
         if self.at[1] is not None:
             bar.update(self.at[1], completed=done, total=total)
 
+    def skips(self) -> bool:
+        return self.keys.pressed(SKIP)
+
     def still(self) -> None:
+        self.keys.close()
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

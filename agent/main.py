@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run an autonomous study of a goal and write a report."),
     "resume": ("resume", "Resume a study that was stopped."),
     "tell": ("tell", "Send a message to a running study."),
+    "skip": ("skip", "Stop the experiment that a study is running; the study continues."),
     "fork": ("fork", "Start a new study from a step of another one."),
     "review": ("review", "Ask for a second opinion: a new run tries to refute a study."),
     "experiment": ("experiment", "Run one experiment by hand."),

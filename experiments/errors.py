@@ -59,6 +59,12 @@ class TooLong(ExperimentError):
     code = "too_long"
 
 
+class Skipped(ExperimentError):
+    """The user stopped an experiment while it ran."""
+
+    code = "skipped"
+
+
 class NotApproved(ExperimentError):
     """The user refused an experiment whose estimated time needed approval."""
 

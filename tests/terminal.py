@@ -7,7 +7,7 @@ import pty
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from select import select
 
@@ -38,9 +38,12 @@ KILL = signal.SIGKILL
 SILENCE = 180
 
 
-def at_terminal(*words: str, folder: Path, answers: Sequence[str | signal.Signals]) -> tuple[int, str]:
-    """`agent ...` with a terminal of its own, each question answered in turn, or met by a signal: exit code, and all
-    that was shown."""
+def at_terminal(
+    *words: str, folder: Path, answers: Sequence[str | signal.Signals], when: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """`agent ...` with a terminal of its own, each question answered in turn, or met by a signal; and the keys of
+    `when`, each pressed once its words are shown. Returns the exit code, and all that was shown."""
+    keys = dict(when or {})
     ours, theirs = pty.openpty()
     program = FORKED.Process(target=in_child, args=([*words], str(folder), os.ttyname(theirs)))
     program.start()
@@ -53,6 +56,8 @@ def at_terminal(*words: str, folder: Path, answers: Sequence[str | signal.Signal
             continue
         heard = time.monotonic()
         shown += os.read(ours, 4096).decode(errors="replace")
+        for said in [said for said in keys if said in shown]:
+            os.write(ours, keys.pop(said).encode())
         if shown.count("[y/N]:") > len(answers) - len(left) and left:
             answer = left.pop(0)
             # A signal between the question and the read that waits for an answer is not seen until something is typed.

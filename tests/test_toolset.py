@@ -15,9 +15,9 @@ from lashley.experiments.kinds.registry import kinds
 from lashley.tests.wire import Wire, chat
 from lashley.tools.errors import ToolError
 from lashley.tools.registry import all_tools
-from lashley.tools.toolset import MAKING, chosen, core, offered
+from lashley.tools.toolset import ADDING, MAKING, chosen, core, offered
 
-ALWAYS = set(all_tools()) - set(kinds()) - {MAKING}
+ALWAYS = set(all_tools()) - set(kinds()) - {MAKING, ADDING}
 REPORT = {"title": "Nothing", "claims": [], "interpretation": "Nothing was done."}
 
 

@@ -11,6 +11,7 @@ from ..db.ids import show_id
 from ..db.records import Hypothesis, as_json
 from ..experiments.errors import ExperimentError
 from ..experiments.explain import VALUE_ERROR
+from ..experiments.kinds import registry
 from ..experiments.kinds.registry import own_settings
 from ..experiments.prediction import EXCESS, Comparison, Prediction
 from ..experiments.statistics.p_values import p_text
@@ -37,7 +38,7 @@ from .json_arguments import json_object
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
 from .workbench.context import Context
-from .workbench.naming import allowed_model
+from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import experiment_from
 from .writing import require_no_numbers
 
@@ -49,8 +50,8 @@ class Predicted(Arguments):
         str | None,
         Field(
             description='A JSON object of the settings that differ from `like` or the defaults: {"heads": ["L7.H3"], '
-            '"together": true}. Name only the parts that you predict about. A removal is tested under zero, mean and '
-            "resample unless you give method. The program sets split and seed.",
+            '"together": true}; null returns one to its default. Name only the parts that you predict about. A removal '
+            "is tested under zero, mean and resample unless you give method. The program sets split and seed.",
         ),
     ] = None
     quantity: Annotated[
@@ -196,16 +197,25 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, A
     changes = _changes(given)
     if "model" in changes:
         changes["model"] = allowed_model(context, changes["model"])
-    experiment = experiment_from(kind, {**base, **changes, "split": "confirm", "seed": 0})
+    # Null returns a setting to its default, as in the kind's own tool; it can so take back one of `like`.
+    unset = {name for name, value in changes.items() if value is None}
+    whole = {name: value for name, value in {**base, **changes}.items() if name not in unset}
+    if "n" not in changes:
+        task = context.find_task(str(whole["task"]))
+        whole["n"] = within_task(task, int(whole.get("n") or registry.kind(kind).model_fields["n"].default), "confirm")
+    experiment = experiment_from(kind, {**whole, "split": "confirm", "seed": 0})
     return kind, experiment.config()
 
 
 def _changes(given: Predicted) -> dict[str, Any]:
+    """The settings that the call changes. A null model, task or n is that of `like` or the study; a
+    null method means all methods."""
     changes = json_object(given.config or "{}", "config")
     for name in ("split", "seed"):
-        if name in changes:
+        if changes.get(name) is not None:
             raise refused("program_draws", name=name)
-    return changes
+    inherited = ("split", "seed", "model", "task", "n", "method")
+    return {name: value for name, value in changes.items() if value is not None or name not in inherited}
 
 
 def _said(row: Stated) -> str:

@@ -7,31 +7,40 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..db.records import as_json
-from .arguments import Answered, Arguments, Nothing, number_of
+from ..db.records import Note, as_json
+from .arguments import Answered, Arguments, number_of
+from .paging import After, page
 from .refusals import refused
 from .report.escape import one_line
 from .workbench import catalog
 from .workbench.context import Context
-from .workbench.experiment_text import experiment_text, quoted
+from .workbench.experiment_text import experiment_lines, quoted
+
+# Characters of a long text that a list shows; notes and rows that one answer reads.
+SHOWN, CELL, NOTES, ROWS = 300, 600, 20, 50
 
 
-def list_models(context: Context, _: Nothing) -> Answered:
+class Listed(Arguments):
+    after: After = 0
+
+
+def list_models(context: Context, given: Listed) -> Answered:
     """Models you can study here, and the anatomy of this study's subject."""
     rows = catalog.models()
     subject = context.subject(context.model).describe()
-    text = "\n".join(f"{row['name']} (bundled)" for row in rows)
-    return f"{text}\nThis study: {subject['name']}, {json.dumps(subject['anatomy'])}", {
+    head = f"This study: {subject['name']}, {json.dumps(subject['anatomy'])}"
+    lines = [f"{row['name']} ({'bundled, ' if row['also'] or row['parameters'] else ''}{row['state']})" for row in rows]
+    return page(lines, given.after, "list_models", {}, head=head), {
         "models": rows,
         "subject": subject,
     }
 
 
-def list_tasks(context: Context, _: Nothing) -> Answered:
+def list_tasks(context: Context, given: Listed) -> Answered:
     """The tasks: what each asks, and how many prompts it has."""
     cards = catalog.task_cards(context.all_own_tasks())
     lines = [f"{c['name']}: {' '.join(c['description'].split())}" for c in cards]
-    return "\n".join(lines), {"tasks": cards}
+    return page(lines, given.after, "list_tasks", {}), {"tasks": cards}
 
 
 class ShowTask(Arguments):
@@ -54,49 +63,70 @@ def show_task(context: Context, given: ShowTask) -> Answered:
 
 class SearchNotes(Arguments):
     words: Annotated[str | None, Field(max_length=500, description="Words to search for. Null: all notes.")] = None
+    after: After = 0
 
 
 def search_notes(context: Context, given: SearchNotes) -> Answered:
     """Notes of this and earlier studies, best match first."""
-    rows = context.reader.notes(given.words, context.alone)[:20]
-    lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {one_line(r.text)[:300]}" for r in rows]
-    return "\n".join(lines) or "No notes match.", {"notes": as_json(rows)}
+    rows = context.reader.notes(given.words, context.alone)
+    lines = [f"{r.id} ({r.run or 'no run'}) {one_line(r.title)}: {beginning(r)}" for r in rows]
+    text = page(lines, given.after, "search_notes", {"words": given.words})
+    return text or "No notes match.", {"notes": as_json(rows[given.after : given.after + NOTES])}
+
+
+def beginning(note: Note) -> str:
+    """The beginning of a note in one line, and the query that gives its rest."""
+    text = one_line(note.text)
+    if len(text) <= SHOWN:
+        return text
+    sql = f"SELECT substr(text, {SHOWN + 1}) FROM notes WHERE id = {number_of(note.id, 'note')}"
+    return f"{text[:SHOWN]}… (the rest: query_tracker {json.dumps({'sql': sql})})"
 
 
 class ListExperiments(Arguments):
     task: Annotated[str | None, Field(description="Only this task.")] = None
     kind: Annotated[str | None, Field(description="Only this kind.")] = None
-    limit: Annotated[int, Field(ge=1, le=100, description="How many, latest last.")] = 20
+    limit: Annotated[int, Field(ge=1, le=100, description="How many, latest first.")] = 20
+    after: After = 0
 
 
 def list_experiments(context: Context, given: ListExperiments) -> Answered:
-    """Earlier experiments, other studies' too: id, configuration, what they found."""
-    rows = context.reader.experiments(task=given.task, kind=given.kind, limit=given.limit)
+    """Earlier experiments, other studies' too, latest first: id, kind, task, status, what they found."""
+    rows = context.reader.experiments(task=given.task, kind=given.kind)[::-1]
     rows = [row for row in rows if context.may_see(row)]
     lines = [f"{r.id} ({r.run or 'no run'}) {r.kind} {r.task} {r.status}: {r.found or r.error or ''}" for r in rows]
-    return "\n".join(lines) or "No experiments match.", {"experiments": as_json(rows)}
+    text = page(lines, given.after, "list_experiments", given.model_dump(exclude={"after"}), given.limit)
+    shown = rows[given.after : given.after + given.limit]
+    return text or "No experiments match.", {"experiments": as_json(shown)}
 
 
 class ShowExperiment(Arguments):
     experiment: Annotated[str, Field(description="Its id, such as E12.")]
+    after: After = 0
 
 
 def show_experiment(context: Context, given: ShowExperiment) -> Answered:
-    """Show one experiment: all measurements, the forty strongest effects, samples."""
+    """Show one experiment whole: notes, all measurements, profiles, all effects by size, samples."""
     logged = context.reader.experiment(number_of(given.experiment, "experiment"))
     if not context.may_see(logged):
         raise refused("held_out", id=logged.id)
-    return experiment_text(logged, effects=40, samples=8), {"id": logged.id, "found": logged.found}
+    lines = experiment_lines(logged, effects=None, samples=None)
+    text = page(lines, given.after, "show_experiment", {"experiment": logged.id})
+    return text, {"id": logged.id, "found": logged.found}
 
 
 def cell(value: object) -> str:
-    """The value as text. A text that could pass for other cells or rows, such as a subject's answer, is quoted."""
+    """The value as text, at most CELL characters of it. A text that could pass for other cells or rows, such as a
+    subject's answer, is quoted."""
     text = str(value)
+    if len(text) > CELL:
+        return f"{quoted(text[:CELL], CELL)}…"
     return text if text.isprintable() and "|" not in text else quoted(text, len(text))
 
 
 class QueryTracker(Arguments):
-    sql: Annotated[str, Field(description="One SELECT.")]
+    sql: Annotated[str, Field(description="One SELECT; with ORDER BY if there may be many rows.")]
+    after: After = 0
 
 
 def query_tracker(context: Context, given: QueryTracker) -> Answered:
@@ -108,8 +138,13 @@ def query_tracker(context: Context, given: QueryTracker) -> Answered:
     predictions, judgements, ledger(model, task, kind, experiments, comparisons, significant). Ids are numbers: E12
     is experiment = 12. Other studies' results on held-out prompts are left out.
     """
-    columns, rows, truncated = context.reader.query(given.sql, limit=50, runs=context.sees, alone=context.alone)
-    lines = [" | ".join(map(cell, row)) for row in (columns, *rows)]
-    if truncated:
-        lines.append("(more rows; narrow the query)")
-    return "\n".join(lines), {"columns": columns, "rows": rows}
+    limit = given.after + ROWS
+    columns, rows, more = context.reader.query(given.sql, limit, runs=context.sees, alone=context.alone)
+    lines = [" | ".join(map(cell, row)) for row in rows]
+    # A row that is not read yet: with it, the page knows that the list is longer.
+    lines += [""] * more
+    head = " | ".join(map(cell, columns))
+    text = page(lines, given.after, "query_tracker", {"sql": given.sql}, ROWS, head, exact=not more)
+    if any(len(str(value)) > CELL for row in rows[given.after :] for value in row):
+        text += f"\n(… marks a text after {CELL} characters; substr(column, {CELL + 1}) gives the rest.)"
+    return text, {"columns": columns, "rows": rows[given.after :]}

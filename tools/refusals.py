@@ -14,14 +14,15 @@ STOPPING, BUDGET_SPENT = "stopping", "budget_spent"
 
 REFUSALS = {
     # The study does not accept such a call now. (The text of `repeated` is in prompts/.)
-    "study_over": "The study is finished; this call was not run.",
+    "study_over": "The study is over; this call was not run, and none is accepted any more.",
     STOPPING: "The user wants to stop; only {last} is accepted now.",
     BUDGET_SPENT: "The budget is spent; only {last} is accepted now.",
     # The call itself is wrong.
     "unknown_tool": "There is no tool '{name}'. Tools: {tools}.",
+    "nothing_to_add": "There is no tool '{name}' to add. Add one or more of: {there}.",
     "bad_arguments": "{name}: {faults}",
     "not_json": "{what} is not valid JSON ({fault}). Send one JSON object.",
-    "not_an_object": "{what} must be one JSON object.",
+    "not_an_object": "{what} must be one JSON object, such as {{}}.",
     "task_name": "name: name the task after what it asks. {words}",
     "tool_failed": "{name} failed with an internal error: {fault}. Try another way.",
     "wrong_id": "{text} is an id of type {found}; give one of type {what}.",
@@ -42,16 +43,18 @@ REFUSALS = {
     "prediction": "Prediction {place}: {fault}",
     "cannot_fail": "{why}",
     "no_equivalence": "{why}",
-    "like_or_kind": "give either like (an experiment, such as E5) or kind.",
-    "predicted_already": "'{said}' is already predicted; the same test twice adds no evidence.",
-    "no_predictions": "{id} has no predictions, so there is nothing to test.",
+    "like_or_kind": "give either like (an experiment, such as E5) or kind, and leave the other null.",
+    "predicted_already": "'{said}' is already predicted, and the same test twice adds no evidence. "
+    "Leave this prediction out.",
+    "no_predictions": "{id} has no predictions, so there is nothing to test. Propose it again with a prediction.",
     "tested_already": "{id} has been tested: {status}. A new test needs a new hypothesis.",
     "other_study": "{name} belongs to {owner}; propose one of your own.",
     # What is written.
     "typed_number": "{what} contains a typed number, which the program cannot check; name the experiment instead: E5.",
-    "not_finished": "{id} is {status}; only finished experiments are evidence.",
+    "not_finished": "{id} is {status}; only finished experiments are evidence. Leave {id} out.",
     "no_study": "This call needs a study, and there is none here.",
-    "questions_registered": "This study has already registered its questions, and they are frozen: {questions}",
+    "questions_registered": "This study has already registered its questions, and they are frozen: {questions} "
+    "Continue with an experiment.",
     "no_such_part": "The model has no {part}. {why}",
     "report_faults": "The report was rejected. Fix these faults and send the whole report again:\n- {faults}",
     "nothing_under_review": "No study is under review here.",

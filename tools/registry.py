@@ -7,8 +7,8 @@ of its own, made from its class. Any fault in a call becomes a text that says wh
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -22,17 +22,18 @@ from ..experiments.experiment import Experiment
 from ..experiments.explain import explain
 from ..experiments.kinds.registry import kinds
 from ..experiments.tasks.draft import Draft
-from . import create_task, hypotheses, lookups, questions, writing
-from .arguments import Answered, Arguments, Nothing
+from . import add_tools, create_task, hypotheses, lookups, questions, writing
+from .arguments import Answered, Arguments
 from .describe_model import DescribeModel, describe_model
 from .errors import ToolError
 from .evidence.review import reviewer_tools
 from .json_arguments import json_object
 from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
+from .toolset import ADDING, core
 from .workbench.context import Context
-from .workbench.experiment_text import REFUSAL, cut, experiment_text
-from .workbench.naming import allowed_model
+from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
+from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import code_of, run_experiment
 
 
@@ -65,6 +66,27 @@ class Tool:
     def schema(self) -> dict[str, Any]:
         return strict_schema(self.arguments)
 
+    @cached_property
+    def brief_schema(self) -> dict[str, Any]:
+        """The schema that a request contains: the instructions describe the fields that all kinds share (`shared`)."""
+        if not self.is_experiment:
+            return self.schema
+        fields = {
+            name: {key: value for key, value in part.items() if key != "description" or name not in SHARED}
+            for name, part in self.schema["properties"].items()
+        }
+        return {**self.schema, "properties": fields}
+
+
+# The fields of every kind's tool.
+SHARED = (*(name for name in Experiment.model_fields if name != "split"), "reason")
+
+
+def shared() -> dict[str, str]:
+    """What each field that all kinds share means."""
+    properties = experiment_tool(kinds()[core()[0]]).schema["properties"]
+    return {name: properties[name]["description"] for name in SHARED}
+
 
 def experiment_tool(kind: type[Experiment]) -> Tool:
     """The tool of a kind. Its arguments are the configuration (null model or task: the study's) and a reason."""
@@ -89,16 +111,19 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         config = given.model_dump(exclude={"reason"})
         config["model"] = allowed_model(context, config["model"])
         config["task"] = config["task"] or context.task
-        config["n"] = config["n"] or context.n or kind.model_fields["n"].default
+        usual, few = context.n or kind.model_fields["n"].default, ""
+        if config["n"] is None:
+            config["n"] = within_task(context.find_task(config["task"]), usual, "explore")
+            few = "" if config["n"] == usual else f"n = {config['n']}: the task has no more prompts to explore.\n"
         outcome = run_experiment(context, kind.model_validate(config), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
             text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
             return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
-        text = experiment_text(logged)
+        text = f"{few}{experiment_text(logged)}"
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
-        return Answer(cut(text), {"reused": outcome.reused, **facts(logged)})
+        return Answer(cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)})
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
@@ -130,9 +155,9 @@ def plain(function: Callable[..., Answered], arguments: type[BaseModel], **marks
 def all_tools() -> dict[str, Tool]:
     """Every tool by name: lists, tasks, questions, the kinds, hypotheses, notes, look-ups, the report."""
     tools = [
-        plain(lookups.list_models, Nothing),
+        plain(lookups.list_models, lookups.Listed),
         plain(describe_model, DescribeModel),
-        plain(lookups.list_tasks, Nothing),
+        plain(lookups.list_tasks, lookups.Listed),
         plain(lookups.show_task, lookups.ShowTask),
         plain(create_task.create_task, Draft),
         plain(questions.register_questions, questions.RegisterQuestions),
@@ -147,7 +172,14 @@ def all_tools() -> dict[str, Tool]:
         plain(lookups.query_tracker, lookups.QueryTracker),
         plain(writing.write_report, writing.WriteReport, is_last=True),
     ]
-    return {tool.name: tool for tool in tools}
+    return with_adding(tools)
+
+
+def with_adding(tools: Sequence[Tool]) -> dict[str, Tool]:
+    """The tools by name, first the one that adds those that a study does not send at first."""
+    about = add_tools.catalogue({tool.name: tool.description for tool in tools})
+    adding = replace(plain(add_tools.add_tools, add_tools.AddTools), description=about)
+    return {tool.name: tool for tool in (adding, *tools)}
 
 
 def review_tools() -> dict[str, Tool]:
@@ -156,9 +188,8 @@ def review_tools() -> dict[str, Tool]:
         plain(reviewer_tools.test_hypothesis, hypotheses.TestHypothesis, is_experiment=True),
         plain(reviewer_tools.write_review, reviewer_tools.WriteReview, is_last=True),
     ]
-    return {name: tool for name, tool in all_tools().items() if name not in reviewer_tools.WITHHELD} | {
-        tool.name: tool for tool in own
-    }
+    replaced = {*reviewer_tools.WITHHELD, ADDING, *(tool.name for tool in own)}
+    return with_adding([*(tool for name, tool in all_tools().items() if name not in replaced), *own])
 
 
 def answer(tools: dict[str, Tool], context: Context, name: str, arguments: str) -> Answer:

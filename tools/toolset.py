@@ -1,7 +1,8 @@
 """Which tools a study offers: all of them, the core, or kinds by name.
 
 Every description takes up room in each request, and a small model chooses better among few tools. You can leave out
-kinds of experiments and create_task. Look-ups, predictions, notes and the report are always there.
+kinds of experiments and create_task. Look-ups, predictions, notes and the report are always there. If nothing is left
+out, the study sends the core at first, and add_tools adds the others one by one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from ..experiments.kinds.registry import kinds
 from .refusals import refused
 
 Tool = TypeVar("Tool")
-MAKING = "create_task"
+MAKING, ADDING = "create_task", "add_tools"
+
+
+def optional() -> tuple[str, ...]:
+    return (*kinds(), MAKING)
 
 
 def core() -> tuple[str, ...]:
@@ -30,7 +35,7 @@ def chosen(words: str) -> tuple[str, ...] | None:
         return None
     if names == ("core",):
         return core()
-    there = {*kinds(), MAKING}
+    there = {*optional()}
     unknown = [name for name in names if name not in there]
     if unknown or not names:
         wrong = "No tool is named" if not names else f"There is no kind {unknown[0]}"
@@ -40,5 +45,10 @@ def chosen(words: str) -> tuple[str, ...] | None:
 
 def offered(tools: Mapping[str, Tool], left_in: Collection[str] | None) -> dict[str, Tool]:
     """The tools, by name, without the optional ones that are not in `left_in`."""
-    left_out: set[str] = set() if left_in is None else {*kinds(), MAKING} - {*left_in}
+    left_out: set[str] = set() if left_in is None else {*optional(), ADDING} - {*left_in}
     return {name: tool for name, tool in tools.items() if name not in left_out}
+
+
+def sent(tools: Mapping[str, Tool], at_hand: Collection[str] | None) -> dict[str, Tool]:
+    """The tools that a request describes: without the optional ones that nobody added yet. None: all."""
+    return {name: tool for name, tool in tools.items() if at_hand is None or name not in optional() or name in at_hand}

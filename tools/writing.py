@@ -138,4 +138,4 @@ def write_report(context: Context, given: WriteReport) -> Answered:
 
 def taken(context: Context) -> Answered:
     context.finished = True
-    return "The report is written; the study is finished.", {"finished": True}
+    return "The report is written. The study is over: it accepts no further call.", {"finished": True}

@@ -70,7 +70,8 @@ class Message(Frozen):
     assistant  text, calls, items; finish: how the reply ended; mended, hint: see Reply
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
     code       in a user message that ends the study: which limit was reached, or who stopped it; in a tool message:
-               why the call was refused. Otherwise empty, and in logs of versions without codes
+               why the call was refused, or "plateau" if experiments change no hypothesis. Otherwise empty, and in logs
+               of versions without codes
     """
 
     role: Literal["user", "assistant", "tool"]
@@ -104,7 +105,7 @@ class ToolSpec(Frozen):
 
     @classmethod
     def of(cls, tool: Tool) -> ToolSpec:
-        return cls(name=tool.name, description=tool.description, parameters=tool.schema)
+        return cls(name=tool.name, description=tool.description, parameters=tool.brief_schema)
 
 
 class Driver(Protocol):

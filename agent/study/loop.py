@@ -14,15 +14,16 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ... import prompts
+from ...db import skips
 from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ...tools.report.default import default_source
-from ...tools.toolset import offered
+from ...tools.toolset import core, offered, sent
 from ...tools.workbench.approval import Approval
 from ...tools.workbench.context import Context
 from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
-from ..instruments import instruments
+from ..instruments import instruments, shared_fields
 from . import progress_state
 from .budget import Budget, Spent
 from .context_window import Window, mark_of
@@ -35,12 +36,15 @@ LAST_TRIES = 4
 SILENT_TURNS = 2
 # How often in a row the same call runs, and how often it may be made before the study ends.
 SAME_DONE, SAME_MADE = 3, 10
+# After so many experiments in a row without a hypothesis, and every so many more, the answer says so.
+STILL = 3
 # The loop sends a request only if the money suffices for it and one more.
 AND_THE_REPORT = 2
 
 
 class Live(Protocol):
-    """An observer of the study. Each method is called after the event and may do nothing; only `asks` must answer."""
+    """An observer of the study. Each method is called after the event and may do nothing; only `asks` and `skips` must
+    answer."""
 
     def began(self, run: str, goal: str, driver: Driver, context: Context, budget: Budget) -> None: ...
     def thinking(self, step: int) -> None: ...
@@ -52,6 +56,7 @@ class Live(Protocol):
     def warned(self, text: str) -> None: ...
     def registered(self, questions: Sequence[str]) -> None: ...
     def asks(self, question: str) -> bool: ...
+    def skips(self) -> bool: ...
 
 
 def every_tool(context: Context) -> dict[str, Tool]:
@@ -60,8 +65,8 @@ def every_tool(context: Context) -> dict[str, Tool]:
 
 def instructions(context: Context, tools: dict[str, Tool]) -> str:
     if context.reviews is not None:
-        return prompts.read("review")
-    return f"{prompts.read('system')}\n\n{instruments(tools)}"
+        return f"{prompts.read('review')}\n\n{shared_fields()}"
+    return f"{prompts.read('system')}\n\n{instruments(tools)}\n\n{shared_fields()}"
 
 
 def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
@@ -69,8 +74,8 @@ def specs(tools: dict[str, Tool]) -> list[ToolSpec]:
 
 
 def request(context: Context, left_in: Sequence[str] | None) -> dict[str, Any]:
-    """What a driver receives besides the conversation, as it is logged: instructions, and tools by name. Later turns
-    may offer fewer tools."""
+    """What a driver receives besides the conversation, as it is logged: instructions, and tools by name. A turn may
+    send fewer of them."""
     tools = offered(every_tool(context), left_in)
     described = {spec.name: spec.model_dump(exclude={"name"}) for spec in specs(tools)}
     return {"instructions": instructions(context, tools), "tools": described}
@@ -124,7 +129,8 @@ class Study:
         stuck = progress_state.repeats(self.messages) > SAME_DONE
         last = progress_state.last_reply(self.messages) if stuck else None
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
-        return [spec for spec in specs(self.tools) if spec.name not in over_and_over]
+        described = sent(self.tools, progress_state.at_hand(self.messages))
+        return [spec for spec in specs(described) if spec.name not in over_and_over]
 
     def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
         """Send the driver a message as the user; if it ends the study, with the code of the reason."""
@@ -199,7 +205,8 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    chosen = {} if tools is None else {progress_state.TOOLS: tools}
+    at_first = {progress_state.AT_HAND: core()} if driver.llm else dict[str, Any]()
+    chosen = at_first if tools is None else {progress_state.TOOLS: tools}
     first = Message(role="user", text=text, data={**about, "n": n, **chosen})
     context.run = context.store.begin_run(
         goal=goal,
@@ -252,6 +259,8 @@ def prepare(work: Study) -> None:
     work.context.maker = f"{work.driver.name} {work.driver.llm}".strip()
     work.context.n = (work.messages[0].data or {}).get("n")
     work.context.progress, work.context.experiment_minutes = work.live.progress, work.budget.experiment_minutes
+    tracker, run = work.context.store.path, f"R{work.run}"
+    work.context.skip = lambda: skips.take(tracker, run) or work.live.skips()
     most = work.budget.approve
     work.context.approval = None if most is None else Approval(most, work.stop.answers(work.live.asks))
 
@@ -362,8 +371,38 @@ def act(work: Study, call: Call) -> None:
     work.spent.began += waited
     seconds = time.monotonic() - began - waited
     message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
-    work.keep(message, seconds=seconds)
+    work.keep(message if work.by_protocol else with_standing(work, call, message), seconds=seconds)
     work.count()
+
+
+def kinds_of(work: Study) -> set[str]:
+    """The tools that run one experiment each."""
+    return {name for name, tool in work.tools.items() if tool.is_experiment} - {*progress_state.THINKING}
+
+
+def with_standing(work: Study, call: Call, message: Message) -> Message:
+    """An answer to a language model, with what is left of the budget, and whether the study stands still.
+
+    It leaves out the minutes: a replay, which takes its own time, must give the same answers.
+    """
+    if work.context.finished:
+        return message
+    spent, budget = work.spent, work.budget
+    others = [one.id for one in progress_state.unanswered(work.messages) if one.id != call.id]
+    done = work.context.reader.experiments_spent(work.run, others)
+    left = [f"{max(0, budget.experiments - done)} of {budget.experiments} experiments"]
+    if budget.tokens is not None:
+        left.append(f"{max(0, budget.tokens - spent.tokens_in - spent.tokens_out):,} of {budget.tokens:,} tokens")
+    lines = [message.text, f"(Left: {', '.join(left)}.)"]
+    code = message.code
+    if (
+        not code
+        and (explored := progress_state.explored(work.messages, call, kinds_of(work)))
+        and explored % STILL == 0
+    ):
+        code = progress_state.PLATEAU
+        lines.insert(1, prompts.fill("plateau", times=explored, last=work.last))
+    return message.model_copy(update={"text": "\n".join(lines), "code": code})
 
 
 def refusal(work: Study, call: Call) -> Answer | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...db import older
+from ...tools.add_tools import added_by
+from ...tools.toolset import ADDING
 from ..drivers.conversation import Call, Message
 from .endings import STOPPED, why
 
@@ -14,6 +16,11 @@ SPENT, STOPPING, GOING_ON, FORKED = "spent", "stopping", "going_on", "forked"
 FROM_USER = "told"
 # The optional tools that are still offered.
 TOOLS = "tools"
+# The optional tools that the first request describes, in the data of the first message; absent in logs of versions that
+# sent all of them.
+AT_HAND = "at_hand"
+# The code of an answer that says that experiments have changed no hypothesis; and the calls that end such a row.
+PLATEAU, THINKING = "plateau", ("propose_hypothesis", "test_hypothesis")
 
 
 def last_reply(messages: Sequence[Message]) -> Message | None:
@@ -60,6 +67,34 @@ def repeats(messages: Sequence[Message]) -> int:
 def left_in(messages: Sequence[Message]) -> Sequence[str] | None:
     """The optional tools that are still offered: as the study began, or fewer since. None: all."""
     return next((m.data[TOOLS] for m in reversed(messages) if m.role == "user" and m.data and TOOLS in m.data), None)
+
+
+def at_hand(messages: Sequence[Message]) -> set[str] | None:
+    """The optional tools that a request describes: those of the first one, and those added or called since. None: all
+    that are offered."""
+    first = (messages[0].data or {}).get(AT_HAND)
+    if first is None:
+        return None
+    calls = [call for message in messages for call in message.calls]
+    added = {name for call in calls if call.name == ADDING for name in added_by(call.arguments)}
+    return {*first, *added, *(call.name for call in calls)}
+
+
+def explored(messages: Sequence[Message], call: Call, kinds: Collection[str]) -> int:
+    """How many experiments in a row, with this one, ran since a hypothesis was last proposed or tested; 0 if this call
+    runs another tool."""
+    if call.name not in kinds:
+        return 0
+    names = {one.id: one.name for message in messages for one in message.calls}
+    count = 1
+    for message in reversed(messages):
+        name = names.get(message.call_id, "")
+        if message.role != "tool" or message.code not in ("", PLATEAU):
+            continue
+        if name in THINKING:
+            break
+        count += name in kinds
+    return count
 
 
 def closing(messages: Sequence[Message]) -> tuple[str, str, str] | None:

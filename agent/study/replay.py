@@ -22,7 +22,7 @@ from ...tools.errors import ToolError
 from ...tools.refusals import BUDGET_SPENT, STOPPING
 from ...tools.replay.experiments_of_run import Diverged, Repeated
 from ...tools.replay.scratch import Scratch
-from ...tools.toolset import offered
+from ...tools.toolset import offered, sent
 from ...tools.workbench.context import Context, Progress
 from ...tools.workbench.environment import code_version
 from ..drivers.conversation import KEPT, DriverError, Message, Reply, ToolSpec
@@ -295,8 +295,9 @@ class Looking:
     def differences(self, was: Request, instructions: str, tools: Sequence[ToolSpec]) -> Iterator[Diverged]:
         if was.instructions != instructions:
             yield Diverged("request", "The instructions have changed.", was.instructions, instructions)
-        left_in = progress_state.left_in(conversation(list(self.log.turns[: self.log.at])))
-        before, now = offered(was.tools, left_in), {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
+        so_far = conversation(list(self.log.turns[: self.log.at]))
+        before = sent(offered(was.tools, progress_state.left_in(so_far)), progress_state.at_hand(so_far))
+        now = {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
         gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
         if gone or added:
             yield Diverged("request", "The tools on offer differ.", "\n".join(gone), "\n".join(added))

@@ -64,7 +64,7 @@ class Repeated:
         self._require_same_question(experiment, lab, logged)
         error: Exception | None = None
         # A lack of time or memory depends on the machine, and a refusal on the user.
-        if not self.fast and logged.error_type not in ("TooLong", "OutOfMemory", "NotApproved"):
+        if not self.fast and logged.error_type not in ("TooLong", "OutOfMemory", "NotApproved", "Skipped"):
             try:
                 now = measured(experiment, lab)
                 if logged.status == "done":

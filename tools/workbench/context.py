@@ -42,6 +42,10 @@ def silent(_what: str, _done: int, _total: int) -> None: ...
 def unheard(_text: str) -> None: ...
 
 
+def never_asked() -> bool:
+    return False
+
+
 @dataclass
 class Context:
     """One process's access to the tracker and the models. Close it, or use it in a `with`."""
@@ -55,6 +59,8 @@ class Context:
     n: int | None = None
     maker: str = USER
     progress: Progress = silent
+    # Whether the user asks to stop the experiment that is running; each request is taken once.
+    skip: Callable[[], bool] = never_asked
     say: Callable[[str], None] = unheard
     turn: int | None = None
     call: str | None = None

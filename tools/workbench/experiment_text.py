@@ -1,12 +1,15 @@
-"""An experiment as short text for a language model: its id, what was found, the numbers.
+"""An experiment as short text for a language model: its id, what limits it, what was found, the numbers.
 
-No answer is longer than LIMIT characters; the model can ask for the rest. A subject's answers are quoted
+No answer is longer than LIMIT characters; show_experiment gives the rest, page by page. A subject's answers are quoted
 and cut, so that a model can only read them as data.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from itertools import groupby
 
 from ...db.records import Effect, Experiment, Measurement
 from ..report.numbers import number, p_number
@@ -16,34 +19,85 @@ REFUSAL = 8000
 CONFIGURATION = 800
 STRONGEST = 12
 SAMPLES = 4
+# A profile has at least so many layers; an experiment with more profiles than this prints none.
+LAYERS, PROFILES = 4, 8
+# The measurement whose n counts the ranks.
+RANK = "control_rank"
+# One layer in the name of a site, which is no head, neuron or path: "L3", "L3.mlp", "skip L3", "L3.resid_pre@a".
+LAYER = re.compile(r"^([^L]*\bL)(\d+)((?:\.[a-z_]+)?(?:@.+)?)$")
 
 
-def experiment_text(e: Experiment, effects: int = STRONGEST, samples: int = SAMPLES) -> str:
+def experiment_text(e: Experiment, effects: int | None = STRONGEST, samples: int | None = SAMPLES) -> str:
     """The text of an experiment, as `Reader.experiment` returns it."""
+    return cut("\n".join(experiment_lines(e, effects, samples)), rest=rest_of(e.id))
+
+
+def rest_of(id: str) -> str:
+    return f'(cut; the rest: show_experiment {{"experiment": "{id}"}})'
+
+
+def experiment_lines(e: Experiment, effects: int | None, samples: int | None) -> list[str]:
+    """Its lines, notes before numbers; None: all effects or samples."""
     config = {k: v for k, v in e.config.items() if v is not None}
     lines = [f"{e.id} {e.kind} {cut(json.dumps(config, ensure_ascii=False), CONFIGURATION, '…')}: {e.status}"]
     if e.status == "failed":
-        lines.append(f"{e.error_type}: {e.error}")
-        return "\n".join(lines)
+        return [*lines, f"{e.error_type}: {e.error}"]
+    lines += [f"Note: {note}" for note in e.notes]
     lines.append(e.found or "")
-    for m in e.measurements:
-        lines.append(f"  {m.name} {valued(m)}")
+    lines += [f"  {m.name} {valued(m)}" for m in e.measurements]
     # With several metrics, the first is the one that was asked for; `found` reports the others.
     asked = [row for row in e.effects if row.metric == e.effects[0].metric]
-    ranked = sorted(asked, key=lambda row: -abs(row.value))
-    if ranked:
-        shown = ranked[:effects]
-        lines.append(f"Effects on {shown[0].metric}, largest {len(shown)} of {len(ranked)}:")
-        for row in shown:
-            lines.append(f"  {row.site} {valued(row)}{tested(row)}")
+    lines += profiles(asked)
+    lines += strongest(asked, effects, e.id)
     for s in e.samples[:samples]:
         after = f", then {quoted(s.changed)}" if s.changed is not None else ""
         lines.append(f"  prompt ...{quoted(s.prompt[-40:])} expected {quoted(s.expected)} said {quoted(s.said)}{after}")
-    lines += [f"Note: {note}" for note in e.notes]
-    return cut("\n".join(line for line in lines if line))
+    return [line for line in lines if line]
+
+
+def profiles(effects: Sequence[Effect]) -> list[str]:
+    """The values of one kind of site over the layers, one line for each kind: all layers, in order."""
+    rows: dict[str, dict[int, float]] = {}
+    for effect in effects:
+        if found := LAYER.match(effect.site):
+            before, layer, after = found.groups()
+            rows.setdefault(f"{before}*{after}", {})[int(layer)] = effect.value
+    long = {where: values for where, values in rows.items() if len(values) >= LAYERS}
+    if not long or len(long) > PROFILES:
+        return []
+    return [
+        f"Profile of {effects[0].metric}, {where}, layers {ranges(sorted(values))}: "
+        + " ".join(number(values[layer]) for layer in sorted(values))
+        for where, values in long.items()
+    ]
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Sorted numbers in short: 0-5,7."""
+    runs = [[at for _, at in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def strongest(effects: Sequence[Effect], most: int | None, id: str) -> list[str]:
+    """The effects by size, equal ones in one line, and those that are exactly 0 in one line without values."""
+    ranked = sorted((row for row in effects if row.value or row.low or row.high), key=lambda row: -abs(row.value))
+    none = [row.site for row in effects if not (row.value or row.low or row.high)]
+    lines = list[str]()
+    if ranked:
+        shown = ranked[:most]
+        rest = "" if len(shown) == len(ranked) else f'; all: show_experiment {{"experiment": "{id}"}}'
+        lines.append(f"Effects on {ranked[0].metric}, by size, rank 1-{len(shown)} of {len(effects)}{rest}:")
+        for text, rows in groupby(shown, lambda row: f"{valued(row)}{tested(row)}"):
+            lines.append(f"  {', '.join(row.site for row in rows)} {text}")
+    if none:
+        sites = ", ".join(none) if most is None or len(none) <= most else f"{', '.join(none[:most])} and others"
+        lines.append(f"No change at all (0) at {len(none)} of {len(effects)}: {sites}")
+    return lines
 
 
 def valued(row: Measurement | Effect) -> str:
+    if isinstance(row, Measurement) and row.name == RANK and row.n:
+        return f"{number(row.value)} of {row.n}"
     interval = f" [{number(row.low)}, {number(row.high)}]" if row.low is not None and row.high is not None else ""
     n = f", n = {row.n}" if row.n else ""
     unit = f" {row.unit}" if isinstance(row, Measurement) and row.unit else ""
@@ -51,16 +105,16 @@ def valued(row: Measurement | Effect) -> str:
 
 
 def tested(row: Effect) -> str:
-    """The evidence for an effect: its corrected p, and the share of matched random places that it exceeds."""
+    """The evidence for an effect: its corrected p, and its percentile among its controls, in %."""
     q = f", q {p_number(row.q)}" if row.q is not None else ""
-    return q if row.percentile is None else f"{q}, above {number(row.percentile)}% of places"
+    return q if row.percentile is None else f"{q}, percentile {number(row.percentile)}"
 
 
 def quoted(text: str, most: int = 60) -> str:
     return json.dumps(text if len(text) <= most else text[:most] + "…", ensure_ascii=True)
 
 
-REST = "(cut; ask for the rest with show_experiment or query_tracker)"
+REST = "(cut; query_tracker can read the rest from the tracker)"
 
 
 def cut(text: str, most: int = LIMIT, rest: str = REST) -> str:

@@ -15,7 +15,7 @@ from ...db.errors import TrackerFails
 from ...db.ids import show_id
 from ...db.write.runs import INTERRUPTED
 from ...experiments import errors
-from ...experiments.errors import ExperimentError, NotANumber, OutOfMemory, TooLong
+from ...experiments.errors import ExperimentError, NotANumber, OutOfMemory, Skipped, TooLong
 from ...experiments.experiment import Experiment
 from ..refusals import refused
 from .approval import Gate
@@ -89,12 +89,13 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     def before(expected: float | None) -> None:
         """The time that the user takes to answer does not count as the experiment's."""
         if gate is not None and gate.open(expected):
-            lab.progress = within(limit, context.progress)
+            lab.progress = within(limit, context.progress, context.skip)
 
     def seconds() -> float:
         return time.monotonic() - began - (gate.waited if gate else 0.0)
 
-    lab.progress, lab.before = within(limit, context.progress), before if gate else None
+    context.skip()  # a request that came too late for the experiment before
+    lab.progress, lab.before = within(limit, context.progress, context.skip), before if gate else None
     found: tuple[dict[str, Any], float, dict[str, tuple[str, bytes]]] | None = None
     try:
         before(None)
@@ -114,7 +115,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         raise
     except Exception as fault:  # noqa: BLE001 - any fault of a kind becomes a record and an answer; it never ends a run
         kind, text = type(fault).__name__, " ".join(str(fault).split()) or type(fault).__name__
-        done = unfinished.packed(lab.kept) if isinstance(fault, TooLong) else {}
+        done = unfinished.packed(lab.kept) if isinstance(fault, (TooLong, Skipped)) else {}
         context.store.fail_experiment(number, kind, text[:2000], seconds(), done)
         return Outcome(number, error=error_line(kind, text))
     return Outcome(number)
