@@ -24,6 +24,9 @@ from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
 from lashley.experiments.tasks.making import BadDraft, made
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
+from lashley.experiments.tasks.task import Task
+from lashley.experiments.tasks.values import values_of
+from lashley.tests.tiny import tiny_tokenizer
 from lashley.tests.wire import Wire, chat
 from lashley.tools.replay.experiment import replay
 from lashley.tools.workbench.catalog import named_task
@@ -144,7 +147,7 @@ def one(**fields: Any) -> dict[str, Any]:
         (draft(name="ioi"), "name: there is already a task 'ioi'"),
         (draft(name="2 words"), "name: '2 words' cannot name a task"),
         (draft(title=" "), "title: give 1 to 80 characters"),
-        (draft(templates=None), "neither examples nor templates"),
+        (draft(templates=None), "there are no rows, examples or templates"),
         (draft(answer_in_prompt=True), "answer_in_prompt: no prompt contains its answer; send false"),
         (draft(templates=None, examples=[{"text": "1 + 1 =", "answer": " 2"}]), "prompts: too few"),
         (words(one(text=" number  0: The word is")), r"examples[20].text: the same text as in examples[0]"),
@@ -369,3 +372,48 @@ def test_a_task_in_a_script_without_spaces_is_made(tokenizer: Any) -> None:
     assert "the prompt contains '红'" in told
     double = {**DOUBLES, "text": "{a}的两倍加{b}等于"}
     assert {p.answer[0].isdigit() for p in prompts_of(made(draft(templates=[double]), tokenizer, set()))} == {True}
+
+
+def csv_rows(*more: str) -> str:
+    lines = [f"In box {i} the key is {w},{f' {w[::-1]}x'}, zoo,{w}" for i, w in enumerate(SPOKEN)]
+    return "\n".join(["text,answer,distractor,key", *lines, *more])
+
+
+def of_rows(rows: str) -> Task:
+    return made(Draft.model_validate({**CARD, "answer_kind": "word", "rows": rows}), load("smollm2-135m").tokenizer, ())
+
+
+def test_rows_are_examples_with_named_values_and_spans() -> None:
+    task = of_rows(csv_rows())
+    prompt = next(p for split in SPLITS for p in task.prompts(task.capacity(split), split) if "green" in p.text)
+    assert (prompt.answer, prompt.distractor) == (" neergx", " zoo")
+    assert values_of(prompt)["key"] == "green"
+    first, last = prompt.spans["key"]
+    assert prompt.text[first:last] == "green"
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ("text,distractor\na, b", "the first line must name the columns"),
+        (csv_rows("a, b"), "row 21 has 2 cells instead of 4"),
+        (csv_rows("In box 0 the key is one, xyz, zoo,one"), "rows[21].text: the same text as in rows[1]"),
+        (csv_rows("A text,, zoo,x"), "rows[21].answer: it is empty"),
+    ],
+)
+def test_wrong_rows_are_named(rows: str, why: str) -> None:
+    with pytest.raises(BadDraft) as fault:
+        of_rows(rows)
+    assert why in str(fault.value)
+
+
+def test_words_that_the_subject_does_not_know_are_named() -> None:
+    proposed = Draft.model_validate(
+        {**CARD, "answer_kind": "word", "examples": [
+            {"text": f"w{i} w{i + 1} xylophone", "answer": f" w{i + 2}"} for i in range(3, 43)
+        ]}
+    )  # fmt: skip
+    tokenizer = tiny_tokenizer()
+    tokenizer.unk_token = "<pad>"
+    with pytest.raises(BadDraft, match=r"the subject does not know 'xylophone'; use other words"):
+        made(proposed, tokenizer, ())

@@ -13,10 +13,11 @@ SHOWN = 2
 
 
 def create_task(context: Context, given: Draft) -> Answered:
-    """Make a new task: prompts with answers, written out (examples), made from templates, or both.
+    """Make a new task: prompts with answers, as rows (the shortest form), as examples, or from templates.
 
     Send at least 24 prompts, better 80: a hash of the question puts each into one of two splits, and each split needs 8
-    different questions. The program computes every expression and plain sum ("17 + 25 ="), and refuses duplicate
+    different questions. Prompts with the same `about`, or the same sum, ask one question; without either, each text is
+    its own. The program computes every expression and plain sum ("17 + 25 ="), and refuses duplicate
     prompts, answers that appear in their prompt, and answers that the subject's tokenizer cannot tell apart. It returns
     all faults at once; fix them and send the whole task again. Then every tool that takes a task accepts its name, here
     and in later studies.

@@ -1,4 +1,4 @@
-"""A proposed task: examples written out, or templates with slots that the program fills.
+"""A proposed task: rows or examples written out, or templates with slots that the program fills.
 
 The fields have simple types, so that the checks of `making` find and report all faults together.
 """
@@ -95,5 +95,13 @@ class Draft(Frozen):
             "The task's card then says so."
         ),
     ] = False
-    examples: Annotated[list[Example] | None, Field(description="Prompts written out. Null: only templates.")] = None
-    templates: Annotated[list[Template] | None, Field(description="Prompts by form. Null: only examples.")] = None
+    rows: Annotated[
+        str | None,
+        Field(
+            description="Prompts written out in short: CSV with a header line. Columns text and answer, and if wanted "
+            "distractor, corrupted, corrupted_answer, about. Any other column is a named value, and a span where the "
+            "text holds it once: 'text,answer,distractor,country\\nThe capital of France is, Paris, Rome,France'."
+        ),
+    ] = None
+    examples: Annotated[list[Example] | None, Field(description="Prompts written out. Null: rows or templates.")] = None
+    templates: Annotated[list[Template] | None, Field(description="Prompts by form. Null: rows or examples.")] = None

@@ -17,6 +17,7 @@ from .expression import NoValue, sum_asked, value_of, written
 from .family import fill, shuffled
 from .letters import goes_without_spaces, normal
 from .prompt import ANSWER
+from .rows import read_rows
 from .task import AnswerKind
 
 # A draw has at most 512 prompts; more would only make the tracker larger.
@@ -57,6 +58,12 @@ def write_out(draft: Draft) -> tuple[list[Written], list[Complaint]]:
     """All prompts of the draft in order, and the faults of its templates."""
     prompts = [of_example(f"examples[{i}]", example) for i, example in enumerate(draft.examples or ())]
     complaints: list[Complaint] = []
+    for row in read_rows(draft.rows) if draft.rows else ():
+        if isinstance(row, str):
+            complaints.append(Complaint("rows", row))
+        else:
+            made = of_example(f"rows[{row.number}]", row.example)
+            prompts.append(replace(made, fields={**made.fields, "values": row.values, "spans": row.spans}))
     templates = draft.templates or ()
     for i, template in enumerate(templates):
         place = f"templates[{i}]"

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ..answers.grading import READ_AS, counts_as, first_number, is_number, readable
 from ..errors import BadTask
+from ..model.encoding import encode, unknown_tokens
 from .draft import Draft
 from .expression import NoValue, sum_asked, value_of, written
 from .filling import Complaint, Written, with_corrupted_prompts, write_out
@@ -56,7 +57,7 @@ def made(draft: Draft, tokenizer: Any, taken: Collection[str]) -> Task:
     found += complaints
     kept, left_out, complaints = sifted(draft, prompts)
     found += complaints
-    if draft.examples or draft.templates:
+    if draft.rows or draft.examples or draft.templates:
         found += wrong_together(draft, kept)
     kept = with_corrupted_prompts(kept, split_of, draft.answer_kind)
     pairs, complaints = as_prompts(kept)
@@ -117,8 +118,8 @@ def wrong_card(draft: Draft, taken: Collection[str]) -> Iterator[Complaint]:
         text = getattr(draft, field)
         if not text.strip() or len(text) > most:
             yield Complaint(field, f"give 1 to {most} characters.")
-    if not draft.examples and not draft.templates:
-        yield Complaint("examples", "there are neither examples nor templates; send prompts.")
+    if not (draft.rows or draft.examples or draft.templates):
+        yield Complaint("rows", "there are no rows, examples or templates; send prompts.")
 
 
 def sifted(draft: Draft, prompts: list[Written]) -> tuple[list[Written], Counter[str], list[Complaint]]:
@@ -291,8 +292,18 @@ def wrong_tokens(pairs: list[tuple[Written, Prompt]], tokenizer: Any) -> Iterato
         except BadTask as fault:
             yield Complaint(one.place, str(fault), "tokens", one.row)
             continue
+        if words := unknown_words(tokenizer, prompt.text):
+            listed = ", ".join(map(repr, words))
+            yield Complaint(f"{one.place}.text", f"the subject does not know {listed}; use other words.", "", one.row)
         if prompt.corrupted is not None and prompt.corrupted_answer is not None:
             try:
                 encode_answer(tokenizer, prompt.corrupted, prompt.corrupted_answer)
             except BadTask as fault:
                 yield Complaint(one.place, f"corrupted: {fault}", "tokens", one.row)
+
+
+def unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """The pieces of a text that a tokenizer replaces by its unknown token, each once; none if it spells everything."""
+    unknown = unknown_tokens(tokenizer)
+    found = (text[a:b].strip() for one, (a, b) in zip(*encode(tokenizer, text), strict=True) if one in unknown)
+    return list(dict.fromkeys(filter(None, found)))
