@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .. import prompts
-from ..tools.registry import shared
+from ..tools.registry import CONTROLS, shared
 from ..tools.workbench.catalog import kind_cards, questions
 
 
@@ -24,4 +24,5 @@ def instruments(there: Collection[str]) -> str:
 
 def shared_fields() -> str:
     """The fields that every experiment has, described once for all tools."""
-    return "Every experiment takes\n" + "\n".join(f"- {name}: {text}" for name, text in shared().items())
+    lines = [f"- {name}{' (if it has it)' if name in CONTROLS else ''}: {text}" for name, text in shared().items()]
+    return "\n".join(["Every experiment takes", *lines])

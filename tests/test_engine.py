@@ -310,7 +310,7 @@ def test_progress_counts_every_run_once() -> None:
 
 def test_a_position_or_source_that_is_not_there_is_one_clear_line() -> None:
     subject, batch = tiny_subject("gpt2"), batch_of(ROWS)
-    with pytest.raises(BadConfiguration, match=r"^No prompt has a span 'nowhere'\. Positions: all, last\.$"):
+    with pytest.raises(BadConfiguration, match=r"^There are no positions 'nowhere'\. Positions: all, first, last, "):
         logits_of(subject, batch, everywhere("z", 1, positions="nowhere"))
     with pytest.raises(BadConfiguration, match=r"^The edit at L1\.mlp needs a source\. Given: mine\.$"):
         logits_of(subject, batch, everywhere("mlp_out", 1, op="add", source="yours"), mine=engine.Activations())

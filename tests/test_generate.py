@@ -36,7 +36,7 @@ def slowly_written(case: Case, intervention: Intervention, prompt: int) -> str:
             case.subject.model,
             ids,
             intervention,
-            lambda e, at: e.positions == "all" or (at < end and case.touched(e, prompt, at)),
+            lambda e, at: case.touched(e, prompt, at) if at < end else e.positions.startswith("all"),
             # What is generated has no counterpart; it takes what there is at the prompt's last token.
             lambda e, at: case.source(e, prompt, min(at, end - 1)),
             case.subject.anatomy.d_head,

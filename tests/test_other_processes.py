@@ -50,7 +50,14 @@ def test_nothing_of_a_result_is_left_behind() -> None:
 
 @pytest.mark.parametrize("kind", kinds().values(), ids=lambda k: k.kind)
 def test_every_kind_can_be_sent(kind: type[Experiment]) -> None:
-    needed = {"program": "0-1", "sites": ["L0.attn"], "receiver": "L1.H0.q", "heads": ["L0.H0"], "senders": ["L0.H0"]}
+    needed = {
+        "program": "0-1",
+        "sites": ["L0.attn"],
+        "receiver": "L1.H0.q",
+        "heads": ["L0.H0"],
+        "senders": ["L0.H0"],
+        "edit": ["zero L0.H0"],
+    }
     try:
         one = kind()
     except BadConfiguration:

@@ -225,7 +225,7 @@ NEED = "must be a list of names"
         (TEXT, [lashley.Edit("L0.H1", "add", value=VECTOR[:8] / 0)], [], BadConfiguration, "not finite"),
         (TEXT, [lashley.Edit("L0.H1", "add", value="x")], [], BadConfiguration, "tensor of numbers"),  # type: ignore[arg-type]
         (TEXT, [lashley.Edit("L0.H1", "scale", factor=float("nan"))], [], BadConfiguration, "finite number"),
-        (TEXT, [lashley.Edit("L0.H1", positions="first")], [], BadConfiguration, "No prompt has a span"),
+        (TEXT, [lashley.Edit("L0.H1", positions="third")], [], BadConfiguration, "no positions 'third'"),
         (TEXT, [lashley.Edit("L0.H1", "scale", factor="2")], [], BadConfiguration, "finite number"),  # type: ignore[arg-type]
         (TEXT, [lashley.Edit("L0.H1", positions=0)], [], BadConfiguration, "'last' or the name"),  # type: ignore[arg-type]
         (5, [], [], BadTask, "must be a text"),

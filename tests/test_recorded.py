@@ -193,9 +193,10 @@ def test_the_command(studies: Path, tmp_path: Path) -> None:
         "write_note gives a different answer.",
         "--- in the log",
         "+++ now",
-        "@@ -1 +1 @@",
+        "@@ -1,2 +1,2 @@",
         "-N9 is saved.",
         "+N1 is saved.",
+        " (Left: 38 of 40 experiments.)",
     ]
     told = json.loads(run(cli, ["replay", "R1", "E3", "--fast", "--json", "--db", str(path)]).stdout)
     assert [(one["id"], one["same"]) for one in told] == [("R1", False), ("E3", True)]

@@ -16,7 +16,7 @@ from lashley.tools.workbench.context import Context
 # A task with two prompts in each split.
 FEW = "small_opposites"
 # Values of the fields that have no default.
-REQUIRED: dict[str, Any] = {}
+REQUIRED: dict[str, Any] = {"edit": ["zero L0.H0"]}
 
 
 @pytest.fixture

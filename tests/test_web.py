@@ -198,7 +198,8 @@ def test_a_drawing_keeps_its_looks_without_a_style() -> None:
 @pytest.mark.parametrize("kind", kinds())
 def test_a_command_gives_the_configuration_that_it_was_made_of(kind: str) -> None:
     """Read back as a shell and the command line would."""
-    plain = kinds()[kind]().config() if kind != "layer_program" else kinds()[kind](program="0-3, 2").config()  # pyright: ignore[reportCallIssue]
+    needed = {"layer_program": {"program": "0-3, 2"}, "intervene": {"edit": ["A: zero L0.H0, L1.mlp", "layers 0, 1"]}}
+    plain = kinds()[kind].model_validate(needed.get(kind, {})).config()
     for change in ({}, {"n": 7, "seed": 3, "task": "it's <mine>", "model": "a b"}):
         config = {**plain, **change}
         assert parsed(kind, command_of(kind, config) or "") == config

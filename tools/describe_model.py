@@ -23,7 +23,7 @@ LONGEST = 16
 
 
 class DescribeModel(Arguments):
-    model: Annotated[str | None, Field(description="Null: the subject of this study.")] = None
+    model: Annotated[str | None, Field(description="Null: this study's subject.")] = None
     layers: Annotated[
         list[int] | None,
         Field(description="Show all norms of these layers: Q, K, V, O, OV and QK per head. Null: OV of all layers."),

@@ -72,7 +72,9 @@ class Tool:
         if not self.is_experiment:
             return self.schema
         fields = {
-            name: {key: value for key, value in part.items() if key != "description" or name not in SHARED}
+            name: {
+                key: value for key, value in part.items() if key != "description" or name not in (*SHARED, *CONTROLS)
+            }
             for name, part in self.schema["properties"].items()
         }
         return {**self.schema, "properties": fields}
@@ -80,12 +82,15 @@ class Tool:
 
 # The fields of every kind's tool.
 SHARED = (*(name for name in Experiment.model_fields if name != "split"), "reason")
+# Fields of the kinds with random controls, with the same meaning in each.
+CONTROLS = ("controls", "control_pool")
 
 
 def shared() -> dict[str, str]:
-    """What each field that all kinds share means."""
-    properties = experiment_tool(kinds()[core()[0]]).schema["properties"]
-    return {name: properties[name]["description"] for name in SHARED}
+    """What each field means that all kinds share, or all kinds with random controls."""
+    controlled = next(kinds()[name] for name in core() if {*CONTROLS} <= {*kinds()[name].model_fields})
+    properties = experiment_tool(controlled).schema["properties"]
+    return {name: properties[name]["description"] for name in (*SHARED, *CONTROLS)}
 
 
 def experiment_tool(kind: type[Experiment]) -> Tool:

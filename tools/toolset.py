@@ -49,6 +49,6 @@ def offered(tools: Mapping[str, Tool], left_in: Collection[str] | None) -> dict[
     return {name: tool for name, tool in tools.items() if name not in left_out}
 
 
-def sent(tools: Mapping[str, Tool], at_hand: Collection[str] | None) -> dict[str, Tool]:
+def in_request(tools: Mapping[str, Tool], at_hand: Collection[str] | None) -> dict[str, Tool]:
     """The tools that a request describes: without the optional ones that nobody added yet. None: all."""
     return {name: tool for name, tool in tools.items() if at_hand is None or name not in optional() or name in at_hand}

@@ -19,7 +19,7 @@ from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
 from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
 from ...tools.report.default import default_source
-from ...tools.toolset import core, offered, sent
+from ...tools.toolset import core, in_request, offered
 from ...tools.workbench.approval import Approval
 from ...tools.workbench.context import Context
 from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, DriverError, Message, Reply, ToolSpec
@@ -129,7 +129,7 @@ class Study:
         stuck = progress_state.repeats(self.messages) > SAME_DONE
         last = progress_state.last_reply(self.messages) if stuck else None
         over_and_over = {call.name for call in last.calls} - {self.last} if last else set[str]()
-        described = sent(self.tools, progress_state.at_hand(self.messages))
+        described = in_request(self.tools, progress_state.at_hand(self.messages))
         return [spec for spec in specs(described) if spec.name not in over_and_over]
 
     def tell(self, text: str, data: dict[str, Any] | None = None, code: str = "") -> None:
@@ -371,7 +371,7 @@ def act(work: Study, call: Call) -> None:
     work.spent.began += waited
     seconds = time.monotonic() - began - waited
     message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
-    work.keep(message if work.by_protocol else with_standing(work, call, message), seconds=seconds)
+    work.keep(message if work.by_protocol else with_rest_of_budget(work, call, message), seconds=seconds)
     work.count()
 
 
@@ -380,7 +380,7 @@ def kinds_of(work: Study) -> set[str]:
     return {name for name, tool in work.tools.items() if tool.is_experiment} - {*progress_state.THINKING}
 
 
-def with_standing(work: Study, call: Call, message: Message) -> Message:
+def with_rest_of_budget(work: Study, call: Call, message: Message) -> Message:
     """An answer to a language model, with what is left of the budget, and whether the study stands still.
 
     It leaves out the minutes: a replay, which takes its own time, must give the same answers.

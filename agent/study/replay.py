@@ -22,7 +22,7 @@ from ...tools.errors import ToolError
 from ...tools.refusals import BUDGET_SPENT, STOPPING
 from ...tools.replay.experiments_of_run import Diverged, Repeated
 from ...tools.replay.scratch import Scratch
-from ...tools.toolset import offered, sent
+from ...tools.toolset import in_request, offered
 from ...tools.workbench.context import Context, Progress
 from ...tools.workbench.environment import code_version
 from ..drivers.conversation import KEPT, DriverError, Message, Reply, ToolSpec
@@ -296,7 +296,7 @@ class Looking:
         if was.instructions != instructions:
             yield Diverged("request", "The instructions have changed.", was.instructions, instructions)
         so_far = conversation(list(self.log.turns[: self.log.at]))
-        before = sent(offered(was.tools, progress_state.left_in(so_far)), progress_state.at_hand(so_far))
+        before = in_request(offered(was.tools, progress_state.left_in(so_far)), progress_state.at_hand(so_far))
         now = {tool.name: tool.model_dump(exclude={"name"}) for tool in tools}
         gone, added = sorted(before.keys() - now.keys()), sorted(now.keys() - before.keys())
         if gone or added:

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..edit_lines import Line, parse_line
 from ..errors import BadConfiguration
 from ..experiment import Experiment, Whole
-from ..methods.control_pool import ControlPool
+from ..methods.control_pool import BEFORE, ControlPool
 from ..methods.readings import Reading, parse_reading
 from ..metrics import unit_of
 from ..questions import ANYTHING
@@ -30,49 +30,45 @@ _CONTRAST = re.compile(r"\s*(?P<one>\S.*?)\s+minus\s+(?P<other>\S.*?)\s*")
 class Intervene(Experiment):
     """What happens under any intervention that you write down? Use it where no other kind fits.
 
-    `edit` is a list of lines; each makes one edit. All lines are one intervention, unless they begin with its name
-    ("A: zero L5.H3"). Lines:
+    `edit`: lines, each one edit. They are one intervention, unless they begin with its name: "A: zero L5.H3". Lines:
 
-    - zero | mean | resample | freeze PLACES (freeze: keep the intact value)
+    - zero | mean | resample | freeze PLACES (freeze: the intact value)
     - scale PLACES by NUMBER
     - patch PLACES from corrupted | clean | "a text" | same answer and other a (another prompt, by its values)
-    - add PLACES along " Paris" by 8 | project_out PLACES along " Paris" - " Rome" (also along answer - distractor,
-      corrupted - clean; a token's direction has length 1, corrupted - clean has its own)
+    - add PLACES along " Paris" by 8 | project_out PLACES along " Paris" - " Rome" (or along answer - distractor,
+      corrupted - clean; a token's direction has length 1)
     - cut HEADS from KEYS to QUERIES (attention knockout) | attend HEADS@QUERIES to KEYS
     - skip L5 | skip L5@first | repeat L5 | swap L5 L6 | layers 0-4 6-29
 
     PLACES: L5.H3 L7.mlp, L10-20.H*, L*.mlp@last, L7.resid_pre@s2, L5 (attention and MLP), with "except L12.H3".
-    Positions: all, last, first, all-first, spans of the task; with corrupted also changed and read.
-    `read`: metrics, logit_diff@L9 (logit lens after layer 9), prob " Paris" " Rome", top, text. `contrast`:
-    "A minus B". Effects are edited minus intact, paired, one for each intervention and contrast. Controls: identity,
-    and the first intervention at up to 20 random other places of the same form (none for edits with a program).
+    Positions: all, last, first, all-first, spans; with corrupted also changed, read. `read`: metrics, logit_diff@L9
+    (lens after layer 9), prob " Paris" " Rome", top, text. One paired effect for each intervention and contrast.
+    Controls: identity, and the first intervention at 20 random other places of the same form.
     """
 
     kind: ClassVar[str] = "intervene"
     question: ClassVar[str] = ANYTHING
     core: ClassVar[bool] = True
+    before: ClassVar[Mapping[str, Any]] = BEFORE
     example: ClassVar[str] = '--edit "zero L5.H3"'
 
     edit: Annotated[
         list[str],
         Whole(),
-        Field(min_length=1, max_length=200, description='Lines such as "zero L5.H3" or "A: patch L3.mlp@last from '
-              'corrupted".'),
+        Field(min_length=1, max_length=200, description='Lines such as "A: zero L5.H3".'),
     ]  # fmt: skip
     read: Annotated[
         list[str] | None,
         Whole(),
-        Field(max_length=20, description="What to read; the first metric has the controls. Null: logit_diff, loss or "
-              "kl, the first that the task has."),
+        Field(max_length=20, description="The first metric has the controls. Null: logit_diff, loss or kl, the first "
+              "that the task has."),
     ] = None  # fmt: skip
     contrast: Annotated[
         list[str] | None, Whole(), Field(max_length=50, description='Differences of interventions: "A minus B".')
     ] = None
-    run_on: Annotated[
-        Literal["prompts", "corrupted"], Field(description="Which prompts to run: the task's, or their corrupted ones.")
-    ] = "prompts"
+    run_on: Annotated[Literal["prompts", "corrupted"], Field(description="The prompts to run.")] = "prompts"
     controls: Annotated[
-        int, Field(ge=1, le=2000, description="Number of random places; beyond_control draws its own.")
+        int, Field(ge=1, le=2000, description="Number of random controls; beyond_control draws its own.")
     ] = 20
     control_pool: ControlPool = "matched"
 

@@ -61,7 +61,7 @@ class LayerProgram(Experiment):
         int,
         Field(
             ge=1, le=2000,
-            description="How many programs of the same form to compare with; beyond_control draws its own.",
+            description="Number of random controls; beyond_control draws its own.",
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"

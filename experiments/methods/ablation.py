@@ -68,8 +68,7 @@ class Ablation(Experiment):
         int,
         Field(
             ge=1, le=2000,
-            description="Number of random sets to compare a set with, or of other sites to compare those of a short "
-            "sweep with; beyond_control draws its own.",
+            description="Number of random controls; beyond_control draws its own.",
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
