@@ -96,7 +96,7 @@ def test_a_study_ends_in_one_line(served: tuple[str, str], tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     study = ["run", "--goal", "Which heads?", "--model", "planted-induction", "--tools", "baseline"]
     # So little is left to each answer that SmolLM2, which seldom stops, is soon done.
-    said = CliRunner().invoke(cli, [*study, "--driver", "chat", "--base-url", url, "--llm", model, "--context", "7500"])
+    said = CliRunner().invoke(cli, [*study, "--driver", "chat", "--base-url", url, "--llm", model, "--context", "7000"])
     assert said.exit_code == 1
     assert said.output.count(NEITHER) == 1
     assert "Traceback" not in said.output
