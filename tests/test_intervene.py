@@ -269,6 +269,17 @@ def test_a_contrast_is_the_paired_difference_of_two_interventions() -> None:
     assert effect(both_ways, "B").value == pytest.approx(effect(alone, "edited").value, abs=1e-5)
 
 
+def test_with_several_interventions_accuracy_is_an_effect_that_counts_in_the_correction() -> None:
+    lab, lines = corrupted_lab("llama"), ["A: zero L1.mlp", "B: scale L1.H0 by 1"]
+    result = Intervene(task="twins", n=N, edit=lines, read=["text"]).run(lab)
+    for name in ("A", "B"):
+        found = effect(result, name, "accuracy")
+        said = [one for one in result.samples if one.condition == name]
+        assert found.value == pytest.approx(sum(bool(o.changed_correct) - bool(o.correct) for o in said) / N)
+        assert found.low < found.value < found.high
+        assert found.q is not None
+
+
 def test_readings_after_a_layer_and_of_tokens_equal_the_model_cut_there() -> None:
     lab, kind = corrupted_lab("llama"), "llama"
     result = Intervene(

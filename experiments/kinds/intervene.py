@@ -274,8 +274,11 @@ class Intervene(Experiment):
         self, lab: Lab, base: Base, named: Sequence[Intervention], lent: Any
     ) -> tuple[tuple[Measurement, ...], tuple[Effect, ...], tuple[Sample, ...]]:
         """What the model writes under each intervention; with several, the change of accuracy by each as an effect."""
+        import numpy as np
+
         from ..answers.speech import compared
         from ..lab import INTACT
+        from ..statistics.intervals import effects, share_change
 
         said = lab.speak(base.batch, [INTACT, *named], lent)
         each = [compared(lab, base.prompts, said[0], texts, one.name)
@@ -283,12 +286,16 @@ class Intervene(Experiment):
         samples = tuple(sample for one in each for sample in one.samples)
         if len(each) == 1:
             return each[0].measurements, each[0].effects, samples
-        drops = [
-            Effect(site=one.name, metric="accuracy", value=-m.value, low=-m.high, high=-m.low, n=m.n or 0)
-            for one, spoken in zip(named, each, strict=True)
-            for m in spoken.measurements
-            if m.name == "accuracy_drop" and m.low is not None and m.high is not None
-        ]  # fmt: skip
+        if lab.task.answer_kind == "open":
+            return (), (), samples
+        before, *after = (lab.correct(base.prompts, texts) for texts in said)
+        asked = [prompt.key for prompt in base.prompts]
+        found = effects([one.name for one in named], "accuracy", np.stack(after) - before, asked)
+        drops: list[Effect] = []
+        for effect, right in zip(found, after, strict=True):
+            # The interval of a share keeps its width where no prompt changed.
+            change = share_change("accuracy", right - before, asked)
+            drops.append(effect.model_copy(update={"low": change.low, "high": change.high}))
         return (), tuple(drops), samples
 
     def summary(self, found: Sequence[Effect], main: str, count: int) -> str:
