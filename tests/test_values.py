@@ -165,7 +165,7 @@ def test_a_slot_is_a_value_even_if_the_text_does_not_show_it() -> None:
     names = [f"w{i}" for i in range(3, 43)]
     after = [f"w{i}" for i in range(44, 84)]
     slots = [{"name": "thing", "values": names}, {"name": "colour", "values": after}]
-    form = {"text": "{thing} is", "slots": slots, "answer_is": "text", "answer": " {colour}", "paired": True}
+    form = {"text": "{thing} w90", "slots": slots, "answer_is": "text", "answer": " {colour}", "paired": True}
     card = {"name": "colours", "title": "Colours", "description": "Colours.", "answer_kind": "word"}
     task_made = made(Draft.model_validate({**card, "templates": [form]}), tiny_tokenizer(), set())
     pairs = dict(zip(names, after, strict=True))
