@@ -12,14 +12,19 @@ from torch import Tensor
 from lashley.experiments import engine
 from lashley.experiments.answers.scoring import PairReadout
 from lashley.experiments.engine import narrowing
-from lashley.experiments.errors import UnsupportedModel
+from lashley.experiments.errors import BadConfiguration, UnsupportedModel
+from lashley.experiments.experiment import Experiment
 from lashley.experiments.interventions import Edit, Intervention
+from lashley.experiments.kinds.intervene import Intervene
+from lashley.experiments.kinds.layer_program import LayerProgram
+from lashley.experiments.lab import Lab
 from lashley.experiments.model.block import Scaled, Third
 from lashley.experiments.model.loading import prepare
 from lashley.experiments.model.selfcheck import Logits
 from lashley.experiments.model.subject import Subject
 from lashley.experiments.sites import Site, head
 from lashley.tests.architectures import tiny_architecture
+from lashley.tests.corrupted_lab import corrupted_lab
 from lashley.tests.tiny import batch_of, tiny_tokenizer
 
 PROMPTS = [[5, 9, 31, 44, 12, 80, 7], [17, 3, 66, 21], [8, 70, 15, 2, 91, 33]]
@@ -142,3 +147,17 @@ def test_no_share_in_the_sum_is_told() -> None:
     with pytest.raises(UnsupportedModel, match="third branch in the layers of gemma4_text depends") as refused:
         engine.direct(gemma(), batch_of(PROMPTS), torch.zeros(3, 1, 32))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        Intervene(task="twins", n=4, edit=["skip L1@last"]),
+        LayerProgram(task="twins", n=4, sweep="skip_each", at="last"),
+    ],
+    ids=lambda one: one.kind,
+)
+def test_its_layers_are_not_left_out_at_some_positions_only(experiment: Experiment) -> None:
+    lab = Lab(gemma(), corrupted_lab("llama").task)
+    with pytest.raises(BadConfiguration, match="they can only be left out everywhere"):
+        experiment.run(lab)

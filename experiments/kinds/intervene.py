@@ -159,10 +159,13 @@ class Intervene(Experiment):
         from ..lab import numbers
         from ..methods.controls import compare, control_measurements, control_summary, of_layers, per_prompt, unmatched
         from ..methods.edit_sources import sources
-        from ..methods.intervene import interventions, moved
+        from ..methods.intervene import at_positions, interventions, moved
+        from ..methods.removal import require_only_two_branches
         from ..statistics.intervals import effects, questions_asked
 
         sizes, lines = lab.subject.sizes, self.lines()
+        if any(map(at_positions, lines)):
+            require_only_two_branches(lab.subject, "Skip whole layers, without @.")
         named = interventions(lines, sizes)
         readings = self.readings(lab.task, sizes["n_layers"])
         base = self.base(lab, lines)

@@ -144,12 +144,11 @@ class LayerProgram(Experiment):
         return frozenset(f"L{layer}" for layer in range(n_layers) if layer not in left)
 
     def run(self, lab: Lab) -> Result:
+        from ..methods.removal import require_only_two_branches
+
         programs = self.limited(self.programs(lab.subject.anatomy.n_layers), lab.subject.sizes)
-        if self.at is not None and any(block.tail for block in lab.subject.anatomy.blocks):
-            raise BadConfiguration(
-                f"Layers of {lab.subject.name} also multiply the stream or have a third branch, so they can only be "
-                "left out everywhere. Leave out at."
-            )
+        if self.at is not None:
+            require_only_two_branches(lab.subject, "Leave out at.")
         return self.one(lab, programs[0]) if self.sweep is None else self.swept(lab, programs)
 
     def swept(self, lab: Lab, programs: list[Intervention]) -> Result:

@@ -28,7 +28,7 @@ def _intervention(name: str, lines: Sequence[Line], sizes: Mapping[str, int]) ->
     edits: list[Edit] = []
     program: list[int] | None = None
     for line in lines:
-        if line.verb not in PROGRAMS or _at_positions(line):
+        if line.verb not in PROGRAMS or at_positions(line):
             edits += _edits(line, sizes)
             continue
         if line.verb == "layers":
@@ -40,14 +40,16 @@ def _intervention(name: str, lines: Sequence[Line], sizes: Mapping[str, int]) ->
     return Intervention(name=name, edits=tuple(edits), program=None if program is None else tuple(program))
 
 
-def _at_positions(line: Line) -> bool:
+def at_positions(line: Line) -> bool:
     """Whether it is a skip of layers at some positions, which is an edit: there the layers add nothing."""
     at = [one.partition("@")[2] for one in line.places]
-    if any(at) and line.verb in ("repeat", "swap"):
+    if line.verb not in PROGRAMS or not any(at):
+        return False
+    if line.verb != "skip":
         raise BadConfiguration(f"'{line.text}' cannot be limited to positions. Only skip can: skip L5@first.")
-    if any(at) and not all(at):
+    if not all(at):
         raise BadConfiguration(f"'{line.text}' mixes whole layers with layers at positions. Write two lines.")
-    return line.verb == "skip" and any(at)
+    return True
 
 
 def _changed(program: list[int], line: Line, sizes: Mapping[str, int]) -> list[int]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..engine import Source
     from ..interventions import Intervention
     from ..lab import Lab
+    from ..model.subject import Subject
 
 Method = Literal["zero", "mean", "resample"]
 # The field of kinds that remove something.
@@ -56,6 +57,16 @@ def removal(name: str, sites: Sequence[Site], method: Method, positions: str = "
     source = None if method == "zero" else method
     edits = tuple(Edit(site=s, op=op, source=source, positions=positions) for s in sites)
     return Intervention(name=name, edits=edits)
+
+
+def require_only_two_branches(subject: Subject, way_out: str) -> None:
+    """Raises BadConfiguration if a layer does more to the stream than add its attention and its MLP, so that without
+    these two it still does something."""
+    if any(block.tail for block in subject.anatomy.blocks):
+        raise BadConfiguration(
+            f"Layers of {subject.name} also multiply the stream or have a third branch, so they can only be left out "
+            f"everywhere. {way_out}"
+        )
 
 
 def replacements(
