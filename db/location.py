@@ -73,3 +73,9 @@ def _connected(uri: str, wait: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def beside(tracker: Path, id: str, what: str) -> Path:
+    """The file next to a tracker that belongs to a run or an experiment: lashley.db-R3.lock."""
+    tracker = tracker.resolve()
+    return tracker.with_name(f"{tracker.name}-{id}.{what}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import TrackerError
+from .location import beside
 
 
 class Hold:
@@ -49,5 +50,4 @@ def is_alive(tracker: Path, id: str) -> bool:
 
 
 def _lock_file(tracker: Path, id: str) -> Path:
-    tracker = tracker.resolve()
-    return tracker.with_name(f"{tracker.name}-{id}.lock")
+    return beside(tracker, id, "lock")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .errors import TrackerError
+from .location import beside
 
 
 def ask(tracker: Path, run: str) -> None:
@@ -28,5 +29,4 @@ def take(tracker: Path, run: str) -> bool:
 
 
 def _file(tracker: Path, run: str) -> Path:
-    tracker = tracker.resolve()
-    return tracker.with_name(f"{tracker.name}-{run}.skip")
+    return beside(tracker, run, "skip")

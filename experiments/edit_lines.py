@@ -174,7 +174,7 @@ def _donor(words: str, quotes: Sequence[str], text: str) -> Donor:
     if words in ("corrupted", "clean"):
         return Donor(run=words)  # type: ignore[arg-type]
     if quoted := re.fullmatch(r"\0(?:@(-?\d{1,5}))?", words):
-        return Donor(text=_unescaped(quotes[-1]), token=int(quoted[1] or -1))
+        return Donor(text=unescaped(quotes[-1]), token=int(quoted[1] or -1))
     rules = [re.fullmatch(r"(same|other) (\S+)", one.strip()) for one in re.split(r",| and ", words)]
     if all(rules):
         return Donor(rules=tuple((one[1], one[2]) for one in rules if one))  # type: ignore[misc]
@@ -188,14 +188,14 @@ def _direction(words: str, quotes: Sequence[str], text: str) -> Direction:
     if words in ("corrupted - clean", "answer - distractor"):
         return Direction(runs=words)  # type: ignore[arg-type]
     if re.fullmatch(r"\0(?: - \0)?", words):
-        return Direction(plus=(_unescaped(quotes[0]),), minus=tuple(map(_unescaped, quotes[1:])))
+        return Direction(plus=(unescaped(quotes[0]),), minus=tuple(map(unescaped, quotes[1:])))
     raise BadConfiguration(
         f"'{text.strip()}' names no direction. After along, write a token in double quotes, such as \" Paris\", the "
         'difference of two, such as " Paris" - " Rome", or: corrupted - clean, or: answer - distractor.'
     )
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     return text.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
 
 

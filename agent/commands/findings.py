@@ -6,6 +6,7 @@ import click
 
 from ...db.read.reader import Reader
 from .browse import Read, browses
+from .options import run_number
 
 
 @click.command()
@@ -38,16 +39,13 @@ def findings(
 
     The program judges from every experiment of the study that bears on the claim.
     """
-    from ...db.ids import parse_id
     from ...tools.claims.answers import answer_data, answers, finding_data
     from ...tools.claims.call import TypedClaim, claim_on
     from ...tools.claims.in_short import in_short
     from ...tools.report.beside import found_in
     from ...tools.report.study import read_study
 
-    what, number = parse_id(run)
-    if what != "run":
-        raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+    number = run_number(run)
     study = read_study(reader, number)
     page = ("pages.findings", "show_findings")
     if claim is None:

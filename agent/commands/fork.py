@@ -9,7 +9,7 @@ import click
 from .finish import finish
 from .limits import budget_for, limits
 from .one_line_errors import one_line
-from .options import study_options
+from .options import run_number, study_options
 from .review import exit_code, write_both_reports
 from .server_options import driver_option, server_options
 
@@ -36,7 +36,6 @@ def fork(
     The new study can cite the shared results. It makes the shared predictions again: they count in the correction and
     are tested on other held-out prompts. Its budget starts at the fork. RUN does not change.
     """
-    from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...tools.workbench.context import Context
@@ -49,9 +48,7 @@ def fork(
     if goal is not None and not goal.strip():
         raise click.UsageError("The goal is empty. Say what you want to find out, or leave --goal out.")
     with one_line():
-        what, number = parse_id(run)
-        if what != "run":
-            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        number = run_number(run)
         # Do not create a tracker that does not exist.
         with Reader.open(tracker_path(db)) as reader:
             row = reader.run(number)

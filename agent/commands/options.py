@@ -25,6 +25,16 @@ class Amount(click.FloatRange):
         return found
 
 
+def run_number(text: str) -> int:
+    """The number of a run's id, such as R3. Raises click.UsageError for the id of anything else."""
+    from ...db.ids import parse_id
+
+    what, number = parse_id(text)
+    if what != "run":
+        raise click.UsageError(f"{text} is not a run. Give the id of a run, such as R1.")
+    return number
+
+
 def study_options(command: Command) -> Command:
     """Give a command that runs a study --db, --reports and --display."""
     options = (

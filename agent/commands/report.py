@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .one_line_errors import one_line
-from .options import db_option
+from .options import db_option, run_number
 
 if TYPE_CHECKING:
     from ...db.read.reader import Reader
@@ -35,15 +35,12 @@ def write_files(reader: Reader, run: int, folder: str) -> Path:
 @click.option("--json", "as_json", is_flag=True, help="Print the report's source and path as JSON.")
 def report(run: str, db: str | None, folder: str, to_terminal: bool, as_json: bool) -> None:
     """Write the report of RUN (such as R1) as one HTML file, as Markdown, and as a notebook that opens the tracker."""
-    from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...tools.report.default import source_of
 
     with one_line(), Reader.open(tracker_path(db)) as reader:
-        what, number = parse_id(run)
-        if what != "run":
-            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        number = run_number(run)
         reader.require("run", number)
         if to_terminal:
             from ...tools.report.render import render_run

@@ -8,7 +8,7 @@ import click
 
 from .limits import budget_for, limits
 from .one_line_errors import one_line
-from .options import study_options
+from .options import run_number, study_options
 from .server_options import driver_option, server_options
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def review(
     falls, undecided, untested) and adds them to the report of RUN. Choose a reviewer that did not do the study: --llm,
     --base-url, or --driver autopilot.
     """
-    from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...tools.evidence.review.reviewer_tools import check_reviewable
@@ -63,9 +62,7 @@ def review(
     from ..live import live_view
 
     with one_line():
-        what, number = parse_id(run)
-        if what != "run":
-            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        number = run_number(run)
         # Do not create a tracker that does not exist.
         Reader.open(tracker_path(db)).close()
         with Context.open(db) as context:

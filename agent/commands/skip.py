@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .one_line_errors import one_line
-from .options import db_option
+from .options import db_option, run_number
 
 
 @click.command()
@@ -18,14 +18,11 @@ def skip(run: str, db: str | None) -> None:
     the same call resumes it. In the study's own terminal, press c.
     """
     from ...db import skips
-    from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
 
     with one_line():
-        what, number = parse_id(run)
-        if what != "run":
-            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        number = run_number(run)
         path = tracker_path(db)
         with Reader.open(path) as reader:
             status = reader.run(number).status

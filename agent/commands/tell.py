@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .one_line_errors import one_line
-from .options import db_option
+from .options import db_option, run_number
 
 
 @click.command()
@@ -17,7 +17,6 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
 
     The message is logged as a turn of the conversation. A stopped study reads it when it is resumed.
     """
-    from ...db.ids import parse_id
     from ...db.location import tracker_path
     from ...db.read.reader import Reader
     from ...db.write.store import Store
@@ -26,9 +25,7 @@ def tell(run: str, words: tuple[str, ...], db: str | None) -> None:
     if not text:
         raise click.UsageError("The message is empty. Say what the study should know.")
     with one_line():
-        what, number = parse_id(run)
-        if what != "run":
-            raise click.UsageError(f"{run} is not a run. Give the id of a run, such as R1.")
+        number = run_number(run)
         path = tracker_path(db)
         # Do not create a tracker that does not exist.
         with Reader.open(path) as reader:

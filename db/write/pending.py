@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import TrackerError
 from ..ids import show_id
+from ..location import beside
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Ended:
 
 
 def file_of(tracker: Path, id: str) -> Path:
-    tracker = tracker.resolve()
-    return tracker.with_name(f"{tracker.name}-{id}.pending")
+    return beside(tracker, id, "pending")
 
 
 def files(tracker: Path) -> list[Path]:

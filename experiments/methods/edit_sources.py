@@ -85,12 +85,10 @@ def _source(lab: Lab, base: Base, line: Line, at: str, parts: set[Part], seed: i
             raise BadConfiguration(f"'{line.text}' needs prompts with a distractor, which {lab.task.name} lacks.")
         vectors = engine.unembedding(subject, batch.pair.flatten()).T.unflatten(0, (-1, 2))
         return Along((vectors[:, 0] - vectors[:, 1])[:, None])
-    plus, minus = (
-        sum((engine.unembedding(subject, torch.tensor([single_token(lab, one, line.text)]))[:, 0] for one in side),
-            torch.zeros(()))
-        for side in (line.along.plus, line.along.minus)
-    )  # fmt: skip
-    return Along((plus - minus)[None, None])
+    tokens = [single_token(lab, one, line.text) for one in (*line.along.plus, *line.along.minus)]
+    vectors = engine.unembedding(subject, torch.tensor(tokens)).T
+    plus = len(line.along.plus)
+    return Along((vectors[:plus].sum(0) - vectors[plus:].sum(0))[None, None])
 
 
 def single_token(lab: Lab, text: str, where: str) -> int:

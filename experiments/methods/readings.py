@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from ..edit_lines import unescaped
 from ..errors import BadConfiguration
 from ..metrics import is_distance, metrics
 from ..result import Frozen
@@ -30,7 +31,7 @@ def parse_reading(text: str, n_layers: int | None = None) -> Reading:
     if bare in ("top", "text"):
         return Reading(what=bare)  # type: ignore[arg-type]
     if tokens := _TOKENS.fullmatch(bare):
-        return Reading(what="prob", tokens=tuple(one.replace("\\n", "\n") for one in _ONE.findall(tokens[1])))
+        return Reading(what="prob", tokens=tuple(map(unescaped, _ONE.findall(tokens[1]))))
     lens = _LENS.fullmatch(bare)
     name = lens[1] if lens else bare
     if name not in metrics():

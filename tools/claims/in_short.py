@@ -9,7 +9,7 @@ from ..report.study import Study
 from .claim import Finding
 from .findings import questions, tasks
 from .question import Question
-from .words import capitalized, in_order, listed, named
+from .words import capitalized, in_order, listed, named, what_is
 
 # How many parts a sentence names before it counts the rest.
 MOST = 8
@@ -55,7 +55,7 @@ def _with_verdicts(shown: Sequence[Finding]) -> Iterator[str]:
     for one in sorted(shown, key=lambda one: len(one.claim.about) < 2):
         # Heads go with heads, and a set stands by itself.
         about = one.claim.about
-        alike = named(about) if len(about) > 1 else named(about).split()[0]
+        alike = named(about) if len(about) != 1 else what_is(about[0])
         groups.setdefault((one.verdict, one.unspecific, alike), []).append(one)
     sets = [set(one.claim.about) for one in shown if len(one.claim.about) > 1]
     for (verdict, unspecific, alike), those in groups.items():

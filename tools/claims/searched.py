@@ -12,7 +12,7 @@ from .parts import sizes_of
 from .question import Question
 from .removals import Swept, sweeps
 from .standard import standard
-from .words import capitalized
+from .words import capitalized, what_is
 
 
 def searched(study: Study, asked: Question) -> Iterator[str]:
@@ -31,7 +31,7 @@ def searched(study: Study, asked: Question) -> Iterator[str]:
 
 
 def _search(study: Study, one: Swept, looked: list[str], first: bool) -> str:
-    kind = _kind(looked[0])
+    kind = f"{what_is(looked[0])}s"
     there = _there_are(study, looked[0])
     screened = _screened(study, study.experiments[one.experiment]) if kind == "heads" else 0
     of = f" of the model's {there}" if first and there > max(len(looked), screened) else ""
@@ -40,13 +40,6 @@ def _search(study: Study, one: Swept, looked: list[str], first: bool) -> str:
     if one.method == "skip":
         return f"{one.experiment} skipped each of {len(looked)}{of} {kind}"
     return f"{one.experiment} removed each of {len(looked)}{of} {kind} ({one.method})"
-
-
-def _kind(part: str) -> str:
-    last = part.rsplit(".", maxsplit=1)[-1]
-    if "." not in part:
-        return "layers"
-    return "heads" if last.startswith("H") else "neurons" if last.startswith("n") else "MLPs"
 
 
 def _screened(study: Study, row: Row) -> int:
@@ -63,6 +56,6 @@ def _there_are(study: Study, part: str) -> int:
     sizes = sizes_of(study)
     if "." not in part:
         return sizes.get("n_layers", 0)
-    if _kind(part) != "heads" or not {"n_layers", "n_heads"} <= set(sizes):
+    if what_is(part) != "head" or not {"n_layers", "n_heads"} <= set(sizes):
         return 0
     return sum(count("z", layer, sizes) for layer in range(sizes["n_layers"]))

@@ -39,11 +39,12 @@ def named(parts: Iterable[str]) -> str:
     ordered = in_order(parts)
     groups: dict[str, list[str]] = {}
     for part in ordered:
-        groups.setdefault(_what(part), []).append(part.removeprefix("L") if _what(part) == "layer" else part)
+        groups.setdefault(what_is(part), []).append(part.removeprefix("L") if what_is(part) == "layer" else part)
     return listed([f"{what}{'s' * (len(those) > 1)} {listed(those)}" for what, those in groups.items()])
 
 
-def _what(part: str) -> str:
+def what_is(part: str) -> str:
+    """ "head", "layer", "MLP", "neuron" or "part"."""
     last = part.rsplit(".", maxsplit=1)[-1]
     if "." not in part:
         return "layer"

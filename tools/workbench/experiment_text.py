@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ...db.records import Effect, Experiment, Measurement
+from ...experiments.interventions import show_layers
 from ..report.numbers import number, p_number
 
 LIMIT = 3000
@@ -66,16 +67,10 @@ def profiles(effects: Sequence[Effect]) -> list[str]:
     if not long or len(long) > PROFILES:
         return []
     return [
-        f"Profile of {effects[0].metric}, {where}, layers {ranges(sorted(values))}: "
+        f"Profile of {effects[0].metric}, {where}, layers {show_layers(tuple(sorted(values)))}: "
         + " ".join(number(values[layer]) for layer in sorted(values))
         for where, values in long.items()
     ]
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Sorted numbers in short: 0-5,7."""
-    runs = [[at for _, at in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def strongest(effects: Sequence[Effect], most: int | None, id: str) -> list[str]:
