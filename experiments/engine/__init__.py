@@ -19,7 +19,11 @@ the runs continue together, so every layer is called once for all of them.
     sweep        many interventions on one batch
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
-    edges        the same for one component's effect through another
+    edges        the same for what one part reads from another
+    graph        the edges of a model, by name
+    projections  which columns make a head's queries, keys and values
+    writing      what each part writes, so that all of it adds up
+    circuit_run  a model in which only some edges are intact
     paths        path patching: one component read by another, with everything else held
     direct       what each component adds directly to the logits
     lens         the model's prediction if it stopped at a layer
@@ -27,9 +31,10 @@ the runs continue together, so every layer is called once for all of them.
 """
 
 from .activations import Activations, CleanRun, StoredRun
+from .circuit_run import replaced, run_circuits, wiring
 from .clean_pass import read
 from .direct import Direct, direct
-from .edges import Edges, edge_attribution
+from .edges import edge_attribution
 from .generate import generate
 from .gradients import attribution
 from .lens import lens, streams
@@ -38,17 +43,18 @@ from .readout import Readout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run
 from .weights import HeadWeights, head_weights, sought, unembedding, written
+from .writing import Written, written_in
 
 __all__ = [
     "Activations",
     "CleanRun",
     "Direct",
-    "Edges",
     "HeadWeights",
     "Readout",
     "RowsOfSource",
     "Source",
     "StoredRun",
+    "Written",
     "attribution",
     "direct",
     "edge_attribution",
@@ -60,11 +66,15 @@ __all__ = [
     "patch_source",
     "places_source",
     "read",
+    "replaced",
     "resample_source",
     "run",
+    "run_circuits",
     "sought",
     "streams",
     "unembedding",
     "vector_source",
+    "wiring",
     "written",
+    "written_in",
 ]

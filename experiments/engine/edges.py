@@ -1,138 +1,196 @@
-"""How much of a sender's change reaches the metric by way of one receiver: edge attribution (arXiv 2310.10348).
+"""How much every edge carries, to first order: edge attribution patching (EAP, arXiv 2310.10348) and its integrated
+form (EAP-IG, arXiv 2403.17806).
 
-The stream that a receiver reads is a sum of what senders wrote. So the metric changes by about (new - old of the
-sender's writing) . (slope of the metric along the receiver's input, through this receiver alone). One backward pass
-gives the slopes at all receivers' outputs; each is then carried back over its own module. To first order a sender's
-edges add up to its attribution.
+If one edge gets a replacement, its receiver's input changes by what the sender writes in the other run minus what it
+writes in this one. To first order the metric changes by this, times the slope of the metric along the input of that
+receiver alone. One backward pass gives the slopes at all projections and MLPs; through its head's columns and the norm
+before it, each is carried to the stream. With integrated gradients the slopes are means over runs whose embeddings are
+on the way to the other run's, at the middles of equal steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..interventions import Edit
-from ..model.anatomy import Anatomy
-from ..model.subject import Subject
-from ..sites import Part, Site, head
+from ..model.block import Block
 from ..tasks.batch import Batch
-from .edits import Editor, Source
-from .forward import through
-from .gradients import Traced, gradients, slices, trace
-from .readout import Readout
+from .circuit_run import Wiring
+from .forward import KVSlot, Window, attention, gather_columns, mlp, record_batch, through, unembed
+from .gradients import slices
+from .projections import By, Projections
+from .readout import Readout, read_columns
 from .sweep import Progress
+from .writing import Written
 
-# What all senders write and all receivers read is held at once: two numbers for each token, component and d_model.
-EDGE_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class Edges:
-    """values [batch, sender, receiver]; 0 where a receiver does not come after the sender.
-
-    A sender is the embedding (`L0.resid_pre`), a head or an MLP; a receiver is a head (through its queries, keys and
-    values together), an MLP, or the logits (`resid_post` of the last layer).
-    """
-
-    senders: tuple[Site, ...]
-    receivers: tuple[Site, ...]
-    values: Tensor
+# What all senders write is held at once: a number for each token, sender and d_model.
+EDGE_TOKENS = 512
 
 
 def edge_attribution(
-    subject: Subject,
+    wired: Wiring,
     batch: Batch,
-    edit: Edit,
+    own: Written,
+    other: Written,
     readout: Readout,
     metric: str,
-    sources: Mapping[str, Source] | None = None,
+    steps: int = 1,
     progress: Progress | None = None,
-) -> Edges:
-    """The estimates for all edges if `edit` (its site is not used) is made to each sender."""
-    anatomy = subject.anatomy
-    anatomy.require_sum()
-    senders, receivers = all_senders(anatomy), all_receivers(anatomy)
-    after = torch.tensor([[follows(anatomy, r, s) for r in receivers] for s in senders], device=subject.device)
+) -> Tensor:
+    """The estimated change of the metric if one edge gets its replacement, [batch, sender, receiver]; 0 where there is
+    no edge.
+
+    own, other  what the parts write in the intact run of the batch, and what they write instead
+    steps       1: slopes of the intact run (EAP); more: integrated (EAP-IG)
+    """
     found: list[Tensor] = []
-    for done, rows in enumerate(parts := slices(batch, EDGE_TOKENS)):
-        traced, _ = trace(subject, batch, rows, readout, metric)
-        read = torch.stack(slopes(anatomy, traced))
-        editor = Editor(batch, sources or {}, anatomy, rows, 0, batch.length)
+    parts = slices(batch, EDGE_TOKENS)
+    for done, rows in enumerate(parts):
         with torch.no_grad():
-            written = torch.stack(changes(anatomy, traced, edit, editor))
-            found.append(torch.einsum("sbpd,rbpd->bsr", written, read) * after)
-        if progress is not None:
-            progress(done + 1, len(parts))
-    return Edges(tuple(senders), tuple(receivers), torch.cat(found).float().cpu())
+            changes = written_changes(wired, own, other, rows) * batch.mask[rows][:, None, :, None]
+        ways = [None] if steps == 1 else [on_the_way(own, other, rows, (k + 0.5) / steps) for k in range(steps)]
+        total = torch.zeros(len(rows), *wired.graph.after.shape, device=changes.device)
+        for k, way in enumerate(ways):
+            with Slopes(wired, batch, rows, readout, metric, way) as slopes:
+                for first, receivers, reached in slopes.by_layer():
+                    # [row, sender, position * d_model] with [row, receiver, position * d_model]
+                    carried = torch.bmm(changes[:, :reached].flatten(2), receivers.flatten(2).transpose(1, 2))
+                    total[:, :reached, first : first + receivers.shape[1]] += carried.float()
+            if progress is not None:
+                progress(done * len(ways) + k + 1, len(parts) * len(ways))
+        found.append(total.cpu() * wired.graph.after / len(ways))
+    return torch.cat(found)
 
 
-def all_senders(anatomy: Anatomy) -> list[Site]:
-    return [Site(layer=0, part="resid_pre"), *components(anatomy)]
+def on_the_way(own: Written, other: Written, rows: Tensor, share: float) -> Callable[[Tensor], Tensor]:
+    """Embedded tokens moved by a share of the way to the other run's."""
+    return lambda x: x + share * (other.embedded[rows] - own.embedded[rows])
 
 
-def all_receivers(anatomy: Anatomy) -> list[Site]:
-    return [*components(anatomy), Site(layer=anatomy.n_layers - 1, part="resid_post")]
-
-
-def components(anatomy: Anatomy) -> list[Site]:
-    """Layer by layer, the heads and then the MLP."""
-    found: list[Site] = []
-    for layer, block in enumerate(anatomy.blocks):
-        found += [head(layer, h) for h in range(block.n_heads)]
-        found += [Site(layer=layer, part="mlp_out")] if block.has_mlp else []
+def written_changes(wired: Wiring, own: Written, other: Written, rows: Tensor) -> Tensor:
+    """What every sender writes in the other run minus what it writes in this one, [row, sender, position, d_model]."""
+    embedded = other.embedded[rows] - own.embedded[rows]
+    found = embedded.new_empty(len(rows), len(wired.graph.senders), *embedded.shape[1:])
+    found[:, 0] = embedded
+    at = 1
+    for layer, block in enumerate(wired.subject.anatomy.blocks):
+        here, there, writing = own.z[layer], other.z[layer], wired.writings[layer]
+        if here is not None and there is not None and writing is not None:
+            moved = (there[rows] - here[rows]).unflatten(-1, (block.n_heads, -1))
+            found[:, at : at + block.n_heads] = torch.einsum("bphd,hdm->bhpm", moved, writing.W)
+            at += block.n_heads
+        mine, theirs = own.mlp[layer], other.mlp[layer]
+        if mine is not None and theirs is not None:
+            found[:, at] = theirs[rows] - mine[rows]
+            at += 1
     return found
 
 
-def follows(anatomy: Anatomy, receiver: Site, sender: Site) -> bool:
-    """Whether the receiver reads a stream that the sender has written to."""
-    if sender.part == "resid_pre" or receiver.part == "resid_post":
-        return True
-    same = receiver.layer == sender.layer and receiver.part == "mlp_out" and sender.part == "z"
-    return receiver.layer > sender.layer or (same and not anatomy.blocks[sender.layer].parallel)
+@dataclass
+class Slopes:
+    """A run with gradients. Use as a context: the graph is dropped at its end."""
 
+    wired: Wiring
+    batch: Batch
+    rows: Tensor
+    readout: Readout
+    metric: str
+    moved: Callable[[Tensor], Tensor] | None = None
+    # By layer: the stream before the attention, what each projection gave, and what the MLP read.
+    _streams: list[Tensor] = field(default_factory=list)
+    _projected: list[list[Tensor]] = field(default_factory=list)
+    _read_by_mlp: list[Tensor | None] = field(default_factory=list)
+    _final: Tensor = field(default_factory=lambda: torch.empty(0))
 
-def slopes(anatomy: Anatomy, traced: Traced) -> list[Tensor]:
-    """d metric / d what each receiver reads, through it alone: [row, position, d_model], in `all_receivers` order."""
-    outputs = [(layer, part) for layer, block in enumerate(anatomy.blocks) for part, there in
-               (("z", block.n_heads), ("mlp_out", block.has_mlp)) if there]  # fmt: skip
-    *at, final = gradients(traced.metric, [*(traced.values[place] for place in outputs), traced.final])
-    found: list[Tensor] = []
-    for (layer, part), slope in zip(outputs, at, strict=True):
-        out, block = traced.values[layer, part], anatomy.blocks[layer]
-        for h in range(block.n_heads) if part == "z" else ():
-            width = slice(h * block.d_head, (h + 1) * block.d_head)
-            own = torch.zeros_like(slope)
-            own[..., width] = slope[..., width]
-            found.append(carried(out, traced.entry[layer], own))
-        if part == "mlp_out":
-            found.append(carried(out, traced.middle[layer], slope))
-    return [*found, final]
+    def __enter__(self) -> Slopes:
+        subject, rows = self.wired.subject, self.rows
+        with torch.no_grad():
+            part = self.batch.rows(int(rows[0]), int(rows[-1]) + 1)
+            recording = record_batch(subject.model, subject.anatomy, part)
+            window = Window(recording, torch.arange(len(rows), device=rows.device), 0, self.batch.length)
+        with torch.enable_grad():
+            x = recording.embedded.detach()
+            x = (x if self.moved is None else self.moved(x)).requires_grad_()
+            for layer in range(subject.anatomy.n_layers):
+                x = self.layer(layer, x, window.kwargs(layer))
+            self._final = x
+            read = gather_columns(x, read_columns(self.batch, self.readout)[rows])
+            tokens = None if self.readout.tokens is None else self.readout.tokens[rows]
+            logits = unembed(subject.model, subject.anatomy, read, tokens)
+            metric = self.readout.measure(logits, rows)[self.metric]
+        at = [*(p for layer in self._projected for p in layer), *(u for u in self._read_by_mlp if u is not None), x]
+        slopes = torch.autograd.grad(metric.sum(), at, allow_unused=True)
+        given = iter([torch.zeros_like(t) if s is None else s for t, s in zip(at, slopes, strict=True)])
+        self._projected = [[next(given) for _ in layer] for layer in self._projected]
+        self._read_by_mlp = [None if u is None else next(given) for u in self._read_by_mlp]
+        self._final = next(given)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._streams.clear()
+        self._projected.clear()
+        self._read_by_mlp.clear()
 
-def carried(out: Tensor, back_to: Tensor, slope: Tensor) -> Tensor:
-    return torch.autograd.grad(out, back_to, slope, retain_graph=True)[0]
+    def layer(self, layer: int, x: Tensor, kwargs: dict[str, Any]) -> Tensor:
+        block, made = self.wired.subject.anatomy.blocks[layer], self.wired.projections[layer]
+        kept: dict[nn.Module, Tensor] = {}
 
+        def keep(module: nn.Module, _: Any, out: Tensor) -> None:
+            kept[module] = out
 
-def changes(anatomy: Anatomy, traced: Traced, edit: Edit, editor: Editor) -> list[Tensor]:
-    """New minus old of what each sender writes, [row, position, d_model], as `all_senders` has them."""
+        self._streams.append(x.detach())
+        with ExitStack() as stack:
+            for module in () if made is None else made.modules:
+                stack.callback(module.register_forward_hook(keep).remove)
+            raw = attention(block, x, kwargs, KVSlot() if block.cache_arg else None, None)
+        attn_out = through(block.attn_post, raw)
+        self._projected.append([] if made is None else [kept[m] for m in made.modules])
+        if not block.has_mlp:
+            self._read_by_mlp.append(None)
+            return x + attn_out
+        # A view of its own, so that its slope is that by way of the MLP alone.
+        u = (x if block.parallel else x + attn_out).view_as(x)
+        self._read_by_mlp.append(u)
+        return x + attn_out + mlp(block, u)
 
-    def change(layer: int, part: Part) -> Tensor:
-        old = traced.values[layer, part].detach()
-        at = edit.model_copy(update={"site": Site(layer=layer, part=part)})
-        return editor.changed(old, at, editor.prompt) - old
+    def by_layer(self) -> Sequence[tuple[int, Tensor, int]]:
+        """The number of a first receiver, the slopes of it and the next ones [row, receiver, position, d_model], and
+        how many senders come before them at most."""
+        found: list[tuple[int, Tensor, int]] = []
+        first, senders = 0, 1
+        for layer, block in enumerate(self.wired.subject.anatomy.blocks):
+            made = self.wired.projections[layer]
+            if made is not None:
+                slopes = self.of_heads(layer, block, made)
+                found.append((first, slopes, senders))
+                first += slopes.shape[1]
+                senders += block.n_heads
+            read = self._read_by_mlp[layer]
+            if read is not None:
+                found.append((first, read[:, None], senders))
+                first, senders = first + 1, senders + 1
+        found.append((first, self._final[:, None], senders))
+        return found
 
-    found = [change(0, "resid_pre")]
-    for layer, block in enumerate(anatomy.blocks):
-        dz, raw = change(layer, "z") if block.n_heads else None, traced.values[layer, "attn_raw"].detach()
-        for h in range(block.n_heads):
-            assert dz is not None
-            width = slice(h * block.d_head, (h + 1) * block.d_head)
-            written = dz[..., width] @ block.W_O[width]
-            # A norm after the attention sees all heads at once, so the change is taken after the norm.
-            post = block.attn_post
-            found.append(through(post, raw + written) - through(post, raw) if post else written)
-        found += [change(layer, "mlp_out")] if block.has_mlp else []
-    return found
+    def of_heads(self, layer: int, block: Block, made: Projections) -> Tensor:
+        """d metric / d the stream by way of each head's queries, keys, values: [row, receiver, position, d_model]."""
+        x = self._streams[layer]
+        found: list[Tensor] = []
+        ways: tuple[By, ...] = ("q", "k", "v")
+        for by in ways:
+            weights, _ = self.wired.weights(layer, by)
+            slopes = [self._projected[layer][c.module].view(*x.shape[:2], -1)[..., c.columns] for c in made.heads[by]]
+            found.append(torch.einsum("hbpc,hmc->bhpm", torch.stack(slopes), weights))
+        normed = torch.cat(found, 1)
+        if not block.attn_pre:
+            return normed
+        with torch.enable_grad():
+            stream = x[:, None].expand_as(normed).flatten(0, 1).detach().requires_grad_()
+            out = through(block.attn_pre, stream)
+            slope = torch.autograd.grad(out, stream, normed.flatten(0, 1))[0]
+        return slope.unflatten(0, normed.shape[:2])

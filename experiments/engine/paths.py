@@ -23,9 +23,9 @@ from ..model.subject import Subject
 from ..sites import Part, Site
 from ..tasks.batch import Batch
 from .activations import CleanRun, flat_heads, unflat_heads
-from .edges import follows
 from .edits import Editor, Source
 from .forward import KVSlot, Window, attention, mlp, record_batch, through
+from .graph import follows
 
 Through = Literal["q", "k", "v", "all"]
 # Which parts of the intact run path patching needs.
