@@ -28,8 +28,11 @@ from .readout import Readout, read_columns
 from .sweep import Progress
 from .writing import HeadWriting, Written, head_writings
 
-# Numbers held at once, [circuit, sender, row, position, d_model]. More of them leave the cache and save nothing.
-HELD = 48_000_000
+# Numbers held at once, [circuit, sender, row, position, d_model].
+HELD = 128_000_000
+# The changes that reach the receivers of so many layers are summed together: reading all changes again for each layer
+# takes longer than the sums.
+LAYERS = 5
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,9 @@ def run_circuits(
     recording = record_batch(subject.model, subject.anatomy, batch)
     columns = read_columns(batch, readout)
     kept = [graph.pruned(m) if prune else m & graph.after for m in masks]
-    one_row = (len(graph.senders) + 24) * batch.length * subject.anatomy.d_model
-    rows_at_once = min(len(batch), max(1, HELD // one_row))
+    one_row = (len(graph.senders) + 24 * LAYERS) * batch.length * subject.anatomy.d_model
+    pieces_of_rows = -(-len(batch) * one_row // HELD)
+    rows_at_once = max(1, -(-len(batch) // pieces_of_rows))
     at_once = max(1, HELD // (one_row * len(batch))) if rows_at_once == len(batch) else 1
     found: list[dict[str, Tensor]] = []
     for first in range(0, len(kept), at_once):
@@ -160,6 +164,9 @@ class Run:
         base = between.attn[0]
         self.changes = base.new_empty(len(masks), len(self.active), len(rows), *base.shape[1:])
         self.done = 0
+        # What reaches the receivers of the next layers from the first `_since` senders, by receiver.
+        self._since = 0
+        self._partial: dict[int, Tensor] = {}
 
     def hidden(self, columns: Tensor) -> Tensor:
         """The stream after the last layer at the columns that are read, [circuit, row, k, d_model]."""
@@ -169,6 +176,8 @@ class Run:
             self.keep(self.between.embedded[self.rows][None])
         sender, receiver = 1, 0
         for layer, block in enumerate(blocks):
+            if layer % LAYERS == 0:
+                self.sum_up(range(layer, layer + LAYERS))
             heads = [h for h in range(block.n_heads) if sender + h in active]
             if heads:
                 self.keep_heads(layer, heads, receiver)
@@ -182,23 +191,40 @@ class Run:
         if not self.done:
             return found
         at = columns[None, None, :, :, None].expand(*self.changes.shape[:3], -1, self.changes.shape[-1])
-        moved = self.summed(self.changes.gather(3, at), [len(graph.receivers) - 1])
+        moved = self.summed(self.changes.gather(3, at), [len(graph.receivers) - 1], 0)
         return found + moved[:, 0]
 
     def keep(self, change: Tensor) -> None:
         self.changes[:, self.done] = change
         self.done += 1
 
-    def summed(self, changes: Tensor, receivers: Sequence[int]) -> Tensor:
-        """The changes that reach some receivers, [circuit, receiver, row, position, d_model]."""
-        chosen = self.active[: self.done]
+    def summed(self, changes: Tensor, receivers: Sequence[int], since: int) -> Tensor:
+        """The changes that reach some receivers, from the sender at place `since` on.
+
+        [circuit, receiver, row, position, d_model]"""
+        chosen = self.active[since : self.done]
         weights = self.masks[:, chosen][:, :, list(receivers)].to(changes).transpose(1, 2)
-        flat = changes[:, : self.done].flatten(2)
+        flat = changes[:, since : self.done].flatten(2)
         return torch.bmm(weights, flat).unflatten(2, changes.shape[2:])
+
+    def sum_up(self, layers: range) -> None:
+        """Sum what reaches the receivers of these layers from all senders so far."""
+        coming = [
+            i
+            for i, r in enumerate(self.wired.graph.receivers)
+            if r.layer in layers and r.by != "logits" and self.read[i]
+        ]
+        self._since = self.done
+        sums = self.summed(self.changes, coming, 0)
+        self._partial = {receiver: sums[:, i] for i, receiver in enumerate(coming)}
 
     def inputs(self, base: Tensor, receivers: Sequence[int]) -> Tensor:
         """What some receivers read, [circuit, receiver, row, position, d_model]."""
-        return base[self.rows][None, None] + self.summed(self.changes, receivers)
+        sums = torch.stack([self._partial[r] for r in receivers], 1)
+        if self.done > self._since:
+            sums += self.summed(self.changes, receivers, self._since)
+        sums += base[self.rows]
+        return sums
 
     def keep_mlp(self, layer: int, receiver: int) -> None:
         block, other = self.wired.subject.anatomy.blocks[layer], self.between.other.mlp[layer]
@@ -236,8 +262,9 @@ class Run:
                 units = [numbers[reading[place]][1] for place in at]
                 weights, bias = self.wired.weights(layer, by)
                 streams = normed[:, at].transpose(0, 1).flatten(1, 3)
-                values = torch.bmm(streams, weights[units])
-                values = values if bias is None else values + bias[units]
+                every = len(units) == len(weights)
+                values = torch.bmm(streams, weights if every else weights[units])
+                values = values if bias is None else values + (bias if every else bias[units])
                 values = values.unflatten(1, (count, *x.shape[2:4]))
                 for unit, value in zip(units, values, strict=True):
                     one = made.heads[by][unit]

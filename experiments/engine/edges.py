@@ -10,7 +10,7 @@ on the way to the other run's, at the middles of equal steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,10 @@ from .writing import Written
 
 # What all senders write is held at once: a number for each token, sender and d_model.
 EDGE_TOKENS = 512
+# So many receivers are multiplied with all changes at once: to read the changes takes longer than the products.
+RECEIVERS = 64
+# Numbers that go through a norm at once: what fits into a cache.
+NORMED = 400_000
 
 
 def edge_attribution(
@@ -57,7 +61,7 @@ def edge_attribution(
         total = torch.zeros(len(rows), *wired.graph.after.shape, device=changes.device)
         for k, way in enumerate(ways):
             with Slopes(wired, batch, rows, readout, metric, way) as slopes:
-                for first, receivers, reached in slopes.by_layer():
+                for first, receivers, reached in slopes.blocks():
                     # [row, sender, position * d_model] with [row, receiver, position * d_model]
                     carried = torch.bmm(changes[:, :reached].flatten(2), receivers.flatten(2).transpose(1, 2))
                     total[:, :reached, first : first + receivers.shape[1]] += carried.float()
@@ -158,24 +162,24 @@ class Slopes:
         self._read_by_mlp.append(u)
         return x + attn_out + mlp(block, u)
 
-    def by_layer(self) -> Sequence[tuple[int, Tensor, int]]:
-        """The number of a first receiver, the slopes of it and the next ones [row, receiver, position, d_model], and
-        how many senders come before them at most."""
-        found: list[tuple[int, Tensor, int]] = []
+    def blocks(self) -> Iterator[tuple[int, Tensor, int]]:
+        """Receivers in their order, some at a time: the number of the first, their slopes [row, receiver, position,
+        d_model], and how many senders come before them at most."""
+        waiting: list[Tensor] = []
         first, senders = 0, 1
         for layer, block in enumerate(self.wired.subject.anatomy.blocks):
-            made = self.wired.projections[layer]
+            made, read = self.wired.projections[layer], self._read_by_mlp[layer]
             if made is not None:
-                slopes = self.of_heads(layer, block, made)
-                found.append((first, slopes, senders))
-                first += slopes.shape[1]
-                senders += block.n_heads
-            read = self._read_by_mlp[layer]
+                waiting.append(self.of_heads(layer, block, made))
             if read is not None:
-                found.append((first, read[:, None], senders))
-                first, senders = first + 1, senders + 1
-        found.append((first, self._final[:, None], senders))
-        return found
+                waiting.append(read[:, None])
+            senders += block.n_heads
+            width = sum(slopes.shape[1] for slopes in waiting)
+            if width >= RECEIVERS:
+                yield first, torch.cat(waiting, 1), senders
+                first, waiting = first + width, []
+            senders += block.has_mlp
+        yield first, torch.cat([*waiting, self._final[:, None]], 1), senders
 
     def of_heads(self, layer: int, block: Block, made: Projections) -> Tensor:
         """d metric / d the stream by way of each head's queries, keys, values: [row, receiver, position, d_model]."""
@@ -189,8 +193,13 @@ class Slopes:
         normed = torch.cat(found, 1)
         if not block.attn_pre:
             return normed
-        with torch.enable_grad():
-            stream = x[:, None].expand_as(normed).flatten(0, 1).detach().requires_grad_()
-            out = through(block.attn_pre, stream)
-            slope = torch.autograd.grad(out, stream, normed.flatten(0, 1))[0]
-        return slope.unflatten(0, normed.shape[:2])
+        some = max(1, NORMED // x.numel())
+        return torch.cat([through_norm(block, x, part) for part in normed.split(some, 1)], 1)
+
+
+def through_norm(block: Block, x: Tensor, slopes: Tensor) -> Tensor:
+    """Slopes behind the norm before the attention [row, receiver, position, d_model] -> before it."""
+    with torch.enable_grad():
+        stream = x[:, None].expand_as(slopes).flatten(0, 1).detach().requires_grad_()
+        found = torch.autograd.grad(through(block.attn_pre, stream), stream, slopes.flatten(0, 1))[0]
+    return found.unflatten(0, slopes.shape[:2])
