@@ -11,6 +11,8 @@ from .experiments.kinds.attribution_patching import AttributionPatching as Attri
 from .experiments.kinds.baseline import Baseline as Baseline
 from .experiments.kinds.block_influence import BlockInfluence as BlockInfluence
 from .experiments.kinds.causal_tracing import CausalTracing as CausalTracing
+from .experiments.kinds.circuit_discovery import CircuitDiscovery as CircuitDiscovery
+from .experiments.kinds.circuit_faithfulness import CircuitFaithfulness as CircuitFaithfulness
 from .experiments.kinds.direct_logit_attribution import DirectLogitAttribution as DirectLogitAttribution
 from .experiments.kinds.embedding_map import EmbeddingMap as EmbeddingMap
 from .experiments.kinds.free_run import FreeRun as FreeRun
@@ -55,6 +57,8 @@ __all__ = [
     "Baseline",
     "BlockInfluence",
     "CausalTracing",
+    "CircuitDiscovery",
+    "CircuitFaithfulness",
     "DirectLogitAttribution",
     "Edit",
     "EmbeddingMap",

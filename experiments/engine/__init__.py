@@ -37,6 +37,7 @@ from .direct import Direct, direct
 from .edges import edge_attribution
 from .generate import generate
 from .gradients import attribution
+from .graph import Graph, ranked, top
 from .lens import lens, streams
 from .narrowing import narrowable
 from .readout import Readout
@@ -49,6 +50,7 @@ __all__ = [
     "Activations",
     "CleanRun",
     "Direct",
+    "Graph",
     "HeadWeights",
     "Readout",
     "RowsOfSource",
@@ -65,6 +67,7 @@ __all__ = [
     "narrowable",
     "patch_source",
     "places_source",
+    "ranked",
     "read",
     "replaced",
     "resample_source",
@@ -72,6 +75,7 @@ __all__ = [
     "run_circuits",
     "sought",
     "streams",
+    "top",
     "unembedding",
     "vector_source",
     "wiring",

@@ -34,6 +34,8 @@ OURS = (
     "attribution_patching",
     "causal_tracing",
     "path_patching",
+    "circuit_discovery",
+    "circuit_faithfulness",
     "head_composition",
     "direct_logit_attribution",
     "logit_lens",

@@ -23,6 +23,7 @@ class Truth(Frozen):
     induction_heads       they attend to the token after the last one's earlier occurrence, with weight 1, and say it;
                           those of one layer say the same, and its MLP keeps two from saying it louder than one
     needed                heads without each of which the task is lost
+    edges                 the edges that carry the task where a corrupted prompt changes only tokens
     redundant             heads each of which can be spared, and that are needed together
     constant_heads        they write the same whatever is read, and the task is lost when it is gone: setting one to
                           zero does damage, and its mean and its value on another prompt are what it writes anyway
@@ -35,6 +36,7 @@ class Truth(Frozen):
     previous_token_heads: tuple[str, ...] = ()
     induction_heads: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
     redundant: tuple[str, ...] = ()
     constant_heads: tuple[str, ...] = ()
     dead_layers: tuple[int, ...] = ()
@@ -53,6 +55,7 @@ TRUTHS = {
         previous_token_heads=("L0.H1",),
         induction_heads=("L1.H2",),
         needed=("L0.H1", "L1.H2"),
+        edges=("embed -> L0.H1.v", "L0.H1 -> L1.H2.k", "embed -> L1.H2.v", "L1.H2 -> logits"),
     ),
     "planted:backup": Truth(
         about="Two induction heads that back each other up.",
@@ -60,6 +63,18 @@ TRUTHS = {
         previous_token_heads=("L0.H1",),
         induction_heads=("L1.H0", "L1.H3"),
         needed=("L0.H1",),
+        edges=(
+            "embed -> L0.H1.v",
+            "L0.H1 -> L1.H0.k",
+            "embed -> L1.H0.v",
+            "L1.H0 -> logits",
+            "L1.H0 -> L1.mlp",
+            "L0.H1 -> L1.H3.k",
+            "embed -> L1.H3.v",
+            "L1.H3 -> logits",
+            "L1.H3 -> L1.mlp",
+            "L1.mlp -> logits",
+        ),
         redundant=("L1.H0", "L1.H3"),
     ),
     "planted:dead-layer": Truth(
@@ -68,6 +83,7 @@ TRUTHS = {
         previous_token_heads=("L0.H3",),
         induction_heads=("L2.H0",),
         needed=("L0.H3", "L2.H0"),
+        edges=("embed -> L0.H3.v", "L0.H3 -> L2.H0.k", "embed -> L2.H0.v", "L2.H0 -> logits"),
         dead_layers=(1,),
     ),
     "planted:constant": Truth(
@@ -76,6 +92,7 @@ TRUTHS = {
         previous_token_heads=("L0.H2",),
         induction_heads=("L1.H1",),
         needed=("L0.H2", "L1.H1"),
+        edges=("embed -> L0.H2.v", "L0.H2 -> L1.H1.k", "embed -> L1.H1.v", "L1.H1 -> logits"),
         constant_heads=("L0.H0",),
     ),
     "planted:null": Truth(about="Random weights: there is nothing to find.", n_layers=2, random=True),

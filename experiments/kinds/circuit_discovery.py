@@ -1,0 +1,232 @@
+"""Find the edges between parts that carry the difference between a prompt and its corrupted prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from ..experiment import Experiment
+from ..methods.circuits import Method, Ranking, Replacement
+from ..metrics import OwnMetric, require_slope
+from ..questions import WHICH_READS_FROM_WHICH
+from ..result import Effect, Figure, Measurement, Result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..lab import Lab
+    from ..methods.circuits import Prepared
+    from ..statistics.intervals import Array
+    from ..tasks.task import Task
+
+# A circuit that carries so much is large enough, if no number of edges is asked for.
+ENOUGH = 0.8
+LISTED = 60
+ROWS = 40
+
+
+class CircuitDiscovery(Experiment):
+    """Which parts talk to which? Ranks the edges of the whole model, and keeps the smallest circuit that carries the
+    task.
+
+    An edge is what one part writes and another reads: from the embeddings, a head or an MLP, to a head's queries, keys
+    or values, an MLP, or the logits (`L1.H2 -> L3.H1.k`). An edge that is not in the circuit carries what its sender
+    writes on the corrupted prompt (or a mean, or nothing). Methods: eap estimates all edges from one backward pass;
+    eap_ig averages slopes over `steps` runs, which is much better; exact replaces each edge by itself; acdc takes edges
+    out from the logits back, as long as each costs less than `threshold` (exact and acdc: small models). Effects are
+    shares of the difference: -0.3 means that 30% is lost without this edge. The strongest are measured exactly
+    (recovery, with q); the others are estimates (attribution). `faithfulness` is on the prompts that the circuit was
+    found on: circuit_faithfulness tests it on others. Sources: arXiv 2310.10348, 2403.17806, 2304.14997.
+    """
+
+    kind: ClassVar[str] = "circuit_discovery"
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
+
+    method: Annotated[Method, Field(description="eap, eap_ig, or for small models exact or acdc.")] = "eap_ig"
+    steps: Annotated[int, Field(ge=2, le=64, description="For eap_ig: runs on the way to the corrupted prompt.")] = 5
+    threshold: Annotated[
+        float, Field(gt=0, lt=1, description="For acdc: the share of the difference below which an edge is left out.")
+    ] = 0.01
+    ranking: Annotated[
+        Ranking,
+        Field(description="absolute: by the size of the effect. signed: edges that support the answer first."),
+    ] = "absolute"
+    replacement: Annotated[
+        Replacement, Field(description="What edges outside the circuit carry: corrupted, mean or zero.")
+    ] = "corrupted"
+    edges: Annotated[
+        int | None,
+        Field(ge=1, description="How many edges to keep. Null: the smallest usual size that carries 80%."),
+    ] = None
+    compare: Annotated[Method | None, Field(description="A second method, for the agreement of the two.")] = None
+    verify: Annotated[int, Field(ge=0, le=200, description="How many of the strongest edges to measure exactly.")] = 16
+    metric: Annotated[OwnMetric, Field(description="Metric.")] = "logit_diff"
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        self.require_metric(self.metric, task)
+        if {self.method, self.compare} & {"eap", "eap_ig"}:
+            require_slope(self.metric, "use metric logit_diff, or method exact")
+
+    def run(self, lab: Lab) -> Result:
+        import numpy as np
+
+        from ..methods.circuits import order_of, prepare
+        from ..methods.controls import TOLERANCE, per_prompt
+        from ..notes import note
+        from ..statistics.intervals import questions_asked
+        from ..statistics.recovery import RECOVERY, WHOLE
+        from ..tasks.corrupted_prompts import corrupted_prompts
+
+        pair = corrupted_prompts(lab, self.draw)
+        made = prepare(lab, pair, self.metric, self.replacement)
+        graph, scale = made.graph, made.scale
+        changes, kept = self.changes(made, self.method)
+        mean = changes.mean(0)
+        order = order_of(graph, mean, scale.gap, self.ranking)
+        if kept is not None:
+            # What acdc keeps comes first.
+            order = sorted(order, key=lambda edge: not bool(kept[edge]))
+        circuit, carried = self.chosen(made, order, kept)
+        inside = graph.pruned(circuit)
+        strongest = order[: min(self.verify, len(order))]
+        exact: tuple[Effect, ...] = ()
+        values = scale.clean[None]
+        if strongest:
+            values = made.without_each(strongest, graph.after, "the strongest edges, each by itself")
+            lost = values - scale.clean
+            exact = scale.effects([graph.edge(*e) for e in strongest], lost, family=graph.size)
+        rest = order[len(strongest) : max(LISTED, len(strongest))]
+        guessed: tuple[Effect, ...] = ()
+        if rest:
+            guesses = np.stack([changes[:, s, r] for s, r in rest])
+            guessed = scale.untested([graph.edge(*e) for e in rest], "attribution", guesses)
+        failed = made.identity.value > TOLERANCE
+        notes = (
+            *pair.notes,
+            *((note("identity_failed", metric=self.metric, off=made.identity.value),) if failed else ()),
+        )
+        agreed = self.agreement(made, order) if self.compare is not None else []
+        return Result(
+            measurements=(
+                *scale.measurements(), questions_asked(pair.asked), made.identity,
+                scale.share("faithfulness", carried),
+                Measurement(name="edges", value=graph.size), Measurement(name="kept", value=int(circuit.sum())),
+                Measurement(name="on_a_path", value=int(inside.sum())),
+                Measurement(name="parts", value=len(graph.members(inside))), *agreed,
+            ),
+            effects=(*exact, *guessed),
+            figures=(self.drawing(lab, made, inside, mean / scale.gap),),
+            found=self.summary(made, circuit, inside, carried, exact),
+            notes=notes,
+            doubts=lab.doubts(*self.draw, self.metric),
+            arrays={**per_prompt({RECOVERY: np.concatenate([scale.clean[None], values])}, pair.asked),
+                    WHOLE: scale.whole, "edges": (mean / scale.gap).astype(np.float32),
+                    "circuit": pairs_of(inside)},
+        )  # fmt: skip
+
+    def changes(self, made: Prepared, method: Method) -> tuple[Array, Tensor | None]:
+        """The change if an edge is replaced, [n, sender, receiver], and for acdc the edges that it keeps."""
+        from ..lab import numbers
+        from ..methods.circuits import exact_changes, pruned_greedily
+
+        match method:
+            case "exact":
+                return exact_changes(made), None
+            case "acdc":
+                kept, changes = pruned_greedily(made, self.threshold)
+                return changes, kept
+            case "eap":
+                return numbers(made.estimates(1, "estimates")), None
+            case "eap_ig":
+                return numbers(made.estimates(self.steps, "estimates, on the way")), None
+
+    def chosen(self, made: Prepared, order: Sequence[tuple[int, int]], kept: Tensor | None) -> tuple[Tensor, Array]:
+        """The circuit [sender, receiver], and the metric with it minus with no edge, [n]."""
+        from .. import engine
+        from ..methods.circuits import sizes_of
+
+        if kept is not None and self.edges is None:
+            return kept, made.carried(made.run("the circuit", [kept]))[0]
+        counts = [count for _, count in sizes_of(made.graph)]
+        if self.edges is not None:
+            counts = [min(self.edges, made.graph.size)]
+        mask, change = made.graph.after, made.scale.whole
+        for count in counts:
+            mask = engine.top(made.graph, order, count)
+            change = made.carried(made.run(f"the strongest {count} edges", [mask]))[0]
+            if float(made.scale.mean(change)) >= ENOUGH:
+                break
+        return mask, change
+
+    def agreement(self, made: Prepared, order: Sequence[tuple[int, int]]) -> list[Measurement]:
+        """How the ranks of a second method agree, over all edges and among as many of the strongest as are kept."""
+        import numpy as np
+        from scipy.stats import hypergeom
+
+        from ..methods.circuits import all_edges, order_of
+
+        assert self.compare is not None
+        changes, _ = self.changes(made, self.compare)
+        graph = made.graph
+        other = order_of(graph, changes.mean(0), made.scale.gap, self.ranking)
+        places = [{edge: i for i, edge in enumerate(one)} for one in (order, other)]
+        edges = all_edges(graph)
+        # Spearman's: each order has every rank once.
+        ranks = np.array([[place[edge] for edge in edges] for place in places], dtype=float)
+        together = float(np.asarray(np.corrcoef(ranks))[0, 1])
+        count = min(graph.size, max(1, min(100, graph.size // 20)))
+        shared = len(set(order[:count]) & set(other[:count]))
+        p = float(hypergeom.sf(shared - 1, graph.size, count, count))
+        return [
+            Measurement(name="rank_correlation", value=together, n=graph.size),
+            Measurement(name=f"shared_of_top_{count}", value=shared, n=count),
+            Measurement(name="shared_p", value=p),
+        ]
+
+    def summary(self, made: Prepared, circuit: Tensor, inside: Tensor, carried: Array, exact: Sequence[Effect]) -> str:
+        from ..statistics.strongest import largest
+
+        scale, graph = made.scale, made.graph
+        share = scale.share("faithfulness", carried)
+        parts = graph.members(inside)
+        some = ", ".join(parts[:20]) + (f" and {len(parts) - 20} more" if len(parts) > 20 else "")
+        words = f"{scale.summary}. Of {graph.size} edges ({self.method}, {self.ranking} ranking), {int(circuit.sum())} "
+        words += (
+            f"({100 * int(circuit.sum()) / graph.size:.2g}%) carry {share.text} of the difference on these prompts, "
+        )
+        words += f"with the others from {self.replaced}. {int(inside.sum())} of them lie on a path from the embeddings "
+        words += f"to the logits, through {len(parts)} parts: {some}."
+        if exact:
+            words += f" Edges measured exactly: {largest(exact, ' by recovery', said=scale.said)}."
+        return words
+
+    @property
+    def replaced(self) -> str:
+        return {"corrupted": "the corrupted prompt", "mean": "the mean of other corrupted prompts",
+                "zero": "nothing (zero)"}[self.replacement]  # fmt: skip
+
+    def drawing(self, lab: Lab, made: Prepared, inside: Tensor, shares: Array) -> Figure:
+        """Senders by receivers of the circuit; only the strongest if there are many."""
+        from ..engine.graph import sender_name
+        from ..statistics.recovery import UNIT
+
+        graph = made.graph
+        size = abs(shares) * inside.numpy()
+        rows = sorted(sorted(range(len(graph.senders)), key=lambda s: -size[s].max())[:ROWS])
+        columns = sorted(sorted(range(len(graph.receivers)), key=lambda r: -size[:, r].max())[:ROWS])
+        rows = [s for s in rows if size[s].max() > 0] or rows[:1]
+        columns = [r for r in columns if size[:, r].max() > 0] or columns[:1]
+        values = [[float(shares[s, r]) if bool(inside[s, r]) else None for r in columns] for s in rows]
+        title = f"Edges of the circuit ({self.method}): {lab.subject.name}, {self.task}"
+        data = {"values": values, "rows": [sender_name(graph.senders[s]) for s in rows],
+                "columns": [graph.receivers[r].name for r in columns], "row_label": "sender",
+                "column_label": "receiver", "scale": "diverging", "missing": "blank"}  # fmt: skip
+        return Figure(name="edges", kind="matrix", title=title, unit=UNIT, n=self.n, data=data)
+
+
+def pairs_of(mask: Tensor) -> Array:
+    """The edges of a mask as pairs of numbers [edge, 2]: sender and receiver."""
+    return mask.nonzero().numpy()
