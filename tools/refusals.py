@@ -32,6 +32,8 @@ REFUSALS = {
     "unknown_kind": "{wrong}. Use all, core ({core}), or some of {there}.",
     "bad_configuration": "{faults}",
     "experiment_failed": "{id} failed: {error}",
+    "no_task_done": "It ran on none of these tasks:\n{faults}",
+    "too_few_left": "The call runs {needed} experiments, one for each task, and {left} are left. Name at most {left}.",
     # Held-out prompts are kept for the tests.
     "confirm_closed": "The confirm split is reserved for the tests of hypotheses. Explore without naming a split; "
     "then call propose_hypothesis with predictions, and test_hypothesis.",
