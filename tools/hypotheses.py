@@ -168,7 +168,9 @@ def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) 
     """The predictions on one task: that of `changes`, of `like`, or of the study."""
     kind, config = _configuration(context, given, changes)
     require_a_fair_bound(given, str(config.get("metric", "")))
-    quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
+    if (wanted := parse(given.quantity)).other is not None:
+        raise refused("one_experiment", of=wanted.other)
+    quantity = EXCESS if given.comparison == "beyond_control" else wanted.text
     methods = [config["method"]] if "method" in config else [None]
     if "method" in config and "method" not in changes and given.comparison != "between":
         methods = list(METHODS)
