@@ -60,7 +60,7 @@ def parse_first_layer(text: str) -> FirstLayer | None:
 
 
 def profile(term: FirstLayer, effects: Sequence[Effect]) -> dict[int, Effect]:
-    """The effects on one metric by layer, in order. Raises NoQuantity if they are no profile, or several."""
+    """The effects on one metric by layer, in order. Raises NoQuantity unless they are one profile."""
     kinds: dict[str, dict[int, Effect]] = {}
     for effect in effects:
         if found := LAYER.match(effect.site):
