@@ -29,14 +29,17 @@ from .evidence.verdict import (
     JudgedPrediction,
     Stated,
     Verdicts,
+    by_task,
     judged_predictions,
     said,
     spoken,
+    task_line,
     verdicts,
 )
 from .json_arguments import json_object
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
+from .workbench.across_tasks import tasks_in
 from .workbench.context import Context
 from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import experiment_from
@@ -50,8 +53,9 @@ class Predicted(Arguments):
         str | None,
         Field(
             description='A JSON object of the settings that differ from `like` or the defaults: {"heads": ["L7.H3"], '
-            '"together": true}; null returns one to its default. Name only the parts that you predict about. A removal '
-            "is tested under zero, mean and resample unless you give method. The program sets split and seed.",
+            '"together": true}; null returns one to its default. Several tasks (ioi, capitals) give a prediction each. '
+            "Name only the parts that you predict about. A removal is tested under zero, mean and resample unless you "
+            "give method. The program sets split and seed.",
         ),
     ] = None
     quantity: Annotated[
@@ -151,13 +155,24 @@ def with_sets(made: list[Prediction], before: list[Hypothesis]) -> list[Predicti
 
 
 def predictions(context: Context, given: Predicted) -> list[Prediction]:
-    """One prediction, or one for each method of removal where the call names none."""
-    kind, config = _configuration(context, given)
+    """One prediction for each task, and for each method of removal where the call names none."""
+    changes = _changes(given)
+    tasks = tasks_in(str(changes.pop("task", None) or ""))
+    found: list[Prediction] = []
+    for task in tasks or [None]:
+        found += predictions_on(context, given, {**changes, **({} if task is None else {"task": task})})
+    return found
+
+
+def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) -> list[Prediction]:
+    """The predictions on one task: that of `changes`, of `like`, or of the study."""
+    kind, config = _configuration(context, given, changes)
     require_a_fair_bound(given, str(config.get("metric", "")))
-    quantity = EXCESS if given.comparison == "beyond_control" else parse(given.quantity).text
+    if (wanted := parse(given.quantity)).other is not None:
+        raise refused("one_experiment", of=wanted.other)
+    quantity = EXCESS if given.comparison == "beyond_control" else wanted.text
     methods = [config["method"]] if "method" in config else [None]
-    asked = _changes(given)
-    if "method" in config and "method" not in asked and given.comparison != "between":
+    if "method" in config and "method" not in changes and given.comparison != "between":
         methods = list(METHODS)
     found: list[Prediction] = []
     for method in methods:
@@ -183,8 +198,8 @@ def require_a_fair_bound(given: Predicted, metric: str) -> None:
         raise refused("no_equivalence", why=why)
 
 
-def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, Any]]:
-    """The kind and the full configuration, on the confirm split."""
+def _configuration(context: Context, given: Predicted, changes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind and the full configuration with the changes, on the confirm split."""
     if (given.like is None) == (given.kind is None):
         raise refused("like_or_kind")
     base: dict[str, Any] = {"model": context.model, "task": context.task, **({"n": context.n} if context.n else {})}
@@ -194,9 +209,8 @@ def _configuration(context: Context, given: Predicted) -> tuple[str, dict[str, A
         if not context.may_see(logged):
             raise refused("held_out_like", id=logged.id)
         kind, base = logged.kind, dict(logged.config)
-    changes = _changes(given)
     if "model" in changes:
-        changes["model"] = allowed_model(context, changes["model"])
+        changes = {**changes, "model": allowed_model(context, changes["model"])}
     # Null returns a setting to its default, as in the kind's own tool; it can so take back one of `like`.
     unset = {name for name, value in changes.items() if value is None}
     whole = {name: value for name, value in {**base, **changes}.items() if name not in unset}
@@ -283,6 +297,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     judged = judged_predictions(row, found)
     lines = [f"{row.id} is {spoken(row, found)}."]
     lines += [f"  {line}" for line in map(judged_line, judged)]
+    lines += [f"By task: {line}." for line in [task_line(row, found)] if line]
     lines += faults
     lines += [f"  {line}" for line in changed_verdicts(rows, row, found)]
     others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
@@ -292,7 +307,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
     return "\n".join(lines), {
         "id": row.id, "status": row.status, "verdict": spoken(row, found),
-        "predictions": [as_data(one) for one in judged],
+        "predictions": [as_data(one) for one in judged], "tasks": by_task(row, found),
         "experiments": [{"id": e.id, "found": e.found, "notes": e.notes} for e in experiments],
         # Each test changes the correction of all the others, so each answer gives all verdicts.
         "statuses": {h.id: h.status for h in rows},

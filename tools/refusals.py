@@ -32,12 +32,15 @@ REFUSALS = {
     "unknown_kind": "{wrong}. Use all, core ({core}), or some of {there}.",
     "bad_configuration": "{faults}",
     "experiment_failed": "{id} failed: {error}",
+    "no_task_done": "It ran on none of these tasks:\n{faults}",
+    "too_few_left": "The call runs {needed} experiments, one for each task, and {left} are left. Name at most {left}.",
     # Held-out prompts are kept for the tests.
     "confirm_closed": "The confirm split is reserved for the tests of hypotheses. Explore without naming a split; "
     "then call propose_hypothesis with predictions, and test_hypothesis.",
     "held_out": "{id} is another study's test on held-out prompts. Its result is hidden, so that nobody predicts "
     "what they have read. You can read its hypothesis and verdict.",
     "held_out_like": "{id} is another study's test on held-out prompts; name an experiment that you can read.",
+    "one_experiment": "a prediction is about one experiment, and the quantity names {of}. Predict a bound for each.",
     "program_draws": "leave out {name}: the program draws the held-out prompts of each hypothesis.",
     # Hypotheses.
     "prediction": "Prediction {place}: {fault}",

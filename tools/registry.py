@@ -31,6 +31,7 @@ from .json_arguments import json_object
 from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
 from .toolset import ADDING, core
+from .workbench.across_tasks import OfEach, across_text, as_data, differences, run_each, tasks_in
 from .workbench.context import Context
 from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
 from .workbench.naming import allowed_model, within_task
@@ -103,7 +104,10 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     }
     fields |= {
         "model": (Annotated[str | None, Field(description="Null: the subject of this study.")], None),
-        "task": (Annotated[str | None, Field(description="Null: the task of this study.")], None),
+        "task": (
+            Annotated[str | None, Field(description="Null: the task of this study. Or several: ioi, capitals.")],
+            None,
+        ),
         "n": (
             Annotated[int | None, Field(ge=1, le=512, description="Null: the number of prompts of this study.")],
             None,
@@ -115,23 +119,56 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
     def call(context: Context, given: Any) -> Answer:
         config = given.model_dump(exclude={"reason"})
         config["model"] = allowed_model(context, config["model"])
-        config["task"] = config["task"] or context.task
-        usual, few = context.n or kind.model_fields["n"].default, ""
-        if config["n"] is None:
-            config["n"] = within_task(context.find_task(config["task"]), usual, "explore")
-            few = "" if config["n"] == usual else f"n = {config['n']}: the task has no more prompts to explore.\n"
-        outcome = run_experiment(context, kind.model_validate(config), given.reason)
+        tasks = tasks_in(config["task"] or "") or [context.task]
+        usual, few = context.n or kind.model_fields["n"].default, list[str]()
+
+        def on(task: str) -> Experiment:
+            n = within_task(context.find_task(task), usual, "explore") if config["n"] is None else config["n"]
+            if config["n"] is None and n != usual:
+                few.append(f"n = {n}: {'the task' if len(tasks) == 1 else task} has no more prompts to explore.\n")
+            return kind.model_validate({**config, "task": task, "n": n})
+
+        if len(tasks) > 1:
+            return on_tasks(context, run_each(context, tasks, on, given.reason), "".join(few))
+        outcome = run_experiment(context, on(tasks[0]), given.reason)
         logged = context.reader.experiment(outcome.number)
         if outcome.error is not None:
             text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
             return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
-        text = f"{few}{experiment_text(logged)}"
+        text = f"{''.join(few)}{experiment_text(logged)}"
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
         return Answer(cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)})
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
+
+
+def tasks_of_call(arguments: str) -> int:
+    """How many tasks the arguments of a call name, so how many experiments it runs; 1 if it names none."""
+    try:
+        task: object = json_object(arguments or "{}", "The input").get("task")
+    except ToolError:
+        return 1
+    return max(1, len(tasks_in(task))) if isinstance(task, str) else 1
+
+
+def on_tasks(context: Context, each: OfEach, few: str) -> Answer:
+    """The answer to an experiment on several tasks: all of them, and what differs between them."""
+    if not each.outcomes:
+        faults = "\n".join(f"{task}: {fault.text}" for task, fault in each.failed.items())
+        text = REFUSALS["no_task_done"].format(faults=faults)
+        return Answer(cut(text, REFUSAL, "(cut)"), refused=True, code=next(iter(each.failed.values())).code)
+    rows = [context.reader.experiment(one.number) for one in each.outcomes.values()]
+    apart = differences(rows, context.reader)
+    reused = [one.id for one in each.outcomes.values() if one.reused]
+    done = {
+        task: {"reused": each.outcomes[task].reused, **facts(row)}
+        for task, row in zip(each.outcomes, rows, strict=True)
+    }
+    failed = {task: fault._asdict() for task, fault in each.failed.items()}
+    text = f"{few}{across_text(rows, apart, each.failed, reused)}"
+    return Answer(text, {"tasks": done, "failed": failed, "differences": as_data(apart)})
 
 
 def facts(logged: records.Experiment) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Kinds(click.Group):
 
             about, fields = kind_fields(cmd_name)
         # The confirm split is for predictions only, and the program draws their prompts.
-        options = [option(f) for f in fields if f["name"] != "split"]
+        options = [tasks_option(f) if f["name"] == "task" else option(f) for f in fields if f["name"] != "split"]
         options += [
             click.Option(["--file"], metavar="FILE", help=FILE),
             click.Option(["--fresh"], is_flag=True, help="Run it even if the tracker already has it."),
@@ -113,6 +113,22 @@ def option(f: dict[str, Any]) -> click.Option:
     return click.Option([flag, f["name"]], type=kind, default=None, multiple=f["list"], help=about)
 
 
+def tasks_option(f: dict[str, Any]) -> click.Option:
+    """--task, which may name several tasks: each gets an experiment of its own."""
+    several = {**f, "list": True, "description": f"{f['description']} Several: ioi,capitals."}
+    return option(several)
+
+
+def tasks_given(given: Any) -> list[str]:
+    """The tasks that --task or a file names. A file's name may contain a comma."""
+    from pathlib import Path
+
+    from ...tools.workbench.across_tasks import tasks_in
+
+    texts = cast("list[str]", [given] if isinstance(given, str) else list(given))
+    return list(dict.fromkeys(one for text in texts for one in ([text] if Path(text).is_file() else tasks_in(text))))
+
+
 def from_file(path: str | None) -> dict[str, Any]:
     """The configuration in a file; empty without one. Raises click.UsageError for a file that cannot be read."""
     if path is None:
@@ -147,11 +163,16 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     with one_line(), Context.open(db) as context, quiet_progress() as progress:
         context.progress = progress
         context.listen(lambda text: click.echo(text, err=True))
+        asked = given.pop("task", None) or filed.pop("task", None)
+        tasks = [] if asked is None else [task_named(context, name) for name in tasks_given(asked)]
         config = {**filed, **configuration(kind, given)}
-        if "task" in config:
-            config["task"] = task_named(context, config["task"])
         if predict is not None:
-            run_prediction(context, kind, config, predict, reason, as_json)
+            run_prediction(context, kind, {**config, **({"task": ", ".join(tasks)} if tasks else {})}, predict, reason,
+                           as_json)  # fmt: skip
+        if len(tasks) > 1:
+            run_on_tasks(context, kind, config, tasks, reason, fresh, as_json)
+            return
+        config |= {"task": tasks[0]} if tasks else {}
         outcome = run_experiment(context, experiment_from(kind, config), reason, fresh)
         logged = context.reader.experiment(outcome.number)
     if outcome.reused:
@@ -167,6 +188,36 @@ def perform(kind: str, given: dict[str, Any]) -> None:
     if outcome.error is not None:
         click.echo(f"Error: {outcome.id} failed: {outcome.error}", err=True)
         raise click.exceptions.Exit(2 if logged.error_type in ("BadConfiguration", "BadTask") else 1)
+
+
+def run_on_tasks(
+    context: Context, kind: str, config: dict[str, Any], tasks: list[str], reason: str | None, fresh: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """The same experiment on each task, and what differs between them. Exit code 1 if it failed on one of them."""
+    from ...db import records
+    from ...tools.report.plain_text import printable
+    from ...tools.workbench.across_tasks import across_text, as_data, differences, run_each
+    from ...tools.workbench.run_experiment import experiment_from
+
+    done = run_each(context, tasks, lambda task: experiment_from(kind, {**config, "task": task}), reason, fresh)
+    rows = [context.reader.experiment(one.number) for one in done.outcomes.values()]
+    apart = differences(rows, context.reader)
+    if as_json:
+        whole = {
+            "tasks": {task: records.as_json(row) for task, row in zip(done.outcomes, rows, strict=True)},
+            "failed": {task: fault.text for task, fault in done.failed.items()},
+            "differences": as_data(apart),
+        }
+        click.echo(json.dumps(whole, indent=2))
+    elif rows:
+        reused = [one.id for one in done.outcomes.values() if one.reused]
+        text = across_text(rows, apart, reused=reused)
+        click.echo("\n".join(printable(line) for line in text.splitlines()))
+    for task, fault in done.failed.items():
+        click.echo(f"Error: {task}: {fault.text}", err=True)
+    if done.failed:
+        raise click.exceptions.Exit(1 if rows else 2)
 
 
 def run_prediction(

@@ -17,7 +17,7 @@ from ... import prompts
 from ...db import skips
 from ...tools.questions import register_goal
 from ...tools.refusals import BUDGET_SPENT, STOPPING, refused
-from ...tools.registry import Answer, Tool, all_tools, answer, review_tools
+from ...tools.registry import Answer, Tool, all_tools, answer, review_tools, tasks_of_call
 from ...tools.report.default import default_source
 from ...tools.toolset import core, in_request, offered
 from ...tools.workbench.approval import Approval
@@ -420,4 +420,7 @@ def refusal(work: Study, call: Call) -> Answer | None:
         return Answer.refusal(refused(STOPPING, last=work.last))
     if closing is not None or (tool.is_experiment and work.spent.over(work.budget)):
         return Answer.refusal(refused(BUDGET_SPENT, last=work.last))
+    needed, left = tasks_of_call(call.arguments), work.budget.experiments - work.spent.experiments
+    if tool.is_experiment and needed > left:
+        return Answer.refusal(refused("too_few_left", needed=needed, left=left))
     return None

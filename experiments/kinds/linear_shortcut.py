@@ -13,6 +13,7 @@ from ..metrics import AnyMetric, is_distance, unit_of
 from ..notes import note
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Note, Result
+from ..tasks.fitting_prompts import FitTask, fitting, task_to_fit_on, training_prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,12 +39,14 @@ class LinearShortcut(Experiment):
     minus skipped; and as control beyond_shift, translated minus shifted: what the map does that depends on the prompt.
     undone is the share of the damage that the map undoes. Sites are L10 or L10-13. Little repair means that the layers'
     work is not linear in the stream, or that `train` is too small: a map has d_model squared numbers. It is fitted on
-    one task, so it says nothing about other texts. Answers are scored, not generated. Cost: three runs from there on
-    for each stretch, and a linear system. Source: Din et al. 2023, arXiv 2303.09435.
+    one task, so it says nothing about other texts; `fit_task` fits it on another task than it is read on. Answers are
+    scored, not generated. Cost: three runs from there on for each stretch, and a linear system. Source: Din et al.
+    2023, arXiv 2303.09435.
     """
 
     kind: ClassVar[str] = "linear_shortcut"
     question: ClassVar[str] = WHICH_LAYERS
+    later: ClassVar[frozenset[str]] = Experiment.later | {"fit_task"}
 
     layers: Annotated[str | None, Field(description='One stretch, such as "10-13". Null: every one of `width`.')] = None
     width: Annotated[int, Field(ge=1, description="Number of layers in each stretch of the sweep.")] = 1
@@ -52,15 +55,15 @@ class LinearShortcut(Experiment):
         Field(description="Metric. kl: the divergence from the intact prediction, which needs no answer."),
     ] = "loss"
     train: Annotated[int, Field(ge=16, le=2048, description="Number of other prompts to fit the maps on.")] = 128
+    fit_task: FitTask = None
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..tasks.fitting_prompts import training_prompts
-
         super().check(sizes, task)
         if "n_layers" in sizes:
             self.stretches(sizes["n_layers"])
         self.require_metric(self.metric, task)
-        training_prompts(task, task.prompts(*self.draw), self.train, self.seed)
+        fit_on = None if self.fit_task is None else task_to_fit_on(self.fit_task)
+        training_prompts(task, task.prompts(*self.draw), self.train, self.seed, fit_on)
 
     def stretches(self, n_layers: int) -> list[range]:
         """The layers that are skipped together. Raises BadConfiguration if they are not a stretch of this model."""
@@ -101,7 +104,8 @@ class LinearShortcut(Experiment):
         unit = unit_of(self.metric)
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
         text = ", ".join(f"{way} {m.text}" for way, m in whole.items())
-        text = f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
+        text = "" if self.fit_task is None else f"The maps were fitted on {self.fit_task}. "
+        text += f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
         undone: list[Measurement] = []
         low, high = whole["skipped"].low, whole["skipped"].high
         if low is not None and high is not None and low * high > 0:
@@ -134,10 +138,9 @@ class LinearShortcut(Experiment):
         from ..engine.activations import Activations
         from ..engine.donors import content
         from ..methods.affine import closest, fitted
-        from ..tasks.fitting_prompts import fitting
 
         measured, batch = lab.prompts(*self.draw)
-        fit = fitting(lab, measured, self.train, self.seed)
+        fit = fitting(lab, measured, self.train, self.seed, self.fit_task, self.system)
         used = (fit.fitted, fit.apart, batch)
         streams = [engine.streams(lab.subject, engine.read(lab.subject, b, {"resid_pre"})) for b in used]
         # Attention treats the first token differently, so it gets its own map.

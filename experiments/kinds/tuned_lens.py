@@ -11,6 +11,7 @@ from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Note, Result
+from ..tasks.fitting_prompts import FitTask, fitting, task_to_fit_on, training_prompts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,21 +32,22 @@ class TunedLens(Experiment):
     only learned what answers look like, which can also have a small KL. Sites as in logit_lens. The model need not use
     what a map can read, and a map may compute part of what later layers do. Cost: a few passes, and one linear system
     per layer. Source: Belrose et al. 2023, arXiv 2303.08112, who train by gradient descent on much more text; this lens
-    is fitted on one task's prompts.
+    is fitted on one task's prompts: on those of `fit_task`, it shows what carries over from that task.
     """
 
     kind: ClassVar[str] = "tuned_lens"
     question: ClassVar[str] = WHAT_IS_WRITTEN
+    later: ClassVar[frozenset[str]] = Experiment.later | {"fit_task"}
 
     train: Annotated[int, Field(ge=16, le=2048, description="Number of other prompts to fit the maps on.")] = 128
+    fit_task: FitTask = None
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
-        from ..tasks.fitting_prompts import training_prompts
-
         super().check(sizes, task)
         if self.n < 2:
             raise BadConfiguration("The control needs another prompt. Use n of at least 2.")
-        training_prompts(task, task.prompts(*self.draw), self.train, self.seed)
+        fit_on = None if self.fit_task is None else task_to_fit_on(self.fit_task)
+        training_prompts(task, task.prompts(*self.draw), self.train, self.seed, fit_on)
 
     def run(self, lab: Lab) -> Result:
         from .. import engine
@@ -89,6 +91,7 @@ class TunedLens(Experiment):
         title = f"Distance from the final prediction after each layer: {lab.subject.name}, {self.task}"
         series = [curve("tuned lens", values["kl"], asked), curve("logit lens", before, asked),
                   curve("tuned lens, another prompt's stream", numbers(swapped["kl"]), asked)]  # fmt: skip
+        fitted_on = "" if self.fit_task is None else f" (maps fitted on {self.fit_task})"
         kept = {"gain": gain, "specific": specific, **values, "logit_lens_kl": before}
         return Result(
             measurements=(
@@ -100,7 +103,7 @@ class TunedLens(Experiment):
                      *lens_effects(sites, values, asked)),
             figures=(over_layers("kl", title, UNITS["kl"], self.n, series),),
             found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.text} "
-            f"nats. The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
+            f"nats{fitted_on}. The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
             + summary(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
             notes=(*failed, *notes),
             doubts=lab.doubts(*self.draw),
@@ -114,10 +117,9 @@ class TunedLens(Experiment):
         from ..engine.donors import content
         from ..lab import numbers
         from ..methods.affine import fitted
-        from ..tasks.fitting_prompts import fitting
 
         measured, _ = lab.prompts(*self.draw)
-        fit = fitting(lab, measured, self.train, self.seed)
+        fit = fitting(lab, measured, self.train, self.seed, self.fit_task, self.system)
         batches = (fit.fitted, fit.apart)
         streams = [engine.streams(lab.subject, engine.read(lab.subject, b, {"resid_pre"})) for b in batches]
         inside = content(batches[0])

@@ -24,6 +24,7 @@ from ..statistics.p_values import p_text
 from ..statistics.random_sets import can_show
 from .control_pool import Pool
 from .control_programs import changed
+from .question_keys import KEYS, hashed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,11 +180,12 @@ def per_prompt(
     """The values by prompt, which an experiment keeps as artifacts.
 
     scores     by metric [1 + site, n], the intact model first and then as its effects are ordered
-    questions  [n], the number of each prompt's question; the same number for the same question
+    questions  [n], the key of each prompt's question; kept as numbers within this experiment, and as hashes
     controls   [set, n], the metric under each random control
     """
     numbered = {name: i for i, name in enumerate(dict.fromkeys(questions))}
     kept = {name: np.asarray(values, dtype=np.float32) for name, values in scores.items()}
     if controls is not None and len(controls):
         kept["controls"] = controls.astype(np.float32)
-    return {**kept, "questions": np.array([numbered[name] for name in questions], dtype=np.int32)}
+    numbers = np.array([numbered[name] for name in questions], dtype=np.int32)
+    return {**kept, "questions": numbers, KEYS: hashed(questions)}

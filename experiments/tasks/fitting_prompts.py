@@ -1,4 +1,8 @@
-"""The prompts to fit maps on: never the measured ones."""
+"""The prompts to fit maps on: never the measured ones.
+
+They are other prompts of the task, or those of another built-in task, such as the beginnings of texts of open_prompts.
+Prompts of another task never ask a measured question.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..notes import note
@@ -20,18 +26,44 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 4000
 FEWEST = 16
+FitTask = Annotated[
+    str | None,
+    Field(
+        description="Built-in task to fit the maps on, such as open_prompts for texts of many kinds. Null: other "
+        "prompts of the same task."
+    ),
+]
+
+
+def task_to_fit_on(name: str) -> Task:
+    """The built-in task of this name. Raises BadConfiguration for others: their prompts may change under their name."""
+    from .registry import BUILT_IN
+
+    known = {task.name: task for task in BUILT_IN}
+    if name not in known:
+        raise BadConfiguration(f"fit_task is '{name}', which is not a built-in task. Use one of: {', '.join(known)}.")
+    return known[name]
 
 
 def training_prompts(
-    task: Task, measured: Sequence[Prompt], count: int, seed: int
+    task: Task, measured: Sequence[Prompt], count: int, seed: int, fit_on: Task | None = None
 ) -> tuple[list[Prompt], tuple[Note, ...]]:
-    """Prompts of the explore split that are not measured, and notes about them.
+    """Prompts of the explore split that are not measured, and notes about them; of `fit_on`, or of the task itself.
 
-    They also ask other questions, if there are enough of these. Raises BadConfiguration if there are too few.
+    They also ask other questions: always those of `fit_on`, and those of the task if there are enough. Raises
+    BadConfiguration if there are too few.
     """
+    source = (fit_on or task).source
     texts, keys = {p.text for p in measured}, {p.key for p in measured}
-    free = [p for p in islice(task.source.stream("explore", seed), LOOKED_AT) if p.text not in texts]
+    free = [p for p in islice(source.stream("explore", seed), LOOKED_AT) if p.text not in texts]
     apart = [p for p in free if p.key not in keys]
+    if fit_on is not None:
+        if len(apart) < FEWEST:
+            raise BadConfiguration(
+                f"{fit_on.name} has only {len(apart)} prompts that ask no measured question; {FEWEST} are needed to "
+                "fit a map. Use another fit_task."
+            )
+        return apart[:count], one_sided(apart[:count])
     if len(apart) >= min(count, 4 * FEWEST):
         return apart[:count], one_sided(apart[:count])
     if len(free) < FEWEST:
@@ -59,11 +91,21 @@ class Fitting:
     notes: tuple[Note, ...]
 
 
-def fitting(lab: Lab, measured: Sequence[Prompt], count: int, seed: int) -> Fitting:
-    """The training prompts of the lab's task as batches."""
+def fitting(
+    lab: Lab, measured: Sequence[Prompt], count: int, seed: int, fit_task: str | None = None, system: str | None = None
+) -> Fitting:
+    """The training prompts of the lab's task, or of `fit_task` asked in the same way, as batches. `system` is the
+    system prompt of a lab with chat."""
+    from ..model.chat import as_asked
     from .batch import make_batch
+    from .carried import require_carried
 
-    drawn, notes = training_prompts(lab.task, measured, count, seed)
+    fit_on = None
+    if fit_task is not None:
+        chat = bool(lab.task.asked)
+        fit_on = as_asked(lab.subject.name, lab.subject.tokenizer, task_to_fit_on(fit_task), chat, system)
+        require_carried(lab.subject, fit_on)
+    drawn, notes = training_prompts(lab.task, measured, count, seed, fit_on)
     cut = len(drawn) - len(drawn) // 4
     fitted, apart = (make_batch(lab.subject.tokenizer, part, lab.subject.device) for part in (drawn[:cut], drawn[cut:]))
     return Fitting(fitted, apart, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from ...db.records import Experiment as Row
 from ...experiments.prediction import p_of_bound
 from ..evidence.conditions import Bound, NoCondition, parse_bound
+from ..evidence.pairing import same_prompts
 from ..evidence.quantity import NoQuantity, asked_questions, changes_by_prompt, find_effect
 from ..evidence.verdict import ALPHA
 from ..report.numbers import value_text
@@ -97,7 +99,8 @@ def _paired(study: Study, one: Row, other: Row, site: str, metric: str | None) -
         sites, changes, asked = values
         kept.append((effect.metric, changes[sites.index(effect.site)], asked))
     (metric_of_one, a, asked), (metric_of_other, b, asked_too) = kept
-    if metric_of_one != metric_of_other or asked != asked_too or one.task_fingerprint != other.task_fingerprint:
+    same = same_prompts(one, other, partial(study.artifact, one.id), partial(study.artifact, other.id))
+    if metric_of_one != metric_of_other or asked != asked_too or not same:
         raise CannotClaim(
             f"{one.id} and {other.id} did not measure the same on the same prompts; use the same task, metric, n, "
             "split and seed."

@@ -4,11 +4,16 @@
     effect[L7.H3]                 the effect at a site; effect[L7.H3, METRIC] where there are several metrics
     rank[L7.H3]                   its rank by size among the effects, 1 for the strongest
     percentile[L7.H3]             the share of matched random parts that changed less, in %; likewise p, q and p_max
-    effect[L7.H3] - effect[L2.H1] the difference of two, of the same experiment
+    effect[L7.H3] - effect[L2.H1] the difference of two
+    effect[L7.H3] / effect[L2.H1] their ratio
+    effect[L7] - E6.effect[L7]    the second of another experiment, in conditions and slots
     max |effect except L7.H3|     over many effects: see `quantified`
+    first layer where lead > 0    see `first_layer`
 
-The value comes with its measured interval. A difference of two effects is computed prompt by prompt if the values of
-the prompts were kept. For other differences, the interval is as wide as both together, which is never too narrow.
+The value comes with its measured interval. A difference or a ratio of two effects on the same prompts is computed
+prompt by prompt if the values of the prompts were kept. Two experiments that are known to share no question are
+independent (`statistics.differences`). For any other two, the interval has everything that the two intervals allow,
+which is never too narrow.
 """
 
 from __future__ import annotations
@@ -17,13 +22,17 @@ import difflib
 import io
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import SerializeAsAny
 
 from ...db import records
 from ...db.records import Effect, Json, Measurement
 from ...experiments.result import Frozen, Result
+from ..report.numbers import value_text
+from .first_layer import EXAMPLE, START, FirstLayer, of_first_layer, parse_first_layer
+from .pairing import Artifact as Artifact
+from .pairing import independent, same_prompts
 from .quantified import Many, of_many, parse_many
 from .term import NoQuantity as NoQuantity
 from .term import Term as Term
@@ -31,15 +40,12 @@ from .term import Term as Term
 if TYPE_CHECKING:
     from ...experiments.statistics.intervals import Array
 
-# The bytes of an artifact of the experiment, by its name.
-Artifact = Callable[[str], bytes]
-
 OF_EFFECTS = ("effect", "rank", "percentile", "p", "q", "p_max")
 _TERM = r"([A-Za-z_][\w.]*)(?:\[([^\[\]{}`|]+)\])?"
-_QUANTITY = re.compile(rf"\s*{_TERM}(?:\s+[-−]\s+{_TERM})?\s*")
+_QUANTITY = re.compile(rf"\s*{_TERM}(?:(\s+[-−]\s+|\s*/\s*)(?:(E\d{{1,18}})\.)?{_TERM})?\s*")
 FORMS = (
-    "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1], max |effect except L7.H3|, "
-    "count(effect < -0.1)"
+    "accuracy_drop, effect[L7.H3], rank[L7.H3], effect[L7.H3] - effect[L2.H1] (or /), max |effect except L7.H3|, "
+    "count(effect < -0.1), first layer where lead > 0"
 )
 
 
@@ -66,15 +72,23 @@ class Numbers(NamedTuple):
 
 
 Experiment = records.Experiment | Numbers
+# Finds another experiment of the study, and its artifacts, by its id. Raises NoQuantity.
+Others = Callable[[str], tuple[records.Experiment, Artifact | None]]
 
 
 class Quantity(Frozen):
+    """A term, or two with - or / between them; `other` is the experiment of the second, None for the same one."""
+
     first: SerializeAsAny[Term]
     second: Term | None = None
+    between: Literal["-", "/"] = "-"
+    other: str | None = None
 
     @property
     def text(self) -> str:
-        return self.first.text if self.second is None else f"{self.first.text} - {self.second.text}"
+        if self.second is None:
+            return self.first.text
+        return f"{self.first.text} {self.between} {f'{self.other}.' if self.other else ''}{self.second.text}"
 
 
 class Measured(Frozen):
@@ -92,12 +106,20 @@ class Measured(Frozen):
 
 def parse(text: str) -> Quantity:
     """Raises NoQuantity."""
-    if many := parse_many(text):
+    if many := parse_many(text) or parse_first_layer(text):
         return Quantity(first=many)
     found = _QUANTITY.fullmatch(text)
+    if found is None and START.match(text):
+        raise NoQuantity(
+            f"'{' '.join(text.split())[:80]}' is not a quantity. Write {EXAMPLE}; a condition adds a bound on the "
+            f"layer: {EXAMPLE} < 10."
+        )
     if found is None:
         raise NoQuantity(f"'{' '.join(text.split())[:80]}' is not a quantity; quantities look like {FORMS}.")
-    return Quantity(first=_term(found[1], found[2]), second=_term(found[3], found[4]) if found[3] else None)
+    if not found[5]:
+        return Quantity(first=_term(found[1], found[2]))
+    between = "/" if found[3].strip() == "/" else "-"
+    return Quantity(first=_term(found[1], found[2]), second=_term(found[5], found[6]), between=between, other=found[4])
 
 
 def worked_out(text: str) -> bool:
@@ -116,32 +138,53 @@ def _term(name: str, key: str | None) -> Term:
     return Term(name=name, site=site.strip(), metric=metric.strip() or None)
 
 
-def read(row: Experiment, quantity: Quantity | str, artifact: Artifact | None = None) -> Measured:
+def read(
+    row: Experiment, quantity: Quantity | str, artifact: Artifact | None = None, others: Others | None = None
+) -> Measured:
     """The quantity in an experiment as `Reader.experiment` gives it. Raises NoQuantity with the nearest names.
 
-    Without `artifact` a rank has no interval, and the interval of a difference of effects is as wide as both.
+    Without `artifact` a rank has no interval, and nothing is computed prompt by prompt. `others` finds the experiment
+    of a second term.
     """
     if isinstance(quantity, str):
         quantity = parse(quantity)
     first = _single(row, quantity.first, artifact)
     if quantity.second is None:
         return first
-    second = _single(row, quantity.second, artifact)
-    unit = first.unit if first.unit == second.unit else ""
-    both = Measured(name=quantity.text, value=first.value - second.value, n=first.n, unit=unit,
-                    questions=first.questions)  # fmt: skip
-    paired = _paired(row, quantity, artifact)
+    if quantity.other is None:
+        its, its_artifact = row, artifact
+    elif others is None:
+        raise NoQuantity(f"{quantity.text}: {quantity.other} is another experiment; name numbers of one experiment.")
+    else:
+        its, its_artifact = others(quantity.other)
+    second = _single(its, quantity.second, its_artifact)
+    ratio_of = quantity.between == "/"
+    if ratio_of and (second.value == 0 or (second.low is not None and second.low <= 0 <= (second.high or 0.0))):
+        raise NoQuantity(
+            f"{quantity.text}: the denominator is {value_text(second.value, second.low, second.high)}, not shown to "
+            "differ from 0, so any ratio is possible. Use the difference."
+        )
+    asked = [one.questions for one in (first, second) if one.questions is not None]
+    both = Measured(
+        name=quantity.text, value=first.value / second.value if ratio_of else first.value - second.value,
+        n=first.n if quantity.other is None or first.n == second.n else None,
+        unit=first.unit if first.unit == second.unit and not ratio_of else "",
+        questions=first.questions if quantity.other is None else min(asked, default=None),
+    )  # fmt: skip
+    paired = _paired((row, artifact), (its, its_artifact), quantity)
     if paired is not None:
         return both.model_copy(update=paired)
-    if None in (first.low, first.high, second.low, second.high):
+    if first.low is None or first.high is None or second.low is None or second.high is None:
         return both
-    assert first.low is not None
-    assert first.high is not None
-    assert second.low is not None
-    assert second.high is not None
-    below = (first.value - first.low) + (second.high - second.value)
-    above = (first.high - first.value) + (second.value - second.low)
-    return both.model_copy(update={"low": both.value - below, "high": both.value + above})
+    from ...experiments.statistics.differences import Estimate, difference, ratio
+
+    apart = False
+    if quantity.other is not None and isinstance(row, records.Experiment) and isinstance(its, records.Experiment):
+        apart = independent(row, its, artifact, its_artifact)
+    found = (ratio if ratio_of else difference)(
+        Estimate(first.value, first.low, first.high), Estimate(second.value, second.low, second.high), apart
+    )
+    return both.model_copy(update={"low": found.low, "high": found.high})
 
 
 def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
@@ -153,6 +196,12 @@ def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
         value, low, high = of_many(term, effects)
         n = len(effects) - len(term.without) if term.how == "count" else effects[0].n
         return Measured(name=term.text, value=value, low=low, high=high, n=n, questions=asked)
+    if isinstance(term, FirstLayer):
+        effects = ranked(row, term.metric)
+        if not effects:
+            raise NoQuantity(f"{row.id} measured no effects{f' on {term.metric}' if term.metric else ''}.")
+        value, low, high = of_first_layer(term, effects, asked)
+        return Measured(name=term.text, value=value, low=low, high=high, n=effects[0].n, questions=asked)
     if term.site is None:
         for one in row.measurements:
             if one.name == term.name:
@@ -248,22 +297,43 @@ def _rank_interval(row: Experiment, effect: Effect, artifact: Artifact | None) -
     return rank_interval(changes, sites.index(effect.site), asked)
 
 
-def _paired(row: Experiment, quantity: Quantity, artifact: Artifact | None) -> dict[str, float] | None:
-    """The interval of a difference of two effects on one metric, prompt by prompt."""
+def _paired(
+    one: tuple[Experiment, Artifact | None], other: tuple[Experiment, Artifact | None], quantity: Quantity
+) -> dict[str, float] | None:
+    """The value and the interval of a difference or a ratio of two effects on the same prompts, prompt by prompt; None
+    if the values of the prompts were not kept, or the effects are of other prompts or other metrics."""
+    import numpy as np
+
     first, second = quantity.first, quantity.second
     if second is None or first.name != "effect" or second.name != "effect" or not (first.site and second.site):
         return None
-    one, other = (find_effect(row, str(t.site), t.metric)[0] for t in (first, second))
-    kept = changes_by_prompt(row, one.metric, artifact)
-    if kept is None or one.metric != other.metric:
+    (row, artifact), (its, its_artifact) = one, other
+    if row is not its:
+        if not isinstance(row, records.Experiment) or not isinstance(its, records.Experiment):
+            return None
+        if not same_prompts(row, its, artifact, its_artifact):
+            return None
+    effect, its_effect = find_effect(row, first.site, first.metric)[0], find_effect(its, second.site, second.metric)[0]
+    kept = changes_by_prompt(row, effect.metric, artifact)
+    its_kept = changes_by_prompt(its, its_effect.metric, its_artifact)
+    if kept is None or its_kept is None or effect.metric != its_effect.metric or kept[2] != its_kept[2]:
+        return None
+    whole, its_whole = _whole(row, effect.metric, artifact), _whole(its, its_effect.metric, its_artifact)
+    if (whole is None) != (its_whole is None):
+        return None
+    if whole is not None and its_whole is not None and not np.array_equal(whole, its_whole):
         return None
     from ...experiments.statistics.ratios import ratio_interval
     from ...experiments.statistics.skewed import mean_interval
 
-    sites, changes, asked = kept
-    difference = changes[sites.index(one.site)] - changes[sites.index(other.site)]
-    whole = _whole(row, one.metric, artifact)
-    value, low, high = mean_interval(difference, asked) if whole is None else ratio_interval(difference, whole, asked)
+    a, b, asked = kept[1][kept[0].index(effect.site)], its_kept[1][its_kept[0].index(its_effect.site)], kept[2]
+    if quantity.between == "/":
+        # The whole of two shares cancels.
+        value, low, high = ratio_interval(a, b, asked)
+    elif whole is None:
+        value, low, high = mean_interval(a - b, asked)
+    else:
+        value, low, high = ratio_interval(a - b, whole, asked)
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 

@@ -171,6 +171,20 @@ def spoken(hypothesis: Hypothesis, found: Verdicts) -> str:
     return f"supported under {' and '.join(methods)} alone"
 
 
+def by_task(hypothesis: Hypothesis, found: Verdicts) -> dict[str, str]:
+    """The verdict on each task that it predicts about, if there are several: that of a hypothesis with only the
+    predictions on this task. They share the correction."""
+    said: dict[str, list[Verdict | None]] = {}
+    for one in hypothesis.predictions:
+        said.setdefault(str(one.config.get("task")), []).append(found.predictions[one.id])
+    return {task: _status(hypothesis, each) for task, each in said.items()} if len(said) > 1 else {}
+
+
+def task_line(hypothesis: Hypothesis, found: Verdicts) -> str:
+    """Such as "ioi supported, capitals refuted"; empty if it is about one task."""
+    return ", ".join(f"{task} {verdict}" for task, verdict in by_task(hypothesis, found).items())
+
+
 def judged_predictions(hypothesis: Hypothesis, found: Verdicts) -> list[JudgedPrediction]:
     """Its predictions, each with its result."""
     return [

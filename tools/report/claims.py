@@ -7,13 +7,15 @@ checked below each sentence. So a reader can see when a sentence says something 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from ...db.records import Experiment
 from ...experiments.result import Frozen
 from ..claims import claim as typed_claim
 from ..claims.call import read_claim
 from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
-from ..evidence.quantity import NoQuantity, listed
+from ..evidence.quantity import Artifact, NoQuantity, listed
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .study import Study
@@ -83,14 +85,20 @@ def _checked(text: str, study: Study) -> Checked:
         raise Refused(str(fault).rstrip(".")) from fault
     if condition.bound is None:
         return _verdict(condition, study)
-    row = study.experiments.get(condition.of)
-    if row is None or row.status != "done":
-        why = f"is not an experiment of {study.run.id}" if row is None else f"is {row.status}"
-        raise Refused(f"{condition.of} {why}; finished in this run: {listed(study.finished) or 'none'}")
     try:
-        return check_bound(condition, row, study.q, lambda name: study.artifact(condition.of, name))
+        row, artifact = finished(study, condition.of)
+        return check_bound(condition, row, study.q, artifact, partial(finished, study))
     except NoQuantity as fault:
         raise Refused(str(fault).rstrip(".")) from fault
+
+
+def finished(study: Study, of: str) -> tuple[Experiment, Artifact]:
+    """A finished experiment of the study, and its artifacts. Raises NoQuantity."""
+    row = study.experiments.get(of)
+    if row is None or row.status != "done":
+        why = f"is not an experiment of {study.run.id}" if row is None else f"is {row.status}"
+        raise NoQuantity(f"{of} {why}; finished in this run: {listed(study.finished) or 'none'}")
+    return row, partial(study.artifact, of)
 
 
 def _verdict(condition: Condition, study: Study) -> Checked:

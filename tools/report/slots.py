@@ -7,6 +7,8 @@ what there is.
     {{E12.NAME}}             a measurement           {{E12.n}}  {{E12.found}}  {{E12.config.FIELD}}
     {{E12.effect[L7.H3]}}    the effect of a site    {{E12.effect[L7.H3, METRIC]}} where there are several metrics
     {{E12.rank[L7.H3]}}      its rank by size        {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
+    {{E5.effect[L7] - E6.effect[L7]}} {{E5.effect[L7] / E5.effect[L2]}}  a difference, a ratio
+    {{E4.first layer where lead > 0}} {{E4.count(effect < -0.1)}}  of many effects
     {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
     {{H2.verdict}} {{H2.status}} {{H2.statement}}
 """
@@ -15,11 +17,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
+
+from pydantic import SerializeAsAny
 
 from ...db.records import Effect, Experiment, Measurement
 from ...experiments.result import Frozen
-from ..evidence.quantity import NoQuantity, find_effect, listed, near, offer, ranked
+from ..evidence.conditions import of_experiment, of_this
+from ..evidence.quantity import Artifact, NoQuantity, Quantity, Term, find_effect, listed, near, offer, ranked, read
+from ..evidence.quantity import parse as parse_quantity
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .numbers import number, p_number, setting, true_minus, value_parts
@@ -42,7 +49,8 @@ class SlotError(ValueError):
 
 
 class Slot(Frozen):
-    """One slot: `of` is the id of an experiment or a hypothesis, `key` the text in the square brackets.
+    """One slot: `of` is the id of an experiment or a hypothesis, `key` the text in the square brackets. `quantity` is a
+    number that is computed from several.
 
     source[start:end] is the slot's text, braces included.
     """
@@ -50,6 +58,7 @@ class Slot(Frozen):
     of: str
     field: str
     key: str | None = None
+    quantity: SerializeAsAny[Quantity] | None = None
     text: str
     start: int
     end: int
@@ -93,6 +102,10 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
             end = start + 2
             continue
         end = braces.end()
+        if (computed := _computed(braces[1])) is not None:
+            of, quantity = computed
+            yield Slot(of=of, field=quantity.text, quantity=quantity, text=braces[0], start=start, end=end)
+            continue
         slot = _SLOT.fullmatch(braces[1])
         if slot is None:
             yield SlotError(
@@ -101,6 +114,20 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
             )
             continue
         yield Slot(of=slot[1], field=slot[2], key=slot[3] and slot[3].strip(), text=braces[0], start=start, end=end)
+
+
+def _computed(text: str) -> tuple[str, Quantity] | None:
+    """The experiment and the quantity of a slot such as E5.effect[L7] - E6.effect[L7]; None for one single number, and
+    for one with |, which would end the cell of a table."""
+    of = None if "|" in text else of_experiment(text)
+    if of is None:
+        return None
+    try:
+        quantity = of_this(of[0], parse_quantity(of[1]))
+    except NoQuantity:
+        return None
+    plain = quantity.second is None and type(quantity.first) is Term
+    return None if plain else (of[0], quantity)
 
 
 def line_of(source: str, at: int) -> str:
@@ -114,7 +141,22 @@ def fill(slot: Slot, study: Study) -> Filled:
     """
     if slot.of.startswith("H"):
         return _hypothesis(slot, study)
-    return _experiment(slot, _finished(slot, study))
+    row = _finished(slot, study, slot.of)
+    return _experiment(slot, row) if slot.quantity is None else _number(slot, slot.quantity, row, study)
+
+
+def _number(slot: Slot, quantity: Quantity, row: Experiment, study: Study) -> Filled:
+    """A number computed from several."""
+
+    def other(of: str) -> tuple[Experiment, Artifact]:
+        return _finished(slot, study, of), partial(study.artifact, of)
+
+    try:
+        found = read(row, quantity, partial(study.artifact, row.id), other)
+    except NoQuantity as fault:
+        raise SlotError(f"{slot.text}: {fault}") from fault
+    main, rest = value_parts(found.value, found.low, found.high, unit=found.unit, n=found.n)
+    return Filled(main=main, rest=rest, tip=_tip_of(slot, one_line(quantity.text), found.low, found.high), of=slot.of)
 
 
 def _hypothesis(slot: Slot, study: Study) -> Filled:
@@ -132,16 +174,16 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
     return Filled(main=f"“{text}”" if slot.field == "statement" else text, tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
-def _finished(slot: Slot, study: Study) -> Experiment:
-    row = study.experiments.get(slot.of)
+def _finished(slot: Slot, study: Study, of: str) -> Experiment:
+    row = study.experiments.get(of)
     finished = listed(study.finished) or "none yet"
     if row is None:
-        raise SlotError(f"{slot.text}: {slot.of} is not an experiment of {study.run.id}; you can cite: {finished}.")
+        raise SlotError(f"{slot.text}: {of} is not an experiment of {study.run.id}; you can cite: {finished}.")
     if row.status == "failed":
         why = clipped(one_line(row.error or ""), 80)
-        raise SlotError(f"{slot.text}: {slot.of} failed ({why}), so it has no numbers; you can cite: {finished}.")
+        raise SlotError(f"{slot.text}: {of} failed ({why}), so it has no numbers; you can cite: {finished}.")
     if row.status != "done":
-        raise SlotError(f"{slot.text}: {slot.of} has not finished, so it has no numbers; you can cite: {finished}.")
+        raise SlotError(f"{slot.text}: {of} has not finished, so it has no numbers; you can cite: {finished}.")
     return row
 
 
@@ -211,10 +253,13 @@ def _figure(slot: Slot, row: Experiment) -> Filled:
     return Filled(main="", tip=f"{slot.of}, figure {slot.key or names[0]}", of=slot.of)
 
 
+def _tip_of(slot: Slot, name: str, low: float | None, high: float | None) -> str:
+    interval = "" if low is None or high is None else f"; 95% interval {number(low)} to {number(high)}"
+    return f"{slot.of}, {one_line(name)}{interval}"
+
+
 def _tip(slot: Slot, name: str, row: Measurement | Effect) -> str:
-    parts = [f"{slot.of}, {one_line(name)}"]
-    if row.low is not None and row.high is not None:
-        parts.append(f"95% interval {number(row.low)} to {number(row.high)}")
+    parts = [_tip_of(slot, name, row.low, row.high)]
     said: dict[str, float | None] = {"n": row.n}
     if isinstance(row, Effect):
         said |= {"p": row.p, "q": row.q, "percentile": row.percentile, "p_max": row.p_max}

@@ -18,7 +18,7 @@ from ..claims.in_short import in_short
 from ..claims.standard import bound_sentence
 from ..claims.words import listed
 from ..evidence.quantity import ranked
-from ..evidence.verdict import said, spoken
+from ..evidence.verdict import said, spoken, task_line
 from ..workbench.environment import report_version
 from .answers import METRIC, answer_classes
 from .escape import clipped, one_line
@@ -165,6 +165,7 @@ def _hypothesis(row: Hypothesis, study: Study) -> Shown:
         "refuted_if": true_minus(row.refuted_if),
         "verdict": spoken(row, study.verdicts),
         "events": [event._replace(comment=true_minus(event.comment)) for event in row.events if event.comment],
+        "by_task": task_line(row, study.verdicts),
         "predictions": [predicted(one, study) for one in row.predictions],
     }
 
@@ -173,9 +174,11 @@ def predicted(row: Prediction, study: Study) -> Shown:
     """A prediction and its result."""
     judged = row.judged
     config = [(name, one_line(setting(value))) for name, value in own_settings(row.kind, row.config).items()]
+    task = row.config.get("task")
+    kind = row.kind if task == study.run.task else f"{row.kind} on {task}"
     return {
         "said": true_minus(said(row)),
-        "of": one_line(", ".join((row.kind, count(row.config["n"]), *(f"{name} {text}" for name, text in config)))),
+        "of": one_line(", ".join((kind, count(row.config["n"]), *(f"{name} {text}" for name, text in config)))),
         "found": "" if judged is None else value_text(judged.value, judged.low, judged.high, n=judged.n),
         "p": "" if judged is None else p_number(study.verdicts.corrected[row.id]),
         "verdict": study.verdicts.predictions[row.id] or "not tested",

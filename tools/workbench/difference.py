@@ -16,6 +16,7 @@ from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Json, Measurement, Run
 from ..claims.call import read_claim
+from ..evidence.pairing import same_prompts
 from ..evidence.verdict import said, spoken, verdicts
 
 
@@ -110,13 +111,13 @@ class RunDifference(NamedTuple):
 def experiment_difference(reader: Reader, one: int, other: int) -> ExperimentDifference:
     """The settings that differ, whether both asked the same prompts, and every number that either has."""
     a, b = reader.experiment(one), reader.experiment(other)
-    asked, asked_too = ((e.task_fingerprint, e.split, e.n, e.config.get("seed")) for e in (a, b))
-    kept = paired(reader, a, b) if asked == asked_too else {}
+    same = same_prompts(a, b, lambda name: reader.artifact(one, name), lambda name: reader.artifact(other, name))
+    kept = paired(reader, a, b) if same else {}
     return ExperimentDifference(
         ids=[a.id, b.id],
         status=[a.status, b.status],
         settings=setting_differences(settings(a), settings(b)),
-        same_prompts=asked == asked_too,
+        same_prompts=same,
         measurements=numbers({m.name: m for m in a.measurements}, {m.name: m for m in b.measurements}, {}),
         effects=numbers(by_place(a.effects), by_place(b.effects), kept),
         found=[a.found or a.error, b.found or b.error],

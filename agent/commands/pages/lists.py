@@ -283,6 +283,7 @@ def print_predictions(console: Console, predictions: Sequence[JudgedPrediction])
         judged = row.judged
         found = ("", "", "") if judged is None else (number(judged.value), interval(judged), p_text(row.corrected))
         test = "" if judged is None else judged.experiment
-        rows.append((row.said, row.config.get("method", ""), *found, row.verdict or "not tested", test))
-    columns = ("~predicted", "~method", ">found", "95% interval", ">p", "verdict", "test")
+        of = row.config.get("task", ""), row.config.get("method", "")
+        rows.append((row.said, *of, *found, row.verdict or "not tested", test))
+    columns = ("~predicted", "~task", "~method", ">found", "95% interval", ">p", "verdict", "test")
     console.print(table(columns, rows))

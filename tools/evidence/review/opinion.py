@@ -106,6 +106,7 @@ def matter(one: Stated) -> str:
         quantity = parse(one.quantity)
         found = [term for term in (quantity.first, quantity.second) if term is not None]
         terms = [[term.name, term.site, term.metric or config.get("metric")] for term in found]
+        terms += ["/"] if quantity.between == "/" else []
         if all(term.name == "effect" for term in found):
             # The site already names what was edited, in a sweep or alone.
             about = {}

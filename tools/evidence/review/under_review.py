@@ -110,12 +110,14 @@ def _of_evidence(evidence: Sequence[Evidence], study: Study) -> Iterator[Asserti
 
 def assertions(claim: Claim, study: Study) -> list[Assertion]:
     """The testable assertions of a sentence's conditions. A condition on a number without an interval is not testable,
-    and neither is 'is inconclusive'."""
+    nor on numbers of two experiments; and neither is 'is inconclusive'."""
     found: list[Assertion] = []
     for text in claim.conditions:
         condition = parse_condition(text)
         if condition.bound is not None:
             row, bound = study.experiments[condition.of], condition.bound
+            if bound.quantity.other is not None:
+                continue
             if read(row, bound.quantity, lambda name, of=condition.of: study.artifact(of, name)).low is None:
                 continue
             found.append(
