@@ -69,7 +69,7 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.summary(scale, found) + held(places, found) + sentence + self.changed,
+            found=self.summary(scale, found) + held(places, found) + sentence + self.changed(pair),
             notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),

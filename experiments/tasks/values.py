@@ -35,6 +35,11 @@ def changes_only(prompt: Prompt, name: str) -> bool:
     return whole and other != prompt.text
 
 
+def blank_before(prompt: Prompt) -> str:
+    """The blank with which the prompt's answer starts; a space after an open prompt."""
+    return prompt.answer[: len(prompt.answer) - len(prompt.answer.lstrip())] if prompt.answer else " "
+
+
 def names_of(prompts: Iterable[Prompt]) -> list[str]:
     """The names of values that all of these prompts have, in the order of the first."""
     found: list[str] | None = None
