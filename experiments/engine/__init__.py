@@ -34,7 +34,7 @@ from .generate import generate
 from .gradients import attribution
 from .lens import lens, streams
 from .narrowing import narrowable
-from .readout import Readout
+from .readout import Readout, StreamReadout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run
 from .weights import HeadWeights, head_weights, sought, unembedding, written
@@ -49,6 +49,7 @@ __all__ = [
     "RowsOfSource",
     "Source",
     "StoredRun",
+    "StreamReadout",
     "attribution",
     "direct",
     "edge_attribution",
