@@ -29,8 +29,7 @@ class ActivationPatching(Patching):
     clean and corrupted do not differ. Controls: the identity; everything patched, which must give the other run; the
     strongest sites with the values of another prompt (donor: what those give is not about this prompt); together, all
     swept sites at once. Denoising shows what suffices, noising what is needed: redundant parts show only in denoising.
-    A stream patch carries everything computed before it. Needs a task with corrupted prompts. Cost: one run per site; a
-    head sweep costs about as much as head_ablation.
+    A stream patch carries everything computed before it. Needs a task with corrupted prompts. Cost: one run per site.
     """
 
     kind: ClassVar[str] = "activation_patching"

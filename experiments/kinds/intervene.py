@@ -42,8 +42,8 @@ class Intervene(Experiment):
 
     PLACES: L5.H3 L7.mlp, L10-20.H*, L*.mlp@last, L7.resid_pre@s2, L5 (attention and MLP), with "except L12.H3".
     Positions: all, last, first, all-first, spans; with corrupted also changed, read. `read`: metrics, logit_diff@L9
-    (lens after layer 9), prob " Paris" " Rome", projection L7.resid_post@last on " Paris" - " Rome", top, text. One
-    paired effect for each intervention and contrast.
+    (lens after layer 9), prob " Paris" " Rome", projection L7.resid_post@last on " Paris", top, text. One paired effect
+    for each intervention and contrast.
     Controls: identity, and the first intervention at 20 random other places of the same form.
     """
 

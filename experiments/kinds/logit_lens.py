@@ -34,8 +34,7 @@ class LogitLens(OfValue):
     of the likeliest token at every layer and position. Edits nothing, so it costs little more than one pass. It
     misleads in early layers, which do not yet write in the final basis: what it cannot read may still be there
     (tuned_lens corrects for this), and what it can read may be unused (ablation shows). With value and position: can
-    a+b be read at b? Sites are then L7.resid_post@b, prob is that of one token, and the lead is over the values of the
-    other prompts.
+    a+b be read at b? Sites are then L7.resid_post@b, prob is one token's, the lead over other prompts' values.
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
 

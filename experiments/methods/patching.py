@@ -67,8 +67,7 @@ class Contrast(Experiment):
 
     twin: Annotated[
         str | None,
-        Field(description="Named value that the corrupted prompts change, and only what follows from it, such as a or "
-              "io. Null: what the task changes."),
+        Field(description="Named value that the corrupted prompts change, and what follows from it, such as a."),
     ] = None  # fmt: skip
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:

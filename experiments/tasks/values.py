@@ -14,6 +14,9 @@ from math import prod
 from ..errors import BadTask
 from .prompt import ANSWER, Prompt
 
+# Between a group and a site, in the name of the group's change there: change[a=3; L7.H3].
+OF_SITE = "; "
+
 
 def values_of(prompt: Prompt) -> dict[str, str]:
     """Each value's name and text, without blanks around it: the texts of the spans, `answer`, and the prompt's own.
