@@ -125,7 +125,7 @@ def parse_line(text: str) -> Line:
     if verb == "patch":
         given["donor"] = _donor(found["donor"], quotes, text)
     if verb in ("add", "project_out"):
-        given["along"] = _direction(found["along"], quotes, text)
+        given["along"] = direction_of(found["along"], quotes, text)
     if found.get("by"):
         given["by"] = float(found["by"])
     line = Line(**given)
@@ -184,7 +184,7 @@ def _donor(words: str, quotes: Sequence[str], text: str) -> Donor:
     )
 
 
-def _direction(words: str, quotes: Sequence[str], text: str) -> Direction:
+def direction_of(words: str, quotes: Sequence[str], text: str) -> Direction:
     if words in ("corrupted - clean", "answer - distractor"):
         return Direction(runs=words)  # type: ignore[arg-type]
     if re.fullmatch(r"\0(?: - \0)?", words):

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from .tasks.carried import most_after, require_carried
 from .tasks.donors import more_donors
 from .tasks.prompt import Prompt, Split
 from .tasks.task import Task
+
+if TYPE_CHECKING:
+    from .tasks.donors_by_rule import Lenders
 
 Progress = Callable[[str, int, int], None]
 INTACT = Intervention(name="intact")
@@ -63,6 +67,8 @@ class Lab:
     _batches: dict[tuple[int, str, int], tuple[tuple[Prompt, ...], Batch]] = field(default_factory=dict)
     _intact: dict[tuple[int, str, int], Intact] = field(default_factory=dict)
     _with_donors: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
+    # By seed, the prompts that donors by rule are taken from.
+    lenders: dict[int, Lenders] = field(default_factory=dict)
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -116,7 +116,7 @@ def test_families_change_the_value_of_their_field() -> None:
 
 def test_too_few_prompts_and_unknown_spans_are_refused_and_old_hashes_stay() -> None:
     both, _ = labs("llama")
-    with pytest.raises(BadConfiguration, match=r"No prompt has the span 'b' to change\. Use subject\."):
+    with pytest.raises(BadConfiguration, match=r"No prompt has the value 'b' to change\. Values: subject, answer\."):
         ActivationPatching(**SWEEP, twin="b").check(both.subject.sizes, both.task)
     with pytest.raises(BadConfiguration, match=r"Only \d+ of the 18 .* change something other than subject\)"):
         corrupted_prompts(both, (18, "explore", 0), value="subject")

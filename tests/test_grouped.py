@@ -12,6 +12,7 @@ from scipy.stats import ttest_ind
 
 from lashley.experiments.errors import BadConfiguration, BadTask
 from lashley.experiments.kinds.baseline import Baseline
+from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.methods.by_group import groups_of
 from lashley.experiments.statistics.grouped import MOST, difference, grouped, share_difference
 from lashley.experiments.statistics.intervals import wilson
@@ -175,6 +176,69 @@ def test_length_and_answer_group_too_and_names_fit_a_quantity() -> None:
     long = [Prompt(text="w3", answer=" w4", key=str(i), values={"said": "w3 " * 30 + f"w{i}"}) for i in (1, 2, 1)]
     first, second, third = groups_of(long, batch, "said")
     assert first == third != second
+
+
+def spanned(i: int) -> Prompt:
+    """Words with a span at the second one, and one at the word before the last."""
+    words = PROMPTS[i].text.split()
+    first, second = len(words[0]) + 1, len(" ".join(words[:-2])) + 1
+    spans = {"early": (first, first + len(words[1])), "late": (second, second + len(words[-2]))}
+    return PROMPTS[i].model_copy(update={"spans": spans})
+
+
+def test_distance_counts_tokens_and_right_is_what_the_intact_model_says() -> None:
+    lab = word_lab("llama", tuple(map(spanned, range(90))))
+    result = Baseline(task="words", n=N, by="early..late").run(lab)
+    prompts, _ = lab.prompts(N, "explore", 0)
+    loss = lab.intact(N, "explore", 0).scores["loss"]
+    # A word is a token: from the second word to the one before the last.
+    apart = np.array([len(p.text.split()) - 3 for p in prompts])
+    for tokens in set(apart.tolist()):
+        assert result[f"loss[early..late={tokens}]"].value == pytest.approx(loss[apart == tokens].mean())
+    assert len(set(apart.tolist())) == 3
+    Baseline(task="words", n=N, by="early..last").check(lab.subject.sizes, lab.task)
+    with pytest.raises(BadConfiguration, match="Not every prompt has the position 'end'"):
+        Baseline(task="words", n=N, by="early..end").check(lab.subject.sizes, lab.task)
+    # Every third prompt gets the answer that the model gives, so it is right.
+    said = lab.intact(N, "explore", 0).said
+    answers = {p.text: text for p, text in list(zip(prompts, said, strict=True))[::3]}
+    able: list[Prompt] = []
+    for prompt in map(spanned, range(90)):
+        word = answers.get(prompt.text, "w3").split()[:1]
+        right = {"answer": f" {word[0]}", "distractor": " w3"} if word not in ([], ["w3"]) else {}
+        able.append(prompt.model_copy(update=right))
+    both = word_lab("llama", tuple(able))
+    found, intact = Baseline(task="words", n=N, by="right").run(both), both.intact(N, "explore", 0)
+    assert intact.correct is not None
+    assert 0 < intact.correct.sum() < N
+    for name, rows in (("right", intact.correct == 1), ("wrong", intact.correct == 0)):
+        assert found[f"accuracy[right={name}]"].value == (name == "right")
+        assert found[f"loss[right={name}]"].value == pytest.approx(intact.scores["loss"][rows].mean())
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_removal_by_group_is_the_removal_on_the_group_alone(together: bool) -> None:
+    lab, heads = word_lab("llama", PROMPTS), ["L0.H1", "L1.H2", "L2.H0", "L2.H3"]
+    given = {"task": "words", "n": N, "heads": heads, "together": together, "controls": 2}
+    plain, result = (HeadAblation(**given, by=by).run(lab) for by in (None, "third"))
+    assert result.effects == plain.effects
+    assert [m for m in result.measurements if "[" not in m.name] == list(plain.measurements)
+    strongest = sorted(plain.effects, key=lambda e: -abs(e.value))[:3] if not together else plain.effects[:1]
+    prompts, _ = lab.prompts(N, "explore", 0)
+    kept = plain.arrays["logit_diff"]
+    for effect in strongest:
+        change = kept[1 + [e.site for e in plain.effects].index(effect.site)] - kept[0]
+        for value in ("w0", "w1", "w2"):
+            rows = [i for i, p in enumerate(prompts) if p.values["third"] == value]
+            asked = [prompts[i].key for i in rows]
+            mean, low, high = mean_interval(change[rows].astype(float), asked)
+            name = f"change[third={value}; {effect.site}]"
+            assert result[name].value == pytest.approx(float(mean), abs=1e-5)
+            assert (result[name].low, result[name].high) == pytest.approx((float(low), float(high)), abs=1e-4)
+            # A verdict rests on the questions of the group.
+            assert read(Numbers.of(result, {"n": N}), name).questions == len(set(asked))
+    assert sum(m.name.startswith("change[") for m in result.measurements) == 3 * len(strongest)
+    assert "by" not in HeadAblation(**given).config()
 
 
 def test_groups_of_one_question_say_that_they_have_no_interval() -> None:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from lashley.agent.commands.experiment import from_file
 from lashley.experiments.edit_lines import parse_line
-from lashley.experiments.errors import BadConfiguration
+from lashley.experiments.errors import BadConfiguration, BadTask
 from lashley.experiments.kinds.intervene import Intervene
 from lashley.experiments.lab import Lab
 from lashley.experiments.result import Effect, Result
 from lashley.experiments.sites import Site, parse_site
 from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
-from lashley.experiments.tasks.donors_by_rule import donors_by_rule, prompts_with_donors
+from lashley.experiments.tasks.donors_by_rule import Lenders, donors_by_rule, prompts_with_donors
 from lashley.experiments.tasks.prompt import Prompt
 from lashley.experiments.tasks.values import values_of
 from lashley.tests.corrupted_lab import columns, corrupted_lab, difference, ids
@@ -101,6 +101,12 @@ def values(kind: str, text: str, name: str) -> Tensor:
 
 def raising(kind: str, word: int) -> Tensor:
     """The direction that raises a token's logit through the final norm, of length 1."""
+    found = row_of(kind, word)
+    return found / found.norm()
+
+
+def row_of(kind: str, word: int) -> Tensor:
+    """A token's row of the unembedding, with the gain of the final norm."""
     model = tiny_subject(kind).model
     row = model.get_output_embeddings().weight[word]
     if kind == "gpt2":
@@ -109,7 +115,7 @@ def raising(kind: str, word: int) -> Tensor:
     else:
         scale = model.model.norm.weight
         found = row * (1 + scale if kind.startswith("gemma") else scale)
-    return found / found.norm()
+    return found
 
 
 def along(kind: str, word: int, old: Tensor) -> Tensor:
@@ -302,6 +308,75 @@ def test_readings_after_a_layer_and_of_tokens_equal_the_model_cut_there() -> Non
     assert effect(result, "edited 'w7' 'w9'", "token_prob").value == pytest.approx(sum(probabilities) / N, abs=1e-5)
 
 
+@torch.no_grad()
+def stream(kind: str, prompt: Prompt, plain: Plain, layers: int) -> Tensor:
+    """The stream after so many layers, [position, d_model], kept by a hook on the next layer or on the last one."""
+    model = tiny_subject(kind).model
+    change, _ = plain(kind, prompt, prompt.text)
+    blocks = model.transformer.h if kind == "gpt2" else model.model.layers
+    kept: list[Tensor] = []
+    if layers < len(blocks):
+        handle = blocks[layers].register_forward_pre_hook(lambda _, args: kept.append(args[0]))
+    else:
+        handle = blocks[-1].register_forward_hook(
+            lambda _, args, out: kept.append(out if isinstance(out, Tensor) else out[0])
+        )
+    with hooked(model, change) as cache:
+        model(input_ids=ids(kind, prompt.text), past_key_values=cache, use_cache=True)
+    handle.remove()
+    return kept[0][0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_projection_of_the_stream_equals_plain_hooks(kind: str) -> None:
+    lab, n_layers = corrupted_lab(kind), 3
+    words = ' on "w7" - "w9"'
+    reads = {
+        "L1.resid_post@last": 2, "L2.resid_pre@subject": 2, "L2.resid_post@subject": n_layers, "L0.resid_pre@last": 0,
+    }  # fmt: skip
+    asked = [f"projection {place}{words}" for place in reads]
+    result = Intervene(task="twins", n=N, edit=["A: zero L0.mlp", "B: zero L1.H0 L2.mlp"], read=asked,
+                       contrast=["A minus B"]).run(lab)  # fmt: skip
+    edits = {"A": at("L0.mlp", nothing), "B": both(at("L1.H0", nothing), at("L2.mlp", nothing))}
+    unit = row_of(kind, 7) - row_of(kind, 9)
+    unit = unit / unit.norm()
+    prompts = lab.prompts(N, "explore", 0)[0]
+    for place, layers in reads.items():
+        where = place.partition("@")[2]
+        name = f"{place} on 'w7' - 'w9'"
+        found: dict[str, float] = {}
+        for edit, plain in {"intact": order(0, 1, 2), **edits}.items():
+            rows = [stream(kind, p, plain, layers)[columns(kind, p, where)[-1]] for p in prompts]
+            found[edit] = sum(float(row @ unit) for row in rows) / N
+        assert result[f"intact_projection[{name}]"].value == pytest.approx(found["intact"], abs=1e-4)
+        for edit in edits:
+            change = effect(result, f"{edit} {name}", "projection").value
+            assert change == pytest.approx(found[edit] - found["intact"], abs=1e-4)
+        difference = effect(result, f"A minus B {name}", "projection").value
+        assert difference == pytest.approx(found["A"] - found["B"], abs=1e-4)
+    assert abs(effect(result, "A L1.resid_post@last on 'w7' - 'w9'", "projection").value) > 1e-3
+
+
+def test_a_projection_on_the_answer_moves_by_what_is_added_along_it() -> None:
+    lab, direction = corrupted_lab("llama"), "answer - distractor"
+    result = Intervene(task="twins", n=N, edit=[f"add L1.resid_post@last along {direction} by 3"],
+                       read=[f"projection L1.resid_post@last on {direction}"]).run(lab)  # fmt: skip
+    assert effect(result, f"edited L1.resid_post@last on {direction}", "projection").value == pytest.approx(3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({"read": ["projection L7.resid_post@last on \"w7\""]}, "There is no layer 7"),
+    ({"read": ["projection L1.mlp@last on \"w7\""]}, "cannot be read. Write projection L7.resid_post@last on"),
+    ({"read": ["projection L1.resid_post on corrupted - clean"]}, "along tokens or answer - distractor"),
+    ({"read": ["projection L1.resid_pre on \"w7\""], "edit": ["zero L1.resid_pre"]}, "Read resid_post"),
+    ({"read": ["projection L1.resid_post on \"w7\""], "edit": ["skip L0"]}, "changes the order of layers"),
+])  # fmt: skip
+def test_a_projection_that_cannot_be_read_is_refused(given: dict[str, list[str]], says: str) -> None:
+    lab = corrupted_lab("llama")
+    with pytest.raises(BadConfiguration, match=says):
+        Intervene(**{"task": "twins", "n": N, "edit": ["zero L0.mlp"], **given}).check(lab.subject.sizes, lab.task)
+
+
 def test_a_donor_obeys_its_rules_and_prompts_without_one_are_skipped() -> None:
     lab = corrupted_lab("llama", 80)
     rules = [("other", "subject"), ("other", "answer")]
@@ -312,9 +387,10 @@ def test_a_donor_obeys_its_rules_and_prompts_without_one_are_skipped() -> None:
         assert own["subject"] != other["subject"]
         assert own["answer"] != other["answer"]
         assert (by_text[text].template, by_text[text].key != prompt.key) == (prompt.template, True)
+    assert Lenders.of(lab, 0) is Lenders.of(lab, 0), "the pool is tokenized once"
     with pytest.raises(BadConfiguration, match="have a donor with same subject and same answer"):
         prompts_with_donors(lab, (N, "explore", 0), [[("same", "subject"), ("same", "answer")]])
-    with pytest.raises(BadConfiguration, match="no value 'b'"):
+    with pytest.raises(BadTask, match="No prompt has value 'b'"):
         Intervene(task="twins", n=N, edit=["patch L1.H0 from same b"]).run(lab)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lashley.experiments.errors import BadConfiguration, BadTask
+from lashley.experiments.kinds.embedding_map import EmbeddingMap
 from lashley.experiments.kinds.logit_lens import LogitLens
+from lashley.experiments.kinds.tuned_lens import TunedLens
 from lashley.experiments.lab import Lab
 from lashley.experiments.methods.value_lens import value_tokens
 from lashley.experiments.tasks.prompt import Prompt
@@ -166,3 +169,49 @@ def test_the_lens_of_a_value_ignores_what_comes_after_the_position(lab: Lab) -> 
     first, second = (given.run(one) for one in (lab, word_lab("gemma2", changed)))
     for metric in ("lead", "prob", "rank"):
         assert by_metric(first, metric) == pytest.approx(by_metric(second, metric), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_the_tuned_lens_of_a_value_is_its_map_then_the_models_own_end(kind: str) -> None:
+    lab = word_lab(kind, PROMPTS)
+    prompts, batch = lab.prompts(N, "explore", 0)
+    experiment = TunedLens.model_validate({**GIVEN, "train": 16, "value": "sum", "position": "middle"})
+    result, (maps, _) = experiment.run(lab), experiment.maps(lab)
+    model: Any = lab.subject.model
+    norm = model.transformer.ln_f if kind == "gpt2" else model.model.norm
+    ids, layers = lab.subject.tokenizer.get_vocab(), 1
+    tokens = [ids[p.values["sum"]] for p in prompts]
+    streams, ends = [], []
+    with torch.no_grad():
+        for i, prompt in enumerate(prompts):
+            at = int(batch.prompt_len[i]) - len(prompt.text.split()) + 1
+            whole = model(tokens_of(batch, i), output_hidden_states=True)
+            streams.append(whole.hidden_states[layers][0, at])
+            ends.append(whole.logits[0, at].log_softmax(-1))
+        moved = maps[layers](torch.stack(streams)[:, None])[:, 0]
+        read = model.lm_head(norm(moved)).log_softmax(-1)
+        prob = [float(row[token].exp()) for row, token in zip(read, tokens, strict=True)]
+        kl, other = ([float((end.exp() * (end - row)).sum()) for end, row in zip(ends, rows, strict=True)]
+                     for rows in (read, read.roll(1, 0)))  # fmt: skip
+    site = f"L{layers - 1}.resid_post@middle"
+    assert by_metric(result, "prob")[site] == pytest.approx(sum(prob) / N, abs=1e-5)
+    assert by_metric(result, "kl")[site] == pytest.approx(sum(kl) / N, abs=1e-4)
+    # The control reads another prompt at its own position.
+    assert by_metric(result, "specific")[site] == pytest.approx((sum(other) - sum(kl)) / N, abs=1e-4)
+    assert result["identity"].value <= 1e-5
+    assert result.found.startswith("It looked for sum at middle. ")
+    assert "value" not in TunedLens(task="words").config()
+
+
+def test_a_map_is_labelled_by_a_named_value(lab: Lab) -> None:
+    given = {**GIVEN, "n": 24, "position": "last"}
+    found = EmbeddingMap.model_validate({**given, "label": "sum"}).run(lab)
+    prompts, _ = lab.prompts(24, "explore", 0)
+    # A span with the same words as the value gives the same map.
+    spelled = tuple(p.model_copy(update={"values": {}, "answer": f" {p.values['sum']}"}) for p in PROMPTS)
+    by_answer = EmbeddingMap.model_validate({**given, "label": "answer"}).run(word_lab("gemma2", spelled))
+    assert len({p.values["sum"] for p in prompts}) > 1
+    for name in ("accuracy", "accuracy_shuffled", "accuracy_embedding", "p"):
+        assert found[name] == by_answer[name]
+    with pytest.raises(BadConfiguration, match=r"'b'\. Labels: answer, template, long, middle, same, sum, if"):
+        EmbeddingMap.model_validate({**given, "label": "b"}).check({}, lab.task)

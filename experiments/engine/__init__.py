@@ -40,7 +40,7 @@ from .gradients import attribution
 from .graph import Graph, ranked, top
 from .lens import lens, streams
 from .narrowing import narrowable
-from .readout import Readout
+from .readout import Readout, StreamReadout
 from .sources import RowsOfSource, Source, mean_source, patch_source, places_source, resample_source, vector_source
 from .sweep import run
 from .weights import HeadWeights, head_weights, sought, unembedding, written
@@ -56,6 +56,7 @@ __all__ = [
     "RowsOfSource",
     "Source",
     "StoredRun",
+    "StreamReadout",
     "Written",
     "attribution",
     "direct",

@@ -35,6 +35,23 @@ class Readout(Protocol):
 
 
 @dataclass(frozen=True)
+class StreamReadout:
+    """The dot product of the stream after the program's last layer with `directions` [batch or 1, d_model], at one
+    column of each prompt: it goes through no norm and no head."""
+
+    at: Tensor
+    directions: Tensor
+    tokens: Tensor | None = None
+    every_column: bool = False
+
+    def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
+        """Here `logits` is the stream, [row, 1, d_model]."""
+        along = self.directions.to(logits.device)
+        own = along[prompts.to(logits.device)] if len(along) > 1 else along
+        return {"projection": (logits[:, 0].float() * own.float()).sum(-1)}
+
+
+@dataclass(frozen=True)
 class RowsOfReadout:
     """A readout of the whole batch, for the prompts [first, last)."""
 
@@ -56,6 +73,10 @@ class RowsOfReadout:
 
     def measure(self, logits: Tensor, prompts: Tensor) -> dict[str, Tensor]:
         return self.readout.measure(logits, prompts + self.first)
+
+
+def reads_stream(readout: Readout) -> bool:
+    return isinstance(readout.readout if isinstance(readout, RowsOfReadout) else readout, StreamReadout)
 
 
 def read_columns(batch: Batch, readout: Readout) -> Tensor:

@@ -26,7 +26,7 @@ from .forward import gather_columns, picked, record_batch, unembed
 from .memory import SHARE, Pieces, free_bytes, logits_at_once, prompts_at_once, refused_memory, rows_at_once, to_lay_out
 from .narrowing import how_many, narrowable, narrowing
 from .plan import Plan, Run, grouped, needed_parts, ordered_runs
-from .readout import Readout, RowsOfReadout, read_columns
+from .readout import Readout, RowsOfReadout, read_columns, reads_stream
 from .sources import RowsOfSource, Source
 from .travel import in_full, narrowed_runs
 
@@ -213,6 +213,8 @@ def run_chunk(plan: Plan, program: tuple[int, ...] | None, first: int, runs: Seq
 def measure(plan: Plan, hidden: Tensor, prompts: Tensor) -> dict[str, Tensor]:
     """Unembed hidden [row, k, d_model] in pieces that fit, and read them."""
     readout, subject = plan.readout, plan.subject
+    if reads_stream(readout):
+        return readout.measure(hidden.to(prompts.device), prompts)
     width = readout.tokens.shape[1] if readout.tokens is not None else subject.anatomy.vocabulary
     size = max(1, plan.logits_at_once // (hidden.shape[1] * width))
     pieces: list[dict[str, Tensor]] = []

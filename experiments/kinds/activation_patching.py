@@ -29,8 +29,7 @@ class ActivationPatching(Patching):
     clean and corrupted do not differ. Controls: the identity; everything patched, which must give the other run; the
     strongest sites with the values of another prompt (donor: what those give is not about this prompt); together, all
     swept sites at once. Denoising shows what suffices, noising what is needed: redundant parts show only in denoising.
-    A stream patch carries everything computed before it. Needs a task with corrupted prompts. Cost: one run per site; a
-    head sweep costs about as much as head_ablation.
+    A stream patch carries everything computed before it. Needs a task with corrupted prompts. Cost: one run per site.
     """
 
     kind: ClassVar[str] = "activation_patching"
@@ -69,7 +68,7 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.summary(scale, found) + held(places, found) + sentence + self.changed,
+            found=self.summary(scale, found) + held(places, found) + sentence + self.changed(pair),
             notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),

@@ -85,7 +85,7 @@ class AttributionPatching(Patching):
             effects=(*exact, *estimates),
             figures=(self.points(lab, exact, near.tolist(), verify),
                      self.drawing(lab, pair, places, estimates, f"Estimated recovery ({self.how}), {self.direction}")),
-            found=self.summary(scale, exact, agreed, verify, len(places)) + self.changed,
+            found=self.summary(scale, exact, agreed, verify, len(places)) + self.changed(pair),
             notes=(*pair.notes, *run.failed(self.metric)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole,

@@ -37,8 +37,8 @@ class Baseline(Experiment):
 
     by: Annotated[
         str | None,
-        Field(description="Also group accuracy and loss by a named value of the prompts (show_task lists them), by "
-              "answer, or by length in tokens. Null: no groups."),
+        Field(description="Group by a named value (show_task lists them), answer, length (in tokens), right, or "
+              "io..last (tokens from one span to another)."),
     ] = None  # fmt: skip
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:

@@ -53,7 +53,9 @@ class EmbeddingMap(Experiment):
     position: Annotated[
         str, Field(description="The token: last, or the last token of a span of the task.")
     ] = "last"  # fmt: skip
-    label: Annotated[str, Field(description="answer, template, or a span of the task (its words).")] = "answer"
+    label: Annotated[
+        str, Field(description="answer, template, a span of the task (its words), or a named value (see show_task).")
+    ] = "answer"  # fmt: skip
     method: Annotated[Literal["pca", "tsne"], Field(description="How to draw the map.")] = "pca"
     perplexity: Annotated[float, Field(ge=1, le=100, description="For tsne: about how many neighbours count.")] = 10.0
 
@@ -86,11 +88,13 @@ class EmbeddingMap(Experiment):
         elif self.label == "template":
             found = [p.template for p in prompts]
         else:
-            found = [p.text[slice(*p.spans[self.label])].strip() if self.label in p.spans else "" for p in prompts]
+            found = [span_or_value(p, self.label) for p in prompts]
         if not all(found):
-            spans = sorted(set[str].intersection(*(set(p.spans) for p in prompts)))
+            from ..tasks.values import names_of
+
+            known = sorted({*names_of(prompts)} - {"answer"})
             raise BadConfiguration(f"Not every prompt of {self.task} has a label '{self.label}'. Labels: answer, "
-                                   f"template{''.join(f', {s}' for s in spans)}, if the prompts have them."
+                                   f"template{''.join(f', {s}' for s in known)}, if the prompts have them."
                                    )  # fmt: skip
         return found
 
@@ -212,6 +216,15 @@ class EmbeddingMap(Experiment):
                 "labels": ["" for _ in order], "groups": [groups[i] for i in order], "x_label": axes[0],
                 "y_label": axes[1], "diagonal": False, "rest": OTHERS}  # fmt: skip
         return Figure(name="map", kind="scatter", title=title, unit="", n=self.n, data=data)
+
+
+def span_or_value(prompt: Prompt, name: str) -> str:
+    """The words of the span, otherwise the named value; empty if the prompt has neither."""
+    from ..tasks.values import values_of
+
+    if name in prompt.spans:
+        return prompt.text[slice(*prompt.spans[name])].strip()
+    return values_of(prompt).get(name, "")
 
 
 def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Array:

@@ -27,14 +27,14 @@ Sweep = Literal["exact", "screen", "attribution"]
 class HeadAblation(Ablation):
     """Which attention heads does the model need for the task? Removes heads and measures the paired change.
 
-    By default a sweep: every head (of `layers`, or of all) by itself, with interval, p and q for each, and its
-    percentile among the others; if these are fewer than `controls`, more are drawn at random. With `together` the heads
-    are removed as one set; text is generated for accuracy_drop and the failures before and after, and 20 random sets of
-    as many heads, from the same layers or the nearest, are the control (control_rank, control_p: rank by damage among
-    them; excess: the damage beyond their mean). An effect is edited minus intact: a negative logit_diff change means
-    that the head helped. A single removal misses heads that back each other up; zero exaggerates, so repeat what
-    matters with mean and resample. Zero removes a head's whole z, including the biases of its values; libraries that
-    fold these into the output's bias keep them. Cost: a sweep of all heads is by far the most expensive call here.
+    By default a sweep: every head (of `layers`, or all) by itself, each with interval, p, q and percentile; if there
+    are fewer than `controls`, more are drawn at random. With `together` the heads are removed as one set; text is
+    generated for accuracy_drop and the failures before and after, and 20 random sets of as many heads, from the same
+    layers or the nearest, are the control (control_rank, control_p: rank by damage among them; excess: the damage
+    beyond their mean). An effect is edited minus intact: a negative logit_diff change means that the head helped. A
+    single removal misses heads that back each other up; zero exaggerates, so repeat what matters with mean and
+    resample. Zero removes a head's whole z, including the biases of its values; libraries that fold these into the
+    output's bias keep them. Cost: a sweep of all heads is by far the most expensive call here.
     """
 
     kind: ClassVar[str] = "head_ablation"

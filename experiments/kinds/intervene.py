@@ -42,7 +42,8 @@ class Intervene(Experiment):
 
     PLACES: L5.H3 L7.mlp, L10-20.H*, L*.mlp@last, L7.resid_pre@s2, L5 (attention and MLP), with "except L12.H3".
     Positions: all, last, first, all-first, spans; with corrupted also changed, read. `read`: metrics, logit_diff@L9
-    (lens after layer 9), prob " Paris" " Rome", top, text. One paired effect for each intervention and contrast.
+    (lens after layer 9), prob " Paris" " Rome", projection L7.resid_post@last on " Paris", top, text. One paired effect
+    for each intervention and contrast.
     Controls: identity, and the first intervention at 20 random other places of the same form.
     """
 
@@ -96,6 +97,10 @@ class Intervene(Experiment):
             if lens and (moved := [one.name for one in named if one.program is not None]):
                 raise BadConfiguration(f"{moved[0]} changes the order of layers, so nothing can be read after one of "
                                        "them. Read the metric without @.")  # fmt: skip
+            same = {str(edit.site) for one in named for edit in one.edits}
+            for one in readings:
+                if one.before and (site := f"L{(one.layer or 0) + 1}.resid_pre") in same:
+                    raise BadConfiguration(f"An edit of {site} comes after what '{one.text}' reads. Read resid_post.")
         self.contrasts([line.name for line in lines])
 
     def readings(self, task: Task, n_layers: int | None = None) -> list[Reading]:
@@ -182,11 +187,16 @@ class Intervene(Experiment):
         pairs = self.contrasts(names)
         kept: dict[str, Array] = {}
         found: list[Effect] = []
+        projections: list[Measurement] = []
         for metric in metrics:
             kept[metric] = run.values(metric)
             found += self.changed(names, pairs, kept[metric], metric, asked, effects)
         for reading in readings:
-            if reading.layer is not None:
+            if reading.what == "projection":
+                own, effects_on = self.projected(lab, base, named, lent, reading, pairs, asked)
+                projections.append(own)
+                found += effects_on
+            elif reading.layer is not None:
                 found += self.through_lens(lab, base, named, lent, reading, pairs, asked)
         if log_probs is not None:
             found += self.of_tokens(lab, readings, names, pairs, log_probs, asked)
@@ -200,7 +210,7 @@ class Intervene(Experiment):
             matched = control_measurements(main, kept[main][1] - kept[main][0], beside - kept[main][0], asked)
         spoken = self.spoken(lab, base, named, lent) if any(one.what == "text" for one in readings) else None
         measured = [m for metric in metrics for m in intact(metric, kept[metric][0], asked)]
-        measured += [questions_asked(asked), run.identity(main)]
+        measured += [*projections, questions_asked(asked), run.identity(main)]
         if len(named) == 1:
             measured += changes({metric: run.scores[metric] for metric in metrics}, asked)
         pool = of_layers(self.control_pool, controls, sizes["n_layers"])
@@ -236,18 +246,43 @@ class Intervene(Experiment):
         pairs: Sequence[tuple[str, str]], asked: list[str],
     ) -> tuple[Effect, ...]:  # fmt: skip
         """The metric of what the model would predict if it stopped after the layer, under each intervention."""
-        from ..interventions import Intervention
         from ..lab import numbers
+        from ..methods.intervene import until
         from ..statistics.intervals import effects
 
         assert reading.layer is not None
-        some = tuple(range(reading.layer + 1))
-        cut = [Intervention(name=one.name, program=some, edits=tuple(e for e in one.edits if e.site.layer in some))
-               for one in (Intervention(name="intact"), *named)]  # fmt: skip
         readout = lab.readout(reading.metric, base.batch)
+        cut = until(reading.layer, named)
         values = numbers(lab.run(f"after layer {reading.layer}", base.batch, cut, readout, lent)[reading.metric])
         names = [one.name for one in named]
         return self.changed(names, pairs, values, reading.metric, asked, effects, f" at L{reading.layer}")
+
+    def projected(
+        self, lab: Lab, base: Base, named: Sequence[Intervention], lent: Any, reading: Reading,
+        pairs: Sequence[tuple[str, str]], asked: list[str],
+    ) -> tuple[Measurement, tuple[Effect, ...]]:  # fmt: skip
+        """The dot product of the stream with a direction of length 1: of the intact model, and its changes."""
+        from torch.nn.functional import normalize
+
+        from ..engine import StreamReadout
+        from ..lab import numbers
+        from ..methods.edit_sources import of_tokens
+        from ..methods.intervene import until
+        from ..methods.value_lens import columns_at, require_position
+        from ..statistics.intervals import effects, measurement
+
+        assert reading.layer is not None
+        assert reading.along is not None
+        batch = base.batch
+        require_position(base.prompts, reading.position)
+        directions = normalize(of_tokens(lab, batch, reading.along, reading.text).float(), dim=-1)
+        at = columns_at(batch, reading.position) - (batch.length - batch.reads)
+        readout = StreamReadout(at, directions)
+        values = numbers(lab.run(reading.text, batch, until(reading.layer, named), readout, lent)["projection"])
+        what = " ".join(reading.text.replace('"', "'").split()[1:])
+        names = [one.name for one in named]
+        own = measurement(f"intact_projection[{what}]", values[0], "units of the stream", asked)
+        return own, self.changed(names, pairs, values, "projection", asked, effects, f" {what}")
 
     def of_tokens(
         self, lab: Lab, readings: Sequence[Reading], names: Sequence[str], pairs: Sequence[tuple[str, str]],

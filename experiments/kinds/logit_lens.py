@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..experiment import Experiment
+from ..methods.of_value import OfValue
 from ..notes import note
 from ..questions import WHAT_IS_WRITTEN
-from ..result import Figure, Note, Result
-from ..tasks.prompt import ANSWER
+from ..result import Figure, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = 40
 
 
-class LogitLens(Experiment):
+class LogitLens(OfValue):
     """After which layer does the model know the answer? Reads every layer through the last norm and unembedding.
 
     For each layer, at the answer: its probability and rank, the logit difference, the KL divergence of the model's
@@ -35,8 +34,7 @@ class LogitLens(Experiment):
     of the likeliest token at every layer and position. Edits nothing, so it costs little more than one pass. It
     misleads in early layers, which do not yet write in the final basis: what it cannot read may still be there
     (tuned_lens corrects for this), and what it can read may be unused (ablation shows). With value and position: can
-    a+b be read at b? Sites are then L7.resid_post@b, prob is that of one token, and the lead is over the values of the
-    other prompts.
+    a+b be read at b? Sites are then L7.resid_post@b, prob is one token's, the lead over other prompts' values.
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
 
@@ -44,55 +42,20 @@ class LogitLens(Experiment):
     question: ClassVar[str] = WHAT_IS_WRITTEN
     core: ClassVar[bool] = True
 
-    later: ClassVar[frozenset[str]] = Experiment.later | {"value", "position"}
-
-    value: Annotated[
-        str | None,
-        Field(description="Named value to look for, such as a+b (show_task lists them): its first token that is not a "
-              "blank, written as the answer is. Null: the answer."),
-    ] = None  # fmt: skip
-    position: Annotated[
-        str | None,
-        Field(description="Where to read: a span of the task (its last token), last (token of the prompt), or read "
-              "(the token that predicts the answer). Null: read."),
-    ] = None  # fmt: skip
     shown: Annotated[int, Field(ge=0, description="Prompt that the map shows, from 0.")] = 0
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if self.shown >= self.n:
             raise BadConfiguration(f"shown is {self.shown}, and there are {self.n} prompts, 0 to {self.n - 1}.")
-        if self.elsewhere:
-            from ..methods.value_lens import READ, require_position
-            from ..tasks.values import value_in_each
-
-            prompts = task.prompts(*self.draw)
-            require_position(prompts, self.position or READ)
-            if self.wanted is not None:
-                value_in_each(prompts, self.wanted)
-            elif task.answer_kind == "open":
-                raise BadConfiguration(f"The prompts of {self.task} have no answer. Name a value.")
-
-    @property
-    def wanted(self) -> str | None:
-        """The value to look for, None for the answer."""
-        return None if self.value == ANSWER else self.value
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether it reads something else than the answer, or at another position."""
-        return self.wanted is not None or self.position is not None
 
     def run(self, lab: Lab) -> Result:
-        import numpy as np
-
         from .. import engine
         from ..lab import numbers
         from ..methods.controls import per_prompt
         from ..methods.lenses import (
             ORDER,
             UNITS,
-            LensReadout,
             curve,
             last_lens,
             lens_effects,
@@ -102,30 +65,21 @@ class LogitLens(Experiment):
             summary,
             with_zero,
         )
-        from ..methods.value_lens import READ, value_readout
         from ..statistics.intervals import questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
         asked = [p.key for p in prompts]
         seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
         is_open = lab.task.answer_kind == "open"
-        metric, what, of, others = "prob", "the answer", "", "other prompts' answers"
-        notes: tuple[Note, ...] = ()
-        if self.elsewhere:
-            at = self.position or READ
-            readout, probs, notes = value_readout(lab, prompts, batch, self.wanted, at)
-            own, what, of, others = numbers(probs), f"{self.wanted or what} at {at}", f"@{at}", "other prompts' values"
-        else:
-            readout = LensReadout(batch, lab.prediction(batch))
-            metric = "kl" if is_open else "prob"
-            own = np.zeros(self.n) if is_open else lab.intact(*self.draw).scores["prob"]
+        sought = self.sought(lab, prompts, batch)
+        readout, metric, what, of, notes = sought.readout, sought.metric, sought.what, sought.of, sought.notes
         scores = engine.lens(lab.subject, batch, seen, readout, lab.steps("lenses"))
         tops = scores.pop("top")
         values = {name: numbers(scores[name]) for name in ORDER if name in scores}
-        identity, failed = last_lens(metric, values[metric][-1], own)
+        identity, failed = last_lens(metric, values[metric][-1], sought.own)
         sites = [f"{site}{of}" for site in stream_names(lab.subject.anatomy.n_layers)]
         found = lens_effects(sites, values, asked)
-        drawn = {"prob": f"Probability of {what}", "lead": f"Lead{of and ' of ' + what} over {others}",
+        drawn = {"prob": f"Probability of {what}", "lead": f"Lead{of and ' of ' + what} over {sought.others}",
                  "kl": "Distance from the final prediction"}  # fmt: skip
         curves = [
             over_layers(name, f"{what} after each layer: {lab.subject.name}, {self.task}", UNITS[name], self.n,
@@ -142,7 +96,7 @@ class LogitLens(Experiment):
             measurements=(after, questions_asked(asked), identity),
             effects=found,
             figures=(self.map(lab, seen), *curves),
-            found=(f"It looked for {what}. " if self.elsewhere else "")
+            found=sought.said
             + f"The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
             + summary(sites, values, units),
             notes=(*failed, *notes),

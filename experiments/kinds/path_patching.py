@@ -132,7 +132,7 @@ class PathPatching(Contrast):
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric)),
             effects=found,
             figures=(self.drawing(lab, edges, found),),
-            found=self.summary(scale, found) + self.changed,
+            found=self.summary(scale, found) + self.changed(pair),
             notes=(*pair.notes, *run.failed(self.metric)),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values}, pair.asked), WHOLE: scale.whole},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..experiment import Experiment
+from ..methods.of_value import OfValue
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Note, Result
 from ..tasks.fitting_prompts import FitTask, fitting, task_to_fit_on, training_prompts
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..tasks.task import Task
 
 
-class TunedLens(Experiment):
+class TunedLens(OfValue):
     """After which layer could the answer be read, each layer in its own basis? A logit lens with a map before it.
 
     For each layer, an affine map from its stream to the last one is fitted on `train` other explore prompts: least
@@ -29,15 +29,15 @@ class TunedLens(Experiment):
     worse than the logit lens, up to chance). Then, on the measured prompts, by layer: gain (the KL to the final
     prediction, tuned minus logit lens: negative is better), kl, prob, rank, lead over other prompts' answers, and as
     control specific: how much larger the KL is when the lens reads another prompt's stream; it is 0 for a lens that has
-    only learned what answers look like, which can also have a small KL. Sites as in logit_lens. The model need not use
-    what a map can read, and a map may compute part of what later layers do. Cost: a few passes, and one linear system
-    per layer. Source: Belrose et al. 2023, arXiv 2303.08112, who train by gradient descent on much more text; this lens
-    is fitted on one task's prompts: on those of `fit_task`, it shows what carries over from that task.
+    only learned what answers look like, which can also have a small KL. Sites, value and position as in logit_lens. The
+    model need not use what a map can read, and a map may compute part of what later layers do. Cost: a few passes, and
+    one linear system per layer. Source: Belrose et al. 2023, arXiv 2303.08112, who train by gradient descent on much
+    more text; this lens is fitted on one task's prompts: on those of `fit_task`, it shows what carries over from there.
     """
 
     kind: ClassVar[str] = "tuned_lens"
     question: ClassVar[str] = WHAT_IS_WRITTEN
-    later: ClassVar[frozenset[str]] = Experiment.later | {"fit_task"}
+    later: ClassVar[frozenset[str]] = OfValue.later | {"fit_task"}
 
     train: Annotated[int, Field(ge=16, le=2048, description="Number of other prompts to fit the maps on.")] = 128
     fit_task: FitTask = None
@@ -56,7 +56,6 @@ class TunedLens(Experiment):
         from ..methods.lenses import (
             ORDER,
             UNITS,
-            LensReadout,
             curve,
             last_lens,
             lens_effects,
@@ -73,19 +72,17 @@ class TunedLens(Experiment):
         maps, notes = self.maps(lab)
         seen = engine.streams(lab.subject, engine.read(lab.subject, batch, {"resid_pre"}))
         moved = [each(stream) for each, stream in zip(maps, seen, strict=True)]
-        readout = LensReadout(batch, lab.prediction(batch))
+        sought = self.sought(lab, prompts, batch)
+        readout, beside = sought.readout, sought.of_another_prompt()
         plain = engine.lens(lab.subject, batch, seen, readout, lab.steps("logit lens"))
         tuned = engine.lens(lab.subject, batch, moved, readout, lab.steps("tuned lens"))
-        swapped = engine.lens(lab.subject, batch, [each.roll(1, 0) for each in moved], readout, lab.steps("control"))
+        swapped = engine.lens(lab.subject, batch, [each.roll(1, 0) for each in moved], beside, lab.steps("control"))
         tops = tuned.pop("top")
         values = {name: numbers(tuned[name]) for name in ORDER if name in tuned}
         before = numbers(plain["kl"])
         gain, specific = values["kl"] - before, numbers(swapped["kl"]) - values["kl"]
-        is_open = lab.task.answer_kind == "open"
-        metric = "kl" if is_open else "prob"
-        own = values["kl"][-1] * 0 if is_open else lab.intact(*self.draw).scores["prob"]
-        identity, failed = last_lens(metric, values[metric][-1], own)
-        sites = stream_names(lab.subject.anatomy.n_layers)
+        identity, failed = last_lens(sought.metric, values[sought.metric][-1], sought.own)
+        sites = [f"{site}{sought.of}" for site in stream_names(lab.subject.anatomy.n_layers)]
         change = measurement("kl_change", gain[:-1].mean(0), "nats", asked)
         after = settled(tops, asked)
         title = f"Distance from the final prediction after each layer: {lab.subject.name}, {self.task}"
@@ -102,10 +99,11 @@ class TunedLens(Experiment):
             effects=(*effects(sites, "gain", gain, asked), *effects(sites, "specific", specific, asked),
                      *lens_effects(sites, values, asked)),
             figures=(over_layers("kl", title, UNITS["kl"], self.n, series),),
-            found=f"Over the layers before the last, the tuned lens changes the KL of the logit lens by {change.text} "
-            f"nats{fitted_on}. The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
+            found=f"{sought.said}Over the layers before the last, the tuned lens changes the KL of the logit lens by "
+            f"{change.text} nats{fitted_on}. The likeliest token is the final one after {after.text} of "
+            f"{len(sites) - 1} layers. "
             + summary(sites, {"kl": values["kl"], "logit lens kl": before, "specific": specific}, "nats"),
-            notes=(*failed, *notes),
+            notes=(*failed, *notes, *sought.notes),
             doubts=lab.doubts(*self.draw),
             arrays=per_prompt({name: with_zero(each) for name, each in kept.items()}, asked),
         )  # fmt: skip

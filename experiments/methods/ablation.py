@@ -51,7 +51,7 @@ class Screened:
 class Ablation(Experiment):
     """The removal of sites of one part, and the paired change that it causes."""
 
-    later: ClassVar[frozenset[str]] = Experiment.later | {"controls"}
+    later: ClassVar[frozenset[str]] = Experiment.later | {"controls", "by"}
     before: ClassVar[Mapping[str, Any]] = BEFORE
     part: ClassVar[Part]
     # The name of what is removed, for sentences.
@@ -72,6 +72,9 @@ class Ablation(Experiment):
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
+    by: Annotated[
+        str | None, Field(description="Groups, as in baseline, for the 3 largest changes.")
+    ] = None  # fmt: skip
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -79,6 +82,12 @@ class Ablation(Experiment):
         if {"n_layers", *counted} <= set(sizes):
             self.sites(sizes)
         self.require_metric(self.metric, task)
+        if self.by is not None:
+            from .by_group import RIGHT, require_groups
+
+            if task.answer_kind == "open" and self.by == RIGHT:
+                raise BadConfiguration(f"The prompts of {self.task} have no right answer. Group by another value.")
+            require_groups(task.prompts(*self.draw), self.by)
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         """The sites to remove. Raises BadConfiguration if one does not exist."""
@@ -162,6 +171,8 @@ class Ablation(Experiment):
         text = f"Of {len(sites)} {self.parts}{significant}: {largest(found, f' on {self.metric}')}."
         text += f" Percentiles also include {len(controls)} other {self.parts}{pool}." if pool else ""
         kept = {self.metric: values}
+        grouped, merged = self.grouped(lab, [str(s) for s in measured], change)
+        measurements += grouped
         if screened is not None:
             agreement = screening.agreement(screened.guesses, change, self.strongest)
             measurements += agreement
@@ -172,10 +183,18 @@ class Ablation(Experiment):
             effects=found,
             figures=self.drawings(lab, found, screened),
             found=text,
-            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more))),
+            notes=tuple(dict.fromkeys((*compared.failed(self.metric), *remarks, *more, *merged))),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays=per_prompt(kept, asked, beside),
         )
+
+    def grouped(self, lab: Lab, names: list[str], change: Array) -> tuple[list[Measurement], tuple[Note, ...]]:
+        """The changes [site, n] by group, if groups are asked for."""
+        if self.by is None:
+            return [], ()
+        from .by_group import changes_by_group
+
+        return changes_by_group(lab, self.draw, self.by, names, change, self.metric)
 
     @property
     def strongest(self) -> int:
@@ -233,9 +252,10 @@ class Ablation(Experiment):
         pool = of_layers(self.control_pool, controls, sizes["n_layers"])
         text += control_summary(matched, f"random sets of as many {self.parts}{pool}")
         kept = {name: run.values(name)[:2] for name in run.scores}
-        return Result(measurements=(*measurements, *matched), effects=(*found, *spoken.effects), samples=spoken.samples,
-                      figures=spoken.figures, found=text,
-                      notes=(*run.failed(self.metric), *notes, *unmatched(matched), *few),
+        grouped, merged = self.grouped(lab, [removed.name], change)
+        return Result(measurements=(*measurements, *matched, *grouped), effects=(*found, *spoken.effects),
+                      samples=spoken.samples, figures=spoken.figures, found=text,
+                      notes=(*run.failed(self.metric), *notes, *unmatched(matched), *few, *merged),
                       doubts=lab.doubts(*self.draw, self.metric),
                       arrays=per_prompt(kept, asked, beside))  # fmt: skip
 

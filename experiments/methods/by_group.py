@@ -1,4 +1,5 @@
-"""Results by group: accuracy and loss for each value of something that the prompts name, such as `a` or `answer`."""
+"""Results by group: accuracy and loss for each value of something that the prompts name, such as `a` or `answer`;
+and the changes that removals cause."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from ..notes import note
 from ..result import Figure, Measurement, Note
 from ..statistics.grouped import MOST, Group, Grouped, grouped
 from ..statistics.intervals import Array
-from ..tasks.prompt import Prompt
-from ..tasks.values import value_in_each, values_of
+from ..tasks.prompt import Prompt, Split
+from ..tasks.values import OF_SITE, value_in_each, values_of
+from .value_lens import columns_at, require_position
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -19,25 +21,46 @@ if TYPE_CHECKING:
 
 # The number of tokens of a prompt, unless the prompts name a value so.
 LENGTH = "length"
+# Whether the intact model answers the prompt, unless the prompts name a value so.
+RIGHT = "right"
+# The number of sites whose changes are given by group.
+STRONGEST = 3
 LONGEST = 40
 # Signs that a quantity, such as accuracy[a=3], cannot have in its brackets.
 SIGNS = str.maketrans("[]{}`|", "()⟨⟩'/")
 
 
 def require_groups(prompts: Sequence[Prompt], by: str) -> None:
-    """Raises BadTask if a prompt has no such value."""
-    if not by_length(prompts, by):
+    """Raises BadTask if a prompt has no such value, and BadConfiguration if it has no such span."""
+    if (between := distance_of(prompts, by)) is not None:
+        for position in between:
+            require_position(prompts, position)
+    elif by not in (LENGTH, RIGHT) or named(prompts, by):
         value_in_each(prompts, by)
 
 
-def by_length(prompts: Sequence[Prompt], by: str) -> bool:
-    return by == LENGTH and not any(LENGTH in values_of(prompt) for prompt in prompts)
+def named(prompts: Sequence[Prompt], by: str) -> bool:
+    """Whether a prompt names a value so."""
+    return any(by in values_of(prompt) for prompt in prompts)
 
 
-def groups_of(prompts: Sequence[Prompt], batch: Batch, by: str) -> list[str]:
-    """The name of each prompt's group: its value, on one line, or its number of tokens. Raises BadTask."""
-    if by_length(prompts, by):
+def distance_of(prompts: Sequence[Prompt], by: str) -> tuple[str, str] | None:
+    """ "s1..s2" -> the two positions; None for anything else."""
+    first, dots, second = by.partition("..")
+    return (first, second) if dots and not named(prompts, by) else None
+
+
+def groups_of(prompts: Sequence[Prompt], batch: Batch, by: str, correct: Array | None = None) -> list[str]:
+    """The name of each prompt's group: its value, on one line; its number of tokens; how many tokens after one span
+    another one is; or whether the intact model answers it (`correct`, [n] of 0 and 1). Raises BadTask."""
+    if by == LENGTH and not named(prompts, by):
         return [str(int(length)) for length in batch.prompt_len]
+    if by == RIGHT and not named(prompts, by):
+        assert correct is not None
+        return ["right" if right else "wrong" for right in correct]
+    if (between := distance_of(prompts, by)) is not None:
+        first, second = (columns_at(batch, position) for position in between)
+        return [str(int(tokens)) for tokens in second - first]
     values = value_in_each(prompts, by)
     names: dict[str, str] = {}
     for value in values:
@@ -50,11 +73,30 @@ def groups_of(prompts: Sequence[Prompt], batch: Batch, by: str) -> list[str]:
     return [names[value] for value in values]
 
 
+def changes_by_group(
+    lab: Lab, draw: tuple[int, Split, int], by: str, sites: Sequence[str], change: Array, metric: str
+) -> tuple[list[Measurement], tuple[Note, ...]]:
+    """The mean changes [site, n] of a metric at the strongest sites by group, and how many questions a group has."""
+    prompts, batch = lab.prompts(*draw)
+    correct = lab.intact(*draw).correct if by == RIGHT else None
+    names, asked = groups_of(prompts, batch, by, correct), [p.key for p in prompts]
+    by = by.translate(SIGNS)
+    strongest = sorted(range(len(sites)), key=lambda i: -abs(float(change[i].mean())))[:STRONGEST]
+    found = [(sites[i], grouped(change[i], names, asked)) for i in strongest]
+    measurements = [
+        Measurement(name=f"change[{by}={one.name}{OF_SITE}{site}]", value=one.value, low=one.low, high=one.high,
+                    n=one.n, unit=unit_of(metric)) for site, each in found for one in each.groups
+    ]  # fmt: skip
+    groups = found[0][1]
+    measurements += [Measurement(name=f"questions[{by}={one.name}]", value=one.questions) for one in groups.groups]
+    return measurements, (note("groups_merged", merged=groups.merged, by=by, most=MOST),) if groups.merged else ()
+
+
 def by_group(
     lab: Lab, prompts: Sequence[Prompt], batch: Batch, by: str, scores: Mapping[str, Array]
 ) -> tuple[list[Measurement], Figure, str, tuple[Note, ...]]:
     """Accuracy and loss by group, from `scores` (accuracy and loss, [n]): measurements, a figure, a sentence, notes."""
-    names, asked = groups_of(prompts, batch, by), [p.key for p in prompts]
+    names, asked = groups_of(prompts, batch, by, scores["accuracy"]), [p.key for p in prompts]
     right, lost = grouped(scores["accuracy"], names, asked, share=True), grouped(scores["loss"], names, asked)
     by = by.translate(SIGNS)
     measurements = [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import engine
-from ..edit_lines import Donor, Line, places_of
+from ..edit_lines import Direction, Donor, Line, places_of
 from ..engine import Source
 from ..engine.activations import Activations
 from ..engine.edits import columns_of
@@ -80,15 +80,21 @@ def _source(lab: Lab, base: Base, line: Line, at: str, parts: set[Part], seed: i
         assert base.pair is not None
         clean, other = (engine.read(subject, one, parts) for one in (base.pair.clean, base.pair.corrupted))
         return Difference(other, clean, columns_of(batch, at))
-    if line.along.runs == "answer - distractor":
+    return Along(of_tokens(lab, batch, line.along, line.text)[:, None])
+
+
+def of_tokens(lab: Lab, batch: Batch, along: Direction, text: str) -> Tensor:
+    """A direction of tokens, or of each prompt's answer and distractor, [1 or batch, d_model]; see
+    `engine.unembedding`. Raises BadConfiguration."""
+    if along.runs == "answer - distractor":
         if bool((batch.pair < 0).any()):
-            raise BadConfiguration(f"'{line.text}' needs prompts with a distractor, which {lab.task.name} lacks.")
-        vectors = engine.unembedding(subject, batch.pair.flatten()).T.unflatten(0, (-1, 2))
-        return Along((vectors[:, 0] - vectors[:, 1])[:, None])
-    tokens = [single_token(lab, one, line.text) for one in (*line.along.plus, *line.along.minus)]
-    vectors = engine.unembedding(subject, torch.tensor(tokens)).T
-    plus = len(line.along.plus)
-    return Along((vectors[:plus].sum(0) - vectors[plus:].sum(0))[None, None])
+            raise BadConfiguration(f"'{text}' needs prompts with a distractor, which {lab.task.name} lacks.")
+        vectors = engine.unembedding(lab.subject, batch.pair.flatten()).T.unflatten(0, (-1, 2))
+        return vectors[:, 0] - vectors[:, 1]
+    tokens = [single_token(lab, one, text) for one in (*along.plus, *along.minus)]
+    vectors = engine.unembedding(lab.subject, torch.tensor(tokens)).T
+    plus = len(along.plus)
+    return (vectors[:plus].sum(0) - vectors[plus:].sum(0))[None]
 
 
 def single_token(lab: Lab, text: str, where: str) -> int:

@@ -91,6 +91,13 @@ def _edit(line: Line, place: Place) -> Edit:
             return Edit(site=site, op="replace", source=source_name(line, at), positions=at)
 
 
+def until(layer: int, named: Sequence[Intervention]) -> list[Intervention]:
+    """The intact model and each intervention, up to a layer (-1: only the embedding)."""
+    some = tuple(range(layer + 1))
+    return [Intervention(name=one.name, program=some, edits=tuple(e for e in one.edits if e.site.layer in some))
+            for one in (Intervention(name="intact"), *named)]  # fmt: skip
+
+
 def _require_width(line: Line, site: Site) -> None:
     """Directions of tokens are vectors of the stream."""
     assert line.along is not None

@@ -67,23 +67,32 @@ class Contrast(Experiment):
 
     twin: Annotated[
         str | None,
-        Field(description="Use only prompts whose corrupted prompt changes this span alone, such as b. Null: all."),
-    ] = None
+        Field(description="Named value that the corrupted prompts change, and what follows from it, such as a."),
+    ] = None  # fmt: skip
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer to restore. Use another task.")
         if self.twin is not None:
-            spans = list(dict.fromkeys(name for prompt in task.prompts(*self.draw) for name in prompt.spans))
-            if self.twin not in spans:
-                raise BadConfiguration(f"No prompt has the span '{self.twin}' to change. "
-                                       f"Use {', '.join(spans) or 'null: there are no spans'}.")  # fmt: skip
+            from ..tasks.values import values_of
 
-    @property
-    def changed(self) -> str:
-        """A sentence on what the corrupted prompts change; empty if it was not chosen."""
-        return "" if self.twin is None else f" The corrupted prompts change only {self.twin}."
+            known = list(dict.fromkeys(name for prompt in task.prompts(*self.draw) for name in values_of(prompt)))
+            if self.twin not in known:
+                raise BadConfiguration(f"No prompt has the value '{self.twin}' to change. Values: {', '.join(known)}.")
+
+    def changed(self, pair: CorruptedPrompts) -> str:
+        """A sentence on what the corrupted prompts change; empty if no span of the task tells."""
+        n, counts = len(pair.prompts), dict(pair.changes)
+        if self.twin is None:
+            said = [f"{name} ({count} of {n})" if count < n else name for name, count in counts.items()]
+            return f" The corrupted prompts change {', '.join(said)}." if said else ""
+        counts.pop(self.twin, None)
+        follow = [f"{name} ({count} of {n})" if count < n else name for name, count in counts.items()]
+        rest = f", and with it {', '.join(follow)}" if follow else ""
+        same = "" if any(p.corrupted_answer for p in pair.prompts) else (
+            " The answer stays the same, so it is compared with the distractor.")  # fmt: skip
+        return f" The corrupted prompts change only {self.twin}{rest}.{same}"
 
     def runs(self, pair: CorruptedPrompts) -> tuple[Batch, Batch]:
         """The run that is patched, and the run that the values come from."""

@@ -21,7 +21,7 @@ from ..notes import note
 from ..result import Note
 from ..tasks.batch import Batch, encode_answer
 from ..tasks.prompt import Prompt
-from ..tasks.values import value_in_each
+from ..tasks.values import blank_before, value_in_each
 from .lenses import lead
 
 if TYPE_CHECKING:
@@ -114,8 +114,3 @@ def value_tokens(tokenizer: Any, prompts: Sequence[Prompt], name: str) -> tuple[
         parts += len(telling) > 1
     notes = (note("value_of_several_tokens", few=parts, n=len(prompts), value=name),) if parts else ()
     return torch.tensor(found), notes
-
-
-def blank_before(prompt: Prompt) -> str:
-    """The blank with which the prompt's answer starts; a space after an open prompt."""
-    return prompt.answer[: len(prompt.answer) - len(prompt.answer.lstrip())] if prompt.answer else " "

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadConfiguration, BadTask
 from ..tasks.prompt import Prompt, Split
+from ..tasks.question import Ask, ask_of
 
 if TYPE_CHECKING:
     from ..tasks.task import Source, Task
@@ -192,6 +193,10 @@ class Through:
 
     def identity(self) -> Any:
         return self.source.identity()
+
+    @property
+    def ask(self) -> Ask | None:
+        return ask_of(self.source)
 
 
 def through_chat(subject: Subject, task: Task, system: str | None = None) -> tuple[Subject, Task]:

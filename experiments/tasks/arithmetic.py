@@ -9,11 +9,13 @@ splits digits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
 
 from .family import Family, choose, fill
 from .prompt import Prompt, split_of
+from .question import Question, numbers_in
 from .task import Task
 from .values import sum_values
 
@@ -116,6 +118,17 @@ def prompt(template: str, name: str, pair: Sum, shown: set[int]) -> Prompt:
     )
 
 
+def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+    """Another sum, with as many digits in its result, that no solved line shows."""
+    own, numbers = prompt.operands, numbers_in(texts, "ab")
+    if own is None or numbers is None:
+        return None
+    other = numbers[0], numbers[1]
+    if other not in alike((own[0], own[1])) or f"= {sum(other)}\n" in prompt.text:
+        return None
+    return Question(key(other), f" {sum(other)}", sum_values(other))
+
+
 def write_lines(pair: Sum, _stratum: int, variant: int) -> Prompt:
     asked, *lines = few_shot(pair)[variant]
     solved = "".join(f"{a} + {b} = {a + b}\n" for a, b in lines)
@@ -139,7 +152,14 @@ ARITHMETIC = Task(
     answer_kind="number",
     max_new_tokens=6,
     group="arithmetic",
-    source=Family("arithmetic 3", pairs, key, variants=lambda pair, _stratum: len(few_shot(pair)), write=write_lines),
+    source=Family(
+        "arithmetic 3",
+        pairs,
+        key,
+        variants=lambda pair, _stratum: len(few_shot(pair)),
+        write=write_lines,
+        ask=ask,
+    ),
 )
 
 ARITHMETIC_QUESTIONS = Task(
@@ -161,5 +181,6 @@ ARITHMETIC_QUESTIONS = Task(
         variants=lambda pair, _stratum: len(both_orders(pair)),
         write=write_question,
         strata=len(QUESTIONS),
+        ask=ask,
     ),
 )

@@ -7,12 +7,14 @@ the question and its corrupted prompt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from .family import Family, choose, fill
 from .mixed import Mixed
 from .operations import OPERATIONS, Numbers, Operation, contents, key
 from .prompt import Prompt, Split, split_of
+from .question import Question, numbers_in
 from .task import Task
 
 DIGITS = (1, 2, 3)
@@ -99,8 +101,23 @@ def family(name: str, digits: int) -> Family[Numbers]:
             values=operation.values(asked),
         )
 
+    def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+        """Other numbers, with as many digits in their result, that no solved line shows."""
+        other = numbers_in(texts, "abc"[: operation.operands])
+        if other is None:
+            return None
+        in_order = tuple(sorted(other)) if operation.sign in "+*" else other
+        if min(other) < 1 or not operation.fits(in_order):
+            return None
+        answer = f" {result(other)}"
+        if len(answer) != len(prompt.answer.strip()) + 1 or f"{answer}\n" in prompt.text:
+            return None
+        return Question(key(name, in_order), answer, operation.values(other))
+
     strata = 1 + len(operation.questions)
-    return Family(f"{name} {digits} 2", lambda: contents(name, digits), lambda n: key(name, n), variants, write, strata)
+    return Family(
+        f"{name} {digits} 2", lambda: contents(name, digits), lambda n: key(name, n), variants, write, strata, ask
+    )
 
 
 ABOUT = {

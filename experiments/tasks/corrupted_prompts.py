@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -18,10 +18,11 @@ from ..lab import Lab
 from ..model.encoding import encode
 from ..notes import note
 from ..result import Note
-from .batch import Batch, encode_answer, make_batch
+from .batch import Batch, make_batch
 from .donors import LOOKED_AT, Place, place
+from .pairs import aligned, made_pairs, own_pairs, rival, too_few
 from .prompt import Prompt, Split
-from .values import changes_only
+from .values import values_of
 
 # The number of donors of one template and length to draw a prompt's donor from.
 DONORS = 8
@@ -41,6 +42,8 @@ class CorruptedPrompts:
     corrupted: Batch
     # Notes on skipped prompts of the draw.
     notes: tuple[Note, ...] = ()
+    # What the corrupted prompts change, and in how many prompts: spans, or for made ones all values.
+    changes: tuple[tuple[str, int], ...] = ()
 
     @property
     def asked(self) -> list[str]:
@@ -70,42 +73,41 @@ def corrupted_prompts(
     lab: Lab, draw: tuple[int, Split, int], one_length: bool = False, value: str | None = None
 ) -> CorruptedPrompts:
     """The first n prompts of the draw with a corrupted prompt of as many tokens; with `one_length`, of one template and
-    length; with `value`, only those whose corrupted prompt changes this span alone. Raises BadConfiguration if there
-    are fewer."""
-    n, split, seed = draw
-    found: dict[tuple[str, int], list[Prompt]] = {}
-    chosen: list[Prompt] = []
-    looked_at = passed = others = 0
-    for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
-        looked_at += 1
-        length = aligned(lab, prompt)
-        if length is None:
-            passed += 1
-            continue
-        if value is not None and not changes_only(prompt, value):
-            others += 1
-            continue
-        group = found.setdefault((prompt.template or prompt.text, length) if one_length else ("", 0), [])
-        group.append(prompt)
-        if len(group) == n:
-            chosen = group
-            break
-    if not chosen:
-        most = max(map(len, found.values()), default=0)
-        raise BadConfiguration(
-            f"Only {most} of the {n} prompts of {lab.task.name} have a corrupted prompt with as many tokens"
-            f"{' and one template and length' if one_length else ''} ({passed} of {looked_at} have none"
-            f"{f'; {others} change something other than {value}' if value is not None else ''}). "
-            + (f"Use n of at most {most}." if most else "Use a task that has corrupted prompts, such as ioi.")
-        )
-    prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in chosen)
+    length. With `value`, the corrupted prompt changes this value: the task's own, if n of them change only the span of
+    that name, and otherwise made ones (see `changed_values`). Raises BadConfiguration if there are fewer."""
+    found = own_pairs(lab, draw, one_length, value)
+    if value is not None and not found.chosen:
+        made = made_pairs(lab, draw, one_length, value)
+        found = made if made.most >= found.most else found
+    n = draw[0]
+    if not found.chosen:
+        raise BadConfiguration(too_few(lab, draw, found, one_length, value))
+    prompts = tuple(p.model_copy(update={"distractor": rival(p)}) for p in found.chosen)
     clean = make_batch(lab.subject.tokenizer, prompts, lab.subject.device)
     other = make_batch(lab.subject.tokenizer, [with_text(p, p.corrupted) for p in prompts], lab.subject.device)
     spans = tuple(named(clean, other, row, one_length) for row in range(n))
-    notes = passed_over("without_corrupted_prompt", passed, looked_at)
-    if others:
-        notes = (*notes, note("another_value_changed", passed=others, looked_at=looked_at, value=value))
-    return CorruptedPrompts(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes)
+    notes = passed_over("without_corrupted_prompt", found.passed, found.looked_at)
+    if found.others:
+        notes = (*notes, note("another_value_changed", passed=found.others, looked_at=found.looked_at, value=value))
+    changes = made_changes(prompts, found.values) if found.values else span_changes(prompts, clean, other)
+    return CorruptedPrompts(prompts, replace(clean, spans=spans), replace(other, spans=spans), notes, changes)
+
+
+def span_changes(prompts: Sequence[Prompt], clean: Batch, other: Batch) -> tuple[tuple[str, int], ...]:
+    """The task's spans whose tokens differ, and in how many prompts."""
+    counted: Counter[str] = Counter()
+    for row, prompt in enumerate(prompts):
+        differs = clean.ids[row] != other.ids[row]
+        counted.update(name for name in prompt.spans if bool(differs[slice(*clean.spans[row][name])].any()))
+    return tuple(counted.most_common())
+
+
+def made_changes(prompts: Sequence[Prompt], values: Sequence[Mapping[str, str]]) -> tuple[tuple[str, int], ...]:
+    """The values that differ, and in how many prompts."""
+    counted: Counter[str] = Counter()
+    for prompt, changed in zip(prompts, values, strict=True):
+        counted.update(name for name, own in values_of(prompt).items() if changed.get(name) != own)
+    return tuple(counted.most_common())
 
 
 def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
@@ -113,29 +115,9 @@ def passed_over(code: str, passed: int, looked_at: int) -> tuple[Note, ...]:
     return (note(code, passed=passed, looked_at=looked_at),) if passed else ()
 
 
-def rival(prompt: Prompt) -> str | None:
-    """The answer to compare with: the corrupted prompt's answer, or the distractor."""
-    return prompt.corrupted_answer if prompt.corrupted_answer is not None else prompt.distractor
-
-
 def with_text(prompt: Prompt, text: str | None) -> Prompt:
     """Another text, scored on the prompt's own answers."""
     return prompt.model_copy(update={"text": text, "spans": {}, "values": {}})
-
-
-def aligned(lab: Lab, prompt: Prompt, text: str | None = None) -> int | None:
-    """The number of tokens of the prompt and its corrupted prompt (or another text); None if they differ."""
-    text, wrong, tokens = text or prompt.corrupted, rival(prompt), lab.subject.tokenizer
-    if text is None or wrong is None:
-        return None
-    try:
-        heads, answers, _ = zip(*(encode_answer(tokens, t, prompt.answer) for t in (prompt.text, text)), strict=True)
-        wrongs = [encode_answer(tokens, t, wrong)[1] for t in (prompt.text, text)]
-    except BadTask:
-        return None
-    same = len(heads[0]) == len(heads[1]) and answers[0] == answers[1] and wrongs[0] == wrongs[1]
-    differs = any(a != b for a, b in zip(answers[0], wrongs[0], strict=False))
-    return len(heads[0]) if same and differs and heads[0] != heads[1] else None
 
 
 def named(clean: Batch, other: Batch, row: int, one_length: bool) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ from ..notes import note
 from ..result import Note
 from .donors import LOOKED_AT
 from .prompt import Prompt, Split
-from .values import values_of
+from .values import value_in_each, values_of
 
 # For each named value, whether the donor has the same or another one.
 Rules = Sequence[tuple[Literal["same", "other"], str]]
@@ -28,13 +28,13 @@ def prompts_with_donors(
 ) -> tuple[tuple[Prompt, ...], tuple[Note, ...]]:
     """The first n prompts of the draw that have a donor for each of the rules, and a note on those that have none.
 
-    Raises BadConfiguration for a value that the prompts do not have, and if there are fewer than n.
+    Raises BadTask for a value that a prompt does not have, and BadConfiguration if there are fewer than n.
     """
     n, split, seed = draw
     found, passed, looked_at = list[Prompt](), 0, 0
-    lenders = Lenders(lab, seed)
-    for prompt in lab.task.prompts(n, split, seed):
-        require_values(lab, prompt, rules)
+    lenders = Lenders.of(lab, seed)
+    for name in dict.fromkeys(name for each in rules for _, name in each):
+        value_in_each(lab.task.prompts(n, split, seed), name)
     for prompt in islice(lab.task.source.stream(split, seed), LOOKED_AT):
         if len(found) == n:
             break
@@ -53,21 +53,13 @@ def prompts_with_donors(
     return tuple(found), notes
 
 
-def require_values(lab: Lab, prompt: Prompt, rules: Sequence[Rules]) -> None:
-    known = values_of(prompt)
-    for _, name in (one for each in rules for one in each):
-        if name not in known:
-            raise BadConfiguration(f"The prompts of {lab.task.name} have no value '{name}'. Values: "
-                                   f"{', '.join(sorted(known))}.")  # fmt: skip
-
-
 def donors_by_rule(lab: Lab, prompts: Sequence[Prompt], rules: Rules, seed: int) -> list[str]:
     """For each prompt, the text of a donor of its template and length, from the explore split, drawn by the seed.
 
     The answer has the same tokens after both texts, so their columns correspond. Raises BadConfiguration if a prompt
     has none.
     """
-    lenders, rng, found = Lenders(lab, seed), random.Random(seed), list[str]()
+    lenders, rng, found = Lenders.of(lab, seed), random.Random(seed), list[str]()
     for prompt in prompts:
         texts = list(islice(lenders.texts(prompt, rules), FITTING))
         if not texts:
@@ -78,6 +70,13 @@ def donors_by_rule(lab: Lab, prompts: Sequence[Prompt], rules: Rules, seed: int)
 
 class Lenders:
     """The prompts of the explore split by template and number of tokens."""
+
+    @classmethod
+    def of(cls, lab: Lab, seed: int) -> Lenders:
+        """Those of this lab, whose prompts are tokenized only once."""
+        if seed not in lab.lenders:
+            lab.lenders[seed] = cls(lab, seed)
+        return lab.lenders[seed]
 
     def __init__(self, lab: Lab, seed: int) -> None:
         self.tokenizer = lab.subject.tokenizer

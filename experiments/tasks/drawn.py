@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from .prompt import SPLITS, Prompt, Split, as_read
+from .question import Ask
 
 MOST = 100_000
 
@@ -25,12 +26,14 @@ class Drawn:
     draw     a prompt of this kind from a random state; kinds alternate
     kinds    number of kinds of prompts
     most     number of prompts of a split; 0 if there are too few words for any
+    ask      see `Family`
     """
 
     version: str
     draw: Callable[[random.Random, int, Split], Prompt | None]
     kinds: int = 1
     most: int = MOST
+    ask: Ask | None = None
 
     def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
         rng = random.Random(f"{self.version} {split} {seed}")

@@ -17,6 +17,7 @@ from string import Formatter
 from typing import Any, Generic, TypeVar
 
 from .prompt import SPLITS, Prompt, Split, as_read, split_of
+from .question import Ask
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -32,6 +33,8 @@ class Family(Generic[C]):
     variants  the number of different texts for a content in one stratum
     write     the prompt of (content, stratum, variant): always the same, with a unique text
     strata    the number of strata
+    ask       what it asks if a prompt's spans have other texts; None: corrupted prompts with one changed value are
+              looked for among its prompts
     """
 
     version: str
@@ -40,6 +43,7 @@ class Family(Generic[C]):
     variants: Callable[[C, int], int]
     write: Callable[[C, int, int], Prompt]
     strata: int = 1
+    ask: Ask | None = None
 
     def stream(self, split: Split, seed: int) -> Iterator[Prompt]:
         rng = random.Random(f"{self.version} {split} {seed}")

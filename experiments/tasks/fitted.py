@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from .prompt import Prompt, Split
+from .question import Ask, ask_of
 from .task import Source
 
 W = TypeVar("W")
@@ -69,6 +70,10 @@ class Fitted(Generic[W]):
 
     def capacity(self, split: Split) -> int:
         return self.source.capacity(split)
+
+    @property
+    def ask(self) -> Ask | None:
+        return ask_of(self.source)
 
     def identity(self) -> Any:
         """The identity of the source; includes the remaining words only if some were left out."""

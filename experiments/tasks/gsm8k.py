@@ -7,11 +7,13 @@ used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
 from .family import Family, choose, fill
 from .prompt import Prompt, split_of
+from .question import Question, numbers_in
 from .task import Task
 
 Triple = tuple[int, int, int]
@@ -137,8 +139,26 @@ def write(numbers: Triple, story: int, variant: int) -> Prompt:
         template=f"gsm8k.{story}",
         key=key(numbers),
         operands=tuple(operands(steps, numbers)),
-        values={f"step_{i}": str(result) for i, result in enumerate(results(steps, numbers), 1)},
+        values=step_values(results(steps, numbers)),
     )
+
+
+def step_values(reached: list[int]) -> dict[str, str]:
+    return {f"step_{i}": str(result) for i, result in enumerate(reached, 1)}
+
+
+def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+    """The same story with other numbers."""
+    numbers, fixed = numbers_in(texts, "abc"), ("name", "things")
+    own = {name: prompt.text[slice(*prompt.spans[name])] for name in fixed}
+    # A pronoun belongs to the name, and things may occur again.
+    if numbers is None or any(texts[name] != own[name] for name in fixed):
+        return None
+    numbers = numbers[0], numbers[1], numbers[2]
+    if numbers not in triples():
+        return None
+    reached = results(STORIES[int(prompt.template.partition(".")[2])].steps, numbers)
+    return Question(key(numbers), f" {reached[-1]}", step_values(reached))
 
 
 GSM8K = Task(
@@ -153,5 +173,5 @@ GSM8K = Task(
     answer_kind="number",
     max_new_tokens=10,
     group="reasoning",
-    source=Family("gsm8k 1", triples, key, variants=variants, write=write, strata=len(STORIES)),
+    source=Family("gsm8k 1", triples, key, variants=variants, write=write, strata=len(STORIES), ask=ask),
 )

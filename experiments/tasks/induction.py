@@ -7,10 +7,12 @@ corrupted prompt shuffles only the first copy: it has the same words, but anothe
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from .drawn import MOST, Drawn
 from .fitted import Fitted
 from .prompt import Prompt, Split, split_of
+from .question import Question
 from .task import Task
 from .vocabulary import NOUNS
 
@@ -31,6 +33,15 @@ def corruption(rng: random.Random, words: list[str], last: str, answer: str, spl
         if other[-1] != last and after != answer and split_of(" ".join(other)) == split:
             return other
     return None
+
+
+def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+    """The same words with another one after the repeated word."""
+    words, answer = prompt.key.split(), texts["answer"]
+    at = int(prompt.values["at"])
+    if texts["before"] != words[at - 1] or texts["repeated"] != words[at - 1] or answer in words:
+        return None
+    return Question(" ".join([*words[:at], answer, *words[at + 1 :]]), f" {answer}", prompt.values)
 
 
 def family(nouns: tuple[str, ...]) -> Drawn:
@@ -61,7 +72,7 @@ def family(nouns: tuple[str, ...]) -> Drawn:
             values={"words": str(len(words)), "at": str(at + 1)},
         )
 
-    return Drawn("induction 1", draw, kinds=len(LENGTHS), most=MOST if len(nouns) >= 2 * max(LENGTHS) else 0)
+    return Drawn("induction 1", draw, kinds=len(LENGTHS), most=MOST if len(nouns) >= 2 * max(LENGTHS) else 0, ask=ask)
 
 
 INDUCTION = Task(

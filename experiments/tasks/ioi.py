@@ -8,11 +8,13 @@ left out for each tokenizer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 from .family import Family, fill, listed
 from .fitted import Fitted
 from .prompt import Prompt
+from .question import Question
 from .task import Task
 
 NAMES = listed(
@@ -53,7 +55,7 @@ def pairs(names: tuple[str, ...]) -> list[tuple[str, str]]:
 def family(names: tuple[str, ...]) -> Family[tuple[str, str]]:
     """The prompts of these names."""
     strata = 2 * len(TEMPLATES)
-    return Family("ioi 2", lambda: pairs(names), key=" ".join, variants=variants, write=write, strata=strata)
+    return Family("ioi 2", lambda: pairs(names), key=" ".join, variants=variants, write=write, strata=strata, ask=ask)
 
 
 def variants(_names: tuple[str, str], _stratum: int) -> int:
@@ -83,6 +85,14 @@ def write(names: tuple[str, str], stratum: int, variant: int) -> Prompt:
         key=" ".join(names),
         values={"s": s, "order": "BABA" if baba else "ABBA"},
     )
+
+
+def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+    """Two names, one of which is the giver; the other one receives."""
+    s, io = texts["s2"], texts["io"]
+    if s != texts["s1"] or s == io:
+        return None
+    return Question(" ".join(sorted((s, io))), f" {io}", {"s": s, "order": prompt.values["order"]})
 
 
 IOI = Task(

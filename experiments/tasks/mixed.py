@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .prompt import Prompt, Split
+from .question import Question, ask_of
 from .task import Source
 
 
@@ -31,3 +32,8 @@ class Mixed:
 
     def identity(self) -> Any:
         return [source.identity() for source in self.sources]
+
+    def ask(self, prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+        """What the first source asks that would ask it."""
+        asked = (ask(prompt, texts) for source in self.sources if (ask := ask_of(source)) is not None)
+        return next((one for one in asked if one is not None), None)

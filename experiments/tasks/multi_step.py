@@ -7,11 +7,13 @@ that stops halfway.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
 from .family import Family, choose, fill
 from .prompt import Prompt, Split, split_of
+from .question import Question, numbers_in
 from .task import Task
 from .values import operands
 
@@ -170,14 +172,31 @@ def write(content: Steps, style: int, variant: int) -> Prompt:
         template="multi_step.lines" if style == LINES else f"multi_step.words{steps.operator_1}{steps.operator_2}",
         key=steps.key,
         operands=(steps.a, steps.b, steps.c),
-        # In words, the spans of the operators are "Add" and the like.
-        values={
-            **operands((steps.a, steps.b, steps.c)),
-            "operator_1": steps.operator_1,
-            "operator_2": steps.operator_2,
-            "halfway": str(steps.halfway),
-        },
+        values=known_values(steps),
     )
+
+
+def known_values(steps: Steps) -> dict[str, str]:
+    # In words, the spans of the operators are "Add" and the like.
+    return {
+        **operands((steps.a, steps.b, steps.c)),
+        "operator_1": steps.operator_1,
+        "operator_2": steps.operator_2,
+        "halfway": str(steps.halfway),
+    }
+
+
+def ask(prompt: Prompt, texts: Mapping[str, str]) -> Question | None:
+    """Another chain, whose result no solved line shows."""
+    numbers, signs = numbers_in(texts, "abc"), {word: sign for sign, word in IN_WORDS.items()}
+    if numbers is None:
+        return None
+    first, second = (signs.get(texts[name], texts[name]) for name in ("operator_1", "operator_2"))
+    steps = Steps(numbers[0], first, numbers[1], second, numbers[2])
+    shown = any(f" {steps.result}{end}\n" in prompt.text for end in ("", "."))
+    if steps not in alike(first, second) or shown:
+        return None
+    return Question(steps.key, f" {steps.result}", known_values(steps))
 
 
 MULTI_STEP = Task(
@@ -199,5 +218,6 @@ MULTI_STEP = Task(
         variants=variants,
         write=write,
         strata=2,
+        ask=ask,
     ),
 )

@@ -14,6 +14,9 @@ from math import prod
 from ..errors import BadTask
 from .prompt import ANSWER, Prompt
 
+# Between a group and a site, in the name of the group's change there: change[a=3; L7.H3].
+OF_SITE = "; "
+
 
 def values_of(prompt: Prompt) -> dict[str, str]:
     """Each value's name and text, without blanks around it: the texts of the spans, `answer`, and the prompt's own.
@@ -33,6 +36,11 @@ def changes_only(prompt: Prompt, name: str) -> bool:
     before, after, other = prompt.text[:start], prompt.text[end:], prompt.corrupted
     whole = len(other) >= len(before) + len(after) and other.startswith(before) and other.endswith(after)
     return whole and other != prompt.text
+
+
+def blank_before(prompt: Prompt) -> str:
+    """The blank with which the prompt's answer starts; a space after an open prompt."""
+    return prompt.answer[: len(prompt.answer) - len(prompt.answer.lstrip())] if prompt.answer else " "
 
 
 def names_of(prompts: Iterable[Prompt]) -> list[str]:

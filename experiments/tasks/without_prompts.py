@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .prompt import Prompt, Split
+from .question import Ask, ask_of
 from .task import Source, Task
 
 
@@ -21,6 +22,10 @@ class WithoutPrompts:
 
     def capacity(self, split: Split) -> int:
         return self.source.capacity(split) - (len(self.texts) if split == self.split else 0)
+
+    @property
+    def ask(self) -> Ask | None:
+        return ask_of(self.source)
 
     def identity(self) -> Any:
         left_out = hashlib.sha256("\0".join(sorted(self.texts)).encode()).hexdigest()

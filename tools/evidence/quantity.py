@@ -29,6 +29,7 @@ from pydantic import SerializeAsAny
 from ...db import records
 from ...db.records import Effect, Json, Measurement
 from ...experiments.result import Frozen, Result
+from ...experiments.tasks.values import OF_SITE
 from ..report.numbers import value_text
 from .first_layer import EXAMPLE, START, FirstLayer, of_first_layer, parse_first_layer
 from .pairing import Artifact as Artifact
@@ -253,9 +254,10 @@ def asked_questions(row: Experiment) -> int | None:
 
 
 def questions_of_group(row: Experiment, name: str) -> int | None:
-    """How many different questions the prompts of a group ask, for a number such as accuracy[a=3]; None for others."""
+    """How many different questions the prompts of a group ask, for a number such as accuracy[a=3], or
+    change[a=3; L7.H3]; None for others."""
     _, bracket, key = name.partition("[")
-    counted = f"questions[{key}"
+    counted = f"questions[{key.removesuffix(']').partition(OF_SITE)[0]}]"
     return next((int(m.value) for m in row.measurements if bracket and m.name == counted), None)
 
 
