@@ -87,11 +87,7 @@ class ProposeHypothesis(Arguments):
 
 
 def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Answered:
-    """Record what you expect, as predictions, before the test. Returns an id such as H1.
-
-    From then on it is frozen. test_hypothesis tests it on prompts that nobody has looked at. The program judges by the
-    intervals, corrected over all predictions of the study, so predict few things, and only what you mean.
-    """
+    """Record what you expect, as predictions, before the test. Returns an id such as H1. From then on it is frozen."""
     for row in context.written("hypotheses"):
         return recorded(context, row.number)
     require_no_numbers(context, "The rationale", given.rationale)

@@ -34,7 +34,12 @@ def experiment_text(e: Experiment, effects: int | None = STRONGEST, samples: int
 
 
 def rest_of(id: str) -> str:
-    return f'(cut; the rest: show_experiment {{"experiment": "{id}"}})'
+    return f"(cut; the rest: {shown_by(id)})"
+
+
+def shown_by(id: str) -> str:
+    """The call that shows an experiment whole."""
+    return f'show_experiment {{"experiment": "{id}"}}'
 
 
 def experiment_lines(e: Experiment, effects: int | None, samples: int | None) -> list[str]:
@@ -80,7 +85,7 @@ def strongest(effects: Sequence[Effect], most: int | None, id: str) -> list[str]
     lines = list[str]()
     if ranked:
         shown = ranked[:most]
-        rest = "" if len(shown) == len(ranked) else f'; all: show_experiment {{"experiment": "{id}"}}'
+        rest = "" if len(shown) == len(ranked) else f"; all: {shown_by(id)}"
         lines.append(f"Effects on {ranked[0].metric}, by size, rank 1-{len(shown)} of {len(effects)}{rest}:")
         for text, rows in groupby(shown, lambda row: f"{valued(row)}{tested(row)}"):
             lines.append(f"  {', '.join(row.site for row in rows)} {text}")
