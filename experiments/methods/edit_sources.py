@@ -82,7 +82,8 @@ def _source(lab: Lab, base: Base, line: Line, at: str, parts: set[Part], seed: i
         return Difference(other, clean, columns_of(batch, at))
     if line.along.runs == "answer - distractor":
         if bool((batch.pair < 0).any()):
-            raise BadConfiguration(f"'{line.text}' needs prompts with a distractor, which {lab.task.name} lacks.")
+            raise BadConfiguration(f"'{line.text}' needs prompts with a distractor, which {lab.task.name} lacks. "
+                                   'Name two tokens instead: along " Paris" - " Rome".')  # fmt: skip
         vectors = engine.unembedding(subject, batch.pair.flatten()).T.unflatten(0, (-1, 2))
         return Along((vectors[:, 0] - vectors[:, 1])[:, None])
     tokens = [single_token(lab, one, line.text) for one in (*line.along.plus, *line.along.minus)]
@@ -97,7 +98,8 @@ def single_token(lab: Lab, text: str, where: str) -> int:
     if len(ids) != 1:
         pieces = ", ".join(repr(lab.subject.tokenizer.decode([one])) for one in ids[:6])
         raise BadConfiguration(
-            f"'{where}': {text!r} is not one token of {lab.subject.name}, but {len(ids)} ({pieces})."
+            f"'{where}': {text!r} is not one token of {lab.subject.name}, but {len(ids)} ({pieces}). "
+            "Name one of them, or another word."
         )
     return ids[0]
 

@@ -109,7 +109,8 @@ def value_tokens(tokenizer: Any, prompts: Sequence[Prompt], name: str) -> tuple[
             raise BadConfiguration(f"The value {name} cannot be read: {fault}") from fault
         telling = [token for token in ids if tokenizer.decode([token]).strip()]
         if not telling:
-            raise BadConfiguration(f"The value {name} cannot be read: {text!r} has only blank tokens.")
+            raise BadConfiguration(f"The value {name} cannot be read: {text!r} has only blank tokens. "
+                                   "Name another value.")  # fmt: skip
         found.append(telling[0])
         parts += len(telling) > 1
     notes = (note("value_of_several_tokens", few=parts, n=len(prompts), value=name),) if parts else ()
