@@ -169,8 +169,8 @@ def predictions(context: Context, given: Predicted) -> list[Prediction]:
 
 
 def require_measured(context: Context, given: Predicted) -> None:
-    """Raises NoQuantity, with the nearest names, if an experiment that the prediction repeats as it is did not measure
-    the quantity. Sites and groups may depend on the prompts, so their names are not checked."""
+    """Raises NoQuantity, with the nearest names, if an experiment that the prediction repeats unchanged did not
+    measure the quantity. Sites and groups may depend on the prompts, so their names are not checked."""
     if given.like is None or given.comparison == "beyond_control" or _changes(given) or "[" in given.quantity:
         return
     logged = context.reader.experiment(number_of(given.like, "experiment"))

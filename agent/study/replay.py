@@ -187,6 +187,22 @@ def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
     raise Diverged(kind, f"{name} answers with different data.", *texts)
 
 
+def in_all(progress: Progress, row: Run, repeated: Repeated) -> Progress:
+    """Progress of all experiments of a run together, each with the share of the time that it took in the log."""
+    seconds = [one.seconds or 0.0 for one in row.experiments if one.run == row.id and one.status == "done"]
+    total, furthest = sum(seconds), 0.0
+
+    def say(what: str, done: int, of: int) -> None:
+        nonlocal furthest
+        at = repeated.experiments
+        here = sum(seconds[:at]) + (seconds[at] * done / max(1, of) if at < len(seconds) else 0.0)
+        # One experiment may report several sweeps in a row.
+        furthest = max(furthest, here)
+        progress(f"All {len(seconds)} experiments of {row.id}", round(1000 * furthest), round(1000 * total))
+
+    return progress if total <= 0 else say
+
+
 def rerun(
     reader: Reader,
     run: int,
@@ -224,7 +240,7 @@ def rerun(
                 log=log, scratch=scratch,
             )  # fmt: skip
             prepare(work)
-            context.progress, context.experiment_minutes, context.approval = progress, None, None
+            context.progress, context.experiment_minutes, context.approval = in_all(progress, row, repeated), None, None
             diverged, ended = None, True
             try:
                 ending = repeat(work)

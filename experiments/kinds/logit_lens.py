@@ -102,7 +102,7 @@ class LogitLens(Experiment):
             summary,
             with_zero,
         )
-        from ..methods.value_lens import READ, value_readout
+        from ..methods.value_lens import LAST, READ, token_at, value_readout
         from ..statistics.intervals import questions_asked
 
         prompts, batch = lab.prompts(*self.draw)
@@ -111,8 +111,10 @@ class LogitLens(Experiment):
         is_open = lab.task.answer_kind == "open"
         metric, what, of, others = "prob", "the answer", "", "other prompts' answers"
         notes: tuple[Note, ...] = ()
+        token = ""
         if self.elsewhere:
             at = self.position or READ
+            token = f" ({token_at(lab, batch, at)})" if at in (LAST, READ) else ""
             readout, probs, notes = value_readout(lab, prompts, batch, self.wanted, at)
             own, what, of, others = numbers(probs), f"{self.wanted or what} at {at}", f"@{at}", "other prompts' values"
         else:
@@ -142,7 +144,7 @@ class LogitLens(Experiment):
             measurements=(after, questions_asked(asked), identity),
             effects=found,
             figures=(self.map(lab, seen), *curves),
-            found=(f"It looked for {what}. " if self.elsewhere else "")
+            found=(f"It looked for {what}{token}. " if self.elsewhere else "")
             + f"The likeliest token is the final one after {after.text} of {len(sites) - 1} layers. "
             + summary(sites, values, units),
             notes=(*failed, *notes),
