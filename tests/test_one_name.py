@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from lashley.agent.study.replay import in_all
 from lashley.db.records import Experiment
 from lashley.experiments.kinds.registry import kinds
 from lashley.tools.evidence.quantity import NoQuantity, read
 from lashley.tools.evidence.same_number import changes, only_effect
+from lashley.tools.replay.experiments_of_run import Repeated
 from lashley.tools.report.slots import SlotError, fill, parse
 from lashley.tools.report.study import read_study
 from lashley.tools.workbench.context import Context
@@ -94,3 +96,23 @@ def test_the_sizes_of_the_subject_have_slots(context: Context) -> None:
     (slot,) = parse(f"{{{{{one.id}.subject.n_layers}}}}")
     with pytest.raises(SlotError, match=r"subject\.layers or subject\.heads"):
         fill(slot, study)
+
+
+def test_the_progress_of_a_replay_counts_all_experiments_together(context: Context) -> None:
+    for n in (4, 5, 6):
+        run_experiment(context, kinds()["baseline"](model=MODEL, task="induction", n=n))
+    row = context.reader.run(1)
+    seconds = [one.seconds or 0.0 for one in row.experiments]
+    assert len(seconds) == 3
+    repeated = Repeated(context.reader, context.store, fast=True)  # pyright: ignore[reportArgumentType]
+    said: list[tuple[str, int, int]] = []
+    progress = in_all(lambda *one: said.append(one), row, repeated)
+    for done in range(3):
+        repeated.experiments = done
+        for _ in range(2):  # two sweeps in one experiment
+            progress("a sweep", 1, 2)
+            progress("a sweep", 2, 2)
+    assert {what for what, _, _ in said} == {"All 3 experiments of R1"}
+    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said)
+    assert said[-1][1:] == (round(1000 * sum(seconds)),) * 2
+    assert said[4][1] == round(1000 * (seconds[0] + seconds[1] / 2))
