@@ -104,7 +104,8 @@ def parse_line(text: str) -> Line:
     words = rest.split()
     verb = words[0] if words else ""
     if verb not in VERBS:
-        raise BadConfiguration(f"'{text.strip()}' does not begin with an edit: {', '.join(VERBS[:-1])} or {VERBS[-1]}.")
+        raise BadConfiguration(f"'{text.strip()}' does not begin with an edit. Use {', '.join(VERBS[:-1])} or "
+                               f"{VERBS[-1]}.")  # fmt: skip
     given = {"text": text.strip(), "name": name, "verb": verb}
     rest = rest.strip()[len(verb) :].strip()
     quotes = _QUOTED.findall(rest)
@@ -216,7 +217,8 @@ def places_of(line: Line, sizes: Mapping[str, int]) -> list[Place]:
     found = dict.fromkeys(place for one in line.places for place in expanded(one, sizes, line))
     left = [place for place in found if place.site not in gone]
     if not left:
-        raise BadConfiguration(f"'{line.text}' leaves no place to edit.")
+        raise BadConfiguration(f"'{line.text}' leaves no place to edit. Name a place that except does not take "
+                               "away.")  # fmt: skip
     return left
 
 
@@ -258,15 +260,15 @@ def _pattern_of(site: Site, line: Line) -> Site:
 def _parts(form: re.Match[str], text: str) -> tuple[list[Part], str | None]:
     if form["letter"]:
         if form["of"] and form["letter"] != "H":
-            raise BadConfiguration(f"'{text}' is not a place. Only heads have a pattern: L5.H3.pattern.")
+            raise BadConfiguration(f"'{text}' is not a place. Only heads have a pattern. Write L5.H3.pattern.")
         return [WORDS[form["of"]] if form["of"] else LETTERS[form["letter"]]], form["units"]
     if form["neurons"]:
         return ["neurons"], form["neurons"]
     if form["word"] is None:
         return ["attn_out", "mlp_out"], None
     if form["word"] not in WORDS or form["word"] in ("z", "pattern"):
-        raise BadConfiguration(f"'{text}' is not a place. Parts of a layer: H3, attn, mlp, resid_pre, resid_post, "
-                               "mlp.n512, K1, V1.")  # fmt: skip
+        raise BadConfiguration(f"'{text}' is not a place. Write a layer, or a part of it: H3, attn, mlp, resid_pre, "
+                               "resid_post, mlp.n512, K1, V1.")  # fmt: skip
     return [WORDS[form["word"]]], None
 
 

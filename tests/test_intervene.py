@@ -423,7 +423,7 @@ def test_controls_are_the_same_edits_at_other_places() -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("ablate L1.H0", "does not begin with an edit: zero, mean"),
+        ("ablate L1.H0", "does not begin with an edit. Use zero, mean"),
         ("zero", "cannot be read. Write zero as 'zero L5.H3'"),
         ("zero L9.H0", "There is no layer 9. This model has 3 layers, 0 to 2."),
         ("zero L1.H0 and L1.H1", "'and' in 'zero L1.H0 and L1.H1' is not a place"),
@@ -436,7 +436,7 @@ def test_controls_are_the_same_edits_at_other_places() -> None:
         ("cut L1.mlp from last to last", "must name heads"),
         ("repeat L1@last", "cannot be limited to positions"),
         ("swap L1", "must name two layers"),
-        ("zero L1.q", "is not a place. Parts of a layer"),
+        ("zero L1.q", "is not a place. Write a layer, or a part of it"),
         ("zero L1.H0@nowhere", "There are no positions 'nowhere'"),
     ],
 )

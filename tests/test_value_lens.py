@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from lashley.experiments.errors import BadConfiguration, BadTask
 from lashley.experiments.kinds.embedding_map import EmbeddingMap
 from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.kinds.tuned_lens import TunedLens
-from lashley.experiments.lab import Lab
-from lashley.experiments.methods.value_lens import value_tokens
+from lashley.experiments.lab import Lab, lab_of
+from lashley.experiments.methods.value_lens import token_at, tokens_at, value_tokens
+from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.prompt import Prompt
+from lashley.experiments.tasks.registry import tasks
 from lashley.tests.slow_way import tokens_of
 from lashley.tests.test_logit_lens import by_metric, shortened
 from lashley.tests.tiny import SAMPLED
@@ -91,7 +94,7 @@ def test_the_answer_at_the_token_that_predicts_it_is_the_plain_lens(lab: Lab) ->
         assert by_metric(there, metric) == pytest.approx(
             {f"{site}@read": value for site, value in by_metric(plain, metric).items()}, abs=1e-6
         )
-    assert there.found.startswith("It looked for the answer at read. ")
+    assert there.found.startswith("It looked for the answer at read (a different token in each prompt). ")
 
 
 def test_what_is_read_elsewhere_is_no_evidence_that_the_answer_is_decodable(lab: Lab) -> None:
@@ -215,3 +218,16 @@ def test_a_map_is_labelled_by_a_named_value(lab: Lab) -> None:
         assert found[name] == by_answer[name]
     with pytest.raises(BadConfiguration, match=r"'b'\. Labels: answer, template, long, middle, same, sum, if"):
         EmbeddingMap.model_validate({**given, "label": "b"}).check({}, lab.task)
+
+
+def test_a_position_is_shown_with_its_token() -> None:
+    given = {"model": "smollm2-135m", "task": "arithmetic", "n": 4}
+    lens = LogitLens.model_validate({**given, "position": "last"})
+    lab = lab_of(load("smollm2-135m"), tasks()["arithmetic"])
+    assert lens.run(lab).found.startswith('It looked for the answer at last (" ="). ')
+    _, batch = lab.prompts(*lens.draw)
+    assert tokens_at(lab, batch, {"a", "b"}) == ""
+    assert tokens_at(lab, batch, {"last"}) == ' Here last is " =".'
+    read = token_at(lab, batch, "read")
+    assert read.endswith(" of 4 prompts")
+    assert sum(int(count) for count in re.findall(r" in (\d)", read)) == 4

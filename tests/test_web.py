@@ -259,7 +259,9 @@ def test_hypotheses_of_all_runs_by_their_verdict(site: Site) -> None:
     assert found("/hypotheses?status=supported") == ["H2", "H1"]
     assert found("/hypotheses?before=H3") == ["H2", "H1"]
     tested = site.get("/H2").text
-    assert re.search(r'class="status supported">supported</span>.*accuracy_drop above 0\.1', tested, re.DOTALL)
+    assert re.search(
+        r'class="status supported">supported under zero alone</span>.*accuracy_drop above 0\.1', tested, re.DOTALL
+    )
     assert re.search(r'href="/E5">0\.31</a>', tested)
 
 

@@ -1,7 +1,8 @@
 """The catalogue of the tools that a study does not send at first, and the call that adds them.
 
-Every description takes up room in every request. So a study sends the core, and one line for each other kind; after
-add_tools, its tool is sent whole, with its strict schema, like the others. `agent/study/progress_state.py` reads from
+Every description takes up room in every request. So a study sends the core, and its instructions name every other kind
+in the map of instruments, which a second opinion does not have: it gets one line for each. After add_tools, a tool is
+sent whole, with its strict schema, like the others. `agent/study/progress_state.py` reads from
 the conversation which tools are sent.
 """
 
@@ -12,6 +13,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from ..experiments.kinds.registry import kinds
 from .arguments import Answered, Arguments
 from .errors import ToolError
 from .json_arguments import json_object
@@ -24,12 +26,11 @@ ABOUT = (
     "Add the tools of these kinds to yours; they are sent from the next request on, with all their fields. Each also "
     "runs if you call it without adding it."
 )
+MAPPED = "Your instructions list the kinds by the question that each answers. There is also"
 
 
 class AddTools(Arguments):
-    names: Annotated[
-        list[str], Field(min_length=1, max_length=12, description="Names from the list in the description.")
-    ]
+    names: Annotated[list[str], Field(min_length=1, max_length=12, description="Such as mlp_ablation, saliency.")]
 
 
 def add_tools(context: Context, given: AddTools) -> Answered:
@@ -43,10 +44,12 @@ def add_tools(context: Context, given: AddTools) -> Answered:
     return "\n".join(lines), {"added": added}
 
 
-def catalogue(descriptions: Mapping[str, str]) -> str:
-    """The description of add_tools: one line for each optional tool outside the core."""
-    listed = [f"{name}: {question(text)}" for name, text in descriptions.items() if name in {*optional()} - {*core()}]
-    return "\n".join((ABOUT, *listed))
+def catalogue(descriptions: Mapping[str, str], mapped: bool) -> str:
+    """The description of add_tools: one line for each optional tool outside the core; if the instructions contain the
+    map of instruments (`mapped`), only for what the map does not name."""
+    left_out = {*core(), *(kinds() if mapped else ())}
+    listed = [f"{name}: {question(text)}" for name, text in descriptions.items() if name in {*optional()} - left_out]
+    return "\n".join((ABOUT, *(MAPPED,) * mapped, *listed))
 
 
 def question(description: str) -> str:

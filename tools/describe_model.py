@@ -32,8 +32,7 @@ class DescribeModel(Arguments):
 
 def describe_model(context: Context, given: DescribeModel) -> Answered:
     """What a model is, without any task: vocabulary with sample tokens, special tokens, BOS, context length, sizes, and
-    how large the weights of each head and MLP are; which are zero. Look here first at a model that you know nothing
-    about, then use free_run."""
+    how large the weights of each head and MLP are; which are zero."""
     from ..experiments.model.description import describe
 
     found = describe(context.subject(allowed_model(context, given.model)))

@@ -21,7 +21,7 @@ from .errors import ToolError
 from .evidence.conditions import Bound, parse_bound
 from .evidence.equivalence import rests_on_controls
 from .evidence.possible import BEYOND, SLACK, impossible, sets_needed
-from .evidence.quantity import FORMS, NoQuantity, parse
+from .evidence.quantity import FORMS, NoQuantity, parse, read
 from .evidence.testing import prediction_of, run_tests
 from .evidence.trivial import cannot_fail
 from .evidence.verdict import (
@@ -91,11 +91,7 @@ class ProposeHypothesis(Arguments):
 
 
 def propose_hypothesis(context: Context, given: ProposeHypothesis) -> Answered:
-    """Record what you expect, as predictions, before the test. Returns an id such as H1.
-
-    From then on it is frozen. test_hypothesis tests it on prompts that nobody has looked at. The program judges by the
-    intervals, corrected over all predictions of the study, so predict few things, and only what you mean.
-    """
+    """Record what you expect, as predictions, before the test. Returns an id such as H1. From then on it is frozen."""
     for row in context.written("hypotheses"):
         return recorded(context, row.number)
     require_no_numbers(context, "The rationale", given.rationale)
@@ -170,6 +166,7 @@ def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) 
     require_a_fair_bound(given, str(config.get("metric", "")))
     if (wanted := parse(given.quantity)).other is not None:
         raise refused("one_experiment", of=wanted.other)
+    require_measured(context, given)
     quantity = EXCESS if given.comparison == "beyond_control" else wanted.text
     methods = [config["method"]] if "method" in config else [None]
     if "method" in config and "method" not in changes and given.comparison != "between":
@@ -184,6 +181,16 @@ def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) 
                        low=given.low, high=given.high)
         )  # fmt: skip
     return found
+
+
+def require_measured(context: Context, given: Predicted) -> None:
+    """Raises NoQuantity, with the nearest names, if an experiment that the prediction repeats unchanged did not
+    measure the quantity. Sites and groups may depend on the prompts, so their names are not checked."""
+    if given.like is None or given.comparison == "beyond_control" or _changes(given) or "[" in given.quantity:
+        return
+    logged = context.reader.experiment(number_of(given.like, "experiment"))
+    if logged.status == "done":
+        read(logged, parse(given.quantity))
 
 
 def require_a_fair_bound(given: Predicted, metric: str) -> None:
@@ -286,7 +293,8 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Answered:
     # If the program was stopped in the middle of this test, the rest of the test runs now.
     begun = context.written("experiments") or context.written("hypothesis_events")
     if all(one.judged for one in row.predictions) and not begun:
-        raise refused("tested_already", id=row.id, status=row.status)
+        known = context.reader.hypotheses_of(context.run)
+        raise refused("tested_already", id=row.id, status=spoken(row, verdicts(known)))
     return tell_verdict(context, number, run_tests(context, number))
 
 
@@ -302,7 +310,7 @@ def tell_verdict(context: Context, number: int, faults: list[str]) -> Answered:
     lines += [f"  {line}" for line in changed_verdicts(rows, row, found)]
     others = [h for h in rows if h.id != row.id and h.predictions and h.status != "open"]
     if others:
-        lines.append("With all predictions counted: " + ", ".join(f"{h.id} {h.status}" for h in others) + ".")
+        lines.append("With all predictions counted: " + ", ".join(f"{h.id} {spoken(h, found)}" for h in others) + ".")
     tested = dict.fromkeys(one.judged.experiment for one in judged if one.judged)
     experiments = [context.reader.experiment(number_of(one, "experiment")) for one in tested]
     return "\n".join(lines), {

@@ -13,9 +13,7 @@ from .workbench.experiment_text import LIMIT
 # Room for the sentence that names the next call, and the longest arguments that it repeats.
 SENTENCE, ARGUMENTS = 200, 600
 
-After = Annotated[
-    int, Field(ge=0, description="Skip so many entries. An answer that is cut names the number for the rest.")
-]
+After = Annotated[int, Field(ge=0, description="Start after this entry; a cut answer names it.")]
 
 
 def page(

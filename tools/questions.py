@@ -32,10 +32,8 @@ class RegisterQuestions(Arguments):
 
 
 def register_questions(context: Context, given: RegisterQuestions) -> Answered:
-    """Register what the goal asks, as neutral questions, before the first experiment. The report opens with the
-    program's answer to each. "Show that middle layers do not matter" asks which layers a task can spare; it names
-    no task, so ask it of three or more. A goal may be false. The program always asks about parts that the goal names.
-    """
+    """Register what the goal asks, as neutral questions, before the first experiment. The program always asks about
+    parts that the goal names."""
     if context.run is None:
         raise refused("no_study")
     if context.written("questions"):

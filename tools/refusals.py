@@ -24,7 +24,7 @@ REFUSALS = {
     "not_json": "{what} is not valid JSON ({fault}). Send one JSON object.",
     "not_an_object": "{what} must be one JSON object, such as {{}}.",
     "task_name": "name: name the task after what it asks. {words}",
-    "tool_failed": "{name} failed with an internal error: {fault}. Try another way.",
+    "tool_failed": "{name} failed with an internal error: {fault}. Try another configuration, or another tool.",
     "wrong_id": "{text} is an id of type {found}; give one of type {what}.",
     "other_model": "An experiment runs on this study's subject ({model}) or a bundled model ({bundled}), not on "
     "'{name}'. Leave model null.",
@@ -38,7 +38,8 @@ REFUSALS = {
     "confirm_closed": "The confirm split is reserved for the tests of hypotheses. Explore without naming a split; "
     "then call propose_hypothesis with predictions, and test_hypothesis.",
     "held_out": "{id} is another study's test on held-out prompts. Its result is hidden, so that nobody predicts "
-    "what they have read. You can read its hypothesis and verdict.",
+    "what they have read. Use your own experiments; you can read its hypothesis and "
+    "verdict.",
     "held_out_like": "{id} is another study's test on held-out prompts; name an experiment that you can read.",
     "one_experiment": "a prediction is about one experiment, and the quantity names {of}. Predict a bound for each.",
     "program_draws": "leave out {name}: the program draws the held-out prompts of each hypothesis.",
@@ -55,17 +56,17 @@ REFUSALS = {
     # What is written.
     "typed_number": "{what} contains a typed number, which the program cannot check; name the experiment instead: E5.",
     "not_finished": "{id} is {status}; only finished experiments are evidence. Leave {id} out.",
-    "no_study": "This call needs a study, and there is none here.",
+    "no_study": "This call needs a study, and there is none here. Start one with: agent run --goal GOAL",
     "questions_registered": "This study has already registered its questions, and they are frozen: {questions} "
     "Continue with an experiment.",
     "no_such_part": "The model has no {part}. {why}",
     "report_faults": "The report was rejected. Fix these faults and send the whole report again:\n- {faults}",
-    "nothing_under_review": "No study is under review here.",
+    "nothing_under_review": "No study is under review here. Start with: agent review R1",
     "review_faults": "The review was rejected. Fix these faults and send the whole review again:\n- {faults}",
     # Reviews.
     "is_a_review": "{name} is itself a second opinion on {of}; review {of} instead.",
     "still_running": "{name} is still running; review it when it has ended.",
-    "claims_nothing": "{name} makes no claim, so there is nothing to review.",
+    "claims_nothing": "{name} makes no claim, so there is nothing to review. Choose a study with claims.",
     # Tasks.
     "no_task_file": "{fault}",
     "task_of_a_model": "{maker} already made a task '{name}'; rename the file, or import it with --name.",
@@ -73,10 +74,11 @@ REFUSALS = {
     "is now {now}. Somebody changed its row, or this program reads it differently. Import it or make it again under "
     "another name.",
     # Repeating an experiment.
-    "nothing_to_compare": "{name} is {status}, so there is nothing to compare with.",
+    "nothing_to_compare": "{name} is {status}, so there is nothing to compare with. Name an experiment that is done.",
     "other_weights": "{name} was measured on {model} with fingerprint {was}; the model of that name here has {now}. It "
-    "is a different model, so a replay would mean nothing.",
-    "other_task_version": "{name} was measured on a different version of the task {task}{of}.",
+    "is a different model, so a replay would mean nothing. Load the former weights, or run a new experiment.",
+    "other_task_version": "{name} was measured on a different version of the task {task}{of}. Run a new "
+    "experiment to measure this version.",
     "other_lab": "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both.",
     # Files of a report.
     "no_report": "{file} names no study and seal, as a report does. Write it with: agent report R1",

@@ -36,17 +36,19 @@ from .workbench.context import Context
 from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
 from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import code_of, run_experiment
+from .workbench.short_form import short_answer, short_experiment
 
 
 @dataclass(frozen=True)
 class Answer:
     """The result of a call: text for a language model, the same facts as data, and whether the call was refused;
-    `code` says why."""
+    `code` says why. `short` is what a long study sends in place of the text once it is old; empty: its beginning."""
 
     text: str
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     refused: bool = False
     code: str = ""
+    short: str = ""
 
     @classmethod
     def refusal(cls, fault: ToolError | ExperimentError | TrackerError) -> Answer:
@@ -138,7 +140,8 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
         text = f"{''.join(few)}{experiment_text(logged)}"
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
-        return Answer(cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)})
+        text, data = cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)}
+        return Answer(text, data, short=short_experiment(logged))
 
     about = inspect.cleandoc(kind.__doc__ or "")
     return Tool(kind.kind, about, arguments, call, is_experiment=True)
@@ -189,7 +192,7 @@ def plain(function: Callable[..., Answered], arguments: type[BaseModel], **marks
 
     def call(context: Context, given: Any) -> Answer:
         text, data = function(context, given)
-        return Answer(cut(text), data)
+        return Answer(cut(text), data, short=short_answer(function.__name__, text))
 
     return Tool(function.__name__, inspect.cleandoc(function.__doc__ or ""), arguments, call, **marks)
 
@@ -214,12 +217,13 @@ def all_tools() -> dict[str, Tool]:
         plain(lookups.query_tracker, lookups.QueryTracker),
         plain(writing.write_report, writing.WriteReport, is_last=True),
     ]
-    return with_adding(tools)
+    return with_adding(tools, mapped=True)
 
 
-def with_adding(tools: Sequence[Tool]) -> dict[str, Tool]:
-    """The tools by name, first the one that adds those that a study does not send at first."""
-    about = add_tools.catalogue({tool.name: tool.description for tool in tools})
+def with_adding(tools: Sequence[Tool], mapped: bool = False) -> dict[str, Tool]:
+    """The tools by name, first the one that adds those that a study does not send at first. `mapped`: the instructions
+    name every kind."""
+    about = add_tools.catalogue({tool.name: tool.description for tool in tools}, mapped)
     adding = replace(plain(add_tools.add_tools, add_tools.AddTools), description=about)
     return {tool.name: tool for tool in (adding, *tools)}
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from ..experiments.kinds.registry import kinds
+from ..experiments.questions import WITHOUT_A_TASK
 from .refusals import refused
 
 Tool = TypeVar("Tool")
@@ -23,6 +24,11 @@ def optional() -> tuple[str, ...]:
 
 def core() -> tuple[str, ...]:
     return tuple(name for name, kind in kinds().items() if kind.core)
+
+
+def without_a_task() -> tuple[str, ...]:
+    """The kinds that show what a model does before there is a task."""
+    return tuple(name for name, kind in kinds().items() if kind.question == WITHOUT_A_TASK)
 
 
 def chosen(words: str) -> tuple[str, ...] | None:

@@ -85,16 +85,16 @@ class WriteReport(Arguments):
         list[ClaimCall],
         Field(
             max_length=MOST,
-            description="Your findings, the answer to the goal first. The program checks each condition, prints it "
-            "below the sentence, and rejects a claim that fails. Empty if you found nothing.",
+            description="Your findings, the answer to the goal first. A claim with a condition that fails is rejected. "
+            "Empty if you found nothing.",
         ),
     ]
     findings: Annotated[
         list[TypedClaim] | None,
         Field(
             max_length=MOST,
-            description="Claims, as data, for the program to judge: it looks at all evidence in the study, cited or "
-            "not, and writes verdict and sentence. It always judges parts that a test removed.",
+            description="Claims as data. The program judges them and writes their sentences, as it does for all parts "
+            "that a test removed.",
         ),
     ] = None
     interpretation: Annotated[
@@ -102,17 +102,14 @@ class WriteReport(Arguments):
         Field(
             min_length=1,
             max_length=40_000,
-            description="Your interpretation, in Markdown, and what was not tested. The report labels it as yours. "
-            "{{E5.table}} and {{E5.figure}} go alone on a line; slots for every number.",
+            description="Your interpretation, in Markdown, and what was not tested; slots for every number.",
         ),
     ]
 
 
 def write_report(context: Context, given: WriteReport) -> Answered:
-    """Write the report and end the study. The program rejects typed numbers, unknown slots and claims that fail.
-
-    Slots: {{E3.accuracy}}, {{E5.effect[L7.H3]}}, {{E5.top}}, {{E5.config.n}}, {{H1.verdict}}; of this study only.
-    """
+    """Write the report and end the study. The program rejects typed numbers, slots of other studies, and claims that
+    fail."""
     if context.run is None:
         raise refused("no_study")
     if context.written("reports"):

@@ -109,14 +109,14 @@ def run(
         same = second is None or second.driver.llm == chosen.llm
         theirs = second and budget_for(second, review_experiments, limits if same else {**limits, "price": None}, same)
         with Context.open(db) as context:
-            known = settle(context, goal, model, task, not chosen.llm)
+            known, at_hand = settle(context, goal, model, task, not chosen.llm)
             if not chosen.llm:
                 require_prompts(context, n)
             view = live_view(display)
             context.listen(view.warned)
             context.subject(context.model)
             with view:
-                ending = study(context, chosen, goal, budget, view, known, n, tools=left_in)
+                ending = study(context, chosen, goal, budget, view, known, n, tools=left_in, at_hand=at_hand)
             finish(context, ending, reports)
             if second is not None and theirs is not None and ending.status not in ("interrupted", "stopped"):
                 ending = run_review(context, second, theirs, view, reports, ending)

@@ -69,6 +69,7 @@ class Message(Frozen):
     user       text
     assistant  text, calls, items; finish: how the reply ended; mended, hint: see Reply
     tool       text: the answer to call_id; data: the same facts as JSON, which the autopilot reads
+    short      in a tool message to a language model: what is sent in place of the text once the answer is old
     code       in a user message that ends the study: which limit was reached, or who stopped it; in a tool message:
                why the call was refused, or "plateau" if experiments change no hypothesis. Otherwise empty, and in logs
                of versions without codes
@@ -84,6 +85,7 @@ class Message(Frozen):
     mended: tuple[Repair, ...] = ()
     hint: str = ""
     code: str = ""
+    short: str = ""
 
     @classmethod
     def of(cls, reply: Reply) -> Message:
@@ -93,7 +95,8 @@ class Message(Frozen):
     @model_serializer(mode="wrap")
     def _as_logged(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit fields that few messages have, so the logs of older versions stay identical to the byte."""
-        return {name: value for name, value in dump(self).items() if value or name not in ("mended", "hint", "code")}
+        seldom = ("mended", "hint", "code", "short")
+        return {name: value for name, value in dump(self).items() if value or name not in seldom}
 
 
 class ToolSpec(Frozen):

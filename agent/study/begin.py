@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ...tools.errors import ToolError
+from ...tools.toolset import core, without_a_task
 from ...tools.workbench.catalog import match_goal, match_model, task_cards, task_named
 from ..prices import HOW, price_of
 from .budget import Budget
@@ -15,6 +16,13 @@ from .budget import Budget
 if TYPE_CHECKING:
     from ...tools.workbench.context import Context
     from ..drivers.choose import Choice
+
+
+class Settled(NamedTuple):
+    """What the first message says about the task, and the optional tools that the first request describes."""
+
+    known: str
+    at_hand: tuple[str, ...]
 
 
 def aloud(text: str) -> None:
@@ -34,8 +42,10 @@ def settle(
     autopilot: bool,
     say: Callable[[str], None] = aloud,
     given: Callable[..., str] = by_option,
-) -> str:
+) -> Settled:
     """Choose the subject and the task of the study, and report them to `say`. `given` words a setting for the user.
+
+    If no task fits the goal, the first request also describes the experiments that need no task.
 
     Raises ToolError if no task fits.
     """
@@ -45,7 +55,7 @@ def settle(
     if task is not None:
         context.task = task_named(context, task)
         say(f"Task: {context.task} ({given('task')}).")
-        return f"The user asked for the task {context.task}."
+        return Settled(f"The user asked for the task {context.task}.", core())
     found = match_goal(goal, context)
     if found:
         context.task = found[0]["task"]
@@ -54,7 +64,7 @@ def settle(
             f"Task: {context.task} (the goal mentions {',  '.join(repr(w) for w in found[0]['words'])})"
             f"{'; also possible: ' + ', '.join(also) if also else ''}. Choose another with {given('task')}."
         )
-        return "The program chose this task from the words of the goal."
+        return Settled("The program chose this task from the words of the goal.", core())
     cards = ", ".join(c["name"] for c in task_cards(context.all_own_tasks()) if c["group"] != "small sets")
     if autopilot:
         raise ToolError(
@@ -62,11 +72,12 @@ def settle(
             f"To look at a model first, without a task: agent models describe {context.model}, and "
             f"agent experiment free_run --model {context.model} --probe random."
         )
-    return (
+    known = (
         f"No task matches the goal's words; {context.task} is only the default. If you do not know what the model "
         "does, look first: describe_model and free_run need no task. Then make a task of what you saw, or choose one "
         f"of these: {cards}."
     )
+    return Settled(known, (*core(), *without_a_task()))
 
 
 def require_prompts(context: Context, n: int, given: Callable[..., str] = by_option) -> None:

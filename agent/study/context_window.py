@@ -1,9 +1,10 @@
 """A long study in a short context: the program shortens what it sends, in few, large steps, and logs everything.
 
-When the conversation no longer fits, the program logs a mark as a message: results before one place are sent as one
-line each, and a summary by the program replaces everything before another place. So the same log is always sent in the
-same words, and between two marks it only grows at its end, which keeps servers' caches valid. The tracker keeps
-everything, and its tools can show it again.
+Each step is a mark that the program logs as a message: results before one place are sent in their short form. The
+program makes one when this saves enough, and when the conversation no longer fits the context; then a summary by the
+program may replace everything before another place. So the same log is always sent in the same words, and between two
+marks it only grows at its end, which keeps servers' caches valid. The tracker keeps everything, and its tools can show
+it again: a short form names the call.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from ..drivers.conversation import Call, ContextOverflow, Message, ToolSpec
 
 # The data of a mark: {"results": place, "from": place, "limit": tokens}.
 SHRUNK = "shrunk"
-# Characters that a shortened result keeps, and each text in the arguments of a call.
-LINE, ARGUMENT = 240, 160
+# Characters that a result without a short form keeps, and each text in the arguments of a call.
+LINE, ARGUMENT = 360, 160
+# Shorten results as soon as this saves so many characters; the latest turns stay whole. Each step makes servers read
+# again what follows the first shortened result, so it must be rare.
+PAYS, WHOLE_TURNS = 6_000, 3
+SHORTENED = "Older results are sent in their short form."
 # Tokens per character until the server has counted some; and the range of counts to believe.
 PER_CHARACTER, FEWEST, MOST = 0.25, 1 / 8, 1.0
 SHARE_FOR_ANSWER, MOST_FOR_ANSWER, MARGIN = 8, 16_384, 0.95
@@ -53,7 +58,7 @@ def lay_out(messages: Sequence[Message], mark: dict[str, Any], summary: str) -> 
 def short(message: Message) -> Message:
     """A result as one line that starts with its id; a call without long texts and hidden reasoning."""
     if message.role == "tool":
-        return message.model_copy(update={"text": cut(" ".join(message.text.split()), LINE)})
+        return message.model_copy(update={"text": message.short or cut(" ".join(message.text.split()), LINE)})
     if message.role == "assistant":
         calls = tuple(call.model_copy(update={"arguments": brief(call)}) for call in message.calls)
         return message.model_copy(update={"calls": calls, "items": (), "text": cut(message.text, LINE)})
@@ -95,6 +100,7 @@ class Window:
     limit: int | None = None
     per_character: float = PER_CHARACTER
     warned: bool = False
+    pays: int | None = None  # shorten results as soon as this saves so many characters; None: never, as in a replay
     last: tuple[int, int] = (0, 0)  # characters sent and tokens read in the last request
 
     def tokens(self, messages: Sequence[Message]) -> int:
@@ -151,6 +157,20 @@ class Window:
         )
 
 
+def shorter(messages: Sequence[Message], pays: int | None, limit: int | None) -> Message | None:
+    """The mark that shortens all results but those of the latest turns, if this saves enough characters."""
+    before = mark_of(messages)
+    turns = [place for place, m in enumerate(messages) if m.role == "assistant"]
+    if pays is None or len(turns) <= WHOLE_TURNS:
+        return None
+    place = turns[-WHOLE_TURNS]
+    old = [m for m in messages[before["results"] : place] if not is_mark(m)]
+    if sum(characters(m) - characters(short(m)) for m in old) < pays:
+        return None
+    said = next((m.text for m in reversed(messages) if is_mark(m)), SHORTENED)
+    return Message(role="user", text=said, data={SHRUNK: {**before, "results": place, "limit": limit}})
+
+
 def answer_tokens(limit: int) -> int:
     """The part of a context that is reserved for the answer."""
     return min(MOST_FOR_ANSWER, max(256, limit // SHARE_FOR_ANSWER))
@@ -169,7 +189,7 @@ def make_mark(
     mark: dict[str, Any] = {"results": results, "from": before["from"], "limit": limit}
     text = next((m.text for m in reversed(messages) if is_mark(m)), "")
     if mark["from"] == 1:
-        text = "Older results are sent as one line each."
+        text = SHORTENED
     if tokens(lay_out(messages, mark, text)) > target:
         # The summary may use the other half.
         later = [place for place in turns if place > before["from"]]

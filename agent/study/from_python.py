@@ -94,13 +94,13 @@ def study(
     with Context.open(None if db is None else os.fspath(db)) as opened:
         if isinstance(model, Model):
             opened.adopt(model.subject)
-        known = settle(opened, goal, name, task_name(opened, task), not chosen.llm, say, argument)
+        known, at_hand = settle(opened, goal, name, task_name(opened, task), not chosen.llm, say, argument)
         if not chosen.llm:
             require_prompts(opened, n, argument)
         opened.listen(view.warned)
         opened.subject(opened.model)
         with view:
-            loop.study(opened, chosen, goal, budget, view, known, n, tools=left_in)
+            loop.study(opened, chosen, goal, budget, view, known, n, tools=left_in, at_hand=at_hand)
         assert opened.run is not None
         run, path = opened.run, opened.store.path
     return Study(Reader.open(path), run)

@@ -26,7 +26,7 @@ from ..drivers.conversation import PASSING, Call, ContextOverflow, Driver, Drive
 from ..instruments import instruments, shared_fields
 from . import progress_state
 from .budget import Budget, Spent
-from .context_window import Window, mark_of
+from .context_window import PAYS, Window, mark_of
 from .endings import STOPPED, why
 from .interrupt import Stop, ctrl_c
 from .turn import next_reply
@@ -193,8 +193,11 @@ def study(
     n: int = 32,
     opening: tuple[str, dict[str, Any]] | None = None,
     tools: Sequence[str] | None = None,
+    at_hand: Sequence[str] = (),
 ) -> Ending:
     """Run a study to its report; or a second opinion, if the context reviews a run (its first message differs).
+
+    `tools`: the only optional tools, None for all; then the first requests describe those `at_hand`, or the core.
 
     Raises TrackerError if the tracker cannot be written.
     """
@@ -205,7 +208,7 @@ def study(
         ),
         {"goal": goal, "model": context.model, "task": context.task, **budget.model_dump()},
     )  # fmt: skip
-    at_first = {progress_state.AT_HAND: core()} if driver.llm else dict[str, Any]()
+    at_first = {progress_state.AT_HAND: tuple(at_hand) or core()} if driver.llm else dict[str, Any]()
     chosen = at_first if tools is None else {progress_state.TOOLS: tools}
     first = Message(role="user", text=text, data={**about, "n": n, **chosen})
     context.run = context.store.begin_run(
@@ -230,6 +233,7 @@ def carry_on(work: Study) -> Ending:
     prepare(work)
     if work.window.limit is None:
         work.window.limit = mark_of(work.messages)["limit"] or work.budget.context
+    work.window.pays = PAYS
     work.live.began(name, work.goal, work.driver, context, work.budget)
     try:
         with ctrl_c(work.stop, name):
@@ -370,7 +374,8 @@ def act(work: Study, call: Call) -> None:
     data, waited = {**result.data, "refused": result.refused}, context.waited - waited
     work.spent.began += waited
     seconds = time.monotonic() - began - waited
-    message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code)
+    short = "" if work.by_protocol else result.short
+    message = Message(role="tool", text=result.text, call_id=call.id, data=data, code=result.code, short=short)
     work.keep(message if work.by_protocol else with_rest_of_budget(work, call, message), seconds=seconds)
     work.count()
 

@@ -166,7 +166,8 @@ class Repetition(Study):
 
 def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
     """Raises Diverged with the kind of the difference; compares the rows behind an answer before its text."""
-    was = logged.content
+    # The short form of an answer follows from what is compared anyway, and older versions did not log it.
+    was, now = ({name: value for name, value in one.items() if name != "short"} for one in (logged.content, now))
     if "code" not in was:
         # The log is older than codes, or the message has none; its text is compared in any case.
         now = {name: value for name, value in now.items() if name != "code"}
@@ -184,6 +185,22 @@ def compare_messages(work: Repetition, logged: Turn, now: Json) -> None:
         raise Diverged(kind, f"{name} gives a different answer.", was["text"], now["text"])
     texts = (json.dumps(one["data"], indent=1, ensure_ascii=False, sort_keys=True) for one in (was, now))
     raise Diverged(kind, f"{name} answers with different data.", *texts)
+
+
+def in_all(progress: Progress, row: Run, repeated: Repeated) -> Progress:
+    """Progress of all experiments of a run together, each with the share of the time that it took in the log."""
+    seconds = [one.seconds or 0.0 for one in row.experiments if one.run == row.id and one.status == "done"]
+    total, furthest = sum(seconds), 0.0
+
+    def say(what: str, done: int, of: int) -> None:
+        nonlocal furthest
+        at = repeated.experiments
+        here = sum(seconds[:at]) + (seconds[at] * done / max(1, of) if at < len(seconds) else 0.0)
+        # One experiment may report several sweeps in a row.
+        furthest = max(furthest, here)
+        progress(f"All {len(seconds)} experiments of {row.id}", round(1000 * furthest), round(1000 * total))
+
+    return progress if total <= 0 else say
 
 
 def rerun(
@@ -223,7 +240,7 @@ def rerun(
                 log=log, scratch=scratch,
             )  # fmt: skip
             prepare(work)
-            context.progress, context.experiment_minutes, context.approval = progress, None, None
+            context.progress, context.experiment_minutes, context.approval = in_all(progress, row, repeated), None, None
             diverged, ended = None, True
             try:
                 ending = repeat(work)

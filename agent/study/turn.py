@@ -8,7 +8,7 @@ from ... import prompts
 from ...tools.toolset import core
 from ..drivers.conversation import ContextOverflow, Message, Reply
 from . import progress_state
-from .context_window import as_requested, characters, make_mark
+from .context_window import as_requested, characters, make_mark, shorter
 from .summary import summary
 
 if TYPE_CHECKING:
@@ -65,8 +65,12 @@ def narrow(work: Study) -> int:
 
 
 def fit(work: Study, base: int) -> list[Message]:
-    """The conversation as it is sent; logs a mark first if it no longer fits. Raises ContextOverflow."""
-    window, messages = work.window, as_requested(work.messages)
+    """The conversation as it is sent; logs a mark first if shorter results pay, or if it no longer fits. Raises
+    ContextOverflow."""
+    window = work.window
+    if (mark := shorter(work.messages, window.pays, window.limit)) is not None:
+        work.keep(mark)
+    messages = as_requested(work.messages)
     if window.limit is None:
         return messages
     room = window.room(base)

@@ -39,6 +39,7 @@ class ActivationPatching(Patching):
     def run(self, lab: Lab) -> Result:
         from ..interventions import Edit, Intervention
         from ..methods.controls import among, compare, per_prompt
+        from ..methods.value_lens import tokens_at
         from ..sites import Site
         from ..statistics.intervals import questions_asked
         from ..statistics.recovery import RECOVERY, WHOLE
@@ -68,7 +69,8 @@ class ActivationPatching(Patching):
                           *([Measurement(name="controls", value=len(others))] if others else [])),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
-            found=self.summary(scale, found) + held(places, found) + sentence + self.changed(pair),
+            found=self.summary(scale, found) + held(places, found) + sentence + self.changed(pair)
+            + tokens_at(lab, base, {place.positions for place in places}),
             notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),

@@ -90,7 +90,7 @@ class FreeRun(Experiment):
         if self.probe is not None and (self.continue_by or self.temperature):
             raise BadConfiguration("Random sequences are not continued. Leave out continue_by and temperature.")
         if self.temperature and not self.continue_by:
-            raise BadConfiguration("A temperature needs continue_by.")
+            raise BadConfiguration("A temperature needs continue_by. Give it, or leave out temperature.")
         if self.among is not None and (self.probe is None or len(set(self.among)) < 2):
             raise BadConfiguration("among names at least two token ids to draw from, with probe.")
         self.chosen(10**9)
@@ -111,7 +111,8 @@ class FreeRun(Experiment):
             raise BadConfiguration(f"positions must be last, all, or numbers such as 0, 3, -1, not '{self.positions}'.")
         found = [int(piece) for piece in pieces]
         if wrong := [at for at in found if not -length <= at < length]:
-            raise BadConfiguration(f"A sequence of {length} tokens has no position {wrong[0]}.")
+            raise BadConfiguration(f"A sequence of {length} tokens has no position {wrong[0]}. Use {-length} to "
+                                   f"{length - 1}, or last.")  # fmt: skip
         return sorted({at % length for at in found})
 
     def run(self, lab: Lab) -> Result:

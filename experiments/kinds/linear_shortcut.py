@@ -71,7 +71,8 @@ class LinearShortcut(Experiment):
 
         if self.layers is None:
             if self.width > n_layers:
-                raise BadConfiguration(f"width is {self.width}, and this model has {n_layers} layers.")
+                raise BadConfiguration(f"width is {self.width}, and this model has {n_layers} layers. Use at "
+                                       f"most {n_layers}.")  # fmt: skip
             return [range(first, first + self.width) for first in range(n_layers - self.width + 1)]
         given = parse_layers(self.layers, n_layers)
         if not given or list(given) != list(range(given[0], given[-1] + 1)):

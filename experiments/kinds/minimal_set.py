@@ -169,7 +169,8 @@ class MinimalSet(Experiment):
         base = measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked, self.metric)
         if (base.low or 0.0) <= 0:
             raise BadConfiguration(
-                f"The intact {self.metric} is {base.text}, not above 0, so there is nothing to keep or break."
+                f"The intact {self.metric} is {base.text}, not above 0, so there is nothing to keep or break. Use more "
+                "prompts, or a task that the model can do."
             )
         whole = float(intact.mean())
         left, low, high = (float(x) for x in ratio_interval(own, intact, asked))

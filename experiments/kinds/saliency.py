@@ -104,12 +104,13 @@ class Saliency(Experiment):
         measured, text, notes = self.complete(found["integrated"].sum(0), whole, total, unit, asked)
         counted = np.maximum(of.differs.sum(0), 1)
         sizes = abs(found["occlusion"]).sum(0) / counted
+        draws = 0
         if drawn is not None:
             # [token, n, draw]
             elsewhere = run.values("shuffled")
             beside = (elsewhere[0] - elsewhere[1:-1]) * of.differs[..., None]
             means = np.abs(np.einsum("ptn,tnd->pnd", member, beside).mean(1))
-            effect["occlusion"] = placed(effect["occlusion"], means)
+            effect["occlusion"], draws = placed(effect["occlusion"], means), means.shape[-1]
             measured += [measurement("moved", sizes, unit, asked),
                          measurement("moved_shuffled", abs(beside).mean(-1).sum(0) / counted, unit, asked)]  # fmt: skip
             text += f"A replaced token moves the prompt's own answers by {measured[-2].text} on average (absolute), "
@@ -127,7 +128,7 @@ class Saliency(Experiment):
                           run.identity(self.metric)),
             effects=tuple(e for each in effect.values() for e in each),
             figures=(self.map(lab, of, found, unit), self.bars(lab, effect["occlusion"], unit)),
-            found=self.ranked(of, effect["occlusion"]) + text + self.tokens(lab, of, found["occlusion"]),
+            found=self.ranked(of, effect["occlusion"], draws) + text + self.tokens(lab, of, found["occlusion"]),
             notes=(*of.notes, *run.failed(self.metric), *notes),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({way: with_zero(each) for way, each in in_parts.items()}, asked),
@@ -172,11 +173,13 @@ class Saliency(Experiment):
         share = Measurement(name="completeness", value=value, low=low, high=high, n=len(whole))
         return [gap, share], text, notes
 
-    def ranked(self, of: Replaced, found: tuple[Effect, ...]) -> str:
-        """The sites by occlusion, and the tokens that cannot count."""
+    def ranked(self, of: Replaced, found: tuple[Effect, ...], draws: int) -> str:
+        """The sites by occlusion, each with its rank among itself and the draws of shuffled answers, and the tokens
+        that cannot count."""
         order = sorted(found, key=lambda e: -abs(e.value))[:SHOWN]
-        places = [f"{e}" + ("" if e.percentile is None else f" (above {e.percentile:.0f}% of shuffled answers)")
-                for e in order if clear(e)]  # fmt: skip
+        ranks = {e.site: 1 + draws - round((e.percentile or 0.0) * draws / 100) for e in order}
+        among = [f" (rank {ranks[e.site]} of {draws + 1} among shuffled answers)" if draws else "" for e in order]
+        places = [f"{e}{rank}" for e, rank in zip(order, among, strict=True) if clear(e)]
         rest = ", ".join(str(e) for e in order if not clear(e))
         text = f"Occlusion (by {INSTEAD[self.baseline]}): {self.metric} depends on {', '.join(places) or 'no site'}"
         text += f"; not shown to matter (q 0.05 or more): {rest}. " if rest else ". "

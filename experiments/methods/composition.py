@@ -64,7 +64,7 @@ def all_scores(subject: Subject, seed: int, progress: Callable[[int, int], None]
     layers = a.with_heads
     if len({(a.blocks[layer].n_heads, a.blocks[layer].d_head) for layer in layers}) > 1:
         raise UnsupportedModel(f"The layers of {subject.name} differ in the number or width of heads, so composition "
-                               "scores cannot be compared.")  # fmt: skip
+                               "scores cannot be compared. Use path_patching.")  # fmt: skip
     weights = [engine.head_weights(subject, layer) for layer in layers]
     writing, reading = [written(w).float().cpu() for w in weights], [read(w).float().cpu() for w in weights]
     total = len(layers) * a.n_heads

@@ -88,7 +88,8 @@ def of_tokens(lab: Lab, batch: Batch, along: Direction, text: str) -> Tensor:
     `engine.unembedding`. Raises BadConfiguration."""
     if along.runs == "answer - distractor":
         if bool((batch.pair < 0).any()):
-            raise BadConfiguration(f"'{text}' needs prompts with a distractor, which {lab.task.name} lacks.")
+            raise BadConfiguration(f"'{text}' needs prompts with a distractor, which {lab.task.name} lacks. "
+                                   'Name two tokens instead: along " Paris" - " Rome".')  # fmt: skip
         vectors = engine.unembedding(lab.subject, batch.pair.flatten()).T.unflatten(0, (-1, 2))
         return vectors[:, 0] - vectors[:, 1]
     tokens = [single_token(lab, one, text) for one in (*along.plus, *along.minus)]
@@ -103,7 +104,8 @@ def single_token(lab: Lab, text: str, where: str) -> int:
     if len(ids) != 1:
         pieces = ", ".join(repr(lab.subject.tokenizer.decode([one])) for one in ids[:6])
         raise BadConfiguration(
-            f"'{where}': {text!r} is not one token of {lab.subject.name}, but {len(ids)} ({pieces})."
+            f"'{where}': {text!r} is not one token of {lab.subject.name}, but {len(ids)} ({pieces}). "
+            "Name one of them, or another word."
         )
     return ids[0]
 

@@ -95,14 +95,15 @@ class OfValue(Experiment):
 
         from ..lab import numbers
         from .lenses import LensReadout
-        from .value_lens import READ, value_readout
+        from .value_lens import LAST, READ, token_at, value_readout
 
         if self.elsewhere:
             at = self.position or READ
             readout, probs, notes = value_readout(lab, prompts, batch, self.wanted, at)
             what = f"{self.wanted or 'the answer'} at {at}"
+            token = f" ({token_at(lab, batch, at)})" if at in (LAST, READ) else ""
             return Sought(readout, "prob", numbers(probs), what, f"@{at}", "other prompts' values",
-                          f"It looked for {what}. ", notes)  # fmt: skip
+                          f"It looked for {what}{token}. ", notes)  # fmt: skip
         readout = LensReadout(batch, lab.prediction(batch))
         if lab.task.answer_kind == "open":
             return Sought(readout, "kl", np.zeros(self.n))

@@ -127,8 +127,8 @@ def curve_result(
         gained = measurement("spared", spared, unit_of(metric), asked)
         better = share("better_than_random", (by_order > 0).astype(float))
         measured += [gained, better]
-        text += f" On average over the curve this does {gained.text} {metric} less damage than random orders, and is "
-        text += f"better than {100 * better.value:.0f}% of {len(means)} of them."
+        text += f" On average over the curve this does {gained.text} {metric} less damage than random orders, and has "
+        text += f"rank {1 + int((by_order <= 0).sum())} of {len(means) + 1} among them."
     held = [e for e in rows if not clear(e) and not is_distance(e.metric)]
     half = rows[max(0, len(rows) // 2 - 1)]
     text += f" Halfway ({half.site}) {metric} changes by {half.text}."

@@ -8,7 +8,9 @@ first differs from the distractor, as in every kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ from .lenses import lead
 if TYPE_CHECKING:
     from ..lab import Lab
 
+# Characters of a token that a text shows, and different tokens of a position.
+LONGEST, MOST = 24, 3
 # The token that predicts the answer.
 READ = "read"
 LAST = "last"
@@ -97,6 +101,26 @@ def columns_at(batch: Batch, position: str) -> Tensor:
     return torch.tensor([spans[position][1] - 1 for spans in batch.spans], device=batch.ids.device)
 
 
+def token_at(lab: Lab, batch: Batch, position: str) -> str:
+    """The tokens at a position, quoted: '" ="'. If prompts differ there, the most frequent ones, each with the number
+    of prompts that have it."""
+    rows = torch.arange(len(batch), device=batch.ids.device)
+    found = Counter(batch.ids[rows, columns_at(batch, position)].tolist()).most_common()
+    texts = [json.dumps(lab.subject.tokenizer.decode([token])[:LONGEST], ensure_ascii=True) for token, _ in found]
+    if len(found) == 1:
+        return texts[0]
+    if found[0][1] == 1:
+        return "a different token in each prompt"
+    some = [f"{text} in {count}" for text, (_, count) in zip(texts, found, strict=True)][:MOST]
+    return f"{', '.join(some)} of {len(batch)} prompts"
+
+
+def tokens_at(lab: Lab, batch: Batch, positions: Collection[str]) -> str:
+    """A sentence with the tokens at last and read, if these are among the positions; otherwise an empty text."""
+    named = [f"{at} is {token_at(lab, batch, at)}" for at in (LAST, READ) if at in positions]
+    return f" Here {'; '.join(named)}." if named else ""
+
+
 def value_tokens(tokenizer: Any, prompts: Sequence[Prompt], name: str) -> tuple[Tensor, tuple[Note, ...]]:
     """The token that stands for the value in each prompt [n], and a note if it is only a part of some values."""
     found: list[int] = []
@@ -109,7 +133,8 @@ def value_tokens(tokenizer: Any, prompts: Sequence[Prompt], name: str) -> tuple[
             raise BadConfiguration(f"The value {name} cannot be read: {fault}") from fault
         telling = [token for token in ids if tokenizer.decode([token]).strip()]
         if not telling:
-            raise BadConfiguration(f"The value {name} cannot be read: {text!r} has only blank tokens.")
+            raise BadConfiguration(f"The value {name} cannot be read: {text!r} has only blank tokens. "
+                                   "Name another value.")  # fmt: skip
         found.append(telling[0])
         parts += len(telling) > 1
     notes = (note("value_of_several_tokens", few=parts, n=len(prompts), value=name),) if parts else ()

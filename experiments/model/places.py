@@ -61,6 +61,8 @@ def locate(name: str, progress: Callable[[str], None] | None = None) -> Place:
     if path.is_dir():
         return in_folder(name, path, progress)
     asked, _, revision = name.partition("@")
+    if progress is not None:
+        progress(f"Asking the Hub for {asked}; without a network this takes some seconds")
     place = Place(asked, only_cached(asked, revision or None), revision or None)
     folder = adapter_folder(asked, place.revision, place.local)
     return place if folder is None else in_folder(name, folder, progress)

@@ -63,7 +63,8 @@ def donors_by_rule(lab: Lab, prompts: Sequence[Prompt], rules: Rules, seed: int)
     for prompt in prompts:
         texts = list(islice(lenders.texts(prompt, rules), FITTING))
         if not texts:
-            raise BadConfiguration(f"{prompt.text[-60:]!r} has no donor with {' and '.join(map(' '.join, rules))}.")
+            raise BadConfiguration(f"{prompt.text[-60:]!r} has no donor with {' and '.join(map(' '.join, rules))}. "
+                                   "Ask for fewer values.")  # fmt: skip
         found.append(rng.choice(texts))
     return found
 

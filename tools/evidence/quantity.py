@@ -35,6 +35,7 @@ from .first_layer import EXAMPLE, START, FirstLayer, of_first_layer, parse_first
 from .pairing import Artifact as Artifact
 from .pairing import independent, same_prompts
 from .quantified import Many, of_many, parse_many
+from .same_number import measured_as
 from .term import NoQuantity as NoQuantity
 from .term import Term as Term
 
@@ -212,6 +213,8 @@ def _single(row: Experiment, term: Term, artifact: Artifact | None) -> Measured:
         if term.name == "n" and row.n is not None:
             return Measured(name="n", value=row.n)
         raise NoQuantity(f"{row.id} has no '{term.name}'. {offer(term.name, row)}")
+    if term.name == "effect" and (same := measured_as(row, term.site, term.metric)):
+        return Measured(**same._replace(name=term.text)._asdict(), questions=asked)
     effect, place, count = find_effect(row, term.site, term.metric)
     if term.name == "effect":
         return Measured(name=term.text, questions=asked, value=effect.value, low=effect.low, high=effect.high,

@@ -9,6 +9,7 @@ what there is.
     {{E12.rank[L7.H3]}}      its rank by size        {{E12.top}} {{E12.top[3]}}  the strongest, third strongest site
     {{E5.effect[L7] - E6.effect[L7]}} {{E5.effect[L7] / E5.effect[L2]}}  a difference, a ratio
     {{E4.first layer where lead > 0}} {{E4.count(effect < -0.1)}}  of many effects
+    {{E12.subject.layers}}   its subject's anatomy: layers, heads (per layer), kv_heads, d_model, ... (ANATOMY)
     {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
     {{H2.verdict}} {{H2.status}} {{H2.statement}}
 """
@@ -27,6 +28,7 @@ from ...experiments.result import Frozen
 from ..evidence.conditions import of_experiment, of_this
 from ..evidence.quantity import Artifact, NoQuantity, Quantity, Term, find_effect, listed, near, offer, ranked, read
 from ..evidence.quantity import parse as parse_quantity
+from ..evidence.same_number import measured_as
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .numbers import number, p_number, setting, true_minus, value_parts
@@ -36,6 +38,12 @@ _BRACES = re.compile(r"\{\{(.*?)\}\}")
 _SLOT = re.compile(r"\s*([EH][0-9]{1,18})\.([^\s{}\[\]`|][^{}\[\]`|]*?)(?:\[([^{}\[\]`|]+)\])?\s*")
 _FIELDS = ("n", "found", "top", "table", "figure")
 _KEYED = ("effect", "rank", "top", "figure")
+# The sizes of a subject that a slot can give, by the names that its record has.
+ANATOMY = {
+    "layers": "n_layers", "heads": "n_heads", "kv_heads": "n_kv_heads", "d_head": "d_head", "d_model": "d_model",
+    "d_mlp": "d_mlp", "vocabulary": "vocabulary",
+}  # fmt: skip
+_PER_LAYER = ("heads", "kv_heads")
 
 
 class SlotError(ValueError):
@@ -110,7 +118,8 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
         if slot is None:
             yield SlotError(
                 f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is not a slot. "
-                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}} or {{H2.verdict}}."
+                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}}, {{E12.subject.layers}} or "
+                "{{H2.verdict}}."
             )
             continue
         yield Slot(of=slot[1], field=slot[2], key=slot[3] and slot[3].strip(), text=braces[0], start=start, end=end)
@@ -205,6 +214,8 @@ def _experiment(slot: Slot, row: Experiment) -> Filled:
         return Filled(main=true_minus(one_line(row.found or "")), tip=f"{slot.of}, what it found", of=slot.of)
     if key is None and field.startswith("config."):
         return _config(slot, row)
+    if key is None and field.startswith("subject."):
+        return _anatomy(slot, row)
     raise SlotError(f"{slot.text}: {slot.of} has no '{name}'. {offer(name, row)}")
 
 
@@ -218,8 +229,21 @@ def _config(slot: Slot, row: Experiment) -> Filled:
     return Filled(main=one_line(setting(value)), tip=f"{slot.of}, {slot.field}", of=slot.of)
 
 
+def _anatomy(slot: Slot, row: Experiment) -> Filled:
+    name = slot.field.removeprefix("subject.")
+    value = row.subject.anatomy.get(ANATOMY.get(name, ""))
+    if not isinstance(value, int):
+        there = [f"subject.{one}" for one, key in ANATOMY.items() if key in row.subject.anatomy]
+        raise SlotError(f"{slot.text}: {slot.of} has no '{slot.field}'. Use {' or '.join(there) or 'no such slot'}.")
+    each = " per layer" if name in _PER_LAYER else ""
+    return Filled(main=number(value), tip=f"{slot.of}, {one_line(row.subject.name)}: {name}{each}", of=slot.of)
+
+
 def _effect(slot: Slot, row: Experiment) -> Filled:
     site, _, metric = (part.strip() for part in (slot.key or "").partition(","))
+    if slot.field == "effect" and (same := measured_as(row, site, metric or None)):
+        main, rest = value_parts(same.value, same.low, same.high, unit=same.unit, n=same.n)
+        return Filled(main=main, rest=rest, tip=_tip(slot, f"{same.name}, effect of {site}", same), of=slot.of)
     try:
         effect, place, count = find_effect(row, site, metric or None)
     except NoQuantity as fault:

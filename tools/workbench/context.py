@@ -144,11 +144,12 @@ class Context:
         if key in self._adopted:
             return self._adopted[key]
         places.check_name(key)
-        from ...experiments.model import loading
-        from ...experiments.model.encoding import habits
-
         if key not in self._subjects:
+            # Said before the libraries are imported, which takes seconds.
             self.say(f"Loading {key}")
+            from ...experiments.model import loading
+            from ...experiments.model.encoding import habits
+
             # Only one at a time: a study seldom needs two, and two large ones may not fit.
             self._subjects.clear()
             self._labs.clear()

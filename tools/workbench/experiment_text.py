@@ -13,6 +13,7 @@ from itertools import groupby
 
 from ...db.records import Effect, Experiment, Measurement
 from ...experiments.interventions import show_layers
+from ..evidence.same_number import only_effect
 from ..report.numbers import number, p_number
 
 LIMIT = 3000
@@ -24,6 +25,13 @@ SAMPLES = 4
 LAYERS, PROFILES = 4, 8
 # The measurement whose n counts the ranks.
 RANK = "control_rank"
+# The share of the controls that changed less; its n counts them.
+SHARE = "percentile"
+# What a control gives if nothing is wrong, or if the part does no more than its controls.
+USUAL = {
+    "identity": "must be 0", "excess": "0 if it does no more than its controls",
+    "control_p": "below 0.05 if it does more than its controls", "everything": "the other run, so 1 or -1",
+}  # fmt: skip
 # One layer in the name of a site, which is no head, neuron or path: "L3", "L3.mlp", "skip L3", "L3.resid_pre@a".
 LAYER = re.compile(r"^([^L]*\bL)(\d+)((?:\.[a-z_]+)?(?:@.+)?)$")
 
@@ -34,7 +42,12 @@ def experiment_text(e: Experiment, effects: int | None = STRONGEST, samples: int
 
 
 def rest_of(id: str) -> str:
-    return f'(cut; the rest: show_experiment {{"experiment": "{id}"}})'
+    return f"(cut; the rest: {shown_by(id)})"
+
+
+def shown_by(id: str) -> str:
+    """The call that shows an experiment whole."""
+    return f'show_experiment {{"experiment": "{id}"}}'
 
 
 def experiment_lines(e: Experiment, effects: int | None, samples: int | None) -> list[str]:
@@ -45,11 +58,14 @@ def experiment_lines(e: Experiment, effects: int | None, samples: int | None) ->
         return [*lines, f"{e.error_type}: {e.error}"]
     lines += [f"Note: {note}" for note in e.notes]
     lines.append(e.found or "")
-    lines += [f"  {m.name} {valued(m)}" for m in e.measurements]
     # With several metrics, the first is the one that was asked for; `found` reports the others.
     asked = [row for row in e.effects if row.metric == e.effects[0].metric]
+    same = only_effect(asked, e.measurements)
+    names = {same: f"{same} = effect[{asked[0].site}]"} if same else dict[str, str]()
+    evidence = {same: tested(asked[0], apart=False)} if same else dict[str, str]()
+    lines += [f"  {names.get(m.name, m.name)} {valued(m)}{evidence.get(m.name, '')}" for m in e.measurements]
     lines += profiles(asked)
-    lines += strongest(asked, effects, e.id)
+    lines += [] if same else strongest(asked, effects, e.id)
     for s in e.samples[:samples]:
         after = f", then {quoted(s.changed)}" if s.changed is not None else ""
         lines.append(f"  prompt ...{quoted(s.prompt[-40:])} expected {quoted(s.expected)} said {quoted(s.said)}{after}")
@@ -80,9 +96,11 @@ def strongest(effects: Sequence[Effect], most: int | None, id: str) -> list[str]
     lines = list[str]()
     if ranked:
         shown = ranked[:most]
-        rest = "" if len(shown) == len(ranked) else f'; all: show_experiment {{"experiment": "{id}"}}'
-        lines.append(f"Effects on {ranked[0].metric}, by size, rank 1-{len(shown)} of {len(effects)}{rest}:")
-        for text, rows in groupby(shown, lambda row: f"{valued(row)}{tested(row)}"):
+        ranks = f"rank 1-{len(shown)}" if len(shown) > 1 else "rank 1"
+        rest = "" if len(shown) == len(ranked) else f"; all: {shown_by(id)}"
+        lines.append(f"Effects on {ranked[0].metric}, by size, {ranks} of {len(effects)}{rest}:")
+        apart = among_others(effects)
+        for text, rows in groupby(shown, lambda row: f"{valued(row)}{tested(row, apart)}"):
             lines.append(f"  {', '.join(row.site for row in rows)} {text}")
     if none:
         sites = ", ".join(none) if most is None or len(none) <= most else f"{', '.join(none[:most])} and others"
@@ -90,19 +108,36 @@ def strongest(effects: Sequence[Effect], most: int | None, id: str) -> list[str]
     return lines
 
 
+def among_others(effects: Sequence[Effect]) -> bool:
+    """Whether percentiles compare with more than the effects themselves: then they say more than the ranks."""
+    sizes = [abs(row.value) for row in effects]
+    shares = ((row, 100 * sum(size < abs(row.value) for size in sizes) / max(1, len(sizes) - 1)) for row in effects)
+    return any(row.percentile is not None and abs(row.percentile - share) > 1e-6 for row, share in shares)
+
+
 def valued(row: Measurement | Effect) -> str:
     if isinstance(row, Measurement) and row.name == RANK and row.n:
-        return f"{number(row.value)} of {row.n}"
+        return f"{number(row.value)} of {row.n} (1: the most damage)"
+    if isinstance(row, Measurement) and row.name == SHARE and row.n:
+        # n counts the controls, of which this share changed less.
+        rank = 1 + row.n - round(row.value * row.n / 100)
+        return f"{number(row.value)} (rank {rank} of {row.n + 1} by size, with its controls)"
     interval = f" [{number(row.low)}, {number(row.high)}]" if row.low is not None and row.high is not None else ""
     n = f", n = {row.n}" if row.n else ""
+    if isinstance(row, Measurement) and row.name in USUAL:
+        n += f" ({USUAL[row.name]})"
     unit = f" {row.unit}" if isinstance(row, Measurement) and row.unit else ""
     return f"{number(row.value)}{interval}{unit}{n}"
 
 
-def tested(row: Effect) -> str:
-    """The evidence for an effect: its corrected p, and its percentile among its controls, in %."""
+def tested(row: Effect, apart: bool) -> str:
+    """The evidence for an effect: its corrected p, and the share of its controls that changed less, where these are not
+    only the other effects of the list, which is in the order of size."""
     q = f", q {p_number(row.q)}" if row.q is not None else ""
-    return q if row.percentile is None else f"{q}, percentile {number(row.percentile)}"
+    if not apart or row.percentile is None:
+        return q
+    share = "all" if row.percentile == 100 else f"{number(row.percentile)}% of"
+    return f"{q}, larger than {share} its controls"
 
 
 def quoted(text: str, most: int = 60) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ....db.records import Hypothesis, Run, Turn
+from ....tools.evidence.verdict import Verdicts, spoken, verdicts
 from ....tools.report.plain_text import cut, lasted, minute, since
 from ....tools.report.spent import budget_text, spent_text
 from ...study.story import on_one_line, steps_of
@@ -37,13 +38,14 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
         ("unread messages", "\n".join(run.waiting)),
         ("resumed", ", ".join(minute(at) for at in run.resumed)),
     )
+    found = verdicts(run.hypotheses)
     if everything:
         print_heading(console, "Conversation")
         for turn in run.turns:
             _print_turn(console, run, turn)
         for hypothesis in run.hypotheses:
             console.print()
-            console.print(plain(f"{hypothesis.id} {hypothesis.status}", "bold"))
+            console.print(plain(f"{hypothesis.id} {spoken(hypothesis, found)}", "bold"))
             console.print(indented(f"{on_one_line(hypothesis.statement)} (agent show {hypothesis.id})"))
     else:
         print_heading(console, "Steps")
@@ -51,7 +53,7 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
             shared = f"Steps 1 to {run.forked_at} are those of {run.parent}: agent show {run.parent}"
             console.print(indented(shared, "dim"))
         _print_steps(console, run)
-        _print_verdicts(console, run.hypotheses)
+        _print_verdicts(console, run.hypotheses, found)
     for note in run.notes:
         console.print()
         print_note(console, note)
@@ -79,11 +81,11 @@ def _print_steps(console: Console, run: Run) -> None:
         console.print(one_row(f"{since(run.started, at):>5}  {name:<5}  {words}{arrow}{found}", console.width))
 
 
-def _print_verdicts(console: Console, hypotheses: Sequence[Hypothesis]) -> None:
+def _print_verdicts(console: Console, hypotheses: Sequence[Hypothesis], found: Verdicts) -> None:
     if hypotheses:
         print_heading(console, "Hypotheses")
     for h in hypotheses:
-        console.print(indented(f"{h.id} {h.status}: {on_one_line(h.statement)}"))
+        console.print(indented(f"{h.id} {spoken(h, found)}: {on_one_line(h.statement)}"))
         for event in h.events[-1:]:
             cited = f" ({', '.join(event.experiments)})" if event.experiments else ""
             if event.comment:
