@@ -30,7 +30,7 @@ WAY = re.compile(
 # These quote another sentence, which has its own way out, or report the end.
 OF_OTHERS = {
     "bad_arguments", "bad_configuration", "experiment_failed", "prediction", "cannot_fail", "no_equivalence",
-    "no_task_file", "study_over", "no_such_part", "unreadable",
+    "no_task_done", "no_task_file", "study_over", "no_such_part", "unreadable",
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ REFUSALS = {
     "what they have read. Use your own experiments; you can read its hypothesis and "
     "verdict.",
     "held_out_like": "{id} is another study's test on held-out prompts; name an experiment that you can read.",
-    "one_experiment": "a prediction is about one experiment, and the quantity names {of}. Predict a bound for each.",
+    "one_experiment": "a prediction is about one experiment, and the quantity names {of}. Propose one for each.",
     "program_draws": "leave out {name}: the program draws the held-out prompts of each hypothesis.",
     # Hypotheses.
     "prediction": "Prediction {place}: {fault}",
