@@ -19,6 +19,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from lashley.agent.commands.experiment import tasks_given
 from lashley.agent.commands.web import web
 from lashley.agent.main import cli
 from lashley.agent.web.figures import drawn, without_styles
@@ -221,6 +222,7 @@ def parsed(kind: str, line: str) -> dict[str, Any]:
     command = group.get_command(click.Context(group), kind)
     assert command is not None
     given = command.make_context(kind, words[3:]).params
+    given["task"] = next(iter(tasks_given(given["task"])), None)
     return experiment_from(kind, configuration(kind, given)).config()
 
 

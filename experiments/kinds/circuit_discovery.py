@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ..experiment import Experiment
-from ..methods.circuits import Method, Ranking, Replacement
-from ..metrics import OwnMetric, require_slope
+from ..methods.circuit_settings import Method, OnEdges
+from ..metrics import require_slope
 from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Result
 
@@ -27,7 +26,7 @@ LISTED = 60
 ROWS = 40
 
 
-class CircuitDiscovery(Experiment):
+class CircuitDiscovery(OnEdges):
     """Which parts talk to which? Ranks the edges of the whole model, and keeps the smallest circuit that carries the
     task.
 
@@ -45,28 +44,18 @@ class CircuitDiscovery(Experiment):
     question: ClassVar[str] = WHICH_READS_FROM_WHICH
 
     method: Annotated[Method, Field(description="eap, eap_ig, or for small models exact or acdc.")] = "eap_ig"
-    steps: Annotated[int, Field(ge=2, le=64, description="For eap_ig: runs on the way to the corrupted prompt.")] = 5
     threshold: Annotated[
         float, Field(gt=0, lt=1, description="For acdc: the share of the difference below which an edge is left out.")
     ] = 0.01
-    ranking: Annotated[
-        Ranking,
-        Field(description="absolute: by the size of the effect. signed: edges that support the answer first."),
-    ] = "absolute"
-    replacement: Annotated[
-        Replacement, Field(description="What edges outside the circuit carry: corrupted, mean or zero.")
-    ] = "corrupted"
     edges: Annotated[
         int | None,
         Field(ge=1, description="How many edges to keep. Null: the smallest usual size that carries 80%."),
     ] = None
     compare: Annotated[Method | None, Field(description="A second method, for the agreement of the two.")] = None
     verify: Annotated[int, Field(ge=0, le=200, description="How many of the strongest edges to measure exactly.")] = 16
-    metric: Annotated[OwnMetric, Field(description="Metric.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
-        self.require_metric(self.metric, task)
         if {self.method, self.compare} & {"eap", "eap_ig"}:
             require_slope(self.metric, "use metric logit_diff, or method exact")
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..errors import BadConfiguration
-from ..experiment import Experiment
-from ..methods.circuits import Ranking, Replacement
-from ..metrics import OwnMetric, require_slope
+from ..methods.circuit_settings import REPLACEMENTS, OnEdges
+from ..metrics import require_slope
 from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Result
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MINIMAL = 60
 
 
-class CircuitFaithfulness(Experiment):
+class CircuitFaithfulness(OnEdges):
     """How much of the task does a circuit carry, on prompts that it was not found on?
 
     Finds the edges on prompts of the explore split (as circuit_discovery), or takes `edges`, and runs the model on
@@ -48,21 +47,11 @@ class CircuitFaithfulness(Experiment):
         Field(description="A circuit as edges such as L1.H2 -> L3.H1.k. Null: find the edges by `method`."),
     ] = None
     method: Annotated[Literal["eap", "eap_ig"], Field(description="How to find the edges.")] = "eap_ig"
-    steps: Annotated[int, Field(ge=2, le=64, description="For eap_ig: runs on the way to the corrupted prompt.")] = 5
-    ranking: Annotated[
-        Ranking,
-        Field(description="absolute: by the size of the effect. signed: edges that support the answer first."),
-    ] = "absolute"
     found_on: Annotated[int, Field(ge=4, le=512, description="How many other prompts to find the edges on.")] = 32
-    replacement: Annotated[
-        Replacement, Field(description="What edges outside the circuit carry: corrupted, mean or zero.")
-    ] = "corrupted"
     controls: Annotated[int, Field(ge=1, le=100, description="Random circuits for each size.")] = 3
-    metric: Annotated[OwnMetric, Field(description="Metric.")] = "logit_diff"
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
-        self.require_metric(self.metric, task)
         if self.edges is None:
             require_slope(self.metric, "use metric logit_diff, or name the edges")
         elif not self.edges or len(set(self.edges)) < len(self.edges):
@@ -71,7 +60,7 @@ class CircuitFaithfulness(Experiment):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
-        from ..methods.circuits import REPLACEMENTS, areas, prepare, random_circuit
+        from ..methods.circuits import areas, prepare, random_circuit
         from ..methods.controls import TOLERANCE, per_prompt
         from ..notes import note
         from ..statistics.intervals import questions_asked

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     from ..lab import Lab
     from ..statistics.intervals import Array
     from ..tasks.corrupted_prompts import CorruptedPrompts
+    from .circuit_settings import Method, Ranking, Replacement
 
-Method = Literal["exact", "eap", "eap_ig", "acdc"]
-Ranking = Literal["absolute", "signed"]
-Replacement = Literal["corrupted", "mean", "zero"]
-REPLACEMENTS: tuple[Replacement, ...] = ("corrupted", "mean", "zero")
 PARTS = ("resid_pre", "z", "attn_out", "mlp_out")
 # The sizes of MIB, as shares of all edges.
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
