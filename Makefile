@@ -52,11 +52,12 @@ $(RIVALS)/.installed: benchmarks/rivals/constraints.txt
 
 bench-envs: $(RIVALS)/.installed  ## other libraries, in an environment of their own
 
-bench: setup bench-envs  ## what a sweep, a score and each kind cost: benchmarks/RESULTS.md, SCORING.md, KINDS.md
+bench: setup bench-envs  ## what a sweep, a score and each kind cost: benchmarks/RESULTS.md, SCORING.md, KINDS.md, CIRCUITS.md
 	$(BIN)/python -m benchmarks.sweep
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.tasks
 	$(BIN)/python -m benchmarks.kinds
+	$(BIN)/python -m benchmarks.circuits
 
 bench-tried: setup  ## what could make a sweep faster: benchmarks/TRIED.md
 	$(BIN)/python -m benchmarks.tried
