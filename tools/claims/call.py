@@ -53,7 +53,7 @@ def claim_from(given: TypedClaim, task: str | None) -> Claim:
     if given.type not in types:
         raise CannotClaim(f"There is no type of claim '{given.type}'. {nearest(given.type, types)}")
     if "parts" in types[given.type].model_fields and not given.parts:
-        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3.")
+        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3, or L24 for a layer.")
     fields: dict[str, Any] = {name: value for name in FIELDS if (value := getattr(given, name)) is not None}
     fields.setdefault("task", task or "")
     try:

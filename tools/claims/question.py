@@ -74,7 +74,7 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
         claim = claim_from(given, task)
         return Question(type=claim.type, task=claim.task, claim=claim)
     if not known.which:
-        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3.")
+        raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3, or L24 for a layer.")
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
     if given.at:

@@ -6,6 +6,7 @@
     first layer where E4.lead > 0 < 10    the same as E4.first layer where lead > 0 < 10
     E5.effect[L7] - E6.effect[L7] > 0     of two experiments; also /
     H2 is supported                 or confirmed, refuted, inconclusive: the program's verdict
+    H3.2 is supported               the verdict on its second prediction; or refuted, inconclusive
 
 A condition that claims an effect must also hold when all comparisons of the run count (q < 0.05). Such are: an effect,
 or a difference or ratio of two, whose bound excludes zero; numbers counted from effects (rank, percentile, p, a first
@@ -30,7 +31,7 @@ from .term import Term
 
 _NUMBER = r"([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+−]?\d+)?)"
 _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)?between\s+{_NUMBER}\s+and\s+{_NUMBER})\s*")
-_VERDICT = re.compile(r"\s*(H\d{1,18})\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
+_VERDICT = re.compile(r"\s*(H\d{1,18})(?:\.(\d{1,4}))?\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
 # The experiment stands before the quantity or, over many effects, inside it.
 _INSIDE = re.compile(r"\s*((?:max|min)\s*\||count\s*\(|first\s+layer\s+where\s)\s*(E\d{1,18})\.(.+)")
@@ -40,7 +41,10 @@ _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
     **dict.fromkeys(("percentile",), "high"),
     **dict.fromkeys(("rank", "p", "q", "p_max", "control_rank", "control_p"), "low"),
 }  # fmt: skip
-FORMS = "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase between -0.1 and 0.1, H2 is supported"
+FORMS = (
+    "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase between -0.1 and 0.1, H2 is supported, "
+    "H3.2 is supported"
+)
 
 
 class NoCondition(ValueError):
@@ -80,24 +84,32 @@ class Bound(Frozen):
 
 
 class Condition(Frozen):
-    """A bound on a quantity of the experiment `of`, or the verdict of the hypothesis `of`."""
+    """A bound on a quantity of the experiment `of`, or the verdict of the hypothesis `of`, or of one of its predictions
+    (`place`, from 1)."""
 
     of: str
     bound: Bound | None = None
     verdict: str = ""
+    place: int | None = None
 
     @property
     def text(self) -> str:
-        return f"{self.of} is {self.verdict}" if self.bound is None else f"{self.of}.{self.bound.text}"
+        if self.bound is not None:
+            return f"{self.of}.{self.bound.text}"
+        return f"{self.of}{'' if self.place is None else f'.{self.place}'} is {self.verdict}"
 
 
 class Checked(Frozen):
-    """A condition, whether it holds, and what was found: value, interval, n."""
+    """A condition, whether it holds, and what was found: value, interval, n.
+
+    uncorrected  the interval lies there, but not after correction for all comparisons of the run
+    """
 
     condition: Condition
     holds: bool
     found: str
     split: str = ""
+    uncorrected: bool = False
 
 
 def parse_bound(text: str) -> Bound:
@@ -125,7 +137,7 @@ def parse_condition(text: str) -> Condition:
     """Raises NoCondition, which lists the forms."""
     verdict = _VERDICT.fullmatch(text)
     if verdict is not None:
-        return Condition(of=verdict[1], verdict=verdict[2])
+        return Condition(of=verdict[1], verdict=verdict[3], place=None if verdict[2] is None else int(verdict[2]))
     of = of_experiment(text)
     if of is None:
         raise NoCondition(f"'{one_line(text)[:100]}' is not a condition; write, for example, {FORMS}.")
@@ -162,12 +174,14 @@ def check_bound(
     bound = condition.bound
     assert bound is not None
     found = read(row, bound.quantity, artifact, others)
-    holds, said = lies(found, bound), shown(found, bound)
+    inside, said = lies(found, bound), shown(found, bound)
     stands = _stands(bound, row, q, others)
     if stands is not None:
         said += f", q {p_number(stands)} over the run"
-        holds = holds and stands < 0.05
-    return Checked(condition=condition, holds=holds, found=said, split=row.split or "")
+    holds = inside and (stands is None or stands < 0.05)
+    return Checked(
+        condition=condition, holds=holds, found=said, split=row.split or "", uncorrected=inside and not holds
+    )
 
 
 def shown(found: Measured, bound: Bound) -> str:

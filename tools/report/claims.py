@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ...db.records import Experiment
+from ...db.records import Experiment, Hypothesis
 from ...experiments.result import Frozen
 from ..claims import claim as typed_claim
 from ..claims.call import read_claim
+from ..claims.standard import counts_as_none
 from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
 from ..evidence.quantity import Artifact, NoQuantity, listed
+from ..evidence.verdict import said as said_of
 from ..evidence.verdict import spoken
 from .escape import clipped, one_line
 from .study import Study
@@ -70,12 +72,23 @@ def claim_faults(claims: tuple[Claim, ...], study: Study) -> list[str]:
             found.append(f"{where}: {fault}.")
             continue
         found += [
-            f"{where}: {one.condition.text} does not hold ({one.found}); the whole interval must lie there. Claim "
-            "less, or say it under interpretation."
+            f"{where}: {one.condition.text} does not hold ({one.found}); {_why(one)}. Claim less, or say it under "
+            "interpretation."
             for one in checked
             if not one.holds
         ]
     return found
+
+
+def _why(one: Checked) -> str:
+    if one.condition.bound is None:
+        return "a verdict is the program's"
+    if one.uncorrected:
+        return (
+            "the interval lies there, but q must be below 0.05 over all comparisons of the run. If a prediction of it "
+            "was supported, cite that: H3.2 is supported"
+        )
+    return "the whole interval must lie there"
 
 
 def _checked(text: str, study: Study) -> Checked:
@@ -87,9 +100,11 @@ def _checked(text: str, study: Study) -> Checked:
         return _verdict(condition, study)
     try:
         row, artifact = finished(study, condition.of)
-        return check_bound(condition, row, study.q, artifact, partial(finished, study))
+        checked = check_bound(condition, row, study.q, artifact, partial(finished, study))
     except NoQuantity as fault:
         raise Refused(str(fault).rstrip(".")) from fault
+    none = counts_as_none(study, row, condition.bound)
+    return checked.model_copy(update={"found": f"{checked.found}. {none.rstrip('.')}"}) if none else checked
 
 
 def finished(study: Study, of: str) -> tuple[Experiment, Artifact]:
@@ -107,8 +122,25 @@ def _verdict(condition: Condition, study: Study) -> Checked:
         raise Refused(
             f"{condition.of} is not a hypothesis of {study.run.id}; it has: {listed(study.hypotheses) or 'none'}"
         )
-    status, said = study.verdicts.hypotheses[condition.of], spoken(row, study.verdicts)
-    holds = said == "confirmed" if condition.verdict == "confirmed" else status == condition.verdict
     if not row.predictions:
         raise Refused(f"{condition.of} has no predictions, so the program has no verdict on it")
+    if condition.place is not None:
+        return _of_prediction(condition, row, study)
+    status, said = study.verdicts.hypotheses[condition.of], spoken(row, study.verdicts)
+    holds = said == "confirmed" if condition.verdict == "confirmed" else status == condition.verdict
     return Checked(condition=condition, holds=holds, found=f"it is {said}", split="confirm")
+
+
+def _of_prediction(condition: Condition, row: Hypothesis, study: Study) -> Checked:
+    """The verdict on one prediction of a hypothesis."""
+    count = len(row.predictions)
+    if condition.place is None or not 1 <= condition.place <= count:
+        raise Refused(f"{condition.of} has {count} predictions; name one of {condition.of}.1 to {condition.of}.{count}")
+    if condition.verdict == "confirmed":
+        raise Refused(f"only a whole hypothesis can be confirmed; use {condition.of}.{condition.place} is supported")
+    one = row.predictions[condition.place - 1]
+    verdict = study.verdicts.predictions[one.id]
+    return Checked(
+        condition=condition, holds=verdict == condition.verdict, split="confirm",
+        found=f"{said_of(one)}: {verdict or 'not tested'}",
+    )  # fmt: skip

@@ -125,7 +125,8 @@ def assertions(claim: Claim, study: Study) -> list[Assertion]:
                           comparison=bound.comparison, low=bound.low, high=bound.high)
             )  # fmt: skip
             continue
-        for one in study.hypotheses[condition.of].predictions:
+        predictions = study.hypotheses[condition.of].predictions
+        for one in predictions if condition.place is None else predictions[condition.place - 1 :][:1]:
             inside = condition.verdict in ("supported", "confirmed")
             if inside or (condition.verdict == "refuted" and study.verdicts.predictions[one.id] == "refuted"):
                 found.append(
