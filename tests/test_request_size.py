@@ -99,8 +99,10 @@ def test_every_answer_says_what_is_left_and_a_row_of_experiments_without_a_hypot
     expected = {"kind": "head_ablation", "config": json.dumps({"heads": ["L1.H2"], "together": True})}
     one = {**expected, "quantity": "loss_increase", "comparison": "above", "low": 0.01}
     words = {"statement": "L1.H2 is needed.", "rationale": "It was seen.", "refuted_if": "Nothing is lost."}
-    seeds = [("baseline", {"seed": seed, "reason": "x"}) for seed in range(6)]
+    seeds = [("block_influence", {"seed": seed, "reason": "x"}) for seed in range(6)]
     calls = [
+        # What a study begins with does not count.
+        ("baseline", {"reason": "x"}),
         *seeds[:3],
         ("list_tasks", {}),
         seeds[3],
@@ -111,12 +113,12 @@ def test_every_answer_says_what_is_left_and_a_row_of_experiments_without_a_hypot
     with Reader.open(tmp_path / "t.db") as reader:
         answers = [turn.content["text"] for turn in reader.turns(1) if turn.role == "tool"][:-1]
     left = [re.findall(r"\n\(Left: (\d+) of 40 experiments\.\)$", text) for text in answers]
-    assert left == [["39"], ["38"], ["37"], ["37"], ["36"], ["36"], ["35"], ["34"]]
+    assert left == [["39"], ["38"], ["37"], ["36"], ["36"], ["35"], ["35"], ["34"], ["33"]]
     still = "3 experiments in a row have changed no open hypothesis"
-    assert [still in text for text in answers] == [False, False, True, *[False] * 5]
+    assert [still in text for text in answers] == [False, False, False, True, *[False] * 5]
     with Reader.open(tmp_path / "t.db") as reader:
         codes = [turn.content.get("code", "") for turn in reader.turns(1) if turn.role == "tool"]
-    assert codes == ["", "", "plateau", *[""] * 6]
+    assert codes == ["", "", "", "plateau", *[""] * 6]
     said = CliRunner().invoke(cli, ["replay", "R1", "--db", str(tmp_path / "t.db")], catch_exceptions=False)
     assert said.exit_code == 0, said.output
 

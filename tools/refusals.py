@@ -54,7 +54,8 @@ REFUSALS = {
     "tested_already": "{id} has been tested: {status}. A new test needs a new hypothesis.",
     "other_study": "{name} belongs to {owner}; propose one of your own.",
     # What is written.
-    "typed_number": "{what} contains a typed number, which the program cannot check; name the experiment instead: E5.",
+    "typed_number": "{what} contains a typed number, which the program cannot check; name the experiment by its id, or "
+    "leave the number out.",
     "not_finished": "{id} is {status}; only finished experiments are evidence. Leave {id} out.",
     "no_study": "This call needs a study, and there is none here. Start one with: agent run --goal GOAL",
     "questions_registered": "This study has already registered its questions, and they are frozen: {questions} "

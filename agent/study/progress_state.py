@@ -21,6 +21,8 @@ TOOLS = "tools"
 AT_HAND = "at_hand"
 # The code of an answer that says that experiments have changed no hypothesis; and the calls that end such a row.
 PLATEAU, THINKING = "plateau", ("propose_hypothesis", "test_hypothesis")
+# What shows whether there is anything to explain.
+LOOKING = frozenset({"baseline", "free_run"})
 
 
 def last_reply(messages: Sequence[Message]) -> Message | None:
@@ -82,7 +84,8 @@ def at_hand(messages: Sequence[Message]) -> set[str] | None:
 
 def explored(messages: Sequence[Message], call: Call, kinds: Collection[str]) -> int:
     """How many experiments in a row, with this one, ran since a hypothesis was last proposed or tested; 0 if this call
-    runs another tool."""
+    runs another tool. What a study begins with, before there can be a hypothesis, does not count."""
+    kinds = {*kinds} - LOOKING
     if call.name not in kinds:
         return 0
     names = {one.id: one.name for message in messages for one in message.calls}
