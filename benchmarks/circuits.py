@@ -18,7 +18,7 @@ import torch
 
 from lashley.experiments import engine
 from lashley.experiments.kinds.circuit_discovery import CircuitDiscovery
-from lashley.experiments.lab import Lab
+from lashley.experiments.lab import Lab, lab_of
 from lashley.experiments.methods.circuits import PARTS, order_of, prepare, sizes_of
 from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.corrupted_prompts import CorruptedPrompts, corrupted_prompts
@@ -77,7 +77,7 @@ def main() -> None:
                 times[name].append(took)
     middle = {name: statistics.median(each) for name, each in times.items()}
     passes = middle[FORWARD] + middle[BACKWARD]
-    planted = Lab(load(PLANTED), task("induction"))
+    planted = lab_of(load(PLANTED), task("induction"))
     acdc = seconds(lambda: CircuitDiscovery(model=PLANTED, task="induction", n=16, method="acdc").run(planted) and None,
                    subject.device)  # fmt: skip
     text = "\n".join(

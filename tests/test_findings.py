@@ -22,10 +22,12 @@ from lashley.experiments.result import Doubt
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
 from lashley.tools.claims.answers import answers as answered
+from lashley.tools.claims.answers import by_verdict
 from lashley.tools.claims.call import TypedClaim, claim_on
 from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.counted import looked_through
 from lashley.tools.claims.findings import findings
+from lashley.tools.claims.question import Question
 from lashley.tools.claims.registry import claim_types
 from lashley.tools.claims.removals import corrected
 from lashley.tools.report.numbers import value_text
@@ -79,6 +81,15 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
     assert said.question == "Which heads does induction need?"
     assert both.short in said.sentences
     assert said.sentences[-1].startswith("The intact model can do induction (seen while exploring")
+
+
+def test_what_was_seen_while_exploring_says_whether_it_is_needed(honest: Studied) -> None:
+    seen = [honest.judged(kind, parts=(head,)).model_copy(update={"verdict": "seen"})
+            for kind, head in (("needed", "L0.H1"), ("spare", "L0.H0"))]  # fmt: skip
+    for asked in ("spare", "needed"):
+        said = list(by_verdict(Question(type=asked, task=TASK), seen))
+        assert ("Seen while exploring, not tested on held-out prompts: induction needs head L0.H1; induction can spare "
+                "head L0.H0.") in said  # fmt: skip
 
 
 def test_no_other_head_is_needed(honest: Studied) -> None:

@@ -147,7 +147,9 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     about = [one for one in here if one.claim.type in types and one.verdict != "untested"]
     if not any(number.held_out for one in about for number in one.evidence):
         yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so no {_one(asked)} is confirmed."
-    yield from _by_verdict(asked, about)
+        if others := _tested(study, asked.task):
+            yield f"Other predictions on {asked.task} were tested on held-out prompts: {listed(others)}."
+    yield from by_verdict(asked, about)
     if types == ("needed", "spare"):
         yield from searched(study, asked)
     if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
@@ -157,7 +159,16 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     yield from (one.text for one in found if isinstance(one.claim, Does) and one.claim.task == asked.task)
 
 
-def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
+def _tested(study: Study, task: str) -> list[str]:
+    """The hypotheses with a tested prediction on a task, each with its verdict."""
+    return [
+        f"{name} ({study.verdicts.hypotheses[name]})" for name, row in study.hypotheses.items()
+        if any(one.judged is not None and one.config.get("task") == task for one in row.predictions)
+    ]  # fmt: skip
+
+
+def by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
+    """Sentences on the findings about the parts of a task, the surest first."""
     needed = [one for one in found if one.claim.type == "needed"]
     spare = [one for one in found if one.claim.type == "spare"]
     shown = [one for one in needed if one.verdict in ("confirmed", "supported") and not one.partial]
@@ -181,8 +192,10 @@ def _by_verdict(asked: Question, found: Sequence[Finding]) -> Iterator[str]:
         for does, those in (("needs", needed), ("can spare", spare)):
             if those := [one for one in those if one in open_]:
                 yield f"Whether {asked.task} {does} {_names(those)} is undecided."
-    if seen := [one for one in (*needed, *spare) if one.verdict == "seen" and not one.partial]:
-        yield f"Seen while exploring {asked.task}, not tested on held-out prompts: {_names(seen)}."
+    seen = {does: [one for one in those if one.verdict == "seen" and not one.partial]
+            for does, those in (("needs", needed), ("can spare", spare))}  # fmt: skip
+    if said := [f"{asked.task} {does} {_names(those)}" for does, those in seen.items() if those]:
+        yield f"Seen while exploring, not tested on held-out prompts: {'; '.join(said)}."
     yield from (one.text for one in found if one.claim.type not in ("needed", "spare"))
 
 
