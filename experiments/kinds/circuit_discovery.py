@@ -37,7 +37,8 @@ class CircuitDiscovery(OnEdges):
     out from the logits back, as long as each costs less than `threshold` (exact and acdc: small models). Effects are
     shares of the difference: -0.3 means that 30% is lost without this edge. The strongest are measured exactly
     (recovery, with q); the others are estimates (attribution). `faithfulness` is on the prompts that the circuit was
-    found on: circuit_faithfulness tests it on others. Sources: arXiv 2310.10348, 2403.17806, 2304.14997.
+    found on: circuit_faithfulness tests it on others. Cost: a few passes (eap_ig: for each step), then a run for each
+    size tried and each edge verified. Sources: arXiv 2310.10348, 2403.17806, 2304.14997.
     """
 
     kind: ClassVar[str] = "circuit_discovery"
