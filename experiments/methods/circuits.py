@@ -190,7 +190,7 @@ def sizes_of(graph: Graph, most: int | None = None) -> list[tuple[str, int]]:
     for share in SHARES:
         count = max(1, round(share * graph.size))
         if most is None or count <= most:
-            found.setdefault(count, f"{100 * share:g}% ({count} edges)")
+            found.setdefault(count, f"{100 * share:g}% ({count} edge{'s' * (count != 1)})")
     return [(name, count) for count, name in found.items()]
 
 
