@@ -229,7 +229,12 @@ class Run:
     def keep_mlp(self, layer: int, receiver: int) -> None:
         block, other = self.wired.subject.anatomy.blocks[layer], self.between.other.mlp[layer]
         assert other is not None
-        x = self.inputs(self.between.mlp[layer], [receiver])[:, 0]
+        base = self.between.mlp[layer]
+        if self.read[receiver]:
+            x = self.inputs(base, [receiver])[:, 0]
+        else:
+            # Without an edge into it, it reads the other run, and its edges carry what it makes of that.
+            x = base[self.rows][None].expand(len(self.masks), -1, -1, -1)
         self.keep(mlp(block, x.flatten(0, 1)).view_as(x) - other[self.rows])
 
     def keep_heads(self, layer: int, heads: Sequence[int], receiver: int) -> None:
