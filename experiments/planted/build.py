@@ -106,44 +106,27 @@ def model(truth: Truth, noise: float = 0.0, seed: int = 0) -> GPT2LMHeadModel:
 
 
 def set_by_hand(made: GPT2LMHeadModel, truth: Truth, noise: float, generator: torch.Generator) -> None:
-    for weight in made.parameters():
-        weight.zero_()
-    body: Any = made.transformer
-    deviation = HEIGHT * (2 / D_MODEL) ** 0.5
-    for norm in (body.ln_f, *(norm for layer in body.h for norm in (layer.ln_1, layer.ln_2))):
-        norm.weight.fill_(deviation)
-    position, token = torch.eye(POSITIONS), torch.eye(TOKENS)
-    body.wte.weight[:, TOKEN] = token
-    body.wpe.weight[:, POSITION] = position
-    body.wpe.weight[:, ANCHOR[0]], body.wpe.weight[:, ANCHOR[1]] = HEIGHT, -HEIGHT
-    made.lm_head.weight[:, SAID] = GAIN * token
-    for i, layer in enumerate(body.h):
+    frame(made)
+    token = torch.eye(TOKENS)
+    for i, layer in enumerate(made.transformer.h):
         speakers = 0
         for h in range(N_HEADS):
             name = f"L{i}.H{h}"
-            query, key, value, out = (torch.zeros(D_MODEL, D_HEAD) for _ in range(4))
-            value[TOKEN, :TOKENS] = token
             if name in truth.previous_token_heads:
-                query[POSITION, :] = position.roll(-1, 1)
-                query[0] = 0.0
-                key[POSITION, :] = position
-                out[PREVIOUS, :TOKENS] = token
+                head = (*back(), *moving(TOKEN, PREVIOUS))
             elif name in truth.induction_heads:
                 speakers += 1
-                query[TOKEN, :TOKENS], query[ANCHOR[0], -1] = token, 1 / HEIGHT
-                key[PREVIOUS, :TOKENS], key[0, -1] = token, -1.0
-                out[SAID, :TOKENS] = token
+                head = (*matching(TOKEN, PREVIOUS, kept_out=slice(0, 1)), *moving(TOKEN, SAID))
             elif name in truth.constant_heads:
-                query[ANCHOR[0], -1], key[0, -1] = 1 / HEIGHT, 1.0
-                value[:, 0], out[CONSTANT, 0] = 0.0, 1.0
-                value[ANCHOR[0], 0] = 1 / HEIGHT
+                value, out = moving(TOKEN, SAID)[0], zeros()
+                value[:, 0] = 0.0
+                value[ANCHOR[0], 0], out[CONSTANT, 0] = 1 / HEIGHT, 1.0
+                head = (*resting(), value, out)
             else:
-                query[ANCHOR[0], -1], key[0, -1] = 1 / HEIGHT, 1.0
+                value, out = moving(TOKEN, SAID)
                 out[SAID, :TOKENS] = noise * torch.randn(TOKENS, TOKENS, generator=generator)
-            at = slice(h * D_HEAD, (h + 1) * D_HEAD)
-            for part, matrix in enumerate((SCORE * D_HEAD**0.5 * query, key, value)):
-                layer.attn.c_attn.weight[:, part * D_MODEL :][:, at] = matrix
-            layer.attn.c_proj.weight[at] = out.T
+                head = (*resting(), value, out)
+            put(layer, h, *head)
         if speakers > 1:
             layer.mlp.c_fc.weight[SAID] = token
             layer.mlp.c_fc.bias.fill_(-1.0)
@@ -151,8 +134,72 @@ def set_by_hand(made: GPT2LMHeadModel, truth: Truth, noise: float, generator: to
         elif speakers and truth.constant_heads:
             layer.mlp.c_fc.weight[SAID], layer.mlp.c_fc.weight[CONSTANT] = token, -2.0
             layer.mlp.c_proj.weight[:, SAID] = -2 * token
+    balance(made)
+
+
+def frame(made: GPT2LMHeadModel) -> None:
+    """Sets everything to zero but the embeddings, the harmless norms, and the unembedding."""
+    for weight in made.parameters():
+        weight.zero_()
+    body: Any = made.transformer
+    deviation = HEIGHT * (2 / made.config.n_embd) ** 0.5
+    for norm in (body.ln_f, *(norm for layer in body.h for norm in (layer.ln_1, layer.ln_2))):
+        norm.weight.fill_(deviation)
+    body.wte.weight[:, TOKEN] = torch.eye(TOKENS)
+    body.wpe.weight[:, POSITION] = torch.eye(POSITIONS)
+    body.wpe.weight[:, ANCHOR[0]], body.wpe.weight[:, ANCHOR[1]] = HEIGHT, -HEIGHT
+    made.lm_head.weight[:, SAID] = GAIN * torch.eye(TOKENS)
+
+
+def balance(made: GPT2LMHeadModel) -> None:
+    """Makes the sum of all that is written 0, so that the norms see a mean of 0."""
+    body: Any = made.transformer
     for written in (body.wte.weight, body.wpe.weight, *(w for layer in body.h for w in writers(layer))):
         written[:, BALANCE] = -written.sum(-1)
+
+
+def zeros(width: int = D_MODEL) -> Tensor:
+    return torch.zeros(width, D_HEAD)
+
+
+def back(width: int = D_MODEL) -> tuple[Tensor, Tensor]:
+    """Query and key [d_model, d_head] of a head that attends to the position before."""
+    query, key, position = zeros(width), zeros(width), torch.eye(POSITIONS)
+    query[POSITION, :] = position.roll(-1, 1)
+    query[0] = 0.0
+    key[POSITION, :] = position
+    return query, key
+
+
+def matching(read: slice, kept: slice, kept_out: slice, width: int = D_MODEL) -> tuple[Tensor, Tensor]:
+    """Query and key of a head that attends to where the code in one slot is the query's in another; not to the
+    positions that are kept out."""
+    query, key, token = zeros(width), zeros(width), torch.eye(TOKENS)
+    query[read, :TOKENS], query[ANCHOR[0], -1] = token, 1 / HEIGHT
+    key[kept, :TOKENS], key[kept_out, -1] = token, -1.0
+    return query, key
+
+
+def resting(position: int = 0, width: int = D_MODEL) -> tuple[Tensor, Tensor]:
+    """Query and key of a head that always attends to one position."""
+    query, key = zeros(width), zeros(width)
+    query[ANCHOR[0], -1], key[position, -1] = 1 / HEIGHT, 1.0
+    return query, key
+
+
+def moving(read: slice, written: slice, width: int = D_MODEL) -> tuple[Tensor, Tensor]:
+    """Value and output of a head that copies the code in one slot into another."""
+    value, out, token = zeros(width), zeros(width), torch.eye(TOKENS)
+    value[read, :TOKENS], out[written, :TOKENS] = token, token
+    return value, out
+
+
+def put(layer: Any, h: int, query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    """Sets the weights of a head, each [d_model, d_head]."""
+    at, width = slice(h * D_HEAD, (h + 1) * D_HEAD), len(query)
+    for part, matrix in enumerate((SCORE * D_HEAD**0.5 * query, key, value)):
+        layer.attn.c_attn.weight[:, part * width :][:, at] = matrix
+    layer.attn.c_proj.weight[at] = out.T
 
 
 def writers(layer: Any) -> tuple[Tensor, Tensor]:
