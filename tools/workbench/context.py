@@ -206,8 +206,8 @@ class Context:
         the tracker does not keep this version."""
         from ...experiments.tasks.fitting_prompts import version_named
 
-        name = getattr(experiment, "fit_task", None)
-        version = None if name is None else version_named(name)
+        name = str(getattr(experiment, "fit_task", None) or "")
+        version = version_named(name)
         task = None if version is None else kept_task(self.reader, *version)
         return {} if task is None else {name: task}
 
