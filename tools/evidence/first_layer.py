@@ -15,7 +15,7 @@ From which: the value is the first layer from which on all values pass. For the 
 tested from the last one down, each at 2.5%, until one is not shown to pass; the end is the layer after that. To end too
 early, the last layer that truly fails would have to be shown to pass, so nothing is corrected for. For the start, each
 layer from the first on asks whether it or a later one is shown to fail, at 2.5% divided by the number of these layers;
-the start is the first layer of which this is not so. Both ends hold together in 95% of cases.
+the start is the first layer whose answer is no. Both ends hold together in 95% of cases.
 """
 
 from __future__ import annotations

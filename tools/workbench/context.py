@@ -187,7 +187,7 @@ class Context:
         experiment.check(self.sizes(experiment.model), task)
 
     def settled(self, experiment: Experiment) -> Experiment:
-        """The experiment that names the version of a task of one's own to fit on (`fit_task`), as it is logged.
+        """The experiment in the form that is logged: with the version of a task of one's own to fit on (`fit_task`).
 
         Raises UnknownName and ToolError as `find_task`."""
         from ...experiments.tasks.fitting_prompts import version_named, with_fingerprint
