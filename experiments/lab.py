@@ -69,6 +69,8 @@ class Lab:
     _with_donors: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
     # By seed, the prompts that donors by rule are taken from.
     lenders: dict[int, Lenders] = field(default_factory=dict)
+    # Tasks of one's own to fit maps on, by name and fingerprint; see `fitting_prompts`.
+    own: Mapping[str, Task] = field(default_factory=dict[str, Task])
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

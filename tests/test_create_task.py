@@ -19,13 +19,17 @@ from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
 from lashley.experiments.answers.chance import chance_of
+from lashley.experiments.errors import BadTask
+from lashley.experiments.kinds.activation_patching import ActivationPatching
+from lashley.experiments.kinds.logit_lens import LogitLens
 from lashley.experiments.model.loading import load
+from lashley.experiments.tasks.changed_values import ChangedValues
 from lashley.experiments.tasks.draft import Draft
 from lashley.experiments.tasks.expression import NoValue, sum_asked, value_of, written
 from lashley.experiments.tasks.making import BadDraft, made
 from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.experiments.tasks.task import Task
-from lashley.experiments.tasks.values import values_of
+from lashley.experiments.tasks.values import value_in_each, values_of
 from lashley.tests.tiny import tiny_tokenizer
 from lashley.tests.wire import Wire, chat
 from lashley.tools.replay.experiment import replay
@@ -417,3 +421,27 @@ def test_words_that_the_subject_does_not_know_are_named() -> None:
     tokenizer.unk_token = "<pad>"
     with pytest.raises(BadDraft, match=r"the subject does not know 'xylophone'; use other words"):
         made(proposed, tokenizer, ())
+
+
+def test_arithmetic_over_number_slots_is_a_value_of_a_template(tokenizer: Any) -> None:
+    slots = [A, B, {"name": "c", "low": 2, "high": 5}, {"name": "who", "values": ["Ann", "Bob"], "wording": True}]
+    asked = {"text": "{who} has {a} and {b} times {c}, so", "slots": slots, "answer_is": "expression",
+             "answer": "a + b * c"}  # fmt: skip
+    task = made(draft(templates=[asked]), tokenizer, set())
+    prompts = task.prompts(20)
+    for prompt, product in zip(prompts, value_in_each(prompts, "b * c"), strict=True):
+        a, b, c = (int(prompt.text[slice(*prompt.spans[name])]) for name in "abc")
+        assert (int(product), int(prompt.answer)) == (b * c, a + b * c)
+    sizes = {"n_layers": 4, "n_heads": 2}
+    LogitLens(task=task.name, n=20, value="b * c", position="c").check(sizes, task)
+    ActivationPatching(task=task.name, n=20, twin="b * c").check(sizes, task)
+    with pytest.raises(BadTask, match=r"'who' is not a slot .*: who, a, b, c, answer, and arithmetic over"):
+        LogitLens(task=task.name, n=20, value="a + who", position="c").check(sizes, task)
+    # A corrupted prompt changes one number, and the value with it.
+    maker = ChangedValues(task.source, "explore", 0)
+    for prompt in prompts[:5]:
+        changed, values = next(maker.changing(prompt, "b * c"))
+        own = values_of(prompt)
+        assert int(values["b"]) * int(values["c"]) != int(own["b"]) * int(own["c"])
+        assert sum(values[name] != own[name] for name in ("a", "b", "c", "who")) == 1
+        assert changed.corrupted_answer == f" {int(values['a']) + int(values['b']) * int(values['c'])}"

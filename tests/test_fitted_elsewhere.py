@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from lashley.experiments import engine
 from lashley.experiments.engine.donors import content
-from lashley.experiments.errors import BadConfiguration
+from lashley.experiments.errors import BadConfiguration, UnknownName
 from lashley.experiments.experiment import Experiment
 from lashley.experiments.kinds.linear_shortcut import LinearShortcut
 from lashley.experiments.kinds.tuned_lens import TunedLens
@@ -19,7 +20,11 @@ from lashley.experiments.methods.affine import fitted
 from lashley.experiments.model.loading import load
 from lashley.experiments.tasks.batch import make_batch
 from lashley.experiments.tasks.fitting_prompts import fitting, training_prompts
+from lashley.experiments.tasks.from_file import as_jsonl, from_jsonl
 from lashley.experiments.tasks.registry import task
+from lashley.tools.replay.experiment import replay
+from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.run_experiment import run_experiment
 
 PLANTED = "planted:induction"
 GIVEN: dict[str, Any] = {"model": PLANTED, "task": "induction", "n": 6, "train": 32}
@@ -82,13 +87,50 @@ def test_a_fit_shares_no_question_with_what_the_lab_measures(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_old_configurations_have_the_same_hash_and_a_task_of_ones_own_is_refused(kind: type[Experiment]) -> None:
+def test_old_configurations_have_the_same_hash_and_an_unknown_task_is_refused(kind: type[Experiment]) -> None:
     plain, fitted_on = (kind.model_validate({**GIVEN, **more}) for more in ({}, {"fit_task": "open_prompts"}))
     assert "fit_task" not in json.dumps(plain.config())
     assert plain.config_hash() != fitted_on.config_hash()
     mine = kind.model_validate({**GIVEN, "fit_task": "colours"})
-    with pytest.raises(BadConfiguration, match=r"'colours', which is not a built-in task. Use one of: arithmetic"):
+    with pytest.raises(BadConfiguration, match=r"'colours', which is not a built-in task, nor .*\. Use one of: arithm"):
         mine.check({}, task("induction"))
     few = kind.model_validate({**GIVEN, "fit_task": "small_arithmetic"})
     with pytest.raises(BadConfiguration, match=r"small_arithmetic has only .* are needed to fit a map"):
         few.check({}, task("induction"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_of_ones_own_is_fitted_on_logged_by_its_version_and_replayed(kind: Any, tmp_path: Path) -> None:
+    """Its prompts are those of another task, so the numbers must be those of fitting on that one."""
+    file = tmp_path / "mine.jsonl"
+    copied = list(task("induction").for_tokenizer(load(PLANTED).tokenizer).prompts(120, "explore", 5))
+    given = {**GIVEN, "fit_task": "mine"}
+    with Context.open(str(tmp_path / "t.db")) as context:
+        with pytest.raises(UnknownName, match="mine"):
+            run_experiment(context, kind.model_validate(given))
+        file.write_text(as_jsonl(copied))
+        version = context.add_task_file(str(file)).fingerprint()
+        done = run_experiment(context, kind.model_validate(given))
+        assert done.error is None
+        row = context.reader.experiment(done.number)
+        assert row.config["fit_task"] == f"mine@{version}"
+        # The same request is the same experiment.
+        assert run_experiment(context, kind.model_validate(given)).reused
+        # Another version under the same name is another experiment, and the first is still found and repeated.
+        file.write_text(as_jsonl(copied[: len(copied) - 1]))
+        context.add_task_file(str(file))
+        again = run_experiment(context, kind.model_validate(given))
+        assert not again.reused
+        assert context.reader.experiment(again.number).config["fit_task"] != row.config["fit_task"]
+    with Context.open(str(tmp_path / "t.db")) as context:
+        found = replay(context, done.number)
+        assert (found["same"], found["differences"]) == (True, [])
+    # The maps are those of the file's prompts, which its lab has under that name.
+    own = {f"mine@{version}": from_jsonl("mine", as_jsonl(copied))}
+    here = Lab(load(PLANTED), task("induction").for_tokenizer(load(PLANTED).tokenizer), own=own)
+    alone = kind.model_validate({**GIVEN, "fit_task": f"mine@{version}"}).run(here)
+    assert [e.value for e in alone.effects] == pytest.approx([e.value for e in row.effects], abs=1e-5)
+    assert alone.effects != kind.model_validate(GIVEN).run(here).effects
+    texts = {p.text for p in copied}
+    drawn = fitting(here, here.prompts(6, "explore", 0)[0], 32, 0, f"mine@{version}")
+    assert all(any(t in one for t in texts) for one in map(here.subject.tokenizer.decode, drawn.fitted.ids))

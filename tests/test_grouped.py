@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,18 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
 from lashley.experiments.errors import BadConfiguration, BadTask
+from lashley.experiments.kinds.activation_patching import ActivationPatching
 from lashley.experiments.kinds.baseline import Baseline
+from lashley.experiments.kinds.causal_tracing import CausalTracing
 from lashley.experiments.kinds.head_ablation import HeadAblation
 from lashley.experiments.methods.by_group import groups_of
+from lashley.experiments.sites import parse_site
 from lashley.experiments.statistics.grouped import MOST, difference, grouped, share_difference
 from lashley.experiments.statistics.intervals import wilson
 from lashley.experiments.statistics.skewed import mean_interval
+from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
 from lashley.experiments.tasks.prompt import Prompt
+from lashley.tests.corrupted_lab import corrupted_lab, last, slow_recovery
 from lashley.tests.word_tasks import word_lab
 from lashley.tools.evidence.quantity import Numbers, read
 from lashley.tools.report.figures import draw
@@ -257,3 +263,56 @@ def test_what_cannot_be_grouped_is_refused_and_old_hashes_stay() -> None:
     with pytest.raises(BadConfiguration, match="no answer to group"):
         Baseline(task="words", n=N, by="third").check(free.subject.sizes, free.task)
     assert "by" not in Baseline(task="words").config()
+
+
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+def test_patches_by_group_are_the_patches_of_the_group_alone(direction: str) -> None:
+    lab = corrupted_lab("llama")
+    given: dict[str, Any] = {"task": "twins", "n": 15, "positions": ["subject"], "direction": direction}
+    plain, result = (ActivationPatching(**given, by=by).run(lab) for by in (None, "length"))
+    patched = [e for e in plain.effects if e.metric == "recovery"]
+    assert [m for m in result.measurements if "[" not in m.name] == list(plain.measurements)
+    assert [e for e in result.effects if e.metric == "recovery"] == patched
+    prompts = corrupted_prompts(lab, (15, "explore", 0)).prompts
+    strongest = sorted(patched, key=lambda e: -abs(e.value))[:3]
+    for effect in strongest:
+        for words in ("5", "7"):
+            group = tuple(p for p in prompts if p.text.count(" ") + 1 == int(words))
+            assert 2 < len(group) < len(prompts)
+            change, gap = result[f"change[length={words}; {effect.site}]"], result[f"gap[length={words}]"]
+            site = parse_site(effect.site.partition("@")[0])
+            share = slow_recovery("llama", group, site, "subject", direction == "denoising")
+            assert change.value == pytest.approx(share * gap.value, abs=1e-4)
+            assert (change.n, result[f"questions[length={words}]"].value) == (len(group), len({p.key for p in group}))
+    assert sum(m.name.startswith("change[") for m in result.measurements) == 2 * len(strongest)
+    assert "by" not in ActivationPatching(**given).config()
+    with pytest.raises(BadTask, match="No prompt has value 'c'"):
+        ActivationPatching(**given, by="c").check(lab.subject.sizes, lab.task)
+
+
+def test_patches_are_grouped_by_whether_the_clean_prompt_is_answered() -> None:
+    lab = corrupted_lab("llama")
+    result = ActivationPatching(task="twins", n=15, positions=["subject"], by="right").run(lab)
+    pair = corrupted_prompts(lab, (15, "explore", 0))
+    right = [p for p in pair.prompts if int(last("llama", p.text).argmax()) == int(p.answer.strip()[1:])]
+    counted = {m.name: m.n for m in result.measurements if m.name.startswith("gap[")}
+    expected = {"gap[right=right]": len(right), "gap[right=wrong]": 15 - len(right)}
+    assert counted == {name: count for name, count in expected.items() if count}
+
+
+def test_restored_states_by_group_add_up_to_those_of_all() -> None:
+    lab = corrupted_lab("gpt2")
+    given: dict[str, Any] = {"task": "twins", "n": 12, "draws": 2, "metric": "logit_diff"}
+    plain, result = (CausalTracing(**given, by=by).run(lab) for by in (None, "length"))
+    assert result.effects == plain.effects
+    assert [m for m in result.measurements if "[" not in m.name] == list(plain.measurements)
+    kept, asked = plain.arrays["recovery"], lab.prompts(12, "explore", 0)[0]
+    sites = [e.site for e in plain.effects]
+    for m in result.measurements:
+        if m.name.startswith("change["):
+            group, _, site = m.name[len("change[length=") : -1].partition("; ")
+            rows = [i for i, p in enumerate(asked) if p.text.count(" ") + 1 == int(group)]
+            assert m.value == pytest.approx(float((kept[1 + sites.index(site)] - kept[0])[rows].mean()), abs=1e-4)
+    total = [m for m in result.measurements if m.name.startswith("total_effect[")]
+    assert sum(m.value * (m.n or 0) for m in total) / 12 == pytest.approx(result["total_effect"].value, abs=1e-4)
+    assert {m.n for m in total} == {m.n for m in result.measurements if m.name.startswith("change[")}

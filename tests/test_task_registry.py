@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lashley.experiments.errors import UnknownName
+from lashley.experiments.tasks.formulas import asks_for, formulas_in
 from lashley.experiments.tasks.registry import match, task, tasks
 from lashley.tests.draw import CARDS, FAMILIES
 from lashley.tests.solve import SOLVERS, ranked
@@ -95,10 +96,55 @@ class TestRegistry:
             "What is the meaning of life?",
             "Compare additional layers",
             "an address in Paddington",
+            "Compare layers 3-5 with layers 3 - 5",
+            "an A/B test of heads A / B, and models A + B",
+            "What is at position n + 1 of the k-th head?",
+            "What do GPT-2 and L5-H3 do, and layers 1 + 2?",
+            "q + k, attn + mlp, f(x) + b, x + f(x)",
+            "C++, **a** + **b**, the x-axis, an a/b test, from a - z",
+            "2024 - 10 - 01",
         ],
     )
     def test_nothing_is_guessed(self, goal: str) -> None:
         assert match(goal) == []
+
+    @pytest.mark.parametrize(
+        "goal",
+        ["a + b mod 7", "(a + b) mod 7 =", "a + b * c =", "a + b + c + d =", "a + b > c", "a ^ b =", "123 - 4 + 5 ="],
+    )
+    def test_a_formula_that_no_task_asks_for_finds_none(self, goal: str) -> None:
+        assert match(goal) == []
+
+    @pytest.mark.parametrize(
+        ("goal", "best", "matching"),
+        [
+            ("Find the layer at which the answer to a + b = is first decodable", "arithmetic", ["a + b"]),
+            ("When does it know x - y?", "subtraction", ["x - y"]),
+            ("Where is a×b?", "multiplication", ["a×b"]),
+            ("3 x 4 =", "multiplication", ["3 x 4"]),
+            ("A / B =", "division", ["A / B"]),
+            ("a+b+c", "three_operands", ["a+b+c"]),
+            ("(a + b) * c =", "multi_step", ["(a + b) * c"]),
+            ("How does it compute 2 + 3?", "arithmetic", ["2 + 3"]),
+            ("12 + 34 =", "addition", ["12 + 34"]),
+            # A formula of the task, and one that it works out on the way.
+            ("In a + b + c =, from which layer on is a + b there?", "three_operands", ["a + b + c", "a + b"]),
+            ("three_operands: is a+b decodable at b?", "three_operands", ["three", "operands", "a+b"]),
+            # A dash is not a minus.
+            ("Is a + b - their total - decodable?", "arithmetic", ["a + b"]),
+        ],
+    )
+    def test_a_formula_finds_the_task_that_asks_for_it(self, goal: str, best: str, matching: list[str]) -> None:
+        found, words = match(goal)[0]
+        assert (found.name, list(words)) == (best, matching)
+
+    def test_formulas_of_cards_are_what_their_prompts_calculate(self) -> None:
+        for one in tasks().values():
+            for p in one.prompts(100) if one.formulas else ():
+                asked = [f for f in formulas_in(p.text.rsplit("\n", 1)[-1]) if p.text.endswith("=")]
+                # (1 + 2) + 3 is the sum of three numbers, whose own task comes first.
+                assert all(asks_for((*one.formulas, "a + b + c"), f) for f in asked), p.text
+                assert asked or not p.text.endswith("="), p.text
 
     def test_the_card_can_be_shown(self) -> None:
         card = json.loads(task("ioi").model_dump_json())

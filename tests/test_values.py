@@ -22,7 +22,7 @@ from lashley.experiments.tasks.prompt import SPLITS, Prompt
 from lashley.experiments.tasks.registry import task, tasks
 from lashley.experiments.tasks.shuffled import shuffled
 from lashley.experiments.tasks.task import Task
-from lashley.experiments.tasks.values import names_of, value_in_each, values_of
+from lashley.experiments.tasks.values import names_of, value_in, value_in_each, values_of
 from lashley.experiments.tasks.without_prompts import without_prompts
 from lashley.tests.test_chat import chatty
 from lashley.tests.tiny import tiny_tokenizer
@@ -55,9 +55,27 @@ def test_the_values_are_spans_then_the_answer_then_the_prompts_own() -> None:
     assert values_of(prompt) == {"a": "three", "b": "4", "answer": "7", "a+b": "7"}
     assert names_of([prompt, prompt.model_copy(update={"values": {}})]) == ["a", "b", "answer"]
     assert value_in_each([prompt, prompt], "b") == ["4", "4"]
-    with pytest.raises(BadTask, match=r"1 of 2 prompts have no value 'a\+b'\. Values .*: a, b, answer\."):
-        value_in_each([prompt, prompt.model_copy(update={"values": {}})], "a+b")
+    with pytest.raises(BadTask, match=r"1 of 2 prompts have no value 'c'\. Values .*: a, b, answer\."):
+        value_in_each([prompt.model_copy(update={"values": {"c": "x"}}), prompt], "c")
     assert "answer" not in values_of(Prompt(text="Once", answer="", key="k", open=True))
+
+
+def test_arithmetic_over_numbers_is_a_value_of_every_prompt() -> None:
+    texts = {"a": "12", "b": "5", "name": "Ann", "x y": "3", "a+b": "17", "half": "2.5"}
+    expected = {"a * b": "60", "a-b": "7", "(a + b) * 2": "34", "a // b": "2", "a % 10": "2", "max(a, b) - 1": "11"}
+    assert {name: value_in(texts, name) for name in expected} == expected
+    # A name counts before arithmetic, and blanks in it do not count.
+    assert value_in({**texts, "a+b": "named"}, "a + b") == "named"
+    assert [value_in(texts, name) for name in ("a / 7", "a + name", "3 + 4", "half + 1", "c", "a +")] == [None] * 6
+    plain = [p.model_copy(update={"values": {}}) for p in drawn(task("three_operands"))]
+    for prompt in plain:
+        a, b, c = (int(prompt.text[slice(*prompt.spans[letter])]) for letter in "abc")
+        assert value_in_each([prompt], "a + b") == [str(a + b)]
+        assert value_in_each([prompt], "b * c - a") == [str(b * c - a)]
+    with pytest.raises(BadTask, match=r"No prompt has value 'a \+ d': 'd' is not .* arithmetic .*, such as a \* b"):
+        value_in_each(plain, "a + d")
+    with pytest.raises(BadTask, match=r"prompts have no value 'a / 7': .* cannot be written as a number; use //"):
+        value_in_each(plain, "a / 7")
 
 
 @pytest.mark.parametrize(("name", "text"), [("a", " "), ("", "7"), ("answer", "7")])

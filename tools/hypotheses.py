@@ -174,7 +174,7 @@ def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) 
     found: list[Prediction] = []
     for method in methods:
         whole = {**config, "method": method} if method is not None else config
-        experiment = experiment_from(kind, whole)
+        experiment = context.settled(experiment_from(kind, whole))
         context.check(experiment)
         found.append(
             Prediction(kind=kind, config=experiment.config(), quantity=quantity, comparison=given.comparison,

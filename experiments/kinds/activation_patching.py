@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from ..methods.groups_of_changes import GroupsOfChanges
 from ..methods.patching import Patching
 from ..notes import note
 from ..questions import WHERE_PROMPTS_DIFFER
 from ..result import Effect, Measurement, Note, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..lab import Lab
     from ..methods.patching import Place
     from ..statistics.intervals import Array
     from ..statistics.recovery import Scale
     from ..tasks.corrupted_prompts import CorruptedPrompts
+    from ..tasks.task import Task
 
 DONATED = 8
 
@@ -35,6 +39,16 @@ class ActivationPatching(Patching):
     kind: ClassVar[str] = "activation_patching"
     question: ClassVar[str] = WHERE_PROMPTS_DIFFER
     core: ClassVar[bool] = True
+    later: ClassVar[frozenset[str]] = Patching.later | {"by"}
+
+    by: GroupsOfChanges = None
+
+    def check(self, sizes: Mapping[str, int], task: Task) -> None:
+        super().check(sizes, task)
+        if self.by is not None:
+            from ..methods.by_group import require_groups_of_changes
+
+            require_groups_of_changes(task, task.prompts(*self.draw), self.by)
 
     def run(self, lab: Lab) -> Result:
         from ..interventions import Edit, Intervention
@@ -63,19 +77,36 @@ class ActivationPatching(Patching):
         found = among(scale.effects([str(p) for p in places], swept), scale.mean(beside).tolist())
         lent, sentence, more = self.donated(lab, pair, scale, places, found)
         off = float(abs(abs(change[-1]) - abs(scale.whole)).max())
+        groups, merged = self.grouped(lab, pair, places, swept, scale)
         return Result(
             measurements=(*scale.measurements(), questions_asked(pair.asked), run.identity(self.metric),
                           scale.share("everything", change[-1]), scale.share("together", change[-2]),
-                          *([Measurement(name="controls", value=len(others))] if others else [])),
+                          *([Measurement(name="controls", value=len(others))] if others else []), *groups),
             effects=(*found, *lent),
             figures=(self.drawing(lab, pair, places, found, f"Recovery by patches of {self.what}, {self.direction}"),),
             found=self.summary(scale, found) + held(places, found) + sentence + self.changed(pair)
             + tokens_at(lab, base, {place.positions for place in places}),
-            notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more),
+            notes=(*pair.notes, *run.failed(self.metric), *not_everything(off, self.metric), *more, *merged),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: values[: 1 + len(places)]}, pair.asked, values[0] + beside),
                     WHOLE: scale.whole},
         )  # fmt: skip
+
+    def grouped(
+        self, lab: Lab, pair: CorruptedPrompts, places: list[Place], change: Array, scale: Scale
+    ) -> tuple[list[Measurement], tuple[Note, ...]]:
+        """The changes [place, n] by the clean prompts' groups, and the difference to restore, if groups are asked for.
+
+        In the metric's own units: a share of a difference that is near zero in a small group would say nothing.
+        """
+        if self.by is None:
+            return [], ()
+        from ..lab import INTACT
+        from ..methods.by_group import RIGHT, changes_by_group
+
+        correct = lab.correct(pair.prompts, lab.speak(pair.clean, [INTACT])[0]) if self.by == RIGHT else None
+        return changes_by_group(pair.prompts, pair.clean, self.by, [str(p) for p in places], change, self.metric,
+                                correct, {"gap": scale.whole})  # fmt: skip
 
     @property
     def what(self) -> str:

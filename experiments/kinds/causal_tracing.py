@@ -9,10 +9,11 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment
+from ..methods.groups_of_changes import GroupsOfChanges
 from ..methods.patching import Place
 from ..metrics import OwnMetric, unit_of
 from ..questions import WHERE_PROMPTS_DIFFER
-from ..result import Effect, Figure, Result
+from ..result import Effect, Figure, Note, Result
 from ..statistics.strongest import clear, largest
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CausalTracing(Experiment):
     kind: ClassVar[str] = "causal_tracing"
     question: ClassVar[str] = WHERE_PROMPTS_DIFFER
     aspect: ClassVar[str] = "at a span of the prompt"
-    later: ClassVar[frozenset[str]] = Experiment.later | {"unit"}
+    later: ClassVar[frozenset[str]] = Experiment.later | {"unit", "by"}
 
     span: Annotated[str, Field(description="Span of the task that gets the noise.")] = "subject"
     part: Annotated[
@@ -65,6 +66,7 @@ class CausalTracing(Experiment):
     ] = "prompts"
     draws: Annotated[int, Field(ge=1, le=20, description="Draws of noise for each prompt, averaged.")] = 3
     metric: Annotated[OwnMetric, Field(description="Metric of the answer.")] = "prob"
+    by: GroupsOfChanges = None
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -83,6 +85,11 @@ class CausalTracing(Experiment):
                 f"Not every prompt of {self.task} has the span '{self.span}'. Spans that all have: {common}."
             )
 
+        if self.by is not None:
+            from ..methods.by_group import require_groups_of_changes
+
+            require_groups_of_changes(task, task.prompts(*self.draw), self.by)
+
     def random_sets(self, sizes: Mapping[str, int]) -> int | None:
         from ..methods.causal_tracing import CONTROLS
 
@@ -92,6 +99,7 @@ class CausalTracing(Experiment):
         import numpy as np
 
         from ..interventions import Intervention
+        from ..methods.by_group import RIGHT, changes_by_group
         from ..methods.causal_tracing import OTHER, marked, noises, spread
         from ..methods.controls import among, compare, control_measurements, control_summary, per_prompt, unmatched
         from ..result import Measurement
@@ -121,11 +129,16 @@ class CausalTracing(Experiment):
         found = among(scale.effects([str(p) for p in places], back - noised))
         unit, taken = unit_of(self.metric), noised - intact
         matched = control_measurements(self.metric, taken, beside - intact, asked)
+        groups, merged = list[Measurement](), tuple[Note, ...]()
+        if self.by is not None:
+            correct = lab.intact(*self.draw).correct if self.by == RIGHT else None
+            groups, merged = changes_by_group(prompts, plain, self.by, [str(p) for p in places], back - noised,
+                                              self.metric, correct, {"total_effect": taken})  # fmt: skip
         return Result(
             measurements=(measurement(f"intact_{self.metric}", intact, unit, asked, self.metric),
                           measurement("total_effect", taken, unit, asked),
                           Measurement(name="noise_unit", value=size), *matched, questions_asked(asked),
-                          run.identity(self.metric), scale.share("everything", whole - noised)),
+                          run.identity(self.metric), scale.share("everything", whole - noised), *groups),
             effects=found,
             figures=(self.drawing(lab, places, found),),
             found=f"Noise on {self.span} changes {self.metric} from {intact.mean():.3f} to {noised.mean():.3f}."
@@ -133,7 +146,7 @@ class CausalTracing(Experiment):
                   f"{self.part}, {sum(map(clear, found))} change the answer (q < 0.05); "
                   f"{largest(found, ' by recovery', 6, scale.said)}.",
             notes=(*run.failed(self.metric), *not_everything(float(abs(whole - intact).max()), self.metric),
-                   *unmatched(matched)),
+                   *unmatched(matched), *merged),
             doubts=lab.doubts(*self.draw, self.metric),
             arrays={**per_prompt({RECOVERY: np.stack([noised, *back])}, asked, beside), WHOLE: scale.whole},
         )  # fmt: skip

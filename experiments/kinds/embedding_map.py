@@ -90,11 +90,12 @@ class EmbeddingMap(Experiment):
         else:
             found = [span_or_value(p, self.label) for p in prompts]
         if not all(found):
-            from ..tasks.values import names_of
+            from ..tasks.values import names_of, or_arithmetic
 
             known = sorted({*names_of(prompts)} - {"answer"})
             raise BadConfiguration(f"Not every prompt of {self.task} has a label '{self.label}'. Labels: answer, "
-                                   f"template{''.join(f', {s}' for s in known)}, if the prompts have them."
+                                   f"template{''.join(f', {s}' for s in known)}{or_arithmetic(prompts)}, if the "
+                                   "prompts have them."
                                    )  # fmt: skip
         return found
 
@@ -220,11 +221,11 @@ class EmbeddingMap(Experiment):
 
 def span_or_value(prompt: Prompt, name: str) -> str:
     """The words of the span, otherwise the named value; empty if the prompt has neither."""
-    from ..tasks.values import values_of
+    from ..tasks.values import value_in, values_of
 
     if name in prompt.spans:
         return prompt.text[slice(*prompt.spans[name])].strip()
-    return values_of(prompt).get(name, "")
+    return value_in(values_of(prompt), name) or ""
 
 
 def activations(subject: Subject, batch: Batch, site: Site, position: str) -> Array:

@@ -13,7 +13,7 @@ from ..metrics import AnyMetric, is_distance, unit_of
 from ..notes import note
 from ..questions import WHICH_LAYERS
 from ..result import Effect, Figure, Measurement, Note, Result
-from ..tasks.fitting_prompts import FitTask, fitting, task_to_fit_on, training_prompts
+from ..tasks.fitting_prompts import FitTask, fitting, require_training_prompts, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +62,7 @@ class LinearShortcut(Experiment):
         if "n_layers" in sizes:
             self.stretches(sizes["n_layers"])
         self.require_metric(self.metric, task)
-        fit_on = None if self.fit_task is None else task_to_fit_on(self.fit_task)
-        training_prompts(task, task.prompts(*self.draw), self.train, self.seed, fit_on)
+        require_training_prompts(task, task.prompts(*self.draw), self.train, self.seed, self.fit_task)
 
     def stretches(self, n_layers: int) -> list[range]:
         """The layers that are skipped together. Raises BadConfiguration if they are not a stretch of this model."""
@@ -105,7 +104,7 @@ class LinearShortcut(Experiment):
         unit = unit_of(self.metric)
         whole = {way: measurement(f"mean_{way}", damage[way].mean(0), unit, asked) for way in WAYS}
         text = ", ".join(f"{way} {m.text}" for way, m in whole.items())
-        text = "" if self.fit_task is None else f"The maps were fitted on {self.fit_task}. "
+        text = "" if self.fit_task is None else f"The maps were fitted on {shown(self.fit_task)}. "
         text += f"Mean change of {self.metric} ({unit}) over {len(names)} stretches: {text}. "
         undone: list[Measurement] = []
         low, high = whole["skipped"].low, whole["skipped"].high

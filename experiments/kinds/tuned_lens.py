@@ -11,7 +11,7 @@ from ..errors import BadConfiguration
 from ..methods.of_value import OfValue
 from ..questions import WHAT_IS_WRITTEN
 from ..result import Note, Result
-from ..tasks.fitting_prompts import FitTask, fitting, task_to_fit_on, training_prompts
+from ..tasks.fitting_prompts import FitTask, fitting, require_training_prompts, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +46,7 @@ class TunedLens(OfValue):
         super().check(sizes, task)
         if self.n < 2:
             raise BadConfiguration("The control needs another prompt. Use n of at least 2.")
-        fit_on = None if self.fit_task is None else task_to_fit_on(self.fit_task)
-        training_prompts(task, task.prompts(*self.draw), self.train, self.seed, fit_on)
+        require_training_prompts(task, task.prompts(*self.draw), self.train, self.seed, self.fit_task)
 
     def run(self, lab: Lab) -> Result:
         from .. import engine
@@ -88,7 +87,7 @@ class TunedLens(OfValue):
         title = f"Distance from the final prediction after each layer: {lab.subject.name}, {self.task}"
         series = [curve("tuned lens", values["kl"], asked), curve("logit lens", before, asked),
                   curve("tuned lens, another prompt's stream", numbers(swapped["kl"]), asked)]  # fmt: skip
-        fitted_on = "" if self.fit_task is None else f" (maps fitted on {self.fit_task})"
+        fitted_on = "" if self.fit_task is None else f" (maps fitted on {shown(self.fit_task)})"
         kept = {"gain": gain, "specific": specific, **values, "logit_lens_kl": before}
         return Result(
             measurements=(

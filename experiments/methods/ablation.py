@@ -18,6 +18,7 @@ from ..metrics import AnyMetric, is_distance
 from ..result import Effect, Figure, Measurement, Note, Result
 from ..sites import COUNTED, Part, Site
 from .control_pool import BEFORE, ControlPool
+from .groups_of_changes import GroupsOfChanges
 from .removal import Method, Removed
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ class Ablation(Experiment):
         ),
     ] = 20  # fmt: skip
     control_pool: ControlPool = "matched"
-    by: Annotated[
-        str | None, Field(description="Groups, as in baseline, for the 3 largest changes.")
-    ] = None  # fmt: skip
+    by: GroupsOfChanges = None
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
@@ -83,11 +82,9 @@ class Ablation(Experiment):
             self.sites(sizes)
         self.require_metric(self.metric, task)
         if self.by is not None:
-            from .by_group import RIGHT, require_groups
+            from .by_group import require_groups_of_changes
 
-            if task.answer_kind == "open" and self.by == RIGHT:
-                raise BadConfiguration(f"The prompts of {self.task} have no right answer. Group by another value.")
-            require_groups(task.prompts(*self.draw), self.by)
+            require_groups_of_changes(task, task.prompts(*self.draw), self.by)
 
     def sites(self, sizes: Mapping[str, int]) -> list[Site]:
         """The sites to remove. Raises BadConfiguration if one does not exist."""
@@ -192,9 +189,11 @@ class Ablation(Experiment):
         """The changes [site, n] by group, if groups are asked for."""
         if self.by is None:
             return [], ()
-        from .by_group import changes_by_group
+        from .by_group import RIGHT, changes_by_group
 
-        return changes_by_group(lab, self.draw, self.by, names, change, self.metric)
+        prompts, batch = lab.prompts(*self.draw)
+        correct = lab.intact(*self.draw).correct if self.by == RIGHT else None
+        return changes_by_group(prompts, batch, self.by, names, change, self.metric, correct)
 
     @property
     def strongest(self) -> int:

@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import BadConfiguration
 from ..metrics import ends_of, unit_of
 from ..notes import note
 from ..result import Figure, Measurement, Note
 from ..statistics.grouped import MOST, Group, Grouped, grouped
 from ..statistics.intervals import Array
-from ..tasks.prompt import Prompt, Split
+from ..tasks.prompt import Prompt
 from ..tasks.values import OF_SITE, value_in_each, values_of
 from .value_lens import columns_at, require_position
 
 if TYPE_CHECKING:
     from ..lab import Lab
     from ..tasks.batch import Batch
+    from ..tasks.task import Task
 
 # The number of tokens of a prompt, unless the prompts name a value so.
 LENGTH = "length"
@@ -37,6 +39,13 @@ def require_groups(prompts: Sequence[Prompt], by: str) -> None:
             require_position(prompts, position)
     elif by not in (LENGTH, RIGHT) or named(prompts, by):
         value_in_each(prompts, by)
+
+
+def require_groups_of_changes(task: Task, prompts: Sequence[Prompt], by: str) -> None:
+    """As `require_groups`. Raises BadConfiguration for open prompts by right and wrong ones."""
+    if task.answer_kind == "open" and by == RIGHT:
+        raise BadConfiguration(f"The prompts of {task.name} have no right answer. Group by another value.")
+    require_groups(prompts, by)
 
 
 def named(prompts: Sequence[Prompt], by: str) -> bool:
@@ -74,20 +83,27 @@ def groups_of(prompts: Sequence[Prompt], batch: Batch, by: str, correct: Array |
 
 
 def changes_by_group(
-    lab: Lab, draw: tuple[int, Split, int], by: str, sites: Sequence[str], change: Array, metric: str
+    prompts: Sequence[Prompt],
+    batch: Batch,
+    by: str,
+    sites: Sequence[str],
+    change: Array,
+    metric: str,
+    correct: Array | None = None,
+    whole: Mapping[str, Array] | None = None,
 ) -> tuple[list[Measurement], tuple[Note, ...]]:
-    """The mean changes [site, n] of a metric at the strongest sites by group, and how many questions a group has."""
-    prompts, batch = lab.prompts(*draw)
-    correct = lab.intact(*draw).correct if by == RIGHT else None
+    """The mean changes [site, n] of a metric at the strongest sites by group, and how many questions a group has; also
+    the means of `whole`, a name and values [n], such as the difference that patches can restore."""
     names, asked = groups_of(prompts, batch, by, correct), [p.key for p in prompts]
     by = by.translate(SIGNS)
     strongest = sorted(range(len(sites)), key=lambda i: -abs(float(change[i].mean())))[:STRONGEST]
-    found = [(sites[i], grouped(change[i], names, asked)) for i in strongest]
+    found = [("change", f"{OF_SITE}{sites[i]}", grouped(change[i], names, asked)) for i in strongest]
+    found += [(name, "", grouped(values, names, asked)) for name, values in (whole or {}).items()]
     measurements = [
-        Measurement(name=f"change[{by}={one.name}{OF_SITE}{site}]", value=one.value, low=one.low, high=one.high,
-                    n=one.n, unit=unit_of(metric)) for site, each in found for one in each.groups
+        Measurement(name=f"{name}[{by}={one.name}{site}]", value=one.value, low=one.low, high=one.high,
+                    n=one.n, unit=unit_of(metric)) for name, site, each in found for one in each.groups
     ]  # fmt: skip
-    groups = found[0][1]
+    groups = found[0][2]
     measurements += [Measurement(name=f"questions[{by}={one.name}]", value=one.questions) for one in groups.groups]
     return measurements, (note("groups_merged", merged=groups.merged, by=by, most=MOST),) if groups.merged else ()
 

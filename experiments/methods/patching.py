@@ -75,11 +75,13 @@ class Contrast(Experiment):
         if task.answer_kind == "open":
             raise BadConfiguration(f"The prompts of {self.task} have no answer to restore. Use another task.")
         if self.twin is not None:
-            from ..tasks.values import values_of
+            from ..tasks.values import or_arithmetic, value_in, values_of
 
-            known = list(dict.fromkeys(name for prompt in task.prompts(*self.draw) for name in values_of(prompt)))
-            if self.twin not in known:
-                raise BadConfiguration(f"No prompt has the value '{self.twin}' to change. Values: {', '.join(known)}.")
+            prompts = task.prompts(*self.draw)
+            if not any(value_in(values_of(prompt), self.twin) for prompt in prompts):
+                known = ", ".join(dict.fromkeys(name for prompt in prompts for name in values_of(prompt)))
+                raise BadConfiguration(f"No prompt has the value '{self.twin}' to change. "
+                                       f"Values: {known}{or_arithmetic(prompts)}.")  # fmt: skip
 
     def changed(self, pair: CorruptedPrompts) -> str:
         """A sentence on what the corrupted prompts change; empty if no span of the task tells."""

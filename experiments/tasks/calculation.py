@@ -143,6 +143,7 @@ def calculation(name: str) -> Task:
         description="One operation with numbers of one, two and three digits in turn, after solved lines or in words.\n"
         "Chance is below 1 in 5 for one digit, near 0 for more; copying a result is never right.",
         keywords=(*keywords, "arithmetic", "calculate"),
+        formulas=(OPERATIONS[name].sign.join("abc"[: OPERATIONS[name].operands]),),
         answer_kind="number",
         max_new_tokens=24,
         group="arithmetic",

@@ -17,7 +17,7 @@ from itertools import islice, pairwise
 from .prompt import ANSWER, Prompt, Split, split_of
 from .question import Question, ask_of
 from .task import Source
-from .values import blank_before, values_of
+from .values import blank_before, value_in, values_of
 
 # How many prompts the other texts are taken from.
 POOL = 1000
@@ -87,7 +87,7 @@ class ChangedValues:
             answer = blank_before(prompt) + asked.answer.strip()
             values = {name: one.strip() for name, one in texts.items()}
             values |= {ANSWER: asked.answer.strip(), **asked.values}
-            if values.get(value) != own.get(value):
+            if value_in(values, value) != value_in(own, value):
                 same = answer in (prompt.answer, *prompt.accepted)
                 changed = {"corrupted": written, "corrupted_answer": None if same else answer}
                 yield prompt.model_copy(update=changed), values

@@ -15,7 +15,7 @@ from ..notes import note
 from ..result import Note
 from .donors import LOOKED_AT
 from .prompt import Prompt, Split
-from .values import value_in_each, values_of
+from .values import value_in, value_in_each, values_of
 
 # For each named value, whether the donor has the same or another one.
 Rules = Sequence[tuple[Literal["same", "other"], str]]
@@ -102,4 +102,5 @@ class Lenders:
 
 
 def obeys(own: Mapping[str, str], other: Mapping[str, str], rules: Rules) -> bool:
-    return all(name in other and (own[name] == other[name]) == (how == "same") for how, name in rules)
+    pairs = [(how, value_in(own, name), value_in(other, name)) for how, name in rules]
+    return all(None not in (mine, its) and (mine == its) == (how == "same") for how, mine, its in pairs)

@@ -1,13 +1,15 @@
 """The prompts to fit maps on: never the measured ones.
 
-They are other prompts of the task, or those of another built-in task, such as the beginnings of texts of open_prompts.
-Prompts of another task never ask a measured question.
+They are other prompts of the task, or those of another task, such as the beginnings of texts of open_prompts. Prompts
+of another task never ask a measured question. The prompts of a task of one's own may change under its name, so a
+configuration names it with its fingerprint, `colours@3f2a...`, by which a replay finds the same prompts.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -29,20 +31,52 @@ FEWEST = 16
 FitTask = Annotated[
     str | None,
     Field(
-        description="Built-in task to fit the maps on, such as open_prompts for texts of many kinds. Null: other "
-        "prompts of the same task."
+        description="Task to fit the maps on, built-in or your own, such as open_prompts for texts of many kinds. "
+        "Null: other prompts of the same task."
     ),
 ]
 
 
-def task_to_fit_on(name: str) -> Task:
-    """The built-in task of this name. Raises BadConfiguration for others: their prompts may change under their name."""
+FINGERPRINT = re.compile(r"(?P<name>.+)@(?P<fingerprint>[0-9a-f]{64})")
+
+
+def with_fingerprint(task: Task) -> str:
+    """How a configuration names a task of one's own: `colours@3f2a...`."""
+    return f"{task.name}@{task.fingerprint()}"
+
+
+def version_named(name: str) -> tuple[str, str] | None:
+    """The name and the fingerprint in `colours@3f2a...`; None for a name alone."""
+    found = FINGERPRINT.fullmatch(name)
+    return None if found is None else (found["name"], found["fingerprint"])
+
+
+def shown(name: str) -> str:
+    """The name of a fit_task, without the fingerprint."""
+    return (version_named(name) or (name,))[0]
+
+
+def task_to_fit_on(name: str, own: Mapping[str, Task] | None = None) -> Task:
+    """The built-in task of this name, or one of `own`, by name and fingerprint. Raises BadConfiguration for others:
+    their prompts may change under their name."""
     from .registry import BUILT_IN
 
-    known = {task.name: task for task in BUILT_IN}
+    known = {**{task.name: task for task in BUILT_IN}, **(own or {})}
     if name not in known:
-        raise BadConfiguration(f"fit_task is '{name}', which is not a built-in task. Use one of: {', '.join(known)}.")
+        raise BadConfiguration(
+            f"fit_task is '{shown(name)}', which is not a built-in task, nor a task that this tracker keeps. Use one "
+            f"of: {', '.join(map(shown, known))}."
+        )
     return known[name]
+
+
+def require_training_prompts(
+    task: Task, measured: Sequence[Prompt], count: int, seed: int, fit_task: str | None
+) -> None:
+    """Raises BadConfiguration if there are too few prompts to fit on. A task of one's own is looked at only when the
+    experiment runs, because only its lab has it."""
+    if fit_task is None or version_named(fit_task) is None:
+        training_prompts(task, measured, count, seed, None if fit_task is None else task_to_fit_on(fit_task))
 
 
 def training_prompts(
@@ -103,7 +137,7 @@ def fitting(
     fit_on = None
     if fit_task is not None:
         chat = bool(lab.task.asked)
-        fit_on = as_asked(lab.subject.name, lab.subject.tokenizer, task_to_fit_on(fit_task), chat, system)
+        fit_on = as_asked(lab.subject.name, lab.subject.tokenizer, task_to_fit_on(fit_task, lab.own), chat, system)
         require_carried(lab.subject, fit_on)
     drawn, notes = training_prompts(lab.task, measured, count, seed, fit_on)
     cut = len(drawn) - len(drawn) // 4

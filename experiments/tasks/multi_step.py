@@ -208,6 +208,7 @@ MULTI_STEP = Task(
         *("multi-step", "multiple steps", "several steps", "two steps", "two operations", "brackets"),
         *("arithmetic", "math", "mathematics"),
     ),
+    formulas=("(1+1)*1", "(1-1)*1", "1*1+1", "1*1-1", "1+1-1", "1-1+1", "1-1-1"),
     answer_kind="number",
     max_new_tokens=6,
     group="arithmetic",

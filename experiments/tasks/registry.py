@@ -1,7 +1,8 @@
 """The tasks by name, and the task that a goal names.
 
 Another package adds a task with an entry point of the group `lashley.tasks` that names a `Task`. A goal is matched by
-the keywords on the task cards: the more of its words they match, the better. If none match, there is no guess.
+the keywords and the formulas on the task cards: the more of its words they match, the better. If none match, there is
+no guess.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .calculation import CALCULATIONS
 from .capitals import CAPITALS_TASK
 from .copying import COPYING, REPETITION
 from .docstring import DOCSTRING
+from .formulas import asks_for, formulas_in, works_out
 from .gender import GENDER
 from .greater_than import GREATER_THAN
 from .gsm8k import GSM8K
@@ -72,14 +74,16 @@ def task(name: str) -> Task:
 
 
 def match(goal: str) -> list[tuple[Task, tuple[str, ...]]]:
-    """The tasks that the goal may mean, best first, each with the matching words of the goal.
+    """The tasks that the goal may mean, best first, each with the matching words and formulas of the goal.
 
-    A word counts once, however many keywords it belongs to, and in any of its forms (add, adding, addition).
-    Ties keep the order of `tasks()`. Empty if no keyword occurs.
+    A word counts once, however many keywords it belongs to, and in any of its forms (add, adding, addition). A formula,
+    such as a + b =, counts as many words as it has operands. One that a task works out on the way, such as a + b in
+    a + b + c, counts only if the goal also names the task. Ties keep the order of `tasks()`. Empty if nothing matches.
     """
     words = re.findall(r"\w+", goal.replace("_", " "))
     stems = [stem(word) for word in words]
-    found: list[tuple[Task, tuple[str, ...]]] = []
+    formulas = list(dict.fromkeys(formulas_in(goal)))
+    found: list[tuple[int, Task, tuple[str, ...]]] = []
     for candidate in tasks().values():
         places: set[int] = set()
         for keyword in (candidate.name, *candidate.keywords):
@@ -87,9 +91,13 @@ def match(goal: str) -> list[tuple[Task, tuple[str, ...]]]:
             for start in range(len(stems) - len(phrase) + 1):
                 if stems[start : start + len(phrase)] == phrase:
                     places.update(range(start, start + len(phrase)))
-        if places:
-            found.append((candidate, tuple(words[place] for place in sorted(places))))
-    return sorted(found, key=lambda pair: -len(pair[1]))
+        asked = [one for one in formulas if asks_for(candidate.formulas, one)]
+        if places or asked:
+            asked += [one for one in formulas if works_out(candidate.formulas, one)]
+            named = tuple(words[place] for place in sorted(places))
+            score = len(named) + sum(one.operands for one in asked)
+            found.append((score, candidate, (*named, *(one.text for one in asked))))
+    return [(candidate, matching) for _, candidate, matching in sorted(found, key=lambda one: -one[0])]
 
 
 def stem(word: str) -> str:

@@ -54,6 +54,7 @@ class Task(Frozen):
 
     description     two lines: what is measured, and the chance level
     keywords        words and phrases by which a goal may name the task
+    formulas        what the prompts ask to calculate, such as a+b; a letter stands for any number, 1 for one digit
     answer_kind     how generated text is scored, see `answers.is_correct`; open prompts have no answer
     max_new_tokens  enough for an answer and for recognising a wrong one
     stop            generation is cut at the first of these
@@ -72,6 +73,7 @@ class Task(Frozen):
     title: str
     description: str
     keywords: tuple[str, ...]
+    formulas: tuple[str, ...] = ()
     answer_kind: AnswerKind
     max_new_tokens: Annotated[int, Field(ge=1)]
     stop: tuple[str, ...] = ("\n",)

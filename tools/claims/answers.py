@@ -16,6 +16,7 @@ from .call import kept
 from .claim import VERDICTS, Finding, Verdict
 from .counted import on_its_model
 from .findings import questions, tasks
+from .of_value import OnValue
 from .question import Question
 from .searched import searched
 from .types.does import Does
@@ -144,7 +145,8 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     """Sentences on the parts of one task."""
     here = [one for one in found if one.claim.task == asked.task and all(map(asked.asks_for, one.claim.about))]
     types = ("needed", "spare") if asked.type in ("needed", "spare") else (asked.type,)
-    about = [one for one in here if one.claim.type in types and one.verdict != "untested"]
+    about = [one for one in here if one.claim.type in types and one.verdict != "untested"
+             and not (isinstance(one.claim, OnValue) and one.claim.about_another_value)]  # fmt: skip
     if not any(number.held_out for one in about for number in one.evidence):
         yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so no {_one(asked)} is confirmed."
         if others := _tested(study, asked.task):

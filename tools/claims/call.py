@@ -11,6 +11,7 @@ from ...experiments.explain import explain
 from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
 from .counted import counted
+from .of_value import OnValue
 from .parts import lacks, sizes_of
 from .registry import claim_types, names
 from .types.attends import Attends
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from ..report.study import Study
 
 # The fields besides the type; each type takes some of them.
-FIELDS = ("task", "parts", "besides", "at", "of", "bound")
+FIELDS = ("task", "parts", "besides", "at", "of", "bound", "value", "position")
+
+OF_VALUE = ("value", "position")
 
 
 class TypedClaim(BaseModel):
@@ -45,6 +48,10 @@ class TypedClaim(BaseModel):
     bound: Annotated[
         str | None, Field(description="behaves: accuracy_drop > 0.2; contrast, ratio: effect[L7.H3] < -0.1.")
     ] = None
+    value: Annotated[str | None, Field(description="decodable, carries: a named value, a + b. Null: the answer.")] = (
+        None
+    )
+    position: Annotated[str | None, Field(description="decodable: where the value is read, b.")] = None
 
 
 def claim_from(given: TypedClaim, task: str | None) -> Claim:
@@ -70,6 +77,8 @@ def claim_on(study: Study, given: TypedClaim) -> Claim:
     for task in sorted(spoken_of - {*studied, study.run.task or ""}):
         raise CannotClaim(f"No experiment of {study.run.id} has the task '{clipped(task, 40)}'; studied: "
                           f"{', '.join(studied) or 'none'}.")  # fmt: skip
+    if isinstance(claim, OnValue):
+        claim.require_measured(study)
     if isinstance(claim, Attends):
         _require_span(claim.at, study, claim.task)
     for part in claim.about:
@@ -90,8 +99,9 @@ def _require_span(span: str, study: Study, task: str) -> None:
 
 
 def kept(claim: Claim) -> dict[str, Any]:
-    """The claim as JSON, with its type."""
-    return {"type": claim.type, **claim.model_dump(mode="json")}
+    """The claim as JSON, with its type. A claim on the answer has the form that it had before claims had values."""
+    fields = claim.model_dump(mode="json")
+    return {"type": claim.type, **{name: v for name, v in fields.items() if name not in OF_VALUE or v is not None}}
 
 
 class NotInstalled(Claim):

@@ -75,6 +75,8 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
         return Question(type=claim.type, task=claim.task, claim=claim)
     if not known.which:
         raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3, or L24 for a layer.")
+    if given.value or given.position:
+        raise CannotClaim(f"{given.type}: a question about a value names its part, such as L7 for a layer.")
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
     if given.at:

@@ -34,7 +34,7 @@ _BOUND = re.compile(rf"\s*(.+?)\s*(?:(<=|>=|<|>|≤|≥)\s*{_NUMBER}|\s(?:is\s+)
 _VERDICT = re.compile(r"\s*(H\d{1,18})(?:\.(\d{1,4}))?\s+is\s+(confirmed|supported|refuted|inconclusive)\s*")
 _ID = re.compile(r"(E\d{1,18})\.(.+)")
 # The experiment stands before the quantity or, over many effects, inside it.
-_INSIDE = re.compile(r"\s*((?:max|min)\s*\||count\s*\(|first\s+layer\s+where\s)\s*(E\d{1,18})\.(.+)")
+_INSIDE = re.compile(r"\s*((?:max|min)\s*\||count\s*\(|first\s+layer\s+(?:where|from\s+which)\s)\s*(E\d{1,18})\.(.+)")
 # How a condition claims an effect: by a bound that excludes zero, by a high value, or by a low one.
 _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
     **dict.fromkeys(("effect", "accuracy_drop", "excess"), "away"),

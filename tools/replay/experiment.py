@@ -38,6 +38,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     experiment = logged_experiment(logged.kind, logged.config)
     context.add_stored_task(experiment.task, logged.task_fingerprint)
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
+    lab.own = context.tasks_to_fit_on(experiment)
     warnings: list[str] = []
     if lab.subject.fingerprint != logged.subject.fingerprint:
         was, now = logged.subject.fingerprint, lab.subject.fingerprint

@@ -186,6 +186,31 @@ class Context:
         experiment.check({}, task)
         experiment.check(self.sizes(experiment.model), task)
 
+    def settled(self, experiment: Experiment) -> Experiment:
+        """The experiment in the form that is logged: with the version of a task of one's own to fit on (`fit_task`).
+
+        Raises UnknownName and ToolError as `find_task`."""
+        from ...experiments.tasks.fitting_prompts import version_named, with_fingerprint
+        from ...experiments.tasks.registry import tasks
+
+        name = getattr(experiment, "fit_task", None)
+        if name is None or version_named(name) is not None or name in tasks():
+            return experiment
+        task = self.find_task(name)
+        if task.content is None:
+            return experiment  # its kind refuses what does not consist of stored lines
+        return experiment.model_copy(update={"fit_task": with_fingerprint(task)})
+
+    def tasks_to_fit_on(self, experiment: Experiment) -> dict[str, Task]:
+        """The task of one's own that a settled experiment fits on, as its lab needs it; empty if it names none, or if
+        the tracker does not keep this version."""
+        from ...experiments.tasks.fitting_prompts import version_named
+
+        name = str(getattr(experiment, "fit_task", None) or "")
+        version = version_named(name)
+        task = None if version is None else kept_task(self.reader, *version)
+        return {} if task is None else {name: task}
+
     def known(self, experiment: Experiment) -> tuple[str, str] | None:
         """The fingerprints of an experiment's subject and task, if they can be known without loading weights; None if
         not, or if the weights are loaded already. Raises what `lab` raises for a task that the tokenizer cannot carry.

@@ -46,7 +46,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     from ...experiments.model.places import canonical
     from . import unfinished
 
-    experiment = experiment.model_copy(update={"model": canonical(experiment.model)})
+    experiment = context.settled(experiment.model_copy(update={"model": canonical(experiment.model)}))
     context.check(experiment)
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
@@ -56,6 +56,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     if known is not None and not fresh and (earlier := found_again(context, experiment, *known, reason)):
         return earlier
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
+    lab.own = context.tasks_to_fit_on(experiment)
     fingerprint = lab.task.fingerprint()
     if not fresh:
         # The fingerprints may have changed while the model loaded; if they were not known before, they are now.

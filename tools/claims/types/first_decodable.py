@@ -8,16 +8,18 @@ from pydantic import Field
 
 from ...report.study import Study
 from ..by_reading import NOT_TESTED, SUFFIX
-from ..claim import ClaimOnParts, Finding, Verdict
+from ..claim import Finding, Verdict
 from ..counted import counted
+from ..of_value import OnValueAt
 from .decodable import Decodable
 
 Says = Literal["yes", "no", "open"]
 
 
-class FirstDecodable(ClaimOnParts):
+class FirstDecodable(OnValueAt):
     """The answer can first be read after this layer, by the logit lens or the tuned lens: after it and every later
-    layer that was measured, and after no earlier one. Readable is not used."""
+    layer that was measured, and after no earlier one. With value and position: this value there. Readable is not used.
+    """
 
     type: ClassVar[str] = "first_decodable"
     which: ClassVar[str] = "After which layer can the answer of {task} first be read?"
@@ -26,15 +28,15 @@ class FirstDecodable(ClaimOnParts):
 
     @property
     def question(self) -> str:
-        return f"Is {self.parts[0]} the first layer after which the answer of {self.task} can be read?"
+        return f"Is {self.parts[0]} the first layer after which {self.named} can be read?"
 
     def judge(self, study: Study) -> Finding:
         layer = int(self.parts[0].removeprefix("L").partition(".")[0])
-        found = {at: Decodable(task=self.task, parts=(f"L{at}",)).judge(study) for at in _measured(study, self.task)}
+        found = {at: self._at(at).judge(study) for at in self._layers(study)}
         said: dict[int, Says] = {at: _says(one) for at, one in found.items()}
         held_out = any(number.held_out for one in found.values() for number in one.evidence)
         verdict = _verdict(said, layer, held_out)
-        it, reads = f"layer {layer}", f"the first layer after which the answer of {self.task} can be read"
+        it, reads = f"layer {layer}", f"the first layer after which {self.named} can be read"
         # What speaks against it first, then the layer itself and the one before.
         wrong = [at for at, one in said.items() if one == ("no" if at >= layer else "yes")]
         shown = list(dict.fromkeys([*wrong[:1], *(at for at in (layer - 1, layer) if at in found)]))
@@ -53,12 +55,15 @@ class FirstDecodable(ClaimOnParts):
             evidence=tuple(number for at in shown for number in found[at].evidence),
         )  # fmt: skip
 
+    def _at(self, layer: int) -> Decodable:
+        return Decodable(task=self.task, parts=(f"L{layer}",), value=self.value, position=self.position)
 
-def _measured(study: Study, task: str) -> list[int]:
-    """The layers after which a lens was read."""
-    sites = {effect.site for row in counted(study, task, ["logit_lens", "tuned_lens"]) for effect in row.effects
-             if effect.metric == "lead" and effect.site.endswith(".resid_post")}  # fmt: skip
-    return sorted(int(site.removeprefix("L").partition(".")[0]) for site in sites)
+    def _layers(self, study: Study) -> list[int]:
+        """The layers after which a lens looked for it."""
+        sites = {effect.site for row in counted(study, self.task, ["logit_lens", "tuned_lens"]) if self.measured(row)
+                 for effect in row.effects
+                 if effect.metric == "lead" and effect.site.endswith(f".resid_post{self.at}")}  # fmt: skip
+        return sorted(int(site.removeprefix("L").partition(".")[0]) for site in sites)
 
 
 def _says(found: Finding) -> Says:
