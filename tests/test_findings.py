@@ -77,8 +77,18 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
     assert honest.judged("does").verdict == "seen"
-    (said,) = answered(honest.study, honest.findings)
+    said, layers = answered(honest.study, honest.findings)
     assert said.question == "Which heads does induction need?"
+    # Nobody asked about layers, and the study skipped each.
+    assert layers.question == "Which parts did the most damage?"
+    (skipped,) = layers.sentences
+    assert skipped.startswith("Of 2 layers removed one at a time, these did the most damage, by the change of loss: ")
+    assert "skip, E2; seen while exploring" in skipped
+    assert "Asked by the program, of every study" in honest.front
+    (heads,) = [one for one in said.sentences if "did the most damage" in one]
+    order = [heads.index(f"head {head} (") for head in ("L0.H1", "L1.H2")]
+    assert order == sorted(order)
+    assert heads.count("supported on held-out prompts") == 2
     assert both.short in said.sentences
     assert said.sentences[-1].startswith("The intact model can do induction (seen while exploring")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,12 +18,14 @@ from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
+from lashley.tools.claims.answers import answers
 from lashley.tools.claims.call import TypedClaim
 from lashley.tools.claims.claim import CannotClaim
 from lashley.tools.claims.mentions import mentions
 from lashley.tools.claims.question import question_from, questions_of_goal, read_question
 from lashley.tools.claims.registry import ASKED, OURS, claim_types
 from lashley.tools.report.beside import annotated, feigned, found_in
+from lashley.tools.report.numbers import value_text
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import read_study
 from lashley.tools.workbench.context import Context
@@ -141,9 +144,44 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     shown = agent(tmp_path, "findings", "R1", "--json", "--db", str(path))
     answers = json.loads(shown.stdout)["answers"]
     assert [one["asked"] for one in answers] == ["before the first experiment"] * 2
+    assert "these did the most damage" in answers[1]["text"]
     assert "Does induction need head L1.H0?" in agent(tmp_path, "show", "R1", "--db", str(path)).stdout
     with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="stays as it was"):
         connection.execute("UPDATE questions SET text = 'Is it so?'")
+
+
+def test_the_answer_names_the_strongest_parts_that_the_writer_leaves_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "needed", "parts": ["L1.H0"]}]}
+        yield "", "baseline", LOOK
+        yield "", "head_ablation", {**LOOK, "method": "mean"}
+        yield "", "head_ablation", {**LOOK, "method": "zero", "heads": ["L0.H1"]}
+        found = {**REPORT, "findings": [{"type": "needed", "parts": ["L1.H0"]}]}
+        yield "", "write_report", found
+
+    asked(path, "Show that L1.H0 does everything", protocol)
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        closed, always = answers(study, found_in(study))
+        values = {e.site: e for e in reader.experiment(2).effects if e.metric == "logit_diff"}
+    assert closed.question == "Does induction need head L1.H0?"
+    assert not any("L1.H2" in one for one in closed.sentences)
+    # By the mean, although zero was also tried and seen: the heads that were planted, and no other.
+    names, left_out = always.sentences
+    assert names.startswith(
+        "Of 8 heads removed one at a time, these did the most damage, by the change of logit_diff: "
+    )
+    order = sorted(("L0.H1", "L1.H2"), key=lambda head: values[head].value)
+    for head in order:
+        text = value_text(values[head].value, values[head].low, values[head].high, unit="logits", n=values[head].n)
+        assert f"head {head} ({text}, mean, E2; seen while exploring)" in names
+    assert re.findall(r"L\d\.H\d", names) == order
+    assert left_out == (
+        "The study's goal, its registered questions and its writer name none of these: heads L0.H1 and L1.H2."
+    )
+    assert "Asked by the program, of every study" in front(path)
 
 
 def test_where_the_driver_asks_nothing_the_goal_is_asked(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 against it, and what was not tested.
 
 The answer to an open question ("which heads ...?") rests on every finding about such parts. For a study from before
-questions were registered, the question is which parts its tasks need.
+questions were registered, the question is which parts its tasks need. Whatever was asked, the answers name the parts
+whose removal did the most damage.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .counted import on_its_model
 from .findings import questions, tasks
 from .question import Question
 from .searched import searched
+from .strongest import strongest_text
 from .types.does import Does
 from .types.predicted import Predicted
 from .words import capitalized, count_words, in_order, listed, named
@@ -45,12 +47,18 @@ CELLS: Mapping[Verdict, str] = {
 }
 
 
+# Who asks the question that no study registers.
+ASKED_ALWAYS = "by the program, of every study"
+
+
 class Answer(Frozen):
-    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it."""
+    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it; `always`
+    marks the question that the program asks of every study."""
 
     question: str
     sentences: tuple[str, ...]
     registered: str = ""
+    always: bool = False
 
 
 def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
@@ -65,6 +73,9 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
         new = [text for text in _answered(study, one, row.origin, found) if text not in said]
         said |= dict.fromkeys(new)
         given.append(Answer(question=row.text, sentences=tuple(new or ["As above."]), registered=row.created))
+    # What the questions leave out is answered, too.
+    if left := [text for task in tasks(study) for text in strongest_text(study, task) if text not in said]:
+        given.append(Answer(question="Which parts did the most damage?", sentences=tuple(left), always=True))
     return given
 
 
@@ -115,7 +126,8 @@ def answer_data(answer: Answer, study: Study) -> dict[str, Any]:
     """An answer as JSON; `asked` says when the question was registered."""
     before = sum(row.started < answer.registered for row in study.experiments.values())
     asked = (
-        "not registered" if not answer.registered else "before the first experiment" if not before
+        ASKED_ALWAYS if answer.always
+        else "not registered" if not answer.registered else "before the first experiment" if not before
         else f"after {before} experiment{'s' * (before != 1)}"
     )  # fmt: skip
     return {"question": answer.question, "asked": asked, "text": " ".join(answer.sentences),
@@ -152,6 +164,7 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     yield from by_verdict(asked, about)
     if types == ("needed", "spare"):
         yield from searched(study, asked)
+        yield from strongest_text(study, asked.task, asked)
     if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
         models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
         count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"
