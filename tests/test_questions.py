@@ -16,9 +16,10 @@ from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
+from lashley.experiments.planted.truth import WORDS
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
-from lashley.tools.claims.answers import answers
+from lashley.tools.claims.answers import answer_data, answers
 from lashley.tools.claims.call import TypedClaim
 from lashley.tools.claims.claim import CannotClaim
 from lashley.tools.claims.mentions import mentions
@@ -148,6 +149,86 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     assert "Does induction need head L1.H0?" in agent(tmp_path, "show", "R1", "--db", str(path)).stdout
     with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="stays as it was"):
         connection.execute("UPDATE questions SET text = 'Is it so?'")
+
+
+LISTS = [list(WORDS[start : start + 50]) for start in range(4)]
+MADE = {
+    "name": "echo", "title": "Echo", "description": "Continues a list.", "answer_kind": "word",
+    "answer_in_prompt": True, "templates": [
+        {"text": " {a} {b} {c} {d} {a}", "answer_is": "text", "answer": " {b}", "distractor": " {c}", "paired": True,
+         "slots": [{"name": name, "values": values} for name, values in zip("abcd", LISTS, strict=True)]}
+    ],
+}  # fmt: skip
+
+
+def test_a_task_made_later_has_its_own_questions_and_answers(tmp_path: Path) -> None:
+    path, answered = tmp_path / "t.db", dict[int, str]()
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "needed", "among": "heads"}]}
+        yield "", "baseline", LOOK
+        made = yield "", "create_task", MADE
+        assert made["text"].startswith("The task echo is ready"), made["text"]
+        for place, questions in enumerate((
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]}, {"type": "does", "task": "induction"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "nothing"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "b", "at": "nowhere"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "b", "at": "last"}],
+            [{"type": "needed", "task": "echo", "parts": ["L0.H1"]}],
+        ), start=1):  # fmt: skip
+            answered[place] = (yield "", "register_questions", {"questions": questions})["text"]
+        echo = {**LOOK, "task": "echo"}
+        yield "", "baseline", echo
+        yield "", "head_ablation", {**echo, "method": "mean"}
+        yield "", "logit_lens", {**echo, "value": "b", "position": "last"}
+        yield "", "write_report", {**REPORT, "findings": [
+            {"type": "decodable", "task": "echo", "parts": ["L1"], "value": "b", "at": "last"}]}  # fmt: skip
+
+    asked(path, "Which heads?", protocol)
+    assert "they are frozen" in answered[1]
+    assert "No prompt has value 'nothing'" in answered[2]
+    assert "the position 'nowhere'" in answered[3]
+    assert "After which layer can the value b of echo at last be read?" in answered[4]
+    # Registered once, like any question.
+    assert "they are frozen" in answered[5]
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        said = [answer_data(one, study) for one in answers(study, found_in(study))]
+    assert [(one["question"], one["asked"]) for one in said[:3]] == [
+        ("Which heads does induction need?", "before the first experiment"),
+        ("Does echo need head L1.H2?", "after 1 experiment"),
+        ("After which layer can the value b of echo at last be read?", "after 1 experiment"),
+    ]
+    assert said[1]["text"].startswith("It seems so. Head L1.H2 looks needed for echo")
+    # An open question about a lens is answered by the claim.
+    assert "A lens reads the value b of echo at last after layer 1 (seen while exploring" in said[2]["text"]
+
+
+def test_a_task_that_no_question_names_is_answered_for(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "does"}]}
+        made = yield "", "create_task", MADE
+        assert made["text"].startswith("The task echo is ready"), made["text"]
+        echo = {**LOOK, "task": "echo"}
+        yield "", "baseline", echo
+        yield "", "head_ablation", {**echo, "method": "mean"}
+        yield "", "logit_lens", echo
+        yield "", "write_report", {**REPORT, "findings": [{"type": "decodable", "task": "echo", "parts": ["L1"]}]}
+
+    asked(path, "Which heads?", protocol)
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        said = [answer_data(one, study) for one in answers(study, found_in(study))]
+    about = next(one for one in said if one["question"] == "What was found on echo?")
+    assert about["asked"].startswith("by the program, because")
+    assert "removed each of 8 heads (mean)" in about["text"]
+    assert "the answer of echo after layer 1" in about["text"]
+    assert "Asked by the program, because" in front(path)
 
 
 def test_the_answer_names_the_strongest_parts_that_the_writer_leaves_out(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ from .question import Question
 from .searched import searched
 from .strongest import strongest_text
 from .types.does import Does
+from .types.needed import Needed
 from .types.predicted import Predicted
+from .types.spare import Spare
 from .words import capitalized, count_words, in_order, listed, named
 
 # How many parts an answer names before it counts the rest.
@@ -47,18 +49,19 @@ CELLS: Mapping[Verdict, str] = {
 }
 
 
-# Who asks the question that no study registers.
-ASKED_ALWAYS = "by the program, of every study"
+# Who asks the questions that no study registers.
+ALWAYS = "by the program, of every study"
+UNASKED = "by the program, because the study measured this task and registered no question about it"
 
 
 class Answer(Frozen):
-    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it; `always`
-    marks the question that the program asks of every study."""
+    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it; `by` says
+    why the program asks a question that nobody registered."""
 
     question: str
     sentences: tuple[str, ...]
     registered: str = ""
-    always: bool = False
+    by: str = ""
 
 
 def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
@@ -73,9 +76,18 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
         new = [text for text in _answered(study, one, row.origin, found) if text not in said]
         said |= dict.fromkeys(new)
         given.append(Answer(question=row.text, sentences=tuple(new or ["As above."]), registered=row.created))
-    # What the questions leave out is answered, too.
+    # What the questions leave out is answered, too: tasks that were made or measured later, and parts.
+    goal = any(one.claim is None and row.origin == "goal" for one, row in asked)
+    for task in tasks(study):
+        if task in {one.task for one, _ in asked}:
+            continue
+        needs = [] if goal else _open(study, Question(type="needed", task=task), found)
+        new = [text for text in (*needs, *_others(task, found)) if text not in said]
+        said |= dict.fromkeys(new)
+        if new:
+            given.append(Answer(question=f"What was found on {task}?", sentences=tuple(new), by=UNASKED))
     if left := [text for task in tasks(study) for text in strongest_text(study, task) if text not in said]:
-        given.append(Answer(question="Which parts did the most damage?", sentences=tuple(left), always=True))
+        given.append(Answer(question="Which parts did the most damage?", sentences=tuple(left), by=ALWAYS))
     return given
 
 
@@ -126,7 +138,7 @@ def answer_data(answer: Answer, study: Study) -> dict[str, Any]:
     """An answer as JSON; `asked` says when the question was registered."""
     before = sum(row.started < answer.registered for row in study.experiments.values())
     asked = (
-        ASKED_ALWAYS if answer.always
+        answer.by if answer.by
         else "not registered" if not answer.registered else "before the first experiment" if not before
         else f"after {before} experiment{'s' * (before != 1)}"
     )  # fmt: skip
@@ -143,6 +155,13 @@ def _answered(study: Study, asked: Question, origin: str, found: Sequence[Findin
     on = (tasks(study) or [asked.task]) if origin == "goal" else [asked.task]
     for task in on:
         yield from _open(study, asked.model_copy(update={"task": task}), found)
+
+
+def _others(task: str, found: Sequence[Finding]) -> Iterator[str]:
+    """Sentences on the claims on a task that say something else than what it needs."""
+    others = [one for one in found if one.claim.task == task and one.verdict != "untested"
+              and not isinstance(one.claim, Needed | Spare | Does | Predicted)]  # fmt: skip
+    yield from (one.short for one in others[:MOST])
 
 
 def _default(study: Study, found: Sequence[Finding]) -> Answer:

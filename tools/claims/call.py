@@ -8,19 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...experiments.errors import nearest
 from ...experiments.explain import explain
+from ...experiments.tasks.prompt import ANSWER
 from ..report.escape import clipped
 from .claim import CannotClaim, Claim, Finding
 from .counted import counted
 from .parts import lacks, sizes_of
 from .registry import claim_types, names
 from .types.attends import Attends
+from .types.decodable import ANSWERED, LENSES, READ, ReadByLens
 from .types.differs import Differs
 
 if TYPE_CHECKING:
     from ..report.study import Study
 
 # The fields besides the type; each type takes some of them.
-FIELDS = ("task", "parts", "besides", "at", "of", "bound")
+FIELDS = ("task", "parts", "besides", "at", "value", "of", "bound")
 
 
 class TypedClaim(BaseModel):
@@ -34,10 +36,11 @@ class TypedClaim(BaseModel):
     at: Annotated[
         str | None,
         Field(
-            description="attends: the span; scores: the detector; role: the role; differs: the other task; contrast, "
-            "ratio: the other experiment, E3."
+            description="attends: the span; decodable: the position; scores: the detector; role: the role; differs: "
+            "the other task; contrast, ratio: the other experiment, E3."
         ),
     ] = None
+    value: Annotated[str | None, Field(description="decodable: a named value, a+b.")] = None
     besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
     of: Annotated[
         str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast, ratio: E5.")
@@ -72,6 +75,8 @@ def claim_on(study: Study, given: TypedClaim) -> Claim:
                           f"{', '.join(studied) or 'none'}.")  # fmt: skip
     if isinstance(claim, Attends):
         _require_span(claim.at, study, claim.task)
+    if isinstance(claim, ReadByLens):
+        _require_looked_for(claim, study)
     for part in claim.about:
         why_not = lacks(part, sizes_of(study))
         if why_not:
@@ -86,6 +91,20 @@ def _require_span(span: str, study: Study, task: str) -> None:
     if span not in spans:
         raise CannotClaim(
             f"No attention to '{clipped(span, 40)}' was measured; measured: {', '.join(spans) or 'none'}."
+        )
+
+
+def _require_looked_for(claim: ReadByLens, study: Study) -> None:
+    """Raises CannotClaim for a named value or a position at which no lens looked."""
+    if claim.suffix == ANSWERED:
+        return
+    rows = counted(study, claim.task, LENSES)
+    looked = {(row.config.get("value"), row.config.get("position") or READ) for row in rows}
+    if (claim.value, claim.at or READ) not in {(None if value == ANSWER else value, at) for value, at in looked}:
+        names = sorted({str(value) for value, _ in looked if value is not None})
+        raise CannotClaim(
+            f"No lens looked for {clipped(claim.what, 80)}; named values that one looked for: "
+            f"{', '.join(names) or 'none'}. Run logit_lens or tuned_lens with this value and position."
         )
 
 
