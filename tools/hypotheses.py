@@ -288,7 +288,7 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Answered:
     """Test a hypothesis on held-out prompts: run the experiments of its predictions and give each result.
 
     supported when all predictions hold, refuted when one fails, otherwise inconclusive; the intervals decide. Each
-    experiment counts in the budget.
+    experiment with a result counts in the budget.
     """
     number = own_hypothesis(context, given.hypothesis)
     row = context.reader.hypothesis(number)
