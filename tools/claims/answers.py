@@ -81,7 +81,7 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
     for task in tasks(study):
         if task in {one.task for one, _ in asked}:
             continue
-        needs = [] if goal else _open(study, Question(type="needed", task=task), found)
+        needs = list[str]() if goal else list(_open(study, Question(type="needed", task=task), found))
         new = [text for text in (*needs, *_others(task, found)) if text not in said]
         said |= dict.fromkeys(new)
         if new:

@@ -54,12 +54,12 @@ def strongest(study: Study, task: str) -> list[Ranked]:
     for kind in dict.fromkeys(map(what_is, alone)):
         those = [part for part in alone if what_is(part) == kind]
         beyond = sorted((part for part in those if alone[part] > 0), key=lambda part: -alone[part])[:CLOSELY]
-        left = {part: shown for part in beyond if (shown := _shown(study, task, part))}
+        left: list[dict[str, Strong]] = [each for each in (_shown(study, task, part) for part in beyond) if each]
         while left:
-            metric = Counter(metric for shown in left.values() for metric in shown).most_common(1)[0][0]
-            parts = sorted((shown[metric] for shown in left.values() if metric in shown), key=_damage, reverse=True)
+            metric = Counter(metric for each in left for metric in each).most_common(1)[0][0]
+            parts = sorted((each[metric] for each in left if metric in each), key=_damage, reverse=True)
             found.append(Ranked(kind, metric, len(those), tuple(parts[:MOST])))
-            left = {part: shown for part, shown in left.items() if metric not in shown}
+            left = [each for each in left if metric not in each]
     return found
 
 
