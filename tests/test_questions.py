@@ -229,6 +229,10 @@ def test_a_task_that_no_question_names_is_answered_for(tmp_path: Path) -> None:
     assert "removed each of 8 heads (mean)" in about["text"]
     assert "the answer of echo after layer 1" in about["text"]
     assert "Asked by the program, because" in front(path)
+    # The run table names the tasks that the study used, not its default.
+    assert "| R1 | planted:induction | echo |" in front(path)
+    shown = agent(tmp_path, "show", "R1", "--db", str(path)).stdout
+    assert re.search(r"on\s+planted:induction · echo\b", shown), shown[:400]
 
 
 def test_the_answer_names_the_strongest_parts_that_the_writer_leaves_out(tmp_path: Path) -> None:
