@@ -24,8 +24,8 @@ from lashley.experiments.statistics.excess import excess_interval
 from lashley.experiments.statistics.random_sets import can_show
 from lashley.experiments.statistics.skewed import mean_interval
 from lashley.tests.studies import studied
+from lashley.tools.evidence.control_rank import control_rank
 from lashley.tools.evidence.possible import Basis, sets_needed, why_impossible
-from lashley.tools.evidence.testing import control_rank
 from lashley.tools.evidence.verdict import ALPHA, holm
 
 BEYOND = Prediction(kind="k", config={}, quantity="excess", comparison="beyond_control")

@@ -17,7 +17,7 @@ from lashley.tools.claims.question import question_from
 from lashley.tools.claims.registry import claim_types
 
 # The planted model copies the word after the last one: L1.H2 moves the answer, and L0.H1 finds where it is.
-THERE: dict[str, Any] = {"value": "answer", "position": "repeated"}
+THERE: dict[str, Any] = {"value": "answer", "at": "repeated"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def valued(tmp_path_factory: pytest.TempPathFactory) -> Studied:
         why = {"n": 16, "reason": "Look."}
         yield "", "baseline", why
         for kind, config in (
-            ("logit_lens", THERE), ("logit_lens", {"value": "before", "position": "answer"}),
+            ("logit_lens", {"value": "answer", "position": "repeated"}),
+            ("logit_lens", {"value": "before", "position": "answer"}),
             ("activation_patching", {"part": "z", "twin": "answer"}), ("activation_patching", {"part": "z"}),
         ):  # fmt: skip
             yield "", kind, {**why, **config}
@@ -46,13 +47,13 @@ def judged(studied: Studied, kind: str, split: str = "explore", **fields: Any) -
 @pytest.mark.parametrize(
     ("kind", "part", "split", "verdict", "says"),
     [
-        ("decodable", "L1", "explore", "seen", "A lens reads the answer at repeated in induction after layer 1 (seen"),
-        ("decodable", "L0", "explore", "undecided", "does not read the answer at repeated in induction after layer 0"),
-        ("decodable", "L1", "confirm", "confirmed", "at repeated in induction after layer 1 (confirmed on held-out"),
-        ("decodable", "L0", "confirm", "refuted", "A lens does not read the answer at repeated in induction after"),
-        ("decodable", "L7", "confirm", "untested", "Whether a lens reads the answer at repeated in induction after l"),
-        ("first_decodable", "L1", "confirm", "confirmed", "Layer 1 is the first layer after which the answer at rep"),
-        ("first_decodable", "L0", "confirm", "refuted", "Layer 0 is not the first layer after which the answer at"),
+        ("decodable", "L1", "explore", "seen", "A lens reads the answer of induction at repeated after layer 1 (seen"),
+        ("decodable", "L0", "explore", "undecided", "does not read the answer of induction at repeated after layer 0"),
+        ("decodable", "L1", "confirm", "confirmed", "at repeated after layer 1 (confirmed on held-out"),
+        ("decodable", "L0", "confirm", "refuted", "A lens does not read the answer of induction at repeated after"),
+        ("decodable", "L7", "confirm", "untested", "Whether a lens reads the answer of induction at repeated after l"),
+        ("first_decodable", "L1", "confirm", "confirmed", "Layer 1 is the first layer after which the answer of ind"),
+        ("first_decodable", "L0", "confirm", "refuted", "Layer 0 is not the first layer after which the answer of"),
         ("carries", "L1.H2", "explore", "seen", "L1.H2 carries what changes with the answer in induction (seen whi"),
         ("carries", "L1.H2", "confirm", "confirmed", "L1.H2 carries what changes with the answer in induction (con"),
         ("carries", "L0.H1", "confirm", "refuted", "L0.H1 does not carry what changes with the answer in induction"),
@@ -72,9 +73,9 @@ def test_a_claim_on_a_value_has_a_sentence_for_every_verdict(
 def test_evidence_on_a_value_is_none_on_the_answer_or_another_value(valued: Studied) -> None:
     # The lens was never read where the answer is predicted, nor the answer at another position.
     assert judged(valued, "decodable", parts=("L1",)).verdict == "untested"
-    for other in ({"value": "answer"}, {"value": "answer", "position": "before"}, {"position": "answer"}):
+    for other in ({"value": "answer"}, {"value": "answer", "at": "before"}, {"at": "answer"}):
         assert judged(valued, "decodable", parts=("L1",), **other).verdict == "untested", other
-    assert judged(valued, "decodable", parts=("L1",), value="before", position="answer").verdict != "untested"
+    assert judged(valued, "decodable", parts=("L1",), value="before", at="answer").verdict != "untested"
     # Corrupted prompts of the task also differ in where the answer is: L0.H1 carries this, and not the answer alone.
     assert judged(valued, "carries", "confirm", parts=("L0.H1",)).verdict == "confirmed"
     assert judged(valued, "carries", "confirm", parts=("L0.H1",), value="before").verdict == "untested"
@@ -87,10 +88,13 @@ def test_a_value_is_named_as_the_experiment_names_it_and_a_sentence_is_no_value(
     for wrong in ("the sum that matters", "confirmed", "a\nb", "", "x" * 60):
         with pytest.raises(CannotClaim, match="names no value; write a name or arithmetic, such as a"):
             claim_from(given.model_copy(update={"value": wrong}), TASK)
-    with pytest.raises(CannotClaim, match="names no position; write a span"):
-        claim_from(given.model_copy(update={"position": "at the end"}), TASK)
-    with pytest.raises(CannotClaim, match=r"measured this value\. Name it as the experiment does"):
+    with pytest.raises(CannotClaim, match="at"):
+        claim_from(given.model_copy(update={"at": "at the end"}), TASK)
+    with pytest.raises(CannotClaim, match=r"No lens looked for the value a\+b of induction at repeated; named values"):
         claim_on(valued.study, given.model_copy(update={"value": "a + b"}))
+    moved = TypedClaim(type="carries", parts=["L1.H2"], task=TASK, value="before")
+    with pytest.raises(CannotClaim, match=r"measured this value\. Name it as the experiment does"):
+        claim_on(valued.study, moved)
     with pytest.raises(CannotClaim, match="value"):
         claim_from(TypedClaim(type="needed", parts=["L1.H2"], task=TASK, value="answer"), TASK)
     # Without a value, a claim is kept as it was before claims had values.
@@ -99,11 +103,11 @@ def test_a_value_is_named_as_the_experiment_names_it_and_a_sentence_is_no_value(
 
 def test_a_question_about_a_value_names_its_part_and_is_answered_by_its_value_alone(valued: Studied) -> None:
     with pytest.raises(CannotClaim, match="names its part"):
-        question_from(TypedClaim(type="decodable", **THERE), "layers", TASK)
+        question_from(TypedClaim(type="carries", value="answer"), "layers", TASK)
     closed = question_from(TypedClaim(type="decodable", parts=["L1"], **THERE), "layers", TASK)
-    assert closed.text == "Can the answer at repeated in induction be read after L1?"
-    spaced = claim_from(TypedClaim(type="decodable", parts=["L1"], value="a+b", position="b"), "three_operands")
-    assert spaced.question == "Can a+b at b in three_operands be read after L1?"
+    assert closed.text == "Can the answer of induction at repeated be read after L1?"
+    spaced = claim_from(TypedClaim(type="decodable", parts=["L1"], value="a + b", at="b"), "three_operands")
+    assert spaced.question == "Can the value a+b of three_operands at b be read after L1?"
     found = [judged(valued, "decodable", "confirm", parts=("L1",), **THERE)]
     asked = question_from(TypedClaim(type="decodable"), "layers", TASK)
     assert found[0].verdict == "confirmed"

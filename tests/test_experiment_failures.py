@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.live import View
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
 from lashley.tools.registry import Answer, all_tools, answer
 from lashley.tools.workbench.context import Context
 
-from .studies import studied
+from .studies import Scripted, studied
 
 PLANTED = "planted:induction"
 
@@ -151,3 +154,34 @@ def test_a_study_goes_on_after_what_fails() -> None:
     assert "It was stopped after" in told[0]["text"]
     assert "no layer 99" in told[1]["text"]
     assert told[2]["id"] == "E2"
+
+
+def test_one_that_fails_in_a_test_is_not_charged(tmp_path: Path) -> None:
+    """It gave no result, so the budget is left for another; and it is left for a failure outside a test, too."""
+    said: dict[str, str] = {}
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "baseline", {"n": 2, "reason": "Look."}
+        config = json.dumps({"heads": ["L1.H2"], "n": 64, "method": "mean"})
+        prediction = {"kind": "head_ablation", "config": config, "quantity": "effect[L1.H2]", "comparison": "below",
+                      "low": None, "high": -2.0}  # fmt: skip
+        given = {"statement": "It is needed.", "rationale": "It may be.", "refuted_if": "It is not."}
+        yield "", "propose_hypothesis", {**given, "predictions": [prediction]}
+        said["test"] = (yield "", "test_hypothesis", {"hypothesis": "H1"})["text"]
+        said["alone"] = (yield "", "head_ablation", {"n": 64, "reason": "Look."})["text"]
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+    driver = Scripted(protocol)
+    driver.llm = "writer"
+    with at_work(tmp_path) as context:
+        ending = study(context, driver, "Which heads?", Budget(experiments=3, experiment_minutes=1e-9), View(None), n=2)
+        assert ending.status == "finished"
+        rows = [context.reader.experiment(number) for number in (1, 2, 3)]
+        assert [(row.status, row.error_type) for row in rows] == [
+            ("done", None), ("failed", "TooLong"), ("failed", "TooLong")
+        ]  # fmt: skip
+        assert context.reader.experiments_spent(1) == 1
+        assert context.reader.run(1).spent["experiments"] == 1
+    assert "E2 failed, so" in said["test"]
+    for text in said.values():
+        assert "(Left: 2 of 3 experiments" in text

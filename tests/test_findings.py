@@ -27,9 +27,11 @@ from lashley.tools.claims.call import TypedClaim, claim_on
 from lashley.tools.claims.claim import CannotClaim, Finding
 from lashley.tools.claims.counted import looked_through
 from lashley.tools.claims.findings import findings
+from lashley.tools.claims.in_short import in_short
 from lashley.tools.claims.question import Question
 from lashley.tools.claims.registry import claim_types
 from lashley.tools.claims.removals import corrected
+from lashley.tools.report.claims import Claim, check_claim
 from lashley.tools.report.numbers import value_text
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import Study, read_study
@@ -77,8 +79,22 @@ def test_an_honest_study_says_what_was_planted(honest: Studied) -> None:
         assert honest.judged("needed", parts=(head,)).verdict in SHOWN
         assert honest.judged("spare", parts=(head,)).verdict == "refuted"
     assert honest.judged("does").verdict == "seen"
-    (said,) = answered(honest.study, honest.findings)
+    said, layers = answered(honest.study, honest.findings)
     assert said.question == "Which heads does induction need?"
+    # Nobody asked about layers, and the study skipped each.
+    assert layers.question == "Which parts did the most damage?"
+    (skipped,) = layers.sentences
+    assert skipped.startswith("Of 2 layers removed one at a time, these did the most damage, by the change of loss: ")
+    assert "skip, E2; seen while exploring" in skipped
+    assert "Asked by the program, of every study" in honest.front
+    (heads,) = [one for one in said.sentences if "did the most damage" in one]
+    order = [heads.index(f"head {head} (") for head in ("L0.H1", "L1.H2")]
+    assert order == sorted(order)
+    assert heads.count("supported on held-out prompts") == 2
+    # In short, they appear unless each is shown to be needed.
+    most = "Of 8 heads removed one at a time, L0.H1 and L1.H2 did the most damage."
+    assert most not in in_short(honest.study, honest.findings)
+    assert most in in_short(honest.study, [one for one in honest.findings if one.claim.about != ("L0.H1",)])
     assert both.short in said.sentences
     assert said.sentences[-1].startswith("The intact model can do induction (seen while exploring")
 
@@ -304,6 +320,22 @@ def test_a_needed_set_is_shown_with_what_random_sets_do(honest: Studied, measure
     value = value_text(control.value, control.low, control.high, unit="logits")
     said = f"As many other heads nearby, drawn at random, change logit_diff by {value} on average ({control.n} sets)."
     assert said in both.text
+    assert (
+        f"{row.id}; rank 1 of {control.n + 1} by logit_diff, with {control.n} random sets of the same size" in both.text
+    )
+    bound = f"{row.id}.logit_diff_change < -0.1"
+    checked = check_claim(Claim(sentence="It falls.", conditions=(bound,)), measured.study)
+    behaves = measured.judged("behaves", of=row.id, bound="logit_diff_change < -0.1")
+    other = measured.judged("spare", parts=("L1.H0", "L1.H2"))
+    rank = "rank {0} of {1} by logit_diff, with {2} random sets of the same size and the nearest layers".format
+    for text in (checked[0].found, behaves.text):
+        assert rank(1, control.n + 1, control.n) in text
+    # A set of one head that matters and one that does not has its own rank, and a single head of a sweep has none.
+    them = next(one for one in measured.study.experiments.values() if one.config.get("heads") == ["L1.H0", "L1.H2"])
+    ranks = {one.name: one for one in them.measurements}["control_rank"]
+    assert ranks.n == 2
+    assert f"; rank {ranks.value:.0f} of 2 by logit_diff, with 1 random set of the same size" in other.text
+    assert "rank" not in measured.judged("needed", parts=("L1.H0",)).text
     single = measured.judged("needed", parts=("L1.H2",))
     assert "Other heads nearby, drawn at random, change logit_diff by " in single.text
     # A sweep has no sets beside it, and nothing is said.

@@ -16,9 +16,9 @@ from lashley.experiments.kinds.activation_patching import ActivationPatching
 from lashley.experiments.kinds.baseline import Baseline
 from lashley.experiments.kinds.causal_tracing import CausalTracing
 from lashley.experiments.kinds.head_ablation import HeadAblation
-from lashley.experiments.methods.by_group import groups_of
+from lashley.experiments.methods.by_group import groups_of, sentence
 from lashley.experiments.sites import parse_site
-from lashley.experiments.statistics.grouped import MOST, difference, grouped, share_difference
+from lashley.experiments.statistics.grouped import FEWEST, MOST, difference, grouped, share_difference
 from lashley.experiments.statistics.intervals import wilson
 from lashley.experiments.statistics.skewed import mean_interval
 from lashley.experiments.tasks.corrupted_prompts import corrupted_prompts
@@ -66,9 +66,12 @@ def test_a_group_is_what_it_is_alone_whatever_the_order(rows: list[tuple[str, in
         assert found.largest is not None
         inside = np.array([name == found.largest for name in names])
         assert found.above[0] == pytest.approx(values[inside].mean() - values[~inside].mean(), abs=1e-9)
-        assert all(
-            values[[n == one.name for n in names]].mean() <= values[inside].mean() + 1e-9 for one in found.groups
-        )
+        outside = {
+            one.name: len({a for a, n in zip(asked, names, strict=True) if n != one.name}) for one in found.groups
+        }
+        compared = [one for one in found.groups if min(one.questions, outside[one.name]) >= FEWEST]
+        assert found.largest in [one.name for one in compared]
+        assert all(one.value <= values[inside].mean() + 1e-9 for one in compared)
     order = list(range(len(rows)))
     rng.shuffle(order)  # type: ignore[attr-defined]
     again = grouped(values[order], [names[i] for i in order], [asked[i] for i in order])
@@ -133,6 +136,21 @@ def test_the_largest_of_equal_groups_is_not_found_to_be_larger(share: bool) -> N
         assert found.above[1] is not None
         wrong += found.above[1] > 0
     assert wrong / tried <= 0.08
+
+
+def test_a_group_of_one_or_two_questions_is_never_the_headline() -> None:
+    """Its mean may be far above the others', and its interval says nothing."""
+    names = ["22"] * 2 + ["10"] * 8 + ["11"] * 8
+    values = np.array([40.0, 60.0, *np.arange(8.0), *np.arange(1.0, 9.0)])
+    assert grouped(values, names).largest == "11"
+    # A third question makes it one; a repeated one does not.
+    assert grouped(np.array([50.0, *values]), ["22", *names]).largest == "22"
+    again = ["0", "1", "1", *(str(i) for i in range(2, 18))]
+    assert grouped(np.array([50.0, *values]), ["22", *names], again).largest == "11"
+    # Neither does a group that leaves almost none.
+    few = grouped(values[:6], ["a"] * 5 + ["b"])
+    assert (few.largest, few.above) == (None, None)
+    assert "no group is compared with the rest: each has, or leaves, fewer than 3" in sentence(few, few, "length")
 
 
 def test_rare_groups_are_merged_and_numbers_are_in_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,14 +16,17 @@ from lashley.agent.live import View
 from lashley.agent.study.budget import Budget
 from lashley.agent.study.loop import study
 from lashley.db.read.reader import Reader
+from lashley.experiments.planted.truth import WORDS
 from lashley.tests.forked import agent
 from lashley.tests.studies import Scripted
+from lashley.tools.claims.answers import answer_data, answers
 from lashley.tools.claims.call import TypedClaim
 from lashley.tools.claims.claim import CannotClaim
 from lashley.tools.claims.mentions import mentions
 from lashley.tools.claims.question import question_from, questions_of_goal, read_question
 from lashley.tools.claims.registry import ASKED, OURS, claim_types
 from lashley.tools.report.beside import annotated, feigned, found_in
+from lashley.tools.report.numbers import value_text
 from lashley.tools.report.render import render_run
 from lashley.tools.report.study import read_study
 from lashley.tools.workbench.context import Context
@@ -141,9 +145,128 @@ def test_a_study_registers_its_questions_first_and_answers_them(tmp_path: Path) 
     shown = agent(tmp_path, "findings", "R1", "--json", "--db", str(path))
     answers = json.loads(shown.stdout)["answers"]
     assert [one["asked"] for one in answers] == ["before the first experiment"] * 2
+    assert "these did the most damage" in answers[1]["text"]
     assert "Does induction need head L1.H0?" in agent(tmp_path, "show", "R1", "--db", str(path)).stdout
     with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.IntegrityError, match="stays as it was"):
         connection.execute("UPDATE questions SET text = 'Is it so?'")
+
+
+LISTS = [list(WORDS[start : start + 50]) for start in range(4)]
+MADE = {
+    "name": "echo", "title": "Echo", "description": "Continues a list.", "answer_kind": "word",
+    "answer_in_prompt": True, "templates": [
+        {"text": " {a} {b} {c} {d} {a}", "answer_is": "text", "answer": " {b}", "distractor": " {c}", "paired": True,
+         "slots": [{"name": name, "values": values} for name, values in zip("abcd", LISTS, strict=True)]}
+    ],
+}  # fmt: skip
+
+
+def test_a_task_made_later_has_its_own_questions_and_answers(tmp_path: Path) -> None:
+    path, answered = tmp_path / "t.db", dict[int, str]()
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "needed", "among": "heads"}]}
+        yield "", "baseline", LOOK
+        made = yield "", "create_task", MADE
+        assert made["text"].startswith("The task echo is ready"), made["text"]
+        for place, questions in enumerate((
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]}, {"type": "does", "task": "induction"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "nothing"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "b", "at": "nowhere"}],
+            [{"type": "needed", "task": "echo", "parts": ["L1.H2"]},
+             {"type": "decodable", "task": "echo", "value": "b", "at": "last"}],
+            [{"type": "needed", "task": "echo", "parts": ["L0.H1"]}],
+        ), start=1):  # fmt: skip
+            answered[place] = (yield "", "register_questions", {"questions": questions})["text"]
+        echo = {**LOOK, "task": "echo"}
+        yield "", "baseline", echo
+        yield "", "head_ablation", {**echo, "method": "mean"}
+        yield "", "logit_lens", {**echo, "value": "b", "position": "last"}
+        yield "", "write_report", {**REPORT, "findings": [
+            {"type": "decodable", "task": "echo", "parts": ["L1"], "value": "b", "at": "last"}]}  # fmt: skip
+
+    asked(path, "Which heads?", protocol)
+    assert "they are frozen" in answered[1]
+    assert "No prompt has value 'nothing'" in answered[2]
+    assert "the position 'nowhere'" in answered[3]
+    assert "After which layer can the value b of echo at last be read?" in answered[4]
+    # Registered once, like any question.
+    assert "they are frozen" in answered[5]
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        said = [answer_data(one, study) for one in answers(study, found_in(study))]
+    assert [(one["question"], one["asked"]) for one in said[:3]] == [
+        ("Which heads does induction need?", "before the first experiment"),
+        ("Does echo need head L1.H2?", "after 1 experiment"),
+        ("After which layer can the value b of echo at last be read?", "after 1 experiment"),
+    ]
+    assert said[1]["text"].startswith("It seems so. Head L1.H2 looks needed for echo")
+    # An open question about a lens is answered by the claim.
+    assert "A lens reads the value b of echo at last after layer 1 (seen while exploring" in said[2]["text"]
+
+
+def test_a_task_that_no_question_names_is_answered_for(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "does"}]}
+        made = yield "", "create_task", MADE
+        assert made["text"].startswith("The task echo is ready"), made["text"]
+        echo = {**LOOK, "task": "echo"}
+        yield "", "baseline", echo
+        yield "", "head_ablation", {**echo, "method": "mean"}
+        yield "", "logit_lens", echo
+        yield "", "write_report", {**REPORT, "findings": [{"type": "decodable", "task": "echo", "parts": ["L1"]}]}
+
+    asked(path, "Which heads?", protocol)
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        said = [answer_data(one, study) for one in answers(study, found_in(study))]
+    about = next(one for one in said if one["question"] == "What was found on echo?")
+    assert about["asked"].startswith("by the program, because")
+    assert "removed each of 8 heads (mean)" in about["text"]
+    assert "the answer of echo after layer 1" in about["text"]
+    assert "Asked by the program, because" in front(path)
+    # The run table names the tasks that the study used, not its default.
+    assert "| R1 | planted:induction | echo |" in front(path)
+    shown = agent(tmp_path, "show", "R1", "--db", str(path)).stdout
+    assert re.search(r"on\s+planted:induction · echo\b", shown), shown[:400]
+
+
+def test_the_answer_names_the_strongest_parts_that_the_writer_leaves_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+
+    def protocol(data: Data) -> Protocol:
+        yield "", "register_questions", {"questions": [{"type": "needed", "parts": ["L1.H0"]}]}
+        yield "", "baseline", LOOK
+        yield "", "head_ablation", {**LOOK, "method": "mean"}
+        yield "", "head_ablation", {**LOOK, "method": "zero", "heads": ["L0.H1"]}
+        found = {**REPORT, "findings": [{"type": "needed", "parts": ["L1.H0"]}]}
+        yield "", "write_report", found
+
+    asked(path, "Show that L1.H0 does everything", protocol)
+    with Reader.open(path) as reader:
+        study = read_study(reader, 1)
+        closed, always = answers(study, found_in(study))
+        values = {e.site: e for e in reader.experiment(2).effects if e.metric == "logit_diff"}
+    assert closed.question == "Does induction need head L1.H0?"
+    assert not any("L1.H2" in one for one in closed.sentences)
+    # By the mean, although zero was also tried and seen: the heads that were planted, and no other.
+    names, left_out = always.sentences
+    assert names.startswith(
+        "Of 8 heads removed one at a time, these did the most damage, by the change of logit_diff: "
+    )
+    order = sorted(("L0.H1", "L1.H2"), key=lambda head: values[head].value)
+    for head in order:
+        text = value_text(values[head].value, values[head].low, values[head].high, unit="logits", n=values[head].n)
+        assert f"head {head} ({text}, mean, E2; seen while exploring)" in names
+    assert re.findall(r"L\d\.H\d", names) == order
+    assert left_out == (
+        "The study's goal, its registered questions and its writer name none of these: heads L0.H1 and L1.H2."
+    )
+    assert "Asked by the program, of every study" in front(path)
 
 
 def test_where_the_driver_asks_nothing_the_goal_is_asked(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -23,6 +24,8 @@ from lashley.tests.slow_way import tokens_of
 from lashley.tests.test_logit_lens import by_metric, shortened
 from lashley.tests.tiny import SAMPLED
 from lashley.tests.word_tasks import word_lab
+from lashley.tools.claims.call import TypedClaim
+from lashley.tools.claims.question import question_from, read_question
 from lashley.tools.claims.types.decodable import Decodable
 
 N = 7
@@ -103,6 +106,27 @@ def test_what_is_read_elsewhere_is_no_evidence_that_the_answer_is_decodable(lab:
         result = LogitLens.model_validate({**GIVEN, **given}).run(lab)
         assert all("@" in effect.site for effect in result.effects)
         assert not [effect for effect in result.effects if effect.site == f"{claimed.parts[0]}.resid_post"]
+
+
+def test_a_named_value_at_a_position_is_a_claim_of_its_own() -> None:
+    """Each claim reads the lens that looked for the same value at the same position, and no other."""
+    there = Decodable.model_validate({"task": "words", "parts": ("L1",), "value": "a + b", "at": "b"})
+    assert there.question == "Can the value a+b of words at b be read after L1?"
+    plain, named, at = (Decodable.model_validate({"task": "words", "parts": ("L1",), **given})
+                        for given in ({"value": "answer"}, {"value": "a+b"}, {"at": "b"}))  # fmt: skip
+    assert plain == Decodable(task="words", parts=("L1",))
+    assert [one.suffix for one in (plain, named, at, there)] == [
+        ".resid_post", ".resid_post@read", ".resid_post@b", ".resid_post@b"
+    ]  # fmt: skip
+    for wrong in ({"value": "it is so"}, {"value": "proved: L1.H2"}, {"at": "so and so"}, {"value": ""}):
+        with pytest.raises(ValidationError):
+            Decodable.model_validate({"task": "words", "parts": ("L1",), **wrong})
+    for given in ({"value": "a + b", "at": "b"}, {"value": "a+b"}, {"at": "b"}):
+        for kind, words in (("decodable", "be read"), ("first_decodable", "first be read")):
+            asked = question_from(TypedClaim.model_validate({"type": kind, **given}), "parts", "words")
+            claim = Decodable.model_validate({"task": "words", "parts": ("L1",), **given})
+            assert asked.text == f"After which layer can {claim.what} {words}?"
+            assert read_question(asked.data()) == asked
 
 
 def test_a_configuration_without_a_value_keeps_its_hash() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lashley.db.read.reader import Reader
+from lashley.tests.reported import study as reported_study
 from lashley.tools.claims.by_reading import Reading, found_by_reading
 from lashley.tools.claims.by_removal import NEEDED, SPARE, Answer, Found, _verdict
 from lashley.tools.claims.claim import part_name
@@ -17,6 +21,8 @@ from lashley.tools.claims.types.first_decodable import _verdict as first
 from lashley.tools.claims.types.needed import Needed
 from lashley.tools.evidence.conditions import parse_bound
 from lashley.tools.evidence.trivial import cannot_fail
+from lashley.tools.report.refused import reasons
+from lashley.tools.report.study import read_study
 from lashley.tools.report.verdict_words import verdict_words
 
 TASK = "induction"
@@ -59,7 +65,10 @@ def test_a_bound_that_cannot_fail_is_named(bound: str, fails: bool) -> None:
     [
         ("L1.H2 is crucial, and it is the only one.", ["crucial", "the only"]), ("This proves it.", ["proves"]),
         ("It was confirmed, Confirmed and CONFIRMED.", ["confirmed"]),
-        ("It is half of the skill.", ["half of the"]),
+        ("It is half of the skill.", ["half of the"]), ("One half of the skill.", ["one half of"]),
+        # A place is no amount.
+        ("In the first half of the layers, and the second half of the prompt; the Other half of its heads.", []),
+        ("The later half the model needs, but half the heads it does not.", ["half the"]),
         ("In nine of ten prompts.", ["nine of ten"]),
         ("In nine in ten prompts, three quarters.", ["nine in ten", "three quarters"]),
         ("A hundredfold, with probability one.", ["hundredfold", "probability one"]), ("H1 is {{H1.verdict}}.", []),
@@ -71,6 +80,21 @@ def test_a_bound_that_cannot_fail_is_named(bound: str, fails: bool) -> None:
 )  # fmt: skip
 def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) -> None:
     assert [one.split("'")[1] for one in verdict_words(text, lambda said: said == "That is certain,")] == words
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons_given"),
+    [
+        ("It loses half of the skill.", ["an amount in words"]),
+        ("It is confirmed.", ["a verdict or a certainty of its own"]),
+        ("It is crucial for half of the prompts.", ["a verdict or a certainty of its own", "an amount in words"]),
+        ("The first half of the layers was read.", []),
+    ],
+)
+def test_an_amount_in_words_is_no_verdict(tmp_path: Path, text: str, reasons_given: list[str]) -> None:
+    with Reader.open(reported_study(tmp_path / "t.db", driver="chat")) as reader:
+        draft = json.dumps({"title": "T", "claims": [], "interpretation": text})
+        assert [reason for reason, _ in reasons(read_study(reader, 1), [draft])] == reasons_given
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -17,6 +17,7 @@ from ..experiments.prediction import EXCESS, Comparison, Prediction
 from ..experiments.statistics.p_values import p_text
 from ..experiments.statistics.random_sets import DRAWS
 from .arguments import Answered, Arguments, number_of
+from .claims.weak_predictions import warnings
 from .errors import ToolError
 from .evidence.conditions import Bound, parse_bound
 from .evidence.equivalence import rests_on_controls
@@ -122,10 +123,13 @@ def recorded(context: Context, number: int) -> Answered:
     text += "\n".join(f"  {about(one)}" for one in made)
     why = impossible(context, name)
     text += f"\n{why} Propose a revision of it that can be shown." if why else ""
+    weak = warnings(context, made)
+    text += "".join(f"\n{line}" for line in weak)
     return f"{text}\ntest_hypothesis tests it, once.", {
         "id": name,
         "predictions": [prediction_of(p).model_dump() for p in made],
         "impossible": why,
+        "warnings": weak,
     }
 
 
@@ -270,8 +274,8 @@ def predict_by_hand(context: Context, kind: str, config: dict[str, Any], text: s
         context.run, about(made[0]), reason or "Predicted by hand.", "", [p.model_dump() for p in made]
     )
     why = impossible(context, show_id("hypothesis", number))
-    if why:
-        context.say(why)
+    for line in filter(None, (why, *warnings(context, context.reader.hypothesis(number).predictions))):
+        context.say(line)
     said, data = tell_verdict(context, number, run_tests(context, number))
     return f"{said}\n{why}" if why else said, data
 
@@ -284,7 +288,7 @@ def test_hypothesis(context: Context, given: TestHypothesis) -> Answered:
     """Test a hypothesis on held-out prompts: run the experiments of its predictions and give each result.
 
     supported when all predictions hold, refuted when one fails, otherwise inconclusive; the intervals decide. Each
-    experiment counts in the budget.
+    experiment with a result counts in the budget.
     """
     number = own_hypothesis(context, given.hypothesis)
     row = context.reader.hypothesis(number)

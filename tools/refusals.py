@@ -59,7 +59,7 @@ REFUSALS = {
     "not_finished": "{id} is {status}; only finished experiments are evidence. Leave {id} out.",
     "no_study": "This call needs a study, and there is none here. Start one with: agent run --goal GOAL",
     "questions_registered": "This study has already registered its questions, and they are frozen: {questions} "
-    "Continue with an experiment.",
+    "A task that you make later can have its own questions, before any experiment on it. Continue with an experiment.",
     "no_such_part": "The model has no {part}. {why}",
     "report_faults": "The report was rejected. Fix these faults and send the whole report again:\n- {faults}",
     "nothing_under_review": "No study is under review here. Start with: agent review R1",

@@ -14,7 +14,10 @@ from .options import run_number
 @click.argument("claim", required=False)
 @click.argument("parts", nargs=-1)
 @click.option("--task", help="Task that the claim is about; default: the study's.")
-@click.option("--at", help="A span (attends), a detector (scores), a role (role) or another task (differs).")
+@click.option(
+    "--at", help="A span (attends), a position (decodable), a detector (scores), a role (role) or another task."
+)
+@click.option("--value", help="With decodable: a named value, such as a+b.")
 @click.option("--besides", multiple=True, help="With needed_within: another part of the set. Repeatable.")
 @click.option("--of", "of", help="A hypothesis (predicted) or an experiment (behaves).")
 @click.option("--bound", help='With behaves: a bound such as "accuracy_drop > 0.2".')
@@ -26,6 +29,7 @@ def findings(
     parts: tuple[str, ...],
     task: str | None,
     at: str | None,
+    value: str | None,
     besides: tuple[str, ...],
     of: str | None,
     bound: str | None,
@@ -56,7 +60,7 @@ def findings(
             "findings": [finding_data(one) for one in found],
         }
         return Read(data, page)
-    given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, besides=list(besides) or None, of=of,
-                      bound=bound)  # fmt: skip
+    given = TypedClaim(type=claim, parts=list(parts) or None, task=task, at=at, value=value,
+                       besides=list(besides) or None, of=of, bound=bound)  # fmt: skip
     found = [claim_on(study, given).judge(study)]
     return Read({"answers": [], "in_short": "", "findings": [finding_data(one) for one in found]}, page)

@@ -119,11 +119,10 @@ class RunReader(ExperimentReader, ThoughtReader):
         )  # fmt: skip
 
     def experiments_spent(self, run: int, but: Sequence[str] = ()) -> int:
-        """How many of its own experiments a run has finished or seen fail, without those that the user refused and
-        those of the calls in `but`."""
+        """How many of its own experiments a run has finished, without those of the calls in `but`. One that failed gave
+        no result, and costs nothing."""
         sql = (
-            "SELECT count(*) AS n FROM experiments WHERE run = ? AND status != 'running' "
-            "AND coalesce(error_type, '') NOT IN ('Interrupted', 'NotApproved') "
+            "SELECT count(*) AS n FROM experiments WHERE run = ? AND status = 'done' "
             "AND (call IS NULL OR call NOT IN (SELECT value FROM json_each(?)))"
         )
         return self._values(sql, run, json.dumps(list(but)))[0]

@@ -10,7 +10,7 @@ from ..errors import BadConfiguration
 from ..metrics import ends_of, unit_of
 from ..notes import note
 from ..result import Figure, Measurement, Note
-from ..statistics.grouped import MOST, Group, Grouped, grouped
+from ..statistics.grouped import FEWEST, MOST, Group, Grouped, grouped
 from ..statistics.intervals import Array
 from ..tasks.prompt import Prompt
 from ..tasks.values import OF_SITE, value_in_each, values_of
@@ -151,8 +151,10 @@ def above(found: Grouped, metric: str, by: str) -> list[Measurement]:
 
 def sentence(right: Grouped, lost: Grouped, by: str) -> str:
     """Which groups have the largest accuracy and loss."""
-    if right.above is None or lost.above is None:
+    if len(right.groups) < 2:
         return f"All prompts are in one group by {by}."
+    if right.above is None or lost.above is None:
+        return f"By {by}, no group is compared with the rest: each has, or leaves, fewer than {FEWEST} questions."
     parts = [f"{metric} is largest for {by}={found.largest} ({above(found, metric, by)[0].text} above the rest)"
              for metric, found in (("accuracy", right), ("loss", lost))]  # fmt: skip
     return f"By {by}, {' and '.join(parts)}; these intervals allow for the choice among {len(right.groups)} groups."

@@ -2,7 +2,8 @@
 
 The interval of a group's mean is that of its prompts alone. The difference is that of the group with the largest mean
 from all other prompts. That group is chosen by its result, so its interval is one of as many: its level is 1 - 0.05 / G
-with G groups (Bonferroni), and all differences hold together in 95% of cases.
+with G groups (Bonferroni), and all differences hold together in 95% of cases. A group of one or two questions is not
+compared, and neither is a group that leaves so few to the rest.
 
 The interval of a difference adds the variances and the skewness of both sides, question by question. A question with
 prompts on both sides counts with both. The number of independent values is that of the side with fewer questions. For
@@ -26,6 +27,8 @@ from .skewed import LEVEL, Array, Moments, Questions, clustered, mean_interval
 # More groups are merged.
 MOST = 12
 OTHER = "other"
+# A group of fewer different questions is not compared with the rest: its interval says next to nothing.
+FEWEST = 3
 Interval = tuple[float, float | None, float | None]
 
 
@@ -44,7 +47,8 @@ class Group:
 @dataclass(frozen=True)
 class Grouped:
     """The groups in order; how many names were merged into `other`; the group with the largest mean, `other` left out;
-    and how far it is above the rest, with low and high (None if there is only one group, or one question)."""
+    and how far it is above the rest, with low and high (both None if there is only one group, or if each has too few
+    questions)."""
 
     groups: tuple[Group, ...]
     merged: int
@@ -58,13 +62,18 @@ def grouped(values: Array, names: Sequence[str], questions: Questions = None, sh
     asked = [str(i) for i in range(len(values))] if questions is None else list(questions)
     inside = {name: np.array([one == name for one in kept]) for name in ordered(set(kept))}
     groups = tuple(group(name, values[rows], chosen(asked, rows), share) for name, rows in inside.items())
-    named = [one for one in groups if one.name != OTHER or not merged]
+    named = [one for one in groups if (one.name != OTHER or not merged) and _compared(asked, inside[one.name])]
     if len(groups) < 2 or not named:
         return Grouped(groups, merged, None, None)
     largest = max(named, key=lambda one: one.value).name
     away = share_difference if share else difference
     level = 1 - (1 - LEVEL) / len(groups)
     return Grouped(groups, merged, largest, away(values, inside[largest], asked, level))
+
+
+def _compared(questions: Sequence[str], rows: np.ndarray) -> bool:
+    """Whether these rows [n], and the others, ask enough different questions."""
+    return min(len(set(chosen(questions, each))) for each in (rows, ~rows)) >= FEWEST
 
 
 def merge(names: Sequence[str]) -> tuple[list[str], int]:

@@ -2,7 +2,8 @@
 against it, and what was not tested.
 
 The answer to an open question ("which heads ...?") rests on every finding about such parts. For a study from before
-questions were registered, the question is which parts its tasks need.
+questions were registered, the question is which parts its tasks need. Whatever was asked, the answers name the parts
+whose removal did the most damage.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from .findings import questions, tasks
 from .of_value import OnValue
 from .question import Question
 from .searched import searched
+from .strongest import strongest_text
 from .types.does import Does
+from .types.needed import Needed
 from .types.predicted import Predicted
+from .types.spare import Spare
 from .words import capitalized, count_words, in_order, listed, named
 
 # How many parts an answer names before it counts the rest.
@@ -46,12 +50,19 @@ CELLS: Mapping[Verdict, str] = {
 }
 
 
+# Who asks the questions that no study registers.
+ALWAYS = "by the program, of every study"
+UNASKED = "by the program, because the study measured this task and registered no question about it"
+
+
 class Answer(Frozen):
-    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it."""
+    """A question and its answer; the program wrote each sentence. `registered` is "" if nobody registered it; `by` says
+    why the program asks a question that nobody registered."""
 
     question: str
     sentences: tuple[str, ...]
     registered: str = ""
+    by: str = ""
 
 
 def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
@@ -66,6 +77,18 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
         new = [text for text in _answered(study, one, row.origin, found) if text not in said]
         said |= dict.fromkeys(new)
         given.append(Answer(question=row.text, sentences=tuple(new or ["As above."]), registered=row.created))
+    # What the questions leave out is answered, too: tasks that were made or measured later, and parts.
+    goal = any(one.claim is None and row.origin == "goal" for one, row in asked)
+    for task in tasks(study):
+        if task in {one.task for one, _ in asked}:
+            continue
+        needs = list[str]() if goal else list(_open(study, Question(type="needed", task=task), found))
+        new = [text for text in (*needs, *_others(task, found)) if text not in said]
+        said |= dict.fromkeys(new)
+        if new:
+            given.append(Answer(question=f"What was found on {task}?", sentences=tuple(new), by=UNASKED))
+    if left := [text for task in tasks(study) for text in strongest_text(study, task) if text not in said]:
+        given.append(Answer(question="Which parts did the most damage?", sentences=tuple(left), by=ALWAYS))
     return given
 
 
@@ -116,7 +139,8 @@ def answer_data(answer: Answer, study: Study) -> dict[str, Any]:
     """An answer as JSON; `asked` says when the question was registered."""
     before = sum(row.started < answer.registered for row in study.experiments.values())
     asked = (
-        "not registered" if not answer.registered else "before the first experiment" if not before
+        answer.by if answer.by
+        else "not registered" if not answer.registered else "before the first experiment" if not before
         else f"after {before} experiment{'s' * (before != 1)}"
     )  # fmt: skip
     return {"question": answer.question, "asked": asked, "text": " ".join(answer.sentences),
@@ -134,6 +158,13 @@ def _answered(study: Study, asked: Question, origin: str, found: Sequence[Findin
         yield from _open(study, asked.model_copy(update={"task": task}), found)
 
 
+def _others(task: str, found: Sequence[Finding]) -> Iterator[str]:
+    """Sentences on the claims on a task that say something else than what it needs."""
+    others = [one for one in found if one.claim.task == task and one.verdict != "untested"
+              and not isinstance(one.claim, Needed | Spare | Does | Predicted)]  # fmt: skip
+    yield from (one.short for one in others[:MOST])
+
+
 def _default(study: Study, found: Sequence[Finding]) -> Answer:
     on = tasks(study)
     sentences = [one for task in on for one in _open(study, Question(type="needed", task=task), found)]
@@ -146,7 +177,7 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     here = [one for one in found if one.claim.task == asked.task and all(map(asked.asks_for, one.claim.about))]
     types = ("needed", "spare") if asked.type in ("needed", "spare") else (asked.type,)
     about = [one for one in here if one.claim.type in types and one.verdict != "untested"
-             and not (isinstance(one.claim, OnValue) and one.claim.about_another_value)]  # fmt: skip
+             and not (isinstance(one.claim, OnValue) and not one.claim.is_on(asked.value, asked.at))]  # fmt: skip
     if not any(number.held_out for one in about for number in one.evidence):
         yield f"No held-out test was made of any {_one(asked)} in {asked.task}, so no {_one(asked)} is confirmed."
         if others := _tested(study, asked.task):
@@ -154,6 +185,7 @@ def _open(study: Study, asked: Question, found: Sequence[Finding]) -> Iterator[s
     yield from by_verdict(asked, about)
     if types == ("needed", "spare"):
         yield from searched(study, asked)
+        yield from strongest_text(study, asked.task, asked)
     if elsewhere := [one for one in study.finished if not on_its_model(study, study.experiments[one])]:
         models = listed(list(dict.fromkeys(study.experiments[one].model for one in elsewhere)))
         count = f"{len(elsewhere)} experiment{'s' * (len(elsewhere) != 1)}"

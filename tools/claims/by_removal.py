@@ -118,9 +118,11 @@ def number_of(found: Found, count: int) -> str:
 def change_text(one: Removal, count: int) -> str:
     does = "lowers" if one.high < 0 else "raises" if one.low > 0 else "changes"
     if one.intact is None:
-        return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({one.experiment}){one.why_open}"
+        where = f"{one.experiment}{one.rank}"
+        return f"{removing(one.method, count)} changes {one.metric} by {one.text} ({where}){one.why_open}"
     ends = f"from {number(one.intact)} to {number(one.intact + one.value)}"
-    return f"{removing(one.method, count)} {does} {one.metric} {ends} ({one.text}, {one.experiment}){one.why_open}"
+    where = f"{one.text}, {one.experiment}{one.rank}"
+    return f"{removing(one.method, count)} {does} {one.metric} {ends} ({where}){one.why_open}"
 
 
 def agreeing(found: Found) -> str:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ..report.study import Study
 
 # The fields besides the type; each type takes some of them.
-FIELDS = ("task", "parts", "besides", "at", "of", "bound", "value", "position")
+FIELDS = ("task", "parts", "besides", "at", "value", "of", "bound")
 
-OF_VALUE = ("value", "position")
+OF_VALUE = ("value", "at")
 
 
 class TypedClaim(BaseModel):
@@ -37,10 +37,11 @@ class TypedClaim(BaseModel):
     at: Annotated[
         str | None,
         Field(
-            description="attends: the span; scores: the detector; role: the role; differs: the other task; contrast, "
-            "ratio: the other experiment, E3."
+            description="attends: the span; decodable: the position; scores: the detector; role: the role; differs: "
+            "the other task; contrast, ratio: the other experiment, E3."
         ),
     ] = None
+    value: Annotated[str | None, Field(description="decodable, carries: a named value, a+b.")] = None
     besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
     of: Annotated[
         str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast, ratio: E5.")
@@ -48,10 +49,6 @@ class TypedClaim(BaseModel):
     bound: Annotated[
         str | None, Field(description="behaves: accuracy_drop > 0.2; contrast, ratio: effect[L7.H3] < -0.1.")
     ] = None
-    value: Annotated[str | None, Field(description="decodable, carries: a named value, a + b. Null: the answer.")] = (
-        None
-    )
-    position: Annotated[str | None, Field(description="decodable: where the value is read, b.")] = None
 
 
 def claim_from(given: TypedClaim, task: str | None) -> Claim:

@@ -128,6 +128,11 @@ class Claim(Frozen):
 
     task: str
 
+    @classmethod
+    def asks_which(cls, among: str, task: str, at: str | None = None, value: str | None = None) -> str:
+        """The open question, without parts."""
+        return cls.which.format(among=among, task=task, at=at)
+
     def judge(self, study: Study) -> Finding:
         """Raises CannotClaim for what the study's model or task does not have."""
         raise NotImplementedError

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ...experiments.metrics import is_distance
 from ..report.study import Study
 from .claim import Finding
 from .findings import questions, tasks
 from .question import Question
+from .strongest import Ranked, strongest
 from .words import capitalized, in_order, listed, named, what_is
 
 # How many parts a sentence names before it counts the rest.
@@ -27,7 +29,12 @@ def in_short(study: Study, found: Sequence[Finding]) -> str:
             if one.claim.type in ("needed", "spare") and one.claim.task == task
             and any(all(map(question.asks_for, one.claim.about)) for question in which)
         ]  # fmt: skip
-        said += _of_task(task, about)
+        of_task = [*_of_task(task, about)]
+        said += of_task
+        if of_task:
+            said += _most_damage(
+                [one for one in strongest(study, task) if any(q.asks_for(one.parts[0].part) for q in which)], about
+            )
     return " ".join(said)
 
 
@@ -47,6 +54,17 @@ def _of_task(task: str, found: Sequence[Finding]) -> Iterator[str]:
     if undecided:
         them = _several(undecided)
         yield f"{capitalized(them)} {'is' if len(_parts(undecided)) == 1 else 'are'} undecided."
+
+
+def _most_damage(ranked: Sequence[Ranked], found: Sequence[Finding]) -> Iterator[str]:
+    """Which parts did the most damage, unless all of them are shown to be needed: then the answer has named them."""
+    shown = {
+        one.claim.about for one in found if one.claim.type == "needed" and one.verdict in ("confirmed", "supported")
+    }
+    for one in ranked:
+        parts = [strong.part for strong in one.parts]
+        if one.removed > 1 and any((part,) not in shown for part in parts) and not is_distance(one.metric):
+            yield f"Of {one.removed} {one.kind}s removed one at a time, {listed(parts)} did the most damage."
 
 
 def _with_verdicts(shown: Sequence[Finding]) -> Iterator[str]:

@@ -40,57 +40,17 @@ class OnValue(ClaimOnParts):
         """Whether an experiment measured this value."""
         raise NotImplementedError
 
-    @property
-    def about_another_value(self) -> bool:
-        """Whether it is about something else than the answer where it is predicted, or the task's corrupted prompts."""
-        return self.value is not None
+    def is_on(self, value: str | None, at: str | None) -> bool:
+        """Whether a question about this value, at this place, asks for it."""
+        return self.value == value
 
     def require_measured(self, study: Study) -> None:
         """Raises CannotClaim if the study measured no such value, so that a finding cannot hold a writer's words."""
-        if self.about_another_value and not any(map(self.measured, counted(study, self.task))):
+        if self.value is not None and not any(map(self.measured, counted(study, self.task))):
             raise CannotClaim(
                 f"No experiment of {study.run.id} on {self.task} measured this value. Name it as the experiment does: "
                 "value and position of a lens, twin of activation_patching."
             )
-
-
-class OnValueAt(OnValue):
-    """A claim on what a lens reads: of a value, at a position."""
-
-    position: Annotated[str | None, Field(description="Where it is read, such as b. Null: where it predicts.")] = None
-
-    @field_validator("position")
-    @classmethod
-    def _is_a_position(cls, position: str | None) -> str | None:
-        if position is not None and (not position.isidentifier() or verdict_words(position.replace("_", " "))):
-            raise ValueError(f"'{position[:40]}' names no position; write a span of the task, last or read")
-        return position
-
-    @property
-    def about_another_value(self) -> bool:
-        return self.sought != (ANSWER, READ) or self.at != ""
-
-    @property
-    def sought(self) -> tuple[str, str]:
-        return plain(self.value or ANSWER), self.position or READ
-
-    @property
-    def at(self) -> str:
-        """The end of the sites of a lens that reads it: "@b"; empty for the answer where it is predicted."""
-        return "" if self.value in (None, ANSWER) and self.position is None else f"@{self.position or READ}"
-
-    @property
-    def named(self) -> str:
-        """In a sentence: "the answer of ioi", or "a + b at b in three_operands"."""
-        if not self.at:
-            return f"the answer of {self.task}"
-        return f"{said(self.value)} at {self.position or 'the token that predicts the answer'} in {self.task}"
-
-    def measured(self, row: Row) -> bool:
-        value, position = row.config.get("value"), row.config.get("position")
-        own = "" if value in (None, ANSWER) and position is None else f"@{position or READ}"
-        return row.kind in ("logit_lens", "tuned_lens") and own == self.at and (
-            plain(value or ANSWER), position or READ) == self.sought  # fmt: skip
 
 
 def said(value: str | None) -> str:

@@ -36,12 +36,13 @@ class Question(Frozen):
     claim: Claim | None = None
     among: Among = "parts"
     at: str | None = None
+    value: str | None = None
 
     @property
     def text(self) -> str:
         if self.claim is not None:
             return self.claim.question
-        return claim_types()[self.type].which.format(among=self.among, task=self.task, at=self.at)
+        return claim_types()[self.type].asks_which(self.among, self.task, self.at, self.value)
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -75,14 +76,15 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
         return Question(type=claim.type, task=claim.task, claim=claim)
     if not known.which:
         raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3, or L24 for a layer.")
-    if given.value or given.position:
-        raise CannotClaim(f"{given.type}: a question about a value names its part, such as L7 for a layer.")
+    if given.value and "{what}" not in known.which:
+        raise CannotClaim(f"{given.type}: a question about a value names its part, such as L7.resid_post.")
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
-    if given.at:
-        # The question contains it, so a claim of the type must accept it there.
-        claim_from(given.model_copy(update={"parts": ["L0.H0"]}), task)
-    return Question(type=given.type, task=of, among=among, at=given.at)
+    if given.at or given.value:
+        # The question contains them, so a claim of the type must accept them there, and names them.
+        made = claim_from(given.model_copy(update={"parts": ["L0.H0"]}), task)
+        return Question(type=given.type, task=of, among=among, at=given.at, value=getattr(made, "value", None))
+    return Question(type=given.type, task=of, among=among)
 
 
 def read_question(data: dict[str, Any]) -> Question:

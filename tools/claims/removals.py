@@ -16,12 +16,14 @@ from ...experiments.kinds.registry import kind
 from ...experiments.metrics import metrics, unit_of
 from ...experiments.prediction import p_of_bound
 from ...experiments.statistics.p_values import p_text
-from ..evidence.quantity import asked_questions, changes_by_prompt
+from ..evidence.control_rank import control_rank
+from ..evidence.quantity import Quantity, asked_questions, changes_by_prompt
 from ..evidence.verdict import ALPHA, METHODS, holm
 from ..report.numbers import value_text
 from ..report.study import Study
 from .counted import able, counted, looked_through
 from .standard import bound_on, standard
+from .words import what_is
 
 # An experiment with at least this many single removals is a search.
 MANY = 8
@@ -58,6 +60,8 @@ class Removal(NamedTuple):
     intact: float | None = None
     # Why the number is open although its interval lies on one side of the bound: " (p 0.07, corrected over ...)".
     why_open: str = ""
+    # Its rank among random sets, if the experiment drew some: "; rank 1 of 21 by logit_diff, with ...".
+    rank: str = ""
 
     @property
     def text(self) -> str:
@@ -97,7 +101,7 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             quantity = change.quantity
             intact = next((one.value for one in row.measurements if one.name == f"intact_{change.metric}"), None)
             found.append(Removal(row.id, held_out, method, *change[:5], bound, says, quantity, decides, carried, intact,
-                                 why))  # fmt: skip
+                                 why, rank_text(row, change.metric)))  # fmt: skip
     return found
 
 
@@ -179,6 +183,31 @@ def removed_by(row: Row) -> dict[str, frozenset[str]]:
     except (ExperimentError, ValueError):
         return {}
     return {site: parts for site, parts in found.items() if parts}
+
+
+def rank_text(row: Row, metric: str = "") -> str:
+    """ "; rank 1 of 21 by logit_diff, with 20 random sets of the same size and the nearest layers"; "" if it drew no
+    random controls, or ranked them by another metric than this one."""
+    ranked, by = control_rank(row.measurements), str(row.config.get("metric") or "")
+    if ranked is None or metric not in ("", by):
+        return ""
+    removed = set(removed_by(row).values())
+    if len(removed) > 1:
+        return ""
+    # Without the field, it was logged when controls came from any layer.
+    layers = "the nearest layers" if row.config.get("control_pool", "anywhere") == "matched" else "any layers"
+    count = ranked[1] - 1
+    parts = next(iter(removed), frozenset[str]())
+    what = f"{what_is(next(iter(parts)))}" if len(parts) == 1 else "set" if parts else "place"
+    of = f"of the same size and {layers}" if len(parts) > 1 else f"of {layers}"
+    whole = f"random {what}{'s' * (count != 1)} {of}"
+    return f"; rank {ranked[0]:.0f} of {ranked[1]}{f' by {by}' if by else ''}, with {count} {whole}"
+
+
+def rank_with(row: Row, quantity: Quantity) -> str:
+    """`rank_text` for a quantity that is a change; "" for another one, such as a share."""
+    of_change = {"effect", "accuracy_drop", "excess", *(metric.change for metric in metrics().values())}
+    return rank_text(row) if quantity.second is None and quantity.first.name in of_change else ""
 
 
 def _one_question(study: Study, row: Row, parts: frozenset[str], metric: str) -> bool:

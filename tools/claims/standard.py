@@ -84,14 +84,23 @@ def counts_as_none(study: Study, row: Experiment, bound: Bound) -> str:
         metric = next((name for name, one in known.items() if one.change == term.name), "")
     if metric in known or term.name == "accuracy_drop":
         least = PART if term.name == "accuracy_drop" else bound_on(metric, standard(study, row.task or ""), row)
-        unit = unit_of(metric)
-        what = f"A change that counts as none (within {least:.2g}{f' {unit}' if unit else ''})"
-        # A distance is never below zero.
-        ends = (0.0 if is_distance(metric) else -least, least)
-    elif f"{term.name}_drop" in beside and term.name in beside:
+        return met_by_none(bound, metric, least)
+    if f"{term.name}_drop" in beside and term.name in beside:
         intact = beside[term.name] + beside[f"{term.name}_drop"]
-        what, ends = "The intact model", (intact, intact)
-    else:
-        return ""
-    met = ends[1] > bound.low if bound.low is not None else bound.high is not None and ends[0] < bound.high
-    return f"{what} meets this bound, too." if met else ""
+        return "The intact model meets this bound, too." if _met(bound, intact, intact) else ""
+    return ""
+
+
+def met_by_none(bound: Bound, metric: str, least: float) -> str:
+    """A sentence, if a one-sided bound on a change of this metric also holds for one within `least`, which counts as
+    none."""
+    unit = unit_of(metric)
+    # A distance is never below zero.
+    low = 0.0 if is_distance(metric) else -least
+    what = f"A change that counts as none (within {least:.2g}{f' {unit}' if unit else ''})"
+    return f"{what} meets this bound, too." if _met(bound, low, least) else ""
+
+
+def _met(bound: Bound, low: float, high: float) -> bool:
+    """Whether a one-sided bound holds somewhere between these two."""
+    return high > bound.low if bound.low is not None else bound.high is not None and low < bound.high

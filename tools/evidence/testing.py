@@ -7,7 +7,6 @@ showed nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ...db import records
 from ...db.ids import parse_id, show_id
@@ -17,6 +16,7 @@ from ...experiments.statistics import VERSION
 from ..workbench.context import Context
 from ..workbench.environment import code_version
 from ..workbench.run_experiment import logged_experiment, run_experiment
+from .control_rank import control_rank
 from .quantity import NoQuantity, parse, read, worked_out
 from .verdict import said, verdicts
 
@@ -60,18 +60,6 @@ def judged_by(reader: Reader, prediction: Prediction, experiment: int) -> Judgem
         questions = min(questions, beside[1] - 1)
     p = None if beside is None else beside[0] / beside[1]
     return judge(prediction, found.value, (found.low, found.high), found.n, questions, p)
-
-
-def control_rank(measurements: Sequence[records.Measurement]) -> tuple[float, int] | None:
-    """The rank of a set by damage among itself and its random sets, and their number."""
-    named = {one.name: one for one in measurements}
-    rank, share = named.get("control_rank"), named.get("percentile")
-    if rank is not None and rank.n is not None:
-        return rank.value, rank.n
-    if share is None or share.n is None:
-        return None
-    # An earlier version stored the share of the sets that changed less.
-    return 1 + round(share.n * (100 - share.value) / 100), share.n + 1
 
 
 def misjudged(reader: Reader, run: int | None) -> list[str]:

@@ -14,6 +14,7 @@ from ...db.records import Experiment, Hypothesis
 from ...experiments.result import Frozen
 from ..claims import claim as typed_claim
 from ..claims.call import read_claim
+from ..claims.removals import rank_with
 from ..claims.standard import counts_as_none
 from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
 from ..evidence.quantity import Artifact, NoQuantity, listed
@@ -103,8 +104,9 @@ def _checked(text: str, study: Study) -> Checked:
         checked = check_bound(condition, row, study.q, artifact, partial(finished, study))
     except NoQuantity as fault:
         raise Refused(str(fault).rstrip(".")) from fault
-    none = counts_as_none(study, row, condition.bound)
-    return checked.model_copy(update={"found": f"{checked.found}. {none.rstrip('.')}"}) if none else checked
+    none, rank = counts_as_none(study, row, condition.bound), rank_with(row, condition.bound.quantity)
+    found = f"{checked.found}{rank}"
+    return checked.model_copy(update={"found": f"{found}. {none.rstrip('.')}" if none else found})
 
 
 def finished(study: Study, of: str) -> tuple[Experiment, Artifact]:

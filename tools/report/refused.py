@@ -15,7 +15,7 @@ from .check import bounds_that_hold
 from .claims import Claim, claim_faults
 from .numerals import quotes, typed_numbers
 from .study import Study
-from .verdict_words import verdict_words
+from .verdict_words import words_found
 
 
 def reasons(study: Study, drafts: Sequence[str]) -> list[tuple[str, int]]:
@@ -34,8 +34,11 @@ def _reasons(draft: str, study: Study) -> Iterator[str]:
         return
     if any(typed_numbers(text, study) for text in texts):
         yield "a typed number"
-    if any(verdict_words(text, lambda said: quotes(study, said)) for text in texts):
+    words = {what for text in texts for what in words_found(text, lambda said: quotes(study, said)).values()}
+    if words & {"verdict", "sure"}:
         yield "a verdict or a certainty of its own"
+    if "amount" in words:
+        yield "an amount in words"
     if bounds_that_hold(claims, study):
         yield "a bound that cannot fail"
     if claims and claim_faults(tuple(claims), study):

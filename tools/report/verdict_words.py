@@ -15,11 +15,18 @@ _SURE = (
     r"undoubted(?:ly)?|undeniabl[ey]|certain(?:ly|ty)|conclusive(?:ly)?|established|the only|solely|entirely"
 )
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten"
+# A half that is a place, not an amount: "the first half of the layers", "the second half of its heads".
+_PLACE = "".join(
+    rf"(?<!\b{word} )"
+    for word in ("first", "second", "other", "upper", "lower", "early", "earlier", "late", "later", "latter", "last",
+                 "top", "bottom", "front", "back", "left", "right")
+)  # fmt: skip
 _AMOUNTS = (
     rf"(?:two|three|four|five|ten|hundred|thousand)fold|(?:{_SMALL}) (?:in|of|out of) (?:every |the )?(?:{_SMALL})|"
     rf"(?:a|one|two|three|four|five) (?:half|halves|thirds?|quarters?|fifths?|tenths?|hundredths?) "
     r"(?:of(?! the intact)|as|less|more)|"
-    r"half (?:of )?(?:the|its|all|it|them|what)\b|(?:twice|double|triple|(?:two|three|four|five|ten) times) as|"
+    rf"{_PLACE}half (?:of )?(?:the|its|all|it|them|what)\b|"
+    r"(?:twice|double|triple|(?:two|three|four|five|ten) times) as|"
     r"(?:two|three) (?:thirds|quarters|fifths)|probability (?:of )?(?:one|zero)"
 )
 _WORD = re.compile(rf"\b(?:(?P<verdict>{_VERDICTS})|(?P<sure>{_SURE})|(?P<amount>{_AMOUNTS}))\b", re.IGNORECASE)
@@ -36,6 +43,11 @@ _WAY_OUT = {
 def verdict_words(text: str, quotes: Callable[[str], bool] | None = None) -> list[str]:
     """The words of a writer's text that only the program may use, each once, with what to do. `quotes` says whether a
     prompt, an answer or the goal of the study contains a text: words quoted from there are not the writer's."""
+    return [f"'{said}': {_WAY_OUT[what]}." for said, what in words_found(text, quotes).items()]
+
+
+def words_found(text: str, quotes: Callable[[str], bool] | None = None) -> dict[str, str]:
+    """These words, each with what it is: verdict, sure or amount."""
 
     def unquoted(match: re.Match[str]) -> str:
         said = next(one for one in match.groups() if one is not None)
@@ -44,5 +56,5 @@ def verdict_words(text: str, quotes: Callable[[str], bool] | None = None) -> lis
     found: dict[str, str] = {}
     for match in _WORD.finditer(_QUOTED.sub(unquoted, _SLOT.sub(" ", text))):
         said = " ".join(match[0].split()).lower()
-        found.setdefault(said, f"'{said}': {_WAY_OUT[match.lastgroup or 'sure']}.")
-    return list(found.values())
+        found.setdefault(said, match.lastgroup or "sure")
+    return found

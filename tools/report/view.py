@@ -123,7 +123,8 @@ def protocol(driver: str) -> str:
 
 
 def _names(asked: str | None, used: Iterable[str | None]) -> str:
-    return ", ".join(dict.fromkeys(one for one in (*used, asked) if one)) or "none"
+    """What the experiments used; what was asked for, if there are none."""
+    return ", ".join(dict.fromkeys(one for one in used if one)) or asked or "none"
 
 
 def _alarms(study: Study) -> list[tuple[str, list[str]]]:

@@ -27,7 +27,7 @@ def print_run(console: Console, run: Run, everything: bool = False) -> None:
         ("goal", run.goal),
         ("asks", "\n".join(one.text for one in run.questions)),
         ("who", f"{run.driver}{' (' + run.llm + ')' if run.llm else ', no language model'}{seed}"),
-        ("on", on(run.model, run.task)),
+        ("on", on(run.model, ", ".join(dict.fromkeys(e.task for e in run.experiments if e.task)) or run.task)),
         ("budget", budget_text(run.budget)),
         ("spent", spent_text(run)),
         ("error", run.error),

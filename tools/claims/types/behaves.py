@@ -18,6 +18,7 @@ from ...report.study import Study
 from ..by_reading import SUFFIX
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
 from ..counted import finished, on_its_model
+from ..removals import rank_with
 from ..standard import counts_as_none
 
 
@@ -70,7 +71,7 @@ class Behaves(Claim):
         )
         lies = {"supported": "is", "seen": "is", "refuted": "is not"}.get(verdict, "is not shown to be")
         sentence = f"In {self.of}, {bound.quantity.text} {lies} {bound.there} ({SUFFIX[verdict]})."
-        because = f"It is {value}: {what}; {says}."
+        because = f"It is {value}{rank_with(row, bound.quantity)}: {what}; {says}."
         none = counts_as_none(study, row, bound) if verdict in ("supported", "seen") else ""
         return Finding(claim=self, verdict=verdict, sentence=sentence, because=because, against=(none,) if none else (),
                        evidence=(Evidence(experiment=self.of, held_out=held_out, text=value,

@@ -1,4 +1,4 @@
-"""`first_decodable`: the layer from which on a lens reads the answer."""
+"""`first_decodable`: the layer from which on a lens reads the answer, or a named value."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from ...report.study import Study
 from ..by_reading import NOT_TESTED, SUFFIX
 from ..claim import Finding, Verdict
 from ..counted import counted
-from ..of_value import OnValueAt
-from .decodable import Decodable
+from .decodable import LENSES, Decodable, ReadByLens
 
 Says = Literal["yes", "no", "open"]
 
 
-class FirstDecodable(OnValueAt):
+class FirstDecodable(ReadByLens):
     """The answer can first be read after this layer, by the logit lens or the tuned lens: after it and every later
-    layer that was measured, and after no earlier one. With value and position: this value there. Readable is not used.
-    """
+    layer that was measured, and after no earlier one. With value or at: as decodable. Readable is not used."""
 
     type: ClassVar[str] = "first_decodable"
-    which: ClassVar[str] = "After which layer can the answer of {task} first be read?"
+    which: ClassVar[str] = "After which layer can {what} first be read?"
 
     parts: Annotated[tuple[str, ...], Field(min_length=1, max_length=1, description="One layer: L20.")]
 
     @property
     def question(self) -> str:
-        return f"Is {self.parts[0]} the first layer after which {self.named} can be read?"
+        return f"Is {self.parts[0]} the first layer after which {self.what} can be read?"
 
     def judge(self, study: Study) -> Finding:
         layer = int(self.parts[0].removeprefix("L").partition(".")[0])
-        found = {at: self._at(at).judge(study) for at in self._layers(study)}
+        found = {at: self._after(at).judge(study) for at in self._measured(study)}
         said: dict[int, Says] = {at: _says(one) for at, one in found.items()}
         held_out = any(number.held_out for one in found.values() for number in one.evidence)
         verdict = _verdict(said, layer, held_out)
-        it, reads = f"layer {layer}", f"the first layer after which {self.named} can be read"
+        it, reads = f"layer {layer}", f"the first layer after which {self.what} can be read"
         # What speaks against it first, then the layer itself and the one before.
         wrong = [at for at, one in said.items() if one == ("no" if at >= layer else "yes")]
         shown = list(dict.fromkeys([*wrong[:1], *(at for at in (layer - 1, layer) if at in found)]))
@@ -55,14 +53,14 @@ class FirstDecodable(OnValueAt):
             evidence=tuple(number for at in shown for number in found[at].evidence),
         )  # fmt: skip
 
-    def _at(self, layer: int) -> Decodable:
-        return Decodable(task=self.task, parts=(f"L{layer}",), value=self.value, position=self.position)
+    def _after(self, layer: int) -> Decodable:
+        return Decodable(task=self.task, parts=(f"L{layer}",), value=self.value, at=self.at)
 
-    def _layers(self, study: Study) -> list[int]:
+    def _measured(self, study: Study) -> list[int]:
         """The layers after which a lens looked for it."""
-        sites = {effect.site for row in counted(study, self.task, ["logit_lens", "tuned_lens"]) if self.measured(row)
-                 for effect in row.effects
-                 if effect.metric == "lead" and effect.site.endswith(f".resid_post{self.at}")}  # fmt: skip
+        rows = [row for row in counted(study, self.task, LENSES) if self.measured(row)]
+        sites = {effect.site for row in rows for effect in row.effects
+                 if effect.metric == "lead" and effect.site.endswith(self.suffix)}  # fmt: skip
         return sorted(int(site.removeprefix("L").partition(".")[0]) for site in sites)
 
 

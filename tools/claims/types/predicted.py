@@ -17,6 +17,7 @@ from ...report.numbers import setting, value_text
 from ...report.study import Study
 from ..claim import CannotClaim, Claim, Evidence, Finding, Verdict
 from ..counted import on_its_model
+from ..removals import rank_with
 from ..standard import counts_as_none
 
 _VERDICTS: dict[str, Verdict] = {
@@ -75,7 +76,8 @@ class Predicted(Claim):
             weak.append("" if tested is None else _worth(study, tested, one))
             judged, verdict = one.judged, study.verdicts.predictions[one.id] or "not tested"
             value = value_text(judged.value, judged.low, judged.high, n=judged.n)
-            lines.append(f"{what}: {verdict}, {value} ({judged.experiment})")
+            rank = "" if tested is None else rank_with(tested, parse(one.quantity))
+            lines.append(f"{what}: {verdict}, {value} ({judged.experiment}{rank})")
             evidence.append(Evidence(experiment=judged.experiment, held_out=True, text=f"{said(one)}: {value}",
                                      says=_SAYS.get(verdict, "open")))  # type: ignore[arg-type]  # fmt: skip
         # What failed comes first.
