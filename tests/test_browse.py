@@ -199,7 +199,7 @@ def test_a_run_and_a_hypothesis_tell_their_story(db: str) -> None:
     for part in (
         "autopilot, no language model, seed 0",
         "budget  40 experiments",
-        "spent   2 experiments, 1 turn, 0 minutes",
+        "spent   1 experiment, 1 turn, 0 minutes",
         "Steps",
         "agent report R1",
         "H1 supported: L1.H2 carries the sum",
