@@ -59,8 +59,7 @@ def main() -> None:
             "",
             f"acdc and exact run the model once for each edge; a model of more than {MOST} edges has no entry there. "
             "eap takes the slope of the intact run alone, and misses queries and keys where attention is sure of "
-            "itself. The steps of compiled MLPs are so steep that five points on the way are too few. Of "
-            f"{BACKUP}, two heads stand in for each other, so each edge of theirs by itself changes little.",
+            "itself. The steps of compiled MLPs are so steep that five points on the way are too few.",
             "",
         ]
     )

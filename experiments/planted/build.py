@@ -108,7 +108,8 @@ def model(truth: Truth, noise: float = 0.0, seed: int = 0) -> GPT2LMHeadModel:
 def set_by_hand(made: GPT2LMHeadModel, truth: Truth, noise: float, generator: torch.Generator) -> None:
     frame(made)
     token = torch.eye(TOKENS)
-    for i, layer in enumerate(made.transformer.h):
+    body: Any = made.transformer
+    for i, layer in enumerate(body.h):
         speakers = 0
         for h in range(N_HEADS):
             name = f"L{i}.H{h}"

@@ -128,14 +128,15 @@ def circuit_model(planted: PlantedCircuit) -> GPT2LMHeadModel:
         pad_token_id=0, bos_token_id=1, eos_token_id=1,
     )  # fmt: skip
     made = GPT2LMHeadModel(config)
+    body: Any = made.transformer
     with torch.no_grad():
         frame(made)
         bits = iter(BITS)
         for head in planted.heads:
             layer, h = (int(part[1:]) for part in head.at.split("."))
-            put(made.transformer.h[layer], h, *weights_of(head, bits))
+            put(body.h[layer], h, *weights_of(head, bits))
         if planted.gate is not None:
-            set_gate(made.transformer.h[0].mlp, planted.gate)
+            set_gate(body.h[0].mlp, planted.gate)
         balance(made)
     return made
 

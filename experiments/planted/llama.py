@@ -88,5 +88,6 @@ def llama_tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers import processors
 
     made = tokenizer()
-    made._tokenizer.post_processor = processors.TemplateProcessing(single="<end> $A", special_tokens=[("<end>", 1)])
+    backend: Any = made.backend_tokenizer
+    backend.post_processor = processors.TemplateProcessing(single="<end> $A", special_tokens=[("<end>", 1)])
     return made
