@@ -200,6 +200,24 @@ def unescaped(text: str) -> str:
     return text.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
 
 
+REMOVALS = ("zero", "mean", "resample")
+_PART = re.compile(r"L\d+\.(?:H\d+|mlp)")
+_LAYER = re.compile(r"L\d+")
+
+
+def removal_of(lines: Sequence[Line]) -> tuple[str, frozenset[str]] | None:
+    """How these lines remove which whole heads, MLPs or layers, at every position; None if they do anything else."""
+    methods = {line.verb for line in lines}
+    if len(methods) != 1 or any(line.without for line in lines):
+        return None
+    (method,) = methods
+    form = _PART if method in REMOVALS else _LAYER if method == "skip" else None
+    places = [place for line in lines for place in line.places]
+    if form is None or not places or not all(form.fullmatch(place) for place in places):
+        return None
+    return method, frozenset(places)
+
+
 # --- places ---------------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,10 @@ class Experiment(Frozen):
         does not measure a removal."""
         return frozenset()
 
+    def removal_method(self) -> str:
+        """How it removes parts: zero, mean, resample or skip."""
+        return getattr(self, "method", None) or "skip"
+
     @property
     def draw(self) -> tuple[int, Split, int]:
         """What determines the prompts: number, split and seed."""

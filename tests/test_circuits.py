@@ -178,6 +178,24 @@ def test_where_there_is_nothing_to_find_nothing_is_found() -> None:
 
 
 @pytest.mark.slow
+def test_of_a_hundred_random_models_at_most_five_have_a_circuit_that_beats_random_ones() -> None:
+    beats = 0
+    for seed in range(100):
+        try:
+            result = CircuitFaithfulness(
+                model="planted:null", task="induction", n=16, split="confirm", found_on=16, controls=5
+            ).run(planted_lab("planted:null", seed=seed))
+        except BadConfiguration:
+            # The prompts and their corrupted prompts do not differ, so there is nothing to carry.
+            continue
+        at = "10%"
+        carried = next(e for e in result.effects if e.metric == "recovery" and e.site.startswith(at))
+        random = next(e for e in result.effects if e.metric == "random" and e.site.startswith(at))
+        beats += carried.low is not None and carried.low > random.value
+    assert beats <= 5
+
+
+@pytest.mark.slow
 def test_a_circuit_of_smollm2_carries_more_than_random_ones_on_other_prompts() -> None:
     lab = Lab(load("smollm2-135m", "cpu"), task("ioi"))
     result = CircuitFaithfulness(task="ioi", n=8, split="confirm", found_on=8, controls=1).run(lab)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..edit_lines import Line, parse_line
+from ..edit_lines import Line, parse_line, removal_of
 from ..errors import BadConfiguration
 from ..experiment import Experiment, Whole
 from ..methods.control_pool import BEFORE, ControlPool
@@ -131,6 +131,20 @@ class Intervene(Experiment):
         if not {"n_layers", "n_heads", "n_kv_heads", "d_mlp"} <= set(sizes):
             return None
         return len(moved(interventions(self.lines(), sizes)[0], sizes, self.seed, self.controls, self.control_pool))
+
+    @property
+    def removal(self) -> tuple[str, frozenset[str]] | None:
+        """The method and the parts, if all it does is to remove whole parts at every position of the task's prompts."""
+        lines = self.lines()
+        # With several interventions, the controls are those of the first one only.
+        alone = len({line.name for line in lines}) == 1
+        return removal_of(lines) if alone and self.run_on == "prompts" else None
+
+    def removed(self, site: str, n_layers: int) -> frozenset[str]:
+        return frozenset() if self.removal is None or site != self.lines()[0].name else self.removal[1]
+
+    def removal_method(self) -> str:
+        return super().removal_method() if self.removal is None else self.removal[0]
 
     # --- the run --------------------------------------------------------------------------------------------------
 

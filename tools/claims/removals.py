@@ -93,7 +93,7 @@ def removals(study: Study, parts: frozenset[str], task: str) -> list[Removal]:
             bound, held_out = bound_on(change.metric, at, row), row.split == "confirm"
             says = _held_out(study, row, change, bound, parts) if held_out else _explored(change, bound)
             carried = says in ("more", "better") and _one_question(study, row, parts, change.metric)
-            method, decides = row.config.get("method") or "skip", change.metric == at.metric
+            method, decides = method_of(row), change.metric == at.metric
             # A removal shows nothing about a task that the model does not do.
             shows = able(row) and not carried
             why = _why_open(study, row, change, bound, parts) if says == "open" and shows else ""
@@ -137,7 +137,7 @@ def sweeps(study: Study, task: str) -> list[Swept]:
             tuple(part for site in sites for part in alone[site])
             for sites in (says, [site for site, one in says.items() if one == "more"])
         )
-        found.append(Swept(row.id, row.config.get("method") or "skip", metric, bound, looked, beyond))
+        found.append(Swept(row.id, method_of(row), metric, bound, looked, beyond))
     return found
 
 
@@ -208,6 +208,11 @@ def rank_with(row: Row, quantity: Quantity) -> str:
     """`rank_text` for a quantity that is a change; "" for another one, such as a share."""
     of_change = {"effect", "accuracy_drop", "excess", *(metric.change for metric in metrics().values())}
     return rank_text(row) if quantity.second is None and quantity.first.name in of_change else ""
+
+
+def method_of(row: Row) -> str:
+    """How an experiment removed parts; only for one of which `removed_by` gives any."""
+    return kind(row.kind).model_validate(dict(row.config)).removal_method()
 
 
 def _one_question(study: Study, row: Row, parts: frozenset[str], metric: str) -> bool:
