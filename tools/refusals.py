@@ -81,6 +81,9 @@ REFUSALS = {
     "other_task_version": "{name} was measured on a different version of the task {task}{of}. Run a new "
     "experiment to measure this version.",
     "other_lab": "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both.",
+    # Circuits.
+    "other_shape": "{one} is a circuit of {model}, and {other} one of {other_model}, which has other edges. Give two "
+    "circuits of models with the same layers and heads.",
     # Files of a report.
     "no_report": "{file} names no study and seal, as a report does. Write it with: agent report R1",
     "unreadable": "{file} cannot be read: {why}.",

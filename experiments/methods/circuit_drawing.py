@@ -63,4 +63,5 @@ def listed(edges: Sequence[tuple[str, CircuitEdge]]) -> str:
 
 def share_text(edge: CircuitEdge) -> str:
     """The share with its sign; ~ marks an estimate."""
-    return f"{'' if edge.measured else '~'}{edge.share:+.2f}"
+    small = edge.share and abs(edge.share) < 0.005
+    return f"{'' if edge.measured else '~'}{edge.share:{'+.0e' if small else '+.2f'}}"
