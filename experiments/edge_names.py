@@ -7,8 +7,8 @@ L3.KV0. A model computes the parts of a layer in this order: shared keys and val
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 _HEAD_READS = re.compile(r"(L\d+\.H\d+)\.([qkv])")
 _KV_READS = re.compile(r"(L\d+)\.([KV])(\d+)")
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
     layer: int
     row: int
-    index: int
+    number: int
 
 
 def reader_of(receiver: str) -> tuple[str, str]:
@@ -45,3 +45,18 @@ def parts_of(edges: Iterable[tuple[str, str]]) -> list[str]:
     """The parts at the ends of edges (sender, receiver), in the order in which a model computes them."""
     found = {part for sender, receiver in edges for part in (sender, reader_of(receiver)[0])}
     return sorted(found, key=lambda part: (place_of(part), part))
+
+
+def without_edges(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as a reader sees it: the id of a stored circuit stands for its edges, which may be thousands."""
+    return {name: value for name, value in config.items() if name != "edges" or not config.get("circuit")}
+
+
+def canonical(receiver: str, shared: int) -> str:
+    """The receiver's own name where `shared` heads have the same keys and values: L3.H5.k is L3.K1 if there are 3."""
+    if (found := _HEAD_READS.fullmatch(receiver)) and found[2] != "q" and shared > 1:
+        layer, _, head = found[1].partition(".H")
+        return f"{layer}.{found[2].upper()}{int(head) // shared}"
+    if (found := _KV_READS.fullmatch(receiver)) and shared == 1:
+        return f"{found[1]}.H{found[3]}.{found[2].lower()}"
+    return receiver

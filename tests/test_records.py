@@ -96,6 +96,7 @@ def read(reader: Reader) -> dict[str, Any]:
         "experiment": [reader.experiment(number) for number in tested],
         "circuits": reader.circuits(),
         "circuit": [reader.circuit(1)],
+        "circuits_of": [reader.circuits_of(number) for number in tested],
         "ledger": reader.ledger(),
         "strongest": reader.strongest(),
         "note": [reader.note(1)],

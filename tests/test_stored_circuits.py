@@ -14,15 +14,31 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lashley.agent.main import cli
+from lashley.db import records
 from lashley.db.read.reader import Reader
 from lashley.db.seals import Seals
 from lashley.db.write.store import Store
+from lashley.experiments.edge_names import canonical
+from lashley.experiments.engine.graph import graph_of
+from lashley.experiments.errors import BadConfiguration
+from lashley.experiments.kinds.circuit_faithfulness import CircuitFaithfulness
 from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Circuit, CircuitEdge
 from lashley.experiments.result import Result as Found
+from lashley.experiments.tasks.registry import task
+from lashley.tests.tiny import tiny_subject
+from lashley.tools.evidence.conditions import parse_condition
+from lashley.tools.registry import all_tools, answer
+from lashley.tools.report.claims import Claim, check_claim, claim_faults
+from lashley.tools.report.slots import SlotError, fill, parse
+from lashley.tools.report.study import Study, read_study
+from lashley.tools.workbench.catalog import command_of
 from lashley.tools.workbench.circuit_difference import by_chance
+from lashley.tools.workbench.circuit_text import with_parts
+from lashley.tools.workbench.circuits import changed
+from lashley.tools.workbench.context import Context
 
-from .recorded import EXPERIMENT, recorded, tamper
+from .recorded import EXPERIMENT, made, recorded, tamper
 
 PLANTED = ("--model", "planted:induction", "--task", "induction", "--n", "16")
 
@@ -300,3 +316,207 @@ def test_the_tables_are_exported(discovered: Path, table: str) -> None:
     lines = agent(discovered, "export", table).stdout.splitlines()
     assert lines[0].startswith("circuit,experiment,run,")
     assert lines[1].startswith("C1,E1,,")
+
+
+# --- use
+
+
+def test_a_stored_circuit_is_tested_on_other_prompts(discovered: Path) -> None:
+    tested = as_json(discovered, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "c1", "--seed", "1")
+    assert tested["config"]["circuit"] == "C1"
+    assert set(tested["config"]["edges"]) == set(TRUTHS["planted:induction"].edges)
+    faithful = next(one for one in tested["measurements"] if one["name"] == "faithfulness")
+    assert faithful["value"] == pytest.approx(1, abs=0.02)
+    by_name = as_json(discovered, "experiment", "circuit_faithfulness", *PLANTED, "--seed", "1", "--edges",
+                      ",".join(tested["config"]["edges"]))  # fmt: skip
+    assert by_name["measurements"] == tested["measurements"]
+    assert "circuit" not in by_name["config"]
+    said = agent(discovered, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "C1", "--seed", "1")
+    assert "Edges of C1" in said.stdout
+    assert "L0.H1 -> L1.H2.k" not in said.stdout.splitlines()[0]
+
+
+def test_the_logged_configuration_needs_no_circuit_to_be_repeated(discovered: Path, tmp_path: Path) -> None:
+    tested = as_json(discovered, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "C1", "--seed", "1")
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(discovered)) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    tamper(copy, "DELETE FROM circuit_edges", "DELETE FROM circuits")
+    done = agent(copy, "replay", tested["id"])
+    assert done.exit_code == 0, done.output
+    assert "the same" in done.output
+
+
+def test_the_command_that_runs_it_again_names_the_circuit() -> None:
+    config = {"model": "planted:induction", "task": "induction", "circuit": "C1", "edges": ["embed -> logits"]}
+    said = command_of("circuit_faithfulness", config)
+    assert said is not None
+    assert said.endswith("--circuit C1")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--circuit", "C1"), "C1 was found on 16 of these 16 prompts, which it therefore fits. Use other"),
+        (("--circuit", "C9", "--seed", "1"), "There is no circuit C9"),
+        (("--circuit", "E1", "--seed", "1"), "E1 is an id of type experiment; give one of type circuit."),
+        (("--circuit", "x"), "'x' is not an id"),
+        (("--circuit", "C1", "--seed", "1", "--model", "planted:backup"),
+         "C1 is a circuit of planted:induction, not of planted:backup. Use model planted:induction"),
+        (("--circuit", "C1", "--seed", "1", "--edges", "embed -> logits"), "edges has other edges than C1. Leave out"),
+    ],
+)  # fmt: skip
+def test_a_circuit_that_does_not_fit_is_refused_in_one_line(
+    discovered: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = agent(discovered, "experiment", "circuit_faithfulness", *PLANTED, *words)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_circuit_that_is_not_stored_whole_cannot_be_run(discovered: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(discovered)) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    tamper(copy, "UPDATE circuits SET size = 99")
+    done = agent(copy, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "C1", "--seed", "1")
+    assert "the strongest 4 of 99 edges are stored, so it cannot be run" in done.stderr
+
+
+def test_a_circuit_of_other_weights_is_refused(discovered: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(discovered)) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    tamper(copy, "UPDATE subjects SET fingerprint = 'another'")
+    done = agent(copy, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "C1", "--seed", "1")
+    assert done.exit_code == 2
+    assert "C1 was found in planted:induction with fingerprint another" in done.stderr
+
+
+def test_without_a_tracker_a_circuit_needs_its_edges() -> None:
+    wanted = CircuitFaithfulness(model="planted:induction", task="induction", n=16, circuit="C1")
+    with pytest.raises(BadConfiguration, match="Only a tracker knows circuit C1"):
+        wanted.check({}, task("induction"))
+
+
+def test_a_circuit_is_tested_by_a_prediction_on_held_out_prompts(discovered: Path) -> None:
+    done = agent(discovered, "experiment", "circuit_faithfulness", *PLANTED, "--circuit", "C1", "--predict",
+                 "faithfulness > 0.5")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "supported" in done.stdout
+    with Reader.open(discovered) as reader:
+        predicted = reader.latest_hypotheses(1)[0].predictions[0]
+        assert predicted.judged is not None
+        tested = reader.experiment(int(predicted.judged.experiment[1:]))
+    assert predicted.config["edges"] == tested.config["edges"]
+    assert len(predicted.config["edges"]) == 4
+    assert tested.split == "confirm"
+
+
+def test_a_new_circuit_replaces_the_edges_of_the_old_one() -> None:
+    logged = {"n": 8, "circuit": "C1", "edges": ["embed -> logits"]}
+    assert changed(logged, {"circuit": "C2"}) == {"n": 8, "circuit": "C2"}
+    assert changed(logged, {"edges": ["a -> b"]}) == {"n": 8, "edges": ["a -> b"]}
+    assert changed(logged, {"n": 9}) == {**logged, "n": 9}
+
+
+def test_the_answer_of_the_tool_names_the_circuit_and_is_short(tmp_path: Path) -> None:
+    with Context.open(str(tmp_path / "lashley.db"), model="planted:induction", task="induction", n=16) as context:
+        said = answer(all_tools(), context, "circuit_discovery", json.dumps({"method": "eap_ig", "reason": "to see"}))
+        assert "Stored as C1, which circuit_faithfulness takes as circuit." in said.text
+        assert "L0.H1: reads v embed" in said.text
+        assert len(said.text) <= 3000
+        again = answer(all_tools(), context, "circuit_discovery", json.dumps({"method": "eap_ig", "reason": "again"}))
+        assert again.text.startswith("This repeats E1")
+        assert "Stored as C1" in again.text
+        tested = answer(all_tools(), context, "circuit_faithfulness",
+                        json.dumps({"circuit": "C1", "seed": 1, "reason": "to test it"}))  # fmt: skip
+        assert not tested.refused, tested.text
+        wrong = answer(all_tools(), context, "circuit_faithfulness", json.dumps({"circuit": "C4", "reason": "to see"}))
+        assert wrong.refused
+        assert "There is no circuit C4. Nearest: C1." in wrong.text
+
+
+def test_an_answer_with_many_parts_stays_within_its_size() -> None:
+    edges = [CircuitEdge(sender=f"L{i}.H{h}", receiver=f"L{i + 1}.H{h}.q", share=-0.1, measured=False)
+             for i in range(20) for h in range(9)]  # fmt: skip
+    record = made(records.Circuit, id="C1", size=len(edges), possible=9000, members=(), edges=[
+        records.CircuitEdge(one.sender, one.receiver, one.share, one.measured) for one in edges])  # fmt: skip
+    for before in (100, 1500, 2300, 2700, 2990):
+        text = with_parts("x" * before, [record], 2800)
+        assert len(text) <= max(before, 2800)
+        assert ("query_tracker" in text) == (before < 2500)
+
+
+# --- slots and conditions
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    with Reader.open(recorded(tmp_path / "lashley.db")) as reader:
+        return read_study(reader, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("{{C1.faithfulness}}", "0.9 [0.8, 1.0], n = 8"), ("{{C1.edges}}", "3"), ("{{C1.parts}}", "2")],
+)
+def test_a_slot_gives_a_number_of_a_circuit(study: Study, source: str, says: str) -> None:
+    filled = fill(parse(source)[0], study)
+    assert filled.text.replace("\xa0", " ").replace("\u202f", " ") == says
+    assert filled.of == "E1"
+    assert "C1 of E1" in filled.tip
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{C1.sparsity}}", "a circuit has only C1.faithfulness, C1.edges and C1.parts"),
+        ("{{C2.edges}}", "C2 is not a circuit of R1, which has C1."),
+    ],
+)
+def test_a_wrong_slot_of_a_circuit_says_what_there_is(study: Study, source: str, says: str) -> None:
+    with pytest.raises(SlotError, match=says):
+        fill(parse(source)[0], study)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds", "found"),
+    [
+        ("C1 contains embed -> L7.H3.v", True, "C1 contains embed -> L7.H3.v, whose share is -0.700 (measured)"),
+        ("C1 contains embed->logits", True, "whose share is +0.100 (estimated)"),
+        ("C1 contains embed -> L7.H3.q", False, "C1 does not contain embed -> L7.H3.q"),
+    ],
+)
+def test_a_claim_may_rest_on_an_edge(study: Study, condition: str, holds: bool, found: str) -> None:
+    claim = Claim(sentence="The head reads the embeddings.", conditions=(condition,))
+    checked = check_claim(claim, study)[0]
+    assert checked.holds is holds
+    assert found in checked.found
+    assert checked.split == "explore"
+    assert parse_condition(checked.condition.text) == checked.condition
+    assert bool(claim_faults((claim,), study)) is not holds
+
+
+def test_a_condition_on_a_circuit_of_another_study_is_refused(study: Study) -> None:
+    wrong = Claim(sentence="It reads.", conditions=("C3 contains embed -> logits",))
+    assert "C3 is not a circuit of R1; it has: C1" in claim_faults((wrong,), study)[0]
+
+
+@pytest.mark.parametrize(("name", "shared", "own"), [
+    ("L3.H5.k", 3, "L3.K1"), ("L3.H5.q", 3, "L3.H5.q"), ("L3.H5.k", 1, "L3.H5.k"), ("L3.K1", 1, "L3.H1.k"),
+    ("L3.V1", 3, "L3.V1"), ("logits", 3, "logits"), ("L3.mlp", 1, "L3.mlp"),
+])  # fmt: skip
+def test_a_receiver_has_one_name(name: str, shared: int, own: str) -> None:
+    assert canonical(name, shared) == own
+
+
+def test_the_names_of_receivers_are_those_of_the_graph() -> None:
+    for kind in ("gpt2", "llama"):
+        graph = graph_of(tiny_subject(kind).anatomy)
+        for layer, shared in enumerate(graph.shared):
+            for head in range(4):
+                for by in "qkv":
+                    name = f"L{layer}.H{head}.{by}"
+                    assert canonical(name, shared) == graph.canonical(name)

@@ -6,6 +6,7 @@ import shlex
 
 from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Measurement
+from ...experiments.edge_names import without_edges
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
 from ...tools.report.numbers import setting
@@ -23,7 +24,7 @@ def experiment(reader: Reader, number: int) -> tuple[str, Shown]:
     page: Shown = {
         "here": "/experiments",
         "e": row,
-        "settings": [(name, setting(value)) for name, value in row.config.items()],
+        "settings": [(name, setting(value)) for name, value in without_edges(row.config).items()],
         "measurements": [_cells(one, one.name) for one in row.measurements],
         "effects": [_cells(one, one.site) for one in _strongest(row)],
         "metrics": len({effect.metric for effect in row.effects}),

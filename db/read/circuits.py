@@ -23,6 +23,11 @@ class CircuitReader(Reading):
         source = f"FROM circuits WHERE {every(wanted)} ORDER BY id"
         return self._records(CircuitSummary, source, *wanted.values(), what="circuit", **_SUBJECT)
 
+    def circuits_of(self, experiment: int) -> list[Circuit]:
+        """The circuits of an experiment with their edges."""
+        return [self.circuit(number) for number in self._values(
+            "SELECT id FROM circuits WHERE experiment = ? ORDER BY id", experiment)]  # fmt: skip
+
     def circuit(self, circuit: int) -> Circuit:
         """One circuit with its edges, the strongest first."""
         row = self._row(Circuit, _OWN, "circuit", circuit, **_SUBJECT)

@@ -51,7 +51,7 @@ def through(part: str, kv: str, shared: Sequence[int]) -> bool:
     head, keys = place_of(part), place_of(kv)
     if head.layer != keys.layer or head.row != 1 or keys.row != 0 or not 0 <= head.layer < len(shared):
         return False
-    return head.index // shared[head.layer] == keys.index
+    return head.number // shared[head.layer] == keys.number
 
 
 def listed(edges: Sequence[tuple[str, CircuitEdge]]) -> str:

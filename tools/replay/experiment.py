@@ -14,7 +14,6 @@ from ...db.records import Circuit, Experiment
 from ...experiments.result import Result
 from ...experiments.statistics import VERSION
 from ..refusals import refused
-from ..workbench.circuits import circuits_of
 from ..workbench.context import Context
 from ..workbench.environment import code_version
 from ..workbench.run_experiment import logged_experiment, measured
@@ -57,7 +56,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     if changed := other_statistics(logged):
         warnings.append(changed)
     result = measured(experiment, lab)
-    found = compare(logged, result, tolerance, newer, circuits_of(context.reader, logged))
+    found = compare(logged, result, tolerance, newer, context.reader.circuits_of(number))
     if found["more"]:
         warnings.append(f"this code measures more: {', '.join(found['more'])}")
     return {"id": name, **found, "warnings": warnings}

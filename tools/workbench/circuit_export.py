@@ -45,7 +45,7 @@ def graph_of(circuit: Circuit, sharing: int) -> tuple[list[dict[str, Any]], list
         at = place_of(keys)
         for head in parts:
             place = place_of(head)
-            if (place.layer, place.row) == (at.layer, 1) and place.index // sharing == at.index:
+            if (place.layer, place.row) == (at.layer, 1) and place.number // sharing == at.number:
                 edges.append({"source": keys, "target": head, "key": SHARED, "receiver": head, "share": None,
                               "measured": False})  # fmt: skip
     return nodes, edges

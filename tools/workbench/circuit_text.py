@@ -4,6 +4,7 @@ strongest edges into it and out of it. It has at most LINES lines; what is left 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from ...db.records import Circuit, CircuitEdge, CircuitSummary
@@ -11,6 +12,8 @@ from ...experiments.edge_names import parts_of, reader_of
 from ..report.numbers import value_text
 
 LINES, AT_PART = 38, 2
+# In the answer of an experiment: between so many lines.
+FEW, SOME = 4, 14
 
 
 def circuit_text(circuit: Circuit, all_by: str, most: int = LINES) -> list[str]:
@@ -46,6 +49,21 @@ def how_large(circuit: Circuit | CircuitSummary) -> str:
         return f"{words}."
     share = value_text(circuit.faithfulness, circuit.low, circuit.high)
     return f"{words}; faithfulness {share} on the {circuit.n} prompts that it was found on."
+
+
+def with_parts(text: str, circuits: Sequence[Circuit], most: int) -> str:
+    """The text of an experiment with the parts of its circuits, as many as fit into `most` characters."""
+    for circuit in circuits:
+        sql = "SELECT sender, receiver, share FROM circuit_edges WHERE circuit = "
+        sql += f"{circuit.id[1:]} ORDER BY abs(share) DESC"
+        all_by = f"query_tracker {json.dumps({'sql': sql})}"
+        for count in range(SOME, FEW - 1, -1):
+            lines = [f"{circuit.id} by part (share of the difference that changes without the edge):"]
+            longer = "\n".join([text, *lines, *part_lines(circuit, all_by, count)])
+            if len(longer) <= most:
+                text = longer
+                break
+    return text
 
 
 def part_lines(circuit: Circuit, all_by: str, most: int) -> list[str]:
