@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 def reader_of(receiver: str) -> tuple[str, str]:
-    """The part that reads, and by what: L3.H1.k -> (L3.H1, k), L3.K0 -> (L3.KV0, k), L3.mlp -> (L3.mlp, "")."""
+    """The part that reads, and how: L3.H1.k -> (L3.H1, k), L3.K0 -> (L3.KV0, k), L3.mlp -> (L3.mlp, "")."""
     if found := _HEAD_READS.fullmatch(receiver):
         return found[1], found[2]
     if found := _KV_READS.fullmatch(receiver):

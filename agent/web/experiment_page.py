@@ -6,10 +6,9 @@ import shlex
 
 from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Measurement
-from ...experiments.edge_names import without_edges
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
-from ...tools.report.numbers import setting
+from ...tools.report.numbers import setting, without_edges
 from ...tools.report.shown import Shown, measured
 from ...tools.workbench.catalog import command_of
 from .compare_page import others

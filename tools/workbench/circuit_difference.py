@@ -25,8 +25,8 @@ class SharedEdge(NamedTuple):
 
 
 class CircuitDifference(NamedTuple):
-    """`only` are the edges of each that the other lacks. Jaccard is shared / all different edges; it and p are None
-    if not all edges of both are stored."""
+    """`only` are the edges of each that the other lacks. `jaccard` is the share that both have of the edges of either.
+    It is None, as is p, if not all edges of both are stored."""
 
     ids: list[str]
     settings: list[Setting]

@@ -10,8 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ....db.records import Effect, Experiment, ExperimentSummary, Json, Note, RunSummary, Sample, StrongEffect
-from ....experiments.edge_names import without_edges
-from ....tools.report.numbers import p_text
+from ....tools.report.numbers import p_text, without_edges
 from ....tools.report.plain_text import cut, minute, printable
 from ....tools.report.spent import cost_text, tokens_text
 from .points import print_points
