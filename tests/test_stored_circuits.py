@@ -13,7 +13,14 @@ import networkx as nx
 import pytest
 from click.testing import CliRunner, Result
 
+from lashley.agent.autopilot.course import Data, Protocol
+from lashley.agent.live import View
 from lashley.agent.main import cli
+from lashley.agent.study.budget import Budget
+from lashley.agent.study.loop import study
+from lashley.agent.study.replay import rerun
+from lashley.agent.web.pages import anything
+from lashley.agent.web.templates import fill as fill_page
 from lashley.db import records
 from lashley.db.read.reader import Reader
 from lashley.db.seals import Seals
@@ -26,17 +33,19 @@ from lashley.experiments.planted.truth import TRUTHS
 from lashley.experiments.result import Circuit, CircuitEdge
 from lashley.experiments.result import Result as Found
 from lashley.experiments.tasks.registry import task
+from lashley.tests.studies import Scripted
 from lashley.tests.tiny import tiny_subject
 from lashley.tools.evidence.conditions import parse_condition
 from lashley.tools.registry import all_tools, answer
 from lashley.tools.report.claims import Claim, check_claim, claim_faults
+from lashley.tools.report.render import render_run
 from lashley.tools.report.slots import SlotError, fill, parse
 from lashley.tools.report.study import Study, read_study
 from lashley.tools.workbench.catalog import command_of
 from lashley.tools.workbench.circuit_difference import by_chance
 from lashley.tools.workbench.circuit_text import with_parts
 from lashley.tools.workbench.circuits import changed
-from lashley.tools.workbench.context import Context
+from lashley.tools.workbench.context import Context, silent
 
 from .recorded import EXPERIMENT, made, recorded, tamper
 
@@ -452,8 +461,8 @@ def test_an_answer_with_many_parts_stays_within_its_size() -> None:
 # --- slots and conditions
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
+@pytest.fixture(name="reported")
+def _reported(tmp_path: Path) -> Study:
     with Reader.open(recorded(tmp_path / "lashley.db")) as reader:
         return read_study(reader, 1)
 
@@ -462,8 +471,8 @@ def study(tmp_path: Path) -> Study:
     ("source", "says"),
     [("{{C1.faithfulness}}", "0.9 [0.8, 1.0], n = 8"), ("{{C1.edges}}", "3"), ("{{C1.parts}}", "2")],
 )
-def test_a_slot_gives_a_number_of_a_circuit(study: Study, source: str, says: str) -> None:
-    filled = fill(parse(source)[0], study)
+def test_a_slot_gives_a_number_of_a_circuit(reported: Study, source: str, says: str) -> None:
+    filled = fill(parse(source)[0], reported)
     assert filled.text.replace("\xa0", " ").replace("\u202f", " ") == says
     assert filled.of == "E1"
     assert "C1 of E1" in filled.tip
@@ -476,9 +485,9 @@ def test_a_slot_gives_a_number_of_a_circuit(study: Study, source: str, says: str
         ("{{C2.edges}}", "C2 is not a circuit of R1, which has C1."),
     ],
 )
-def test_a_wrong_slot_of_a_circuit_says_what_there_is(study: Study, source: str, says: str) -> None:
+def test_a_wrong_slot_of_a_circuit_says_what_there_is(reported: Study, source: str, says: str) -> None:
     with pytest.raises(SlotError, match=says):
-        fill(parse(source)[0], study)
+        fill(parse(source)[0], reported)
 
 
 @pytest.mark.parametrize(
@@ -489,19 +498,19 @@ def test_a_wrong_slot_of_a_circuit_says_what_there_is(study: Study, source: str,
         ("C1 contains embed -> L7.H3.q", False, "C1 does not contain embed -> L7.H3.q"),
     ],
 )
-def test_a_claim_may_rest_on_an_edge(study: Study, condition: str, holds: bool, found: str) -> None:
+def test_a_claim_may_rest_on_an_edge(reported: Study, condition: str, holds: bool, found: str) -> None:
     claim = Claim(sentence="The head reads the embeddings.", conditions=(condition,))
-    checked = check_claim(claim, study)[0]
+    checked = check_claim(claim, reported)[0]
     assert checked.holds is holds
     assert found in checked.found
     assert checked.split == "explore"
     assert parse_condition(checked.condition.text) == checked.condition
-    assert bool(claim_faults((claim,), study)) is not holds
+    assert bool(claim_faults((claim,), reported)) is not holds
 
 
-def test_a_condition_on_a_circuit_of_another_study_is_refused(study: Study) -> None:
+def test_a_condition_on_a_circuit_of_another_study_is_refused(reported: Study) -> None:
     wrong = Claim(sentence="It reads.", conditions=("C3 contains embed -> logits",))
-    assert "C3 is not a circuit of R1; it has: C1" in claim_faults((wrong,), study)[0]
+    assert "C3 is not a circuit of R1; it has: C1" in claim_faults((wrong,), reported)[0]
 
 
 @pytest.mark.parametrize(("name", "shared", "own"), [
@@ -520,3 +529,58 @@ def test_the_names_of_receivers_are_those_of_the_graph() -> None:
                 for by in "qkv":
                     name = f"L{layer}.H{head}.{by}"
                     assert canonical(name, shared) == graph.canonical(name)
+
+
+# --- a whole study
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that finds C2 (C1 was found by hand before), tests it, and reports it."""
+    path = tmp_path_factory.mktemp("study") / "lashley.db"
+    assert agent(path, "experiment", "circuit_discovery", *PLANTED, "--method", "eap", "--verify", "0").exit_code == 0
+
+    def protocol(data: Data) -> Protocol:
+        found = yield "", "circuit_discovery", {"method": "acdc", "verify": 4, "reason": "Find it."}
+        assert "Stored as C2" in found["text"]
+        tested = yield "", "circuit_faithfulness", {"circuit": "C2", "seed": 1, "reason": "Test it."}
+        text = "It has {{C2.edges}} edges, and carries {{C2.faithfulness}}; on other prompts {{E3.faithfulness}}."
+        assert tested["text"].startswith("E3 circuit_faithfulness")
+        claim = {"sentence": "L1.H2 reads L0.H1.", "conditions": ["C2 contains L0.H1 -> L1.H2.k"]}
+        refused = yield "", "write_report", {"title": "A circuit", "claims": [claim], "interpretation": text}
+        pytest.fail(refused["text"])
+
+    driver = Scripted(protocol)
+    driver.llm = "writer"
+    with Context.open(str(path), model="planted:induction", task="induction") as context:
+        assert study(context, driver, "Which edges matter?", Budget(), View(None), n=16).status == "finished"
+    return path
+
+
+def test_a_report_has_the_circuit_its_numbers_and_its_drawing(studied: Path) -> None:
+    with Reader.open(studied) as reader:
+        written = render_run(reader, 1)
+    assert "It has 4 edges" in written.markdown
+    assert "L1.H2 reads L0.H1." in written.markdown
+    assert "Circuit (acdc): planted:induction, induction" in written.html
+    assert "reads embed by v" in written.html
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_study_with_a_circuit_can_be_repeated(studied: Path, fast: bool) -> None:
+    with Reader.open(studied) as reader:
+        found = rerun(reader, 1, silent, fast=fast)
+    assert found.diverged is None, found.diverged
+
+
+def test_the_records_of_a_study_with_a_circuit_verify(studied: Path) -> None:
+    assert agent(studied, "verify").exit_code == 0
+
+
+def test_the_page_of_a_circuit_shows_its_drawing_and_its_edges(studied: Path) -> None:
+    with Reader.open(studied) as reader:
+        template, rows = anything(reader, {"id": "C2"})
+        page = fill_page(template, rows, reader)
+    assert "<svg" in page
+    assert "L0.H1 -&gt; L1.H2.k" in page
+    assert 'href="/E2"' in page
