@@ -6,6 +6,7 @@ edges belong to most circuits (`embed -> L0.mlp`), so a small p shows only that 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from ...db.ids import parse_id
@@ -63,10 +64,8 @@ def circuit_difference(reader: Reader, one: int, other: int) -> CircuitDifferenc
 
 def by_chance(shared: int, one: int, other: int, possible: int) -> float:
     """The probability that random sets of `one` and of `other` edges out of `possible` share at least `shared`."""
-    from scipy import stats
-
-    untyped: Any = stats
-    return float(untyped.hypergeom.sf(shared - 1, possible, one, other))
+    stats: Any = import_module("scipy.stats")
+    return float(stats.hypergeom.sf(shared - 1, possible, one, other))
 
 
 def shape_of(reader: Reader, circuit: Circuit) -> tuple[object, ...]:
