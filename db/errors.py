@@ -54,7 +54,8 @@ class NotAnId(TrackerError):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"{text!r:.60} is not an id. Ids look like R1 (run), E12 (experiment), N3 (note), H2 (hypothesis)."
+            f"{text!r:.60} is not an id. Ids look like R1 (run), E12 (experiment), N3 (note), H2 (hypothesis), "
+            "C1 (circuit)."
         )
 
 

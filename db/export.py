@@ -30,6 +30,14 @@ TABLES = {
     f"FROM effects AS p {_PART} ORDER BY p.id",
     "samples": f"SELECT {_OF}, p.prompt, p.expected, p.said, p.changed, p.condition, p.correct, p.changed_correct, "
     f"p.failure FROM samples AS p {_PART} ORDER BY p.id",
+    "circuits": "SELECT 'C' || p.id AS circuit, 'E' || e.id AS experiment, 'R' || e.run AS run, s.name AS model, "
+    "s.fingerprint, p.task, p.method, p.ranking, p.replacement, p.metric, p.size, p.possible, p.members, "
+    "p.faithfulness, p.low, p.high, p.n, p.created FROM circuits AS p JOIN subjects AS s ON s.id = p.subject "
+    f"{_PART} ORDER BY p.id",
+    "circuit_edges": "SELECT 'C' || c.id AS circuit, 'E' || e.id AS experiment, 'R' || e.run AS run, p.sender, "
+    "p.receiver, p.share, p.measured FROM circuit_edges AS p JOIN circuits AS c ON c.id = p.circuit "
+    "JOIN experiments AS e ON e.id = c.experiment WHERE e.status = 'done' AND (?1 IS NULL OR e.run = ?1) "
+    "ORDER BY c.id, abs(p.share) DESC, p.sender, p.receiver",
     "notes": "SELECT 'N' || id AS note, 'R' || run AS run, title, text, tags, experiments, created FROM notes "
     "WHERE ?1 IS NULL OR run = ?1 ORDER BY id",
     "hypotheses": "SELECT 'H' || id AS hypothesis, 'R' || run AS run, statement, rationale, refuted_if, status, "

@@ -1,4 +1,4 @@
-"""The short ids: runs R1, experiments E12, notes N3, hypotheses H2."""
+"""The short ids: runs R1, experiments E12, notes N3, hypotheses H2, circuits C1."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sqlite3
 
 from .errors import NoSuchId, NotAnId
 
-LETTERS = {"run": "R", "experiment": "E", "note": "N", "hypothesis": "H"}
-TABLES = {"run": "runs", "experiment": "experiments", "note": "notes", "hypothesis": "hypotheses"}
+LETTERS = {"run": "R", "experiment": "E", "note": "N", "hypothesis": "H", "circuit": "C"}
+TABLES = {
+    "run": "runs", "experiment": "experiments", "note": "notes", "hypothesis": "hypotheses", "circuit": "circuits",
+}  # fmt: skip
 _WHAT = {letter: what for what, letter in LETTERS.items()}
 # Eighteen digits always fit into SQLite's 64-bit integers.
-_ID = re.compile(r"([RENH])([0-9]{1,18})", re.IGNORECASE | re.ASCII)
+_ID = re.compile(r"([RENHC])([0-9]{1,18})", re.IGNORECASE | re.ASCII)
 
 
 def parse_id(text: str) -> tuple[str, int]:

@@ -50,11 +50,11 @@ WHOLE = frozenset((
 ))  # fmt: skip
 # Views that a study may use: they are built from what it sees.
 VIEWS = frozenset(("experiment_summary", "top_effects", "ledger", "run_timeline"))
-# Tables that a study sees in part, and the column with the experiment or run of a row.
+# Tables that a study sees in part, and the column with the experiment, run or circuit of a row.
 PART = {
     "experiments": "id", "measurements": "experiment", "effects": "experiment", "samples": "experiment",
     "figures": "experiment", "artifacts": "experiment", "judgements": "experiment", "turns": "run",
-    "told": "run",
+    "told": "run", "circuits": "experiment", "circuit_edges": "circuit",
 }  # fmt: skip
 # What a second opinion does not see of other runs: whole rows, or columns, which it sees as empty.
 _THOUGHTS = {"turns": (), "told": (), "notes": (), "reports": (), "hypotheses": ("rationale",),
@@ -141,6 +141,8 @@ def _hold_out(connection: sqlite3.Connection, runs: Sequence[int], alone: int | 
     for table in dict.fromkeys((*PART, *thoughts)):
         of = PART.get(table)
         rows = "1" if of is None else f"run IN ({ours})" if of == "run" else f"{of} IN ({seen})"
+        if of == "circuit":
+            rows = f"circuit IN (SELECT id FROM {secret}circuits)"
         if table == "experiments":
             rows = f"split IS NOT 'confirm' OR run IN ({ours})"
         shown = "*"

@@ -5,6 +5,7 @@ Only the standard library is imported, so browsing starts at once. Ids are short
 
     Run            RunSummary         Turn, Words, Report, Request, SpentSoFar, Event
     Experiment     ExperimentSummary  Subject, Measurement, Effect, Sample, Figure, Artifact, Doubt
+    Circuit        CircuitSummary     CircuitEdge
     Note           Hypothesis         HypothesisEvent, Prediction, Judgement
     TaskOrigin     Family             StrongEffect, Weights, Written
 
@@ -99,6 +100,76 @@ class Artifact(NamedTuple):
     sha256: str
 
 
+class CircuitEdge(NamedTuple):
+    """An edge of a circuit: `receiver` reads what `sender` writes. `share` is the change without it, as a share of the
+    whole difference; it is an estimate unless `measured`."""
+
+    sender: str
+    receiver: str
+    share: float
+    measured: bool
+
+    @property
+    def text(self) -> str:
+        return f"{self.sender} -> {self.receiver}"
+
+
+class CircuitSummary(NamedTuple):
+    """A circuit in short: the experiment that found it, and how.
+
+    size          how many edges it has
+    possible      how many edges its subject has
+    members       the parts at the ends of its edges
+    faithfulness  the share of the difference that it carries on the prompts it was found on, with its interval and n
+    """
+
+    id: str
+    experiment: str
+    model: str
+    fingerprint: str
+    task: str | None
+    method: str
+    ranking: str
+    replacement: str
+    metric: str
+    size: int
+    possible: int
+    members: Sequence[str]
+    faithfulness: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    created: str
+
+
+class Circuit(NamedTuple):
+    """A circuit with its edges, the strongest first; of a very large one, only the strongest (see `size`)."""
+
+    id: str
+    experiment: str
+    model: str
+    fingerprint: str
+    task: str | None
+    method: str
+    ranking: str
+    replacement: str
+    metric: str
+    size: int
+    possible: int
+    members: Sequence[str]
+    faithfulness: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    created: str
+    edges: Sequence[CircuitEdge]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its edges are kept."""
+        return len(self.edges) == self.size
+
+
 class Doubt(NamedTuple):
     """A reason to doubt a result: a code for programs, and a sentence."""
 
@@ -165,6 +236,7 @@ class Experiment(NamedTuple):
     samples: Sequence[Sample]
     figures: Sequence[Figure]
     artifacts: Sequence[Artifact]
+    circuits: Sequence[CircuitSummary]
     cited_by: Sequence[str]
 
 

@@ -36,7 +36,14 @@ class Sort:
     """Tables whose rows belong to it through their column `experiment`."""
 
 
+# Migration 003 made triggers for these, so they never change.
 PARTS = ("measurements", "effects", "samples", "figures", "artifacts")
+# The tables that came later, and the SQL for the rows of an experiment. They count only if there are rows, so they
+# break no older seal.
+LATER_PARTS = {
+    "circuits": "experiment = ? ORDER BY id",
+    "circuit_edges": "circuit IN (SELECT id FROM circuits WHERE experiment = ?) ORDER BY circuit, sender, receiver",
+}
 SORTS = {
     "run begun": Sort("runs", run="id", changing=frozenset({"status", "spent", "ended", "error", "error_code"})),
     "run": Sort("runs", run="id", at_end=True),
@@ -122,6 +129,9 @@ class Seals:
             parts[table] = self._filled_columns(
                 table, "experiment = ? ORDER BY id", row, but=_ELSEWHERE.get(table, frozenset())
             )
+        for table, where in LATER_PARTS.items() if sort.parts else ():
+            if later := self._filled_columns(table, where, row):
+                parts[table] = later
         # Floats by repr, which is exact; ASCII, so that invalid UTF-8 also has a form.
         return _sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")))
 
@@ -222,7 +232,7 @@ class Seals:
                 run,
             )
         ]
-        for table in PARTS:
+        for table in (*PARTS, "circuits"):
             found += [
                 f"E{number} has not ended but has {table}"
                 for (number,) in self._all(

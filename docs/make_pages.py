@@ -50,6 +50,10 @@ TABLES = {
     "effects": "The paired change of a metric by an edit at a site (edited minus intact).",
     "samples": "The text that the subject generated for one prompt, intact and changed.",
     "figures": "The data of a drawing.",
+    "circuits": "A circuit that an experiment found. `size` counts its edges, `possible` those of the whole model, and "
+    "`members` are its parts. `faithfulness` is on the prompts that it was found on.",
+    "circuit_edges": "An edge of a circuit. `share` is the change without it, as a share of the whole difference; it "
+    "is an estimate unless `measured` is 1. Of a circuit with more than 10,000 edges, the strongest 10,000 are kept.",
     "artifacts": "Values per prompt, as a NumPy array (`.npy`).",
     "notes": "An observation that outlives its study.",
     "notes_fts": "The full-text index over notes: `WHERE notes_fts MATCH 'heads'`; its rowid is the note's id.",

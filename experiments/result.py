@@ -114,7 +114,43 @@ class Sample(Frozen):
     failure: str | None = None
 
 
-FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars", "matrix", "scatter"]
+# A circuit keeps so many edges; of a larger one, the strongest.
+MOST_EDGES = 10_000
+
+
+class CircuitEdge(Frozen):
+    """What `sender` writes and `receiver` reads, by their names. `share` is the change without the edge, as a share of
+    the whole difference: -0.3 if 30% is lost. Unless `measured`, it is an estimate."""
+
+    sender: str
+    receiver: str
+    share: Number
+    measured: bool
+
+
+class Circuit(Frozen):
+    """A set of edges that an experiment found, which the tracker stores under an id of its own (C1).
+
+    `size` counts its edges, of which `edges` has the strongest MOST_EDGES; `possible` counts the edges of the model;
+    `members` are the parts at the ends of its edges. `faithfulness` is the share of the difference that it carries on
+    the prompts that it was found on, with its interval.
+    """
+
+    method: str
+    ranking: str
+    replacement: str
+    metric: str
+    size: int = Field(ge=1)
+    possible: int
+    members: tuple[str, ...]
+    faithfulness: Number | None = None
+    low: Number | None = None
+    high: Number | None = None
+    n: int | None = None
+    edges: tuple[CircuitEdge, ...] = Field(min_length=1, max_length=MOST_EDGES)
+
+
+FigureKind = Literal["head_heatmap", "layer_bars", "pie", "lines", "stacked_bars", "matrix", "scatter", "circuit"]
 
 
 class Figure(Frozen):
@@ -132,6 +168,10 @@ class Figure(Frozen):
                    "column_label": str, "texts": [row][column] (short, such as a token) or none,
                    "significant": [row][column] or none, "scale": "diverging" or "sequential",
                    "missing": "blank" where null is what cannot be, and not what was not measured}
+    circuit       {"nodes": [{"name": str, "row": [layer, place in the layer], "reads": str, "writes": str}],
+                   "edges": [[node, node, "q", "k", "v" or "", share, measured]], strongest first,
+                   "shared": [[node of shared keys and values, node of a head that reads through it]],
+                   "size": edges of the circuit, "parts": parts of the circuit}
     """
 
     name: str
@@ -152,6 +192,7 @@ class Result(Frozen):
     effects: tuple[Effect, ...] = ()
     samples: tuple[Sample, ...] = ()
     figures: tuple[Figure, ...] = ()
+    circuits: tuple[Circuit, ...] = ()
     found: str = ""
     notes: tuple[Note, ...] = ()
     doubts: tuple[Doubt, ...] = ()

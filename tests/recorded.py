@@ -16,7 +16,7 @@ from lashley.db.errors import TrackerError
 from lashley.db.seals import linked
 from lashley.db.write.store import Store
 from lashley.experiments.prediction import Prediction, judge
-from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
+from lashley.experiments.result import Circuit, CircuitEdge, Effect, Figure, Measurement, Note, Result, Sample
 
 T = TypeVar("T")
 SOURCE = """# Which heads add
@@ -69,6 +69,26 @@ def found() -> Result:
                 unit="nats",
                 n=8,
                 data={"labels": ["L0", "L7"], "values": [0.1, 0.3]},
+            ),
+        ),
+        circuits=(
+            Circuit(
+                method="eap_ig",
+                ranking="absolute",
+                replacement="corrupted",
+                metric="logit_diff",
+                size=3,
+                possible=40,
+                members=("embed", "L7.H3"),
+                faithfulness=0.9,
+                low=0.8,
+                high=1.0,
+                n=8,
+                edges=(
+                    CircuitEdge(sender="L7.H3", receiver="logits", share=-0.8, measured=True),
+                    CircuitEdge(sender="embed", receiver="L7.H3.v", share=-0.7, measured=True),
+                    CircuitEdge(sender="embed", receiver="logits", share=0.1, measured=False),
+                ),
             ),
         ),
         found="L7.H3 is the strongest site.",

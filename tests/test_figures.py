@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lashley.experiments.result import Figure
+from lashley.experiments.methods.circuit_drawing import circuit_figure
+from lashley.experiments.result import Circuit, CircuitEdge, Figure
 from lashley.tools.report.figures import draw, draw_png
 from lashley.tools.report.ink import BadFigure
 
@@ -62,6 +63,13 @@ def scatter(x: list[Any], y: list[Any], **data: Any) -> dict[str, Any]:
     return {"name": "agreement", "kind": "scatter", "title": "Agreement", "unit": "share", "n": 32, "data": data}
 
 
+def drawn_circuit(*edges: tuple[str, str, float], size: int | None = None) -> dict[str, Any]:
+    made = tuple(CircuitEdge(sender=s, receiver=r, share=x, measured=x < 0) for s, r, x in edges)
+    found = Circuit(method="eap", ranking="absolute", replacement="mean", metric="loss", size=size or len(made),
+                    possible=99, members=("embed",), edges=made)  # fmt: skip
+    return circuit_figure(found, "Circuit", "share", 32, (1, 2)).model_dump(mode="json")
+
+
 EXAMPLES = [
     heatmap([[0.1, None], [-0.3, 0.2]], significant=[[True, False], [True, False]]),
     bars(["L0", "L1"], [0.5, None], low=[0.4, None], high=[0.7, None]),
@@ -70,6 +78,7 @@ EXAMPLES = [
     lines([1, 2, 3], {"name": "zero", "y": [0.1, None, 0.4], "low": [0, None, 0.3], "high": [0.2, None, 0.5]}),
     matrix([[0.1, None], [-0.3, 0.2]], texts=[["␣a", "b"], ["", None]], significant=[[True, False], [False, True]]),
     scatter([0.1, None, -0.4], [0.2, 0.3, -0.5], groups=["strongest", "strongest", "drawn at random"]),
+    drawn_circuit(("embed", "L0.H1.q", -0.5), ("L0.H1", "L1.K0", 0.25), ("L1.H1", "logits", -0.1)),
 ]
 KINDS = [example["kind"] for example in EXAMPLES]
 
@@ -302,3 +311,44 @@ def test_matplotlib_is_imported_only_to_draw() -> None:
         "sys.exit(any(name in sys.modules for name in ('matplotlib', 'torch', 'sqlite_utils')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def boxes(svg: str) -> list[tuple[float, float, float, float]]:
+    """The outlines of the parts of a drawn circuit: left, top, right, bottom."""
+    found: list[tuple[float, float, float, float]] = []
+    for path in ET.fromstring(svg).iter(f"{SVG}path"):
+        if "fill: #eef1f4" in path.get("style", ""):
+            at = np.array(re.findall(r"-?[\d.]+", path.get("d", "")), dtype=float).reshape(-1, 2)
+            found.append((*at.min(0).tolist(), *at.max(0).tolist()))
+    return found
+
+
+def test_the_parts_of_a_circuit_lie_by_layer_and_do_not_overlap() -> None:
+    heads = [f"L{layer}.H{h}" for layer in range(4) for h in range(7)]
+    edges = [("embed", f"{head}.q", -0.01 * i) for i, head in enumerate(heads)]
+    edges += [(head, "logits", 0.01 * i) for i, head in enumerate(heads)]
+    figure = drawn_circuit(*edges, size=70)
+    svg = draw(figure)
+    found = boxes(svg)
+    assert len(found) == len(heads) + 2
+    for i, (left, top, right, bottom) in enumerate(found):
+        for left_2, top_2, right_2, bottom_2 in found[i + 1 :]:
+            assert right < left_2 or right_2 < left or bottom < top_2 or bottom_2 < top
+    # embed at the bottom, then the layers, then the logits.
+    tops = [top for _, top, _, _ in found]
+    named = [node["name"] for node in figure["data"]["nodes"]]
+    assert named == ["embed", *heads, "logits"]
+    assert tops == sorted(tops, reverse=True)
+    assert any("56 strongest of 70 edges" in text for text in texts(svg))
+
+
+def test_a_circuit_that_leads_back_is_refused() -> None:
+    figure = drawn_circuit(("L1.H1", "L0.H1.q", -0.5))
+    with pytest.raises(BadFigure, match="an edge must lead to a later row"):
+        draw(figure)
+
+
+def test_a_head_is_joined_to_the_keys_that_it_shares() -> None:
+    data = drawn_circuit(("L0.H1", "L1.K1", -0.5), ("L1.H2", "logits", -0.4), ("L1.H1", "logits", -0.3))["data"]
+    named = [node["name"] for node in data["nodes"]]
+    assert [(named[a], named[b]) for a, b in data["shared"]] == [("L1.KV1", "L1.H2")]

@@ -16,7 +16,7 @@ from lashley.db import query
 from lashley.db.errors import QueryRefused
 from lashley.db.read.reader import Reader
 from lashley.db.write.store import Store
-from lashley.experiments.result import Effect, Figure, Measurement, Note, Result, Sample
+from lashley.experiments.result import Circuit, CircuitEdge, Effect, Figure, Measurement, Note, Result, Sample
 
 from .recorded import EXPERIMENT, RUN, tamper
 
@@ -36,6 +36,9 @@ def hidden(path: Path) -> Path:
             effects=(Effect(site="L7.H3", metric="loss", p=SECRET, q=SECRET, **number),),
             samples=(Sample(prompt="secret", expected="secret", said="secret", condition="secret"),),
             figures=(Figure(name="f", kind="layer_bars", title="secret", unit="", n=8, data={"x": "secret"}),),
+            circuits=(Circuit(method="eap", ranking="absolute", replacement="mean", metric="loss", size=1, possible=9,
+                              members=("secret",), faithfulness=SECRET, low=SECRET, high=SECRET, n=8,
+                              edges=(CircuitEdge(sender="secret", receiver="secret", share=SECRET, measured=True),)),),
             found=f"secret {SECRET}", notes=(Note(code="secret", text="secret"),),
         )  # fmt: skip
         test = store.begin_experiment(run=run, **{**EXPERIMENT, "split": "confirm"})
@@ -63,9 +66,12 @@ def two_trackers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "UPDATE figures SET title = 'x', data = '{}'", "UPDATE artifacts SET data = x'00', size = 1, sha256 = 'x'",
         f"UPDATE judgements SET value = {OTHER}, low = {OTHER}, high = {OTHER}, p = {OTHER}, side = 'against'",
         "UPDATE experiments SET found = 'x', notes = '[]', seconds = 9 WHERE split = 'confirm'",
+        f"UPDATE circuits SET faithfulness = {OTHER}, low = {OTHER}, high = {OTHER}, members = '[]'",
+        f"UPDATE circuit_edges SET sender = 'x', receiver = 'x', share = {OTHER}, measured = 0",
         """UPDATE turns SET content = '{"text": "x"}'""",
         "INSERT INTO measurements (experiment, name, value, unit) VALUES (1, 'more', 1, '')",
         "INSERT INTO effects (experiment, site, metric, value, low, high, n) VALUES (1, 'L0', 'loss', 1, 1, 1, 1)",
+        "INSERT INTO circuit_edges (circuit, sender, receiver, share, measured) VALUES (1, 'more', 'x', 1, 1)",
         "INSERT INTO turns (run, step, role, content, created) VALUES (1, 1, 'tool', '{}', 'x')",
     )  # fmt: skip
     return one, two
@@ -88,7 +94,8 @@ def same(two_trackers: tuple[Path, Path], sql: str) -> str:
     return one
 
 
-CLOSED = ["experiments", "measurements", "effects", "samples", "figures", "artifacts", "judgements", "turns", "told"]
+CLOSED = ["experiments", "measurements", "effects", "samples", "figures", "artifacts", "judgements", "turns", "told",
+          "circuits", "circuit_edges"]  # fmt: skip
 VIEWS = ["experiment_summary", "top_effects", "run_timeline", "ledger"]
 FORMS = [
     "SELECT * FROM {t}", "SELECT count(*) FROM {t}", "SELECT rowid, * FROM {t}", "SELECT 1 FROM {t}",

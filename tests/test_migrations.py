@@ -29,6 +29,7 @@ RELEASED = {
     "010_doubts": "6db3155cbf100bf3",
     "011_codes": "0fb7356988d724ea",
     "012_questions": "1907386c58e3ccb1",
+    "013_circuits": "2e504300f916b7fe",
 }
 
 

@@ -35,6 +35,9 @@ TABLES: dict[str, tuple[str, set[str]]] = {
     "Sample": ("samples", {"id", "experiment"}),
     "Figure": ("figures", {"id", "experiment"}),
     "Artifact": ("artifacts", {"id", "experiment", "data"}),
+    "Circuit": ("circuits", {"subject"}),
+    "CircuitSummary": ("circuits", {"subject"}),
+    "CircuitEdge": ("circuit_edges", {"circuit"}),
     "Subject": ("subjects", {"id"}),
     "Note": ("notes", set()),
     "Hypothesis": ("hypotheses", set()),
@@ -50,7 +53,9 @@ TABLES: dict[str, tuple[str, set[str]]] = {
 AROUND = {
     "Run": {"seal", "questions", "timeline", "hypotheses", "notes", "experiments", "report", "waiting", "reviewed_by",
             "forks", "resumed", "turns"},
-    "Experiment": {"measurements", "effects", "samples", "figures", "artifacts", "cited_by"},
+    "Experiment": {"measurements", "effects", "samples", "figures", "artifacts", "circuits", "cited_by"},
+    "Circuit": {"model", "fingerprint", "edges"},
+    "CircuitSummary": {"model", "fingerprint"},
     "Hypothesis": {"events", "predictions"},
     "Prediction": {"judged"},
 }  # fmt: skip
@@ -89,6 +94,9 @@ def read(reader: Reader) -> dict[str, Any]:
         "request": [reader.request(1, "9999")],
         "experiments": experiments,
         "experiment": [reader.experiment(number) for number in tested],
+        "circuits": reader.circuits(),
+        "circuit": [reader.circuit(1)],
+        "circuits_of": [reader.circuits_of(number) for number in tested],
         "ledger": reader.ledger(),
         "strongest": reader.strongest(),
         "note": [reader.note(1)],
@@ -118,7 +126,7 @@ def test_every_reading_method_gives_records_of_the_types_that_it_says(path: Path
         says = getattr(Reader, name).__annotations__["return"]
         assert "dict" not in says, name
         given = eval(says, vars(records))
-        whole = given if name in ("runs", "experiments", "ledger", "strongest", "notes", "hypotheses",
+        whole = given if name in ("runs", "experiments", "circuits", "ledger", "strongest", "notes", "hypotheses",
                                   "latest_hypotheses", "task_files") else list[given]  # fmt: skip
         # Strictly: a text is no number, and a mapping is no text.
         assert TypeAdapter(whole).validate_python(rows, strict=True) == rows, name

@@ -16,7 +16,7 @@ from lashley.tools.report.numbers import NBSP
 from lashley.tools.report.tips import Place, marks, tips
 
 from .recorded import made
-from .test_figures import EXAMPLES, KINDS, bars, heatmap, matrix, pie, scatter, stacked
+from .test_figures import EXAMPLES, KINDS, bars, drawn_circuit, heatmap, matrix, pie, scatter, stacked
 
 DPI = 144
 EFFECT = {"site": "L0.H1", "value": 0.5, "low": 0.25, "high": 0.75, "n": 8, "q": 0.01}
@@ -152,3 +152,12 @@ def test_a_bar_stands_in_its_column(names: str) -> None:
         areas.append(int((part == (blue if i == 1 else red)).all(-1).sum()))
         assert not (part == (red if i == 1 else blue)).all(-1).any()
     assert np.allclose(np.array(areas) / areas[0], [1, 1, 0.5, 0.25], atol=0.06)
+
+
+def test_a_part_of_a_circuit_says_what_it_reads_and_writes() -> None:
+    figure = drawn_circuit(("embed", "L0.H1.q", -0.5), ("embed", "L0.H1.v", 0.3), ("L0.H1", "logits", -0.1))
+    assert said(figure) == {
+        (0,): ("embed", "writes L0.H1.q -0.50, L0.H1.v ~+0.30"),
+        (1,): ("L0.H1", "reads embed by q -0.50, embed by v ~+0.30; writes logits -0.10"),
+        (2,): ("logits", "reads L0.H1 -0.10"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError
 
@@ -41,6 +41,7 @@ from .json_arguments import json_object
 from .refusals import REFUSALS, refused
 from .report.numbers import value_text
 from .workbench.across_tasks import tasks_in
+from .workbench.circuits import changed, with_edges
 from .workbench.context import Context
 from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import experiment_from
@@ -173,18 +174,24 @@ def predictions_on(context: Context, given: Predicted, changes: dict[str, Any]) 
     require_measured(context, given)
     quantity = EXCESS if given.comparison == "beyond_control" else wanted.text
     methods = [config["method"]] if "method" in config else [None]
-    if "method" in config and "method" not in changes and given.comparison != "between":
+    if removes(kind) and "method" not in changes and given.comparison != "between":
         methods = list(METHODS)
     found: list[Prediction] = []
     for method in methods:
         whole = {**config, "method": method} if method is not None else config
-        experiment = context.settled(experiment_from(kind, whole))
+        experiment = context.settled(with_edges(context, experiment_from(kind, whole)))
         context.check(experiment)
         found.append(
             Prediction(kind=kind, config=experiment.config(), quantity=quantity, comparison=given.comparison,
                        low=given.low, high=given.high)
         )  # fmt: skip
     return found
+
+
+def removes(kind: str) -> bool:
+    """Whether the kind has a method of removal. `method` of some kinds is another one, such as eap."""
+    field = registry.kind(kind).model_fields.get("method")
+    return field is not None and {*METHODS} <= {*get_args(field.annotation)}
 
 
 def require_measured(context: Context, given: Predicted) -> None:
@@ -224,7 +231,7 @@ def _configuration(context: Context, given: Predicted, changes: dict[str, Any]) 
         changes = {**changes, "model": allowed_model(context, changes["model"])}
     # Null returns a setting to its default, as in the kind's own tool; it can so take back one of `like`.
     unset = {name for name, value in changes.items() if value is None}
-    whole = {name: value for name, value in {**base, **changes}.items() if name not in unset}
+    whole = {name: value for name, value in changed(base, changes).items() if name not in unset}
     if "n" not in changes:
         task = context.find_task(str(whole["task"]))
         whole["n"] = within_task(task, int(whole.get("n") or registry.kind(kind).model_fields["n"].default), "confirm")

@@ -81,6 +81,19 @@ REFUSALS = {
     "other_task_version": "{name} was measured on a different version of the task {task}{of}. Run a new "
     "experiment to measure this version.",
     "other_lab": "An experiment with chat needs a lab with chat, and one without needs a plain lab: lab_of makes both.",
+    # Circuits.
+    "circuit_of_another_model": "{id} is a circuit of {model}, not of {asked}. Use model {model}, or name a circuit of "
+    "{asked}.",
+    "circuit_of_other_weights": "{id} was found in {model} with fingerprint {was}; the model of that name here has "
+    "{now}. Load the former weights, or name the edges.",
+    "circuit_not_whole": "Of {id}, the strongest {kept} of {size} edges are stored, so it cannot be run. Find a "
+    "smaller one: set edges in circuit_discovery.",
+    "circuit_and_edges": "edges has other edges than {id}. Leave out edges, or leave out circuit.",
+    "found_on_these": "{id} was found on {same} of these {n} prompts, which it therefore fits. Use other prompts: "
+    "seed {seed}, or a prediction, which is tested on held-out ones.",
+    "held_out_circuit": "{id} is from another study's test on held-out prompts; name a circuit that you can read.",
+    "other_shape": "{one} is a circuit of {model}, and {other} one of {other_model}, which has other edges. Give two "
+    "circuits of models with the same layers and heads.",
     # Files of a report.
     "no_report": "{file} names no study and seal, as a report does. Write it with: agent report R1",
     "unreadable": "{file} cannot be read: {why}.",

@@ -32,8 +32,9 @@ from .json_schema import fill_nulls, strict_schema
 from .refusals import REFUSALS, refused
 from .toolset import ADDING, core
 from .workbench.across_tasks import OfEach, across_text, as_data, differences, run_each, tasks_in
+from .workbench.circuit_text import with_parts
 from .workbench.context import Context
-from .workbench.experiment_text import REFUSAL, cut, experiment_text, rest_of
+from .workbench.experiment_text import LIMIT, REFUSAL, cut, experiment_text, rest_of
 from .workbench.naming import allowed_model, within_task
 from .workbench.run_experiment import code_of, run_experiment
 from .workbench.short_form import short_answer, short_experiment
@@ -83,6 +84,8 @@ class Tool:
         return {**self.schema, "properties": fields}
 
 
+# Characters of an answer for what is said before the experiment.
+ROOM = 200
 # The fields of every kind's tool.
 SHARED = (*(name for name in Experiment.model_fields if name != "split"), "reason")
 # Fields of the kinds with random controls, with the same meaning in each.
@@ -138,6 +141,7 @@ def experiment_tool(kind: type[Experiment]) -> Tool:
             text = REFUSALS["experiment_failed"].format(id=outcome.id, error=outcome.error)
             return Answer(text, {"id": outcome.id, "error": outcome.error}, True, code_of(logged.error_type))
         text = f"{''.join(few)}{experiment_text(logged)}"
+        text = with_parts(text, context.reader.circuits_of(outcome.number), LIMIT - ROOM)
         if outcome.reused:
             text = f"This repeats {outcome.id}, whose result follows. It is not new evidence.\n{text}"
         text, data = cut(text, rest=rest_of(logged.id)), {"reused": outcome.reused, **facts(logged)}

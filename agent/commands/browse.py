@@ -151,10 +151,12 @@ def notes(
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--all", "everything", is_flag=True, help="Show all effects and samples, or a run's whole conversation.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Show all effects and samples, a run's whole conversation, or all edges."
+)
 @browses
 def show(reader: Reader, id: str, everything: bool) -> Read:
-    """Show a run (R1), experiment (E12), note (N3) or hypothesis (H2)."""
+    """Show a run (R1), experiment (E12), note (N3), hypothesis (H2) or circuit (C1)."""
     from ...db.ids import parse_id
 
     what, number = parse_id(id)
@@ -162,6 +164,8 @@ def show(reader: Reader, id: str, everything: bool) -> Read:
         return Read(reader.run(number, turns=True), ("pages.run", "print_run"), everything)
     if what == "hypothesis":
         return Read(_judged(reader, number), ("pages.lists", "print_hypothesis"))
+    if what == "circuit":
+        return Read(reader.circuit(number), ("pages.circuits", "print_circuit"), everything)
     if what == "experiment":
         return Read(reader.experiment(number), ("pages.lists", "print_experiment"), everything)
     return Read(reader.note(number), ("pages.lists", "print_note"))

@@ -8,7 +8,7 @@ from ...db.read.reader import Reader
 from ...db.records import Effect, Experiment, Measurement
 from ...tools.evidence.quantity import ranked
 from ...tools.report.answers import answer_classes
-from ...tools.report.numbers import setting
+from ...tools.report.numbers import setting, without_edges
 from ...tools.report.shown import Shown, measured
 from ...tools.workbench.catalog import command_of
 from .compare_page import others
@@ -23,7 +23,7 @@ def experiment(reader: Reader, number: int) -> tuple[str, Shown]:
     page: Shown = {
         "here": "/experiments",
         "e": row,
-        "settings": [(name, setting(value)) for name, value in row.config.items()],
+        "settings": [(name, setting(value)) for name, value in without_edges(row.config).items()],
         "measurements": [_cells(one, one.name) for one in row.measurements],
         "effects": [_cells(one, one.site) for one in _strongest(row)],
         "metrics": len({effect.metric for effect in row.effects}),

@@ -12,7 +12,7 @@ from ...db.ids import parse_id
 from ...db.read.reader import Reader
 from ...db.records import EXPERIMENT_STATUSES
 from ...tools.report.shown import Shown
-from . import experiment_page, run_page
+from . import circuit_page, experiment_page, run_page
 from .judged import judged
 
 Asked = dict[str, str]
@@ -84,6 +84,8 @@ def anything(reader: Reader, asked: Asked) -> Filled:
         return run_page.run(reader, number)
     if what == "experiment":
         return experiment_page.experiment(reader, number)
+    if what == "circuit":
+        return circuit_page.circuit(reader, number)
     if what == "note":
         return "note.html.j2", {"here": "/notes", "note": reader.note(number)}
     return "hypothesis.html.j2", {"here": "/hypotheses", "h": judged(reader, [reader.hypothesis(number)])[0]}

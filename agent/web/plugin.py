@@ -25,7 +25,7 @@ from ...tools.report.render import POLICY
 from . import compare_page, pages, run_page
 from .templates import asset, fill
 
-ID = r"(?P<id>[RENHrenh][0-9]{1,18})"
+ID = r"(?P<id>[RENHCrenhc][0-9]{1,18})"
 STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -78,7 +78,7 @@ class Pages:
     @hookimpl
     def render_cell(self, value: Any) -> Markup | None:
         """In Datasette's tables, link an id to its page."""
-        known = isinstance(value, str) and re.fullmatch(r"[RENH][0-9]{1,18}", value)
+        known = isinstance(value, str) and re.fullmatch(r"[RENHC][0-9]{1,18}", value)
         return Markup(f'<a href="/{escape(value)}">{escape(value)}</a>') if known else None
 
     def _page(self, page: Page) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from ...tools.report.shown import Shown, measured
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parent.parent / "tools" / "report"
 # An id in a sentence; the H3 of L7.H3 is a head.
-_ID = re.compile(r"(?<![\w.#/-])([RENH][0-9]{1,18})(?!\w)")
+_ID = re.compile(r"(?<![\w.#/-])([RENHC][0-9]{1,18})(?!\w)")
 _KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
 
 

@@ -26,6 +26,7 @@ NAMES = (
     "010_doubts",
     "011_codes",
     "012_questions",
+    "013_circuits",
 )
 
 

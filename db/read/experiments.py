@@ -20,7 +20,8 @@ from ..records import (
     Subject,
     Weights,
 )
-from .rows import Reading, every, fields
+from .circuits import CircuitReader
+from .rows import every, fields
 
 Sort = Literal["id", "kind", "model", "task", "n", "seconds"]
 # The results of an experiment, by field and table.
@@ -29,10 +30,10 @@ PARTS: dict[str, Any] = {
 }  # fmt: skip
 # The content of an environment; rows of runs and experiments refer to it by hash.
 ENVIRONMENT = "(SELECT content FROM environments WHERE hash = environment)"
-_OWN = tuple(name for name in fields(Experiment) if name not in (*PARTS, "cited_by"))
+_OWN = tuple(name for name in fields(Experiment) if name not in (*PARTS, "circuits", "cited_by"))
 
 
-class ExperimentReader(Reading):
+class ExperimentReader(CircuitReader):
     """Experiments with their results, and their subjects."""
 
     def subjects(self, run: int) -> list[Weights]:
@@ -112,6 +113,7 @@ class ExperimentReader(Reading):
         row["doubts"] = row["doubts"] or ([] if row["note_codes"] else older.doubts_in(row["notes"]))
         of = "WHERE experiment = ? ORDER BY id"
         row |= {table: self._records(record, f"FROM {table} {of}", experiment) for table, record in PARTS.items()}
+        row["circuits"] = self.circuits(experiment=experiment)
         return Experiment(**row)
 
     def artifact(self, experiment: int, name: str) -> bytes:

@@ -172,6 +172,7 @@ class ExperimentWriter(Writing):
         row = self._db.conn.execute("SELECT status FROM experiments WHERE id = ?", [number]).fetchone()
         if row[0] != "running":
             return False
+        at = now()
         done: dict[str, Any] = {"status": "failed", "error_type": ended.error_type, "error": ended.error}
         if (result := ended.result) is not None:
             for table in ("measurements", "effects", "samples", "figures"):
@@ -179,15 +180,25 @@ class ExperimentWriter(Writing):
                 if table == "figures":
                     rows = [{**row, "data": as_json(row["data"])} for row in rows]
                 self._db.table(table).insert_all([stored(row) for row in rows])
+            for circuit in result.get("circuits", ()):
+                self._add_circuit(number, circuit, at)
             done = {"status": "done", "found": result["found"], "doubts": as_json(list(result.get("doubts", ())))}
             done |= _as_columns(result["notes"])
         for name, (media_type, data) in ended.artifacts.items():
             sha256 = hashlib.sha256(data).hexdigest()
             kept = {"experiment": number, "name": name, "media_type": media_type, "sha256": sha256}
             self._insert("artifacts", **kept, size=len(data), data=data)
-        self._update("experiment", number, **done, ended=now(), seconds=ended.seconds)
+        self._update("experiment", number, **done, ended=at, seconds=ended.seconds)
         self._seals.add("experiment", number)
         return True
+
+    def _add_circuit(self, experiment: int, circuit: Mapping[str, Any], at: str) -> None:
+        """Write a circuit of an experiment: `Circuit.model_dump()`."""
+        own = {name: value for name, value in circuit.items() if name not in ("edges", "members")}
+        of = self._db.conn.execute("SELECT subject, task FROM experiments WHERE id = ?", [experiment]).fetchone()
+        own |= {"experiment": experiment, "subject": of[0], "task": of[1], "members": as_json(circuit["members"])}
+        number = self._insert("circuits", **own, created=at)
+        self._db.table("circuit_edges").insert_all([stored({"circuit": number, **edge}) for edge in circuit["edges"]])
 
     def find_experiment(
         self, config_hash: str, subject_fingerprint: str, task_fingerprint: str | None, code_version: str

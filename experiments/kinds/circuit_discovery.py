@@ -10,7 +10,7 @@ from pydantic import Field
 from ..methods.circuit_settings import Method, OnEdges
 from ..metrics import require_slope
 from ..questions import WHICH_READS_FROM_WHICH
-from ..result import Effect, Figure, Measurement, Result
+from ..result import MOST_EDGES, Circuit, CircuitEdge, Effect, Measurement, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # A circuit that carries so much is large enough, if no number of edges is asked for.
 ENOUGH = 0.8
 LISTED = 60
-ROWS = 40
 
 
 class CircuitDiscovery(OnEdges):
@@ -63,11 +62,12 @@ class CircuitDiscovery(OnEdges):
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
+        from ..methods.circuit_drawing import circuit_figure
         from ..methods.circuits import order_of, prepare
         from ..methods.controls import TOLERANCE, per_prompt
         from ..notes import note
         from ..statistics.intervals import questions_asked
-        from ..statistics.recovery import RECOVERY, WHOLE
+        from ..statistics.recovery import RECOVERY, UNIT, WHOLE
         from ..tasks.corrupted_prompts import corrupted_prompts
 
         pair = corrupted_prompts(lab, self.draw)
@@ -98,17 +98,21 @@ class CircuitDiscovery(OnEdges):
             *pair.notes,
             *((note("identity_failed", metric=self.metric, off=made.identity.value),) if failed else ()),
         )
+        faithful = scale.share("faithfulness", carried)
+        found = self.stored(made, inside, mean / scale.gap, exact, faithful)
+        title = f"Circuit ({self.method}): {lab.subject.name}, {self.task}"
         agreed = self.agreement(made, order) if self.compare is not None else []
         return Result(
             measurements=(
                 *scale.measurements(), questions_asked(pair.asked), made.identity,
-                scale.share("faithfulness", carried),
+                faithful,
                 Measurement(name="edges", value=graph.size), Measurement(name="kept", value=int(circuit.sum())),
                 Measurement(name="on_a_path", value=int(inside.sum())),
                 Measurement(name="parts", value=len(graph.members(inside))), *agreed,
             ),
             effects=(*exact, *guessed),
-            figures=(self.drawing(lab, made, inside, mean / scale.gap),),
+            figures=() if found is None else (circuit_figure(found, title, UNIT, self.n, graph.shared),),
+            circuits=() if found is None else (found,),
             found=self.summary(made, circuit, inside, carried, exact),
             notes=notes,
             doubts=lab.doubts(*self.draw, self.metric),
@@ -198,23 +202,28 @@ class CircuitDiscovery(OnEdges):
         return {"corrupted": "the corrupted prompt", "mean": "the mean of other corrupted prompts",
                 "zero": "nothing (zero)"}[self.replacement]  # fmt: skip
 
-    def drawing(self, lab: Lab, made: Prepared, inside: Tensor, shares: Array) -> Figure:
-        """Senders by receivers of the circuit; only the strongest if there are many."""
+    def stored(
+        self, made: Prepared, inside: Tensor, shares: Array, exact: Sequence[Effect], carried: Measurement
+    ) -> Circuit | None:
+        """The circuit [sender, receiver] as data, with the share of each edge; None if no edge is on a path."""
         from ..engine.graph import sender_name
-        from ..statistics.recovery import UNIT
 
-        graph = made.graph
-        size = abs(shares) * inside.numpy()
-        rows = sorted(sorted(range(len(graph.senders)), key=lambda s: -size[s].max())[:ROWS])
-        columns = sorted(sorted(range(len(graph.receivers)), key=lambda r: -size[:, r].max())[:ROWS])
-        rows = [s for s in rows if size[s].max() > 0] or rows[:1]
-        columns = [r for r in columns if size[:, r].max() > 0] or columns[:1]
-        values = [[float(shares[s, r]) if bool(inside[s, r]) else None for r in columns] for s in rows]
-        title = f"Edges of the circuit ({self.method}): {lab.subject.name}, {self.task}"
-        data = {"values": values, "rows": [sender_name(graph.senders[s]) for s in rows],
-                "columns": [graph.receivers[r].name for r in columns], "row_label": "sender",
-                "column_label": "receiver", "scale": "diverging", "missing": "blank"}  # fmt: skip
-        return Figure(name="edges", kind="matrix", title=title, unit=UNIT, n=self.n, data=data)
+        graph, named = made.graph, {one.site: one.value for one in exact}
+        run = self.method in ("exact", "acdc")
+        edges = [
+            CircuitEdge(sender=sender_name(graph.senders[s]), receiver=graph.receivers[r].name,
+                        share=named.get(name, float(shares[s, r])), measured=run or name in named)
+            for s, r in inside.nonzero().tolist() for name in [graph.edge(s, r)]
+        ]  # fmt: skip
+        if not edges:
+            return None
+        edges.sort(key=lambda edge: -abs(edge.share))
+        return Circuit(
+            method=self.method, ranking=self.ranking, replacement=self.replacement, metric=self.metric,
+            size=len(edges), possible=graph.size, members=tuple(graph.members(inside)),
+            faithfulness=carried.value, low=carried.low, high=carried.high, n=carried.n,
+            edges=tuple(edges[:MOST_EDGES]),
+        )  # fmt: skip
 
 
 def pairs_of(mask: Tensor) -> Array:

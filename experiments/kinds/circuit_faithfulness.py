@@ -29,7 +29,8 @@ MINIMAL = 60
 class CircuitFaithfulness(OnEdges):
     """How much of the task does a circuit carry, on prompts that it was not found on?
 
-    Finds the edges on prompts of the explore split (as circuit_discovery), or takes `edges`, and runs the model on
+    Finds the edges on prompts of the explore split (as circuit_discovery), or takes `edges` or a stored `circuit` (with
+    another seed than the one that it was found with), and runs the model on
     other prompts with only these edges intact. faithfulness is the share of the difference that they carry: 0 is the
     model with all edges replaced, 1 the intact one. At ten sizes, from 0.1% to all edges: cpr is the area under the
     curve, cmd the area between it and 1 (MIB, arXiv 2504.13151). Controls: random circuits with as many edges between
@@ -42,16 +43,22 @@ class CircuitFaithfulness(OnEdges):
     question: ClassVar[str] = WHICH_READS_FROM_WHICH
     aspect: ClassVar[str] = "How much of the task do these edges carry on other prompts?"
 
+    # A configuration without a stored circuit has the hash that it had before there were any.
+    later: ClassVar[frozenset[str]] = OnEdges.later | {"circuit"}
+
     edges: Annotated[
         list[str] | None,
         Field(description="A circuit as edges such as L1.H2 -> L3.H1.k. Null: find the edges by `method`."),
     ] = None
+    circuit: Annotated[str | None, Field(description="Or a stored circuit by its id: C1.")] = None
     method: Annotated[Literal["eap", "eap_ig"], Field(description="How to find the edges.")] = "eap_ig"
     found_on: Annotated[int, Field(ge=4, le=512, description="How many other prompts to find the edges on.")] = 32
     controls: Annotated[int, Field(ge=1, le=100, description="Random circuits for each size.")] = 3
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
+        if self.circuit is not None and self.edges is None:
+            raise BadConfiguration(f"Only a tracker knows circuit {self.circuit}. Name its edges.")
         if self.edges is None:
             require_slope(self.metric, "use metric logit_diff, or name the edges")
         elif not self.edges or len(set(self.edges)) < len(self.edges):
@@ -153,7 +160,8 @@ class CircuitFaithfulness(OnEdges):
         random: Sequence[Effect], complement: Sequence[Effect], measured: Sequence[Measurement],
     ) -> str:  # fmt: skip
         carried, scale = curves[self.replacement], made.scale
-        found = "named" if self.edges else f"found on {self.found_on} other prompts by {self.method}"
+        found = f"found on {self.found_on} other prompts by {self.method}"
+        found = f"of {self.circuit}" if self.circuit else "named" if self.edges else found
         words = f"{scale.summary}. Edges {found}; the others are {self.replacement}. "
         if self.edges is None:
             sizes = ", ".join(name.split("%")[0] for name in names)

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeGuard
 
+from ..edge_names import without_edges
 from ..errors import BadConfiguration, UnknownName
 from ..experiment import Experiment
 from ..installed import Registered, registered
@@ -86,7 +87,7 @@ def own_settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     known = kinds().get(kind)
     return {
         name: value
-        for name, value in (config if known is None else known.as_logged(config)).items()
+        for name, value in without_edges(config if known is None else known.as_logged(config)).items()
         if name not in SHOWN
         and (value is not None if known is None or name not in known.model_fields
              else value != known.model_fields[name].default)

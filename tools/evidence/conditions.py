@@ -7,6 +7,7 @@
     E5.effect[L7] - E6.effect[L7] > 0     of two experiments; also /
     H2 is supported                 or confirmed, refuted, inconclusive: the program's verdict
     H3.2 is supported               the verdict on its second prediction; or refuted, inconclusive
+    C1 contains L1.H2 -> L3.H1.k    an edge of a stored circuit
 
 A condition that claims an effect must also hold when all comparisons of the run count (q < 0.05). Such are: an effect,
 or a difference or ratio of two, whose bound excludes zero; numbers counted from effects (rank, percentile, p, a first
@@ -24,6 +25,7 @@ from ...experiments.result import Frozen
 from ..report.escape import one_line
 from ..report.numbers import p_number, value_text
 from .first_layer import FirstLayer, passing
+from .in_circuit import CONTAINS
 from .ledger import Key
 from .quantified import Many, needed_q
 from .quantity import Artifact, Measured, NoQuantity, Others, Quantity, parse, ranked, read
@@ -43,7 +45,7 @@ _SAYS_EFFECT: dict[str, Literal["away", "high", "low"]] = {
 }  # fmt: skip
 FORMS = (
     "E12.effect[L7.H3] < -0.1, E12.accuracy_drop > 0.2, E12.loss_increase between -0.1 and 0.1, H2 is supported, "
-    "H3.2 is supported"
+    "H3.2 is supported, C1 contains L1.H2 -> L3.H1.k"
 )
 
 
@@ -85,17 +87,20 @@ class Bound(Frozen):
 
 class Condition(Frozen):
     """A bound on a quantity of the experiment `of`, or the verdict of the hypothesis `of`, or of one of its predictions
-    (`place`, from 1)."""
+    (`place`, from 1), or an `edge` of the circuit `of`."""
 
     of: str
     bound: Bound | None = None
     verdict: str = ""
     place: int | None = None
+    edge: str = ""
 
     @property
     def text(self) -> str:
         if self.bound is not None:
             return f"{self.of}.{self.bound.text}"
+        if self.edge:
+            return f"{self.of} contains {self.edge}"
         return f"{self.of}{'' if self.place is None else f'.{self.place}'} is {self.verdict}"
 
 
@@ -138,6 +143,8 @@ def parse_condition(text: str) -> Condition:
     verdict = _VERDICT.fullmatch(text)
     if verdict is not None:
         return Condition(of=verdict[1], verdict=verdict[3], place=None if verdict[2] is None else int(verdict[2]))
+    if edge := CONTAINS.fullmatch(text):
+        return Condition(of=edge[1], edge=f"{edge[2]} -> {edge[3]}")
     of = of_experiment(text)
     if of is None:
         raise NoCondition(f"'{one_line(text)[:100]}' is not a condition; write, for example, {FORMS}.")

@@ -18,6 +18,7 @@ from ...db.records import Artifact, Json, as_json
 from ...experiments.errors import UnknownName
 from ...experiments.result import Effect, Figure, Frozen, Measurement, Note, Result, Sample, notes_of
 from ..errors import ToolError
+from ..workbench.circuits import as_found
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,6 +158,7 @@ class Logged(Found):
         whole = as_json(self.row)
         try:
             parts = {**{part: whole[part] for part in PARTS}, "found": self.row.found or ""}
+            parts["circuits"] = [as_found(one) for one in self._reader.circuits_of(self._number)]
             return Result.model_validate({**parts, "notes": notes_of(self.row.notes, self.row.note_codes)})
         except ValidationError as fault:
             from ...experiments.explain import explain

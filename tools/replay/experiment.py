@@ -6,11 +6,11 @@ add in another order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...db.ids import show_id
-from ...db.records import Experiment
+from ...db.records import Circuit, Experiment
 from ...experiments.result import Result
 from ...experiments.statistics import VERSION
 from ..refusals import refused
@@ -56,7 +56,7 @@ def replay(context: Context, number: int, tolerance: float = TOLERANCE) -> dict[
     if changed := other_statistics(logged):
         warnings.append(changed)
     result = measured(experiment, lab)
-    found = compare(logged, result, tolerance, newer)
+    found = compare(logged, result, tolerance, newer, context.reader.circuits_of(number))
     if found["more"]:
         warnings.append(f"this code measures more: {', '.join(found['more'])}")
     return {"id": name, **found, "warnings": warnings}
@@ -73,10 +73,14 @@ def other_statistics(logged: Experiment) -> str:
     )
 
 
-def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = False) -> dict[str, Any]:
-    """Compare every measurement, effect and sample of two results, by name. Additional measurements of other code
-    (`newer`) are not differences; they are listed as "more". Intervals and p-values are compared only if the same
-    version of the statistics made them."""
+def compare(
+    logged: Experiment, now: Result, tolerance: float, newer: bool = False, circuits: Sequence[Circuit] = ()
+) -> dict[str, Any]:
+    """Compare every measurement, effect and sample of two results, and the edges of the logged `circuits`, by name.
+
+    Additional measurements of other code (`newer`) are not differences; they are listed as "more". Intervals and
+    p-values are compared only if the same version of the statistics made them.
+    """
     columns = MEASURED if other_statistics(logged) else (*MEASURED, *REASONED)
     differences: list[str] = []
     more: list[str] = []
@@ -104,6 +108,18 @@ def compare(logged: Experiment, now: Result, tolerance: float, newer: bool = Fal
                 largest = max(largest, abs(a - b))
                 if abs(a - b) > tolerance * max(1.0, abs(a)):
                     differences.append(f"{' '.join(name)}.{column}: {a:.6g} then {b:.6g}")
+    for place, circuit in enumerate(circuits):
+        edges = {edge.text: edge.share for edge in circuit.edges}
+        found = {f"{e.sender} -> {e.receiver}": e.share for one in now.circuits[place : place + 1] for e in one.edges}
+        compared += len(edges)
+        for name in edges.keys() ^ found.keys():
+            where = "the log only" if name in edges else "the replay only"
+            differences.append(f"{circuit.id} {name}: in {where}")
+        for name in edges.keys() & found.keys():
+            a, b = edges[name], found[name]
+            largest = max(largest, abs(a - b))
+            if abs(a - b) > tolerance * max(1.0, abs(a)):
+                differences.append(f"{circuit.id} {name}: {a:.6g} then {b:.6g}")
     for i, (a, b) in enumerate(zip(logged.samples, now.samples, strict=False)):
         compared += 1
         pairs = {

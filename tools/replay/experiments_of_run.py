@@ -18,6 +18,7 @@ from ...db.read.reader import Reader
 from ...db.records import as_json
 from ...experiments.experiment import Experiment
 from ...experiments.result import Result, notes_of
+from ..workbench.circuits import as_found
 from ..workbench.run_experiment import measured
 from .experiment import TOLERANCE, compare, other_statistics
 from .scratch import Scratch
@@ -105,7 +106,7 @@ class Repeated:
             raise Diverged("experiment", f"{name} was measured on a different version of the task {experiment.task}.")
 
     def _compare(self, logged: records.Experiment, now: Result) -> None:
-        found = compare(logged, now, self.tolerance)
+        found = compare(logged, now, self.tolerance, circuits=self.reader.circuits_of(self.scratch.begun))
         self.experiments += 1
         self.values += found["compared"]
         self.largest = max(self.largest, found["largest"])
@@ -130,6 +131,7 @@ class Repeated:
             "figures": logged.figures, "found": logged.found, "doubts": logged.doubts,
         })  # fmt: skip
         parts["notes"] = notes_of(logged.notes, logged.note_codes)
+        parts["circuits"] = [as_found(one) for one in self.reader.circuits_of(self.scratch.begun)]
         arrays = {
             one.name: np.load(io.BytesIO(self.reader.artifact(self.scratch.begun, one.name)), allow_pickle=False)
             for one in logged.artifacts

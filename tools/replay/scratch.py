@@ -22,6 +22,7 @@ from ...db.write.store import Store
 _OURS = "run IS :run"
 _OUR_HYPOTHESES = f"hypothesis IN (SELECT id FROM log.hypotheses WHERE {_OURS})"
 _OUR_JUDGEMENTS = f"prediction IN (SELECT id FROM log.predictions WHERE {_OUR_HYPOTHESES})"
+_OUR_CIRCUITS = f"experiment IN (SELECT id FROM log.experiments WHERE {_OURS})"
 # Which rows of each table the run writes, and the time from which a row was visible. An experiment of another process
 # is visible once it has ended.
 _TABLES = {
@@ -30,6 +31,7 @@ _TABLES = {
     "told": ("0", "created"),
     "turns": (_OURS, "created"),
     "experiments": (f"{_OURS} AND error_type IS NOT '{INTERRUPTED}'", "coalesce(ended, started)"),
+    "circuits": (_OUR_CIRCUITS, "created"),
     "reuses": (_OURS, "created"),
     "notes": (_OURS, "created"),
     "hypotheses": (_OURS, "created"),
@@ -107,6 +109,9 @@ class Scratch(Store):
                     _copy(connection, "subjects", "id IN (SELECT subject FROM new)", {})
                     for part in PARTS:
                         _copy(connection, part, "experiment IN (SELECT id FROM new)", {})
+                if table == "circuits":
+                    new = f"SELECT id FROM log.circuits WHERE {came} AND id NOT IN (SELECT id FROM main.circuits)"
+                    _copy(connection, "circuit_edges", f"circuit IN ({new})", now)
                 _copy(connection, table, came, now)
             for table in ("environments", "requests"):
                 _copy(connection, table, "1", {})

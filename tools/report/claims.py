@@ -17,6 +17,7 @@ from ..claims.call import read_claim
 from ..claims.removals import rank_with
 from ..claims.standard import counts_as_none
 from ..evidence.conditions import Checked, Condition, NoCondition, check_bound, parse_condition
+from ..evidence.in_circuit import contains
 from ..evidence.quantity import Artifact, NoQuantity, listed
 from ..evidence.verdict import said as said_of
 from ..evidence.verdict import spoken
@@ -82,6 +83,8 @@ def claim_faults(claims: tuple[Claim, ...], study: Study) -> list[str]:
 
 
 def _why(one: Checked) -> str:
+    if one.condition.edge:
+        return "the experiment that found it says which edges it has"
     if one.condition.bound is None:
         return "a verdict is the program's"
     if one.uncorrected:
@@ -97,6 +100,8 @@ def _checked(text: str, study: Study) -> Checked:
         condition = parse_condition(text)
     except NoCondition as fault:
         raise Refused(str(fault).rstrip(".")) from fault
+    if condition.edge:
+        return _in_circuit(condition, study)
     if condition.bound is None:
         return _verdict(condition, study)
     try:
@@ -107,6 +112,15 @@ def _checked(text: str, study: Study) -> Checked:
     none, rank = counts_as_none(study, row, condition.bound), rank_with(row, condition.bound.quantity)
     found = f"{checked.found}{rank}"
     return checked.model_copy(update={"found": f"{found}. {none.rstrip('.')}" if none else found})
+
+
+def _in_circuit(condition: Condition, study: Study) -> Checked:
+    circuit = study.circuits.get(condition.of)
+    if circuit is None:
+        raise Refused(f"{condition.of} is not a circuit of {study.run.id}; it has: {listed(study.circuits) or 'none'}")
+    row = study.experiments[circuit.experiment]
+    holds, found = contains(circuit, condition.edge, row.subject.anatomy)
+    return Checked(condition=condition, holds=bool(holds), found=found, split=row.split or "")
 
 
 def finished(study: Study, of: str) -> tuple[Experiment, Artifact]:

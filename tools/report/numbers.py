@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ...experiments.edge_names import without_edges as without_edges
 from ...experiments.statistics.p_values import keeps_side, p_text
 
 _SMALL, _LARGE = 1e-3, 1e6

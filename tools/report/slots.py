@@ -12,6 +12,7 @@ what there is.
     {{E12.subject.layers}}   its subject's anatomy: layers, heads (per layer), kv_heads, d_model, ... (ANATOMY)
     {{E12.table}} {{E12.figure}} {{E12.figure[NAME]}}  alone on a line
     {{H2.verdict}} {{H2.status}} {{H2.statement}}
+    {{C1.faithfulness}} {{C1.edges}} {{C1.parts}}  of a circuit: how much it carries, and how many it has
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .numbers import number, p_number, setting, true_minus, value_parts
 from .study import Study
 
 _BRACES = re.compile(r"\{\{(.*?)\}\}")
-_SLOT = re.compile(r"\s*([EH][0-9]{1,18})\.([^\s{}\[\]`|][^{}\[\]`|]*?)(?:\[([^{}\[\]`|]+)\])?\s*")
+_SLOT = re.compile(r"\s*([EHC][0-9]{1,18})\.([^\s{}\[\]`|][^{}\[\]`|]*?)(?:\[([^{}\[\]`|]+)\])?\s*")
 _FIELDS = ("n", "found", "top", "table", "figure")
 _KEYED = ("effect", "rank", "top", "figure")
 # The sizes of a subject that a slot can give, by the names that its record has.
@@ -57,8 +58,8 @@ class SlotError(ValueError):
 
 
 class Slot(Frozen):
-    """One slot: `of` is the id of an experiment or a hypothesis, `key` the text in the square brackets. `quantity` is a
-    number that is computed from several.
+    """One slot: `of` is the id of an experiment, a hypothesis or a circuit, `key` the text in the square brackets.
+    `quantity` is a number that is computed from several.
 
     source[start:end] is the slot's text, braces included.
     """
@@ -118,8 +119,8 @@ def scan(source: str) -> Iterator[Slot | SlotError]:
         if slot is None:
             yield SlotError(
                 f"{line_of(source, start)}: {clipped(one_line(braces[0]), 60)} is not a slot. "
-                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}}, {{E12.subject.layers}} or "
-                "{{H2.verdict}}."
+                "Slots look like {{E12.NAME}}, {{E12.effect[L7.H3]}}, {{E12.config.FIELD}}, {{E12.subject.layers}}, "
+                "{{H2.verdict}} or {{C1.edges}}."
             )
             continue
         yield Slot(of=slot[1], field=slot[2], key=slot[3] and slot[3].strip(), text=braces[0], start=start, end=end)
@@ -150,6 +151,8 @@ def fill(slot: Slot, study: Study) -> Filled:
     """
     if slot.of.startswith("H"):
         return _hypothesis(slot, study)
+    if slot.of.startswith("C"):
+        return _circuit(slot, study)
     row = _finished(slot, study, slot.of)
     return _experiment(slot, row) if slot.quantity is None else _number(slot, slot.quantity, row, study)
 
@@ -181,6 +184,21 @@ def _hypothesis(slot: Slot, study: Study) -> Filled:
     # The writer wrote the statement, with the predicted bounds. Quotes show that these are not measurements.
     text = true_minus(one_line(row.status if slot.field == "status" else row.statement))
     return Filled(main=f"“{text}”" if slot.field == "statement" else text, tip=f"{slot.of}, {slot.field}", of=slot.of)
+
+
+def _circuit(slot: Slot, study: Study) -> Filled:
+    row = study.circuits.get(slot.of)
+    if row is None:
+        there = listed(study.circuits) or "no circuits"
+        raise SlotError(f"{slot.text}: {slot.of} is not a circuit of {study.run.id}, which has {there}.")
+    main, rest = {"edges": (number(row.size), ""), "parts": (number(len(row.members)), "")}.get(slot.field, ("", ""))
+    if slot.field == "faithfulness" and row.faithfulness is not None:
+        main, rest = value_parts(row.faithfulness, row.low, row.high, n=row.n)
+    if not main or slot.key:
+        of = slot.of
+        raise SlotError(f"{slot.text}: a circuit has only {of}.faithfulness, {of}.edges and {of}.parts.")
+    about = f"{slot.of} of {row.experiment}, {slot.field}"
+    return Filled(main=main, rest=rest, tip=f"{about}; of {number(row.possible)} edges of the model", of=row.experiment)
 
 
 def _finished(slot: Slot, study: Study, of: str) -> Experiment:

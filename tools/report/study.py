@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from ...db.ids import parse_id
 from ...db.read.reader import Reader
-from ...db.records import Experiment, Family, Hypothesis, Report, Run
+from ...db.records import Circuit, Experiment, Family, Hypothesis, Report, Run
 from ..evidence.ledger import Key, corrected
 from ..evidence.verdict import Verdicts, verdicts
 from .escape import visible
@@ -30,6 +30,7 @@ class Study:
     elsewhere  the owner ("of R1") of each id that its hypotheses mention and that is not its own
     reviews   the second opinions on it that have ended
     reviewed  the study that it is a second opinion on, at the time the review began
+    circuits  the circuits that its experiments found, by their ids
     """
 
     run: Run
@@ -45,6 +46,7 @@ class Study:
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     reviews: tuple[Study, ...] = ()
     reviewed: Study | None = None
+    circuits: Mapping[str, Circuit] = field(default_factory=dict[str, Circuit])
 
     @property
     def finished(self) -> list[str]:
@@ -73,6 +75,7 @@ def _with_reviewed(reader: Reader, review: Study) -> Study:
 def _read(reader: Reader, run: int, until: str | None = None) -> Study:
     row = _visible(reader.run(run))
     experiments = [_visible(reader.experiment(int(one.id[1:]))) for one in row.experiments]
+    circuits = [_visible(circuit) for one in experiments for circuit in reader.circuits_of(int(one.id[1:]))]
     report = reader.latest_report(run, until)
     written = report.created if report else None
     return Study(
@@ -86,6 +89,7 @@ def _read(reader: Reader, run: int, until: str | None = None) -> Study:
         report=_visible(report),
         refused=lambda: _refused(reader, run),
         relatives={one.run: one.tests for one in reader.tested_by_relatives(run, written)},
+        circuits={one.id: one for one in circuits},
         elsewhere=_elsewhere(reader, row, {one.id for one in (*experiments, *row.hypotheses)}),
     )
 

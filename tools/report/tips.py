@@ -120,6 +120,12 @@ def _slices(figure: Figure, _: Sequence[Effect]) -> Said:
             yield (i,), str(label).replace("_", " "), _share(part, sum(data["counts"]), figure.unit)
 
 
+def _nodes(figure: Figure, _: Sequence[Effect]) -> Said:
+    for i, node in enumerate(figure.data["nodes"]):
+        said = [f"{does} {node[does]}" for does in ("reads", "writes") if node[does]]
+        yield (i,), str(node["name"]), "; ".join(said)
+
+
 _SAID: dict[str, Callable[[Figure, Sequence[Effect]], Said]] = {
     "head_heatmap": _heads,
     "matrix": _cells,
@@ -128,6 +134,7 @@ _SAID: dict[str, Callable[[Figure, Sequence[Effect]], Said]] = {
     "scatter": _points,
     "stacked_bars": _parts,
     "pie": _slices,
+    "circuit": _nodes,
 }
 
 

@@ -292,6 +292,7 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
     or the command line would read a value differently."""
     import shlex
 
+    from ...experiments.edge_names import without_edges
     from ...experiments.errors import UnknownName
     from ...experiments.kinds import registry
 
@@ -299,7 +300,7 @@ def command_of(name: str, config: dict[str, Any]) -> str | None:
         _, fields = kind_fields(name)
     except UnknownName:
         return None
-    words, meant = ["agent", "experiment", name], registry.kind(name).as_logged(config)
+    words, meant = ["agent", "experiment", name], without_edges(registry.kind(name).as_logged(config))
     for f in fields:
         value, flag = meant.get(f["name"], f["default"]), "--" + f["name"].replace("_", "-")
         if value == f["default"] or f["name"] == "split":

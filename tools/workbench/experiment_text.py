@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ...db.records import Effect, Experiment, Measurement
+from ...experiments.edge_names import without_edges
 from ...experiments.interventions import show_layers
 from ..evidence.same_number import only_effect
 from ..report.numbers import number, p_number
@@ -52,12 +53,13 @@ def shown_by(id: str) -> str:
 
 def experiment_lines(e: Experiment, effects: int | None, samples: int | None) -> list[str]:
     """Its lines, notes before numbers; None: all effects or samples."""
-    config = {k: v for k, v in e.config.items() if v is not None}
+    config = {k: v for k, v in without_edges(e.config).items() if v is not None}
     lines = [f"{e.id} {e.kind} {cut(json.dumps(config, ensure_ascii=False), CONFIGURATION, '…')}: {e.status}"]
     if e.status == "failed":
         return [*lines, f"{e.error_type}: {e.error}"]
     lines += [f"Note: {note}" for note in e.notes]
     lines.append(e.found or "")
+    lines += [f"Stored as {one.id}, which circuit_faithfulness takes as circuit." for one in e.circuits]
     # With several metrics, the first is the one that was asked for; `found` reports the others.
     asked = [row for row in e.effects if row.metric == e.effects[0].metric]
     same = only_effect(asked, e.measurements)

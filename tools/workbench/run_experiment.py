@@ -45,8 +45,10 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
     """
     from ...experiments.model.places import canonical
     from . import unfinished
+    from .circuits import require_weights, with_edges
 
-    experiment = context.settled(experiment.model_copy(update={"model": canonical(experiment.model)}))
+    experiment = with_edges(context, experiment.model_copy(update={"model": canonical(experiment.model)}))
+    experiment = context.settled(experiment)
     context.check(experiment)
     for row in context.written("experiments"):
         if row.config_hash == experiment.config_hash() and row.error_type != INTERRUPTED:
@@ -57,6 +59,7 @@ def run_experiment(context: Context, experiment: Experiment, reason: str | None 
         return earlier
     lab = context.lab(experiment.model, experiment.task, experiment.chat, experiment.system)
     lab.own = context.tasks_to_fit_on(experiment)
+    require_weights(context, experiment, lab.subject.fingerprint)
     fingerprint = lab.task.fingerprint()
     if not fresh:
         # The fingerprints may have changed while the model loaded; if they were not known before, they are now.

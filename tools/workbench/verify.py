@@ -251,7 +251,8 @@ def cited(reader: Reader, run: int) -> list[int]:
     """The finished experiments behind the report: those that it names, and those behind the hypotheses that it
     names."""
     study = read_study(reader, run)
-    named = re.findall(r"\b[EH][0-9]{1,18}\b", written_by(reader, run))
+    named = re.findall(r"\b[EHC][0-9]{1,18}\b", written_by(reader, run))
+    named += [study.circuits[one].experiment for one in named if one in study.circuits]
     behind = [
         e for one in named if one in study.hypotheses for v in study.hypotheses[one].events for e in v.experiments
     ]

@@ -17,7 +17,7 @@ MOST = 12  # how many differences of effects fit on a screen
 def print_experiment_difference(console: Console, found: ExperimentDifference, everything: bool = False) -> None:
     one, other = found.ids
     print_title(console, f"{one} and {other}")
-    _settings(console, found.ids, found.settings)
+    print_settings(console, found.ids, found.settings)
     asked = "the same prompts" if found.same_prompts else "different prompts"
     console.print(indented(f"They used {asked}."))
     _numbers(console, "Measurements", found.ids, found.measurements, None)
@@ -54,7 +54,7 @@ def _difference(row: Pair) -> str:
     return f"{number(row.difference)} {marks[row.overlap]}".strip()
 
 
-def _settings(console: Console, ids: Sequence[str], settings: Sequence[Setting]) -> None:
+def print_settings(console: Console, ids: Sequence[str], settings: Sequence[Setting]) -> None:
     print_heading(console, "Settings that differ" if settings else "No setting differs")
     rows = [(one.name, *(_cell(value) for value in one.values)) for one in settings]
     if rows:
@@ -70,7 +70,7 @@ def print_run_difference(console: Console, found: RunDifference, everything: boo
     print_title(console, f"{one} and {other}")
     if found.forked:
         console.print(indented(found.forked + "."))
-    _settings(console, found.ids, found.settings)
+    print_settings(console, found.ids, found.settings)
     print_heading(console, "Steps")
     same = found.same_steps
     console.print(indented(f"The first {same} are the same." if same else "They differ from the first step."))

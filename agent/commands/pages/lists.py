@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ....db.records import Effect, Experiment, ExperimentSummary, Json, Note, RunSummary, Sample, StrongEffect
-from ....tools.report.numbers import p_text
+from ....tools.report.numbers import p_text, without_edges
 from ....tools.report.plain_text import cut, minute, printable
 from ....tools.report.spent import cost_text, tokens_text
 from .points import print_points
@@ -123,10 +123,11 @@ def print_experiment(console: Console, experiment: Experiment, everything: bool 
         ("n", experiment.n),
         ("reason", experiment.reason),
         ("error", experiment.error and f"{experiment.error_type}: {experiment.error}"),
+        ("circuits", ", ".join(one.id for one in experiment.circuits)),
         ("cited by", ", ".join(experiment.cited_by)),
     )
     print_heading(console, "Configuration")
-    print_facts(console, *experiment.config.items())
+    print_facts(console, *without_edges(experiment.config).items())
     if experiment.found or experiment.notes:
         print_heading(console, "Found")
         for line in (experiment.found or "", *experiment.notes):

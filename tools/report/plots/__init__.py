@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .bars import layer_bars
+from .circuit import circuit
 from .heat import head_heatmap
 from .lines import lines
 from .matrix import matrix
@@ -28,4 +29,5 @@ PLOTS: dict[str, Callable[[dict[str, Any]], Plot]] = {
     "lines": lines,
     "matrix": matrix,
     "scatter": scatter,
+    "circuit": circuit,
 }
