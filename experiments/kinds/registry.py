@@ -33,6 +33,7 @@ OURS = (
     "activation_patching",
     "attribution_patching",
     "causal_tracing",
+    "interchange",
     "path_patching",
     "circuit_discovery",
     "circuit_faithfulness",
