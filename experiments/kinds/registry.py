@@ -37,6 +37,7 @@ OURS = (
     "path_patching",
     "circuit_discovery",
     "circuit_faithfulness",
+    "causal_scrubbing",
     "head_composition",
     "direct_logit_attribution",
     "logit_lens",
