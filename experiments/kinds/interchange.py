@@ -15,6 +15,7 @@ from ..result import Effect, Figure, Measurement, Note, Result
 
 if TYPE_CHECKING:
     from ..lab import Lab
+    from ..methods.alignment_result import Aligned
     from ..methods.patching import Place
     from ..sites import Site
     from ..tasks.causal_model import CausalModel
@@ -34,8 +35,10 @@ class Interchange(Experiment):
     interchange is the share of prompts that then prefer it to their own answer, said the share that say it. Pairs whose
     counterfactual answer is the prompt's own or the donor's are excluded. Controls: intact; other_donor, values of a
     donor with another variable (above_other: the difference, with p and q); donor, how often the donor's own answer
-    comes: if that is high, the site carries the answer and not the variable. Cost: three runs for each site and
-    position.
+    comes: if that is high, the site carries the answer and not the variable. With `ranks`, also subspaces of the
+    stream, trained on other questions (distributed alignment search, arXiv 2303.02536): rank_k, against random_k,
+    labels_k (trained on shuffled labels) and weights_k (shuffled weights). Cost: three runs for each site and position;
+    for each subspace `steps` short steps, three times.
     """
 
     kind: ClassVar[str] = "interchange"
@@ -63,6 +66,17 @@ class Interchange(Experiment):
               "the two answers differ), or all; each by itself. Null: every span, last and read."),
     ] = None  # fmt: skip
 
+    ranks: Annotated[
+        list[int] | None,
+        Field(description="Ranks of subspaces to train at each site and position, such as 1, 2. Null: only the whole."),
+    ] = None
+    pairs: Annotated[int, Field(ge=8, le=512, description="For ranks: training pairs, of other questions.")] = 64
+    steps: Annotated[int, Field(ge=1, le=2000, description="For ranks: training steps of 16 pairs.")] = 100
+    rate: Annotated[float, Field(gt=0, le=1, description="For ranks: learning rate.")] = 0.02
+    shuffled_weights: Annotated[
+        bool, Field(description="For ranks: also train on a copy with shuffled weights, as a control.")
+    ] = True
+
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if task.answer_kind == "open":
@@ -72,6 +86,18 @@ class Interchange(Experiment):
             self.places_at(sizes)
         if self.positions is not None and (not self.positions or len(set(self.positions)) < len(self.positions)):
             raise BadConfiguration("positions must name at least one position, each once.")
+        self.check_ranks(sizes)
+
+    def check_ranks(self, sizes: Mapping[str, int]) -> None:
+        if self.ranks is None:
+            return
+        width = sizes.get("d_model", 1 << 30)
+        if not self.ranks or len(set(self.ranks)) < len(self.ranks) or not all(0 < k < width for k in self.ranks):
+            raise BadConfiguration(f"ranks must name at least one rank from 1 to {width - 1}, each once.")
+        for site in self.places_at(sizes) if "n_layers" in sizes else ():
+            if site.part not in ("resid_pre", "resid_post"):
+                raise BadConfiguration(f"Subspaces are trained in the stream only, not at {site}. Use sites such as "
+                                       f"L{site.layer}.resid_post, or leave out ranks.")  # fmt: skip
 
     def model_of(self) -> CausalModel:
         from ..tasks.causal_model import causal_model
@@ -139,6 +165,7 @@ class Interchange(Experiment):
             questions = [asked[i] for i in rows]
             more += shares(places, "other_donor", lent, questions)
             above = effects(names, "above_other", prefers[1:, rows] - lent, questions)
+        searched = self.searched(lab, model, found, runs, places)
         own = share("accuracy", own_answers(lab, found), asked)
         measured = [
             own,
@@ -146,17 +173,30 @@ class Interchange(Experiment):
             Measurement(name="equal", value=found.equal, n=found.looked_at),
             Measurement(name="copied", value=found.copied, n=found.looked_at),
             questions_asked(asked),
+            *([Measurement(name="trained_on", value=searched.n)] if searched else []),
             chosen.run.identity("lead"),
         ]
         return Result(
             measurements=tuple(measured),
-            effects=(*accuracy, *more, *above),
+            effects=(*accuracy, *more, *above, *(searched.effects if searched else ())),
             figures=(self.drawing(lab, places, accuracy, above),),
-            found=self.summary(model, found, own, accuracy, more, above),
+            found=self.summary(model, found, own, accuracy, more, above) + (searched.said if searched else ""),
             notes=(*chosen.run.failed("lead"), *self.noted(model, found, own)),
             doubts=lab.doubts(*self.draw),
-            arrays=per_prompt({"interchange": prefers, "said": np.asarray(chosen.said)}, asked),
-        )
+            arrays={**per_prompt({"interchange": prefers, "said": np.asarray(chosen.said)}, asked),
+                    **(searched.arrays if searched else {})},
+        )  # fmt: skip
+
+    def searched(
+        self, lab: Lab, model: CausalModel, found: Pairs, runs: Runs, places: Sequence[Place]
+    ) -> Aligned | None:
+        from ..methods.alignment_result import aligned
+        from ..methods.alignment_search import Training
+
+        if self.ranks is None:
+            return None
+        training = Training(self.steps, self.rate, self.seed)
+        return aligned(lab, model, found, runs, places, self.ranks, self.pairs, training, self.shuffled_weights)
 
     def noted(self, model: CausalModel, found: Pairs, own: Measurement) -> list[Note]:
         notes: list[Note] = []

@@ -149,9 +149,6 @@ class Scrubber:
     draws: Draws
     parts: Sequence[Depends]
     intact_inputs: bool = False
-    _outputs: dict[tuple[Group, tuple[str, ...]], dict[Site, Tensor]] = field(
-        default_factory=dict[tuple[Group, tuple[str, ...]], dict[Site, Tensor]]
-    )
 
     def __post_init__(self) -> None:
         self.groups, sizes = grouped(self.parts), self.lab.subject.sizes
@@ -189,14 +186,11 @@ class Scrubber:
 
     def outputs(self, group: Group, who: Who) -> dict[Site, Tensor]:
         """What the parts of a group write on these prompts, [n, position, width] each."""
-        key = group, tuple(prompt.text for prompt in who)
-        if key not in self._outputs:
-            layer, part = group.sites[0].layer, group.sites[0].part
-            edits, source = ((), None) if self.intact_inputs else self.intervention(who, group.order)
-            given = {} if source is None else {SOURCE: source}
-            seen = engine.read(self.lab.subject, self.batch(who), {part}, {layer}, edits=edits, sources=given)
-            self._outputs[key] = {site: seen.at(layer, part)[..., self.width(site)] for site in group.sites}
-        return self._outputs[key]
+        layer, part = group.sites[0].layer, group.sites[0].part
+        edits, source = ((), None) if self.intact_inputs else self.intervention(who, group.order)
+        given = {} if source is None else {SOURCE: source}
+        seen = engine.read(self.lab.subject, self.batch(who), {part}, {layer}, edits=edits, sources=given)
+        return {site: seen.at(layer, part)[..., self.width(site)] for site in group.sites}
 
     def width(self, site: Site) -> slice:
         if site.index is None:

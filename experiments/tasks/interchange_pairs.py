@@ -91,11 +91,12 @@ def scored(prompt: Prompt, answer: str, other: str) -> Prompt:
 
 
 def interchange_pairs(
-    lab: Lab, model: CausalModel, n: int, split: Split, seed: int, without: Collection[str] = ()
+    lab: Lab, model: CausalModel, n: int, split: Split, seed: int, without: Collection[str] = (), field: str = "n"
 ) -> Pairs:
     """The first n prompts of the draw that have a donor, each with one drawn by the seed from the same split.
 
-    `without`: questions that may be neither base nor donor. Raises BadConfiguration if there are fewer.
+    `without`: questions that may be neither base nor donor; `field`: the setting that n is. Raises BadConfiguration if
+    there are fewer.
     """
     drawn = [p for p in islice(lab.task.source.stream(split, seed), LOOKED_AT) if p.key not in without]
     model.require(drawn[: max(n, 8)])
@@ -112,7 +113,7 @@ def interchange_pairs(
         else:
             found.append(pair)
     if len(found) < n:
-        instead = f"Use at most {len(found)} of them" if found else "Use another variable, output or task"
+        instead = f"Use {field} of at most {len(found)}" if found else "Use another variable, output or task"
         raise BadConfiguration(
             f"Only {len(found)} of {looked_at} prompts of {lab.task.name} ({split}) have a donor of the same template "
             f"and length, with another {model.variable} that changes the answer; {n} are needed. {instead}."
@@ -171,6 +172,21 @@ class _Maker:
             return False
         lengths = [len(own["head"]) == len(other["head"]) for own, other in rows]
         return all(lengths) and all(own[name] == other[name] for own, other in rows for name in ("answer", "spans"))
+
+
+def shuffled_labels(lab: Lab, model: CausalModel, pairs: Sequence[Pair], seed: int) -> tuple[Pair, ...]:
+    """The same bases and donors, with the answer for the variable of another pair's donor: a control for training."""
+    maker, rng, found = _Maker(lab, model, [], seed), random.Random(seed), list[Pair]()
+    for pair in pairs:
+        wrong = pair
+        for other in rng.sample(pairs, len(pairs)):
+            answer = blank_before(pair.base) + model.answer(pair.base, model.value(other.donor))
+            made = replace(pair, answer=answer)
+            if answer.strip() not in (pair.answer.strip(), pair.base.answer.strip()) and maker.fits(made):
+                wrong = made
+                break
+        found.append(wrong)
+    return tuple(found)
 
 
 def runs_of(lab: Lab, pairs: Sequence[Pair], for_donor: bool = False, other: bool = False) -> Runs:
