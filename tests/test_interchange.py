@@ -110,7 +110,7 @@ def test_a_donor_from_an_excluded_question_is_never_used() -> None:
     [
         ({"variable": "a + b"}, "is not a variable. Write"),
         ({"output": "a + b"}, "does not use s. Write an output"),
-        ({"output": "(s + d) % 7"}, "uses d, which is no value of .* Use values of the task: a, b, c"),
+        ({"output": "(s + d) % 7"}, "uses d, which is not a value of .* Use values of the task: a, b, c"),
         ({"output": "s + c"}, "The causal model gives '.*' for .* Change variable or output"),
         ({"variable": "a = b", "output": "a"}, "already have a value a. Give the variable another name"),
         ({"sites": ["L0.H1.pattern"]}, "cannot be interchanged. Use"),

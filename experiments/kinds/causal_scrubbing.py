@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..errors import BadConfiguration
 from ..experiment import Experiment, Whole
-from ..metrics import OwnMetric
+from ..metrics import OwnMetric, unit_of
 from ..notes import note
 from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Note, Result
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from ..lab import Lab
     from ..methods.causal_scrubbing import Draws
     from ..methods.scrubbing_hypothesis import Depends
+    from ..sites import Site
     from ..statistics.intervals import Array
     from ..statistics.recovery import Scale
     from ..tasks.task import Task
 
 # One sample runs the model at most so often: it doubles with each layer that the hypothesis names.
 MOST_RUNS = 128
+SHARE = "share of intact - scrubbed"
 
 
 class CausalScrubbing(Experiment):
@@ -95,7 +97,7 @@ class CausalScrubbing(Experiment):
         from ..methods.causal_scrubbing import Pool, scrubbed, usable
         from ..methods.controls import per_prompt, unmatched
         from ..methods.scrubbing_hypothesis import moved_to
-        from ..statistics.intervals import questions_asked
+        from ..statistics.intervals import measurement, questions_asked
         from ..statistics.recovery import RECOVERY, WHOLE, Scale
         from ..tasks.batch import make_batch
 
@@ -117,7 +119,8 @@ class CausalScrubbing(Experiment):
         change = values - nothing
         found = scale.effects(["hypothesis"], change[None])
         names = [f"wrong: {', '.join(str(one.site) for one in of if one.site is not None)}" for of in others]
-        kept, verdict = scale.share("kept", change), self.verdict(scale, change, beside)
+        kept = scale.share("kept", change).model_copy(update={"unit": SHARE})
+        verdict = self.verdict(scale, kept, change, beside)
         alone = draws.alone / draws.drawn if draws.drawn else 0.0
         notes: list[Note] = [*unmatched(verdict)] if not wrong else []
         if passed:
@@ -125,7 +128,10 @@ class CausalScrubbing(Experiment):
         if alone:
             notes.append(note("scrubbed_with_itself", share=alone))
         return Result(
-            measurements=(kept, *verdict, *scale.measurements(), questions_asked(asked),
+            measurements=(kept, *verdict,
+                          measurement(f"intact_{self.metric}", intact, unit_of(self.metric), asked, self.metric),
+                          measurement(f"scrubbed_{self.metric}", nothing, unit_of(self.metric), asked, self.metric),
+                          questions_asked(asked),
                           Measurement(name="with_itself", value=alone, n=draws.drawn)),
             effects=(*found, *scale.untested(names, "wrong", beside)),
             figures=(self.drawing(lab, kept, scale.untested(names, "wrong", beside)),),
@@ -136,21 +142,20 @@ class CausalScrubbing(Experiment):
                     WHOLE: scale.whole},
         )  # fmt: skip
 
-    def other_parts(self, parts: Sequence[Depends], sizes: Mapping[str, int]):
+    def other_parts(self, parts: Sequence[Depends], sizes: Mapping[str, int]) -> list[list[Site]]:
         from ..methods.control_sets import matched_sets
 
         named = [one.site for one in parts if one.site is not None and one.values != ()]
         return matched_sets(named, sizes, self.seed, self.controls) if named else []
 
-    def verdict(self, scale: Scale, change: Array, beside: Array) -> list[Measurement]:
+    def verdict(self, scale: Scale, kept: Measurement, change: Array, beside: Array) -> list[Measurement]:
         """Whether the hypothesis is rejected, and what that rests on."""
-        kept = scale.share("kept", change)
         assert kept.high is not None
         low = kept.high < self.bound
         if not len(beside):
             return [Measurement(name="rejected", value=float(low))]
         shares = scale.mean(beside)
-        above = scale.share("above_wrong", change - beside.mean(0))
+        above = scale.share("above_wrong", change - beside.mean(0)).model_copy(update={"unit": SHARE})
         assert above.low is not None
         rank = 1 + int((shares >= kept.value).sum())
         return [
@@ -158,8 +163,8 @@ class CausalScrubbing(Experiment):
             above,
             Measurement(name="kept_wrong", value=float(shares.mean()), n=len(shares)),
             Measurement(name="kept_wrong_largest", value=float(shares.max()), n=len(shares)),
-            Measurement(name="control_rank", value=rank, n=len(shares) + 1),
-            Measurement(name="control_p", value=rank / (len(shares) + 1), n=len(shares)),
+            Measurement(name="kept_rank", value=rank, n=len(shares) + 1),
+            Measurement(name="kept_p", value=rank / (len(shares) + 1), n=len(shares)),
         ]
 
     def summary(
@@ -173,7 +178,7 @@ class CausalScrubbing(Experiment):
             text += f"{by['kept_wrong_largest'].value:.3f} ({len(beside)} wrong hypotheses)"
         if by["rejected"].value:
             why = [f"less than {self.bound:g} is kept"] if (kept.high or 0) < self.bound else []
-            if len(beside) and ((by["above_wrong"].low or 0) <= 0 or by["control_rank"].value > 1):
+            if len(beside) and ((by["above_wrong"].low or 0) <= 0 or by["kept_rank"].value > 1):
                 why.append("it does not keep more than wrong hypotheses")
             return f"{text}. The hypothesis is rejected: {', and '.join(why)}."
         at_least = (kept.low or 0) >= self.bound
@@ -182,10 +187,7 @@ class CausalScrubbing(Experiment):
         )
 
     def drawing(self, lab: Lab, kept: Measurement, wrong: Sequence[Effect]) -> Figure:
-        from ..statistics.recovery import UNIT
-
         title = f"What is kept of {self.metric} by the hypothesis and by wrong ones: {lab.subject.name}, {self.task}"
         data = {"labels": ["hypothesis", *(e.site for e in wrong)], "values": [kept.value, *(e.value for e in wrong)],
                 "low": [kept.low, *(e.low for e in wrong)], "high": [kept.high, *(e.high for e in wrong)]}  # fmt: skip
-        return Figure(name="kept", kind="layer_bars", title=title, unit=UNIT.replace("clean", "intact").replace(
-            "corrupted", "scrubbed"), n=self.n, data=data)  # fmt: skip
+        return Figure(name="kept", kind="layer_bars", title=title, unit=SHARE, n=self.n, data=data)

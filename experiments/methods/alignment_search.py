@@ -27,6 +27,7 @@ from .patching import Place
 if TYPE_CHECKING:
     from ..engine import Source
     from ..model.subject import Subject
+    from ..sites import Part
 
 # Pairs for one training step.
 STEP_PAIRS = 16
@@ -95,7 +96,8 @@ def within(
 ) -> Chosen:
     """Interchanges within subspaces, in their order."""
     places = [place for place, _ in subspaces.values()]
-    parts, layers = {p.site.part for p in places}, {p.site.layer for p in places}
+    parts: set[Part] = {place.site.part for place in places}
+    layers = {place.site.layer for place in places}
     own, other = (engine.read(subject or lab.subject, batch, parts, layers) for batch in (runs.base, runs.donor))
     lent = engine.patch_source(other, runs.base, runs.donor)
     sources: dict[str, Source] = {

@@ -83,7 +83,7 @@ class Chosen:
 
 def interchanged(lab: Lab, doing: str, runs: Runs, places: Sequence[Place], subject: Subject | None = None) -> Chosen:
     """Each place with the donor's whole value."""
-    parts = {place.site.part for place in places}
+    parts: set[Part] = {place.site.part for place in places}
     clean = engine.read(subject or lab.subject, runs.donor, parts, {place.site.layer for place in places})
     source = engine.patch_source(clean, runs.base, runs.donor)
     patches: list[Intervention] = [place.patch(DONOR) for place in places]

@@ -77,7 +77,7 @@ def evaluated(expression: str, values: Mapping[str, str], prompt: Prompt) -> str
     if missing:
         known = ", ".join(name for name in names_of([prompt]) if NAME.fullmatch(name) and name != ANSWER)
         raise BadConfiguration(
-            f"'{expression}' uses {missing[0]}, which is no value of {prompt.text[-60:]!r}. Use values of the task: "
+            f"'{expression}' uses {missing[0]}, which is not a value of {prompt.text[-60:]!r}. Use values of the task: "
             f"{known or 'none'} (agent tasks show lists them)."
         )
     numbers = {name: int(text) for name, text in values.items() if WHOLE.fullmatch(text)}
