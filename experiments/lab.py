@@ -31,6 +31,7 @@ from .tasks.prompt import Prompt, Split
 from .tasks.task import Task
 
 if TYPE_CHECKING:
+    from .methods.causal_scrubbing import Pool
     from .tasks.donors_by_rule import Lenders
 
 Progress = Callable[[str, int, int], None]
@@ -69,6 +70,8 @@ class Lab:
     _with_donors: dict[tuple[int, str, int], Batch] = field(default_factory=dict)
     # By seed, the prompts that donors by rule are taken from.
     lenders: dict[int, Lenders] = field(default_factory=dict)
+    # The same for causal scrubbing.
+    pools: dict[int, Pool] = field(default_factory=dict)
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -101,7 +101,7 @@ class CausalScrubbing(Experiment):
         from ..statistics.recovery import RECOVERY, WHOLE, Scale
         from ..tasks.batch import make_batch
 
-        parts, pool = self.parts(), Pool(lab, self.seed)
+        parts, pool = self.parts(), Pool.of(lab, self.seed)
         bases, passed, looked_at = usable(lab, pool, parts, self.draw)
         batch, asked = make_batch(lab.subject.tokenizer, bases, lab.subject.device), [p.key for p in bases]
         intact = numbers(lab.run("intact", batch, [INTACT], lab.readout(self.metric, batch))[self.metric][0])

@@ -41,6 +41,13 @@ Who = tuple[Prompt, ...]
 class Pool:
     """The prompts of the explore split that donors are drawn from, by template and number of tokens."""
 
+    @classmethod
+    def of(cls, lab: Lab, seed: int) -> Pool:
+        """The pool of this lab, whose prompts are tokenized only once."""
+        if seed not in lab.pools:
+            lab.pools[seed] = cls(lab, seed)
+        return lab.pools[seed]
+
     def __init__(self, lab: Lab, seed: int) -> None:
         self.tokenizer = lab.subject.tokenizer
         self.groups: dict[tuple[str, int], list[Prompt]] = defaultdict(list)
