@@ -10,6 +10,7 @@ from .experiments.kinds.attention_patterns import AttentionPatterns as Attention
 from .experiments.kinds.attribution_patching import AttributionPatching as AttributionPatching
 from .experiments.kinds.baseline import Baseline as Baseline
 from .experiments.kinds.block_influence import BlockInfluence as BlockInfluence
+from .experiments.kinds.causal_scrubbing import CausalScrubbing as CausalScrubbing
 from .experiments.kinds.causal_tracing import CausalTracing as CausalTracing
 from .experiments.kinds.circuit_discovery import CircuitDiscovery as CircuitDiscovery
 from .experiments.kinds.circuit_faithfulness import CircuitFaithfulness as CircuitFaithfulness
@@ -19,6 +20,7 @@ from .experiments.kinds.free_run import FreeRun as FreeRun
 from .experiments.kinds.head_ablation import HeadAblation as HeadAblation
 from .experiments.kinds.head_composition import HeadComposition as HeadComposition
 from .experiments.kinds.head_detectors import HeadDetectors as HeadDetectors
+from .experiments.kinds.interchange import Interchange as Interchange
 from .experiments.kinds.intervene import Intervene as Intervene
 from .experiments.kinds.layer_program import LayerProgram as LayerProgram
 from .experiments.kinds.linear_shortcut import LinearShortcut as LinearShortcut
@@ -56,6 +58,7 @@ __all__ = [
     "AttributionPatching",
     "Baseline",
     "BlockInfluence",
+    "CausalScrubbing",
     "CausalTracing",
     "CircuitDiscovery",
     "CircuitFaithfulness",
@@ -69,6 +72,7 @@ __all__ = [
     "HeadComposition",
     "HeadDetectors",
     "Hypothesis",
+    "Interchange",
     "Intervene",
     "LayerProgram",
     "LinearShortcut",

@@ -31,6 +31,7 @@ from .tasks.prompt import Prompt, Split
 from .tasks.task import Task
 
 if TYPE_CHECKING:
+    from .methods.causal_scrubbing import Pool
     from .tasks.donors_by_rule import Lenders
 
 Progress = Callable[[str, int, int], None]
@@ -71,6 +72,8 @@ class Lab:
     lenders: dict[int, Lenders] = field(default_factory=dict)
     # Tasks of one's own to fit maps on, by name and fingerprint; see `fitting_prompts`.
     own: Mapping[str, Task] = field(default_factory=dict[str, Task])
+    # The same for causal scrubbing.
+    pools: dict[int, Pool] = field(default_factory=dict)
     _speeds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -50,6 +50,14 @@ NOTES = {
     "prompt changes something other than {value}. The result holds for the others.",
     "without_other_prompt": "{passed} of the first {looked_at} prompts of the draw were skipped: there is no other "
     "prompt with the same template and number of tokens and another answer. The result holds for the others.",
+    "scrubbed_with_itself": "{share:.0%} of the draws found no other prompt that agrees, and took the prompt itself, "
+    "which keeps everything. Name fewer values.",
+    "without_interchange": "{passed} of the first {looked_at} prompts of the draw were skipped: no other prompt of "
+    "their template and length has another {variable} that changes the answer. The result holds for the others.",
+    "copied_answer": "The answer is {variable} itself, so the counterfactual answer is always the donor's own: a site "
+    "that carries the donor's answer looks the same as one that carries {variable}.",
+    "base_unable": "The model says its own answer to only {share} of these prompts, so it need not compute {variable} "
+    "at all. The result may mean nothing here.",
     "without_donor_by_rule": "{passed} of the first {looked_at} prompts of the draw were skipped: no other prompt of "
     "their template and length obeys the rule. The result holds for the others.",
     "fitted_on_same_questions": "The map was fitted on other prompts that ask some of the same questions.",

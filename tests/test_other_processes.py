@@ -57,6 +57,9 @@ def test_every_kind_can_be_sent(kind: type[Experiment]) -> None:
         "heads": ["L0.H0"],
         "senders": ["L0.H0"],
         "edit": ["zero L0.H0"],
+        "variable": "s = a + b",
+        "output": "s",
+        "hypothesis": ["L0.H0 depends on answer"],
     }
     try:
         one = kind()

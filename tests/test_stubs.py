@@ -103,7 +103,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, 
     """What strict pyright finds in the file of the user and in one of mistakes: line, rule and message."""
     folder = tmp_path_factory.mktemp("typed")
     (folder / "lashley").symlink_to(ROOT, target_is_directory=True)
-    made = "".join(f"\nassert_type(lashley.{kind}(n=8), lashley.{kind})" for kind in sorted(OURS))
+    plain = [
+        kind for kind in sorted(OURS) if not any(f.is_required() for f in getattr(lashley, kind).model_fields.values())
+    ]
+    made = "".join(f"\nassert_type(lashley.{kind}(n=8), lashley.{kind})" for kind in plain)
     (folder / "right.py").write_text(USE.read_text(encoding="utf-8") + made + "\n", encoding="utf-8")
     (folder / "wrong.py").write_text("import lashley\n" + "\n".join(WRONG) + "\n", encoding="utf-8")
     settings = {"include": ["right.py", "wrong.py"], "typeCheckingMode": "strict", "reportMissingTypeStubs": False,

@@ -16,7 +16,12 @@ from lashley.tools.workbench.context import Context
 # A task with two prompts in each split.
 FEW = "small_opposites"
 # Values of the fields that have no default.
-REQUIRED: dict[str, Any] = {"edit": ["zero L0.H0"]}
+REQUIRED: dict[str, Any] = {
+    "edit": ["zero L0.H0"],
+    "variable": "s = a + b",
+    "output": "s",
+    "hypothesis": ["L0.H0 depends on answer"],
+}
 
 
 @pytest.fixture

@@ -199,7 +199,12 @@ def test_a_drawing_keeps_its_looks_without_a_style() -> None:
 @pytest.mark.parametrize("kind", kinds())
 def test_a_command_gives_the_configuration_that_it_was_made_of(kind: str) -> None:
     """Read back as a shell and the command line would."""
-    needed = {"layer_program": {"program": "0-3, 2"}, "intervene": {"edit": ["A: zero L0.H0, L1.mlp", "layers 0, 1"]}}
+    needed = {
+        "layer_program": {"program": "0-3, 2"},
+        "intervene": {"edit": ["A: zero L0.H0, L1.mlp", "layers 0, 1"]},
+        "interchange": {"variable": "s = a + b", "output": "s + c"},
+        "causal_scrubbing": {"hypothesis": ["L0.H1 depends on a, b", "embed depends on nothing"]},
+    }
     plain = kinds()[kind].model_validate(needed.get(kind, {})).config()
     for change in ({}, {"n": 7, "seed": 3, "task": "it's <mine>", "model": "a b"}):
         config = {**plain, **change}

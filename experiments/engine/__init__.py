@@ -19,6 +19,7 @@ the runs continue together, so every layer is called once for all of them.
     sweep        many interventions on one batch
     generate     greedy text under interventions
     gradients    first-order estimates of all edits from one backward pass
+    from_layer   runs with gradients that begin at a layer
     edges        the same for what one part reads from another
     graph        the edges of a model, by name
     projections  which columns make a head's queries, keys and values
@@ -35,6 +36,7 @@ from .circuit_run import replaced, run_circuits, wiring
 from .clean_pass import read
 from .direct import Direct, direct
 from .edges import edge_attribution
+from .from_layer import FromLayer, from_layer
 from .generate import generate
 from .gradients import attribution
 from .graph import Graph, ranked, top
@@ -50,6 +52,7 @@ __all__ = [
     "Activations",
     "CleanRun",
     "Direct",
+    "FromLayer",
     "Graph",
     "HeadWeights",
     "Readout",
@@ -61,6 +64,7 @@ __all__ = [
     "attribution",
     "direct",
     "edge_attribution",
+    "from_layer",
     "generate",
     "head_weights",
     "lens",
