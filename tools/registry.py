@@ -188,6 +188,7 @@ def facts(logged: records.Experiment) -> dict[str, Any]:
         "effects": as_json(logged.effects),
         "found": logged.found,
         "doubts": [doubt.code for doubt in logged.doubts],
+        "circuits": [circuit.id for circuit in logged.circuits],
     }
 
 

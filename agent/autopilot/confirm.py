@@ -11,7 +11,7 @@ from .judge import heads_named, listing
 TESTED = {
     "layers": "is the layer needed?", "together": "are the heads needed?", "each": "is each head needed by itself?",
     "artefacts": "does zero alone hurt?", "undecided": "are the undecided heads needed?",
-    "stand_ins": "do the heads back each other up?",
+    "stand_ins": "do the heads back each other up?", "circuit": "does the circuit carry the task?",
 }  # fmt: skip
 
 

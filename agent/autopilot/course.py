@@ -36,6 +36,7 @@ class Course:
     screened     layers of the wider search whose heads it looked through by gradients, to remove the strongest only
     kept         what is left: needed under zero and the mean, or found by the wider search
     joint        the search for a set of other heads without which the task is lost; `stand_ins` are its members
+    circuit      the circuit that was found, if the goal asks for one
     proposed     the ids of the hypotheses by what they are about, in the order in which they were written down
     impossible   which of them no outcome can support or refute, for too few questions
     tested       what came of them, each when it was tested
@@ -64,6 +65,7 @@ class Course:
     kept: list[str] = field(default_factory=list[str])
     joint: Data | None = None
     stand_ins: list[str] = field(default_factory=list[str])
+    circuit: Data = field(default_factory=dict[str, Any])
     proposed: dict[str, str] = field(default_factory=dict[str, str])
     impossible: list[str] = field(default_factory=list[str])
     tested: dict[str, Data] = field(default_factory=dict[str, Data])

@@ -4,8 +4,10 @@ Baseline first (a task the subject cannot do is left for one it can), layers bef
 that hurt most, the strongest of them again under the mean, a set of the other heads without which the task is lost. The
 search looks at half of the prompts where it only chooses what is measured again. What it suggests is written down as
 predictions; then each prediction is tested on prompts that nothing has run on, damage under zero, mean and resample; a
-report. It reads only what the tools answered: the whole protocol is a function of the conversation, so it can be
-resumed at any step.
+report. A goal that asks for a circuit takes another course (`circuit`).
+
+It reads only what the tools answered: the whole protocol is a function of the conversation, so it can be resumed at any
+step.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 
 from ..drivers.conversation import Message, Reply, ToolSpec
 from . import review
+from .circuit import asks_for_circuit, circuit_note, circuit_report, predict_circuit, search_circuit
 from .confirm import TESTED, predict_each, predict_heads, predict_stand_ins, test_all
 from .course import Course, Data, Protocol, as_reply
 from .judge import heads_named, layers_named, listing, yardstick_for_heads
@@ -21,7 +24,15 @@ from .report import nothing_report, report
 from .search import search_heads, search_jointly, search_layers
 
 # What a study can do without: the protocol reads the refusal, and claims nothing of it.
-SPARED = ("baseline", "minimal_set", "propose_hypothesis", "test_hypothesis", "write_note", "write_report")
+SPARED = (
+    "baseline",
+    "minimal_set",
+    "circuit_discovery",
+    "propose_hypothesis",
+    "test_hypothesis",
+    "write_note",
+    "write_report",
+)
 
 
 def can_spare(tool: str, arguments: Data) -> bool:
@@ -96,6 +107,14 @@ def protocol(study: Data) -> Protocol:
     task = baseline["config"]["task"]
     yardstick = yardstick_for_heads(baseline)
     course = Course(study=study, task=task, left=tried[:-1], refused=refused, baseline=baseline, yardstick=yardstick)
+    if asks_for_circuit(study["goal"]):
+        yield from search_circuit(course)
+        if course.circuit:
+            yield from predict_circuit(course)
+            yield from test_all(course)
+            yield f"{closing(course)} A note for later studies.", "write_note", circuit_note(course)
+            yield from written(circuit_report(course))
+            return
     yield from search_layers(course)
     yield from search_heads(course)
     yield from search_jointly(course)

@@ -105,7 +105,9 @@ class CircuitFaithfulness(OnEdges):
             measured += [Measurement(name=f"{name}[random]", value=value)
                          for name, value in zip(("cpr", "cmd"), found, strict=True)]  # fmt: skip
         else:
-            measured += [scale.share("faithfulness", made.carried(values)[0])]
+            own = made.carried(values)[0]
+            measured += [scale.share("faithfulness", own), scale.share("random", beside[0].mean(0)),
+                         scale.share("above_random", own - beside[0].mean(0))]  # fmt: skip
         left_out = self.each_left_out(made, masks[0], values[0])
         failed = made.identity.value > TOLERANCE
         notes = (

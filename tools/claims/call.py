@@ -44,7 +44,8 @@ class TypedClaim(BaseModel):
     value: Annotated[str | None, Field(description="decodable, carries: a named value, a+b.")] = None
     besides: Annotated[list[str] | None, Field(description="needed_within: the other parts of the set.")] = None
     of: Annotated[
-        str | None, Field(description="predicted: H1, or H1.2 for its second prediction; behaves, contrast, ratio: E5.")
+        str | None,
+        Field(description="predicted: H1 or its second prediction H1.2; faithful: C1; behaves, contrast, ratio: E5."),
     ] = None
     bound: Annotated[
         str | None, Field(description="behaves: accuracy_drop > 0.2; contrast, ratio: effect[L7.H3] < -0.1.")

@@ -14,6 +14,7 @@ from .question import Question, read_question
 from .removals import removals, removed_by
 from .types.behaves import Behaves
 from .types.does import Does
+from .types.faithful import Faithful
 from .types.needed import Needed
 from .types.predicted import Predicted
 from .types.spare import Spare
@@ -45,10 +46,15 @@ def questions(study: Study) -> list[Question]:
 
 def tested(study: Study) -> Iterator[Claim]:
     """The claims that the held-out tests of a study bear on: whether the model can do its tasks, and whether each thing
-    that a test removed is needed; if the removal was predicted to be harmless, whether it is spare."""
+    that a test removed is needed (if the removal was predicted to be harmless, whether it is spare), and whether each
+    circuit that was run carries its task."""
     yield from (Does(task=task) for task in tasks(study))
     for task, parts, harmless in dict.fromkeys(_removed_in_tests(study)):
         yield Spare(task=task, parts=parts) if harmless else Needed(task=task, parts=parts)
+    run_as = ((row.task, row.config.get("circuit")) for row in counted(study, kinds=["circuit_faithfulness"]))
+    for task, circuit in dict.fromkeys(run_as):
+        if task and circuit in study.circuits:
+            yield Faithful(task=task, of=circuit)
 
 
 def tasks(study: Study) -> list[str]:

@@ -35,6 +35,7 @@ def in_short(study: Study, found: Sequence[Finding]) -> str:
             said += _most_damage(
                 [one for one in strongest(study, task) if any(q.asks_for(one.parts[0].part) for q in which)], about
             )
+    said += [one.sentence for one in found if one.claim.type == "faithful" and one.verdict in ("confirmed", "refuted")]
     return " ".join(said)
 
 

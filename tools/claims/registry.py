@@ -20,7 +20,7 @@ ASKED = (
     "does", "needed", "each_needed", "spare", "needed_within", "stands_in", "enough", "carries", "path", "attends",
     "writes", "decodable", "first_decodable", "scores", "role", "differs",
 )  # fmt: skip
-OURS = (*ASKED, "contrast", "ratio", "predicted", "behaves")
+OURS = (*ASKED, "faithful", "contrast", "ratio", "predicted", "behaves")
 
 
 def names() -> tuple[str, ...]:
