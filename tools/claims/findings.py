@@ -53,7 +53,7 @@ def tested(study: Study) -> Iterator[Claim]:
         yield Spare(task=task, parts=parts) if harmless else Needed(task=task, parts=parts)
     run_as = ((row.task, row.config.get("circuit")) for row in counted(study, kinds=["circuit_faithfulness"]))
     for task, circuit in dict.fromkeys(run_as):
-        if task and circuit in study.circuits:
+        if task and isinstance(circuit, str) and circuit in study.circuits:
             yield Faithful(task=task, of=circuit)
 
 
