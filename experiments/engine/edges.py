@@ -10,7 +10,7 @@ on the way to the other run's, at the middles of equal steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,21 +43,25 @@ def edge_attribution(
     other: Written,
     readout: Readout,
     metric: str,
-    steps: int = 1,
+    steps: int | Sequence[float] = 1,
     progress: Progress | None = None,
 ) -> Tensor:
     """The estimated change of the metric if one edge gets its replacement, [batch, sender, receiver]; 0 where there is
     no edge.
 
     own, other  what the parts write in the intact run of the batch, and what they write instead
-    steps       1: slopes of the intact run (EAP); more: integrated (EAP-IG)
+    steps       1: slopes of the intact run (EAP); more: integrated over the middles of as many equal steps (EAP-IG);
+                or the shares of the way at which to take the slopes
     """
     found: list[Tensor] = []
     parts = slices(batch, EDGE_TOKENS)
+    shares: Sequence[float | None] = [None]
+    if steps != 1:
+        shares = [(k + 0.5) / steps for k in range(steps)] if isinstance(steps, int) else steps
     for done, rows in enumerate(parts):
         with torch.no_grad():
             changes = written_changes(wired, own, other, rows) * batch.mask[rows][:, None, :, None]
-        ways = [None] if steps == 1 else [on_the_way(own, other, rows, (k + 0.5) / steps) for k in range(steps)]
+        ways = [None if share is None else on_the_way(own, other, rows, share) for share in shares]
         total = torch.zeros(len(rows), *wired.graph.after.shape, device=changes.device)
         for k, way in enumerate(ways):
             with Slopes(wired, batch, rows, readout, metric, way) as slopes:
