@@ -112,8 +112,8 @@ def main() -> None:
             "|---|---:|---:|---:|---:|---:|---:|",
             *rows,
             "",
-            f"For eap_ig, both average {STEPS} slopes on the way from the prompt's embeddings to the corrupted ones. We "
-            "take the middles of equal steps; they take the ends, with the intact run as one of them. The two rules "
+            f"For eap_ig, both average {STEPS} slopes on the way from the prompt's embeddings to the corrupted ones. "
+            "We take the middles of equal steps; they take the ends, with the intact run as one of them. The two rules "
             "differ by as much as the function is curved, and a random model this wide is. At the same points the "
             "scores are the same. Ours also gives every edge for each prompt by itself; theirs only the mean.",
             "",
