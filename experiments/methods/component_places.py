@@ -80,7 +80,7 @@ def on_the_task(
     # [layer, column, row, head], and 0 at pads.
     by_layer = torch.stack(changes).unflatten(0, (len(layers), len(columns))).abs().cpu()
     by_layer = by_layer * batch.mask.T[None, :, :, None].cpu()
-    seen: Activations = engine.read(subject, batch, {"pattern"}, layers=layers)
+    seen = engine.read(subject, batch, {"pattern"}, layers=layers)
     first = batch.mask.argmax(-1).cpu()
     found: list[float | None] = []
     for site, (back, at) in zip(heads, named, strict=True):

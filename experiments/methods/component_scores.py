@@ -83,6 +83,11 @@ def others_than(made: Prepared, parts: Sequence[Site], most: int, seed: str) -> 
     return found
 
 
+def like(other: Site, part: Site) -> bool:
+    """Whether a part's scores are compared with the other's: both are heads, or both MLPs."""
+    return other.part == part.part and other != part
+
+
 def sources_of(made: Prepared) -> dict[str, Source]:
     """What replaces a part's output: its value on the corrupted prompt, its mean over other prompts, and half of the
     way to the mean."""
@@ -111,7 +116,7 @@ def removals(
     tested = made.scale.effects([str(part) for part, _ in named], np.stack([changes[way] for way in named]))
     removed: dict[Site, dict[str, Compared]] = {part: {} for part in parts}
     for (part, by), effect in zip(named, tested, strict=True):
-        beside = [float(made.scale.mean(changes[one, by])) for one in others if one.part == part.part]
+        beside = [float(made.scale.mean(changes[one, by])) for one in every if like(one, part)]
         removed[part][by] = Compared(effect.model_copy(update={"metric": by}), bound_of(beside))
     halves = {part: np.stack([changes[part, "half"], changes[part, "mean"]]) for part in parts}
     at = {way: i for i, way in enumerate(ways)}
@@ -131,8 +136,7 @@ def direct_shares(made: Prepared, parts: Sequence[Site]) -> dict[Site, Compared]
     shares = dict(zip(added.sites, numbers(added.values[..., 0]), strict=True))
     tested = effects(list(map(str, parts)), "direct", np.stack([shares[part] for part in parts]), made.pair.asked)
     return {
-        part: Compared(effect, bound_of([float(rows.mean()) for site, rows in shares.items()
-                                         if site.part == part.part and site not in parts]))
+        part: Compared(effect, bound_of([float(rows.mean()) for site, rows in shares.items() if like(site, part)]))
         for part, effect in zip(parts, tested, strict=True)
     }  # fmt: skip
 
@@ -141,11 +145,11 @@ def copying(made: Prepared, heads: Sequence[Site], seed: str) -> dict[Site, Comp
     """By head, the share of random tokens that it raises above all others when it attends to them."""
     subject = made.lab.subject
     rows = dict(zip(all_heads(subject.sizes), numbers(copied(subject, seed)["copying"]), strict=True))
-    bound = bound_of([float(row.mean()) for site, row in rows.items() if site not in heads])
     found: dict[Site, Compared] = {}
     for head in heads:
         s = share("copying", rows[head])
         effect = Effect(site=str(head), metric="copying", value=s.value, low=s.low or 0.0, high=s.high or 0.0,
                         n=len(rows[head]))  # fmt: skip
-        found[head] = Compared(effect, max(bound, 1 / rows[head].shape[-1]))
+        bound = bound_of([float(row.mean()) for site, row in rows.items() if site != head])
+        found[head] = Compared(effect, max(bound, 1 / len(rows[head])))
     return found
