@@ -22,6 +22,7 @@ REQUIRED: dict[str, Any] = {
     "output": "s",
     "hypothesis": ["L0.H0 depends on answer"],
 }
+REQUIRED: dict[str, Any] = {"edit": ["zero L0.H0"], "parts": ["L0.H0"]}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..errors import BadConfiguration
 from ..experiment import Experiment
 from ..metrics import OwnMetric, require_slope
-from ..questions import WHAT_IS_WRITTEN
+from ..questions import WHICH_READS_FROM_WHICH
 from ..result import Effect, Figure, Measurement, Result
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ComponentRoles(Experiment):
     """
 
     kind: ClassVar[str] = "component_roles"
-    question: ClassVar[str] = WHAT_IS_WRITTEN
+    question: ClassVar[str] = WHICH_READS_FROM_WHICH
     aspect: ClassVar[str] = "What does each part of a circuit do?"
     example: ClassVar[str] = "--parts L5.H3"
 
@@ -54,6 +54,12 @@ class ComponentRoles(Experiment):
         require_slope(self.metric, "use metric logit_diff")
         if {"n_layers", "n_heads"} <= set(sizes):
             self.named(sizes)
+
+    def check_sites(self) -> None:
+        from ..sites import parse_site
+
+        for name in self.parts:
+            parse_site(name)
 
     def named(self, sizes: Mapping[str, int]) -> list[Site]:
         """The parts. Raises BadConfiguration for one that is neither a head nor an MLP of this model."""

@@ -82,7 +82,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All scores of a part. A head has a place and copying; joint is missing if fewer than two inputs matter.
+    """All scores of a part. A head has a place and copying; joint is missing if fewer than two inputs matter, or
+    if it decides nothing.
 
     removed   by zero, mean and corrupted: the share of the difference that is lost
     direct    what it adds to the answer's logit minus the distractor's, in logits

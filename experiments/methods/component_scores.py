@@ -20,7 +20,7 @@ from .answer_directions import answer_directions
 from .circuits import mean_written
 from .component_inputs import joints_of
 from .component_places import places_of
-from .component_roles import Compared, Evidence, bound_of
+from .component_roles import Compared, Evidence, bound_of, roles_of
 from .controls import all_heads, compare
 from .detectors import copied
 
@@ -59,9 +59,16 @@ def evidence_of(
     direct = direct_shares(made, parts)
     places = dict(zip(heads, places_of(made, heads, steps, seed, texts), strict=True)) if heads else {}
     moved = copying(made, heads, seed) if heads else {}
-    joints = joints_of(with_means(made), halves, steps)
-    found = [Evidence(removed[p], direct[p], places.get(p), moved.get(p), joints.get(p)) for p in parts]
-    return found, values
+    found = {p: Evidence(removed[p], direct[p], places.get(p), moved.get(p)) for p in parts}
+    # What two inputs do together takes by far the most time, and of a head it decides only if nothing else does.
+    undecided = {part: halves[part] for part, each in found.items() if asks_for_inputs(each)}
+    joints = joints_of(with_means(made), undecided, steps) if undecided else {}
+    return [replace(each, joint=joints.get(part)) for part, each in found.items()], values
+
+
+def asks_for_inputs(evidence: Evidence) -> bool:
+    role = roles_of(evidence)[0]
+    return role == "unclear" or (evidence.place is None and role not in ("idle", "adds_constant"))
 
 
 def with_means(made: Prepared) -> Prepared:
