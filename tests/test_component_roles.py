@@ -83,7 +83,7 @@ def test_scores_are_those_of_other_kinds() -> None:
     lab, _ = known("gpt2:query")
     given: dict[str, Any] = {"model": lab.subject.name, "task": lab.task.name, "n": N}
     result = ComponentRoles(**given, parts=["L0.H4", "L1.H1", "L0.mlp"]).run(lab)
-    patched = ActivationPatching(**given, direction="noising", part="z", positions="all").run(lab)
+    patched = ActivationPatching(**given, direction="noising", part="z", positions=["all"]).run(lab)
     direct = DirectLogitAttribution(**given).run(lab)
     edges = CircuitDiscovery(**given, verify=0).run(lab)
     for head in ("L0.H4", "L1.H1"):
@@ -175,6 +175,8 @@ def test_a_role_needs_a_score_beyond_its_control() -> None:
     assert scored(0.0, -0.9, 0.0, 2.0, joint=effect(0.3)) == ("computes", "writes_answer")
     assert scored(0.0, -0.9, 0.0, -2.0, place=sink, copying=copies) == ("moves_token", "suppresses")
     assert scored(0.0, 0.9, 0.0, -2.0, **head) == ("suppresses",)
+    assert scored(0.0, 0.9, 0.0, **head, suppression=copies) == ("suppresses",)
+    assert scored(0.0, 0.9, 0.0, 2.0, **head, suppression=copies) == ("writes_answer",)
     assert scored(0.0, -0.9, 0.0, place=back, copying=copies) == ("reads_position",)
 
 

@@ -10,7 +10,7 @@ score where the part is known to be additive (`joint`). The rules:
                     position), on random tokens and where the task needs the head
     moves_token     a head that does not, and raises the token that it attends to
     computes        the change if two of its inputs are replaced together is not the sum of the changes if each is
-    suppresses      it lowers the answer's logit directly
+    suppresses      it lowers the answer's logit directly; or a head attends by content and lowers what it attends to
     writes_answer   it raises the answer's logit directly
     unclear         removing it changes the answer, and none of these holds
 
@@ -87,7 +87,8 @@ class Evidence:
 
     removed   by zero, mean and corrupted: the share of the difference that is lost
     direct    what it adds to the answer's logit minus the distractor's, in logits
-    copying   the share of random tokens that a head raises above all others when it attends to them
+    copying   the share of random tokens that a head raises above all others when it attends to them; `suppression`,
+              the share that it lowers below all others
     joint     the share of the change by two inputs that is not additive, minus that of two halves of its own output
     """
 
@@ -95,6 +96,7 @@ class Evidence:
     direct: Compared
     place: Place | None = None
     copying: Compared | None = None
+    suppression: Compared | None = None
     joint: Effect | None = None
 
     @property
@@ -106,8 +108,7 @@ class Evidence:
             there = {"place_on_random": self.place.on_random, "place_on_task": self.place.on_task}
             found += [Effect(site=site, metric=name, value=value, low=value, high=value, n=n)
                       for name, value in there.items() if value is not None]  # fmt: skip
-        if self.copying is not None:
-            found.append(self.copying.effect)
+        found += [one.effect for one in (self.copying, self.suppression) if one is not None]
         return found if self.joint is None else [*found, self.joint]
 
     @property
@@ -118,8 +119,8 @@ class Evidence:
         if self.place is not None:
             on_task = "" if self.place.on_task is None else f", on the task {self.place.on_task:.2f}"
             words.append(f"attends to {self.place.name} {self.place.on_random:.2f}{on_task}")
-        if self.copying is not None:
-            words.append(f"copying {self.copying.effect.value:.2f} ({self.copying.bound:.2f})")
+        words += [f"{name} {one.effect.value:.2f} ({one.bound:.2f})"
+                  for name, one in (("copying", self.copying), ("suppression", self.suppression)) if one]  # fmt: skip
         if self.joint is not None:
             words.append(f"joint {self.joint.text}")
         return ", ".join(words)
@@ -133,6 +134,8 @@ class Evidence:
             found.add("reads_position")
         elif self.copying is not None and self.copying.effect.low > self.copying.bound:
             found.add("moves_token")
+        elif self.suppression is not None and self.suppression.effect.low > self.suppression.bound:
+            found |= set[Role]() if "writes_answer" in found else {"suppresses"}
         if self.joint is not None and self.joint.low > 0:
             found.add("computes")
         return found

@@ -59,7 +59,7 @@ def evidence_of(
     direct = direct_shares(made, parts)
     places = dict(zip(heads, places_of(made, heads, steps, seed, texts), strict=True)) if heads else {}
     moved = copying(made, heads, seed) if heads else {}
-    found = {p: Evidence(removed[p], direct[p], places.get(p), moved.get(p)) for p in parts}
+    found = {p: Evidence(removed[p], direct[p], places.get(p), *moved.get(p, (None, None))) for p in parts}
     # What two inputs do together takes by far the most time, and of a head it decides only if nothing else does.
     undecided = {part: halves[part] for part, each in found.items() if asks_for_inputs(each)}
     joints = joints_of(with_means(made), undecided, steps) if undecided else {}
@@ -148,15 +148,19 @@ def direct_shares(made: Prepared, parts: Sequence[Site]) -> dict[Site, Compared]
     }  # fmt: skip
 
 
-def copying(made: Prepared, heads: Sequence[Site], seed: str) -> dict[Site, Compared]:
-    """By head, the share of random tokens that it raises above all others when it attends to them."""
+def copying(made: Prepared, heads: Sequence[Site], seed: str) -> dict[Site, tuple[Compared, Compared]]:
+    """By head, the share of random tokens that it raises above all others when it attends to them, and the share that
+    it lowers below all others."""
     subject = made.lab.subject
-    rows = dict(zip(all_heads(subject.sizes), numbers(copied(subject, seed)["copying"]), strict=True))
-    found: dict[Site, Compared] = {}
-    for head in heads:
-        s = share("copying", rows[head])
-        effect = Effect(site=str(head), metric="copying", value=s.value, low=s.low or 0.0, high=s.high or 0.0,
-                        n=len(rows[head]))  # fmt: skip
+    scores = {name: numbers(rows) for name, rows in copied(subject, seed).items()}
+    sites = all_heads(subject.sizes)
+
+    def compared(name: str, head: Site) -> Compared:
+        rows = dict(zip(sites, scores[name], strict=True))
+        s = share(name, rows[head])
         bound = bound_of([float(row.mean()) for site, row in rows.items() if site != head])
-        found[head] = Compared(effect, max(bound, 1 / len(rows[head])))
-    return found
+        effect = Effect(site=str(head), metric=name, value=s.value, low=s.low or 0.0, high=s.high or 0.0,
+                        n=len(rows[head]))  # fmt: skip
+        return Compared(effect, max(bound, 1 / len(rows[head])))
+
+    return {head: (compared("copying", head), compared("copy_suppression", head)) for head in heads}
