@@ -27,7 +27,7 @@ from lashley.experiments.sites import parse_site
 from lashley.experiments.tasks.batch import token_batch
 from lashley.experiments.tasks.registry import task
 from lashley.tests.known_circuits import known
-from lashley.tests.known_roles import SHAPES, N, measured, named, subject_and_roles
+from lashley.tests.known_roles import IDLE, SHAPES, N, measured, named, subject_and_roles
 from lashley.tests.test_planted import planted_lab
 
 QUICK = ("planted:backup", "planted:constant", "gpt2:chain", "gpt2:and")
@@ -50,7 +50,10 @@ def test_the_role_of_every_planted_part_is_named(name: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_is_named_with_other_prompts_noise_and_seats(name: str, seed: int) -> None:
-    assert named(measured(name, seed)) == subject_and_roles(name, seed)[1]
+    """The noise of a head at rest may be large by chance: then it is unclear what the head does."""
+    found = named(measured(name, seed))
+    for part, roles in subject_and_roles(name, seed)[1].items():
+        assert found[part] in ((roles,) if roles != IDLE else (IDLE, ("unclear",)))
 
 
 def test_a_part_has_the_same_role_if_it_is_named_alone() -> None:
@@ -166,7 +169,7 @@ def test_a_role_needs_a_score_beyond_its_control() -> None:
     copies, copies_not = Compared(effect(0.9), 0.1), Compared(effect(0.05), 0.1)
     head: dict[str, Any] = {"place": sink, "copying": copies_not}
     assert scored(-0.09, 0.05, 0.0) == ("idle",)
-    assert scored(-0.9, -0.9, -0.9, 5.0, q=0.2) == ("idle",)
+    assert scored(-0.9, -0.9, -0.9, 5.0, q=0.2) == scored(-0.9, 0.0, 0.0, q=0.2) == ("unclear",)
     assert scored(-0.9, 0.0, 0.05) == ("adds_constant",)
     assert scored(-0.9, -0.9, 0.0) == ("unclear",)
     assert scored(0.0, -0.9, 0.0, **head) == ("unclear",)

@@ -4,7 +4,8 @@ No rule has a threshold in the units of a model. A score of a part is compared w
 in the circuit (`beyond`), with one half (`MAJORITY`: more attention than all other places together), or with the same
 score where the part is known to be additive (`joint`). The rules:
 
-    idle            removing it (zero, mean) or patching it changes nothing, and it adds nothing to the answer's logit
+    idle            removing it (zero, mean) or patching it changes the answer no more than other parts do, and so does
+                    what it adds directly to the answer's logit
     adds_constant   only setting it to zero changes the answer: its mean, or its value on another prompt, serves as well
     reads_position  a head: more than half of its attention is at one fixed place (a number of tokens back, or a
                     position), on random tokens and where the task needs the head
@@ -12,7 +13,7 @@ score where the part is known to be additive (`joint`). The rules:
     computes        the change if two of its inputs are replaced together is not the sum of the changes if each is
     suppresses      it lowers the answer's logit directly; or a head attends by content and lowers what it attends to
     writes_answer   it raises the answer's logit directly
-    unclear         removing it changes the answer, and none of these holds
+    unclear         it is not idle, and none of these holds, or these prompts are too few to show it
 
 The first that holds, in an order that depends on the kind of part, is its role; the others are kept. A head computes
 only if nothing else describes it: all attention multiplies two inputs.
@@ -63,7 +64,12 @@ class Compared:
     @property
     def beyond(self) -> bool:
         """Whether it differs from 0 beyond chance, and by more than the bound."""
-        return clear(self.effect) and abs(self.effect.value) > self.bound
+        return clear(self.effect) and not self.within
+
+    @property
+    def within(self) -> bool:
+        """Whether its size is at most the bound."""
+        return abs(self.effect.value) <= self.bound
 
 
 @dataclass(frozen=True)
@@ -143,11 +149,13 @@ class Evidence:
 
 def roles_of(evidence: Evidence) -> tuple[Role, ...]:
     """The role of a part, and after it the others that hold."""
-    removed = {name: one.beyond for name, one in evidence.removed.items()}
-    if not any(removed.values()) and not evidence.direct.beyond:
-        return ("idle",)
-    if not removed["mean"] and not removed["corrupted"] and not evidence.direct.beyond:
-        return ("adds_constant",)
+    removed, direct = evidence.removed, evidence.direct
+    if direct.within and removed["mean"].within and removed["corrupted"].within:
+        if removed["zero"].within:
+            return ("idle",)
+        return ("adds_constant",) if removed["zero"].beyond else ("unclear",)
+    if not any(one.beyond for one in (direct, *removed.values())):
+        return ("unclear",)
     is_head, holds = evidence.place is not None, evidence.holds
     if is_head and len(holds) > 1:
         holds -= {"computes"}

@@ -25,6 +25,8 @@ from .controls import all_heads, compare
 from .detectors import copied
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..engine import Source
     from ..sites import Part
     from ..statistics.intervals import Array
@@ -42,7 +44,7 @@ class Midway:
     one: Source
     other: Source
 
-    def at(self, layer: int, part: Part) -> Array:
+    def at(self, layer: int, part: Part) -> Tensor:
         return (self.one.at(layer, part) + self.other.at(layer, part)) / 2
 
 
