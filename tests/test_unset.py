@@ -21,8 +21,8 @@ REQUIRED: dict[str, Any] = {
     "variable": "s = a + b",
     "output": "s",
     "hypothesis": ["L0.H0 depends on answer"],
+    "parts": ["L0.H0"],
 }
-REQUIRED: dict[str, Any] = {"edit": ["zero L0.H0"], "parts": ["L0.H0"]}
 
 
 @pytest.fixture
