@@ -69,8 +69,10 @@ def evidence_of(
 
 
 def asks_for_inputs(evidence: Evidence) -> bool:
-    role = roles_of(evidence)[0]
-    return role == "unclear" or (evidence.place is None and role not in ("idle", "adds_constant"))
+    """Whether what two inputs do together can change the part's roles."""
+    role, is_mlp = roles_of(evidence)[0], evidence.place is None
+    open_to_it = role == "unclear" or (is_mlp and role in ("suppresses", "writes_answer"))
+    return open_to_it and any(one.beyond for one in (evidence.direct, *evidence.removed.values()))
 
 
 def with_means(made: Prepared) -> Prepared:
