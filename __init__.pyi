@@ -14,6 +14,7 @@ from .experiments.kinds.causal_scrubbing import CausalScrubbing as CausalScrubbi
 from .experiments.kinds.causal_tracing import CausalTracing as CausalTracing
 from .experiments.kinds.circuit_discovery import CircuitDiscovery as CircuitDiscovery
 from .experiments.kinds.circuit_faithfulness import CircuitFaithfulness as CircuitFaithfulness
+from .experiments.kinds.component_roles import ComponentRoles as ComponentRoles
 from .experiments.kinds.direct_logit_attribution import DirectLogitAttribution as DirectLogitAttribution
 from .experiments.kinds.embedding_map import EmbeddingMap as EmbeddingMap
 from .experiments.kinds.free_run import FreeRun as FreeRun
@@ -62,6 +63,7 @@ __all__ = [
     "CausalTracing",
     "CircuitDiscovery",
     "CircuitFaithfulness",
+    "ComponentRoles",
     "DirectLogitAttribution",
     "Edit",
     "EmbeddingMap",

@@ -56,6 +56,7 @@ def test_every_kind_can_be_sent(kind: type[Experiment]) -> None:
         "receiver": "L1.H0.q",
         "heads": ["L0.H0"],
         "senders": ["L0.H0"],
+        "parts": ["L0.H0"],
         "edit": ["zero L0.H0"],
         "variable": "s = a + b",
         "output": "s",

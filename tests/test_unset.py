@@ -21,6 +21,7 @@ REQUIRED: dict[str, Any] = {
     "variable": "s = a + b",
     "output": "s",
     "hypothesis": ["L0.H0 depends on answer"],
+    "parts": ["L0.H0"],
 }
 
 

@@ -204,6 +204,7 @@ def test_a_command_gives_the_configuration_that_it_was_made_of(kind: str) -> Non
         "intervene": {"edit": ["A: zero L0.H0, L1.mlp", "layers 0, 1"]},
         "interchange": {"variable": "s = a + b", "output": "s + c"},
         "causal_scrubbing": {"hypothesis": ["L0.H1 depends on a, b", "embed depends on nothing"]},
+        "component_roles": {"parts": ["L0.H0", "L1.mlp"]},
     }
     plain = kinds()[kind].model_validate(needed.get(kind, {})).config()
     for change in ({}, {"n": 7, "seed": 3, "task": "it's <mine>", "model": "a b"}):

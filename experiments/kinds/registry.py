@@ -39,6 +39,7 @@ OURS = (
     "circuit_discovery",
     "circuit_faithfulness",
     "causal_scrubbing",
+    "component_roles",
     "head_composition",
     "direct_logit_attribution",
     "logit_lens",

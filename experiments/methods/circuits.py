@@ -113,9 +113,7 @@ def replacement_of(lab: Lab, pair: CorruptedPrompts, wired: Wiring, replacement:
     write on the corrupted prompts of other questions; or nothing."""
     other = engine.read(lab.subject, pair.corrupted, PARTS)
     if replacement == "mean":
-        source = engine.mean_source(other, pair.clean)
-        values = {key: source.at(*key) for key in other.values if key[1] in PARTS and key[0] < len(wired.writings)}  # type: ignore[arg-type]
-        other = type(other)(values)
+        return mean_written(lab, pair, wired, other)
     written = engine.written_in(lab.subject, other, wired.writings)
     if replacement != "zero":
         return written
@@ -124,6 +122,13 @@ def replacement_of(lab: Lab, pair: CorruptedPrompts, wired: Wiring, replacement:
         [None if z is None else torch.zeros_like(z) for z in written.z],
         [None if m is None else torch.zeros_like(m) for m in written.mlp],
     )
+
+
+def mean_written(lab: Lab, pair: CorruptedPrompts, wired: Wiring, run: CleanRun) -> Written:
+    """The mean of what the parts write in a run over the questions of these prompts, for each prompt over others."""
+    source = engine.mean_source(run, pair.clean)
+    values = {key: source.at(*key) for key in run.values if key[1] in PARTS and key[0] < len(wired.writings)}  # type: ignore[arg-type]
+    return engine.written_in(lab.subject, type(run)(values), wired.writings)
 
 
 def require_few(graph: Graph, method: Method) -> None:
