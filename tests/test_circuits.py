@@ -14,6 +14,7 @@ from lashley.experiments.engine.graph import Graph, graph_of, top
 from lashley.experiments.errors import BadConfiguration
 from lashley.experiments.kinds.circuit_discovery import CircuitDiscovery
 from lashley.experiments.kinds.circuit_faithfulness import CircuitFaithfulness
+from lashley.experiments.kinds.intervene import Intervene
 from lashley.experiments.lab import Lab
 from lashley.experiments.methods.circuits import areas, random_circuit, sizes_of
 from lashley.experiments.model.loading import load
@@ -136,6 +137,40 @@ def test_acdc_keeps_the_planted_edges_and_nothing_else() -> None:
 def test_two_heads_that_back_each_other_up_are_found_with_what_holds_them_back() -> None:
     assert auroc("planted:backup", discovered("planted:backup", "exact")) >= 0.95
     assert auroc("planted:backup", discovered("planted:backup", "eap_ig")) >= 0.9
+
+
+@pytest.mark.parametrize("method", ["eap", "eap_ig"])
+def test_whole_parts_are_found_and_each_is_measured_by_replacing_all_that_it_writes(method: str) -> None:
+    lab = planted_lab("planted:induction")
+    result = CircuitDiscovery(
+        model="planted:induction", task="induction", n=16, method=method, level="part", edges=2, verify=3
+    ).run(lab)
+    measured = {e.site: e.value for e in result.effects if e.metric == "recovery"}
+    assert list(measured)[:2] in (["L0.H1", "L1.H2"], ["L1.H2", "L0.H1"])
+    assert result["faithfulness"].value == pytest.approx(1, abs=0.02)
+    # All that a part writes, from the corrupted prompt at every position: what a patch does.
+    for site in ("L0.H1", "L1.H2"):
+        patched = Intervene(model="planted:induction", task="induction", n=16, edit=[f"patch {site} from corrupted"],
+                            read=["logit_diff"]).run(lab)  # fmt: skip
+        assert measured[site] == pytest.approx(patched.effects[0].value / result["gap"].value, abs=1e-3)
+
+
+def test_a_parts_estimate_is_the_sum_of_those_of_its_edges() -> None:
+    lab = planted_lab("planted:backup")
+    given = {"model": "planted:backup", "task": "induction", "n": 16, "method": "eap_ig", "verify": 0}
+    parts = CircuitDiscovery(level="part", **given).run(lab)
+    edges = CircuitDiscovery(**given).run(lab).arrays["edges"]
+    made = graph_of(lab.subject.anatomy)
+    for effect in parts.effects:
+        at = [str(sender) for sender in made.senders].index(effect.site)
+        assert effect.value == pytest.approx(float(edges[at].sum()), abs=1e-4)
+
+
+def test_methods_that_rank_edges_are_refused_for_parts() -> None:
+    lab = planted_lab("planted:induction")
+    for given in ({"method": "acdc"}, {"compare": "eap"}):
+        with pytest.raises(BadConfiguration, match="With level part"):
+            CircuitDiscovery(model="planted:induction", task="induction", level="part", **given).check({}, lab.task)
 
 
 def test_two_methods_agree_where_one_path_is_planted() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from ..methods.circuit_settings import Method, OnEdges
+from ..errors import BadConfiguration
+from ..methods.circuit_settings import Level, Method, OnEdges
 from ..metrics import require_slope
 from ..questions import WHICH_READS_FROM_WHICH
 from ..result import MOST_EDGES, Circuit, CircuitEdge, Effect, Measurement, Result
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..lab import Lab
+    from ..methods.circuit_levels import Kept
     from ..methods.circuits import Prepared
     from ..statistics.intervals import Array
     from ..tasks.task import Task
@@ -36,34 +38,42 @@ class CircuitDiscovery(OnEdges):
     out from the logits back, as long as each costs less than `threshold` (exact and acdc: small models). Effects are
     shares of the difference: -0.3 means that 30% is lost without this edge. The strongest are measured exactly
     (recovery, with q); the others are estimates (attribution). `faithfulness` is on the prompts that the circuit was
-    found on: circuit_faithfulness tests it on others. Cost: a few passes (eap_ig: for each step), then a run for each
+    found on: circuit_faithfulness tests it on others. With level part, whole heads and MLPs are ranked and kept, with
+    all edges between them. Cost: a few passes (eap_ig: for each step), then a run for each
     size tried and each edge verified. Sources: arXiv 2310.10348, 2403.17806, 2304.14997.
     """
 
     kind: ClassVar[str] = "circuit_discovery"
+    later: ClassVar[frozenset[str]] = OnEdges.later | {"level"}
     question: ClassVar[str] = WHICH_READS_FROM_WHICH
 
     method: Annotated[Method, Field(description="eap, eap_ig, or for small models exact or acdc.")] = "eap_ig"
+    level: Annotated[Level, Field(description="Keep single edges, or whole parts.")] = "edge"
     threshold: Annotated[
         float, Field(gt=0, lt=1, description="For acdc: the share of the difference below which an edge is left out.")
     ] = 0.01
     edges: Annotated[
         int | None,
-        Field(ge=1, description="How many edges to keep. Null: the smallest usual size that carries 80%."),
+        Field(ge=1, description="How many edges (or parts) to keep. Null: the smallest usual size that carries 80%."),
     ] = None
     compare: Annotated[Method | None, Field(description="A second method, for the agreement of the two.")] = None
-    verify: Annotated[int, Field(ge=0, le=200, description="How many of the strongest edges to measure exactly.")] = 16
+    verify: Annotated[int, Field(ge=0, le=200, description="How many of the strongest to measure exactly.")] = 16
 
     def check(self, sizes: Mapping[str, int], task: Task) -> None:
         super().check(sizes, task)
         if {self.method, self.compare} & {"eap", "eap_ig"}:
             require_slope(self.metric, "use metric logit_diff, or method exact")
+        if self.level == "part" and {self.method, self.compare} & {"exact", "acdc"}:
+            raise BadConfiguration("exact and acdc rank edges. With level part, use method eap or eap_ig.")
+        if self.level == "part" and self.compare is not None:
+            raise BadConfiguration("compare ranks edges. With level part, leave it out and run the other method, too.")
 
     def run(self, lab: Lab) -> Result:
         import numpy as np
 
         from ..methods.circuit_drawing import circuit_figure
-        from ..methods.circuits import order_of, prepare
+        from ..methods.circuit_levels import level_of
+        from ..methods.circuits import prepare
         from ..methods.controls import TOLERANCE, per_prompt
         from ..notes import note
         from ..statistics.intervals import questions_asked
@@ -75,24 +85,25 @@ class CircuitDiscovery(OnEdges):
         graph, scale = made.graph, made.scale
         changes, kept = self.changes(made, self.method)
         mean = changes.mean(0)
-        order = order_of(graph, mean, scale.gap, self.ranking)
+        of = level_of(graph, self.level)
+        order = of.order(mean, scale.gap, self.ranking)
         if kept is not None:
             # What acdc keeps comes first.
             order = sorted(order, key=lambda edge: not bool(kept[edge]))
-        circuit, carried = self.chosen(made, order, kept)
+        circuit, carried = self.chosen(made, of, order, kept)
         inside = graph.pruned(circuit)
         strongest = order[: min(self.verify, len(order))]
         exact: tuple[Effect, ...] = ()
         values = scale.clean[None]
         if strongest:
-            values = made.without_each(strongest, graph.after, "the strongest edges, each by itself")
-            lost = values - scale.clean
-            exact = scale.effects([graph.edge(*e) for e in strongest], lost, family=graph.size)
+            left_out = [of.without(item) for item in strongest]
+            values = made.run(f"the strongest {of.unit}s, each by itself", left_out, prune=False)
+            exact = scale.effects([of.name(item) for item in strongest], values - scale.clean, family=of.size)
         rest = order[len(strongest) : max(LISTED, len(strongest))]
         guessed: tuple[Effect, ...] = ()
         if rest:
-            guesses = np.stack([changes[:, s, r] for s, r in rest])
-            guessed = scale.untested([graph.edge(*e) for e in rest], "attribution", guesses)
+            guesses = np.stack([of.change(changes, item) for item in rest])
+            guessed = scale.untested([of.name(item) for item in rest], "attribution", guesses)
         failed = made.identity.value > TOLERANCE
         notes = (
             *pair.notes,
@@ -137,20 +148,17 @@ class CircuitDiscovery(OnEdges):
             case "eap_ig":
                 return numbers(made.estimates(self.steps, "estimates, on the way")), None
 
-    def chosen(self, made: Prepared, order: Sequence[tuple[int, int]], kept: Tensor | None) -> tuple[Tensor, Array]:
+    def chosen(self, made: Prepared, of: Kept, order: Sequence[Any], kept: Tensor | None) -> tuple[Tensor, Array]:
         """The circuit [sender, receiver], and the metric with it minus with no edge, [n]."""
-        from .. import engine
-        from ..methods.circuits import sizes_of
+        from ..methods.circuit_levels import usual_counts
 
         if kept is not None and self.edges is None:
             return kept, made.carried(made.run("the circuit", [kept]))[0]
-        counts = [count for _, count in sizes_of(made.graph)]
-        if self.edges is not None:
-            counts = [min(self.edges, made.graph.size)]
+        counts = usual_counts(of.size) if self.edges is None else [min(self.edges, of.size)]
         mask, change = made.graph.after, made.scale.whole
         for count in counts:
-            mask = engine.top(made.graph, order, count)
-            change = made.carried(made.run(f"the strongest {count} edges", [mask]))[0]
+            mask = of.circuit(order[:count])
+            change = made.carried(made.run(f"the strongest {count} {of.unit}s", [mask]))[0]
             if float(made.scale.mean(change)) >= ENOUGH:
                 break
         return mask, change
@@ -194,7 +202,7 @@ class CircuitDiscovery(OnEdges):
         words += f"with the others from {self.replaced}. {int(inside.sum())} of them lie on a path from the embeddings "
         words += f"to the logits, through {len(parts)} parts: {some}."
         if exact:
-            words += f" Edges measured exactly: {largest(exact, ' by recovery', said=scale.said)}."
+            words += f" {self.level.capitalize()}s measured exactly: {largest(exact, ' by recovery', said=scale.said)}."
         return words
 
     @property

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Method = Literal["exact", "eap", "eap_ig", "acdc"]
 Ranking = Literal["absolute", "signed"]
+Level = Literal["edge", "part"]
 Replacement = Literal["corrupted", "mean", "zero"]
 REPLACEMENTS: tuple[Replacement, ...] = ("corrupted", "mean", "zero")
 
