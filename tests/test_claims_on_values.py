@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +80,19 @@ def test_evidence_on_a_value_is_none_on_the_answer_or_another_value(valued: Stud
     # Corrupted prompts of the task also differ in where the answer is: L0.H1 carries this, and not the answer alone.
     assert judged(valued, "carries", "confirm", parts=("L0.H1",)).verdict == "confirmed"
     assert judged(valued, "carries", "confirm", parts=("L0.H1",), value="before").verdict == "untested"
+
+
+def test_a_site_that_was_patched_at_a_position_is_named_with_it(tmp_path: Path) -> None:
+    def protocol(data: Data) -> Protocol:
+        why = {"n": 8, "reason": "Look."}
+        yield "", "activation_patching", {**why, "part": "resid_pre", "layers": [1], "positions": ["last", "repeated"]}
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+    patched = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "How does it continue a list?", n=8)
+    found = patched.judged("carries", parts=("L1.resid_pre",))
+    assert found.verdict == "untested"
+    assert found.untested[0].startswith("It was patched at L1.resid_pre@")
+    assert found.untested[0].endswith("Name the position.")
 
 
 def test_a_value_is_named_as_the_experiment_names_it_and_a_sentence_is_no_value(valued: Studied) -> None:

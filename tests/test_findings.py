@@ -424,3 +424,22 @@ def test_a_distance_shows_no_need(honest: Studied) -> None:
     for kind, verdicts in (("needed", ("undecided",)), ("spare", ("refuted", "undecided"))):
         claim = claim_types()[kind].model_validate({"task": TASK, "parts": ("L0.H1", "L1.H2")})
         assert claim.judge(study).verdict in verdicts
+
+
+def test_what_a_writer_did_not_look_at_stands_in_the_answer(tmp_path: Path, honest: Studied) -> None:
+    def protocol(data: Data) -> Protocol:
+        why = {"n": 8, "reason": "Look."}
+        yield "", "layer_program", {**why, "program": "0", "metric": "loss"}
+        yield "", "write_report", {"title": "T", "claims": [], "interpretation": "It was looked at."}
+
+    one_sided = Studied(tmp_path / "t.db", "planted:induction", Scripted(protocol), "Show that layer 1 does it.", n=8)
+    last = answered(one_sided.study, one_sided.findings)[-1]
+    assert last.question == "What was not looked at?"
+    assert last.sentences == (
+        "Of the model's 2 layers, experiments on induction removed only layer 1, so nothing is known about the other "
+        "one.",
+        "No baseline of induction was run, so it is not shown that the model can do it.",
+    )
+    assert "What was not looked at?" in one_sided.front
+    # An honest study skips each layer, and runs the baseline.
+    assert all(one.question != "What was not looked at?" for one in answered(honest.study, honest.findings))

@@ -89,6 +89,10 @@ def test_words_that_are_the_programs_are_sent_back(text: str, words: list[str]) 
         ("It is confirmed.", ["a verdict or a certainty of its own"]),
         ("It is crucial for half of the prompts.", ["a verdict or a certainty of its own", "an amount in words"]),
         ("The first half of the layers was read.", []),
+        ("The first layers do all the work.", ["a sentence about everything"]),
+        ("The later layers do nothing for this task.", ["a sentence about everything"]),
+        ("They do the whole work on every task.", ["a sentence about everything"]),
+        ("All heads of layer 1 were removed, and nothing was typed by hand.", []),
     ],
 )
 def test_an_amount_in_words_is_no_verdict(tmp_path: Path, text: str, reasons_given: list[str]) -> None:

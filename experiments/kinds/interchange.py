@@ -166,10 +166,10 @@ class Interchange(Experiment):
             more += shares(places, "other_donor", lent, questions)
             above = effects(names, "above_other", prefers[1:, rows] - lent, questions)
         searched = self.searched(lab, model, found, runs, places)
-        own = share("accuracy", own_answers(lab, found), asked)
+        own, unchanged = share("accuracy", own_answers(lab, found), asked), share("intact", prefers[0], asked)
         measured = [
             own,
-            share("intact", prefers[0], asked),
+            unchanged,
             Measurement(name="equal", value=found.equal, n=found.looked_at),
             Measurement(name="copied", value=found.copied, n=found.looked_at),
             questions_asked(asked),
@@ -180,7 +180,7 @@ class Interchange(Experiment):
             measurements=tuple(measured),
             effects=(*accuracy, *more, *above, *(searched.effects if searched else ())),
             figures=(self.drawing(lab, places, accuracy, above),),
-            found=self.summary(model, found, own, accuracy, more, above) + (searched.said if searched else ""),
+            found=self.summary(model, found, own, unchanged, accuracy, more, above) + (searched.said if searched else ""),
             notes=(*chosen.run.failed("lead"), *self.noted(model, found, own)),
             doubts=lab.doubts(*self.draw),
             arrays={**per_prompt({"interchange": prefers, "said": np.asarray(chosen.said)}, asked),
@@ -212,13 +212,14 @@ class Interchange(Experiment):
         return notes
 
     def summary(
-        self, model: CausalModel, found: Pairs, own: Measurement, accuracy: Sequence[Effect], more: Sequence[Effect],
-        above: Sequence[Effect],
+        self, model: CausalModel, found: Pairs, own: Measurement, intact: Measurement, accuracy: Sequence[Effect],
+        more: Sequence[Effect], above: Sequence[Effect],
     ) -> str:  # fmt: skip
         from ..statistics.strongest import clear
 
         text = f"{model.variable} = {model.defined}, answer {model.output}. The model says its own answer to "
-        text += f"{own.text} of {len(found.pairs)} prompts. "
+        text += f"{own.text} of {len(found.pairs)} prompts. Without any change, {intact.value:.2f} prefer the "
+        text += "counterfactual answer. "
         by = {(e.site, e.metric): e for e in more}
         best = sorted(accuracy, key=lambda e: -e.value)[:3]
         for e in best:
@@ -226,7 +227,7 @@ class Interchange(Experiment):
                       for metric, label in (("said", "says it"), ("other_donor", "with another donor"),
                                             ("donor", "the donor's own answer"))
                       if (e.site, metric) in by]  # fmt: skip
-            text += f"{e.site}: {e.value:.2f} [{e.low:.2f}, {e.high:.2f}] prefer the counterfactual answer"
+            text += f"{e.site}: {e.value:.2f} [{e.low:.2f}, {e.high:.2f}] prefer it"
             text += f" ({', '.join(beside)}). "
         shown = [e.site for e in above if clear(e) and e.value > 0]
         if above:

@@ -16,6 +16,7 @@ from ..report.study import Study
 from .call import kept
 from .claim import VERDICTS, Finding, Verdict
 from .counted import on_its_model
+from .covered import left_out
 from .findings import questions, tasks
 from .of_value import OnValue
 from .question import Question
@@ -89,6 +90,8 @@ def answers(study: Study, found: Sequence[Finding]) -> list[Answer]:
             given.append(Answer(question=f"What was found on {task}?", sentences=tuple(new), by=UNASKED))
     if left := [text for task in tasks(study) for text in strongest_text(study, task) if text not in said]:
         given.append(Answer(question="Which parts did the most damage?", sentences=tuple(left), by=ALWAYS))
+    if missing := [text for task in tasks(study) for text in left_out(study, task)]:
+        given.append(Answer(question="What was not looked at?", sentences=tuple(missing), by=ALWAYS))
     return given
 
 

@@ -77,7 +77,7 @@ def question_from(given: TypedClaim, among: Among, task: str | None) -> Question
     if not known.which:
         raise CannotClaim(f"{given.type}: name the parts that it is about, such as L7.H3, or L24 for a layer.")
     if given.value and "{what}" not in known.which:
-        raise CannotClaim(f"{given.type}: a question about a value names its part, such as L7.resid_post.")
+        raise CannotClaim(f"{given.type}: a question about a value names its site, such as L7.resid_pre@last.")
     if "{at}" in known.which and not given.at:
         raise CannotClaim(f"{given.type}: say at what, in `at`.")
     if given.at or given.value:

@@ -90,7 +90,7 @@ def _why(one: Checked) -> str:
     if one.uncorrected:
         return (
             "the interval lies there, but q must be below 0.05 over all comparisons of the run. If a prediction of it "
-            "was supported, cite that: H3.2 is supported"
+            "was supported, cite that by its id, such as H1.2 is supported"
         )
     return "the whole interval must lie there"
 

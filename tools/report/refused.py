@@ -39,6 +39,8 @@ def _reasons(draft: str, study: Study) -> Iterator[str]:
         yield "a verdict or a certainty of its own"
     if "amount" in words:
         yield "an amount in words"
+    if "all" in words:
+        yield "a sentence about everything"
     if bounds_that_hold(claims, study):
         yield "a bound that cannot fail"
     if claims and claim_faults(tuple(claims), study):

@@ -29,7 +29,15 @@ _AMOUNTS = (
     r"(?:twice|double|triple|(?:two|three|four|five|ten) times) as|"
     r"(?:two|three) (?:thirds|quarters|fifths)|probability (?:of )?(?:one|zero)"
 )
-_WORD = re.compile(rf"\b(?:(?P<verdict>{_VERDICTS})|(?P<sure>{_SURE})|(?P<amount>{_AMOUNTS}))\b", re.IGNORECASE)
+# No study looks at everything, so a sentence about everything says more than was measured.
+_ALL = (
+    r"(?:all|the whole|the entire) (?:of )?(?:the )?(?:work|job|computation|effect|behaviou?r)|"
+    r"(?:do|does|did|doing|done) (?:nothing|everything)|(?:on|in|for|across) (?:every|all|any) (?:other )?"
+    r"(?:tasks?|prompts?|models?)|nothing else"
+)
+_WORD = re.compile(
+    rf"\b(?:(?P<verdict>{_VERDICTS})|(?P<sure>{_SURE})|(?P<amount>{_AMOUNTS})|(?P<all>{_ALL}))\b", re.IGNORECASE
+)
 _SLOT = re.compile(r"\{\{.*?\}\}")
 # Code and quotations count as the writer's words, unless they quote the study.
 _QUOTED = re.compile(r"`([^`\n]*)`|\"([^\"\n]*)\"|“([^”\n]*)”")
@@ -37,6 +45,7 @@ _WAY_OUT = {
     "verdict": "only the program gives verdicts: write a slot, {{H1.verdict}}, or leave the word out",
     "sure": "only the program says how certain something is: leave the word out",
     "amount": "this is an amount: write the slot of the number",
+    "all": "no study looks at everything: name the parts, the task and the prompts that were measured",
 }
 
 
@@ -47,7 +56,7 @@ def verdict_words(text: str, quotes: Callable[[str], bool] | None = None) -> lis
 
 
 def words_found(text: str, quotes: Callable[[str], bool] | None = None) -> dict[str, str]:
-    """These words, each with what it is: verdict, sure or amount."""
+    """These words, each with what it is: verdict, sure, amount or all."""
 
     def unquoted(match: re.Match[str]) -> str:
         said = next(one for one in match.groups() if one is not None)

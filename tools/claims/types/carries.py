@@ -9,8 +9,10 @@ from pydantic import Field
 from ...report.study import Study
 from ..by_reading import Reading, against_bound, effects_at, found_by_reading
 from ..claim import Finding
+from ..counted import counted
 from ..of_value import OnValue, plain, said
 from ..standard import PART
+from ..words import listed
 
 if TYPE_CHECKING:
     from ....db.records import Experiment as Row
@@ -61,4 +63,14 @@ class Carries(OnValue):
 
         site = self.parts[0]
         holds, fails = f"{site} carries {what}", f"{site} does not carry {what}"
-        return found_by_reading(self, readings, holds, fails, measured)
+        found = found_by_reading(self, readings, holds, fails, measured)
+        elsewhere = () if readings or "@" in site else self._at_positions(study)
+        if not elsewhere:
+            return found
+        return found.model_copy(update={"untested": (f"It was patched at {listed(elsewhere)}. Name the position.",)})
+
+    def _at_positions(self, study: Study) -> tuple[str, ...]:
+        """The site with each position at which it was patched."""
+        rows = [row for row in counted(study, self.task, ["activation_patching"]) if self.measured(row)]
+        sites = {effect.site: None for row in rows for effect in row.effects}
+        return tuple(one for one in sites if one.startswith(f"{self.parts[0]}@"))
