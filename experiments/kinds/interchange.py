@@ -180,7 +180,8 @@ class Interchange(Experiment):
             measurements=tuple(measured),
             effects=(*accuracy, *more, *above, *(searched.effects if searched else ())),
             figures=(self.drawing(lab, places, accuracy, above),),
-            found=self.summary(model, found, own, unchanged, accuracy, more, above) + (searched.said if searched else ""),
+            found=self.summary(model, found, own, unchanged, accuracy, more, above)
+            + (searched.said if searched else ""),
             notes=(*chosen.run.failed("lead"), *self.noted(model, found, own)),
             doubts=lab.doubts(*self.draw),
             arrays={**per_prompt({"interchange": prefers, "said": np.asarray(chosen.said)}, asked),
