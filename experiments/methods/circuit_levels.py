@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Kept(Protocol):
     """An item is an edge or a part; `unit` its name in a sentence."""
 
-    unit: str
+    @property
+    def unit(self) -> str: ...
 
     @property
     def size(self) -> int: ...
