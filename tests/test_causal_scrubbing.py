@@ -84,17 +84,18 @@ def test_with_intact_inputs_only_what_writes_to_the_logits_is_tested() -> None:
     assert result["kept"].value == pytest.approx(1, abs=1e-3)
 
 
-def test_wrong_hypotheses_of_the_same_shape_are_rejected_every_time() -> None:
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.slow)])
+def test_wrong_hypotheses_of_the_same_shape_are_rejected_every_time(seeds: range) -> None:
     lab = planted_lab(MODEL)
     true = parsed([f"{PREVIOUS} depends on everything", f"{INDUCTION} depends on answer"])
     sites = [parse_site(PREVIOUS), parse_site(INDUCTION)]
     rejected: list[float] = []
-    for seed in range(20):
+    for seed in seeds:
         wrong = moved_to(true, matched_sets(sites, lab.subject.sizes, seed, 1)[0])
         result = CausalScrubbing(model=MODEL, task="induction", n=16, samples=1, controls=2, seed=seed % 4,
                                  hypothesis=[str(one) for one in wrong]).run(lab)  # fmt: skip
         rejected.append(result["rejected"].value)
-    assert rejected == [1.0] * 20
+    assert rejected == [1.0] * len(seeds)
 
 
 def test_where_there_is_nothing_to_keep_it_is_refused() -> None:

@@ -7,7 +7,7 @@ so a replay needs nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...db import records
 from ...db.ids import parse_id
@@ -16,7 +16,9 @@ from ...experiments.experiment import Experiment
 from ...experiments.result import Circuit
 from ..arguments import number_of
 from ..refusals import refused
-from .context import Context
+
+if TYPE_CHECKING:
+    from .context import Context
 
 # What the tracker adds to a circuit.
 _ADDED = ("id", "experiment", "model", "fingerprint", "task", "created")
