@@ -116,7 +116,7 @@ def test_a_value_is_named_as_the_experiment_names_it_and_a_sentence_is_no_value(
 
 
 def test_a_question_about_a_value_names_its_part_and_is_answered_by_its_value_alone(valued: Studied) -> None:
-    with pytest.raises(CannotClaim, match="names its part"):
+    with pytest.raises(CannotClaim, match="names its site"):
         question_from(TypedClaim(type="carries", value="answer"), "layers", TASK)
     closed = question_from(TypedClaim(type="decodable", parts=["L1"], **THERE), "layers", TASK)
     assert closed.text == "Can the answer of induction at repeated be read after L1?"
