@@ -123,6 +123,23 @@ def sites_of(part: Part, sizes: Mapping[str, int], layers: Sequence[int] | None 
     return found
 
 
+def sites_or_layers(
+    sites: Sequence[str] | None, part: Part, layers: Sequence[int] | None, sizes: Mapping[str, int]
+) -> list[Site]:
+    """The named sites, or without any those of a part, in all layers or some. Raises BadConfiguration for both, for
+    none, and for a site that does not exist."""
+    if sites is None:
+        if layers is not None and not layers:
+            raise BadConfiguration("layers is empty. Use null for all.")
+        return sites_of(part, sizes, layers)
+    if layers is not None:
+        raise BadConfiguration("Give sites or layers, not both.")
+    found = [check_site(parse_site(text), sizes) for text in sites]
+    if not found or len(set(found)) < len(found):
+        raise BadConfiguration("sites must name at least one site, each once.")
+    return found
+
+
 def lacking(part: str, layer: int, sizes: Mapping[str, int]) -> BadConfiguration:
     """The error for a layer without a part; names the layers that have it."""
     what = (COUNTED | BRANCHES)[part][0]

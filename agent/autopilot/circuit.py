@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ...tools.claims.types.faithful import HALF
 from .confirm import TESTED
 from .course import Course, Data, Protocol, propose
 from .judge import heads_named, judged, listing
@@ -18,7 +19,6 @@ from .search import FOLLOWED
 
 ASKED = re.compile(r"\bcircuits?\b", re.IGNORECASE)
 HEAD = re.compile(r"L\d+\.H\d+")
-HALF = 0.5
 # A head whose strongest edge carries less than this share of the difference is not followed up.
 WEAK = 0.02
 # Random circuits of the test.

@@ -109,12 +109,18 @@ def protocol(study: Data) -> Protocol:
     course = Course(study=study, task=task, left=tried[:-1], refused=refused, baseline=baseline, yardstick=yardstick)
     if asks_for_circuit(study["goal"]):
         yield from search_circuit(course)
-        if course.circuit:
-            yield from predict_circuit(course)
-            yield from test_all(course)
-            yield f"{closing(course)} A note for later studies.", "write_note", circuit_note(course)
-            yield from written(circuit_report(course))
-            return
+    if course.circuit:
+        yield from predict_circuit(course)
+    else:
+        yield from search_parts(course)
+    yield from test_all(course)
+    made_note, made_report = (circuit_note, circuit_report) if course.circuit else (note, report)
+    yield f"{closing(course)} A note for later studies.", "write_note", made_note(course)
+    yield from written(made_report(course))
+
+
+def search_parts(course: Course) -> Protocol:
+    """Layers, heads and heads that stand in for each other; what that suggests is written down."""
     yield from search_layers(course)
     yield from search_heads(course)
     yield from search_jointly(course)
@@ -124,9 +130,6 @@ def protocol(study: Data) -> Protocol:
         yield from predict_each(course)
     if course.stand_ins:
         yield from predict_stand_ins(course)
-    yield from test_all(course)
-    yield f"{closing(course)} A note for later studies.", "write_note", note(course)
-    yield from written(report(course))
 
 
 def written(given: Data) -> Protocol:

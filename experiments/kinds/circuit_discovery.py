@@ -150,11 +150,11 @@ class CircuitDiscovery(OnEdges):
 
     def chosen(self, made: Prepared, of: Kept, order: Sequence[Any], kept: Tensor | None) -> tuple[Tensor, Array]:
         """The circuit [sender, receiver], and the metric with it minus with no edge, [n]."""
-        from ..methods.circuit_levels import usual_counts
+        from ..methods.circuits import usual_counts
 
         if kept is not None and self.edges is None:
             return kept, made.carried(made.run("the circuit", [kept]))[0]
-        counts = usual_counts(of.size) if self.edges is None else [min(self.edges, of.size)]
+        counts = list(usual_counts(of.size)) if self.edges is None else [min(self.edges, of.size)]
         mask, change = made.graph.after, made.scale.whole
         for count in counts:
             mask = of.circuit(order[:count])

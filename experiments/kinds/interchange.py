@@ -108,18 +108,10 @@ class Interchange(Experiment):
         """The sites. Raises BadConfiguration if one does not exist or cannot be interchanged."""
         from typing import get_args
 
-        from ..sites import check_site, parse_site, sites_of
+        from ..sites import sites_or_layers
 
-        if self.sites is None:
-            if self.layers == []:
-                raise BadConfiguration("layers is empty. Use null for all.")
-            return sites_of(self.part, sizes, self.layers)
-        if self.layers is not None:
-            raise BadConfiguration("Give sites or layers, not both.")
-        found = [check_site(parse_site(text), sizes) for text in self.sites]
-        if not found or len(set(found)) < len(found):
-            raise BadConfiguration("sites must name at least one site, each once.")
-        for site in found:
+        found = sites_or_layers(self.sites, self.part, self.layers, sizes)
+        for site in found if self.sites is not None else ():
             if site.part not in get_args(Interchanged) or (site.index is None) != (site.part != "z"):
                 raise BadConfiguration(f"{site} cannot be interchanged. Use L7.resid_post, L7.resid_pre, L7.attn, "
                                        "L7.mlp or L7.H3.")  # fmt: skip

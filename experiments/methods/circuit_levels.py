@@ -15,7 +15,7 @@ import torch
 
 from .. import engine
 from ..engine.graph import EMBEDDINGS, sender_name
-from .circuits import SHARES, order_of
+from .circuits import order_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,11 +55,6 @@ class Kept(Protocol):
 
 def level_of(graph: Graph, level: Level) -> Kept:
     return Edges(graph) if level == "edge" else Parts(graph)
-
-
-def usual_counts(size: int) -> list[int]:
-    """The usual sizes of a circuit among so many edges or parts, each once."""
-    return list(dict.fromkeys(max(1, round(share * size)) for share in SHARES))
 
 
 @dataclass(frozen=True)

@@ -189,14 +189,18 @@ def order_of(graph: Graph, changes: Array, gap: float, ranking: Ranking) -> list
     return engine.ranked(graph, lost, absolute=ranking == "absolute")
 
 
-def sizes_of(graph: Graph, most: int | None = None) -> list[tuple[str, int]]:
-    """The usual sizes of a circuit: a name for each, and its number of edges."""
-    found: dict[int, str] = {}
+def usual_counts(size: int) -> dict[int, float]:
+    """The usual sizes of a circuit among so many edges or parts, each once, and the first share that gives it."""
+    found: dict[int, float] = {}
     for share in SHARES:
-        count = max(1, round(share * graph.size))
-        if most is None or count <= most:
-            found.setdefault(count, f"{100 * share:g}% ({count} edge{'s' * (count != 1)})")
-    return [(name, count) for count, name in found.items()]
+        found.setdefault(max(1, round(share * size)), share)
+    return found
+
+
+def sizes_of(graph: Graph) -> list[tuple[str, int]]:
+    """The usual sizes of a circuit: a name for each, and its number of edges."""
+    usual = usual_counts(graph.size).items()
+    return [(f"{100 * share:g}% ({count} edge{'s' * (count != 1)})", count) for count, share in usual]
 
 
 def random_circuit(graph: Graph, mask: Tensor, seed: int) -> Tensor:

@@ -149,18 +149,10 @@ class Patching(Contrast):
 
     def swept(self, sizes: Mapping[str, int]) -> list[Site]:
         """The sites to patch. Raises BadConfiguration if one does not exist or cannot be patched."""
-        from ..sites import check_site, parse_site, sites_of
+        from ..sites import sites_or_layers
 
-        if self.sites is None:
-            if self.layers == []:
-                raise BadConfiguration("layers is empty. Use null for all.")
-            return sites_of(self.part, sizes, self.layers)
-        if self.layers is not None:
-            raise BadConfiguration("Give sites or layers, not both.")
-        found = [check_site(parse_site(text), sizes) for text in self.sites]
-        if not found or len(set(found)) < len(found):
-            raise BadConfiguration("sites must name at least one site, each once.")
-        for site in found:
+        found = sites_or_layers(self.sites, self.part, self.layers, sizes)
+        for site in found if self.sites is not None else ():
             if site.part not in get_args(Patched) or (site.index is None) != (site.part in WHOLE_STREAM):
                 raise BadConfiguration(f"{site} cannot be patched here. Use L7.resid_pre, L7.attn, L7.mlp, L7.H3, "
                                        "L7.H3.pattern, L7.K1 or L7.V1.")  # fmt: skip

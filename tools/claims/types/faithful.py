@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ....db.records import Experiment as Row
+from ....db.records import Measurement
 from ...report.numbers import value_text
 from ...report.study import Study
 from ..by_reading import Reading, against_bound, found_by_reading
@@ -44,7 +45,7 @@ class Faithful(Claim):
             row = study.experiments[one.experiment]
             return (
                 f"It carries a share of {one.text} of the difference ({one.experiment}, with the other edges "
-                f"{row.config.get('replacement')}), and {_above(row)} more than random circuits."
+                f"{row.config.get('replacement')}), and {_above_text(row)} more than random circuits."
             )
 
         return found_by_reading(
@@ -56,11 +57,16 @@ def _readings(study: Study, row: Row) -> list[Reading]:
     """The share that the circuit carries. If random circuits may carry as much, it decides nothing."""
     found = [against_bound(study, row, effect, HALF) for effect in row.effects
              if effect.metric == "recovery" and NAMED in effect.site]  # fmt: skip
-    above = next((one for one in row.measurements if one.name == "above_random"), None)
+    above = _above(row)
     clear = above is not None and above.low is not None and above.low > 0
     return [one if clear or one.answer != "for" else one._replace(answer="open") for one in found]
 
 
-def _above(row: Row) -> str:
-    above = next((one for one in row.measurements if one.name == "above_random"), None)
+def _above(row: Row) -> Measurement | None:
+    """By how much the circuit carries more than random ones."""
+    return next((one for one in row.measurements if one.name == "above_random"), None)
+
+
+def _above_text(row: Row) -> str:
+    above = _above(row)
     return "an unknown share" if above is None else value_text(above.value, above.low, above.high, n=above.n)
